@@ -1,0 +1,20 @@
+"""vipsgate: a self-hosted image edge server that speaks Alibaba Cloud OSS Image Processing.
+
+The way of a request, and who has which right on it::
+
+    HTTP -> gate.target -> gate.access -> image.process -> store.stat -> renderers -> answer
+            '-- pure ----------------'   '-- pure ----'   '- awaits -'      |
+                                                                            v
+            renderer (a process):  image.probe -> image.plan -> image.render
+
+* :mod:`vipsgate.gate` decides what is asked and whether it may be had. It never waits.
+* :mod:`vipsgate.image` knows pictures: text to actions, arithmetic on frames, one lazy libvips
+  pipeline. It opens nothing and waits for nothing; pixels move only in a renderer process.
+* :mod:`vipsgate.store` knows bytes by bucket and key. It knows no pictures.
+* :mod:`vipsgate.app` is the one conductor; :mod:`vipsgate.renderers` hands the work to
+  :mod:`vipsgate.renderer`, the only place that joins the image room to a process.
+
+The process that talks to the network never imports pyvips.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""``python -m vipsgate``: the command line."""
+
+from .cli import main
+
+main()

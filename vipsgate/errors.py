@@ -1,0 +1,226 @@
+"""Everything that can go wrong, each with the status and the code that OSS gives it.
+
+Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
+:mod:`vipsgate.renderer` sends them to the front with :func:`dump`.
+
+::
+
+    OssError
+     +-- BadRequest            400  not a picture, a position outside of it
+     +-- InvalidArgument       400  a parameter's value
+     +-- MissingArgument       400  a parameter that must be there
+     +-- TooManyPipes          400  too many "|"
+     +-- ImageTooLarge         400  bytes, sides, area, frames, memory
+     +-- InvalidBucketName     400
+     +-- InvalidObjectName     400
+     +-- InvalidRequest        400  parts that do not go together
+     +-- AccessDenied          403
+     +-- ImageDamage           403  a picture's file that cannot be decoded
+     +-- NoSuchBucket          404
+     +-- NoSuchKey             404
+     +-- MethodNotAllowed      405
+     +-- PreconditionFailed    412
+     +-- InvalidRange          416
+     +-- InternalError         500  a fault of ours
+     +-- Unimplemented         501  OSS knows it, this version does not
+     +-- CpuLimitExceeded      503  come back later
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+SHOWN = 64  # characters of a client's own text that a message repeats
+
+
+class OssError(Exception):
+    """A refusal that the client is told about.
+
+    Attributes:
+        status: HTTP status.
+        code: OSS error code, the ``<Code>`` of the XML body.
+        message: What was wrong, with which parameter, and what was expected.
+        ec: OSS's sub-code (``x-oss-ec``, ``<EC>``), empty where none is known.
+        extra: Further elements of the XML body, such as ``Key``.
+        headers: Further headers of the response, such as ``Retry-After``.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "InternalError"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        ec: str = "",
+        extra: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.ec = ec
+        self.extra = dict(extra or {})
+        self.headers = dict(headers or {})
+
+
+class BadRequest(OssError):
+    """The picture and the request do not fit together."""
+
+    status = 400
+    code = "BadRequest"
+
+
+class InvalidArgument(OssError):
+    """A parameter is malformed or out of range."""
+
+    status = 400
+    code = "InvalidArgument"
+
+
+class MissingArgument(OssError):
+    """A parameter without which the action means nothing."""
+
+    status = 400
+    code = "MissingArgument"
+
+
+class TooManyPipes(OssError):
+    """More ``|`` than OSS takes."""
+
+    status = 400
+    code = "TooManyPipes"
+
+
+class ImageTooLarge(OssError):
+    """Bytes, a side, the area, the frames or the memory of a picture pass a limit."""
+
+    status = 400
+    code = "ImageTooLarge"
+
+
+class InvalidBucketName(OssError):
+    """Not a name that a bucket can have."""
+
+    status = 400
+    code = "InvalidBucketName"
+
+
+class InvalidObjectName(OssError):
+    """Not a name that an object can have."""
+
+    status = 400
+    code = "InvalidObjectName"
+
+
+class InvalidRequest(OssError):
+    """Parts of the request that do not go together."""
+
+    status = 400
+    code = "InvalidRequest"
+
+
+class AccessDenied(OssError):
+    """The caller may not have this."""
+
+    status = 403
+    code = "AccessDenied"
+
+
+class ImageDamage(OssError):
+    """The file begins like a picture but cannot be decoded."""
+
+    status = 403
+    code = "ImageDamage"
+
+
+class NoSuchBucket(OssError):
+    """There is no such bucket."""
+
+    status = 404
+    code = "NoSuchBucket"
+
+
+class NoSuchKey(OssError):
+    """There is no such object."""
+
+    status = 404
+    code = "NoSuchKey"
+
+
+class MethodNotAllowed(OssError):
+    """Not a method of this resource."""
+
+    status = 405
+    code = "MethodNotAllowed"
+
+
+class PreconditionFailed(OssError):
+    """``If-Match`` or ``If-Unmodified-Since`` does not hold."""
+
+    status = 412
+    code = "PreconditionFailed"
+
+
+class InvalidRange(OssError):
+    """The range begins behind the end."""
+
+    status = 416
+    code = "InvalidRange"
+
+
+class InternalError(OssError):
+    """A fault of the server, never of the request."""
+
+    status = 500
+    code = "InternalError"
+
+
+class Unimplemented(OssError):
+    """OSS knows this, the present version of vipsgate does not."""
+
+    status = 501
+    code = "NotImplemented"
+
+
+class CpuLimitExceeded(OssError):
+    """More work than this server takes on; the client may come again."""
+
+    status = 503
+    code = "CpuLimitExceeded"
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
+def shown(text: str) -> str:
+    """A client's text as a message may repeat it: at most ``SHOWN`` characters."""
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def dump(error: OssError) -> dict[str, Any]:
+    """The error as plain values, for the way from a renderer to the front."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "ec": error.ec,
+        "extra": error.extra,
+        "headers": error.headers,
+    }
+
+
+def load(values: Mapping[str, Any]) -> OssError:
+    """The error again; one of an unknown code is an :class:`InternalError`."""
+    cls = _BY_CODE.get(values["code"], InternalError)
+    error = cls.__new__(cls)
+    OssError.__init__(
+        error,
+        values["message"],
+        ec=values["ec"],
+        extra=values["extra"],
+        headers=values["headers"],
+    )
+    return error
+
+
+_BY_CODE = {cls.code: cls for cls in OssError.__subclasses__()}

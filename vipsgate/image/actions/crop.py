@@ -1,0 +1,67 @@
+"""``crop,x_10,y_10,w_100,h_100,g_se``: keep a rectangle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...errors import BadRequest
+from ..action import Action, Stage
+from ..frame import Frame
+from ..gravity import ANCHORS
+from ..params import choice, integer
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+FAR = 1_000_000  # pixels; a source's own border is what really bounds a position
+
+
+@dataclass(frozen=True, slots=True)
+class Crop(Action):
+    """Keep ``w`` by ``h`` pixels from ``(x, y)`` off the anchor ``g``, cut at the border.
+
+    0, like no value, is the most there is. The anchor is the corner or the middle where a
+    rectangle of that size sits (OSS guide, Custom crop, formula table).
+    """
+
+    name = "crop"
+    cuts = True
+
+    x: int = integer(0, FAR, default=0)
+    y: int = integer(0, FAR, default=0)
+    w: int = integer(0, FAR, default=0, bad="0040-00000225")
+    h: int = integer(0, FAR, default=0, bad="0040-00000226")
+    g: str = choice(*ANCHORS, default="nw", bad="0040-00000209")
+
+    def corner(self, frame: Frame) -> tuple[int, int]:
+        """Where the rectangle begins, in pixels from the picture's upper left."""
+        across, down = ANCHORS[self.g]
+        return (
+            _start(across, frame.width, self.w or frame.width) + self.x,
+            _start(down, frame.height, self.h or frame.height) + self.y,
+        )
+
+    def plan(self, frame: Frame) -> Frame:
+        left, top = self.corner(frame)
+        if left >= frame.width or top >= frame.height:
+            raise BadRequest(
+                "Advance cut's position is out of image. crop begins at "
+                f"({left}, {top}) of a picture of {frame.width}x{frame.height} pixels."
+            )
+        return frame.resized(
+            min(self.w or frame.width, frame.width - left),
+            min(self.h or frame.height, frame.height - top),
+        )
+
+    def streams(self, frame: Frame) -> bool:
+        return True
+
+    def apply(self, image: Image, stage: Stage) -> Image:
+        left, top = self.corner(stage.before)
+        return image.crop(left, top, stage.after.width, stage.after.height)
+
+
+def _start(anchor: int, side: int, part: int) -> int:
+    """Begin of ``part`` pixels on ``side``: 0 at the start, 1 in the middle, 2 at the end."""
+    return max(0, (0, side // 2 - part // 2, side - part)[anchor])

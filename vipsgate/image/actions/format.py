@@ -1,0 +1,50 @@
+"""``format,webp``: write the result in another format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..action import Action
+from ..codecs import CODECS
+from ..frame import Frame
+from ..params import BARE, choice, flag
+
+
+@dataclass(frozen=True, slots=True)
+class Format(Action):
+    """Write as the format named; ``src`` is the source's own.
+
+    ``gif`` turns nothing else into a GIF: another source keeps its format. ``src`` of a GIF is its
+    first frame as JPG, unless ``1an`` stands behind it (OSS guide, Format).
+    """
+
+    name = "format"
+
+    value: str = choice(
+        "jpg",
+        "png",
+        "webp",
+        "bmp",
+        "gif",
+        "tiff",
+        "avif",
+        "src",
+        key=BARE,
+        alias={"jpeg": "jpg"},
+        bad="0040-00000206",
+        missing="0040-00000207",
+    )
+    animated: bool = flag("1an")
+
+    def plan(self, frame: Frame) -> Frame:
+        source = frame.header.format
+        still = source == "gif" and not self.animated
+        kept = {"src": "jpg" if still else source, "gif": source}
+        made = kept.get(self.value, self.value)
+        return replace(frame, format=made, pages=frame.pages if CODECS[made].animated else 1)
+
+    def streams(self, frame: Frame) -> bool:
+        return True
+
+    def shrink(self, frame: Frame) -> None:
+        return None

@@ -1,0 +1,122 @@
+"""``resize,m_fill,w_200,h_100``: scale within, over or onto a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ...errors import InvalidArgument, MissingArgument
+from .. import pixels
+from ..action import Action, Stage
+from ..frame import Frame, proportion
+from ..params import choice, colour, integer, rgb
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+SIDE = 16384  # pixels; OSS guide, Resize
+
+
+@dataclass(frozen=True, slots=True)
+class Resize(Action):
+    """Scale to a box of ``w`` by ``h`` pixels, to its longer and shorter side, or by percent.
+
+    ``lfit`` fits inside the box, ``mfit`` covers it, ``fill`` covers it and crops the rest, ``pad``
+    fits inside it and paints the rest, ``fixed`` stretches. With ``limit`` on, a picture is never
+    made larger; ``p`` always may (OSS guide, Resize).
+    """
+
+    name = "resize"
+
+    m: str = choice(
+        "lfit", "mfit", "fill", "pad", "fixed", default="lfit", bad="0040-00000311"
+    )
+    w: int | None = integer(0, SIDE, default=None)
+    h: int | None = integer(0, SIDE, default=None)
+    l: int | None = integer(1, SIDE, default=None)  # noqa: E741 - OSS's own word
+    s: int | None = integer(1, SIDE, default=None)
+    p: int | None = integer(1, 1000, default=None)
+    limit: int = integer(0, 1, default=1)
+    color: str = colour(default="FFFFFF")
+
+    def __post_init__(self) -> None:
+        if not (self.w or self.h or self.l or self.s or self.p):
+            if self.w == 0 or self.h == 0:
+                raise InvalidArgument(
+                    "The value: 0 of parameter: w and h is invalid. "
+                    f"resize expects one of them from 1 to {SIDE}.",
+                    ec="0040-00000321",
+                )
+            raise MissingArgument("resize needs one of w, h, l, s, p.")
+
+    def box(self, frame: Frame) -> tuple[int, int] | None:
+        """The sides asked for, 0 for one that follows from the other; ``None`` for percent."""
+        if self.w or self.h:
+            asked = self.w or 0, self.h or 0
+        elif self.l or self.s:
+            sides = self.l or 0, self.s or 0
+            asked = sides if frame.width >= frame.height else sides[::-1]
+        else:
+            return None
+        if self.m in ("fill", "pad", "fixed"):  # one side alone asks for a square
+            asked = asked[0] or asked[1], asked[1] or asked[0]
+        return asked
+
+    def scaled(self, frame: Frame) -> Frame:
+        """The picture after scaling, before ``fill`` crops or ``pad`` paints.
+
+        It is ``frame`` itself where ``limit`` forbids to make it larger.
+        """
+        box = self.box(frame)
+        if box is None:
+            percent = self.p or 100
+            return frame.resized(
+                proportion(frame.width, percent, 100), proportion(frame.height, percent, 100)
+            )
+        width, height = box
+        if self.m == "fixed":
+            larger = width > frame.width and height > frame.height
+        else:
+            across = _across(frame, width, height, cover=self.m in ("mfit", "fill"))
+            larger = width > frame.width if across else height > frame.height
+            if across:
+                height = proportion(frame.height, width, frame.width)
+            else:
+                width = proportion(frame.width, height, frame.height)
+        return frame if larger and self.limit else frame.resized(width, height)
+
+    def plan(self, frame: Frame) -> Frame:
+        scaled, box = self.scaled(frame), self.box(frame)
+        if scaled is frame or box is None or self.m not in ("fill", "pad"):
+            return scaled
+        return replace(frame.resized(*box), alpha=frame.alpha and self.m != "pad")
+
+    def between(self, frame: Frame) -> Frame:
+        return self.scaled(frame)
+
+    def streams(self, frame: Frame) -> bool:
+        return True
+
+    def shrink(self, frame: Frame) -> float:
+        scaled = self.scaled(frame)
+        return min(frame.width / scaled.width, frame.height / scaled.height)
+
+    def apply(self, image: Image, stage: Stage) -> Image:
+        scaled, after = self.scaled(stage.before), stage.after
+        image = pixels.scaled(image, scaled.width, scaled.height)
+        if scaled is stage.before or self.box(stage.before) is None:
+            return image
+        if self.m == "fill":
+            left, top = (scaled.width - after.width) // 2, (scaled.height - after.height) // 2
+            return image.crop(left, top, after.width, after.height)
+        if self.m == "pad":
+            return pixels.on_canvas(image, after.width, after.height, rgb(self.color))
+        return image
+
+
+def _across(frame: Frame, width: int, height: int, *, cover: bool) -> bool:
+    """Is it the width that decides the scale? ``cover`` takes the larger one of two."""
+    if not (width and height):
+        return bool(width)
+    wide, high = width * frame.height, height * frame.width
+    return wide >= high if cover else wide <= high

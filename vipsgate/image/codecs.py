@@ -1,0 +1,218 @@
+"""The formats: how each is recognised, loaded and saved, and what it can hold.
+
+This table is the allow-list of loaders. The bytes decide, never a name or a Content-Type; what is
+not recognised here never reaches libvips, and inside libvips every other loader is blocked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadRequest
+from .frame import Frame, Header
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+WEBP_EFFORT = 4  # 0-6; libwebp's own default
+AVIF_EFFORT = 2  # 0-9; libvips' default of 4 takes about three times as long
+GIF_EFFORT = 3  # 1-10; libvips' default of 7 takes about ten times as long
+
+
+def _jpg(image: Image, descriptor: int, frame: Frame) -> None:
+    image.jpegsave_target(
+        _target(descriptor), Q=frame.quality, interlace=frame.progressive, keep="none"
+    )
+
+
+def _png(image: Image, descriptor: int, frame: Frame) -> None:
+    image.pngsave_target(_target(descriptor), keep="none")
+
+
+def _webp(image: Image, descriptor: int, frame: Frame) -> None:
+    image.webpsave_target(
+        _target(descriptor),
+        Q=frame.quality,
+        lossless=frame.lossless,
+        effort=WEBP_EFFORT,
+        keep="none",
+    )
+
+
+def _gif(image: Image, descriptor: int, frame: Frame) -> None:
+    image.gifsave_target(_target(descriptor), effort=GIF_EFFORT, keep="none")
+
+
+def _tiff(image: Image, descriptor: int, frame: Frame) -> None:
+    image.tiffsave_target(
+        _target(descriptor), compression="lzw", predictor="horizontal", keep="none"
+    )
+
+
+def _avif(image: Image, descriptor: int, frame: Frame) -> None:
+    image.heifsave_target(
+        _target(descriptor),
+        compression="av1",
+        Q=frame.quality,
+        lossless=frame.lossless,
+        effort=AVIF_EFFORT,
+        keep="none",
+    )
+
+
+def _bmp(image: Image, descriptor: int, frame: Frame) -> None:
+    from PIL import Image as Pillow  # libvips' wheel has no BMP
+
+    if image.bands == 2:
+        image = image.colourspace("srgb")
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[image.bands]
+    size = (image.width, image.height)
+    made = Pillow.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        made.save(file, "BMP")
+
+
+def _target(descriptor: int) -> Any:
+    from pyvips import Target
+
+    return Target.new_to_descriptor(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One format.
+
+    Attributes:
+        mime: Content-Type of a result.
+        loader: libvips' operation that reads it; empty where Pillow does.
+        save: Writes the image to a descriptor as the frame says.
+        side: Pixels of a source's side; ``None`` leaves it to ``limits.source_side``.
+        side_ec: OSS's sub-code for a larger one.
+        saved: Pixels that the encoder takes, width and height.
+        saved_ec: OSS's sub-code for more.
+        quality: Encoder quality where a request names none; ``None`` is ``image.jpeg_quality``.
+        alpha: Whether it can hold transparency.
+        animated: Whether it can hold frames.
+        shrink: The part of an allowed shrink that the loader can do itself.
+        options: The loader's options for that shrink.
+        held: Bytes for each pixel of the source that decoding keeps, given that shrink
+            (measured: a 250-megapixel source each, see the table in the tests).
+        made: Bytes for each pixel of the result that encoding keeps.
+    """
+
+    mime: str
+    loader: str
+    save: Callable[[Image, int, Frame], None]
+    side: int | None = None
+    side_ec: str = ""
+    saved: tuple[int, int] = (65535, 65535)
+    saved_ec: str = ""
+    quality: int | None = None
+    alpha: bool = True
+    animated: bool = False
+    shrink: Callable[[float], float] = lambda allowed: 1.0
+    options: Callable[[float], dict[str, Any]] = lambda shrink: {}
+    held: Callable[[Header, float], float] = lambda header, shrink: 0.0
+    made: float = 0.0
+
+
+CODECS: dict[str, Codec] = {
+    "jpg": Codec(
+        "image/jpeg",
+        "jpegload_buffer",
+        _jpg,
+        side_ec="0040-00000019",
+        saved=(65500, 65500),
+        alpha=False,
+        # libjpeg scales by eighths while it transforms; libvips uses these of them
+        shrink=lambda allowed: max(step for step in (1.0, 2.0, 4.0, 8.0) if step <= allowed),
+        options=lambda shrink: {"shrink": int(shrink)},
+        # two bytes for each coefficient of a progressive file
+        held=lambda header, shrink: 2 * header.samples if header.interlaced else 0,
+    ),
+    "png": Codec(
+        "image/png",
+        "pngload_buffer",
+        _png,
+        held=lambda header, shrink: header.bands * header.depth / 8 if header.interlaced else 0,
+    ),
+    "webp": Codec(
+        "image/webp",
+        "webpload_buffer",
+        _webp,
+        saved=(16383, 16383),  # 14 bits in the file
+        quality=80,
+        animated=True,
+        shrink=lambda allowed: allowed,
+        options=lambda shrink: {"scale": 1 / shrink},
+        held=lambda header, shrink: 8 / shrink**2,
+        made=12,
+    ),
+    "gif": Codec(
+        "image/gif",
+        "gifload_buffer",
+        _gif,
+        animated=True,
+        held=lambda header, shrink: 8,
+        made=8,
+    ),
+    "tiff": Codec(
+        "image/tiff",
+        "tiffload_buffer",
+        _tiff,
+        side=16384,
+        side_ec="0040-00000018",
+    ),
+    "bmp": Codec(
+        "image/bmp",
+        "",
+        _bmp,
+        side_ec="0040-00000017",
+        held=lambda header, shrink: 8,
+        made=8,
+    ),
+    "avif": Codec(
+        "image/avif",
+        "heifload_buffer",
+        _avif,
+        side=10000,
+        side_ec="0040-00000014",
+        saved=(4096, 2304),
+        saved_ec="0040-00000014",
+        quality=60,
+        held=lambda header, shrink: 16,
+        made=40,
+    ),
+}
+
+# format -> the bytes that its files have at an offset
+MAGIC: tuple[tuple[str, int, bytes], ...] = (
+    ("jpg", 0, b"\xff\xd8\xff"),
+    ("png", 0, b"\x89PNG\r\n\x1a\n"),
+    ("webp", 8, b"WEBP"),
+    ("gif", 0, b"GIF87a"),
+    ("gif", 0, b"GIF89a"),
+    ("tiff", 0, b"II*\0"),
+    ("tiff", 0, b"MM\0*"),
+    ("tiff", 0, b"II+\0"),
+    ("tiff", 0, b"MM\0+"),
+    ("bmp", 0, b"BM"),
+    ("avif", 4, b"ftypavif"),
+    ("avif", 4, b"ftypavis"),
+)
+
+
+def sniff(data: bytes) -> str:
+    """The format that the bytes themselves show.
+
+    Raises:
+        BadRequest: None of those in :data:`CODECS`.
+    """
+    for name, offset, magic in MAGIC:
+        if data.startswith(magic, offset):
+            return name
+    what = "is empty" if not data else "is not a picture of a known format"
+    raise BadRequest(f"The object {what}; expected one of {', '.join(CODECS)}.")

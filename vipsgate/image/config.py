@@ -1,0 +1,63 @@
+"""The settings that a renderer knows: how large a picture may be, and how it is made.
+
+Plain dataclasses, so that a renderer needs no pydantic; the server's settings hold them as they
+are, and validate their annotations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Le
+
+Positive = Annotated[int, Ge(1), Le(1 << 40)]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``[limits]`` of vipsgate.toml.
+
+    Attributes:
+        source_bytes: Bytes of a source that is processed (OSS guide: 20 MB).
+        source_pixels: Width by height by frames of a source (EC 0040-00000012).
+        source_side: Pixels of a source's side (EC 0040-00000019); formats may have lower ones.
+        output_side: Pixels of a side that an action makes (OSS guide, Resize).
+        output_pixels: Area that an action makes (EC 0040-00000007).
+        rotate_side: Pixels of a side of a picture that is turned (OSS guide, Rotate).
+        frames: Frames of an animation.
+        actions: Actions in one process text.
+        pipes: ``|`` in one process text (EC 0040-00000211).
+        render_bytes: Memory for one picture, estimated before decoding and watched while it lasts.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    source_bytes: Positive = 20_971_520
+    source_pixels: Positive = 250_000_000
+    source_side: Positive = 30_000
+    output_side: Positive = 16_384
+    output_pixels: Positive = 16_777_216
+    rotate_side: Positive = 4_096
+    frames: Positive = 500
+    actions: Positive = 20
+    pipes: Annotated[int, Ge(0), Le(1 << 20)] = 5
+    render_bytes: Positive = 536_870_912
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """``[image]`` of vipsgate.toml.
+
+    Attributes:
+        shrink: How far the loader may reduce a source before the one exact resize: ``fast`` all
+            the way, ``balanced`` keeps twice the pixels needed, ``exact`` decodes in full.
+        jpeg_quality: Of a JPG result whose request names none, 1-100.
+        fonts_dir: A folder with further fonts for text watermarks.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    shrink: Literal["fast", "balanced", "exact"] = "balanced"
+    jpeg_quality: Annotated[int, Ge(1), Le(100)] = 85
+    fonts_dir: str = ""

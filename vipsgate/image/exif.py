@@ -1,0 +1,288 @@
+"""``info``: the EXIF tags of a picture, named and spelled as OSS does; and its orientation, fast.
+
+OSS answers with what exiv2 reads, so names are exiv2's without the group (``GPSTag``) and values
+are its plain ones (``exiv2 -pv``). Pillow reads the directories: it hands out numerators and
+denominators as they are, which exifread has already interpreted ("Pixels/Inch"). Two rules:
+
+1. The first directory that has a name wins: IFD0, Exif, GPS, Interoperability, then the
+   thumbnail's IFD1.
+2. The block is a stranger's. What it can cost is bounded here: reads, bytes decoded, characters,
+   tags. (Pillow bounds bytes read only.) What cannot be read is left out, and nothing raises.
+"""
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from math import gcd
+from numbers import Rational
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
+
+MOST_TAGS = 512  # a camera writes about 60
+LONGEST = 1024  # characters of a value; a longer one is left out
+LONGEST_BLOB = 64  # bytes of a BYTE or UNDEFINED value: versions and CFA patterns, not previews
+LARGEST = 4 * LONGEST  # bytes of a value as stored: UTF-8 needs up to four for a character
+DECODED = 16 * 1024  # bytes decoded of one block; a rational costs Pillow a microsecond or two
+READS = 2048  # an entry takes one read or two, a 64 KiB block 256 for its bytes; see _Ration
+FIRST_ENTRIES = 128  # of IFD0, within which orientation() looks; exiv2 refuses above 256
+
+ORIENTATION = 0x0112
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # the tags that point to a directory
+
+# exiv2's name where Pillow's differs (compared with exiv2 0.27, tag by tag).
+SPELLINGS = {
+    0x0201: "JPEGInterchangeFormat",
+    0x0202: "JPEGInterchangeFormatLength",
+    0x0203: "JPEGRestartInterval",
+    0x0205: "JPEGLosslessPredictors",
+    0x0206: "JPEGPointTransforms",
+    0x0207: "JPEGQTables",
+    0x0208: "JPEGDCTables",
+    0x0209: "JPEGACTables",
+    EXIF: "ExifTag",
+    GPS: "GPSTag",
+    0x9214: "SubjectArea",
+    0x9216: "TIFFEPStandardID",
+    0x9290: "SubSecTime",
+    0x9291: "SubSecTimeOriginal",
+    0x9292: "SubSecTimeDigitized",
+    0x9400: "Temperature",
+    0xA000: "FlashpixVersion",
+    0xA002: "PixelXDimension",
+    0xA003: "PixelYDimension",
+    INTEROPERABILITY: "InteroperabilityTag",
+    0xA461: "SourceImageNumberOfCompositeImage",
+    0xA462: "SourceExposureTimesOfCompositeImage",
+}
+
+# Pillow lists these among all others, but they mean something in their own directory only.
+INTEROPERABILITY_NAMES = {
+    0x0001: "InteroperabilityIndex",
+    0x0002: "InteroperabilityVersion",
+    0x1000: "RelatedImageFileFormat",
+    0x1001: "RelatedImageWidth",
+    0x1002: "RelatedImageLength",
+}
+
+# Binary whatever their length: a maker's private format, and a text behind an 8-byte code page.
+LEFT_OUT = frozenset({"MakerNote", "UserComment"})
+
+# The four that OSS interprets; all other GPS tags come plain, GPSTimeStamp "7/1 55/1 58/1" too.
+ANGLES = frozenset({"GPSLatitude", "GPSLongitude"})
+COMPASS_POINTS = frozenset({"GPSLatitudeRef", "GPSLongitudeRef"})
+COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
+# Sign and decimals of each part of an angle, as older exiv2 prints it (0.27: whole seconds).
+ANGLE_PARTS = (("deg", 7), ("'", 5), ('"', 3))
+
+BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+# Tag, type, count, and the value of a SHORT: the first two of the four bytes in both byte orders.
+ENTRIES = {order: struct.Struct(order + "HHLHxx") for order in "<>"}
+SHORT = 3
+
+
+def orientation(tiff: bytes) -> int:
+    """How the camera was held, as EXIF counts it.
+
+    A bounded look through IFD0 that takes microseconds and imports nothing.
+
+    Args:
+        tiff: the EXIF block from its byte order on (``II*\\0`` or ``MM\\0*``).
+
+    Returns:
+        1-8; 1, upright, also when the tag is absent, damaged or out of range.
+    """
+    order = BYTE_ORDERS.get(tiff[:4])
+    if order is None or len(tiff) < 8:
+        return 1
+    entry = ENTRIES[order]
+    (start,) = struct.unpack_from(order + "L", tiff, 4)
+    if start + 2 > len(tiff):
+        return 1
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    whole = min(count, FIRST_ENTRIES, (len(tiff) - start - 2) // entry.size)
+    directory = memoryview(tiff)[start + 2 : start + 2 + whole * entry.size]
+    for tag, kind, length, value in entry.iter_unpack(directory):
+        if tag == ORIENTATION:
+            return value if kind == SHORT and length == 1 and 1 <= value <= 8 else 1
+    return 1
+
+
+def read(tiff: bytes) -> dict[str, str]:
+    """The EXIF tags of a picture as ``image/info`` spells them (OSS guide, info).
+
+    Integers are decimal, rationals ``96/1`` in lowest terms, several values are joined by a
+    blank; see :func:`_angle` for coordinates. Left out are tags without a name, maker notes and
+    user comments, binary values above 64 bytes, values above 1024 characters, and empty ones.
+
+    The names ``ImageWidth`` and ``ImageLength`` may occur: the block's word, not the picture's.
+
+    Args:
+        tiff: the EXIF block from its byte order on (``II*\\0`` or ``MM\\0*``): a JPEG's APP1
+            behind ``Exif\\0\\0``, a PNG's eXIf chunk, a WebP's EXIF chunk.
+
+    Returns:
+        Name to value, at most 512; what could be read of a damaged block, perhaps nothing.
+        Values are valid Unicode without NUL.
+    """
+    found: dict[str, str] = {}
+    if tiff[:4] not in BYTE_ORDERS or len(tiff) < 8:
+        return found
+    # Pillow warns of each damaged tag. Those texts, which a stranger words, would be printed and
+    # kept for ever in the registry of warnings. (catch_warnings is not safe among threads.)
+    warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+    room = DECODED
+    for names, directory in _directories(tiff):
+        for tag in sorted(directory):
+            name = names.get(tag)
+            if name is None or name in found or name in LEFT_OUT:
+                continue
+            size = _size(directory, tag)
+            if size > min(LARGEST, room):
+                continue
+            room -= size
+            with suppress(Exception):  # Pillow decodes here: one bad value must not cost the rest
+                text = _spell(name, directory[tag])
+                if text and len(text) <= LONGEST:
+                    found[name] = text
+            if len(found) == MOST_TAGS:
+                return found
+    return found
+
+
+def _directories(tiff: bytes) -> Iterator[tuple[Mapping[int, str], "Directory"]]:
+    """The directories of a block, each with the names of its tags, in the order of rule 1.
+
+    They are read from one ration, so directories that point to each other come to an end.
+    """
+    from PIL.ExifTags import GPSTAGS
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    file = _Ration(tiff)
+
+    def load(start: int | None, group: int | None = None) -> "Directory":
+        directory = ImageFileDirectory_v2(tiff[:8], group=group)
+        if start is not None:
+            with suppress(Exception):  # what it holds by then stands
+                file.seek(start)
+                directory.load(file)
+        return directory
+
+    (start,) = struct.unpack_from(BYTE_ORDERS[tiff[:4]] + "L", tiff, 4)
+    main = load(start)
+    yield _names(), main
+    exif = load(_pointer(main, EXIF), EXIF)
+    yield _names(), exif
+    yield GPSTAGS, load(_pointer(main, GPS), GPS)
+    yield INTEROPERABILITY_NAMES, load(_pointer(exif, INTEROPERABILITY), INTEROPERABILITY)
+    # Where IFD0 breaks off, Pillow leaves its own start here: rule 1 makes that harmless.
+    yield _names(), load(main.next or None)
+
+
+class _Ration(io.BytesIO):
+    """The block as a file that runs dry, the one bound that Pillow's reader heeds.
+
+    A read costs one, and one more for each 256 bytes it brings.
+    """
+
+    left = READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.left <= 0:
+            return b""
+        data = super().read(size)
+        self.left -= 1 + len(data) // 256
+        return data
+
+
+@cache
+def _names() -> Mapping[int, str]:
+    """The names of the tags of IFD0, IFD1 and the Exif directory: Pillow's, spelled as exiv2's."""
+    from PIL.ExifTags import TAGS
+
+    names = {**TAGS, **SPELLINGS}
+    return {tag: names[tag] for tag in names if tag not in INTEROPERABILITY_NAMES}
+
+
+def _size(directory: "Directory", tag: int) -> int:
+    """Bytes of a value as stored. Pillow shows them only decoded, which is what must be bounded."""
+    return len(directory._tagdata[tag])
+
+
+def _pointer(directory: "Directory", tag: int) -> int | None:
+    """Where another directory starts, if ``directory`` says so in a single number."""
+    if tag not in directory or _size(directory, tag) > 4:
+        return None
+    with suppress(Exception):
+        start = directory[tag]
+        if isinstance(start, int) and start > 0:
+            return start
+    return None
+
+
+def _spell(name: str, value: object) -> str:
+    """A value in OSS's words; empty for one that is left out."""
+    if name in ANGLES and isinstance(value, tuple) and len(value) == 3:
+        return _angle(cast("tuple[Rational, Rational, Rational]", value))
+    text = _plain(value)
+    return COMPASS.get(text, text) if name in COMPASS_POINTS else text
+
+
+def _plain(value: object) -> str:
+    """A value as ``exiv2 -pv`` prints it; empty for a blob."""
+    match value:
+        case str():
+            return _text(value)
+        case bytes():
+            return " ".join(map(str, value)) if len(value) <= LONGEST_BLOB else ""
+        case int():
+            return str(value)
+        case float():
+            return f"{value:g}"
+        case Rational():
+            return _ratio(value)
+        case tuple():
+            return " ".join(map(_plain, value))
+    return ""
+
+
+def _ratio(value: Rational) -> str:
+    """A rational in lowest terms; as stored where the denominator is 0, a camera's "unknown"."""
+    top, bottom = int(value.numerator), int(value.denominator)
+    common = gcd(top, bottom) if bottom else 1
+    return f"{top // common}/{bottom // common}"
+
+
+def _angle(value: "tuple[Rational, Rational, Rational]") -> str:
+    """A coordinate as OSS spells it: ``31deg 55' 3.870" ``, with a blank after each part.
+
+    Trailing parts of 0 are dropped, the degrees never: ``0deg ``. A part that is not whole has
+    7 decimals as degrees, 5 as minutes, 3 as seconds. With a denominator of 0 it stays plain.
+    (OSS guide, info, has ``0deg ``; the rest is the print of older exiv2, which the answers of
+    OSS that users have published agree with.)
+    """
+    parts = [(int(part.numerator), int(part.denominator)) for part in value]
+    while len(parts) > 1 and parts[-1][0] == 0:
+        parts.pop()
+    if any(bottom == 0 for _, bottom in parts):
+        return _plain(value)
+    spelled = ""
+    for (top, bottom), (sign, decimals) in zip(parts, ANGLE_PARTS, strict=False):
+        spelled += f"{top / bottom:.{decimals if top % bottom else 0}f}{sign} "
+    return spelled
+
+
+def _text(value: str) -> str:
+    """An ASCII value up to its first NUL, without trailing blanks.
+
+    Cameras and editors write UTF-8 into it; what is not UTF-8 is taken for Latin-1.
+    """
+    raw = value.encode("latin-1").split(b"\0", 1)[0].rstrip()  # Pillow decodes byte by byte
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -1,0 +1,94 @@
+"""What is known of a picture before any pixel is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a source's file says of itself.
+
+    Attributes:
+        format: Codec name, a key of ``codecs.CODECS``.
+        width: Pixels as stored, before EXIF orientation.
+        height: Pixels as stored, of one frame.
+        pages: Frames of an animation, 1 for a still picture.
+        orientation: EXIF Orientation, 1-8.
+        bands: Channels as stored, alpha included.
+        depth: Bits of a channel as stored.
+        alpha: Whether it has transparency.
+        interlaced: Progressive JPEG or interlaced PNG: decodable only as a whole.
+        samples: Decoded samples of a pixel: 1.5 for a JPEG with quartered colour, else ``bands``.
+        quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
+        exif: The EXIF block from its byte-order mark on; empty when there is none.
+    """
+
+    format: str
+    width: int
+    height: int
+    pages: int = 1
+    orientation: int = 1
+    bands: int = 3
+    depth: int = 8
+    alpha: bool = False
+    interlaced: bool = False
+    samples: float = 3
+    quality: int = 0
+    exif: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture as the plan sees it at one point of the pipeline.
+
+    Attributes:
+        header: The source it came from.
+        width: Pixels.
+        height: Pixels, of one page.
+        pages: Frames of an animation, 1 for a still picture.
+        orientation: What is left to be turned, EXIF 1-8.
+        alpha: Whether it has transparency.
+        format: What it will be written as, a key of ``codecs.CODECS``.
+        quality: Encoder quality, 1-100; ``None`` leaves it to the codec.
+        lossless: Whether a codec that can lose pixels must not.
+        progressive: Whether a JPEG is written in scans.
+    """
+
+    header: Header
+    width: int
+    height: int
+    pages: int
+    orientation: int
+    alpha: bool
+    format: str
+    quality: int | None = None
+    lossless: bool = False
+    progressive: bool = False
+
+    @classmethod
+    def of(cls, header: Header) -> Frame:
+        """The frame with which a plan begins."""
+        return cls(
+            header,
+            header.width,
+            header.height,
+            header.pages,
+            header.orientation,
+            header.alpha,
+            header.format,
+        )
+
+    @property
+    def area(self) -> int:
+        """Pixels of one page."""
+        return self.width * self.height
+
+    def resized(self, width: int, height: int) -> Frame:
+        """The same picture at another size in whole pixels, never below one."""
+        return replace(self, width=max(1, width), height=max(1, height))
+
+
+def proportion(side: int, target: int, other: int) -> int:
+    """``side * target / other``, rounded half up as OSS does (133.5 -> 134), at least 1 pixel."""
+    return max(1, (2 * side * target + other) // (2 * other))

@@ -1,0 +1,138 @@
+"""A JPEG's segments, read before libvips sees them.
+
+The walk finds what the plan needs (size, scans, sampling, orientation, quality), and leaves out
+the segments that no pixel depends on: libvips would parse EXIF for half a millisecond, and a file
+may carry thousands of them. Kept are tables, frames and scans, Adobe's colour mark and the ICC
+profile (ITU-T T.81, B.1).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ..errors import BadRequest, ImageDamage
+from . import exif
+from .frame import Header
+
+SOI, EOI, SOS, DQT = 0xD8, 0xD9, 0xDA, 0xDB
+SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes
+OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
+APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+EXIF = b"Exif\0\0"
+ICC = b"ICC_PROFILE\0"
+MOST_SEGMENTS = 4096  # before the first scan; a camera writes a dozen, an ICC profile at most 255
+
+
+def read(data: bytes) -> tuple[Header, bytes]:
+    """The header, and the file without what no pixel depends on.
+
+    Raises:
+        ImageDamage: The segments do not lead to a scan.
+        BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
+    """
+    kept = [data[:2]]
+    tables: list[bytes] = []
+    block = b""
+    frame: bytes | None = None
+    progressive = False
+    at = start = 2
+    for _ in range(MOST_SEGMENTS):
+        while data[at : at + 2] == b"\xff\xff":  # fill bytes
+            at += 1
+        if at + 4 > len(data) or data[at] != 0xFF:
+            break
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        end = at + 2 + length
+        if length < 2 or end > len(data):
+            break
+        body = data[at + 4 : end]
+        if marker == SOS:
+            if frame is None:
+                break
+            header = _header(frame, progressive, tables, block)
+            kept.append(data[start:])
+            return header, b"".join(kept) if len(kept) > 2 else data
+        if marker in OTHER_SOFS:
+            raise BadRequest(f"The JPEG is of a kind that is not supported (SOF{marker - 0xC0}).")
+        if marker in SOFS:
+            frame, progressive = body, marker == 0xC2
+        elif marker == DQT:
+            tables.append(body)
+        elif marker == APP1 and body.startswith(EXIF) and not block:
+            block = body[len(EXIF) :]
+        if _droppable(marker, body):
+            kept.append(data[start:at])
+            start = end
+        at = end
+    raise ImageDamage("The image file may be damaged. The JPEG has no readable header.")
+
+
+def _droppable(marker: int, body: bytes) -> bool:
+    """No pixel depends on it. APP0 stays: its absence changes the guess at the colours."""
+    if marker == APP2:
+        return not body.startswith(ICC)
+    return (APP1 <= marker <= APP15 and marker != APP14) or marker == COM
+
+
+def _header(frame: bytes, progressive: bool, tables: list[bytes], block: bytes) -> Header:
+    if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
+        raise ImageDamage("The image file may be damaged. The JPEG's frame header is cut off.")
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    if not (width and height):
+        raise ImageDamage(f"The image file may be damaged. The JPEG is {width}x{height} pixels.")
+    bands = frame[5]
+    factors = [(part >> 4) * (part & 15) for part in frame[7 : 6 + 3 * bands : 3]]
+    return Header(
+        format="jpg",
+        width=width,
+        height=height,
+        orientation=exif.orientation(block),
+        bands=bands,
+        depth=frame[0],
+        interlaced=progressive,
+        samples=sum(factors) / max([1, *factors]),
+        quality=quality(b"".join(tables)),
+        exif=block,
+    )
+
+
+# -- quality -------------------------------------------------------------------------------------
+
+# ITU-T T.81, Annex K.1: the luminance table that the IJG's quality 50 writes, in zigzag order
+LUMINANCE = (
+    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
+    26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
+    56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
+    95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
+)  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def quality(tables: bytes) -> int:
+    """The IJG quality, 1-100, whose luminance table is nearest to the file's; 0 without one.
+
+    Args:
+        tables: The bodies of the DQT segments, one behind the other.
+    """
+    at = 0
+    while at < len(tables):
+        size = 2 if tables[at] >> 4 else 1
+        values = tables[at + 1 : at + 1 + 64 * size]
+        if len(values) < 64 * size:
+            return 0
+        if tables[at] & 15 == 0:
+            steps = [int.from_bytes(values[i : i + size], "big") for i in range(0, 64 * size, size)]
+            return min(range(1, 101), key=lambda q: (_distance(steps, q), -q))
+        at += 1 + 64 * size
+    return 0
+
+
+def _distance(steps: list[int], q: int) -> int:
+    return sum(abs(a - b) for a, b in zip(steps, _ijg(q), strict=True))
+
+
+@lru_cache(maxsize=100)
+def _ijg(q: int) -> tuple[int, ...]:
+    """libjpeg's luminance table for a quality (jcparam.c: jpeg_quality_scaling)."""
+    scale = 5000 // q if q < 50 else 200 - 2 * q
+    return tuple(min(255, max(1, (value * scale + 50) // 100)) for value in LUMINANCE)

@@ -1,0 +1,80 @@
+"""The source as an image that every action can work on: 8 bits, sRGB or grey, shrunk as planned.
+
+Colours are brought to sRGB here, once, because from here on they mean something: CMYK, Lab, 16 bits
+and wide-gamut profiles come out as right-looking pictures wherever they are shown. A profile that
+is sRGB already costs nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pyvips
+
+from . import codecs
+from .frame import Header
+from .plan import Plan
+from .probe import Source
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+# stop at what would leave a part of the picture out; a damaged entropy code is drawn as it is
+FAIL_ON = "truncated"
+SRGB_MARKS = (b"sRGB", b"s\0R\0G\0B", b"c2\0")  # in a profile's description; c2 is a tiny sRGB
+DESCRIPTION_MOST = 4096  # bytes from the begin in which the description is looked for
+
+
+def load(source: Source, plan: Plan) -> Image:
+    """A lazy image; of an animation, all pages that the result has, one below the other."""
+    header = source.header
+    codec = codecs.CODECS[header.format]
+    if not codec.loader:
+        return normal(_bmp(source.data), header)
+    options = codec.options(plan.shrink)
+    if plan.result.pages > 1:
+        options["n"] = -1
+    image = getattr(pyvips.Image, codec.loader)(
+        source.data, access="sequential", fail_on=FAIL_ON, **options
+    )
+    return normal(image, header)
+
+
+def normal(image: Image, header: Header) -> Image:
+    """The same picture in 8-bit sRGB or grey, with alpha if it has one."""
+    if image.get_typeof("icc-profile-data") and not _is_srgb(image.get("icc-profile-data")):
+        image = _from_profile(image)
+    grey = image.bands < 3
+    wanted = "b-w" if grey else "srgb"
+    if image.interpretation != wanted:
+        if image.interpretation in ("multiband", "matrix", "histogram"):  # says nothing
+            image = image.copy(interpretation="grey16" if grey and header.depth == 16 else wanted)
+        image = image.colourspace(wanted)
+    return image if image.format == "uchar" else image.cast("uchar")
+
+
+def _from_profile(image: Image) -> Image:
+    """Through the profile that the file carries; one that does not fit the pixels is ignored."""
+    try:
+        return image.icc_transform(
+            "srgb", embedded=True, intent="relative", black_point_compensation=True
+        )
+    except pyvips.Error:
+        return image
+
+
+def _is_srgb(profile: bytes) -> bool:
+    return any(mark in profile[:DESCRIPTION_MOST] for mark in SRGB_MARKS)
+
+
+def _bmp(data: bytes) -> Image:
+    from PIL import BmpImagePlugin
+
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
+    made = image.convert(mode)
+    bands = len(made.getbands())
+    return pyvips.Image.new_from_memory(made.tobytes(), *made.size, bands, "uchar").copy(
+        interpretation="b-w" if bands < 3 else "srgb"
+    )

@@ -1,0 +1,108 @@
+"""Bytes to :class:`Header`: what a file says of itself, read without decoding a pixel.
+
+JPEG and PNG are read here (:mod:`.jpeg`, :mod:`.png`), because libvips has to be kept from parts
+of them; of the others libvips, and Pillow for BMP, reads the header.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import ImageDamage
+from . import codecs, exif, jpeg, png
+from .frame import Header
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture's file, recognised.
+
+    Attributes:
+        header: What it says of itself.
+        data: The file as libvips may see it.
+        size: Bytes of the file as stored.
+    """
+
+    header: Header
+    data: bytes
+    size: int
+
+
+def probe(data: bytes) -> Source:
+    """Recognise a file and read its header.
+
+    Raises:
+        BadRequest: It is not a picture of a known format.
+        ImageDamage: It begins like one, but has no readable header.
+    """
+    name = codecs.sniff(data)
+    if name == "jpg":
+        header, washed = jpeg.read(data)
+    elif name == "png":
+        header, washed = png.read(data)
+    elif name == "bmp":
+        header, washed = _bmp(data), data
+    else:
+        header, washed = _vips(name, data), data
+    return Source(header, washed, len(data))
+
+
+def _vips(name: str, data: bytes) -> Header:
+    import pyvips
+
+    try:
+        image = getattr(pyvips.Image, codecs.CODECS[name].loader)(data, access="sequential")
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        raise damaged(error) from None
+    animated = codecs.CODECS[name].animated
+    block = _field(image, "exif-data", b"")
+    block = block[6:] if block.startswith(jpeg.EXIF) else block
+    return Header(
+        format=name,
+        width=image.width,
+        height=image.height,
+        pages=_field(image, "n-pages", 1) if animated else 1,
+        # libheif turns the picture itself (ISO 23008-12, irot and imir); its tag must not again
+        orientation=1 if name == "avif" else _field(image, "orientation", 1),
+        bands=image.bands,
+        depth=DEPTHS.get(image.format, 32),
+        alpha=bool(image.hasalpha()),
+        samples=image.bands,
+        exif=block,
+    )
+
+
+T = TypeVar("T")
+DEPTHS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16}
+
+
+def _field(image: Image, name: str, default: T) -> T:
+    value: T = image.get(name) if image.get_typeof(name) else default
+    return value
+
+
+def _bmp(data: bytes) -> Header:
+    from PIL import BmpImagePlugin
+
+    try:
+        image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    except Exception as error:  # a parser's own errors are of any class
+        raise damaged(error) from None
+    bands = len(image.getbands()) if image.mode != "P" else 3
+    return Header("bmp", *image.size, bands=bands, samples=bands, alpha=image.mode == "RGBA")
+
+
+def damaged(error: Exception) -> ImageDamage:
+    """A decoder's failure in OSS's words, with the decoder's first line as a hint.
+
+    libvips repeats bytes of the file in its messages, which pyvips may fail to read as UTF-8.
+    """
+    lines = str(error).strip().splitlines() if not isinstance(error, UnicodeDecodeError) else []
+    hint = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    hint = "".join(sign for sign in hint[:200] if sign.isprintable())
+    return ImageDamage(f"The image file may be damaged. {hint}".rstrip())

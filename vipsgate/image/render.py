@@ -1,0 +1,114 @@
+"""From a plan to a file: load, apply each stage, save; one lazy pipeline.
+
+The one call that reads pixels is the save. Where a stage must see the whole picture, what comes
+before it is computed into memory first, after shrink-on-load and never earlier than needed. The
+pages of an animation are split and joined here, so that no action knows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pyvips
+
+from ..errors import OssError
+from .action import Stage
+from .codecs import CODECS
+from .load import load
+from .plan import Plan
+from .probe import Source, damaged
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+VERSION = 1  # of the pixels: raise it when the same plan gives another picture
+LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
+LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
+WHITE = [255, 255, 255]
+
+
+def prepare() -> None:
+    """Set libvips up for one picture at a time, with the loaders of the allow-list only.
+
+    Raises:
+        RuntimeError: libvips is older than :data:`LIBVIPS`.
+    """
+    found = tuple(pyvips.version(part) for part in range(3))
+    if found < LIBVIPS:
+        raise RuntimeError(f"libvips is {_dotted(found)}; {_dotted(LIBVIPS)} or newer is needed")
+    pyvips.cache_set_max(0)
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for name in LOADERS:
+        pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
+
+
+def version() -> str:
+    """libvips' version, for the ready message and ETags."""
+    return _dotted([pyvips.version(part) for part in range(3)])
+
+
+def render(
+    source: Source,
+    plan: Plan,
+    descriptor: int,
+    watch: Callable[[Image], None] = lambda image: None,
+) -> None:
+    """Run the plan and write the result to ``descriptor``.
+
+    Args:
+        source: The file that the plan was made for.
+        plan: What to do.
+        descriptor: Where the result goes, from its present position on.
+        watch: Told of each image before it is computed, so that it can be stopped from outside.
+
+    Raises:
+        ImageDamage: The file cannot be decoded.
+    """
+    try:
+        image = load(source, plan)
+        pages = plan.result.pages
+        if pages == 1:
+            image = _apply(image, plan.stages, watch)
+        else:
+            image = _joined(image, plan, watch)
+        codec = CODECS[plan.result.format]
+        if image.hasalpha() and not codec.alpha:
+            image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
+        watch(image)
+        codec.save(image, descriptor, plan.result)
+    except OssError:
+        raise
+    except (pyvips.Error, UnicodeDecodeError, OSError, ValueError, SyntaxError) as error:
+        raise damaged(error) from None
+
+
+def _apply(image: Image, stages: Sequence[Stage], watch: Callable[[Image], None]) -> Image:
+    streaming = True
+    for stage in stages:
+        if streaming and not stage.action.streams(stage.before):
+            watch(image)
+            image, streaming = image.copy_memory(), False
+        image = stage.action.apply(image, stage)
+    return image
+
+
+def _joined(image: Image, plan: Plan, watch: Callable[[Image], None]) -> Image:
+    """Every page through the stages, then one below the other again, with their timing."""
+    height, header = plan.header.height, plan.header
+    watch(image)
+    image = image.copy_memory()  # pages are read side by side
+    pages = [
+        _apply(image.crop(0, page * height, header.width, height), plan.stages, watch)
+        for page in range(plan.result.pages)
+    ]
+    joined = pyvips.Image.arrayjoin(pages, across=1).copy()
+    joined.set_type(pyvips.GValue.gint_type, "page-height", plan.result.height)
+    for name in ("delay", "loop"):
+        if image.get_typeof(name):
+            joined.set_type(image.get_typeof(name), name, image.get(name))
+    return joined
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
