@@ -23,7 +23,8 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- InvalidRange          416
      +-- InternalError         500  a fault of ours
      +-- Unimplemented         501  OSS knows it, this version does not
-     +-- CpuLimitExceeded      503  come back later
+     +-- CpuLimitExceeded      503  more work than is taken on; come again
+     +-- ServiceUnavailable    503  something that is needed is away; come again
 """
 
 from __future__ import annotations
@@ -184,13 +185,17 @@ class Unimplemented(OssError):
 
 
 class CpuLimitExceeded(OssError):
-    """More work than this server takes on; the client may come again."""
+    """More work than this server takes on."""
 
     status = 503
     code = "CpuLimitExceeded"
 
-    def __init__(self, message: str, *, retry_after: int = 1) -> None:
-        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+class ServiceUnavailable(OssError):
+    """Something that the answer needs is away for now."""
+
+    status = 503
+    code = "ServiceUnavailable"
 
 
 def shown(text: str) -> str:

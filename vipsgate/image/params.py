@@ -121,7 +121,7 @@ def build(cls: type[T], name: str, items: Sequence[str]) -> T:
         InvalidArgument: A value is bad or given twice.
         MissingArgument: A parameter without default is absent.
     """
-    slots = declared(cls)
+    slots, required = declared(cls), _required(cls)
     values: dict[str, Any] = {}
     for item in items:
         key, text = _split(item, slots)
@@ -140,7 +140,7 @@ def build(cls: type[T], name: str, items: Sequence[str]) -> T:
                 ec=param.bad if text or not param.missing else param.missing,
             ) from None
     for key, (attribute, param) in slots.items():
-        if attribute not in values and attribute in _required(cls):
+        if attribute not in values and attribute in required:
             label = f"a value: {param.expects}" if key == BARE else f"{key}: {param.expects}"
             kind = InvalidArgument if param.missing else MissingArgument
             raise kind(f"{name} needs {label}.", ec=param.missing)
@@ -159,7 +159,7 @@ def texts(action: Any) -> list[str]:
 
 
 @cache
-def declared(cls: type[Any]) -> dict[str, tuple[str, Param]]:
+def declared(cls: Any) -> dict[str, tuple[str, Param]]:
     """Wire key -> (field, its :class:`Param`), in the order of declaration."""
     found = {}
     for item in fields(cls):
@@ -179,10 +179,10 @@ def _split(item: str, slots: dict[str, tuple[str, Param]]) -> tuple[str, str]:
 
 
 @cache
-def _required(cls: type[Any]) -> frozenset[str]:
+def _required(cls: Any) -> frozenset[str]:
     return frozenset(f.name for f in fields(cls) if f.default is MISSING)
 
 
 @cache
-def _default(cls: type[Any], attribute: str) -> Any:
+def _default(cls: Any, attribute: str) -> Any:
     return next(f.default for f in fields(cls) if f.name == attribute)

@@ -167,9 +167,7 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
     )
 
 
-def _shrink(
-    header: Header, stages: Sequence[Stage], result: Frame, rendering: Rendering
-) -> float:
+def _shrink(header: Header, stages: Sequence[Stage], result: Frame, rendering: Rendering) -> float:
     """Ask the actions in turn; the first that has an answer decides, and the loader as it can."""
     asked = (stage.action.shrink(stage.before) for stage in stages)
     allowed = next((far for far in asked if far is not None), 1.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ImageDamage
-from . import codecs, exif, jpeg, png
+from . import codecs, jpeg, png
 from .frame import Header
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from .params import build
 INFO = "info"
 # known to OSS, not to this version yet
 LATER_STAGES = ("style", "video", "sys")
-LATER_ACTIONS = frozenset(
-    "average-hue blur bright circle contrast indexcrop rounded-corners sharpen watermark".split()
+LATER_ACTIONS = (
+    *("average-hue", "blur", "bright", "circle", "contrast"),
+    *("indexcrop", "rounded-corners", "sharpen", "watermark"),
 )
 KEPT_TEXTS = 2048  # parsed texts that are remembered
 
@@ -110,5 +111,3 @@ def _action(word: str) -> Action:
             f"The action: {name} takes one value, not {len(items)}.", ec="0040-00000203"
         )
     return build(kind, name, items)
-
-

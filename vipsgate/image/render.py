@@ -67,11 +67,8 @@ def render(
     """
     try:
         image = load(source, plan)
-        pages = plan.result.pages
-        if pages == 1:
-            image = _apply(image, plan.stages, watch)
-        else:
-            image = _joined(image, plan, watch)
+        still = plan.result.pages == 1
+        image = _apply(image, plan.stages, watch) if still else _joined(image, plan, watch)
         codec = CODECS[plan.result.format]
         if image.hasalpha() and not codec.alpha:
             image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])

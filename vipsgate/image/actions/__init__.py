@@ -15,6 +15,5 @@ from .resize import Resize
 from .rotate import Rotate
 
 ACTIONS: dict[str, type[Action]] = {
-    action.name: action
-    for action in (Resize, Crop, Rotate, AutoOrient, Format, Interlace, Quality)
+    action.name: action for action in (Resize, Crop, Rotate, AutoOrient, Format, Interlace, Quality)
 }

@@ -28,9 +28,7 @@ class Resize(Action):
 
     name = "resize"
 
-    m: str = choice(
-        "lfit", "mfit", "fill", "pad", "fixed", default="lfit", bad="0040-00000311"
-    )
+    m: str = choice("lfit", "mfit", "fill", "pad", "fixed", default="lfit", bad="0040-00000311")
     w: int | None = integer(0, SIDE, default=None)
     h: int | None = integer(0, SIDE, default=None)
     l: int | None = integer(1, SIDE, default=None)  # noqa: E741 - OSS's own word

@@ -1,0 +1,178 @@
+"""What goes back over HTTP: an object, a derivative, 304, or an error in OSS's XML."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from mimetypes import MimeTypes
+from pathlib import PurePosixPath
+from xml.etree import ElementTree
+
+from aiohttp import web
+
+from .errors import OssError
+from .gate import conditional
+from .store.base import Object
+
+SERVER = "vipsgate"
+INLINE = 131_072  # bytes up to which a copy through Python is cheaper than sendfile's set-up
+CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
+STALL = 60.0  # seconds that a client may take no byte
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+
+TYPES = MimeTypes()  # the table of the standard library, not that of the machine
+for ending, kind in {
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".webp": "image/webp",
+}.items():
+    TYPES.add_type(kind, ending)
+# what a browser would run is shown without rights (imgproxy's lesson from SVG)
+ACTIVE = frozenset(("image/svg+xml", "text/html", "application/xhtml+xml", "text/xml"))
+CAGE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
+
+def request_id() -> str:
+    """24 hexadecimal digits in upper case, as OSS writes them."""
+    return secrets.token_hex(12).upper()
+
+
+def stamp(response: web.StreamResponse, identity: str) -> None:
+    """The headers that every answer carries."""
+    response.headers["x-oss-request-id"] = identity
+    response.headers["x-oss-server-time"] = str(int(time.time() * 1000))
+    response.headers["Server"] = SERVER
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+def mime_of(key: str) -> str:
+    """Content-Type of a stored object, by the ending of its name."""
+    ending = PurePosixPath(key).suffix.lower()
+    return TYPES.types_map[True].get(ending, "application/octet-stream")
+
+
+def not_modified(etag: str, headers: Mapping[str, str]) -> web.Response:
+    """304, with the headers that a cache updates."""
+    return web.Response(status=304, headers={**headers, "ETag": etag})
+
+
+def validators(found: Object, cache_control: str) -> dict[str, str]:
+    """Last-Modified and, where the bucket has one, Cache-Control."""
+    headers = {"Last-Modified": conditional.http_date(found.modified)}
+    if cache_control:
+        headers["Cache-Control"] = cache_control
+    return headers
+
+
+async def content(
+    request: web.Request,
+    descriptor: int,
+    size: int,
+    etag: str,
+    modified: float,
+    headers: Mapping[str, str],
+) -> web.StreamResponse:
+    """200 or 206 with the bytes behind a descriptor, or the part of them that was asked for.
+
+    Raises:
+        InvalidRange: The part begins behind the end.
+    """
+    part = conditional.part(request.headers, etag, modified, size)
+    span = range(size) if part is None else part
+    said = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
+    if part is not None:
+        said["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    if said.get("Content-Type") in ACTIVE:
+        said["Content-Security-Policy"] = CAGE
+    status = 200 if part is None else 206
+    if len(span) <= INLINE and request.method != "HEAD":
+        body = os.pread(descriptor, len(span), span.start)
+        return web.Response(status=status, body=body, headers=said)
+    response = web.StreamResponse(status=status, headers=said)
+    response.content_length = len(span)
+    await response.prepare(request)
+    if request.method != "HEAD":
+        await _sendfile(request, descriptor, span)
+    await response.write_eof()
+    return response
+
+
+async def _sendfile(request: web.Request, descriptor: int, span: range) -> None:
+    """From descriptor to socket inside the kernel.
+
+    uvloop has no sendfile and lets nobody else watch its sockets, so a duplicate is watched.
+    """
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    while transport.get_write_buffer_size():  # the headers go first
+        if transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        await asyncio.sleep(0.001)
+    loop = asyncio.get_running_loop()
+    out = os.dup(transport.get_extra_info("socket").fileno())
+    try:
+        at = span.start
+        while at < span.stop:
+            try:
+                sent = os.sendfile(out, descriptor, at, min(CHUNK, span.stop - at))
+            except BlockingIOError:
+                await _writable(loop, out)
+                continue
+            if not sent:
+                raise ConnectionResetError("the object has become shorter while it was sent")
+            at += sent
+            await asyncio.sleep(0)
+    finally:
+        os.close(out)
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    ready = asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
+    try:
+        async with asyncio.timeout(STALL):
+            await ready.wait()
+    except TimeoutError:
+        raise ConnectionResetError("the client takes nothing") from None
+    finally:
+        loop.remove_writer(descriptor)
+
+
+def refusal(error: OssError, request: web.Request, identity: str) -> web.Response:
+    """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
+    body = xml(error, identity, request.headers.get("Host", ""))
+    headers = dict(error.headers)
+    if error.ec:
+        headers["x-oss-ec"] = error.ec
+    if request.method == "HEAD":
+        headers["x-oss-err"] = base64.b64encode(body).decode()
+        body = b""
+    return web.Response(
+        status=error.status, body=body, headers=headers, content_type="application/xml"
+    )
+
+
+def xml(error: OssError, identity: str, host: str) -> bytes:
+    """``<Error>`` with Code, Message, RequestId, HostId, what else is known, EC."""
+    root = ElementTree.Element("Error")
+    parts = {
+        "Code": error.code,
+        "Message": error.message,
+        "RequestId": identity,
+        "HostId": host,
+        **error.extra,
+    }
+    if error.ec:
+        parts["EC"] = error.ec
+    for name, text in parts.items():
+        ElementTree.SubElement(root, name).text = NOT_XML.sub("\ufffd", text)
+    made: bytes = ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return made

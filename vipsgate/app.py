@@ -1,0 +1,216 @@
+"""The conductor: what comes in over HTTP goes through gate, image and store, and back out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from . import answer
+from .buckets import Bucket
+from .errors import (
+    InternalError,
+    MethodNotAllowed,
+    OssError,
+    Unimplemented,
+)
+from .gate import access, conditional, target
+from .image import process
+from .renderer import too_large
+from .renderers import Renderers
+from .settings import Settings
+from .store.base import Object, Store
+
+PIXELS = 1  # of what a plan makes: raise it when the same plan gives other bytes, see image.render
+METHODS = "GET, HEAD"
+LATER_METHODS = frozenset(("PUT", "POST", "DELETE", "OPTIONS"))
+LATER_CALLS = frozenset(  # sub-resources of OSS's API; a read of the object would be a wrong answer
+    "acl append asyncFetch bucketInfo callback cname comp cors delete encryption img "
+    "inventory lifecycle link live location logging objectMeta partNumber policy "
+    "processConfiguration qos referer replication requestPayment restore stat status style "
+    "styleName symlink tagging uploadId uploads versionId versioning versions vod website "
+    "worm x-oss-async-process".split()
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class House:
+    """What the handlers work with.
+
+    Attributes:
+        settings: As the server was started with.
+        store: Where the objects are.
+        renderers: Who makes pictures.
+        buckets: Documents by name; replaced as a whole when the configuration is read again.
+        domains: Host name -> bucket, of those documents.
+        draining: No new work is wanted.
+    """
+
+    settings: Settings
+    store: Store
+    renderers: Renderers
+    buckets: dict[str, Bucket] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
+    draining: bool = False
+
+    def furnish(self, settings: Settings) -> None:
+        """Take over the bucket documents of ``settings``."""
+        self.buckets, self.domains = dict(settings.buckets), settings.domains()
+
+    def bucket(self, name: str) -> Bucket | None:
+        """The document of a bucket, ``None`` where there is no such bucket."""
+        document = self.buckets.get(name)
+        if document is None and name and self.store.has(name):
+            return Bucket(acl=self.settings.default_acl)
+        return document
+
+
+HOUSE = web.AppKey("house", House)
+
+
+async def serve(request: web.Request) -> web.StreamResponse:
+    """Resolve, check, parse, look, render, answer."""
+    house = request.app[HOUSE]
+    begun = time.perf_counter()
+    asked = target.resolve(
+        request.raw_path,
+        request.headers.get("Host", ""),
+        house.domains,
+        house.settings.server.endpoint,
+    )
+    _check_call(request.method, asked)
+    bucket = house.bucket(asked.bucket)
+    access.check(asked, request.headers, bucket)
+    assert bucket is not None  # access has refused
+    text = asked.process
+    todo = process.parse(text, house.settings.limits) if text else None
+
+    found = await house.store.stat(asked.bucket, asked.key)
+    etag = _etag(found, todo, house)
+    headers = answer.validators(found, bucket.cache_control)
+    if conditional.not_modified(request.headers, etag, found.modified):
+        return answer.not_modified(etag, headers)
+    if todo and found.size > house.settings.limits.source_bytes:
+        raise too_large(found.size, house.settings.limits.source_bytes)
+
+    with closing(await house.store.open(asked.bucket, asked.key)) as opened:
+        found = opened.object  # it may have been replaced since
+        etag = _etag(found, todo, house)
+        headers |= answer.validators(found, bucket.cache_control)
+        if todo is None:
+            headers["Content-Type"] = answer.mime_of(asked.key)
+            return await answer.content(
+                request, opened.descriptor, found.size, etag, found.modified, headers
+            )
+        ready = time.perf_counter()
+        result = await house.renderers.render(str(todo), opened.descriptor)
+    with closing(result):
+        headers["Content-Type"] = result.mime
+        headers["X-Vipsgate-Cache"] = "bypass"
+        headers["Server-Timing"] = _timing(
+            queue=result.queue,
+            open=ready - begun,
+            render=result.render,
+            total=time.perf_counter() - begun,
+        )
+        return await answer.content(
+            request, result.descriptor, result.size, etag, found.modified, headers
+        )
+
+
+def _check_call(method: str, asked: target.Target) -> None:
+    """Only objects are read yet.
+
+    Raises:
+        MethodNotAllowed: HTTP knows the method perhaps, OSS does not.
+        Unimplemented: OSS knows the call, this version does not.
+    """
+    if method not in ("GET", "HEAD"):
+        if method in LATER_METHODS:
+            raise Unimplemented(f"The method: {method} is not implemented by this version.")
+        raise MethodNotAllowed(
+            "The specified method is not allowed against this resource.",
+            extra={"Method": method, "ResourceType": "Object" if asked.key else "Bucket"},
+            headers={"Allow": METHODS},
+        )
+    if calls := sorted(asked.names() & LATER_CALLS):
+        raise Unimplemented(f"The call: {calls[0]} is not implemented by this version.")
+    if not asked.key:
+        raise Unimplemented(
+            "Listing a bucket is not implemented by this version."
+            if asked.bucket
+            else "Listing the buckets is not implemented by this version."
+        )
+
+
+def _etag(found: Object, todo: process.Process | None, house: House) -> str:
+    """Of the source itself, or of what this server makes of it; known before any decoding."""
+    if todo is None:
+        return found.etag
+    image = house.settings.image
+    marks = f"{found.etag} {todo} {PIXELS} {house.renderers.version} {image}"
+    return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+
+
+def _timing(**seconds: float) -> str:
+    return ", ".join(f"{name};dur={value * 1000:.2f}" for name, value in seconds.items())
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error of the house as OSS words it; nothing else leaves as an error."""
+    identity = request["id"] = answer.request_id()
+    refusal: OssError
+    try:
+        return await handler(request)
+    except OssError as error:
+        refusal = error
+    except (ConnectionError, web.HTTPException):
+        raise  # nobody there to be told; or aiohttp's own
+    except Exception:
+        log.exception("request %s failed: %s", identity, request.raw_path)
+        refusal = InternalError("The server has a fault; its log has the request's id.")
+    return answer.refusal(refusal, request, identity)
+
+
+async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
+    answer.stamp(response, request.get("id") or answer.request_id())
+
+
+def public(house: House) -> web.Application:
+    """The application of the public port."""
+    app = web.Application(middlewares=[refuse])
+    app[HOUSE] = house
+    app.on_response_prepare.append(_stamp)
+    app.router.add_route("*", "/{path:.*}", serve)
+    return app
+
+
+def admin(house: House) -> web.Application:
+    """The application of the admin port: health."""
+    app = web.Application()
+    app[HOUSE] = house
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz)
+    return app
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    """503 with the reason while new work is not wanted."""
+    house = request.app[HOUSE]
+    reason = "draining" if house.draining else "queue full" if house.renderers.full else ""
+    return web.Response(text=f"{reason or 'ready'}\n", status=503 if reason else 200)

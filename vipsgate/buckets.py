@@ -1,0 +1,83 @@
+"""What is settled for each bucket: its ACL, domains, styles, protection and referer rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+Acl = Literal["private", "public-read", "public-read-write"]
+
+
+def _domain(text: str) -> str:
+    name = text.lower().removesuffix(".")
+    if not DOMAIN.fullmatch(name):
+        raise ValueError("is a host name without scheme, port and path")
+    return name
+
+
+class Record(BaseModel):
+    """Frozen, and deaf to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProtectionRule(Record):
+    """Objects whose name has both prefix and suffix, where given."""
+
+    prefix: str = ""
+    suffix: str = ""
+    case_insensitive: bool = False
+
+
+class Protection(Record):
+    """Source image protection (OSS guide)."""
+
+    enabled: bool = False
+    extensions: tuple[str, ...] = ()
+    rules: Annotated[tuple[ProtectionRule, ...], Field(max_length=10)] = ()
+
+
+class RefererPolicy(Record):
+    """Hotlink protection (OSS guide)."""
+
+    allow_empty: bool = True
+    truncate_query: bool = True
+    truncate_path: bool = False
+    whitelist: tuple[str, ...] = ()
+    blacklist: tuple[str, ...] = ()
+
+
+class Bucket(Record):
+    """One bucket's document, ``[buckets.NAME]``.
+
+    Attributes:
+        acl: Who may read and write without a signature.
+        domains: Host names that are this bucket's own.
+        separators: What may stand between an object's and a style's name.
+        cache_control: The header for its objects and derivatives; empty for none.
+        styles: Name -> process text.
+        protection: Which sources only styles may show.
+        referer: Which pages may show its pictures.
+    """
+
+    acl: Acl = "private"
+    domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
+    separators: tuple[Literal["-", "_", "/", "!", "@!"], ...] = ()
+    cache_control: str = ""
+    styles: Mapping[str, str] = Field(default_factory=dict)
+    protection: Protection = Protection()
+    referer: RefererPolicy = RefererPolicy()
+
+    def unenforced(self) -> str:
+        """The part of the document that this version would not enforce; empty if there is none.
+
+        A rule that shuts callers out must never be taken and then not kept.
+        """
+        if self.protection.enabled:
+            return "protection"
+        return "referer" if self.referer != RefererPolicy() else ""

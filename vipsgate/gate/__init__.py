@@ -1,0 +1,5 @@
+"""Who is it, what is meant, may it be had?
+
+RULE: pure. Nothing here waits, knows aiohttp or knows pyvips; text and records come in, a decision
+or an error of :mod:`vipsgate.errors` goes out, and the clock is a parameter.
+"""

@@ -1,0 +1,104 @@
+"""``If-*`` and ``Range``, on plain strings (RFC 9110, 13 and 14; OSS guide, GetObject).
+
+Strong validators only, for objects and derivatives alike; one range only. What cannot be read is
+ignored, as both sources ask, and only what holds for the object in hand is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+from ..errors import InvalidRange, PreconditionFailed
+
+ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+def not_modified(headers: Mapping[str, str], etag: str, modified: float) -> bool:
+    """Is the answer 304?
+
+    Args:
+        headers: The request's, looked up without regard to case.
+        etag: Of what would be sent, quoted.
+        modified: Of the object, seconds since the epoch.
+
+    Raises:
+        PreconditionFailed: ``If-Match`` or ``If-Unmodified-Since`` does not hold.
+    """
+    second = int(modified)  # HTTP dates have no finer grain
+    if "If-Match" in headers:
+        if not _listed(headers["If-Match"], etag, weak=False):
+            raise _failed("If-Match")
+    elif (since := _date(headers.get("If-Unmodified-Since"))) is not None and since < second:
+        raise _failed("If-Unmodified-Since")
+    if "If-None-Match" in headers:
+        return _listed(headers["If-None-Match"], etag, weak=True)
+    since = _date(headers.get("If-Modified-Since"))
+    return since is not None and since >= second
+
+
+def part(headers: Mapping[str, str], etag: str, modified: float, size: int) -> range | None:
+    """The bytes asked for, ``None`` for all of them.
+
+    Raises:
+        InvalidRange: The range begins behind the end.
+    """
+    asked = RANGE.fullmatch(headers.get("Range", "").replace(" ", ""))
+    if not asked or asked.groups() == ("", "") or not _still(headers, etag, modified):
+        return None
+    first, last = asked.groups()
+    if not first:  # the last so many bytes
+        start, end = max(0, size - int(last)), size
+        satisfiable = int(last) > 0 and size > 0
+    else:
+        start, end = int(first), min(size, int(last) + 1 if last else size)
+        if last and int(last) < start:
+            return None  # not a range at all
+        satisfiable = start < size
+    if not satisfiable:
+        raise InvalidRange(
+            "The requested range cannot be satisfied.",
+            extra={"ActualObjectSize": str(size), "RangeRequested": headers["Range"]},
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return range(start, end)
+
+
+def http_date(seconds: float) -> str:
+    """``Thu, 01 Jan 2026 00:00:00 GMT``."""
+    return format_datetime(datetime.fromtimestamp(int(seconds), UTC), usegmt=True)
+
+
+def _still(headers: Mapping[str, str], etag: str, modified: float) -> bool:
+    """Does ``If-Range`` name what would be sent?"""
+    condition = headers.get("If-Range")
+    if condition is None:
+        return True
+    if '"' in condition:
+        return condition.strip() == etag
+    return _date(condition) == int(modified)
+
+
+def _listed(header: str, etag: str, *, weak: bool) -> bool:
+    """Is ``etag`` in the list? OSS's own clients also send it without quotes."""
+    if header.strip() in ("*", etag, etag.strip('"')):
+        return True
+    return any(tag == etag and (weak or not mark) for mark, tag in ENTITY_TAG.findall(header))
+
+
+def _date(text: str | None) -> int | None:
+    try:
+        date = parsedate_to_datetime(text or "")
+        return int(date.replace(tzinfo=date.tzinfo or UTC).timestamp())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _failed(condition: str) -> PreconditionFailed:
+    return PreconditionFailed(
+        "At least one of the pre-conditions you specified did not hold.",
+        extra={"Condition": condition},
+    )

@@ -1,0 +1,156 @@
+"""A request line and a Host header, read into bucket, key and parameters.
+
+The bucket is found in this order: the Host is a bucket's own domain; it is ``BUCKET.<endpoint>`` or
+``BUCKET.oss-<region>.aliyuncs.com``; else the first segment of the path names it. Everything is
+percent-decoded exactly once, here, and checked after that: what leaves this module is the text
+that the store and the signature mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from ..errors import InvalidArgument, InvalidBucketName, InvalidObjectName, NoSuchKey, shown
+
+PROCESS = "x-oss-process"
+BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
+OSS_HOST = re.compile(r"([^.]+)\.oss-[a-z0-9-]+\.aliyuncs\.com")
+KEY_BYTES = 1023  # UTF-8; OSS guide, Object naming
+INTERNAL = ".vipsgate"  # where the store keeps its own documents; never an object
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is about.
+
+    Attributes:
+        bucket: A valid bucket name; empty for a call to the service itself.
+        key: The object's name, decoded; empty for a call to the bucket.
+        query: The parameters in their order, decoded; a missing value is empty.
+    """
+
+    bucket: str
+    key: str
+    query: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def process(self) -> str:
+        """The text of ``x-oss-process``, empty where there is none."""
+        return next((value for name, value in self.query if name == PROCESS), "")
+
+    def names(self) -> frozenset[str]:
+        """The names of the parameters."""
+        return frozenset(name for name, _ in self.query)
+
+
+def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> Target:
+    """Find out what is asked for.
+
+    Args:
+        line: The request target as it came, ``/a%20b?x=y`` or with scheme and host in front;
+            bytes that are not UTF-8 as surrogates.
+        host: The Host header, with or without port.
+        domains: A bucket's own domain, in lower case -> bucket.
+        endpoint: The domain below which buckets are sub-domains; empty for none.
+
+    Raises:
+        InvalidBucketName: The name cannot be a bucket's.
+        InvalidObjectName: The name cannot be an object's.
+        NoSuchKey: The name can be an object's but never is one here.
+        InvalidArgument: The query is not UTF-8, or says twice what is to be done.
+    """
+    if not line.startswith("/"):
+        line, host = _absolute(line, host)
+    raw_path, _, raw_query = line.partition("?")
+    path = _decoded(raw_path, InvalidObjectName, "The object name")[1:]
+    bucket = _from_host(_bare(host), domains, endpoint)
+    if bucket is None:
+        bucket, _, path = path.partition("/")
+    if bucket or path:
+        _check_bucket(bucket)
+    _check_key(path)
+    return Target(bucket, path, _query(raw_query))
+
+
+def _absolute(line: str, host: str) -> tuple[str, str]:
+    """``http://host/path`` is a legal request target too, and its host counts (RFC 9112, 3.2.2)."""
+    scheme, _, rest = line.partition("://")
+    if scheme.lower() not in ("http", "https"):
+        return "/", host
+    authority, slash, path = rest.partition("/")
+    return slash + path or "/", authority.rpartition("@")[2]
+
+
+def _from_host(host: str, domains: Mapping[str, str], endpoint: str) -> str | None:
+    """The bucket that the Host names; ``None`` leaves it to the path."""
+    if host in domains:
+        return domains[host]
+    if endpoint and host.endswith(f".{endpoint}"):
+        return host[: -len(endpoint) - 1]
+    oss = OSS_HOST.fullmatch(host)
+    return oss[1] if oss else None
+
+
+def _bare(host: str) -> str:
+    """In lower case, without port and final dot; an IPv6 address keeps its brackets."""
+    name, colon, port = host.strip().lower().rpartition(":")
+    if not colon or "]" in port:
+        name = host.strip().lower()
+    return name.removesuffix(".")
+
+
+def _check_bucket(bucket: str) -> None:
+    if not BUCKET.fullmatch(bucket):
+        raise InvalidBucketName(
+            "The specified bucket is not valid. A name has 3 to 63 characters of a-z, 0-9 and -, "
+            f"at both ends no -; it was {shown(bucket)!r}."
+        )
+
+
+def _check_key(key: str) -> None:
+    if not key:
+        return
+    if len(key.encode()) > KEY_BYTES:
+        raise InvalidObjectName(
+            f"The Length of Object name must be less than {KEY_BYTES + 1}; "
+            f"it has {len(key.encode())} bytes of UTF-8."
+        )
+    if key[0] in "/\\" or "\0" in key:
+        raise InvalidObjectName(
+            "The specified object is not valid. A name does not begin with / or \\ "
+            f"and has no NUL; it was {shown(key)!r}."
+        )
+    parts = key.split("/")
+    if "." in parts or ".." in parts:
+        raise InvalidObjectName(
+            "The specified object is not valid. No part of a name is . or ..; "
+            f"it was {shown(key)!r}."
+        )
+    if INTERNAL in parts or "" in parts:
+        raise NoSuchKey("The specified key does not exist.", extra={"Key": key})
+
+
+def _query(raw: str) -> tuple[tuple[str, str], ...]:
+    """Name and value of each parameter; ``+`` stays itself, standard Base64 needs it."""
+    pairs = []
+    for part in raw.split("&"):
+        name, _, value = part.partition("=")
+        if part:
+            pairs.append((_text(name), _text(value)))
+    if sum(name == PROCESS for name, _ in pairs) > 1:
+        raise InvalidArgument(f"The parameter: {PROCESS} is given twice.")
+    return tuple(pairs)
+
+
+def _text(raw: str) -> str:
+    return _decoded(raw, InvalidArgument, "The query")
+
+
+def _decoded(raw: str, error: type[InvalidObjectName] | type[InvalidArgument], what: str) -> str:
+    try:
+        return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode()
+    except UnicodeDecodeError:
+        raise error(f"{what} is not UTF-8 when percent-decoded.") from None

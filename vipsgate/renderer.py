@@ -1,0 +1,205 @@
+"""The child process that renders: takes a job and a descriptor, gives a result.
+
+It is the only place that joins libvips to a process. It has no files, no network and no second
+chance: what hangs is killed from outside, what swells is replaced. Besides the work it has one
+thread that waits for the word to stop, because libvips can be told so from another thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import socket
+import sys
+import sysconfig
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from . import errors, sandbox, wire
+from .image.config import Limits, Rendering
+
+IDLE = 1.0  # seconds without work after which freed memory goes back to the system
+# one libvips thread for a picture, few arenas, and no way to switch the loaders' limits off
+ENVIRONMENT = {
+    "VIPS_CONCURRENCY": "1",
+    "VIPS_BLOCK_UNTRUSTED": "1",
+    "VIPS_DISC_THRESHOLD": "1t",  # never a temporary file: there is nowhere to write it
+    "MALLOC_ARENA_MAX": "2",
+}
+UNWANTED = ("VIPS_UNLIMITED", "VIPS_LEAK", "VIPS_PROFILE", "VIPS_TRACE", "VIPS_WARNING")
+
+Work = Callable[[dict[str, Any], int, "Interrupt"], tuple[dict[str, Any], int | None]]
+
+
+class Interrupt:
+    """The word to stop, from the front by way of a thread, to the image under work."""
+
+    def __init__(self) -> None:
+        self._job = 0
+        self._stopped = 0
+        self._image: Any = None
+
+    def begin(self, job: int) -> None:
+        """The work on this job begins."""
+        self._job, self._image = job, None
+
+    def watch(self, image: Any) -> None:
+        """This image is computed next."""
+        self._image = image
+        if self._job <= self._stopped:
+            image.set_kill(True)
+
+    def listen(self, descriptor: int) -> None:
+        """Wait for numbers of jobs to be stopped, for ever."""
+        while word := os.read(descriptor, 8):
+            self._stopped = int.from_bytes(word, "little")
+            image = self._image
+            if self._job == self._stopped and image is not None:
+                image.set_kill(True)
+
+
+def worker(limits: Limits, rendering: Rendering) -> Work:
+    """What a renderer does with a job. Imports libvips, which the front must not."""
+    from .image import info, plan, probe, process, render
+    from .image.codecs import CODECS
+
+    render.prepare()
+
+    def work(
+        job: dict[str, Any], descriptor: int, interrupt: Interrupt
+    ) -> tuple[dict[str, Any], int | None]:
+        begun = time.perf_counter()
+        asked = process.parse(job["process"], limits)
+        source = probe.probe(read(descriptor, limits.source_bytes))
+        probed = time.perf_counter()
+        memory = os.memfd_create("result", os.MFD_CLOEXEC)
+        try:
+            if asked.info:
+                plan.admit(source.header, limits)
+                os.write(memory, info.answer(source))
+                mime = info.MIME
+            else:
+                made = plan.make(source.header, asked.actions, limits, rendering)
+                render.render(source, made, memory, interrupt.watch)
+                mime = CODECS[made.result.format].mime
+            size = os.fstat(memory).st_size
+        except BaseException:
+            os.close(memory)
+            raise
+        result = {"type": mime, "size": size}
+        result["probe"] = probed - begun
+        result["render"] = time.perf_counter() - probed
+        return result, memory
+
+    return work
+
+
+def read(descriptor: int, most: int) -> bytes:
+    """The whole file, in one piece.
+
+    Raises:
+        ImageTooLarge: It has more than ``most`` bytes.
+    """
+    size = os.fstat(descriptor).st_size
+    if size > most:
+        raise too_large(size, most)
+    data = os.pread(descriptor, size, 0)
+    while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
+        data += more
+    return data
+
+
+def too_large(size: int, most: int) -> errors.ImageTooLarge:
+    """The refusal of a file of ``size`` bytes."""
+    return errors.ImageTooLarge(
+        f"Maximal size of image supported is {most} bytes; the object has {size}."
+    )
+
+
+def serve(
+    connection: socket.socket, control: int, statm: int, work: Work, ready: dict[str, Any]
+) -> None:
+    """Take jobs until the front is gone."""
+    interrupt = Interrupt()
+    threading.Thread(target=interrupt.listen, args=(control,), daemon=True).start()
+    trim = _trimmer()
+    wire.send(connection, ready, [])
+    while True:
+        if not select.select([connection], [], [], IDLE)[0]:
+            trim()
+            select.select([connection], [], [])
+        job, descriptors = wire.receive(connection)
+        if job is None:
+            return
+        interrupt.begin(job["id"])
+        result, memory = _answer(work, job, descriptors, interrupt)
+        wire.close(descriptors)
+        result |= {"id": job["id"], "rss": _rss(statm)}
+        wire.send(connection, result, [] if memory is None else [memory])
+        if memory is not None:
+            os.close(memory)
+
+
+def _answer(
+    work: Work, job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
+) -> tuple[dict[str, Any], int | None]:
+    try:
+        return work(job, descriptors[0], interrupt)
+    except errors.OssError as error:
+        refusal = error
+    except MemoryError:
+        refusal = errors.ImageTooLarge("The picture takes more memory than there is.")
+    except Exception:
+        traceback.print_exc()  # a fault of ours: the log has it, the client does not
+        refusal = errors.InternalError("The picture could not be rendered.")
+    return {"error": errors.dump(refusal)}, None
+
+
+def _rss(statm: int) -> int:
+    return int(os.pread(statm, 64, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _trimmer() -> Callable[[], object]:
+    """glibc's ``malloc_trim``; with another C library freed memory is left to it."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return lambda: None
+    return lambda: trim(0)
+
+
+def main() -> None:
+    """``python -m vipsgate.renderer SOCKET CONTROL SETTINGS``, started by the front."""
+    connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    settings = orjson.loads(sys.argv[3])
+    # what is imported lazily must be there before the files are out of reach
+    from PIL import BmpImagePlugin, TiffImagePlugin  # noqa: F401
+
+    try:
+        work = worker(Limits(**settings["limits"]), Rendering(**settings["image"]))
+    except (RuntimeError, OSError) as error:
+        wire.send(connection, {"refused": str(error)}, [])
+        return
+    from .image import render
+
+    statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    report = sandbox.enter(readable(), parent=settings["parent"])
+    ready = {"ready": render.version(), "sandbox": str(report)}
+    serve(connection, control, statm, work, ready)
+
+
+def readable() -> list[str]:
+    """The folders with Python and its packages, the only files that a renderer may still read."""
+    paths = sysconfig.get_paths()
+    folders = {sys.prefix, sys.base_prefix, paths["stdlib"], paths["purelib"], paths["platlib"]}
+    return sorted(folders | {os.path.dirname(os.path.dirname(os.path.abspath(__file__)))})
+
+
+if __name__ == "__main__":
+    main()

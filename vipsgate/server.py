@@ -1,0 +1,119 @@
+"""From settings to a running server, and to its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from aiohttp import web
+
+from . import app
+from .renderers import Renderers
+from .settings import Settings, SettingsError
+from .store.local import LocalStore
+
+KEEPALIVE = 75.0  # seconds; nginx's own default
+LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
+log = logging.getLogger(__name__)
+
+
+def check(settings: Settings) -> Path:
+    """The root folder of the store.
+
+    Raises:
+        SettingsError: There is none, or it is of a kind that this version cannot serve.
+    """
+    url = urlsplit(settings.store.url)
+    if not settings.store.url:
+        raise SettingsError("store.url: is not set; name a folder: vipsgate serve ROOT")
+    if url.scheme != "file":
+        raise SettingsError(
+            f"store.url = {settings.store.url!r}: only file:// is served by this version"
+        )
+    root = Path(unquote(url.path))
+    if not root.is_dir():
+        raise SettingsError(f"store.url = {settings.store.url!r}: {root} is not a folder")
+    return root
+
+
+async def run(settings: Settings, reload: Callable[[], Settings]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way.
+
+    Args:
+        settings: What to run with.
+        reload: Reads the configuration again, on SIGHUP.
+
+    Raises:
+        StartError: No renderer can be started.
+        OSError: A port cannot be had.
+    """
+    server = settings.server
+    store = LocalStore(check(settings))
+    renderers = Renderers(
+        count=settings.renderer_count(),
+        queue=server.queue,
+        timeout=server.request_timeout,
+        ceiling=server.renderer_bytes,
+        most=settings.limits.render_bytes,
+        settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
+    )
+    house = app.House(settings, store, renderers)
+    house.furnish(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
+
+    public, admin = _runner(app.public(house), server.drain_seconds), _runner(app.admin(house), 0)
+    await renderers.start()
+    try:
+        address = await _listen(public, server.host, server.port, server.reuse_port)
+        private = await _listen(admin, server.admin_host, server.admin_port, server.reuse_port)
+        print(f"vipsgate ready on {address} (admin {private})", flush=True)
+        await stop.wait()
+        house.draining = True
+    finally:
+        await public.cleanup()
+        await admin.cleanup()
+        await renderers.close()
+
+
+def _runner(application: web.Application, drain: float) -> web.AppRunner:
+    return web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,  # a client that leaves stops its work
+        shutdown_timeout=drain,
+        keepalive_timeout=KEEPALIVE,
+        max_line_size=LINE_BYTES,
+        max_field_size=LINE_BYTES,
+    )
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, reuse: bool) -> str:
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, reuse_port=reuse or None, backlog=1024)
+    await site.start()
+    where, number = runner.addresses[0][:2]
+    return f"http://[{where}]:{number}" if ":" in where else f"http://{where}:{number}"
+
+
+def _read_again(house: app.House, reload: Callable[[], Settings]) -> None:
+    """Take over the buckets; what was bound at the start needs another start."""
+    try:
+        house.furnish(reload())
+    except SettingsError as error:
+        log.error("the configuration is kept as it was: %s", error)
+
+
+def note(text: str) -> None:
+    """A word to whoever starts the server, beside the ready line."""
+    print(f"vipsgate: {text}", file=sys.stderr, flush=True)

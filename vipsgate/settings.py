@@ -1,0 +1,182 @@
+"""The server's settings: one row each, from flags, environment and ``vipsgate.toml``.
+
+A flag wins over ``VIPSGATE_<SECTION>__<KEY>``, that over the file, that over the default. Keys that
+are not known and values out of range stop the start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from .buckets import Acl, Bucket, Record
+from .gate.target import BUCKET
+from .image.config import Limits, Rendering
+
+PREFIX = "VIPSGATE_"
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class SettingsError(Exception):
+    """The start stops here; the text names key and value."""
+
+
+class Server(Record):
+    """``[server]``."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8081
+    endpoint: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$")] = ""
+    region: str = "cn-hangzhou"
+    renderers: Annotated[int, Field(ge=0, le=1024)] = 0
+    queue: Annotated[int, Field(ge=0, le=1_000_000)] = 128
+    request_timeout: Annotated[float, Field(gt=0, le=3600)] = 15
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
+    reuse_port: bool = False
+    renderer_bytes: Annotated[int, Field(ge=1 << 26)] = 314_572_800
+    legacy_at_api: bool = False
+
+
+class Store(Record):
+    """``[store]``."""
+
+    url: str = ""
+
+
+class Cache(Record):
+    """``[cache]``."""
+
+    dir: str = ""
+    disk_bytes: Annotated[int, Field(ge=0)] = 1_073_741_824
+    memory_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    enabled: bool = True
+
+
+class Credential(Record):
+    """``[[credentials]]``: a key pair and what its owner may do."""
+
+    access_key_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z._=]+$")]
+    access_key_secret: Annotated[str, Field(min_length=1, repr=False)]
+    role: Literal["owner", "reader", "writer"] = "owner"
+
+
+class Settings(BaseSettings):
+    """All of it; README's table of settings shows these rows."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
+    )
+
+    server: Server = Server()
+    store: Store = Store()
+    cache: Cache = Cache()
+    limits: Limits = Limits()
+    image: Rendering = Rendering()
+    credentials: tuple[Credential, ...] = ()
+    buckets: Mapping[str, Bucket] = Field(default_factory=dict)
+
+    @field_validator("buckets")
+    @classmethod
+    def _named(cls, buckets: Mapping[str, Bucket]) -> Mapping[str, Bucket]:
+        for name, bucket in buckets.items():
+            if not BUCKET.fullmatch(name):
+                raise ValueError(f"{name!r} is not a bucket name: 3-63 of a-z, 0-9 and -")
+            if part := bucket.unenforced():
+                raise ValueError(
+                    f"{name}.{part} is not enforced by this version; it would not keep anyone out"
+                )
+        return buckets
+
+    @property
+    def default_acl(self) -> Acl:
+        """Of a bucket without a document: closed as soon as anybody has a key."""
+        return "private" if self.credentials else "public-read"
+
+    def domains(self) -> dict[str, str]:
+        """Host name -> bucket."""
+        return {host: name for name, bucket in self.buckets.items() for host in bucket.domains}
+
+    def renderer_count(self) -> int:
+        """Renderer processes: the number set, or the CPUs that this process may use."""
+        return self.server.renderers or usable_cpus()
+
+
+def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Read all sources.
+
+    Args:
+        file: ``vipsgate.toml``; ``None`` for none.
+        flags: Section -> key -> value of the command line; ``None`` values were not given.
+
+    Raises:
+        SettingsError: A file cannot be read, a key is not known, a value is out of range.
+    """
+    _check_environment()
+    given = {
+        section: {key: value for key, value in rows.items() if value is not None}
+        for section, rows in flags.items()
+    }
+
+    class Sources(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = [TomlConfigSettingsSource(settings_cls, file)] if file else []
+            return (init_settings, env_settings, *toml)
+
+    if file and not file.is_file():
+        raise SettingsError(f"--config: {file} is not a file")
+    try:
+        rows: Any = {section: keys for section, keys in given.items() if keys}
+        return Sources(**rows)
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_line, error.errors()))) from None
+    except ValueError as error:  # TOML that cannot be read, JSON in an environment variable
+        raise SettingsError(f"{file or 'the environment'}: {error}") from None
+
+
+def usable_cpus() -> int:
+    """CPUs of the affinity mask, cut by the cgroup's quota (cgroup v2, cpu.max)."""
+    cpus = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cpus
+    return cpus if quota == "max" else max(1, min(cpus, int(quota) // int(period)))
+
+
+def _check_environment() -> None:
+    for name in os.environ:
+        section, nested, key = name.removeprefix(PREFIX).partition("__")
+        if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG":
+            continue
+        if section.lower() not in Settings.model_fields or not (nested and key):
+            known = ", ".join(name.upper() for name in Settings.model_fields)
+            raise SettingsError(f"{name}: not a setting; VIPSGATE_<SECTION>__<KEY> has {known}")
+
+
+def _line(error: Any) -> str:
+    place = ".".join(map(str, error["loc"]))
+    value = "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
+    if re.search(r"secret", place):
+        value = ""
+    return f"{place}{value}: {error['msg']}"

@@ -1,0 +1,95 @@
+"""Buckets as folders on a local disk: ``ROOT/<bucket>/<key>``.
+
+Whether a key stays inside its bucket is asked once, of the opened descriptor: the kernel says which
+file it really is, through all symlinks, and nothing can be swapped after that. Opening and looking
+at a file happen in the loop: a hop to a thread costs 0.09 ms of CPU (bench/handover.py), the calls
+themselves a tenth of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from ..errors import AccessDenied, NoSuchKey, OssError, ServiceUnavailable
+from .base import Object, Opened
+
+# a pipe or a device must not make the open wait, nor become a terminal
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+LOOK = os.O_PATH | os.O_CLOEXEC  # the file's facts, not its bytes
+INTERNAL = ".vipsgate"
+DELETED = " (deleted)"  # what the kernel writes behind the name of a file that is gone
+
+
+class LocalStore:
+    """Objects are files; a bucket is a folder, which may itself be a symlink to elsewhere."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def has(self, bucket: str) -> bool:
+        """Is there such a folder?"""
+        return (self._root / bucket).is_dir()
+
+    async def stat(self, bucket: str, key: str) -> Object:
+        """See :class:`vipsgate.store.base.Store`."""
+        opened = self._open(bucket, key, LOOK)
+        opened.close()
+        return opened.object
+
+    async def open(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.Store`."""
+        return self._open(bucket, key, READ)
+
+    def _open(self, bucket: str, key: str, flags: int) -> Opened:
+        folder = self._root / bucket
+        try:
+            descriptor = os.open(folder / key, flags)
+        except OSError as error:
+            raise _refusal(error, key) from None
+        try:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode) or not _inside(descriptor, folder):
+                raise _absent(key)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return Opened(_object(facts), descriptor)
+
+
+def _inside(descriptor: int, folder: Path) -> bool:
+    """Is the opened file below the bucket's real folder, and not one of our own documents?"""
+    real = os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(DELETED)
+    home = os.path.realpath(folder)
+    if os.path.commonpath((home, real)) != home:
+        return False
+    return INTERNAL not in Path(real).relative_to(home).parts
+
+
+def _object(facts: os.stat_result) -> Object:
+    """The tag changes with the file (inode), its length and its time in nanoseconds."""
+    marks = f"{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"
+    etag = hashlib.md5(marks.encode(), usedforsecurity=False).hexdigest().upper()
+    return Object(facts.st_size, f'"{etag}"', facts.st_mtime)
+
+
+# what the disk says when no object can have this name
+ABSENT = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL)
+)
+
+
+def _refusal(error: OSError, key: str) -> OssError:
+    if error.errno in ABSENT:
+        return _absent(key)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return AccessDenied("The server itself has no right to read this object's file.")
+    reason = os.strerror(error.errno or 0)
+    return ServiceUnavailable(f"The store cannot be read now: {reason}.")
+
+
+def _absent(key: str) -> NoSuchKey:
+    return NoSuchKey("The specified key does not exist.", ec="0026-00000001", extra={"Key": key})
