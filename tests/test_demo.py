@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from vipsgate import demo
+from vipsgate.demo import films, land, things
 
 Facts = dict[str, object]
 
@@ -95,7 +96,7 @@ def test_bucket_is_small(bucket: Path) -> None:
 
 
 def test_painting_twice_gives_the_same_pixels() -> None:
-    for paint in (demo.logo, demo.aurora, demo.spinner):
+    for paint in (things.logo, land.aurora, films.spinner):
         assert paint().write_to_memory() == paint().write_to_memory()
 
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import __version__
+from .errors import OssError
 from .settings import Settings, SettingsError, load
+from .tour import TOUR
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="VIPSGATE_CONFIG",
+    help="Read vipsgate.toml from here.",
+)
+
+
+class Usage(click.ClickException):
+    """Wrong usage or configuration."""
+
+    exit_code = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,42 +41,110 @@ def main() -> None:
 
 @main.command()
 @click.argument("root", required=False, type=click.Path(path_type=Path))
-@click.option("--config", type=click.Path(path_type=Path), help="Read vipsgate.toml from here.")
+@CONFIG
 @click.option("--host", help="Address of the public port.  [127.0.0.1]")
 @click.option("--port", type=int, help="Public port, 0 picks a free one.  [8080]")
-@click.option("--admin-port", type=int, help="Port of health and metrics.  [8081]")
+@click.option("--admin-port", type=int, help="Port of health.  [8081]")
 @click.option("--renderers", type=int, help="Renderer processes.  [one per usable CPU]")
 @click.option("--reuse-port", is_flag=True, default=None, help="Share the port with others.")
 @click.option("--cache-dir", help="Folder of the derivative cache.")
 @click.option("--no-cache", is_flag=True, help="Keep no derivatives.")
 def serve(root: Path | None, config: Path | None, **flags: Any) -> None:
-    """Serve the buckets below the folder ROOT."""
-    from . import server
-
-    if config is None and "VIPSGATE_CONFIG" in os.environ:
-        config = Path(os.environ["VIPSGATE_CONFIG"])
+    """Serve the buckets, which are the folders below ROOT."""
+    server = ("host", "port", "admin_port", "renderers", "reuse_port")
     rows = {
-        "server": {
-            name: flags[name] for name in ("host", "port", "admin_port", "renderers", "reuse_port")
-        },
+        "server": {name: flags[name] for name in server},
         "store": {"url": root.resolve().as_uri() if root else None},
         "cache": {"dir": flags["cache_dir"], "enabled": False if flags["no_cache"] else None},
     }
+    _serve(lambda: load(config, rows), lambda address: None)
 
-    def read() -> Settings:
-        return load(config, rows)
 
+@main.command()
+@click.option("--port", type=int, default=8080, show_default=True, help="Public port.")
+@click.option("--admin-port", type=int, default=8081, show_default=True, help="Port of health.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("vipsgate-demo"),
+    show_default=True,
+    help="Where the demo bucket is made, unless it is there.",
+)
+def demo(port: int, admin_port: int, folder: Path) -> None:
+    """Make a bucket of pictures, serve it, and print URLs to click."""
+    from .demo import BUCKET
+
+    if not folder.exists():
+        click.echo(f"vipsgate: painting a bucket of pictures in {folder} ...", err=True)
+        # in a process of its own: the one that serves must not know libvips
+        subprocess.run([sys.executable, "-m", "vipsgate.demo", str(folder)], check=True)
+    rows: dict[str, dict[str, Any]] = {
+        "server": {"port": port, "admin_port": admin_port},
+        "store": {"url": folder.resolve().as_uri()},
+    }
+
+    def show(address: str) -> None:
+        for stop in TOUR:
+            click.echo(f"  {stop.title:<42} {stop.url(f'{address}/{BUCKET}')}")
+
+    _serve(lambda: load(None, rows), show)
+
+
+@main.command()
+@click.argument("src", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("dst", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--process", "text", required=True, metavar="TEXT", help="image/resize,w_400")
+@click.option("--explain", is_flag=True, help="Print the plan as JSON instead of rendering.")
+@CONFIG
+def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path | None) -> None:
+    """Process the picture SRC into DST: the same pipeline, without HTTP."""
+    from .image import info, plan, probe, process
+    from .image import render as pixels
+
+    if (dst is None) is not explain:
+        raise click.UsageError("give DST, or --explain instead of it")
     try:
-        settings = read()
-        server.check(settings)
+        settings = load(config, {})
+        pixels.prepare()
+        asked = process.parse(text, settings.limits)
+        source = probe.probe(src.read_bytes())
+        made = plan.make(source.header, asked.actions, settings.limits, settings.image)
+        if explain:
+            click.echo(json.dumps({"process": str(asked), **made.explain()}, indent=2))
+        elif dst and asked.info:
+            _replace(dst, lambda descriptor: os.write(descriptor, info.answer(source)))
+        elif dst:
+            _replace(dst, lambda descriptor: pixels.render(source, made, descriptor))
     except SettingsError as error:
         raise Usage(str(error)) from None
-    if not settings.credentials:
-        server.note("no credentials are configured, so buckets without a document are public-read")
-    _run(settings, read)
+    except (OssError, OSError, RuntimeError) as error:
+        code = f"{error.code}: " if isinstance(error, OssError) else ""
+        raise click.ClickException(f"{code}{error}") from None
 
 
-def _run(settings: Settings, read: Any) -> None:
+@main.command()
+@CONFIG
+def check(config: Path | None) -> None:
+    """Say what works here; exit with 1 when something promised does not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .check import findings
+
+    table = Table("what", "works", "detail")
+    failed = False
+    try:
+        for found in findings(load(config, {})):
+            failed |= not found.works
+            table.add_row(found.what, "yes" if found.works else "NO", found.detail)
+    except SettingsError as error:
+        raise Usage(str(error)) from None
+    Console().print(table)
+    sys.exit(failed)
+
+
+def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
+    """Run the server in this process until it is told to stop."""
     import uvloop
 
     from . import server
@@ -65,13 +152,26 @@ def _run(settings: Settings, read: Any) -> None:
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     try:
-        uvloop.run(server.run(settings, read))
+        settings = read()
+        server.check(settings)
+        if not settings.credentials:
+            server.note("no credentials, so buckets without a document are public-read")
+        uvloop.run(server.run(settings, read, show))
+    except SettingsError as error:
+        raise Usage(str(error)) from None
     except (StartError, OSError) as error:
-        click.echo(f"vipsgate: cannot start: {error}", err=True)
-        sys.exit(1)
+        raise click.ClickException(f"cannot start: {error}") from None
 
 
-class Usage(click.ClickException):
-    """Wrong usage or configuration."""
-
-    exit_code = 2
+def _replace(path: Path, write: Callable[[int], object]) -> None:
+    """Write a file whole or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        write(descriptor)
+        os.fchmod(descriptor, 0o644)
+        os.rename(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    finally:
+        os.close(descriptor)

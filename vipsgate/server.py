@@ -42,12 +42,15 @@ def check(settings: Settings) -> Path:
     return root
 
 
-async def run(settings: Settings, reload: Callable[[], Settings]) -> None:
+async def run(
+    settings: Settings, reload: Callable[[], Settings], ready: Callable[[str], None]
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
         settings: What to run with.
         reload: Reads the configuration again, on SIGHUP.
+        ready: Told of the public address, behind the ready line.
 
     Raises:
         StartError: No renderer can be started.
@@ -77,6 +80,7 @@ async def run(settings: Settings, reload: Callable[[], Settings]) -> None:
         address = await _listen(public, server.host, server.port, server.reuse_port)
         private = await _listen(admin, server.admin_host, server.admin_port, server.reuse_port)
         print(f"vipsgate ready on {address} (admin {private})", flush=True)
+        ready(address)
         await stop.wait()
         house.draining = True
     finally:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..errors import InvalidArgument, MissingArgument, shown
 
@@ -104,7 +104,13 @@ def colour(*, default: str, key: str | None = None) -> Any:
 
 def flag(key: str) -> Any:
     """A switch that is on when its name stands there: ``format,src,1an``."""
-    return parameter(Param(lambda _: True, f"the word {key}", key, flag=True), False)
+
+    def read(text: str) -> bool:
+        if text:
+            raise ValueError
+        return True
+
+    return parameter(Param(read, "no value", key, flag=True), False)
 
 
 def rgb(text: str) -> list[int]:
@@ -112,8 +118,28 @@ def rgb(text: str) -> list[int]:
     return list(bytes.fromhex(text))
 
 
-def build(cls: type[T], name: str, items: Sequence[str]) -> T:
-    """Make the action ``cls`` from the texts between its commas.
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a parameter lives: the field's name and its default, ``MISSING`` if it has none."""
+
+    attribute: str
+    param: Param
+    default: Any
+
+
+@cache
+def slots(kind: Any) -> dict[str, Slot]:
+    """Wire key -> slot of an action's class, in the order of declaration."""
+    found = {}
+    for item in fields(kind):
+        param: Param = item.metadata["param"]
+        key = item.name if param.key is None else param.key
+        found[key] = Slot(item.name, param, item.default)
+    return found
+
+
+def build(kind: type[T], name: str, items: Sequence[str]) -> T:
+    """Make the action ``kind`` from the texts between its commas.
 
     Keys that the action does not know are ignored: OSS's own SDK tests send ``crop,...,r_1``.
 
@@ -121,68 +147,48 @@ def build(cls: type[T], name: str, items: Sequence[str]) -> T:
         InvalidArgument: A value is bad or given twice.
         MissingArgument: A parameter without default is absent.
     """
-    slots, required = declared(cls), _required(cls)
+    known: dict[str, Slot] = slots(cast("Any", kind))
     values: dict[str, Any] = {}
     for item in items:
-        key, text = _split(item, slots)
-        if key not in slots:
+        key, text = _split(item, known)
+        if key not in known:
             continue
-        attribute, param = slots[key]
-        label = key or name
-        if attribute in values:
+        slot, label = known[key], key or name
+        if slot.attribute in values:
             raise InvalidArgument(f"The parameter: {label} of {name} is given twice.")
         try:
-            values[attribute] = param.read(text)
+            values[slot.attribute] = slot.param.read(text)
         except ValueError:
             raise InvalidArgument(
                 f"The value: {shown(text)} of parameter: {label} is invalid. "
-                f"{name} expects {param.expects}.",
-                ec=param.bad if text or not param.missing else param.missing,
+                f"{name} expects {slot.param.expects}.",
+                ec=slot.param.bad if text or not slot.param.missing else slot.param.missing,
             ) from None
-    for key, (attribute, param) in slots.items():
-        if attribute not in values and attribute in required:
-            label = f"a value: {param.expects}" if key == BARE else f"{key}: {param.expects}"
-            kind = InvalidArgument if param.missing else MissingArgument
-            raise kind(f"{name} needs {label}.", ec=param.missing)
-    return cls(**values)
+    for key, slot in known.items():
+        if slot.default is MISSING and slot.attribute not in values:
+            label = f"{key}: {slot.param.expects}" if key else f"a value: {slot.param.expects}"
+            absent = InvalidArgument if slot.param.missing else MissingArgument
+            raise absent(f"{name} needs {label}.", ec=slot.param.missing)
+    return kind(**values)
 
 
 def texts(action: Any) -> list[str]:
     """The items that :func:`build` reads back into an equal action; defaults are left out."""
     items = []
-    for key, (attribute, param) in declared(type(action)).items():
-        value = getattr(action, attribute)
-        if attribute in _required(type(action)) or value != _default(type(action), attribute):
-            text = key if param.flag else param.write(value)
-            items.append(text if param.flag or key == BARE else f"{key}_{text}")
+    kind: Any = type(action)
+    for key, slot in slots(kind).items():
+        value = getattr(action, slot.attribute)
+        if value != slot.default:
+            text = key if slot.param.flag else slot.param.write(value)
+            items.append(text if slot.param.flag or key == BARE else f"{key}_{text}")
     return items
 
 
-@cache
-def declared(cls: Any) -> dict[str, tuple[str, Param]]:
-    """Wire key -> (field, its :class:`Param`), in the order of declaration."""
-    found = {}
-    for item in fields(cls):
-        param: Param = item.metadata["param"]
-        found[item.name if param.key is None else param.key] = (item.name, param)
-    return found
-
-
-def _split(item: str, slots: dict[str, tuple[str, Param]]) -> tuple[str, str]:
+def _split(item: str, known: dict[str, Slot]) -> tuple[str, str]:
     """``w_100`` -> ``w``, ``100``; a text without a key, or for an action without keys, is bare."""
-    if set(slots) == {BARE}:
+    if set(known) == {BARE}:
         return BARE, item
     key, underscore, text = item.partition("_")
-    if underscore or (item in slots and slots[item][1].flag):
+    if underscore or (item in known and known[item].param.flag):
         return key, text
     return BARE, item
-
-
-@cache
-def _required(cls: Any) -> frozenset[str]:
-    return frozenset(f.name for f in fields(cls) if f.default is MISSING)
-
-
-@cache
-def _default(cls: Any, attribute: str) -> Any:
-    return next(f.default for f in fields(cls) if f.name == attribute)

@@ -25,9 +25,9 @@ def scaled(image: Image, width: int, height: int) -> Image:
 
 def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image:
     """The picture in the middle of an opaque canvas; its own transparency shows the canvas."""
-    background = colour if image.bands > 2 else [_grey(colour)]
-    if image.bands <= 2 and len(set(colour)) > 1:
-        image, background = image.colourspace("srgb"), colour
+    if image.bands < 3 and len(set(colour)) > 1:
+        image = image.colourspace("srgb")
+    background = colour if image.bands > 2 else colour[:1]
     if image.hasalpha():
         image = image.flatten(background=background)
     left, top = (width - image.width) // 2, (height - image.height) // 2
@@ -47,6 +47,7 @@ def turned(image: Image, angle: float, width: int, height: int) -> Image:
             [cos, -sin, sin, cos],
             interpolate=pyvips.Interpolate.new("bicubic"),
             oarea=[0, 0, width, height],
+            premultiplied=True,
             # libvips counts pixel middles as whole numbers
             idx=(1 - image.width) / 2,
             idy=(1 - image.height) / 2,
@@ -62,6 +63,3 @@ def _weighted(image: Image, change: Callable[[Image], Image]) -> Image:
         return change(image)
     return change(image.premultiply().cast("uchar")).unpremultiply().cast("uchar")
 
-
-def _grey(colour: list[int]) -> int:
-    return colour[0]

@@ -1,0 +1,180 @@
+"""A renderer without pictures: it does what the process text says, well-behaved or not.
+
+Started by ``Renderers(command=COMMAND)`` in place of the real one, with the same protocol. The
+folder named by the environment's FAKE_STATE takes notes and gives orders:
+
+* ``starts``: a line with the process id for every start,
+* ``jobs``: a line with process id, job and process text for every job begun,
+* ``order``: how processes start from now on: ``refuse``, ``die``, ``hang`` or ``slow SECONDS``.
+
+Process texts: a verb of :class:`Fake` and its arguments, such as ``sleep 0.2``; ``once VERB ...``
+behaves so only the first time in this state folder, and answers afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from vipsgate import errors, renderer, wire
+
+COMMAND = (sys.executable, __file__)
+VERSION = "0.0.1-fake"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+LONG = 60.0  # seconds that stand for ever
+GARBAGE = {
+    "text": b"\xff not JSON",
+    "list": b"[1,2]",
+    "hollow": b"{}",
+    "halved": b'{"type":"image/png"}',
+    "number": b'{"error":7}',
+    "rss": b'{"type":"image/png","size":1,"probe":0,"render":0,"rss":"much"}',
+    "blank": b"",
+}
+
+
+class Image:
+    """What :meth:`renderer.Interrupt.watch` takes for an image under work."""
+
+    def __init__(self) -> None:
+        self.killed = threading.Event()
+
+    def set_kill(self, kill: bool) -> None:
+        self.killed.set()
+
+
+class Fake:
+    """The work; a method per verb."""
+
+    def __init__(self, connection: socket.socket, statm: int, state: Path) -> None:
+        self.connection = connection
+        self.statm = statm
+        self.state = state
+
+    def work(
+        self, job: dict[str, Any], descriptor: int, interrupt: renderer.Interrupt
+    ) -> tuple[dict[str, Any], int | None]:
+        note(self.state, "jobs", f"{job['id']} {job['process']}")
+        begun = time.monotonic()
+        verb, *words = job["process"].split()
+        if verb == "once":
+            first = self.state / "once"
+            verb, words = ("answer", []) if first.exists() else (words[0], words[1:])
+            first.touch()
+        body = getattr(self, verb)(*words, descriptor=descriptor, interrupt=interrupt)
+        if body is None:
+            body = f"{os.getpid()} {begun} {time.monotonic()}".encode()
+        memory = os.memfd_create("result", os.MFD_CLOEXEC)
+        os.write(memory, body)
+        return {"type": "text/fake", "size": len(body), "probe": 0.25, "render": 0.5}, memory
+
+    def answer(self, *words: str, **_: Any) -> None:
+        """At once; the words only mark the job in the notes."""
+
+    def source(self, *, descriptor: int, **_: Any) -> bytes:
+        """With the bytes of the source."""
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+    def fill(self, size: str, **_: Any) -> bytes:
+        return bytes(range(256)) * (int(size) // 256)
+
+    def sleep(self, seconds: str, *words: str, **_: Any) -> None:
+        """Like a codec that does not hear the word to stop."""
+        time.sleep(float(seconds))
+
+    def obey(self, seconds: str, *, interrupt: renderer.Interrupt, **_: Any) -> None:
+        """Like a codec that stops when told so."""
+        image = Image()
+        interrupt.watch(image)
+        if image.killed.wait(float(seconds)):
+            raise errors.ImageDamage("killed for this test")
+
+    def exit(self, status: str, **_: Any) -> None:
+        os._exit(int(status))
+
+    def signal(self, number: str, **_: Any) -> None:
+        os.kill(os.getpid(), int(number))
+        time.sleep(LONG)
+
+    def swell(self, megabytes: str, seconds: str, **_: Any) -> None:
+        held = b"\1" * (int(megabytes) << 20)
+        time.sleep(float(seconds))
+        del held
+
+    def rss(self, size: str, **_: Any) -> None:
+        """Tell so many bytes of memory from now on."""
+        os.pwrite(self.statm, f"0 {int(size) // PAGE} 0\n".encode(), 0)
+
+    def garbage(self, name: str, **_: Any) -> None:
+        self.connection.send(GARBAGE[name])
+        time.sleep(LONG)
+
+    def mute(self, **_: Any) -> None:
+        """Close the socket, but live on."""
+        self.connection.shutdown(socket.SHUT_RDWR)
+        time.sleep(LONG)
+
+    def twins(self, **_: Any) -> None:
+        """A good answer with more descriptors than were asked for."""
+        memory = os.memfd_create("result", os.MFD_CLOEXEC)
+        os.write(memory, b"2")
+        made = {"type": "text/fake", "size": 1, "probe": 0, "render": 0, "rss": 0}
+        wire.send(self.connection, made, [memory, memory, memory])
+        time.sleep(LONG)
+
+    def refuse(self, code: str, **_: Any) -> None:
+        raise errors._BY_CODE[code](
+            "what came, 中文 and what not",
+            ec="0017-00000905",
+            extra={"Key": "a/b"},
+            headers={"Retry-After": "7"},
+        )
+
+    def fault(self, **_: Any) -> None:
+        raise RuntimeError("a fault for this test")
+
+    def environment(self, name: str, **_: Any) -> bytes:
+        return os.environ.get(name, "").encode()
+
+    def open(self, **_: Any) -> bytes:
+        """How many descriptors this process holds."""
+        return str(len(os.listdir("/proc/self/fd"))).encode()
+
+
+def note(state: Path, name: str, text: str = "") -> None:
+    """One line, written in one go, since others write as well."""
+    with (state / name).open("ab", buffering=0) as file:
+        file.write(f"{os.getpid()} {text}\n".encode())
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    state = Path(os.environ["FAKE_STATE"])
+    note(state, "starts")
+    order = state / "order"
+    verb, *words = order.read_text().split() if order.exists() else ["work"]
+    if verb == "refuse":
+        wire.send(connection, {"refused": "libvips is 7.0.0"}, [])
+        return
+    if verb == "die":
+        os._exit(1)
+    if verb in ("hang", "slow"):
+        time.sleep(float(words[0]) if words else LONG)
+    statm = os.memfd_create("statm")
+    os.write(statm, b"0 1000 0\n")
+    work = Fake(connection, statm, state).work
+    ready = {"ready": VERSION, "sandbox": "none"}
+    renderer.serve(connection, control, statm, work, ready)
+
+
+if __name__ == "__main__":
+    main()
