@@ -62,4 +62,3 @@ def _weighted(image: Image, change: Callable[[Image], Image]) -> Image:
     if not image.hasalpha():
         return change(image)
     return change(image.premultiply().cast("uchar")).unpremultiply().cast("uchar")
-

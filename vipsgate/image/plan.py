@@ -19,6 +19,7 @@ from .frame import Frame, Header
 
 BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 PIPELINE_BYTES = 48 << 20  # libvips' line buffers and the codecs' own state, for any picture
+LEFT = 2  # pixels that the loader must leave of a side; it rounds down
 MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the loader must leave
 
 
@@ -173,7 +174,8 @@ def _shrink(header: Header, stages: Sequence[Stage], result: Frame, rendering: R
     allowed = next((far for far in asked if far is not None), 1.0)
     if rendering.shrink == "exact" or result.pages > 1:
         return 1.0
-    return CODECS[header.format].shrink(max(1.0, allowed / MARGIN[rendering.shrink]))
+    allowed = min(allowed / MARGIN[rendering.shrink], min(header.width, header.height) / LEFT)
+    return CODECS[header.format].shrink(max(1.0, allowed))
 
 
 def _memory(header: Header, stages: Sequence[Stage], result: Frame, shrink: float) -> int:

@@ -65,23 +65,27 @@ class Resize(Action):
 
         It is ``frame`` itself where ``limit`` forbids to make it larger.
         """
+        return self._scale(frame)[0]
+
+    def _scale(self, frame: Frame) -> tuple[Frame, float]:
+        """The scaled picture, and how many times the source is as large before rounding."""
         box = self.box(frame)
         if box is None:
             percent = self.p or 100
-            return frame.resized(
-                proportion(frame.width, percent, 100), proportion(frame.height, percent, 100)
-            )
+            width = proportion(frame.width, percent, 100)
+            height = proportion(frame.height, percent, 100)
+            return frame.resized(width, height), 100 / percent
         width, height = box
         if self.m == "fixed":
             larger = width > frame.width and height > frame.height
+            ratio = min(frame.width / width, frame.height / height)
+        elif _across(frame, width, height, cover=self.m in ("mfit", "fill")):
+            larger, ratio = width > frame.width, frame.width / width
+            height = proportion(frame.height, width, frame.width)
         else:
-            across = _across(frame, width, height, cover=self.m in ("mfit", "fill"))
-            larger = width > frame.width if across else height > frame.height
-            if across:
-                height = proportion(frame.height, width, frame.width)
-            else:
-                width = proportion(frame.width, height, frame.height)
-        return frame if larger and self.limit else frame.resized(width, height)
+            larger, ratio = height > frame.height, frame.height / height
+            width = proportion(frame.width, height, frame.height)
+        return (frame, 1.0) if larger and self.limit else (frame.resized(width, height), ratio)
 
     def plan(self, frame: Frame) -> Frame:
         scaled, box = self.scaled(frame), self.box(frame)
@@ -96,8 +100,7 @@ class Resize(Action):
         return True
 
     def shrink(self, frame: Frame) -> float:
-        scaled = self.scaled(frame)
-        return min(frame.width / scaled.width, frame.height / scaled.height)
+        return self._scale(frame)[1]
 
     def apply(self, image: Image, stage: Stage) -> Image:
         scaled, after = self.scaled(stage.before), stage.after
