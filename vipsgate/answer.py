@@ -84,7 +84,8 @@ async def content(
     Raises:
         InvalidRange: The part begins behind the end.
     """
-    part = conditional.part(request.headers, etag, modified, size)
+    asked = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
+    part = conditional.part(asked, etag, modified, size)
     span = range(size) if part is None else part
     said = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
     if part is not None:
