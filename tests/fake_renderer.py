@@ -122,12 +122,12 @@ class Fake:
         time.sleep(LONG)
 
     def twins(self, **_: Any) -> None:
-        """A good answer with more descriptors than were asked for."""
+        """Answer twice, the first time with more descriptors than were asked for."""
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, b"2")
         made = {"type": "text/fake", "size": 1, "probe": 0, "render": 0, "rss": 0}
         wire.send(self.connection, made, [memory, memory, memory])
-        time.sleep(LONG)
+        os.close(memory)
 
     def refuse(self, code: str, **_: Any) -> None:
         raise errors._BY_CODE[code](
@@ -143,9 +143,12 @@ class Fake:
     def environment(self, name: str, **_: Any) -> bytes:
         return os.environ.get(name, "").encode()
 
-    def open(self, **_: Any) -> bytes:
-        """How many descriptors this process holds."""
-        return str(len(os.listdir("/proc/self/fd"))).encode()
+    def descriptors(self, **_: Any) -> bytes:
+        """What this process holds open, a line each."""
+        listed = os.scandir("/proc/self/fd")
+        with listed:
+            names = [os.readlink(entry.path) for entry in listed]
+        return "\n".join(names).encode()
 
 
 def note(state: Path, name: str, text: str = "") -> None:

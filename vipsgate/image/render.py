@@ -91,10 +91,11 @@ def _apply(image: Image, stages: Sequence[Stage], watch: Callable[[Image], None]
 
 
 def _joined(image: Image, plan: Plan, watch: Callable[[Image], None]) -> Image:
-    """Every page through the stages, then one below the other again, with their timing."""
+    """Every page through the stages, then one below the other again, with their timing.
+
+    The pages are made in their order, so that the source is still read once from top to bottom.
+    """
     height, header = plan.header.height, plan.header
-    watch(image)
-    image = image.copy_memory()  # pages are read side by side
     pages = [
         _apply(image.crop(0, page * height, header.width, height), plan.stages, watch)
         for page in range(plan.result.pages)
