@@ -188,7 +188,7 @@ def _memory(header: Header, stages: Sequence[Stage], result: Frame, shrink: floa
             total += stage.before.area / left**2 * max(3, header.bands) * pages
         if stage.action.shrink(stage.before) is not None:
             left = 1.0  # from here on the image has the size of its frame
-    return int(total + CODECS[result.format].made * result.area * pages)
+    return int(total + CODECS[result.format].made(result) * result.area * pages)
 
 
 def _size(frame: Frame) -> str:
