@@ -72,31 +72,33 @@ def validators(found: Object, cache_control: str) -> dict[str, str]:
 
 
 async def content(
-    request: web.Request,
-    descriptor: int,
-    size: int,
-    etag: str,
-    modified: float,
-    headers: Mapping[str, str],
+    request: web.Request, descriptor: int, size: int, found: Object, headers: dict[str, str]
 ) -> web.StreamResponse:
     """200 or 206 with the bytes behind a descriptor, or the part of them that was asked for.
+
+    Args:
+        request: Whose method, Range and If-Range count.
+        descriptor: Where the bytes are.
+        size: How many there are.
+        found: The object that they are, or are made of.
+        headers: Of the answer, with ETag and Content-Type.
 
     Raises:
         InvalidRange: The part begins behind the end.
     """
     asked = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
-    part = conditional.part(asked, etag, modified, size)
+    part = conditional.part(asked, headers["ETag"], found.modified, size)
     span = range(size) if part is None else part
-    said = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
-    if part is not None:
-        said["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
-    if said.get("Content-Type") in ACTIVE:
-        said["Content-Security-Policy"] = CAGE
     status = 200 if part is None else 206
+    headers["Accept-Ranges"] = "bytes"
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    if headers["Content-Type"] in ACTIVE:
+        headers["Content-Security-Policy"] = CAGE
     if len(span) <= INLINE and request.method != "HEAD":
         body = os.pread(descriptor, len(span), span.start)
-        return web.Response(status=status, body=body, headers=said)
-    response = web.StreamResponse(status=status, headers=said)
+        return web.Response(status=status, body=body, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
     response.content_length = len(span)
     await response.prepare(request)
     if request.method != "HEAD":

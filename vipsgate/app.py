@@ -21,12 +21,10 @@ from .errors import (
 )
 from .gate import access, conditional, target
 from .image import process
-from .renderer import too_large
-from .renderers import Renderers
+from .renderers import Renderers, Result
 from .settings import Settings
 from .store.base import Object, Store
 
-PIXELS = 1  # of what a plan makes: raise it when the same plan gives other bytes, see image.render
 METHODS = "GET, HEAD"
 LATER_METHODS = frozenset(("PUT", "POST", "DELETE", "OPTIONS"))
 LATER_CALLS = frozenset(  # sub-resources of OSS's API; a read of the object would be a wrong answer
@@ -71,14 +69,20 @@ class House:
             return Bucket(acl=self.settings.default_acl)
         return document
 
+    def etag(self, found: Object, todo: process.Process | None) -> str:
+        """Of the source itself, or of what is made of it here; known before any decoding."""
+        if todo is None:
+            return found.etag
+        marks = f"{found.etag} {todo} {self.renderers.version} {self.settings.image}"
+        return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+
 
 HOUSE = web.AppKey("house", House)
 
 
 async def serve(request: web.Request) -> web.StreamResponse:
-    """Resolve, check, parse, look, render, answer."""
+    """Resolve, check, parse, look, answer."""
     house = request.app[HOUSE]
-    begun = time.perf_counter()
     asked = target.resolve(
         request.raw_path,
         request.headers.get("Host", ""),
@@ -86,43 +90,30 @@ async def serve(request: web.Request) -> web.StreamResponse:
         house.settings.server.endpoint,
     )
     _check_call(request.method, asked)
-    bucket = house.bucket(asked.bucket)
-    access.check(asked, request.headers, bucket)
-    assert bucket is not None  # access has refused
+    bucket = access.check(asked, request.headers, house.bucket(asked.bucket))
     text = asked.process
     todo = process.parse(text, house.settings.limits) if text else None
 
     found = await house.store.stat(asked.bucket, asked.key)
-    etag = _etag(found, todo, house)
-    headers = answer.validators(found, bucket.cache_control)
+    etag = house.etag(found, todo)
     if conditional.not_modified(request.headers, etag, found.modified):
-        return answer.not_modified(etag, headers)
-    if todo and found.size > house.settings.limits.source_bytes:
-        raise too_large(found.size, house.settings.limits.source_bytes)
+        return answer.not_modified(etag, answer.validators(found, bucket.cache_control))
+    if todo:
+        house.settings.limits.check_bytes(found.size)
 
-    with closing(await house.store.open(asked.bucket, asked.key)) as opened:
-        found = opened.object  # it may have been replaced since
-        etag = _etag(found, todo, house)
-        headers |= answer.validators(found, bucket.cache_control)
+    with closing(await house.store.open(asked.bucket, asked.key)) as source:
+        found = source.object  # it may have been replaced since
+        headers = answer.validators(found, bucket.cache_control)
+        headers["ETag"] = house.etag(found, todo)
         if todo is None:
             headers["Content-Type"] = answer.mime_of(asked.key)
-            return await answer.content(
-                request, opened.descriptor, found.size, etag, found.modified, headers
-            )
-        ready = time.perf_counter()
-        result = await house.renderers.render(str(todo), opened.descriptor)
+            return await answer.content(request, source.descriptor, found.size, found, headers)
+        result = await house.renderers.render(str(todo), source.descriptor)
     with closing(result):
         headers["Content-Type"] = result.mime
         headers["X-Vipsgate-Cache"] = "bypass"
-        headers["Server-Timing"] = _timing(
-            queue=result.queue,
-            open=ready - begun,
-            render=result.render,
-            total=time.perf_counter() - begun,
-        )
-        return await answer.content(
-            request, result.descriptor, result.size, etag, found.modified, headers
-        )
+        headers["Server-Timing"] = _timing(request["begun"], result)
+        return await answer.content(request, result.descriptor, result.size, found, headers)
 
 
 def _check_call(method: str, asked: target.Target) -> None:
@@ -150,17 +141,16 @@ def _check_call(method: str, asked: target.Target) -> None:
         )
 
 
-def _etag(found: Object, todo: process.Process | None, house: House) -> str:
-    """Of the source itself, or of what this server makes of it; known before any decoding."""
-    if todo is None:
-        return found.etag
-    image = house.settings.image
-    marks = f"{found.etag} {todo} {PIXELS} {house.renderers.version} {image}"
-    return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
-
-
-def _timing(**seconds: float) -> str:
-    return ", ".join(f"{name};dur={value * 1000:.2f}" for name, value in seconds.items())
+def _timing(begun: float, result: Result) -> str:
+    """Milliseconds; ``open`` is what neither waiting nor rendering took."""
+    total = time.perf_counter() - begun
+    spent = {
+        "queue": result.queue,
+        "open": total - result.queue - result.render,
+        "render": result.render,
+        "total": total,
+    }
+    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in spent.items())
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -170,6 +160,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error of the house as OSS words it; nothing else leaves as an error."""
     identity = request["id"] = answer.request_id()
+    request["begun"] = time.perf_counter()
     refusal: OssError
     try:
         return await handler(request)

@@ -76,7 +76,7 @@ def worker(limits: Limits, rendering: Rendering) -> Work:
     ) -> tuple[dict[str, Any], int | None]:
         begun = time.perf_counter()
         asked = process.parse(job["process"], limits)
-        source = probe.probe(read(descriptor, limits.source_bytes))
+        source = probe.probe(read(descriptor, limits))
         probed = time.perf_counter()
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         try:
@@ -100,26 +100,18 @@ def worker(limits: Limits, rendering: Rendering) -> Work:
     return work
 
 
-def read(descriptor: int, most: int) -> bytes:
+def read(descriptor: int, limits: Limits) -> bytes:
     """The whole file, in one piece.
 
     Raises:
-        ImageTooLarge: It has more than ``most`` bytes.
+        ImageTooLarge: It has too many bytes.
     """
     size = os.fstat(descriptor).st_size
-    if size > most:
-        raise too_large(size, most)
+    limits.check_bytes(size)
     data = os.pread(descriptor, size, 0)
     while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
         data += more
     return data
-
-
-def too_large(size: int, most: int) -> errors.ImageTooLarge:
-    """The refusal of a file of ``size`` bytes."""
-    return errors.ImageTooLarge(
-        f"Maximal size of image supported is {most} bytes; the object has {size}."
-    )
 
 
 def serve(
@@ -190,7 +182,7 @@ def main() -> None:
 
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     report = sandbox.enter(readable(), parent=settings["parent"])
-    ready = {"ready": render.version(), "sandbox": str(report)}
+    ready = {"ready": render.identity(), "sandbox": str(report)}
     serve(connection, control, statm, work, ready)
 
 

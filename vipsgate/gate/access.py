@@ -19,13 +19,16 @@ SIGNATURE = frozenset(  # query parameters of V1, V2 and V4 signatures
 OVERRIDES = "response-"  # response-content-type and the like
 
 
-def check(target: Target, headers: Mapping[str, str], bucket: Bucket | None) -> None:
+def check(target: Target, headers: Mapping[str, str], bucket: Bucket | None) -> Bucket:
     """Let an anonymous read of a public bucket pass, and nothing else.
 
     Args:
         target: What is asked for; it has a bucket.
         headers: The request's, looked up without regard to case.
         bucket: The bucket's document; ``None`` where there is no such bucket.
+
+    Returns:
+        The bucket's document, now known to be one.
 
     Raises:
         Unimplemented: The request is signed.
@@ -46,3 +49,4 @@ def check(target: Target, headers: Mapping[str, str], bucket: Bucket | None) -> 
         raise InvalidRequest(
             "Request specific response headers cannot be used for anonymous GET requests."
         )
+    return bucket

@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
 
+from ..errors import ImageTooLarge
+
 Positive = Annotated[int, Ge(1), Le(1 << 40)]
 
 
@@ -43,6 +45,18 @@ class Limits:
     actions: Positive = 20
     pipes: Annotated[int, Ge(0), Le(1 << 20)] = 5
     render_bytes: Positive = 536_870_912
+
+    def check_bytes(self, size: int) -> None:
+        """Refuse a file that is too large, before it is opened.
+
+        Raises:
+            ImageTooLarge: It has more than ``source_bytes``.
+        """
+        if size > self.source_bytes:
+            raise ImageTooLarge(
+                f"Maximal size of image supported is {self.source_bytes} bytes; "
+                f"the object has {size}."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,13 @@ def prepare() -> None:
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
 
 
+def identity() -> str:
+    """What the bytes of a result depend on besides source and plan, for ETags."""
+    return f"libvips {version()}, pixels {VERSION}"
+
+
 def version() -> str:
-    """libvips' version, for the ready message and ETags."""
+    """libvips' version."""
     return _dotted([pyvips.version(part) for part in range(3)])
 
 
