@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadRequest
+from . import bmp
 from .frame import Frame, Header
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def _avif(image: Image, descriptor: int, frame: Frame) -> None:
 def _bmp(image: Image, descriptor: int, frame: Frame) -> None:
     from PIL import Image as Pillow  # libvips' wheel has no BMP
 
-    if image.bands == 2:
-        image = image.colourspace("srgb")
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[image.bands]
+    if image.hasalpha():
+        return bmp.write(image.colourspace("srgb"), descriptor)
+    mode = "L" if image.bands == 1 else "RGB"
     size = (image.width, image.height)
     made = Pillow.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1)
     with os.fdopen(os.dup(descriptor), "wb") as file:

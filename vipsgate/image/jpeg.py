@@ -8,6 +8,7 @@ profile (ITU-T T.81, B.1).
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from ..errors import BadRequest, ImageDamage
@@ -20,6 +21,7 @@ OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0x
 APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 EXIF = b"Exif\0\0"
 ICC = b"ICC_PROFILE\0"
+FILL = re.compile(rb"\xff{2,}")  # any number may stand before a marker
 MOST_SEGMENTS = 4096  # before the first scan; a camera writes a dozen, an ICC profile at most 255
 
 
@@ -31,14 +33,14 @@ def read(data: bytes) -> tuple[Header, bytes]:
         BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
     """
     kept = [data[:2]]
-    tables: list[bytes] = []
+    steps: tuple[int, ...] = ()
     block = b""
     frame: bytes | None = None
     progressive = False
     at = start = 2
     for _ in range(MOST_SEGMENTS):
-        while data[at : at + 2] == b"\xff\xff":  # fill bytes
-            at += 1
+        if fill := FILL.match(data, at):
+            at = fill.end() - 1
         if at + 4 > len(data) or data[at] != 0xFF:
             break
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -49,7 +51,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if marker == SOS:
             if frame is None:
                 break
-            header = _header(frame, progressive, tables, block)
+            header = _header(frame, progressive, steps, block)
             kept.append(data[start:])
             return header, b"".join(kept) if len(kept) > 2 else data
         if marker in OTHER_SOFS:
@@ -57,7 +59,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if marker in SOFS:
             frame, progressive = body, marker == 0xC2
         elif marker == DQT:
-            tables.append(body)
+            steps = steps or luminance(body)
         elif marker == APP1 and body.startswith(EXIF) and not block:
             block = body[len(EXIF) :]
         if _droppable(marker, body):
@@ -74,13 +76,16 @@ def _droppable(marker: int, body: bytes) -> bool:
     return (APP1 <= marker <= APP15 and marker != APP14) or marker == COM
 
 
-def _header(frame: bytes, progressive: bool, tables: list[bytes], block: bytes) -> Header:
+def _header(frame: bytes, progressive: bool, steps: tuple[int, ...], block: bytes) -> Header:
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
         raise ImageDamage("The image file may be damaged. The JPEG's frame header is cut off.")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
-    if not (width and height):
-        raise ImageDamage(f"The image file may be damaged. The JPEG is {width}x{height} pixels.")
     bands = frame[5]
+    if not (width and height and bands):
+        raise ImageDamage(
+            "The image file may be damaged. "
+            f"The JPEG has {width}x{height} pixels of {bands} components."
+        )
     factors = [(part >> 4) * (part & 15) for part in frame[7 : 6 + 3 * bands : 3]]
     return Header(
         format="jpg",
@@ -91,7 +96,7 @@ def _header(frame: bytes, progressive: bool, tables: list[bytes], block: bytes) 
         depth=frame[0],
         interlaced=progressive,
         samples=sum(factors) / max([1, *factors]),
-        quality=quality(b"".join(tables)),
+        quality=quality(steps),
         exif=block,
     )
 
@@ -107,27 +112,27 @@ LUMINANCE = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
-def quality(tables: bytes) -> int:
-    """The IJG quality, 1-100, whose luminance table is nearest to the file's; 0 without one.
-
-    Args:
-        tables: The bodies of the DQT segments, one behind the other.
-    """
+def luminance(tables: bytes) -> tuple[int, ...]:
+    """The 64 steps of table 0, zigzag, of a DQT segment's body; empty where it has none."""
     at = 0
     while at < len(tables):
         size = 2 if tables[at] >> 4 else 1
         values = tables[at + 1 : at + 1 + 64 * size]
-        if len(values) < 64 * size:
-            return 0
-        if tables[at] & 15 == 0:
-            steps = [int.from_bytes(values[i : i + size], "big") for i in range(0, 64 * size, size)]
-            return min(range(1, 101), key=lambda q: (_distance(steps, q), -q))
+        if tables[at] & 15 == 0 and len(values) == 64 * size:
+            return tuple(int.from_bytes(values[i : i + size]) for i in range(0, 64 * size, size))
         at += 1 + 64 * size
-    return 0
+    return ()
 
 
-def _distance(steps: list[int], q: int) -> int:
+@lru_cache(maxsize=256)
+def quality(steps: tuple[int, ...]) -> int:
+    """The IJG quality, 1-100, whose luminance table is nearest; 0 without a table."""
+    if not steps:
+        return 0
+    return min(range(1, 101), key=lambda q: (_distance(steps, q), -q))
+
+
+def _distance(steps: tuple[int, ...], q: int) -> int:
     return sum(abs(a - b) for a, b in zip(steps, _ijg(q), strict=True))
 
 

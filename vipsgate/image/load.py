@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from . import codecs
+from . import codecs, icc
 from .frame import Header
 from .plan import Plan
 from .probe import Source
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # stop at what would leave a part of the picture out; a damaged entropy code is drawn as it is
 FAIL_ON = "truncated"
-SRGB_MARKS = (b"sRGB", b"s\0R\0G\0B", b"c2\0")  # in a profile's description; c2 is a tiny sRGB
-DESCRIPTION_MOST = 4096  # bytes from the begin in which the description is looked for
 
 
 def load(source: Source, plan: Plan) -> Image:
@@ -38,12 +36,16 @@ def load(source: Source, plan: Plan) -> Image:
     image = getattr(pyvips.Image, codec.loader)(
         source.data, access="sequential", fail_on=FAIL_ON, **options
     )
+    if header.orientation != 1 and image.get_typeof("orientation"):
+        # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
+        image = image.copy()
+        image.remove("orientation")
     return normal(image, header)
 
 
 def normal(image: Image, header: Header) -> Image:
     """The same picture in 8-bit sRGB or grey, with alpha if it has one."""
-    if image.get_typeof("icc-profile-data") and not _is_srgb(image.get("icc-profile-data")):
+    if image.get_typeof("icc-profile-data") and not icc.is_srgb(image.get("icc-profile-data")):
         image = _from_profile(image)
     grey = image.bands < 3
     wanted = "b-w" if grey else "srgb"
@@ -62,10 +64,6 @@ def _from_profile(image: Image) -> Image:
         )
     except pyvips.Error:
         return image
-
-
-def _is_srgb(profile: bytes) -> bool:
-    return any(mark in profile[:DESCRIPTION_MOST] for mark in SRGB_MARKS)
 
 
 def _bmp(data: bytes) -> Image:

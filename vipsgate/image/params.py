@@ -189,6 +189,6 @@ def _split(item: str, known: dict[str, Slot]) -> tuple[str, str]:
     if set(known) == {BARE}:
         return BARE, item
     key, underscore, text = item.partition("_")
-    if underscore or (item in known and known[item].param.flag):
+    if (key and underscore) or (item in known and known[item].param.flag):
         return key, text
     return BARE, item

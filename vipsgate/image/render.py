@@ -64,7 +64,7 @@ def render(
     Args:
         source: The file that the plan was made for.
         plan: What to do.
-        descriptor: Where the result goes, from its present position on.
+        descriptor: Of an empty file, where the result goes; some encoders seek in it.
         watch: Told of each image before it is computed, so that it can be stopped from outside.
 
     Raises:
