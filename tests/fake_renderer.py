@@ -162,9 +162,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     state = Path(os.environ["FAKE_STATE"])
-    note(state, "starts")
     order = state / "order"
     verb, *words = order.read_text().split() if order.exists() else ["work"]
+    note(state, "starts")  # not before the order is known: it may change from now on
     if verb == "refuse":
         wire.send(connection, {"refused": "libvips is 7.0.0"}, [])
         return

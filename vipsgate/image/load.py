@@ -20,8 +20,9 @@ from .probe import Source
 if TYPE_CHECKING:
     from pyvips import Image
 
-# stop at what would leave a part of the picture out; a damaged entropy code is drawn as it is
-FAIL_ON = "truncated"
+# stop at what would leave a part of the picture black (a cut TIFF does so without "error"); what a
+# codec only warns of is drawn as it is
+FAIL_ON = "error"
 
 
 def load(source: Source, plan: Plan) -> Image:
