@@ -157,17 +157,22 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error of the house as OSS words it; nothing else leaves as an error."""
+async def converse(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve, whatever the path, and put every error as OSS words it.
+
+    aiohttp's router is not asked: it has other ideas of what a path may be.
+    """
     identity = request["id"] = answer.request_id()
     request["begun"] = time.perf_counter()
     refusal: OssError
     try:
-        return await handler(request)
+        return await serve(request)
     except OssError as error:
         refusal = error
-    except (ConnectionError, web.HTTPException):
-        raise  # nobody there to be told; or aiohttp's own
+    except ConnectionError:  # nobody is there to be told
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
     except Exception:
         log.exception("request %s failed: %s", identity, request.raw_path)
         refusal = InternalError("The server has a fault; its log has the request's id.")
@@ -180,10 +185,9 @@ async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
 
 def public(house: House) -> web.Application:
     """The application of the public port."""
-    app = web.Application(middlewares=[refuse])
+    app = web.Application(middlewares=[converse])
     app[HOUSE] = house
     app.on_response_prepare.append(_stamp)
-    app.router.add_route("*", "/{path:.*}", serve)
     return app
 
 

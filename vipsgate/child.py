@@ -11,6 +11,7 @@ from typing import Any
 
 from . import wire
 
+Answer = tuple[dict[str, Any], list[int]]  # a message, and descriptors to be closed
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -41,14 +42,12 @@ class Child:
         self._control = control
         self._lost = lost
         self._loop = asyncio.get_running_loop()
-        self._answer: asyncio.Future[tuple[dict[str, Any], list[int]]] | None = None
+        self._answer: asyncio.Future[Answer] = self._loop.create_future()
         self._job = 0
         self._statm = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._loop.add_reader(connection.fileno(), self._readable)
 
-    async def run(
-        self, job: dict[str, Any], descriptors: Sequence[int], deadline: float
-    ) -> tuple[dict[str, Any], list[int]]:
+    async def run(self, job: dict[str, Any], descriptors: Sequence[int], deadline: float) -> Answer:
         """Send a job and wait for its answer.
 
         Raises:
@@ -56,17 +55,23 @@ class Child:
             Gone: The renderer died.
         """
         self._job += 1
+        self._answer = self._loop.create_future()
         try:
             wire.send(self._connection, {"id": self._job, **job}, descriptors)
         except OSError:
             raise Gone from None
         return await self.answer(deadline)
 
-    async def answer(self, deadline: float) -> tuple[dict[str, Any], list[int]]:
-        """The next message; raises as :meth:`run` does."""
-        self._answer = self._loop.create_future()
+    async def answer(self, deadline: float) -> Answer:
+        """The answer to the last job, also for a second caller when a first has given up.
+
+        The message that a process sends when it is ready counts as an answer too.
+
+        Raises:
+            TimeoutError, Gone: As :meth:`run`.
+        """
         async with asyncio.timeout_at(deadline):
-            return await self._answer
+            return await asyncio.shield(self._answer)
 
     def stop(self) -> None:
         """Tell libvips to stop the present job."""
@@ -99,7 +104,7 @@ class Child:
             return
         except (OSError, ValueError):
             message, descriptors = None, []
-        waiting = self._answer if self._answer and not self._answer.done() else None
+        waiting = None if self._answer.done() else self._answer
         if message is None:
             self.close()
             self.kill()  # closed its socket, but may still run

@@ -151,6 +151,8 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
     from .renderers import StartError
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
+    # what a client sends that is not HTTP at all, with a traceback each; our own faults are ours
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     try:
         settings = read()
         server.check(settings)

@@ -8,6 +8,7 @@ thread that waits for the word to stop, because libvips can be told so from anot
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import select
 import socket
@@ -29,7 +30,7 @@ IDLE = 1.0  # seconds without work after which freed memory goes back to the sys
 ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",
     "VIPS_BLOCK_UNTRUSTED": "1",
-    "VIPS_DISC_THRESHOLD": "1t",  # never a temporary file: there is nowhere to write it
+    "VIPS_DISC_THRESHOLD": "1000g",  # never a temporary file: there is nowhere to write it
     "MALLOC_ARENA_MAX": "2",
 }
 UNWANTED = ("VIPS_UNLIMITED", "VIPS_LEAK", "VIPS_PROFILE", "VIPS_TRACE", "VIPS_WARNING")
@@ -48,6 +49,10 @@ class Interrupt:
     def begin(self, job: int) -> None:
         """The work on this job begins."""
         self._job, self._image = job, None
+
+    def end(self) -> None:
+        """The work is done, and nothing of it is held."""
+        self._image = None
 
     def watch(self, image: Any) -> None:
         """This image is computed next."""
@@ -69,6 +74,7 @@ def worker(limits: Limits, rendering: Rendering) -> Work:
     from .image import info, plan, probe, process, render
     from .image.codecs import CODECS
 
+    logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
     render.prepare()
 
     def work(
@@ -131,6 +137,7 @@ def serve(
             return
         interrupt.begin(job["id"])
         result, memory = _answer(work, job, descriptors, interrupt)
+        interrupt.end()
         wire.close(descriptors)
         result |= {"id": job["id"], "rss": _rss(statm)}
         wire.send(connection, result, [] if memory is None else [memory])

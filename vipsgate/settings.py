@@ -7,7 +7,6 @@ are not known and values out of range stop the start.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -166,8 +165,8 @@ def usable_cpus() -> int:
 
 def _check_environment() -> None:
     for name in os.environ:
-        section, nested, key = name.removeprefix(PREFIX).partition("__")
-        if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG":
+        section, nested, key = name.upper().removeprefix(PREFIX).partition("__")
+        if not name.upper().startswith(PREFIX) or name == f"{PREFIX}CONFIG":
             continue
         if section.lower() not in Settings.model_fields or not (nested and key):
             known = ", ".join(name.upper() for name in Settings.model_fields)
@@ -177,6 +176,6 @@ def _check_environment() -> None:
 def _line(error: Any) -> str:
     place = ".".join(map(str, error["loc"]))
     value = "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
-    if re.search(r"secret", place):
+    if place.startswith("credentials"):  # a secret may stand there, however it is spelled
         value = ""
     return f"{place}{value}: {error['msg']}"

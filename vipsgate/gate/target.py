@@ -18,6 +18,7 @@ from ..errors import InvalidArgument, InvalidBucketName, InvalidObjectName, NoSu
 PROCESS = "x-oss-process"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
 OSS_HOST = re.compile(r"([^.]+)\.oss-[a-z0-9-]+\.aliyuncs\.com")
+AUTHORITY = re.compile(r"([^/?]*)(.*)", re.DOTALL)  # and what comes behind it; fits any text
 KEY_BYTES = 1023  # UTF-8; OSS guide, Object naming
 INTERNAL = ".vipsgate"  # where the store keeps its own documents; never an object
 
@@ -80,8 +81,8 @@ def _absolute(line: str, host: str) -> tuple[str, str]:
     scheme, _, rest = line.partition("://")
     if scheme.lower() not in ("http", "https"):
         return "/", host
-    authority, slash, path = rest.partition("/")
-    return slash + path or "/", authority.rpartition("@")[2]
+    authority, path = AUTHORITY.fullmatch(rest).groups()  # type: ignore[union-attr]
+    return path if path.startswith("/") else f"/{path}", authority.rpartition("@")[2]
 
 
 def _from_host(host: str, domains: Mapping[str, str], endpoint: str) -> str | None:

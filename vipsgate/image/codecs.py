@@ -7,6 +7,7 @@ not recognised here never reaches libvips, and inside libvips every other loader
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,8 @@ class Codec:
         side_ec: OSS's sub-code for a larger one.
         saved: Pixels that the encoder takes, width and height.
         saved_ec: OSS's sub-code for more.
-        quality: Encoder quality where a request names none; ``None`` is ``image.jpeg_quality``.
+        quality: Encoder quality where a request names none, 0 for ``image.jpeg_quality``; ``None``
+            where a result loses nothing.
         alpha: Whether it can hold transparency.
         animated: Whether it can hold frames.
         shrink: The part of an allowed shrink that the loader can do itself.
@@ -127,6 +129,7 @@ CODECS: dict[str, Codec] = {
         _jpg,
         side_ec="0040-00000019",
         saved=(65500, 65500),
+        quality=0,
         alpha=False,
         # libjpeg scales by eighths while it transforms; libvips uses these of them
         shrink=lambda allowed: max(step for step in (1.0, 2.0, 4.0, 8.0) if step <= allowed),
@@ -150,7 +153,7 @@ CODECS: dict[str, Codec] = {
         animated=True,
         shrink=lambda allowed: allowed,
         options=lambda shrink: {"scale": 1 / shrink},
-        held=lambda header, shrink: 8 / shrink**2,
+        held=lambda header, shrink: 4 + 4 / shrink**2 if header.lossless else 8 / shrink**2,
         made=lambda frame: 12,
     ),
     "gif": Codec(
@@ -167,6 +170,10 @@ CODECS: dict[str, Codec] = {
         _tiff,
         side=16384,
         side_ec="0040-00000018",
+        # two rows of strips or tiles
+        held=lambda header, shrink: (
+            header.bands * header.depth / 8 * min(1, 2 * header.rows / header.height)
+        ),
     ),
     "bmp": Codec(
         "image/bmp",
@@ -190,21 +197,17 @@ CODECS: dict[str, Codec] = {
     ),
 }
 
-# format -> the bytes that its files have at an offset
-MAGIC: tuple[tuple[str, int, bytes], ...] = (
-    ("jpg", 0, b"\xff\xd8\xff"),
-    ("png", 0, b"\x89PNG\r\n\x1a\n"),
-    ("webp", 8, b"WEBP"),
-    ("gif", 0, b"GIF87a"),
-    ("gif", 0, b"GIF89a"),
-    ("tiff", 0, b"II*\0"),
-    ("tiff", 0, b"MM\0*"),
-    ("tiff", 0, b"II+\0"),
-    ("tiff", 0, b"MM\0+"),
-    ("bmp", 0, b"BM"),
-    ("avif", 4, b"ftypavif"),
-    ("avif", 4, b"ftypavis"),
-)
+# what the files of a format begin with
+MAGIC = {
+    "jpg": re.compile(rb"\xff\xd8\xff"),
+    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "gif": re.compile(rb"GIF8[79]a"),
+    "tiff": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "bmp": re.compile(rb"BM"),
+    "avif": re.compile(rb".{4}ftyp(?:.{4}){0,30}?avi[fs]", re.DOTALL),  # one of its brands
+}
+HEIC = re.compile(rb".{4}ftyp(?:.{4}){0,30}?he[iv][cxms]", re.DOTALL)  # ISO 23008-12
 
 
 def sniff(data: bytes) -> str:
@@ -213,8 +216,10 @@ def sniff(data: bytes) -> str:
     Raises:
         BadRequest: None of those in :data:`CODECS`.
     """
-    for name, offset, magic in MAGIC:
-        if data.startswith(magic, offset):
+    for name, magic in MAGIC.items():
+        if magic.match(data):
             return name
-    what = "is empty" if not data else "is not a picture of a known format"
+    what = "is not a picture of a known format" if data else "is empty"
+    if HEIC.match(data):
+        what = "is a HEIC picture, which this version does not read"
     raise BadRequest(f"The object {what}; expected one of {', '.join(CODECS)}.")

@@ -20,6 +20,8 @@ class Header:
         alpha: Whether it has transparency.
         interlaced: Progressive JPEG or interlaced PNG: decodable only as a whole.
         samples: Decoded samples of a pixel: 1.5 for a JPEG with quartered colour, else ``bands``.
+        lossless: A WebP without loss, which is decoded whole before it is scaled.
+        rows: Rows that are decoded at a time, of a TIFF's strip or tile.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
         exif: The EXIF block from its byte-order mark on; empty when there is none.
     """
@@ -34,6 +36,8 @@ class Header:
     alpha: bool = False
     interlaced: bool = False
     samples: float = 3
+    lossless: bool = False
+    rows: int = 1
     quality: int = 0
     exif: bytes = field(default=b"", repr=False)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ..errors import BadRequest, ImageDamage
+from ..errors import BadRequest, ImageDamage, ImageTooLarge
 from . import exif
 from .frame import Header
 
@@ -21,6 +21,7 @@ OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0x
 APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 EXIF = b"Exif\0\0"
 ICC = b"ICC_PROFILE\0"
+MOST_SCANS = 100  # each is a pass over the whole picture; an encoder writes about ten
 FILL = re.compile(rb"\xff{2,}")  # any number may stand before a marker
 MOST_SEGMENTS = 4096  # before the first scan; a camera writes a dozen, an ICC profile at most 255
 
@@ -30,6 +31,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
 
     Raises:
         ImageDamage: The segments do not lead to a scan.
+        ImageTooLarge: More scans than it may have.
         BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
     """
     kept = [data[:2]]
@@ -51,6 +53,9 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if marker == SOS:
             if frame is None:
                 break
+            scans = data.count(bytes((0xFF, SOS)), at)
+            if scans > MOST_SCANS:
+                raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MOST_SCANS}.")
             header = _header(frame, progressive, steps, block)
             kept.append(data[start:])
             return header, b"".join(kept) if len(kept) > 2 else data

@@ -20,9 +20,7 @@ from .probe import Source
 if TYPE_CHECKING:
     from pyvips import Image
 
-# stop at what would leave a part of the picture black (a cut TIFF does so without "error"); what a
-# codec only warns of is drawn as it is
-FAIL_ON = "error"
+FAIL_ON = "truncated"  # a part would be missing; what a codec only warns of is drawn as it is
 
 
 def load(source: Source, plan: Plan) -> Image:

@@ -164,7 +164,9 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
     return replace(
         frame,
         alpha=frame.alpha and codec.alpha,
-        quality=frame.quality or codec.quality or rendering.jpeg_quality,
+        quality=None
+        if codec.quality is None
+        else frame.quality or codec.quality or rendering.jpeg_quality,
     )
 
 

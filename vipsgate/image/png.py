@@ -24,7 +24,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     Raises:
         ImageDamage: No IHDR in front, or chunks without end.
     """
-    shape, transparent, block = data[16:29], False, b""
+    shape, seen, block = data[16:29], set(), b""
     if data[8:16] != b"\0\0\0\rIHDR" or len(shape) < 13:
         raise ImageDamage("The image file may be damaged. The PNG does not begin with its header.")
     kept: list[bytes] = []
@@ -34,20 +34,23 @@ def read(data: bytes) -> tuple[Header, bytes]:
             break  # a cut-off file; libvips says so where the pixels are missing
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         end = at + 12 + length
-        if name == b"tRNS":
-            transparent = True
-        elif name == b"eXIf" and not block:
+        if name == b"eXIf" and not block:
             block = data[at + 8 : end - 4]
-        if name not in KEPT or (name == b"iCCP" and length > LARGEST_PROFILE):
+        if _droppable(name, length) or (name in seen and name != b"IDAT"):
             kept.append(data[start:at])
             start = end
+        seen.add(name)
         at = end
         if name == b"IEND":
             break
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MOST_CHUNKS} chunks.")
     kept.append(data[start:at])
-    return _header(shape, transparent, block), b"".join(kept) if len(kept) > 1 else data
+    return _header(shape, b"tRNS" in seen, block), b"".join(kept) if len(kept) > 1 else data
+
+
+def _droppable(name: bytes, length: int) -> bool:
+    return name not in KEPT or (name == b"iCCP" and length > LARGEST_PROFILE)
 
 
 def _header(shape: bytes, transparent: bool, block: bytes) -> Header:

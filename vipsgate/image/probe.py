@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ImageDamage
-from . import codecs, jpeg, png
+from . import codecs, jpeg, png, tiff
 from .frame import Header
 
 if TYPE_CHECKING:
@@ -73,11 +73,14 @@ def _vips(name: str, data: bytes) -> Header:
         depth=DEPTHS.get(image.format, 32),
         alpha=bool(image.hasalpha()),
         samples=image.bands,
+        lossless=name == "webp" and b"VP8L" in data[:MOST_CHUNKS],
+        rows=tiff.rows(data) if name == "tiff" else 1,
         exif=block,
     )
 
 
 T = TypeVar("T")
+MOST_CHUNKS = 65536  # bytes of a WebP in front of which its first picture begins
 DEPTHS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16}
 
 

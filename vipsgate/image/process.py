@@ -30,6 +30,7 @@ LATER_ACTIONS = (
     *("indexcrop", "rounded-corners", "sharpen", "watermark"),
 )
 KEPT_TEXTS = 2048  # parsed texts that are remembered
+KEPT_LENGTH = 512  # characters of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,17 @@ class Process:
         return "/".join(["image", *words])
 
 
-@lru_cache(maxsize=KEPT_TEXTS)
 def parse(text: str, limits: Limits) -> Process:
-    """Read ``image/resize,w_100/quality,Q_80``.
+    """Read ``image/resize,w_100/quality,Q_80``; short texts are remembered.
 
     Raises:
         OssError: The text, an action or a parameter is not valid; Unimplemented for what only a
             later version does.
     """
+    return _remembered(text, limits) if len(text) <= KEPT_LENGTH else _read(text, limits)
+
+
+def _read(text: str, limits: Limits) -> Process:
     stages = text.split("|")
     if len(stages) - 1 > limits.pipes:
         raise TooManyPipes(
@@ -69,9 +73,12 @@ def parse(text: str, limits: Limits) -> Process:
         raise InvalidArgument(
             f"The process has {len(words)} actions; it may have {limits.actions}."
         )
-    if INFO in words:
+    if any(word.partition(",")[0] == INFO for word in words):
         return _info(words)
     return Process(tuple(_action(word) for word in words))
+
+
+_remembered = lru_cache(maxsize=KEPT_TEXTS)(_read)
 
 
 def _words(stage: str) -> list[str]:
@@ -90,7 +97,9 @@ def _words(stage: str) -> list[str]:
 
 def _info(words: list[str]) -> Process:
     if words != [INFO]:
-        raise InvalidArgument("The action: info cannot be combined with other actions.")
+        raise InvalidArgument(
+            "The action: info takes no value and cannot be combined with other actions."
+        )
     return Process(info=True)
 
 

@@ -70,8 +70,13 @@ def _inside(descriptor: int, folder: Path) -> bool:
 
 
 def _object(facts: os.stat_result) -> Object:
-    """The tag changes with the file (inode), its length and its time in nanoseconds."""
-    marks = f"{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"
+    """The tag changes with the file (inode), its length, and its times in nanoseconds.
+
+    The time of the inode is among them: whoever writes the same number of bytes and sets the time
+    of the file back cannot set that one.
+    """
+    times = f"{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}"
+    marks = f"{facts.st_ino:x}-{facts.st_size:x}-{times}"
     etag = hashlib.md5(marks.encode(), usedforsecurity=False).hexdigest().upper()
     return Object(facts.st_size, f'"{etag}"', facts.st_mtime)
 

@@ -32,8 +32,9 @@ RELATIVE = Param(
 class Quality(Action):
     """``q`` is relative to a JPG source's own quality, ``Q`` an upper bound; ``Q`` wins.
 
-    A WebP source takes ``q`` as ``Q``. A bare number reads as ``Q``; ``lossless`` is for WebP.
-    Formats that lose nothing are left as they are (OSS guide, Quality).
+    A WebP source takes ``q`` as ``Q``. A bare number reads as ``Q``; ``lossless`` is for WebP and
+    AVIF. Formats that lose nothing are left as they are (OSS guide, Quality, for JPG and WebP;
+    AVIF follows them).
     """
 
     name = "quality"
@@ -51,13 +52,14 @@ class Quality(Action):
         bound = self.absolute or self.bare
         own = frame.header.quality  # 0 where the source tells none
         if bound:
-            return replace(frame, quality=min(own, bound) if own else bound)
+            return replace(frame, quality=min(own, bound) if own else bound, lossless=False)
         if self.lossless or self.relative == LOSSLESS:
             return replace(frame, lossless=True)
         if own and self.relative:
-            return replace(frame, quality=max(1, (own * self.relative + 50) // 100))
+            quality = max(1, (own * self.relative + 50) // 100)
+            return replace(frame, quality=quality, lossless=False)
         if frame.header.format == "webp":
-            return replace(frame, quality=self.relative)
+            return replace(frame, quality=self.relative, lossless=False)
         return frame
 
     def streams(self, frame: Frame) -> bool:

@@ -1,0 +1,97 @@
+"""The pictures that are measured: photographs where the checkout has them beside it, or paintings.
+
+Rule: each is written under many names, because a server that joins equal requests, or a page cache
+that knows one file too well, would be measured instead. Made in a child process: a script that
+measures a front does not load libvips itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+NAMES = 64  # under which each picture lies in the bucket
+QUALITY = 90  # of the JPEGs that are made here
+BUCKET = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A picture and what is to be made of it.
+
+    Attributes:
+        width: Pixels of the source.
+        height: Pixels of the source.
+        photograph: File in :data:`DATA` that is taken if it is there.
+        painting: Painter in ``vipsgate.demo`` otherwise.
+        process: On the wire.
+        scaled: Width and height after the one resize.
+        made: Width and height of the result; what exceeds it is cropped on both sides.
+    """
+
+    width: int
+    height: int
+    photograph: str
+    painting: str
+    process: str
+    scaled: tuple[int, int]
+    made: tuple[int, int]
+
+
+JOBS = {
+    "small": Job(
+        400, 267, "example.jpg", "land.mountains", "image/resize,w_100", (100, 67), (100, 67)
+    ),
+    "medium": Job(1600, 1067, "", "water.sea", "image/resize,w_400", (400, 267), (400, 267)),
+    "large": Job(
+        2725,
+        2225,
+        "photo-2725x2225.jpg",
+        "land.mountains",
+        "image/resize,m_fill,w_720,h_588",
+        (720, 588),
+        (720, 588),
+    ),
+}
+
+
+def make(root: Path) -> None:
+    """Make the bucket :data:`BUCKET` below ``root``, with every job's picture in it."""
+    (root / BUCKET).mkdir()
+    subprocess.run([sys.executable, __file__, str(root / BUCKET)], check=True)
+    for name in JOBS:
+        for number in range(1, NAMES):
+            shutil.copyfile(file(root, name, 0), file(root, name, number))
+
+
+def file(root: Path, job: str, number: int) -> Path:
+    """Where the picture of a job lies, under one of its names."""
+    return root / BUCKET / f"{job}-{number:02}.jpg"
+
+
+def path(job: str, number: int) -> str:
+    """Its URL's path and query."""
+    return f"/{BUCKET}/{job}-{number:02}.jpg?x-oss-process={JOBS[job].process}"
+
+
+def _write(bucket: Path) -> None:
+    from vipsgate.demo import land, water
+
+    painters = {"land.mountains": land.mountains, "water.sea": water.sea}
+    for name, job in JOBS.items():
+        target = bucket / f"{name}-00.jpg"
+        photograph = DATA / job.photograph
+        if job.photograph and photograph.is_file():
+            shutil.copyfile(photograph, target)
+            continue
+        painting = painters[job.painting]()
+        made = painting.thumbnail_image(job.width, height=job.height, crop="centre")
+        made.write_to_file(f"{target}[Q={QUALITY},keep=none]")
+
+
+if __name__ == "__main__":
+    _write(Path(sys.argv[1]))

@@ -1,0 +1,392 @@
+"""A real server over a real folder, and clients that send exactly what a test writes.
+
+Test modules import nothing from here (they are collected one by one); all comes as fixtures.
+"""
+
+import base64
+import contextlib
+import functools
+import http.client
+import io
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).parents[1]
+GUIDE = REPOSITORY.parent / "shared" / "data"  # the guide's own pictures; not part of the project
+READY = re.compile(r"vipsgate ready on http://(\S+):(\d+) \(admin http://(\S+):(\d+)\)")
+PATIENCE_S = 20  # for a server to start, to answer and to stop
+CANARY = "canary-4711: this text lies outside of the bucket"
+BUCKET = "examplebucket"
+
+
+# -- what a server says ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, read to its end."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @functools.cached_property
+    def error(self) -> dict[str, str]:
+        """The elements of the XML body, or for HEAD of ``x-oss-err``; empty where there is none."""
+        packed = self.headers.get("x-oss-err")
+        text = base64.b64decode(packed) if packed else self.body
+        if self.headers.get_content_type() != "application/xml" or not text:
+            return {}
+        return {child.tag: child.text or "" for child in ElementTree.fromstring(text)}
+
+    @property
+    def code(self) -> str:
+        return self.error.get("Code", "")
+
+    @property
+    def message(self) -> str:
+        return self.error.get("Message", "")
+
+    @property
+    def ec(self) -> str:
+        """OSS's sub-code, which header and body must agree on."""
+        header, body = self.headers.get("x-oss-ec", ""), self.error.get("EC", "")
+        assert header == body
+        return body
+
+    @property
+    def kind(self) -> str:
+        return self.headers.get("Content-Type", "")
+
+    @property
+    def etag(self) -> str:
+        return self.headers.get("ETag", "")
+
+    @functools.cached_property
+    def picture(self) -> Image.Image:
+        assert self.status == 200, f"{self.status} {self.body[:400]!r}"
+        made = Image.open(io.BytesIO(self.body))
+        made.load()
+        return made
+
+    def pixel(self, x: int, y: int) -> tuple[int, ...]:
+        return self.picture.convert("RGB").getpixel((x, y))
+
+
+@dataclass
+class Site:
+    """A running server."""
+
+    root: Path
+    port: int
+    admin_port: int
+    process: subprocess.Popen[str]
+    log: Path
+    host: str = "127.0.0.1"
+
+    def connection(self, **options: float) -> http.client.HTTPConnection:
+        """The standard library's client, for what needs more than one request."""
+        return http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S, **options)
+
+    def socket(self) -> socket.socket:
+        return socket.create_connection((self.host, self.port), timeout=PATIENCE_S)
+
+    def raw(self, request: bytes, method: str = "GET") -> Answer:
+        """Send these bytes, read one answer."""
+        with self.socket() as line:
+            # a server may refuse early and not read the rest
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                line.sendall(request)
+            response = http.client.HTTPResponse(line, method=method)
+            response.begin()
+            return Answer(response.status, response.headers, response.read())
+
+    def ask(
+        self,
+        target: str | bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        method: str = "GET",
+        host: str | None = "127.0.0.1",
+        version: str = "1.1",
+        body: bytes = b"",
+    ) -> Answer:
+        """One request on its own connection, its target sent exactly as written."""
+        line = target if isinstance(target, bytes) else target.encode("utf-8", "surrogateescape")
+        given = {"Host": host} if host is not None else {}
+        given |= {"Connection": "close"} | (headers or {})
+        if body:
+            given["Content-Length"] = str(len(body))
+        rows = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+        head = method.encode() + b" " + line + f" HTTP/{version}\r\n{rows}\r\n".encode("latin-1")
+        return self.raw(head + body, method)
+
+    def get(self, key: str, process: str = "", **options: object) -> Answer:
+        """An object of the usual bucket, processed; the process text goes out as written."""
+        query = f"?x-oss-process={process}" if process else ""
+        return self.ask(f"/{BUCKET}/{key}{query}", **options)
+
+    def pids(self) -> list[int]:
+        """The renderer processes, the spare one included."""
+        pid = self.process.pid
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return sorted(map(int, text.split()))
+
+    def peaks(self) -> dict[int, int]:
+        """The most memory that each renderer has held so far, in MB."""
+        found = {}
+        for pid in self.pids():
+            status = Path(f"/proc/{pid}/status").read_text()
+            found[pid] = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
+        return found
+
+
+def faults(log: str) -> list[str]:
+    """The tracebacks in a server's log, but for aiohttp's own about what is not HTTP."""
+    _, *rest = log.split("Traceback (most recent call last)")
+    return [text for text in rest if "aiohttp.http_exceptions." not in text]
+
+
+Serving = Callable[..., contextlib.AbstractContextManager[Site]]
+
+
+@contextlib.contextmanager
+def _serving(
+    folder: Path, root: Path, *options: str, env: dict[str, str] | None = None, renderers: int = 2
+) -> Iterator[Site]:
+    command = [sys.executable, "-m", "vipsgate", "serve", str(root), "--port", "0"]
+    command += ["--admin-port", "0", "--renderers", str(renderers), *options]
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("VIPSGATE_")}
+    log = folder / "stderr.txt"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=clean | (env or {}),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        ready = READY.match(process.stdout.readline())
+        assert ready, f"the server did not become ready: {log.read_text()}"
+        yield Site(root, int(ready[2]), int(ready[4]), process, log, host=ready[1])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
+        assert not faults(log.read_text())
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    """``with serving(root, *flags) as site``: a server; it must stop cleanly, with no traceback."""
+    return lambda root, *options, **more: _serving(
+        tmp_path_factory.mktemp("server"), root, *options, **more
+    )
+
+
+@pytest.fixture(scope="session")
+def site(serving: Serving, root: Path) -> Iterator[Site]:
+    """The server that most tests share; they must leave it as they found it."""
+    with serving(root) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def canary() -> str:
+    """What every file that must never be served contains."""
+    return CANARY
+
+
+# -- what it serves --------------------------------------------------------------------------------
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Smooth hills of colour and a little grain; no two corners look alike."""
+    y, x = np.mgrid[0:height, 0:width].astype(float)
+    x, y = x / width, y / height
+    waves = [
+        120 + 90 * np.sin(3 * x + 1) * np.cos(2 * y),
+        60 + 150 * y + 20 * np.sin(9 * x),
+        200 - 140 * x + 25 * np.cos(7 * y + 2 * x),
+    ]
+    grain = np.random.default_rng(7).normal(0, 1.5, (height, width, 1))
+    return Image.fromarray(np.clip(np.stack(waves, -1) + grain, 0, 255).astype("uint8"), "RGB")
+
+
+def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _oriented() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 7  # Orientation
+    exif[0x0131] = "vipsgate tests"  # Software
+    return _saved(photograph(424, 333), "JPEG", quality=90, exif=exif)
+
+
+def _frames() -> list[Image.Image]:
+    colours = ("#d02020", "#20a040", "#2040c0", "#e0c020")
+    return [Image.new("RGB", (120, 80), colour) for colour in colours]
+
+
+def _alpha() -> Image.Image:
+    """Opaque blue on the right, fully transparent on the left."""
+    picture = Image.new("RGBA", (120, 80), (0, 0, 0, 0))
+    picture.paste((20, 40, 200, 255), (60, 0, 120, 80))
+    return picture
+
+
+def _padded(jpeg: bytes, size: int) -> bytes:
+    """A valid JPEG made large by comments in front of its tables."""
+    room = size - len(jpeg)
+    comments = b"".join(
+        b"\xff\xfe" + (65535).to_bytes(2, "big") + bytes(65533) for _ in range(room // 65537 + 1)
+    )
+    return jpeg[:2] + comments + jpeg[2:]
+
+
+def pictures() -> dict[str, bytes]:
+    """Key -> bytes of the usual bucket."""
+    example = photograph(400, 267)
+    jpeg = _saved(example, "JPEG", quality=80)
+    frames = _frames()
+    return {
+        "example.jpg": jpeg,
+        "f.jpg": _oriented(),
+        "src200.jpg": _saved(photograph(200, 100), "JPEG", quality=90),
+        "sub/deep/example.jpg": jpeg,
+        "alpha.png": _saved(_alpha(), "PNG"),
+        "anim.gif": _saved(
+            frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100, loop=0
+        ),
+        "example.webp": _saved(example, "WEBP", quality=80),
+        "example.bmp": _saved(example, "BMP"),
+        "example.tiff": _saved(example, "TIFF"),
+        "example.avif": _saved(example, "AVIF", quality=70),
+        "note.txt": b"not a picture\n",
+        "empty.jpg": b"",
+        "truncated.jpg": jpeg[: len(jpeg) // 2],
+        "big21.jpg": _padded(jpeg, 21 << 20),
+        "large.bin": np.random.default_rng(1).bytes(8 << 20),
+        "page.html": b"<script>alert(1)</script>",
+        "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+        "no-ending": jpeg,
+        "with space.jpg": jpeg,
+        "plus+plus.jpg": jpeg,
+        "50%.jpg": jpeg,
+        "%41.jpg": jpeg,
+        "a&b=c?d#e;f.jpg": jpeg,
+        "西湖/日出.jpg": jpeg,
+        "back\\slash.jpg": jpeg,
+        "line\nbreak.jpg": jpeg,
+        ".hidden.jpg": jpeg,
+        "..dots..jpg": jpeg,
+        "n" * 251 + ".jpg": jpeg,  # 255 bytes, the most that a file's name can have
+        "/".join(["k" * 127] * 7) + "/" + "k" * 127: jpeg,  # 1,023 bytes, the most of a key
+    }
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that is served, with traps in and around it."""
+    top = tmp_path_factory.mktemp("store")
+    folder = top / "root"
+    bucket = folder / BUCKET
+    for key, data in pictures().items():
+        path = bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    # none of these may ever be shown by way of the bucket
+    for path in (
+        top / "outside.txt",
+        top / "outside" / "secret.txt",
+        folder / "canary.txt",
+        folder / ".vipsgate" / "buckets" / "x.json",
+        bucket / ".vipsgate" / "canary.txt",
+        bucket / "sub" / ".vipsgate" / "canary.txt",
+        folder / f"{BUCKET}-secret" / "canary.txt",
+        folder / f"{BUCKET}_secret" / "canary.txt",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(CANARY)
+
+    links = {
+        "link-inside.jpg": "example.jpg",
+        "link-deep.jpg": "sub/deep/example.jpg",
+        "link-chain.jpg": "link-inside.jpg",
+        "link-folder": "sub",
+        "link-outside.txt": "../../outside.txt",
+        "link-absolute.txt": str(top / "outside.txt"),
+        "link-outside-folder": "../../outside",
+        "link-parent": "..",
+        "link-here": ".",
+        "link-sibling.txt": f"../{BUCKET}-secret/canary.txt",
+        "link-sibling-folder": f"../{BUCKET}_secret",
+        "link-internal.txt": ".vipsgate/canary.txt",
+        "link-internal-folder": ".vipsgate",
+        "link-documents": "../.vipsgate",
+        "link-chain-outside.txt": "link-outside.txt",
+        "link-dangling": "nowhere",
+        "link-loop": "link-loop",
+        "link-device": "/dev/zero",
+        "link-environment": "/proc/self/environ",
+    }
+    for name, aim in links.items():
+        (bucket / name).symlink_to(aim)
+    os.mkfifo(bucket / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as plug, contextlib.chdir(bucket):
+        plug.bind("socket.jpg")  # a relative name: an address has 108 bytes at most
+
+    if GUIDE.is_dir():
+        (folder / "guide").mkdir()
+        for path in GUIDE.iterdir():
+            if path.is_file():  # files only: what else lies there is not for a bucket
+                shutil.copyfile(path, folder / "guide" / path.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def guide(root: Path) -> Path:
+    """A second bucket, ``guide``, with the guide's own pictures."""
+    if not (root / "guide").is_dir():
+        pytest.skip(f"the guide's own pictures are not in {GUIDE}")
+    return root / "guide"
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[[int, int], Image.Image]:
+    """``photo(width, height)``: a picture that looks a little like a photograph."""
+    return photograph
+
+
+@pytest.fixture(scope="session")
+def saved() -> Callable[..., bytes]:
+    """``saved(picture, "JPEG", quality=80)``: the bytes that Pillow makes of it."""
+    return _saved
+
+
+@pytest.fixture(scope="session")
+def bodies() -> dict[str, bytes]:
+    """Key -> bytes, as the usual bucket has them."""
+    return pictures()

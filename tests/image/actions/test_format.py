@@ -1,0 +1,152 @@
+"""``format``: which format comes out of which, what becomes of frames and transparency."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from vipsgate.errors import ImageTooLarge, InvalidArgument
+from vipsgate.image.config import Limits
+
+READS = {
+    **{
+        f"format,{name}": f"format,{name}"
+        for name in ("jpg", "png", "webp", "bmp", "gif", "tiff", "avif", "src")
+    },
+    "format,jpeg": "format,jpg",
+    "format,src,1an": "format,src,1an",
+    "format,1an,src": "format,src,1an",
+}
+REFUSES = {
+    "format": (InvalidArgument, "0040-00000207", "jpg, png, webp"),
+    "format,": (InvalidArgument, "0040-00000207", "jpg, png, webp"),
+    "format,1an": (InvalidArgument, "0040-00000207", "jpg, png, webp"),
+    "format,dng": (InvalidArgument, "0040-00000206", "The value: dng of parameter: format"),
+    "format,JPG": (InvalidArgument, "0040-00000206", "The value: JPG"),
+    "format,_jpg": (InvalidArgument, "0040-00000206", "_jpg"),
+    "format,jpg,png": (InvalidArgument, "", "given twice"),
+}
+
+STILL = ("jpg", "png", "webp", "bmp", "tiff", "avif")
+PLANS = {
+    # a still picture becomes what is named
+    **{(f"format,{to}", f"{of} 40x27"): f"40x27 {to}" for of in (*STILL, "gif") for to in STILL},
+    # but nothing becomes a GIF
+    **{("format,gif", f"{of} 40x27"): f"40x27 {of}" for of in (*STILL, "gif")},
+    **{("format,src", f"{of} 40x27"): f"40x27 {of}" for of in STILL},
+    # frames
+    ("resize,w_10", "gif 20x10x3"): "10x5x3 gif",
+    ("format,gif", "gif 20x10x3"): "20x10x3 gif",
+    ("format,src", "gif 20x10x3"): "20x10 jpg",
+    ("format,src,1an", "gif 20x10x3"): "20x10x3 gif",
+    ("format,src", "gif 20x10"): "20x10 jpg",
+    ("format,webp", "gif 20x10x3"): "20x10x3 webp",
+    ("format,src", "webp 20x10x3"): "20x10x3 webp",
+    ("format,jpg", "webp 20x10x3"): "20x10 jpg",
+    **{(f"format,{to}", "gif 20x10x3"): f"20x10 {to}" for to in ("jpg", "png", "bmp", "tiff")},
+    # the last one counts
+    ("format,png/format,jpg", "webp 40x27"): "40x27 jpg",
+    ("format,png/format,src", "webp 40x27"): "40x27 webp",
+    # transparency
+    ("format,jpg", "png 40x27 alpha"): "40x27 jpg opaque",
+    ("format,webp", "png 40x27 alpha"): "40x27 webp alpha",
+    ("format,bmp", "png 40x27 alpha"): "40x27 bmp alpha",
+    ("format,png", "jpg 40x27"): "40x27 png opaque",
+    # quality where none is asked
+    ("format,jpg", "png 40x27"): "40x27 jpg q85",
+    ("format,jpg", "jpg 40x27 q60"): "40x27 jpg q85",
+    ("format,webp", "png 40x27"): "40x27 webp q80",
+    ("format,avif", "png 40x27"): "40x27 avif q60",
+}
+
+
+@pytest.mark.parametrize("text", READS)
+def test_reads(text, table):
+    table.reads(text, READS[text])
+
+
+@pytest.mark.parametrize("text", REFUSES)
+def test_refuses(text, table):
+    table.refuses(text, REFUSES[text])
+
+
+@pytest.mark.parametrize(("text", "source"), PLANS)
+def test_plans_and_renders(text, source, table):
+    table.plans(source, text, PLANS[text, source])
+    table.renders(source, text, PLANS[text, source])
+
+
+def frames(data):
+    image = Image.open(io.BytesIO(data))
+    return [frame.copy() for frame in ImageSequence.Iterator(image)]
+
+
+@pytest.mark.parametrize("text", ["format,src", "format,png", "format,jpg/format,webp"])
+def test_the_first_frame_is_taken(text, picture, run, pixels, psnr):
+    data = picture("gif 60x40x3")
+    got = pixels(run(data, text), "RGB")
+    first, *others = [psnr(got, frame.convert("RGB")) for frame in frames(data)]
+    assert first > 24 > max(others)
+
+
+# text -> how often the frames are played again, in that format's own way of counting
+@pytest.mark.parametrize(("text", "loop"), [("resize,w_10", 2), ("format,webp", 3)])
+def test_frames_and_timing_are_kept(text, loop, picture, run, psnr):
+    data = picture("gif 60x40x3")
+    made = frames(run(data, text))
+    assert [frame.info["duration"] for frame in made] == [40, 80, 120]
+    assert made[0].info["loop"] == loop
+    for got, want in zip(made, frames(data), strict=True):
+        assert psnr(got.convert("RGB"), want.convert("RGB").resize(got.size)) > 20
+
+
+@pytest.mark.parametrize("mode", ["alpha", "grey alpha", "palette"])
+@pytest.mark.parametrize("source", ["png", "webp", "tiff"])
+def test_transparent_becomes_white_in_a_jpg(source, mode, encoded, run, pixels):
+    colours = np.full((32, 64, 4), (200, 40, 80, 255))
+    colours[:, 32:] = (0, 0, 0, 0)
+    if mode == "grey alpha":
+        colours = np.stack([colours[..., 0], colours[..., 3]], axis=-1)
+    options = {"lossless": True} if source == "webp" else {}
+    data = encoded(colours, source.upper(), **options)
+    got = pixels(run(data, "format,jpg"), "RGB")
+    assert got[:, 40:].min() >= 250
+    opaque = (200, 200, 200) if mode == "grey alpha" else (200, 40, 80)
+    assert np.abs(got[16, 10] - opaque).max() <= 6
+
+
+def test_half_transparent_is_mixed_with_white(encoded, run, pixels):
+    half = np.full((32, 32, 4), (0, 100, 200, 128))
+    got = pixels(run(encoded(half, "PNG"), "format,jpg"))
+    assert np.abs(got[16, 16] - (127, 177, 227)).max() <= 3
+
+
+@pytest.mark.parametrize("to", ["webp", "gif", "tiff", "bmp", "avif"])
+def test_transparency_is_kept(to, encoded, run, pixels):
+    colours = np.full((32, 64, 4), (200, 40, 80, 255))
+    colours[:, 32:] = (0, 0, 0, 0)
+    data = encoded(colours, "PNG")
+    once = run(data, f"format,{to}")
+    assert pixels(once, "RGBA")[:, 40:, 3].max() == 0  # Pillow sees it
+    again = pixels(run(once, "format,png"), "RGBA")  # and so do we
+    assert again[:, 40:, 3].max() == 0
+    assert again[:, :24, 3].min() == 255
+
+
+# text, source -> EC; what the encoder cannot hold
+TOO_LARGE = {
+    ("format,avif", "jpg 4097x100"): "0040-00000014",
+    ("format,avif", "jpg 100x2305"): "0040-00000014",
+    ("format,webp", "png 16384x10"): "",
+    ("format,jpg", "png 10x65501"): "",
+}
+
+
+@pytest.mark.parametrize(("text", "source"), TOO_LARGE)
+def test_too_large(text, source, planned):
+    wide = Limits(source_side=100_000)
+    with pytest.raises(ImageTooLarge) as caught:
+        planned(source, text, wide)
+    assert caught.value.ec == TOO_LARGE[text, source]
+    assert planned(source, "resize,w_100,h_100/" + text, wide).result.width <= 100

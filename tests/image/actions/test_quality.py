@@ -1,0 +1,102 @@
+"""``quality``: relative to a JPEG's own, an upper bound, lossless; nothing for other formats."""
+
+import numpy as np
+import pytest
+
+from vipsgate.errors import InvalidArgument, MissingArgument
+
+READS = {
+    "quality,q_90": "quality,q_90",
+    "quality,Q_80": "quality,Q_80",
+    "quality,Q_80,q_50": "quality,q_50,Q_80",
+    "quality,88": "quality,88",
+    "quality,q_lossless": "quality,q_lossless",
+    "quality,lossless": "quality,lossless",
+    "quality,Q_1,x_1": "quality,Q_1",
+}
+REFUSES = {
+    "quality": (MissingArgument, "", "q, Q"),
+    "quality,": (InvalidArgument, "", "from 1 to 100"),
+    "quality,q_101": (InvalidArgument, "", "The value: 101 of parameter: q is invalid."),
+    "quality,q_0": (InvalidArgument, "", "from 1 to 100"),
+    "quality,Q_0": (InvalidArgument, "", "parameter: Q"),
+    "quality,Q_101": (InvalidArgument, "", "from 1 to 100"),
+    "quality,Q_lossless": (InvalidArgument, "", "parameter: Q"),
+    "quality,abc": (InvalidArgument, "", "The value: abc"),
+    "quality,0": (InvalidArgument, "", "from 1 to 100"),
+    "quality,_5": (InvalidArgument, "", "_5"),
+    "quality,lossless_5": (InvalidArgument, "", "lossless"),
+}
+
+JPG = "jpg 40x27 q80"
+PLANS = {
+    # relative to the source's own
+    ("quality,q_90", JPG): "40x27 q72",
+    ("quality,q_100", JPG): "40x27 q80",
+    ("quality,q_1", JPG): "40x27 q1",
+    ("quality,q_1", "jpg 40x27 q20"): "40x27 q1",
+    ("quality,q_50", "jpg 40x27 q95"): "40x27 q48",
+    # at most
+    ("quality,Q_90", JPG): "40x27 q80",
+    ("quality,Q_30", JPG): "40x27 q30",
+    ("quality,30", JPG): "40x27 q30",
+    ("quality,q_50,Q_90", JPG): "40x27 q80",
+    ("quality,q_50,Q_30", JPG): "40x27 q30",
+    # wherever it stands
+    ("quality,Q_30/resize,w_20", JPG): "20x14 q30",
+    ("resize,w_20/quality,q_90", JPG): "20x14 q72",
+    ("quality,Q_30/format,webp", JPG): "40x27 webp q30",
+    ("format,webp/quality,Q_90", JPG): "40x27 webp q80",
+    ("format,webp/quality,q_50", JPG): "40x27 webp q40",
+    ("quality,Q_70/format,jpg", "png 40x27"): "40x27 jpg q70",
+    ("quality,Q_100/format,jpg", "png 40x27"): "40x27 jpg q100",
+    # q is for JPG sources, and for WebP's the same as Q
+    ("quality,q_50/format,jpg", "png 40x27"): "40x27 jpg q85",
+    ("quality,q_50", "webp 40x27"): "40x27 webp q50",
+    ("quality,Q_50", "webp 40x27"): "40x27 webp q50",
+    ("quality,q_50/format,jpg", "webp 40x27"): "40x27 jpg q50",
+    # none asked
+    ("resize,w_20", JPG): "20x14 q85",
+    ("resize,w_20", "webp 40x27"): "20x14 q80",
+    # lossless is WebP's
+    ("quality,q_lossless", "webp 40x27"): "40x27 webp lossless",
+    ("quality,lossless", "webp 40x27"): "40x27 webp lossless",
+    ("quality,lossless/format,webp", JPG): "40x27 webp lossless",
+    ("quality,lossless", JPG): "40x27 jpg",
+    # no effect, no error
+    ("quality,Q_50", "png 40x27"): "40x27 png",
+    ("quality,q_50", "gif 20x10x3"): "20x10x3 gif",
+    ("quality,50", "bmp 40x27"): "40x27 bmp",
+    ("quality,lossless", "tiff 40x27"): "40x27 tiff",
+}
+
+
+@pytest.mark.parametrize("text", READS)
+def test_reads(text, table):
+    table.reads(text, READS[text])
+
+
+@pytest.mark.parametrize("text", REFUSES)
+def test_refuses(text, table):
+    table.refuses(text, REFUSES[text])
+
+
+@pytest.mark.parametrize(("text", "source"), PLANS)
+def test_plans_and_renders(text, source, table):
+    table.plans(source, text, PLANS[text, source])
+    table.renders(source, text, PLANS[text, source])  # a JPEG's tables must be of that quality
+
+
+@pytest.mark.parametrize("format", ["webp", "avif"])
+def test_lossless_loses_nothing(format, picture, photo, run, pixels):
+    made = run(picture("png 80x54"), f"quality,lossless/format,{format}")
+    if format == "webp":
+        assert np.array_equal(pixels(made), photo(80, 54))
+
+
+@pytest.mark.parametrize("format", ["jpg", "webp"])
+def test_less_is_smaller(format, picture, run):
+    data = picture("jpg 400x267 q95")
+    sizes = [len(run(data, f"quality,Q_{Q}/format,{format}")) for Q in (90, 60, 30)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[2] < sizes[0] / 2

@@ -1,0 +1,63 @@
+"""The formats: what the bytes say they are, and that the table is whole."""
+
+import pytest
+
+from vipsgate.errors import BadRequest
+from vipsgate.image import codecs
+
+SNIFFS = {
+    b"\xff\xd8\xff\xe0": "jpg",
+    b"\x89PNG\r\n\x1a\n....": "png",
+    b"RIFF\x10\0\0\0WEBPVP8L": "webp",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"II*\0\x08\0\0\0": "tiff",
+    b"MM\0*\0\0\0\x08": "tiff",
+    b"II+\0": "tiff",
+    b"BM\0\0": "bmp",
+    b"\0\0\0\x20ftypavif\0\0\0\0": "avif",
+    b"\0\0\0\x20ftypavis\0\0\0\0": "avif",
+    b"\0\0\0\x20ftypmif1\0\0\0\0mif1avif": "avif",
+}
+REFUSES = (
+    *(
+        b"",
+        b"\xff\xd8",
+        b"\x89PNG",
+        b"GIF88a",
+        b"RIFF\0\0\0\0WAVE",
+        b"JUNK\0\0\0\0WEBP",
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        b"hello, world",
+        bytes(64),
+    ),
+    *(b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"%!PS-Adobe", b"II\x2a"),
+    *(b"\0\0\0\x18ftypmp42", b"\0\0\0\x0cjP  \r\n\x87\n", b"gimp xcf", b"P6 1 1 255 ", b"\xf1\xe3"),
+    *(b" \xff\xd8\xff", b"#?RADIANCE", b"SIMPLE  =  T", b"\x01\0\0\0\x58\0\0\0"),
+)
+
+
+@pytest.mark.parametrize("data", SNIFFS, ids=repr)
+def test_sniffs(data):
+    assert codecs.sniff(data) == SNIFFS[data]
+
+
+@pytest.mark.parametrize("data", REFUSES, ids=repr)
+def test_refuses(data):
+    with pytest.raises(BadRequest, match="expected one of jpg, png, webp, gif, tiff, bmp, avif"):
+        codecs.sniff(data)
+
+
+@pytest.mark.parametrize("name", codecs.CODECS)
+def test_own_files_are_recognised(name, picture, run):
+    assert codecs.sniff(picture(f"{name} 9x9")) == name
+    if name != "gif":
+        assert codecs.sniff(run(picture("png 9x9"), f"format,{name}")) == name
+
+
+def test_the_table_is_whole():
+    assert set(codecs.MAGIC) == set(codecs.CODECS)
+    assert all(
+        codec.mime == f"image/{name}" for name, codec in codecs.CODECS.items() if name != "jpg"
+    )
+    assert codecs.CODECS["jpg"].mime == "image/jpeg"

@@ -1,0 +1,243 @@
+"""What comes in as anything goes on as 8 bits of sRGB or grey that look right."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, ImageCms
+
+from vipsgate.image import load, plan, probe
+from vipsgate.image.config import Limits, Rendering
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """A file's normalised picture: its pixels, and what libvips calls them."""
+
+    def loaded(data):
+        source = probe.probe(data)
+        made = plan.make(source.header, (), Limits(), Rendering())
+        image = load.load(source, made)
+        return image.numpy().astype(int), image.interpretation, image.format
+
+    return loaded
+
+
+LOADS = {
+    # source -> shape, interpretation, decibels against the picture it was made from
+    "jpg 40x27": ((27, 40, 3), "srgb", 34),
+    "jpg 40x27 grey": ((27, 40), "b-w", 34),
+    "png 40x27": ((27, 40, 3), "srgb", 90),
+    "png 40x27 grey": ((27, 40), "b-w", 90),
+    "png 40x27 alpha": ((27, 40, 4), "srgb", 90),
+    "png 40x27 grey alpha": ((27, 40, 2), "b-w", 90),
+    "png 40x27 palette": ((27, 40, 3), "srgb", 24),
+    "png 40x27 16bit": ((27, 40, 3), "srgb", 90),
+    "png 40x27 grey 16bit": ((27, 40), "b-w", 90),
+    "png 40x27 alpha 16bit": ((27, 40, 4), "srgb", 90),
+    "tiff 40x27": ((27, 40, 3), "srgb", 90),
+    "tiff 40x27 grey": ((27, 40), "b-w", 90),
+    "tiff 40x27 alpha": ((27, 40, 4), "srgb", 90),
+    "tiff 40x27 grey alpha": ((27, 40, 2), "b-w", 90),
+    "tiff 40x27 16bit": ((27, 40, 3), "srgb", 90),
+    "tiff 40x27 grey 16bit": ((27, 40), "b-w", 90),
+    "tiff 40x27 alpha 16bit": ((27, 40, 4), "srgb", 90),
+    "webp 40x27": ((27, 40, 3), "srgb", 90),
+    "webp 40x27 alpha": ((27, 40, 4), "srgb", 90),
+    "bmp 40x27": ((27, 40, 3), "srgb", 90),
+    "bmp 40x27 grey": ((27, 40), "b-w", 90),
+    "bmp 40x27 palette": ((27, 40, 3), "srgb", 24),
+    "gif 40x27": ((27, 40, 3), "srgb", 24),
+    "avif 40x27": ((27, 40, 3), "srgb", 34),
+    "avif 40x27 alpha": ((27, 40, 4), "srgb", 34),
+}
+
+
+@pytest.mark.parametrize("source", LOADS)
+def test_loads(source, picture, photo, loaded, psnr):
+    shape, interpretation, decibels = LOADS[source]
+    got, kind, depth = loaded(picture(source))
+    assert (got.shape, kind, depth) == (shape, interpretation, "uchar")
+    bands = got.reshape(27, 40, -1)
+    if "16bit" in source:  # the photograph's bands, alpha the last of them
+        assert psnr(bands, photo(40, 27, bands.shape[-1])) > decibels
+        return
+    colours = 1 if "grey" in source else 3
+    assert psnr(bands[..., :colours], photo(40, 27, colours)) > decibels
+    if "alpha" in source:
+        level = np.add.outer(np.arange(27) / 27, np.arange(40) / 40)
+        assert psnr(bands[..., -1], (np.clip(level - 0.4, 0, 1) * 255).astype(np.uint8)) > 40
+
+
+# --- through profiles
+
+
+def transformed(image, profile):
+    """What LittleCMS makes of it, as Pillow drives it."""
+    return np.asarray(
+        ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    ).astype(int)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_display_p3(format, photo, encoded, loaded, pixels):
+    profile = bytes(pyvips.Image.profile_load("p3"))
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
+    options["AVIF"] = {"quality": 100, "subsampling": "4:4:4", "speed": 9}
+    data = encoded(photo(64, 48), format, icc_profile=profile, **options.get(format, {}))
+    stored = Image.fromarray(pixels(data, "RGB").astype(np.uint8))
+    got, kind, _ = loaded(data)
+    assert kind == "srgb"
+    want = transformed(stored, profile)
+    assert np.abs(want - np.asarray(stored)).max() > 10  # it does make a difference
+    # AVIF's own colours are decoded by another library there
+    assert np.abs(got - want).max() <= (12 if format == "AVIF" else 4)
+    assert np.abs(got - want).mean() < (2 if format == "AVIF" else 1)
+
+
+def test_a_srgb_profile_changes_nothing(photo, encoded, loaded):
+    for profile in (
+        bytes(pyvips.Image.profile_load("srgb")),
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+    ):
+        got, _, _ = loaded(encoded(photo(40, 27), "PNG", icc_profile=profile))
+        assert np.array_equal(got, photo(40, 27))
+
+
+def described(profile, text):
+    """The profile under another description (ICC.1, 9.2.41 and 10.15)."""
+    made, at = bytearray(profile), 132
+    while made[at : at + 4] != b"desc":
+        at += 12
+    words = text.encode("utf-16-be")
+    tag = b"mluc" + struct.pack(">IIIHHII", 0, 1, 12, 0x656E, 0x5553, len(words), 28) + words
+    made[at + 4 : at + 12] = struct.pack(">II", len(made), len(tag))
+    made += tag + bytes(-len(tag) % 4)
+    made[0:4] = struct.pack(">I", len(made))
+    return bytes(made)
+
+
+# what Skia, so Android and Chrome, calls its profiles
+@pytest.mark.parametrize(
+    "text", ["Display P3", "Display P3 Gamut with sRGB Transfer", "no sRGB at all"]
+)
+def test_a_profile_is_not_srgb_because_it_speaks_of_it(text, photo, encoded, loaded):
+    profile = described(bytes(pyvips.Image.profile_load("p3")), text)
+    got, _, _ = loaded(encoded(photo(40, 27), "PNG", icc_profile=profile))
+    assert np.abs(got - transformed(Image.fromarray(photo(40, 27)), profile)).max() <= 4
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK"])
+@pytest.mark.parametrize("profile", [b"x", bytes(128), b"\xff" * 3000, "srgb", "p3", "cmyk"])
+def test_a_profile_that_does_not_fit_is_no_harm(profile, mode, photo, encoded, run, pixels):
+    if isinstance(profile, str):
+        profile = bytes(pyvips.Image.profile_load(profile))
+    saved = io.BytesIO()
+    name = "TIFF" if mode == "CMYK" else "PNG"
+    image = Image.fromarray(photo(40, 27)).convert(mode)
+    image.save(saved, name, icc_profile=profile)
+    got = pixels(run(saved.getvalue(), "resize,w_20/format,png"), "RGB")
+    want = np.asarray(image.convert("RGB").resize((20, 14)), int)
+    assert np.abs(got.mean((0, 1)) - want.mean((0, 1))).max() < 40
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_without_profile(format, loaded):
+    patches = {
+        "white": (0, 0, 0, 0),
+        "black": (0, 0, 0, 255),
+        "cyan": (255, 0, 0, 0),
+        "magenta": (0, 255, 0, 0),
+        "yellow": (0, 0, 255, 0),
+    }
+    image = Image.new("CMYK", (16 * len(patches), 16))
+    for i, ink in enumerate(patches.values()):
+        image.paste(ink, (16 * i, 0, 16 * i + 16, 16))
+    saved = io.BytesIO()
+    image.save(saved, format, **({"quality": 100} if format == "JPEG" else {}))
+    got, kind, _ = loaded(saved.getvalue())
+    assert kind == "srgb"
+    red, green, blue = {}, {}, {}
+    for i, name in enumerate(patches):
+        red[name], green[name], blue[name] = got[8, 16 * i + 8]
+    assert min(red["white"], green["white"], blue["white"]) >= 250
+    assert max(red["black"], green["black"], blue["black"]) <= 70
+    assert red["cyan"] < 100 < min(green["cyan"], blue["cyan"])
+    assert green["magenta"] < 100 < min(red["magenta"], blue["magenta"])
+    assert blue["yellow"] < 100 < min(red["yellow"], green["yellow"])
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the pictures are not beside the project")
+def test_real_cmyk_and_lab(loaded):
+    data = (DATA / "cmyk.jpg").read_bytes()
+    stored = Image.open(io.BytesIO(data))
+    got, kind, _ = loaded(data)
+    assert kind == "srgb"
+    assert np.abs(got - transformed(stored, stored.info["icc_profile"])).mean() < 4
+    data = (DATA / "cielab.tiff").read_bytes()
+    lab = pyvips.Image.tiffload_buffer(data)
+    got, kind, _ = loaded(data)
+    assert (kind, got.shape) == ("srgb", (lab.height, lab.width, 3))
+    assert np.corrcoef(got.mean(-1).ravel(), lab[0].numpy().ravel())[0, 1] > 0.9
+
+
+# --- what else TIFFs, PNGs and AVIFs hold
+
+KINDS = {
+    # what -> made by libvips from values 0-1, its saver, tolerance
+    "1 bit PNG": (lambda v: (v > 0.5) * 255.0, ".png[bitdepth=1]", 0),
+    "4 bit PNG": (lambda v: np.round(v * 15) * 17, ".png[bitdepth=4]", 0),
+    "1 bit TIFF": (lambda v: (v > 0.5) * 255.0, ".tif[bitdepth=1]", 0),
+    "JPEG in TIFF": (lambda v: np.round(v * 255), ".tif[compression=jpeg,Q=95]", 16),
+    "tiled TIFF": (lambda v: np.round(v * 255), ".tif[tile,compression=deflate]", 0),
+    "BigTIFF": (lambda v: np.round(v * 255), ".tif[bigtiff]", 0),
+}
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_loads_kinds(what, photo, loaded):
+    make, saver, tolerance = KINDS[what]
+    values = make(photo(40, 27, 1)[..., 0] / 255)
+    data = pyvips.Image.new_from_array(values.astype(np.uint8)).write_to_buffer(saver)
+    got, kind, _ = loaded(data)
+    assert kind == "b-w"
+    assert np.abs(got - values).max() <= tolerance
+
+
+def test_deep_avif(photo, loaded, psnr):
+    deep = pyvips.Image.new_from_array(
+        photo(40, 27).astype(np.uint16) * 257, interpretation="rgb16"
+    )
+    data = deep.heifsave_buffer(compression="av1", bitdepth=10, Q=95, effort=0)
+    got, kind, depth = loaded(data)
+    assert (got.shape, kind, depth) == ((27, 40, 3), "srgb", "uchar")
+    assert psnr(got, photo(40, 27)) > 34
+
+
+@pytest.mark.parametrize("interpretation", ["scrgb", "lab", "labs", "xyz"])
+def test_other_spaces_in_tiff(interpretation, photo, loaded):
+    image = pyvips.Image.new_from_array(photo(40, 27), interpretation="srgb")
+    data = image.colourspace(interpretation).tiffsave_buffer()
+    got, kind, depth = loaded(data)
+    assert (got.shape, kind, depth) == ((27, 40, 3), "srgb", "uchar")
+    assert np.abs(got - photo(40, 27)).max() <= 6
+
+
+def test_pages_of_a_tiff_are_no_animation(photo, run):
+    saved = io.BytesIO()
+    pages = [Image.fromarray(photo(40, 27, 3, i)) for i in range(3)]
+    pages[0].save(saved, "TIFF", save_all=True, append_images=pages[1:])
+    assert probe.probe(saved.getvalue()).header.pages == 1
+    run(saved.getvalue(), "resize,w_20/format,gif")

@@ -1,0 +1,256 @@
+"""Geometry before pixels: what is refused, how far the loader shrinks, what is held in memory."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from vipsgate.errors import BadRequest, ImageTooLarge
+from vipsgate.image import load, plan, probe
+from vipsgate.image.config import Limits, Rendering
+
+LIMITS = Limits()
+
+SOURCES = {
+    # source -> None, or class and EC
+    "jpg 30000x8333": None,
+    "jpg 30001x1": (ImageTooLarge, "0040-00000019"),
+    "jpg 1x30001": (ImageTooLarge, "0040-00000019"),
+    "png 30000x8333": None,
+    "png 30001x1": (ImageTooLarge, ""),
+    "webp 16383x15259": None,
+    "tiff 16384x100": None,
+    "tiff 16385x1": (ImageTooLarge, "0040-00000018"),
+    "bmp 30001x1": (ImageTooLarge, "0040-00000017"),
+    "avif 10000x100": None,
+    "avif 10001x1": (ImageTooLarge, "0040-00000014"),
+    "jpg 25000x10000": None,
+    "jpg 25001x10000": (ImageTooLarge, "0040-00000012"),
+    "gif 1000x500x500": None,
+    "gif 1001x500x500": (ImageTooLarge, "0040-00000012"),
+    "gif 10x10x501": (ImageTooLarge, ""),
+    "gif 32770x2": (ImageTooLarge, ""),
+    "tiff 10x10 cmyk alpha": None,
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_admits(source, header):
+    if SOURCES[source] is None:
+        return plan.admit(header(source), LIMITS)
+    kind, ec = SOURCES[source]
+    with pytest.raises(kind) as caught:
+        plan.admit(header(source), LIMITS)
+    assert caught.value.ec == ec
+
+
+def test_too_many_channels(header):
+    plan.admit(replace(header("tiff 10x10"), bands=5), LIMITS)
+    with pytest.raises(BadRequest, match="8224 channels"):
+        plan.admit(replace(header("tiff 10x10"), bands=8224), LIMITS)
+
+
+def test_limits_are_the_settings(header):
+    small = Limits(source_pixels=100, source_side=20, frames=2)
+    plan.admit(header("gif 10x5x2"), small)
+    for source in ("gif 10x6x2", "png 21x1", "gif 1x1x3", "tiff 21x1"):
+        with pytest.raises(ImageTooLarge):
+            plan.admit(header(source), small)
+
+
+# --- what is made on the way
+
+REFUSED = {
+    # (text, source) -> class, EC, a part of the message
+    ("resize,w_500,limit_0", "png 1x8448"): (ImageTooLarge, "0040-00000007", "500x4224000"),
+    ("resize,m_mfit,w_500,h_1,limit_0", "png 1x8448"): (ImageTooLarge, "0040-00000007", "x4224000"),
+    # a small result of a huge picture on the way
+    ("resize,m_fill,w_500,h_500,limit_0", "gif 16390x2"): (
+        *(ImageTooLarge, "0040-00000007"),
+        "4097500x500",
+    ),
+    ("resize,m_fill,w_500,h_500,limit_0", "gif 32770x2"): (ImageTooLarge, "", "32770x2"),
+    ("resize,w_4097,limit_0", "png 100x100"): (ImageTooLarge, "0040-00000007", "4097x4097"),
+    ("resize,p_1000/crop,w_10", "png 4000x4000"): (ImageTooLarge, "0040-00000007", "40000x40000"),
+    ("rotate,45", "png 4096x4096"): (ImageTooLarge, "0040-00000007", "5793x5793"),
+    ("rotate,90", "png 4097x1"): (BadRequest, "", "Picture exceed the maximum allowable rotation"),
+    ("resize,w_10", "jpg 4097x1 o6"): (BadRequest, "", "4097x1 pixels; a side may have 4096"),
+    ("format,avif", "jpg 4097x2304"): (ImageTooLarge, "0040-00000014", "can hold 4096x2304"),
+    ("format,webp", "png 16384x1"): (ImageTooLarge, "", "can hold 16383x16383"),
+    # memory, from the header alone
+    ("resize,w_100", "avif 10000x6000"): (ImageTooLarge, "", "bytes of memory"),
+    ("crop,w_9,h_9", "jpg 25000x10000 quartered interlaced"): (ImageTooLarge, "", "of memory"),
+    ("resize,w_100", "png 15000x15000 interlaced"): (ImageTooLarge, "", "of memory"),
+    ("resize,w_100", "png 11000x11000 16bit alpha interlaced"): (ImageTooLarge, "", "of memory"),
+    ("crop,w_100,h_100", "webp 9000x9000"): (ImageTooLarge, "", "of memory"),
+    ("resize,w_100", "gif 20000x5000"): (ImageTooLarge, "", "of memory"),
+    ("resize,w_1000", "gif 2000x2000x60"): (ImageTooLarge, "", "of memory"),
+}
+PASSED = {
+    ("resize,w_500", "png 1x8448"): "1x8448",
+    ("resize,m_fill,w_500,h_500", "gif 16390x2"): "16390x2",
+    ("resize,w_4096,limit_0", "png 100x100"): "4096x4096",
+    ("crop,w_19000,h_9000", "jpg 20000x10000"): "19000x9000",  # cuts what is there
+    ("quality,Q_50", "jpg 20000x12000"): "20000x12000",  # of the source's own size
+    ("rotate,90", "png 4096x4096"): "4096x4096",
+    ("resize,w_100", "jpg 25000x10000"): "100x40",
+    ("resize,w_100", "png 25000x10000"): "100x40",
+    ("resize,w_100", "tiff 16000x15000"): "100x94",
+    ("resize,w_100", "webp 16000x15000"): "100x94",
+    ("resize,w_100", "avif 5000x5000"): "100x100",
+    ("resize,w_100", "png 10000x10000 interlaced"): "100x100",
+    ("resize,w_100", "jpg 10000x10000 interlaced quartered"): "100x100",
+    ("rotate,90", "jpg 4096x4096"): "4096x4096",
+}
+
+
+@pytest.mark.parametrize(("text", "source"), REFUSED)
+def test_refused_before_decoding(text, source, planned):
+    kind, ec, part = REFUSED[text, source]
+    with pytest.raises(kind) as caught:
+        planned(source, text)
+    assert caught.value.ec == ec
+    assert part in caught.value.message
+
+
+@pytest.mark.parametrize(("text", "source"), PASSED)
+def test_passes(text, source, table):
+    table.plans(source, text, PASSED[text, source])
+
+
+def test_memory_follows_the_setting(planned):
+    made = planned("jpg 1000x1000", "rotate,90")
+    assert planned("jpg 1000x1000", "rotate,90", Limits(render_bytes=made.memory)) == made
+    with pytest.raises(ImageTooLarge):
+        planned("jpg 1000x1000", "rotate,90", Limits(render_bytes=made.memory - 1))
+
+
+# (text, source) -> bytes beyond what any picture takes
+MEMORY = {
+    ("resize,w_100", "jpg 4000x3000"): 0,
+    ("crop,w_100", "png 4000x3000"): 0,
+    ("resize,w_100", "jpg 4000x3000 interlaced"): 2 * 3 * 12_000_000,
+    ("resize,w_100", "jpg 4000x3000 interlaced quartered"): 3 * 12_000_000,
+    ("resize,w_100", "png 4000x3000 interlaced"): 3 * 12_000_000,
+    ("resize,w_100", "png 4000x3000 interlaced alpha 16bit"): 8 * 12_000_000,
+    ("rotate,90", "jpg 1000x500"): 3 * 500_000,
+    ("rotate,0", "jpg 1000x500"): 0,
+    ("resize,w_100/rotate,90", "jpg 1000x500"): 3 * 5_000,
+    # held after shrink-on-load by 4
+    ("resize,w_100", "jpg 800x400 o6"): 3 * 800 * 400 / 2**2,
+    ("format,webp", "png 100x100"): 12 * 10_000,
+}
+
+
+@pytest.mark.parametrize(("text", "source"), MEMORY)
+def test_memory(text, source, planned):
+    assert planned(source, text).memory == plan.PIPELINE_BYTES + MEMORY[text, source]
+
+
+# --- shrink-on-load
+
+SHRINKS = {
+    # (text, source) -> fast, balanced
+    ("resize,w_100", "jpg 4000x3000"): (8, 8),
+    ("resize,w_100", "jpg 1000x750"): (8, 4),
+    ("resize,w_100", "jpg 1600x1200"): (8, 8),
+    ("resize,w_100", "jpg 1599x1200"): (8, 4),
+    ("resize,w_500", "jpg 1000x750"): (2, 1),
+    ("resize,w_501", "jpg 1000x750"): (1, 1),
+    ("resize,w_100", "webp 1000x800"): (10, 5),
+    ("resize,w_100", "png 1000x750"): (1, 1),
+    ("resize,w_100", "gif 1000x750"): (1, 1),
+    ("resize,w_100", "tiff 1000x750"): (1, 1),
+    ("resize,w_100", "bmp 1000x750"): (1, 1),
+    ("resize,w_100", "avif 1000x750"): (1, 1),
+    # the side that is reduced less decides
+    ("resize,m_fixed,w_10,h_400", "jpg 1000x800"): (2, 1),
+    ("resize,m_fill,w_100,h_100", "jpg 1600x800"): (8, 4),
+    ("resize,m_pad,w_100,h_100", "jpg 1600x800"): (8, 8),
+    ("resize,w_2000", "jpg 1000x750"): (1, 1),
+    ("resize,w_2000,limit_0", "jpg 1000x750"): (1, 1),
+    # who has no need of pixels leaves it to the next
+    ("quality,Q_80/format,png/interlace,1/resize,w_100", "jpg 1000x750"): (8, 4),
+    ("rotate,90/resize,h_100", "jpg 1000x750"): (8, 4),
+    ("resize,w_100", "jpg 1000x1000 o6"): (8, 4),
+    ("rotate,360/auto-orient,0/resize,w_100", "jpg 1000x750 o6"): (8, 4),
+    # who needs them gets all
+    ("crop,w_900/resize,w_100", "jpg 1000x750"): (1, 1),
+    ("rotate,45/resize,w_100", "jpg 1000x750"): (1, 1),
+    ("format,png", "jpg 1000x750"): (1, 1),
+    ("resize,w_800/resize,w_100", "jpg 1000x750"): (1, 1),
+    # animations are decoded in full
+    ("resize,w_10", "webp 1000x750x3"): (1, 1),
+    ("resize,w_100/format,jpg", "webp 1000x800x3"): (10, 5),
+}
+
+
+@pytest.mark.parametrize(("text", "source"), SHRINKS)
+def test_shrinks(text, source, planned):
+    got = [
+        planned(source, text, rendering=Rendering(shrink=kind)).shrink
+        for kind in ("fast", "balanced", "exact")
+    ]
+    assert got == [*SHRINKS[text, source], 1]
+
+
+# (source, setting) -> width of what the loader gives for resize,w_100 of 800x600
+LOADED = {
+    ("jpg", "fast"): 100,
+    ("jpg", "balanced"): 200,
+    ("jpg", "exact"): 800,
+    ("webp", "fast"): 100,
+    ("webp", "balanced"): 200,
+    ("webp", "exact"): 800,
+    ("png", "fast"): 800,
+}
+
+
+@pytest.mark.parametrize(("name", "shrink"), LOADED)
+def test_the_loader_really_shrinks(name, shrink, picture, planned):
+    source = probe.probe(picture(f"{name} 800x600"))
+    made = planned(source.header, "resize,w_100", rendering=Rendering(shrink=shrink))
+    assert load.load(source, made).width == LOADED[name, shrink]
+
+
+# --- order, streaming, explanation
+
+WHOLE = {
+    # (text, source) -> actions as they run; * sees the whole picture
+    ("resize,w_9", "jpg 40x27"): "auto-orient resize,w_9",
+    ("resize,w_9", "jpg 40x27 o6"): "auto-orient* resize,w_9",
+    ("resize,w_9", "jpg 40x27 o2"): "auto-orient resize,w_9",
+    ("resize,w_9/auto-orient,0", "jpg 40x27 o6"): "auto-orient,0 resize,w_9",
+    ("resize,w_9/rotate,90/crop,w_3", "jpg 40x27"): "auto-orient resize,w_9 rotate,90* crop,w_3",
+    ("rotate,0/rotate,360", "jpg 40x27"): "auto-orient rotate,0 rotate,360",
+    ("rotate,1/format,png", "jpg 40x27"): "auto-orient rotate,1* format,png",
+    ("quality,Q_9/interlace,1", "png 40x27"): "auto-orient quality,Q_9 interlace,1",
+}
+
+
+@pytest.mark.parametrize(("text", "source"), WHOLE)
+def test_explains(text, source, planned):
+    told = json.loads(json.dumps(planned(source, text).explain()))
+    stages = [stage["action"] + "*" * stage["whole"] for stage in told["stages"]]
+    assert " ".join(stages) == WHOLE[text, source]
+    made = planned(source, text)
+    assert [told["result"]["width"], told["result"]["height"]] == [
+        made.result.width,
+        made.result.height,
+    ]
+    assert told["stages"][-1]["to"] == f"{made.result.width}x{made.result.height}"
+    assert told["memory"] == made.memory
+
+
+def test_explains_a_file(picture, planned):
+    told = planned(picture("jpg 40x27 o6"), "resize,w_10").explain()
+    assert json.loads(json.dumps(told)) == told
+    assert told["source"]["exif"] > 0  # bytes, not the block
+    assert told["stages"][0]["from"] == "40x27"
+    assert told["stages"][0]["to"] == "27x40"
+
+
+def test_default_quality_is_a_setting(planned):
+    assert (
+        planned("png 9x9", "format,jpg", rendering=Rendering(jpeg_quality=70)).result.quality == 70
+    )

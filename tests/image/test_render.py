@@ -1,0 +1,263 @@
+"""From bytes to bytes: every format to every other, any chain of actions, quality of the pixels."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from vipsgate.errors import ImageDamage, OssError
+from vipsgate.image import config, probe, render
+from vipsgate.image.codecs import CODECS
+
+KINDS = (
+    *("jpg 40x27", "jpg 40x27 grey", "jpg 40x27 cmyk", "png 40x27", "png 40x27 alpha"),
+    *("png 40x27 grey", "png 40x27 grey alpha", "png 40x27 palette", "png 40x27 16bit"),
+    *("png 40x27 grey 16bit", "png 40x27 alpha 16bit", "webp 40x27", "webp 40x27 alpha"),
+    *("gif 40x27", "tiff 40x27", "tiff 40x27 grey alpha", "tiff 40x27 cmyk", "bmp 40x27"),
+    *("bmp 40x27 grey", "avif 40x27", "avif 40x27 alpha"),
+)
+DECIBELS = {"jpg": 28, "avif": 28, "webp": 28, "png": 28, "tiff": 28, "bmp": 28, "gif": 22}
+
+
+@pytest.mark.parametrize("to", CODECS)
+@pytest.mark.parametrize("source", KINDS)
+def test_every_format_to_every_other(source, to, picture, photo, run, pixels, psnr):
+    if to == "gif" and not source.startswith("gif"):
+        to = source.split()[0]
+    made = run(picture(source), f"quality,Q_90/format,{to}")
+    got = pixels(made, "RGBA")
+    if "alpha" in source or "cmyk" in source:
+        return
+    want = photo(40, 27, 1 if "grey" in source else 3)
+    worst = min(24 if "palette" in source or "gif" in source else 99, DECIBELS[to])
+    assert psnr(got[..., :3], np.broadcast_to(want, (27, 40, 3))) > min(worst, 24)
+    assert got[..., 3].min() == 255
+
+
+# --- any chain of actions on any picture
+
+SIDE = st.integers(1, 60)
+ACTION = st.one_of(
+    st.builds(
+        "resize,m_{},{}_{},h_{},limit_{},color_336699".format,
+        st.sampled_from(["lfit", "mfit", "fill", "pad", "fixed"]),
+        st.sampled_from("wls"),
+        st.integers(1, 90),
+        st.integers(0, 90),
+        st.integers(0, 1),
+    ),
+    st.builds("resize,p_{}".format, st.integers(1, 300)),
+    st.builds(
+        "crop,x_{},y_{},w_{},h_{},g_{}".format,
+        *(st.integers(0, 20), st.integers(0, 20), st.integers(0, 60), st.integers(0, 60)),
+        st.sampled_from("nw north ne west center east sw south se".split()),
+    ),
+    st.builds("rotate,{}".format, st.one_of(st.sampled_from([90, 180, 270]), st.integers(0, 360))),
+    st.builds("auto-orient,{}".format, st.integers(0, 1)),
+    st.builds("format,{}".format, st.sampled_from("jpg png webp bmp gif tiff src src,1an".split())),
+    st.sampled_from(["interlace,1", "quality,Q_60", "quality,q_50", "quality,lossless"]),
+)
+SOURCE = st.builds(
+    "{} {}x{} {} {}".format,
+    st.sampled_from(["jpg", "png", "webp", "tiff"]),
+    *(SIDE, SIDE),
+    st.sampled_from(["", "", "grey", "o2", "o3", "o5", "o6", "o8"]),
+    st.just(""),
+) | st.one_of(
+    st.builds("png {}x{} {}".format, SIDE, SIDE, st.sampled_from(["alpha", "16bit", "palette"])),
+    st.builds("png {}x{} grey alpha".format, SIDE, SIDE),
+    st.builds("webp {}x{} alpha".format, SIDE, SIDE),
+    st.builds("jpg {}x{} {}".format, SIDE, SIDE, st.sampled_from(["interlaced", "cmyk"])),
+    st.builds("{} {}x{}".format, st.sampled_from(["gif", "bmp"]), SIDE, SIDE),
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    SOURCE,
+    st.lists(ACTION, min_size=1, max_size=4).map("/".join),
+    st.sampled_from(["fast", "balanced", "exact"]),
+)
+def test_bytes_obey_the_plan(picture, planned, rendered, source, text, shrink):
+    read = probe.probe(picture(source))
+    rendering = config.Rendering(shrink=shrink)
+    try:
+        made = planned(read.header, text, rendering=rendering)
+    except OssError:
+        return
+    result = probe.probe(rendered(read, made)).header  # what is planned can be made
+    asked = made.result
+    assert (result.format, result.width, result.height) == (asked.format, asked.width, asked.height)
+    assert (result.pages, result.orientation) == (1, 1)
+    if asked.format == "jpg":
+        assert (result.interlaced, result.quality) == (asked.progressive, asked.quality)
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    st.builds("avif {}x{} {}".format, SIDE, SIDE, st.sampled_from(["", "alpha"])),
+    st.lists(ACTION, max_size=3).map(lambda some: "/".join([*some, "format,avif"])),
+)
+def test_avif_obeys_the_plan(picture, planned, run, source, text):
+    try:
+        planned(picture(source), text)
+    except OssError:
+        return
+    run(picture(source), text)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.builds(
+        "{} {}x{}x{}".format,
+        st.sampled_from(["gif", "webp"]),
+        *(st.integers(4, 40),) * 2,
+        st.integers(2, 4),
+    ),
+    st.lists(ACTION, min_size=1, max_size=3).map("/".join),
+)
+def test_animations_obey_the_plan(picture, planned, rendered, source, text):
+    read = probe.probe(picture(source))
+    try:
+        made = planned(read.header, text)
+    except OssError:
+        return
+    result = probe.probe(rendered(read, made)).header
+    asked = made.result
+    assert (result.format, result.width, result.height) == (asked.format, asked.width, asked.height)
+    # an encoder may join frames that have become equal
+    assert 1 <= result.pages <= asked.pages
+
+
+def test_every_page_is_treated_alike(picture, run, pixels, psnr):
+    data = picture("webp 60x40x4")
+    pages = []
+    source = Image.open(io.BytesIO(data))
+    made = Image.open(io.BytesIO(run(data, "crop,w_30,h_30,g_se/resize,w_15/quality,lossless")))
+    for page in range(4):
+        source.seek(page)
+        made.seek(page)
+        want = (
+            source.convert("RGB").crop((30, 10, 60, 40)).resize((15, 15), Image.Resampling.LANCZOS)
+        )
+        pages.append(psnr(made.convert("RGB"), want))
+    assert min(pages) > 36
+
+
+# --- real pictures
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+PICTURES = sorted(
+    path.name
+    for path in (DATA.iterdir() if DATA.is_dir() else ())
+    if path.suffix.strip(".") in ("jpg", "jpeg", "png", "webp", "gif", "tiff")
+)
+
+
+@pytest.mark.parametrize("text", ["resize,w_100,h_100", "rotate,90/crop,w_50,h_50,g_center"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_real_pictures(name, text, planned, rendered):
+    read = probe.probe((DATA / name).read_bytes())
+    made = planned(read.header, text)
+    result = probe.probe(rendered(read, made)).header
+    asked = made.result
+    assert (result.format, result.width, result.height) == (asked.format, asked.width, asked.height)
+    assert 1 <= result.pages <= asked.pages  # equal frames are joined
+
+
+# shrink -> decibels at least; measured 51.6, 44.2, 35.0
+@pytest.mark.skipif(not PICTURES, reason="the pictures are not beside the project")
+@pytest.mark.parametrize(("shrink", "least"), [("exact", 46), ("balanced", 40), ("fast", 33)])
+def test_a_photograph_scales_like_pillow(shrink, least, run, pixels, psnr):
+    data = (DATA / "photo-2725x2225.jpg").read_bytes()
+    rendering = config.Rendering(shrink=shrink)
+    got = pixels(run(data, "resize,w_320/format,png", rendering=rendering))
+    whole = Image.open(io.BytesIO(data))
+    assert psnr(got, whole.resize((320, 261), Image.Resampling.LANCZOS)) >= least
+
+
+# --- the rim
+
+
+@pytest.mark.parametrize("text", ["resize,w_20", "rotate,90", "rotate,30", "crop,y_20"])
+@pytest.mark.parametrize("name", ["jpg", "png", "webp", "gif", "bmp", "avif"])
+def test_a_cut_file_is_damaged(name, text, picture, run):
+    data = picture(f"{name} 60x40")
+    with pytest.raises(ImageDamage, match=r"^The image file may be damaged\."):
+        run(data[: len(data) * 2 // 3], text)
+
+
+def test_a_cut_tiff_is_damaged(picture, run):
+    """Its table of contents is in front and whole, a third of its pixels is not there."""
+    data = picture("tiff 60x40")
+    with pytest.raises(ImageDamage):
+        run(data[: len(data) * 2 // 3], "resize,w_20")
+
+
+def test_the_watch_sees_what_is_computed(picture, planned):
+    seen = []
+    read = probe.probe(picture("png 40x27"))
+    made = planned(read.header, "resize,w_20/rotate,90/format,jpg")
+    descriptor = os.memfd_create("result")
+    try:
+        render.render(
+            read, made, descriptor, lambda image: seen.append((image.width, image.height))
+        )
+    finally:
+        os.close(descriptor)
+    assert seen == [(20, 14), (14, 20)]  # before it is held whole, and the result
+
+
+SAVED = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "avif": "AVIF"}
+
+
+@pytest.mark.parametrize("source", SAVED)
+@pytest.mark.parametrize("to", [name for name in CODECS if name != "gif"])
+def test_nothing_of_the_source_is_told(source, to, photo, run, encoded):
+    """No EXIF, no profile, no comment comes out: neither a place nor a second turn."""
+    block = Image.Exif()
+    block.update({0x0112: 6, 0x010F: "CANARY", 0x0131: "CANARY"})
+    profile = bytes(pyvips.Image.profile_load("p3"))
+    data = encoded(photo(40, 27), SAVED[source], exif=block, icc_profile=profile)
+    made = run(data, f"format,{to}")
+    assert b"CANARY" not in made
+    opened = Image.open(io.BytesIO(made))
+    assert opened.size == (27, 40)
+    assert opened.getexif().get(0x0112, 1) == 1
+    assert "icc_profile" not in opened.info
+
+
+def test_version_and_floor(monkeypatch):
+    assert tuple(map(int, render.version().split("."))) >= render.LIBVIPS
+    monkeypatch.setattr(render, "LIBVIPS", (99, 0, 0))
+    with pytest.raises(RuntimeError, match=r"99\.0\.0 or newer is needed"):
+        render.prepare()
+
+
+def test_other_loaders_are_blocked():
+    for data in (
+        b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
+        b"P6 1 1 255 abc",
+    ):
+        with pytest.raises(pyvips.Error):
+            pyvips.Image.new_from_buffer(data, "")
+
+
+def test_a_plan_is_made_without_libvips():
+    code = (
+        "import sys\n"
+        "from vipsgate.image import config, plan, process\n"
+        "from vipsgate.image.frame import Header\n"
+        "actions = process.parse('image/resize,w_9/rotate,45', config.Limits()).actions\n"
+        "plan.make(Header('jpg', 40, 27), actions, config.Limits(), config.Rendering())\n"
+        "sys.exit(bool({'pyvips', 'PIL'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -1,0 +1,284 @@
+"""A folder as a store: what is an object, what is not, and that nothing leads out."""
+
+import os
+import socket
+import threading
+
+import pytest
+
+from vipsgate.errors import NoSuchKey, OssError
+from vipsgate.store.local import LocalStore
+
+CANARY = b"this lies outside of the bucket"
+DATA = b"0123456789"
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "root"
+    bucket = folder / "photos"
+    (bucket / "sub" / ".vipsgate").mkdir(parents=True)
+    (bucket / ".vipsgate").mkdir()
+    (folder / "photos-secret").mkdir()
+    (folder / ".vipsgate").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for path in ("a.jpg", "sub/b.jpg", "with space", "西湖", ".hidden", "..dots", "n" * 255):
+        (bucket / path).write_bytes(DATA)
+    (bucket / "gone (deleted)").write_bytes(DATA)
+    (bucket / "empty").write_bytes(b"")
+    for path in (
+        *(tmp_path / "outside", tmp_path / "elsewhere" / "c", folder / "photos-secret" / "c"),
+        *(folder / ".vipsgate" / "c", bucket / ".vipsgate" / "c", bucket / "sub/.vipsgate/c"),
+        folder / "c",
+    ):
+        path.write_bytes(CANARY)
+    for name, aim in {
+        "inside": "a.jpg",
+        "inside-folder": "sub",
+        "inside-chain": "inside",
+        "inside-around": "../photos/a.jpg",
+        "outside": "../../outside",
+        "outside-absolute": str(tmp_path / "outside"),
+        "outside-chain": "outside",
+        "outside-folder": "../../elsewhere",
+        "sibling": "../photos-secret",
+        "parent": "..",
+        "documents": "../.vipsgate",
+        "own-documents": ".vipsgate",
+        "dangling": "nowhere",
+        "loop": "loop",
+        "zero": "/dev/zero",
+        "null": "/dev/null",
+        "environment": "/proc/self/environ",
+    }.items():
+        (bucket / name).symlink_to(aim)
+    os.mkfifo(bucket / "pipe")
+    with socket.socket(socket.AF_UNIX) as plug:
+        here = os.open(bucket, os.O_RDONLY)
+        plug.bind(f"/proc/self/fd/{here}/socket")
+        os.close(here)
+    # a bucket may itself live elsewhere
+    (tmp_path / "disk2" / "data").mkdir(parents=True)
+    (tmp_path / "disk2" / "data" / "d.jpg").write_bytes(DATA)
+    (tmp_path / "disk2" / "out").write_bytes(CANARY)
+    (tmp_path / "disk2" / "data" / "up").symlink_to("../out")
+    (folder / "mounted").symlink_to(tmp_path / "disk2" / "data")
+    return folder
+
+
+@pytest.fixture
+def store(root):
+    return LocalStore(root)
+
+
+async def content(store, bucket, key):
+    opened = await store.open(bucket, key)
+    try:
+        return os.pread(opened.descriptor, 1000, 0)
+    finally:
+        opened.close()
+
+
+THERE = [
+    ("photos", "a.jpg"),
+    ("photos", "sub/b.jpg"),
+    ("photos", "with space"),
+    ("photos", "西湖"),
+    ("photos", ".hidden"),
+    ("photos", "..dots"),
+    ("photos", "n" * 255),
+    ("photos", "gone (deleted)"),
+    ("photos", "inside"),
+    ("photos", "inside-folder/b.jpg"),
+    ("photos", "inside-chain"),
+    ("photos", "inside-around"),
+    ("mounted", "d.jpg"),
+]
+
+
+@pytest.mark.parametrize(("bucket", "key"), THERE)
+async def test_is_there(store, bucket, key):
+    found = await store.stat(bucket, key)
+    assert found.size == len(DATA)
+    assert found.etag.startswith('"')
+    assert found.etag.endswith('"')
+    opened = await store.open(bucket, key)
+    opened.close()
+    assert opened.object == found
+    assert await content(store, bucket, key) == DATA
+
+
+async def test_an_empty_object_is_one(store):
+    assert (await store.stat("photos", "empty")).size == 0
+    assert await content(store, "photos", "empty") == b""
+
+
+ABSENT = [
+    *("missing", "a.jpg/x", "sub", "sub/", "SUB/b.jpg", "A.JPG", "n" * 256, "n" * 1023),
+    *("outside", "outside-absolute", "outside-chain", "outside-folder/c", "outside-folder"),
+    *("sibling/c", "parent/c", "parent/photos-secret/c", "parent", "parent/.vipsgate/c"),
+    *("documents/c", "own-documents/c", ".vipsgate/c", ".vipsgate", "sub/.vipsgate/c"),
+    *("inside-folder/.vipsgate/c", "dangling", "loop", "loop/x", "zero", "null", "environment"),
+    *("pipe", "socket", "", ".", "..", "../c", "../../outside", "sub/../../c"),
+    *("../photos-secret/c", "/etc/passwd", "/" + "x" * 5000, "a/" * 2000),
+]
+
+
+@pytest.mark.parametrize("key", ABSENT, ids=lambda key: key[:40])
+async def test_is_not_there(store, key):
+    """A store keeps its own walls: also names that its caller would not let pass."""
+    for look in (store.stat, store.open):
+        with pytest.raises(NoSuchKey) as caught:
+            await look("photos", key)
+        assert caught.value.ec == "0026-00000001"
+        assert caught.value.extra == {"Key": key}
+
+
+@pytest.mark.parametrize("key", ["up", "../out", "../../outside"])
+async def test_a_bucket_elsewhere_has_walls_too(store, key):
+    for look in (store.stat, store.open):
+        with pytest.raises(NoSuchKey):
+            await look("mounted", key)
+
+
+async def test_a_nul_is_refused(store):
+    for look in (store.stat, store.open):
+        with pytest.raises((OssError, ValueError)):
+            await look("photos", "a\0b")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "there"),
+    [("photos", True), ("mounted", True), ("photos-secret", True), ("none", False), ("c", False)],
+)
+def test_has(store, bucket, there):
+    assert store.has(bucket) is there
+
+
+async def test_nothing_in_a_bucket_that_is_not_there(store):
+    for look in (store.stat, store.open):
+        with pytest.raises(NoSuchKey):
+            await look("none", "a.jpg")
+
+
+async def test_what_the_server_may_not_read(store, root):
+    path = root / "photos" / "a.jpg"
+    path.chmod(0)
+    try:
+        if os.access(path, os.R_OK):
+            pytest.skip("run by root, who may read all files; run as another user")
+        with pytest.raises(OssError) as caught:
+            await store.open("photos", "a.jpg")
+        assert caught.value.status == 403
+    finally:
+        path.chmod(0o644)
+
+
+# -- the tag ---------------------------------------------------------------------------------------
+
+
+def replaced(path):
+    beside = path.with_name("beside")
+    beside.write_bytes(DATA[::-1])
+    beside.rename(path)
+
+
+def rewritten(path):
+    with path.open("r+b") as file:
+        file.write(DATA[::-1])
+
+
+def made_anew(path):
+    path.unlink()
+    path.write_bytes(DATA[::-1])
+
+
+@pytest.mark.parametrize("change", [replaced, rewritten, made_anew])
+async def test_the_tag_changes_with_the_bytes(store, root, change):
+    """Also where length and time stay as they were."""
+    path = root / "photos" / "a.jpg"
+    facts, before = path.stat(), await store.stat("photos", "a.jpg")
+    change(path)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    after = await store.stat("photos", "a.jpg")
+    assert (after.size, after.modified) == (before.size, before.modified)
+    assert after.etag != before.etag
+
+
+async def test_the_tag_stays_when_nothing_happens(store, root):
+    before = await store.stat("photos", "a.jpg")
+    (root / "photos" / "neighbour").write_bytes(b"x")
+    (root / "photos" / "a.jpg").read_bytes()
+    assert await store.stat("photos", "a.jpg") == before
+    assert (await store.stat("photos", "sub/b.jpg")).etag != before.etag
+
+
+async def test_an_opened_object_stays_what_it_was(store, root):
+    """It is replaced while it is read: the reader has the old one whole."""
+    opened = await store.open("photos", "a.jpg")
+    replaced(root / "photos" / "a.jpg")
+    assert os.pread(opened.descriptor, 100, 0) == DATA
+    opened.close()
+    assert await content(store, "photos", "a.jpg") == DATA[::-1]
+
+
+# -- races -----------------------------------------------------------------------------------------
+
+
+def swapping(path, aims, stop):
+    """Point a link here and there, without a moment in which it is not there."""
+    beside = path.with_name(f"{path.name}-next")
+    turn = 0
+    while not stop.is_set():
+        beside.symlink_to(aims[turn % len(aims)])
+        beside.rename(path)
+        turn += 1
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "aims"),
+    [
+        ("swapped", "swapped", ["a.jpg", "../../outside"]),
+        ("swapped", "swapped/b.jpg", ["sub", "../../traps"]),
+        ("swapped", "swapped/b.jpg", ["sub", ".vipsgate"]),
+        ("swapped", "swapped/b.jpg", ["sub", "../photos-secret"]),
+    ],
+    ids=["file", "folder", "documents", "sibling"],
+)
+async def test_a_swapped_link_never_leads_out(store, root, name, key, aims):
+    (root.parent / "traps").mkdir()
+    for trap in ("../traps", ".vipsgate", "photos/.vipsgate", "photos-secret"):
+        (root / trap / "b.jpg").write_bytes(CANARY)
+    path = root / "photos" / name
+    path.symlink_to(aims[0])
+    stop = threading.Event()
+    swapper = threading.Thread(target=swapping, args=(path, aims, stop))
+    swapper.start()
+    inside = outside = 0
+    try:
+        while inside + outside < 2000 or not (inside and outside):
+            try:
+                assert await content(store, "photos", key) == DATA
+                inside += 1
+            except NoSuchKey:
+                outside += 1
+    finally:
+        stop.set()
+        swapper.join()
+
+
+async def test_no_descriptor_is_lost(store):
+    def count():
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    for _ in range(20):
+        for key in ("a.jpg", "missing", "outside", "pipe", "sub", "environment", "loop"):
+            for look in (store.stat, content):
+                try:
+                    await (
+                        look("photos", key) if look == store.stat else look(store, "photos", key)
+                    )
+                except NoSuchKey:
+                    continue
+    assert count() == before

@@ -1,0 +1,90 @@
+"""Answers as bytes: the XML of an error, types by name, headers on everything."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vipsgate import answer
+from vipsgate.errors import BadRequest, NoSuchKey
+
+
+def test_the_elements_come_in_order():
+    error = NoSuchKey("The key.", ec="0026-00000001", extra={"Key": "a<b>&.jpg", "Z": "1"})
+    text = answer.xml(error, "ABC", "photos.example.com")
+    root = ElementTree.fromstring(text)
+    assert root.tag == "Error"
+    assert [(part.tag, part.text) for part in root] == [
+        ("Code", "NoSuchKey"),
+        ("Message", "The key."),
+        ("RequestId", "ABC"),
+        ("HostId", "photos.example.com"),
+        ("Key", "a<b>&.jpg"),
+        ("Z", "1"),
+        ("EC", "0026-00000001"),
+    ]
+
+
+def test_no_ec_where_none_is_known():
+    assert b"<EC>" not in answer.xml(BadRequest("x"), "ABC", "")
+
+
+anything = st.text() | st.text(alphabet="\0\x01\t\n\r<>&\"']\ud800\udfff\ufffe\uffff\U0010ffff")
+
+
+@given(message=anything, host=anything, key=anything)
+def test_whatever_a_client_says_the_xml_can_be_read(message, host, key):
+    text = answer.xml(BadRequest(message, extra={"Key": key}), "ABC", host)
+    assert len(ElementTree.fromstring(text)) == 5
+
+
+def test_request_ids():
+    ids = [answer.request_id() for _ in range(1000)]
+    assert all(re.fullmatch(r"[0-9A-F]{24}", identity) for identity in ids)
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("a.jpg", "image/jpeg"),
+        ("a.JPEG", "image/jpeg"),
+        ("a.b/c.png", "image/png"),
+        ("a.webp", "image/webp"),
+        ("a.avif", "image/avif"),
+        ("a.heic", "image/heic"),
+        ("a.bmp", "image/bmp"),
+        ("a.tif", "image/tiff"),
+        ("a.gif", "image/gif"),
+        ("a.svg", "image/svg+xml"),
+        ("a.mp4", "video/mp4"),
+        ("a.html", "text/html"),
+        ("a.txt", "text/plain"),
+        ("a.json", "application/json"),
+        ("a", "application/octet-stream"),
+        ("a.jpg.unknown", "application/octet-stream"),
+        ("a.jpg/b", "application/octet-stream"),
+        (".jpg", "application/octet-stream"),
+        ("", "application/octet-stream"),
+        ("a.", "application/octet-stream"),
+    ],
+)
+def test_types_by_name(key, kind):
+    assert answer.mime_of(key) == kind
+
+
+@given(st.text())
+def test_a_type_is_always_a_type(key):
+    assert re.fullmatch(r"[\w.+-]+/[\w.+-]+", answer.mime_of(key))
+
+
+@pytest.mark.parametrize("kind", [web.Response, web.StreamResponse])
+def test_every_answer_is_stamped(kind):
+    response = kind()
+    answer.stamp(response, "ABC")
+    assert response.headers["x-oss-request-id"] == "ABC"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["x-oss-server-time"].isdigit()

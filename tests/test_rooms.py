@@ -1,0 +1,152 @@
+"""Each room keeps its rule, read from the imports; and the front never has libvips."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "vipsgate"
+ROOMS = ("gate", "image", "store")  # a room that is added below brings its row to both tables
+NEVER = {
+    "gate": {"aiohttp", "aiofiles", "asyncio", "pyvips", "socket", "PIL"},
+    "image": {"aiohttp", "aiofiles", "asyncio", "socket", "pathlib"},
+    "store": {"aiohttp.web", "pyvips", "PIL"},
+}
+SHARED = {"vipsgate.errors", "vipsgate.buckets"}  # what a room may have from outside of itself
+# type checkers read these, nothing runs them
+LIBVIPS = {"pyvips", "vipsgate.image.load", "vipsgate.image.render"}
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in ROOT.rglob("*.py")}
+
+
+def imported(path, *, lazily=True, typing=True):
+    """The modules that a file imports, relative ones resolved.
+
+    Args:
+        path: The file.
+        lazily: Also those that functions import when they are called.
+        typing: Also those for type checkers only.
+    """
+    package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
+
+    def walk(node):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = package.split(".")[: len(package.split(".")) + 1 - child.level]
+                start = ".".join(base) if child.level else ""
+                module = ".".join(part for part in (start, child.module) if part)
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in child.names)
+            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                if typing:
+                    yield from walk(child)
+            elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or lazily:
+                yield from walk(child)
+
+    return set(walk(ast.parse(path.read_text())))
+
+
+def files(room):
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def within(name, others):
+    return any(f"{name}.".startswith(f"{other}.") for other in others)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_does_not_import_what_is_not_its_business(room):
+    # pyvips may be named for types in image, and imported where pixels move
+    for path in files(room):
+        found = {name for name in imported(path) if within(name, NEVER[room])}
+        assert not found, f"{name_of(path)} imports {found}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_no_other_room(room):
+    for path in files(room):
+        ours = {name for name in imported(path) if name.startswith("vipsgate.")}
+        found = {name for name in ours if not within(name, {f"vipsgate.{room}", *SHARED})}
+        assert not found, f"{name_of(path)} imports {found}"
+
+
+@pytest.mark.parametrize("room", ["gate", "image"])
+def test_nobody_waits(room):
+    waiting = ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith
+    for path in files(room):
+        lines = [n.lineno for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, waiting)]
+        assert not lines, f"{name_of(path)} waits on lines {lines}"
+
+
+def test_errors_and_buckets_import_nothing_of_the_house():
+    for name in SHARED:
+        found = {other for other in imported(MODULES[name]) if other.startswith("vipsgate")}
+        assert not found, f"{name} imports {found}"
+
+
+def reachable(start):
+    """All modules of the house that are loaded when ``start`` is."""
+    seen, ahead = set(), [start]
+    while ahead:
+        name = ahead.pop()
+        if name in MODULES and name not in seen:
+            seen.add(name)
+            ahead += imported(MODULES[name], lazily=False, typing=False)
+            ahead += [name.rpartition(".")[0]]
+    return seen
+
+
+@pytest.mark.parametrize("start", ["vipsgate.server", "vipsgate.cli", "vipsgate.__main__"])
+def test_the_front_reaches_no_libvips_by_imports(start):
+    for name in reachable(start):
+        found = imported(MODULES[name], lazily=False, typing=False)
+        assert not {other for other in found if within(other, {"pyvips", "PIL"})}, name
+        assert name not in LIBVIPS
+
+
+def test_the_front_loads_no_libvips():
+    """Said by the interpreter itself, whatever the reading above may miss."""
+    code = """
+        import sys
+        import vipsgate.server, vipsgate.cli
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        print(*sorted(loaded & {"pyvips", "_libvips", "PIL", "cffi", "numpy"}))
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    run = subprocess.run(
+        [sys.executable, "-c", lines], cwd=ROOT.parent, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == ""
+
+
+def test_parsing_and_planning_load_no_libvips():
+    code = """
+        import sys
+        from vipsgate.image import plan, process
+        from vipsgate.image.config import Limits, Rendering
+        from vipsgate.image.frame import Header
+        text = "image/resize,m_pad,w_50,h_50/crop,w_9,g_se/rotate,70/auto-orient,1/interlace,1"
+        asked = process.parse(text + "/quality,Q_30/format,webp", Limits())
+        plan.make(Header("jpg", 400, 267, orientation=6), asked.actions, Limits(), Rendering())
+        assert "pyvips" not in sys.modules
+        assert "PIL" not in sys.modules
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    subprocess.run([sys.executable, "-c", lines], cwd=ROOT.parent, check=True)
+
+
+def test_every_module_has_a_line_for_a_table_of_contents():
+    for name, path in MODULES.items():
+        text = ast.get_docstring(ast.parse(path.read_text()))
+        assert text, name
+        assert text.splitlines()[0].rstrip().endswith((".", "?", ":")), name
