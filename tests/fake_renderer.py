@@ -35,7 +35,7 @@ GARBAGE = {
     "hollow": b"{}",
     "halved": b'{"type":"image/png"}',
     "number": b'{"error":7}',
-    "rss": b'{"type":"image/png","size":1,"probe":0,"render":0,"rss":"much"}',
+    "rss": b'{"type":"image/png","size":1,"seconds":0.5,"rss":"much"}',
     "blank": b"",
 }
 
@@ -73,7 +73,7 @@ class Fake:
             body = f"{os.getpid()} {begun} {time.monotonic()}".encode()
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, body)
-        return {"type": "text/fake", "size": len(body), "probe": 0.25, "render": 0.5}, memory
+        return {"type": "text/fake", "size": len(body), "seconds": 0.75}, memory
 
     def answer(self, *words: str, **_: Any) -> None:
         """At once; the words only mark the job in the notes."""
@@ -125,7 +125,7 @@ class Fake:
         """Answer twice, the first time with more descriptors than were asked for."""
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, b"2")
-        made = {"type": "text/fake", "size": 1, "probe": 0, "render": 0, "rss": 0}
+        made = {"type": "text/fake", "size": 1, "seconds": 0.5, "rss": 0}
         wire.send(self.connection, made, [memory, memory, memory])
         os.close(memory)
 

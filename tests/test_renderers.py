@@ -23,7 +23,8 @@ import pytest
 import uvloop
 
 from vipsgate import errors, renderer, renderers
-from vipsgate.renderers import GRACE, Renderers, Result, StartError
+from vipsgate.child import GRACE
+from vipsgate.renderers import Renderers, Result, StartError
 
 FAKE = Path(__file__).with_name("fake_renderer.py")
 COMMAND = (sys.executable, str(FAKE))
@@ -102,7 +103,7 @@ def make(
         ceiling=ceiling,
         most=most,
         settings={},
-        command=command,
+        command=("/usr/bin/env", f"FAKE_STATE={os.environ['FAKE_STATE']}", *command),
     )
 
 
@@ -240,8 +241,11 @@ async def test_environment_of_a_renderer(
 ) -> None:
     monkeypatch.setenv("VIPS_CONCURRENCY", "16")
     monkeypatch.setenv("VIPS_UNLIMITED", "1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("VIPSGATE_CREDENTIALS", "secret")
     async with started() as pool:
-        for name in ("VIPS_CONCURRENCY", "MALLOC_ARENA_MAX", "VIPS_UNLIMITED"):
+        secrets = ("AWS_SECRET_ACCESS_KEY", "VIPSGATE_CREDENTIALS")
+        for name in ("VIPS_CONCURRENCY", "MALLOC_ARENA_MAX", "VIPS_UNLIMITED", *secrets):
             found = taken(await pool.render(f"environment {name}", source)).decode()
             assert found == renderer.ENVIRONMENT.get(name, "")
 

@@ -7,6 +7,7 @@ thread that waits for the word to stop, because libvips can be told so from anot
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -26,14 +27,13 @@ from . import errors, sandbox, wire
 from .image.config import Limits, Rendering
 
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
-# one libvips thread for a picture, few arenas, and no way to switch the loaders' limits off
+# one libvips thread for a picture, few arenas; what else libvips would heed is not inherited
 ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",
     "VIPS_BLOCK_UNTRUSTED": "1",
     "VIPS_DISC_THRESHOLD": "1000g",  # never a temporary file: there is nowhere to write it
     "MALLOC_ARENA_MAX": "2",
 }
-UNWANTED = ("VIPS_UNLIMITED", "VIPS_LEAK", "VIPS_PROFILE", "VIPS_TRACE", "VIPS_WARNING")
 
 Work = Callable[[dict[str, Any], int, "Interrupt"], tuple[dict[str, Any], int | None]]
 
@@ -83,7 +83,6 @@ def worker(limits: Limits, rendering: Rendering) -> Work:
         begun = time.perf_counter()
         asked = process.parse(job["process"], limits)
         source = probe.probe(read(descriptor, limits))
-        probed = time.perf_counter()
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         try:
             if asked.info:
@@ -98,10 +97,7 @@ def worker(limits: Limits, rendering: Rendering) -> Work:
         except BaseException:
             os.close(memory)
             raise
-        result = {"type": mime, "size": size}
-        result["probe"] = probed - begun
-        result["render"] = time.perf_counter() - probed
-        return result, memory
+        return {"type": mime, "size": size, "seconds": time.perf_counter() - begun}, memory
 
     return work
 
@@ -190,7 +186,8 @@ def main() -> None:
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     report = sandbox.enter(readable(), parent=settings["parent"])
     ready = {"ready": render.identity(), "sandbox": str(report)}
-    serve(connection, control, statm, work, ready)
+    with contextlib.suppress(ConnectionError):  # the front has ended meanwhile
+        serve(connection, control, statm, work, ready)
 
 
 def readable() -> list[str]:

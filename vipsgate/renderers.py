@@ -1,9 +1,10 @@
-"""The renderer processes as the front sees them: spawned, lent out, timed, killed, replaced.
+"""The pool of renderer processes: jobs wait in it, are given out, timed, and tried again.
 
 There is one process more than may work at a time, so that a dead one is replaced by a warm one at
-once. Each works on one job; a client that leaves, and a deadline, are told to libvips first and
-enforced by SIGKILL after a grace. The memory of the working ones is watched from here: RLIMIT_AS
-makes libvips crash, and an encoder cannot be asked.
+once. A renderer that has done a job gets the next one in the same breath, before the first is
+answered, so that it never waits for the loop. A client that leaves, and a deadline, are told to
+libvips first and enforced by SIGKILL after a grace. The memory of the working renderers is watched
+from here: RLIMIT_AS makes libvips crash, and an encoder cannot be asked.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from typing import Any
 import orjson
 
 from . import errors, wire
-from .child import Child, Gone
-from .renderer import ENVIRONMENT, UNWANTED
+from .child import Child, Gone, Job
+from .renderer import ENVIRONMENT
 
-GRACE = 0.25  # seconds that libvips has to stop when told so
 WATCH = 0.05  # seconds between two looks at the memory of the working renderers
 START = 30.0  # seconds for a renderer to be ready; 0.3 is usual
 COMMAND = (sys.executable, "-m", "vipsgate.renderer")
 BACK_SOON = {"Retry-After": "1"}
+# what a renderer inherits of the environment: keys of stores and secrets are none of its business
+INHERITED = (
+    "HOME LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH LD_PRELOAD MALLOC_CONF PATH PYTHONHOME PYTHONPATH "
+    "TZ VIRTUAL_ENV".split()
+)
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +74,7 @@ class Renderers:
         queue: Jobs that may wait for one.
         timeout: Seconds for one job, waiting included.
         ceiling: Bytes of memory above which an idle renderer is replaced.
-        most: Bytes of memory above which a working one is killed.
+        most: Bytes of memory that a job may take on top of that.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
         command: What to start; tests start others.
     """
@@ -94,7 +99,7 @@ class Renderers:
         self._all: set[Child] = set()
         self._idle: list[Child] = []
         self._working: set[Child] = set()
-        self._waiting: deque[asyncio.Future[Child]] = deque()
+        self._waiting: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -106,9 +111,13 @@ class Renderers:
         Raises:
             StartError: One of them cannot work here.
         """
+        births = [asyncio.ensure_future(self._spawn()) for _ in range(self._count + 1)]
         try:
-            await asyncio.gather(*(self._spawn() for _ in range(self._count + 1)))
+            await asyncio.gather(*births)
         except BaseException:
+            for birth in births:
+                birth.cancel()
+            await asyncio.wait(births)
             await self.close()
             raise
         self._later(self._watch())
@@ -118,11 +127,16 @@ class Renderers:
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        renderers = list(self._all)
-        for renderer in renderers:
-            renderer.close()
-            renderer.kill()
-        await asyncio.gather(*(renderer.process.wait() for renderer in renderers))
+        jobs = [*self._waiting, *(child.job for child in self._working if child.job)]
+        self._waiting.clear()
+        for job in jobs:
+            if not job.answer.done():
+                job.answer.set_exception(errors.ServiceUnavailable("The server is being stopped."))
+        children = list(self._all)
+        for child in children:
+            child.close(patience=0)
+            child.kill()
+        await asyncio.gather(*(child.process.wait() for child in children))
         self._all.clear()
 
     @property
@@ -132,7 +146,7 @@ class Renderers:
 
     def pids(self) -> list[int]:
         """The process ids of all renderers, the spare one included."""
-        return [renderer.process.pid for renderer in self._all]
+        return [child.process.pid for child in self._all]
 
     async def render(self, process: str, descriptor: int) -> Result:
         """Have a picture rendered.
@@ -149,102 +163,121 @@ class Renderers:
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        deadline = begun + self._timeout
-        for again in (True, False):
-            renderer = await self._acquire(deadline)
-            queued = loop.time() - begun
-            try:
-                message, descriptors = await renderer.run(
-                    {"process": process}, [descriptor], deadline
-                )
-            except Gone:
-                self._working.discard(renderer)
-                if again and not renderer.swollen:
-                    continue
-                raise await self._verdict(renderer) from None
-            except TimeoutError:
-                self._later(self._settle(renderer))
-                raise _late(self._timeout) from None
-            except BaseException:  # the client is gone
-                self._later(self._settle(renderer))
-                raise
-            self._release(renderer, message.get("rss", 0))
-            return _result(message, descriptors, queued)
-        raise AssertionError("unreachable")
+        job = Job(process, descriptor, begun + self._timeout, loop.create_future())
+        self._submit(job)
+        try:
+            async with asyncio.timeout_at(job.deadline):
+                said, beside = await job.answer
+        except Gone as gone:
+            raise await self._verdict(gone.child) from None
+        except BaseException as error:  # the time is up, or the client gone
+            self._drop(job)
+            if isinstance(error, TimeoutError):
+                raise errors.CpuLimitExceeded(
+                    f"The picture was not ready within {self._timeout:g} seconds.",
+                    headers=BACK_SOON,
+                ) from None
+            raise
+        if "error" in said:
+            raise errors.load(said["error"])
+        return Result(said["type"], said["size"], beside[0], job.sent - begun, said["seconds"])
 
-    # -- lending ---------------------------------------------------------------------------------
+    # -- jobs ------------------------------------------------------------------------------------
 
     def _free(self) -> bool:
         return bool(self._idle) and len(self._working) < self._count
 
-    async def _acquire(self, deadline: float) -> Child:
-        """A renderer for one job, after those who came before."""
-        if self._free():
-            renderer = self._idle.pop()  # the one used last: its memory is warm
-            self._working.add(renderer)
-            return renderer
-        if len(self._waiting) >= self._queue:
+    def _submit(self, job: Job) -> None:
+        if not self._free() and len(self._waiting) >= self._queue:
             raise errors.CpuLimitExceeded(
                 f"The server is busy: {len(self._waiting)} pictures are waiting.", headers=BACK_SOON
             )
-        place: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await place
-        except BaseException as error:
-            if place in self._waiting:
-                self._waiting.remove(place)
-            elif not place.cancelled():  # lent in the very moment of giving up
-                self._release(place.result(), 0)
-            if isinstance(error, TimeoutError):
-                raise _late(self._timeout) from None
-            raise
-
-    def _release(self, renderer: Child, rss: int) -> None:
-        """The job is done: lend the renderer on, or replace it when it has grown too large."""
-        self._working.discard(renderer)
-        if renderer not in self._all:
-            return
-        if rss > self._ceiling:
-            self._all.discard(renderer)
-            renderer.close()
-            self._later(self._replace())
-        else:
-            self._idle.append(renderer)
+        self._waiting.append(job)
         self._lend()
 
     def _lend(self) -> None:
+        """Give out what waits, as far as renderers are free."""
+        now = asyncio.get_running_loop().time()
         while self._waiting and self._free():
-            place = self._waiting.popleft()
-            if not place.done():
-                renderer = self._idle.pop()
-                self._working.add(renderer)
-                place.set_result(renderer)
+            job = self._waiting.popleft()
+            if job.deadline <= now:
+                continue  # its own timer is about to say so
+            child = self._idle.pop()  # the one used last: its memory is warm
+            self._working.add(child)
+            child.take(job)
 
-    async def _settle(self, renderer: Child) -> None:
-        """Stop a job that nobody waits for any more, and get the renderer back or kill it."""
-        renderer.stop()
-        try:
-            deadline = asyncio.get_running_loop().time() + GRACE
-            message, descriptors = await renderer.answer(deadline)
-        except TimeoutError:
-            self._working.discard(renderer)
-            renderer.kill()
-        except Gone:
-            self._working.discard(renderer)
+    def _drop(self, job: Job) -> None:
+        """Nobody waits for this job any more."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+        elif job.child and job.child.job is job:
+            job.child.stop()
+        elif job.answer.done() and not job.answer.cancelled() and not job.answer.exception():
+            wire.close(job.answer.result()[1])  # it came in the very moment of giving up
+
+    def answered(self, child: Child, job: Job, said: wire.Message, beside: list[int]) -> None:
+        """See :class:`vipsgate.child.Owner`."""
+        if job.answer.done():
+            wire.close(beside)
         else:
-            wire.close(descriptors)
-            self._release(renderer, message.get("rss", 0))
+            job.answer.set_result((said, beside))
+        self._working.discard(child)
+        if said["rss"] > self._ceiling:
+            self._all.discard(child)
+            child.close()
+            self._later(self._replace())
+        else:
+            self._idle.append(child)
+        self._lend()
+
+    def lost(self, child: Child, job: Job | None) -> None:
+        """See :class:`vipsgate.child.Owner`."""
+        taken_in = child in self._working or child in self._idle
+        self._all.discard(child)
+        self._working.discard(child)
+        if child in self._idle:
+            self._idle.remove(child)
+        if job and not job.answer.done():
+            if job.again and not child.swollen:
+                job.again = False
+                self._waiting.appendleft(job)
+            else:
+                job.answer.set_exception(Gone(child))
+        if taken_in and not self._closed:
+            log.warning("renderer %d is gone; starting another", child.process.pid)
+            self._later(self._replace())
+        self._lend()
 
     # -- births and deaths -----------------------------------------------------------------------
 
     async def _spawn(self) -> None:
-        """Start a renderer and take it in when it is ready."""
+        """Start a renderer and take it in when it is ready.
+
+        Raises:
+            StartError: It cannot work here.
+        """
+        child = await self._process()
+        self._all.add(child)
+        try:
+            async with asyncio.timeout(START):
+                ready = await child.ready
+            if "ready" not in ready:
+                raise StartError(ready.get("refused", "it says nothing that a renderer says"))
+        except BaseException as error:
+            self._all.discard(child)
+            child.close(patience=0)
+            if isinstance(error, TimeoutError | Gone):
+                raise StartError("a renderer ended, or hung, before it was ready") from None
+            raise
+        self.version, self.sandbox = ready["ready"], ready.get("sandbox", "")
+        self._idle.append(child)
+        self._lend()
+
+    async def _process(self) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, wire.KIND)
         ours.setblocking(False)
         listen, control = os.pipe2(os.O_CLOEXEC)
-        environment = {k: v for k, v in os.environ.items() if k not in UNWANTED} | ENVIRONMENT
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -254,33 +287,17 @@ class Renderers:
                 pass_fds=(theirs.fileno(), listen),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # the front's own standard output carries the ready line only
-                env=environment,
+                env=inherited | ENVIRONMENT,
                 start_new_session=True,  # Ctrl-C is for the front, which drains
             )
+        except BaseException:
+            ours.close()
+            os.close(control)
+            raise
         finally:
             theirs.close()
             os.close(listen)
-        renderer = Child(process, ours, control, self._lost)
-        self._all.add(renderer)
-        try:
-            ready, _ = await renderer.answer(asyncio.get_running_loop().time() + START)
-        except (TimeoutError, Gone):
-            raise StartError("a renderer process ended, or hung, before it was ready") from None
-        if "refused" in ready:
-            raise StartError(ready["refused"])
-        self.version, self.sandbox = ready["ready"], ready["sandbox"]
-        self._idle.append(renderer)
-        self._lend()
-
-    def _lost(self, renderer: Child) -> None:
-        """A renderer has died: working, idle, or while it started."""
-        known = renderer in self._all
-        self._all.discard(renderer)
-        if renderer in self._idle:
-            self._idle.remove(renderer)
-        if known and self.version and not self._closed:
-            log.warning("renderer %d is gone; starting another", renderer.process.pid)
-            self._later(self._replace())
+        return Child(process, ours, control, self)
 
     async def _replace(self) -> None:
         delay = 0.1
@@ -292,10 +309,10 @@ class Renderers:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 5.0)
 
-    async def _verdict(self, renderer: Child) -> errors.OssError:
+    async def _verdict(self, child: Child) -> errors.OssError:
         """Why did it die, in the client's terms?"""
-        code = await renderer.process.wait()
-        if renderer.swollen:
+        code = await child.process.wait()
+        if child.swollen:
             return errors.ImageTooLarge(
                 f"The picture took more than the {self._most} bytes of memory it may take."
             )
@@ -307,31 +324,17 @@ class Renderers:
         """Kill what swells."""
         while True:
             await asyncio.sleep(WATCH)
-            for renderer in self._working:
-                if renderer.rss() > self._most + self._ceiling:
-                    renderer.swollen = True
-                    renderer.kill()
+            for child in self._working:
+                if child.rss() > self._most + self._ceiling:
+                    child.swollen = True
+                    child.kill()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
-
-def _result(message: dict[str, Any], descriptors: list[int], queued: float) -> Result:
-    if "error" in message:
-        wire.close(descriptors)
-        raise errors.load(message["error"])
-    return Result(
-        message["type"],
-        message["size"],
-        descriptors[0],
-        queued,
-        message["probe"] + message["render"],
-    )
-
-
-def _late(timeout: float) -> errors.CpuLimitExceeded:
-    return errors.CpuLimitExceeded(
-        f"The picture was not ready within {timeout:g} seconds.", headers=BACK_SOON
-    )
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("a task of the pool has failed", exc_info=task.exception())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from .settings import Settings, SettingsError
 from .store.local import LocalStore
 
 KEEPALIVE = 75.0  # seconds; nginx's own default
+DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,8 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
 
-    public, admin = _runner(app.public(house), server.drain_seconds), _runner(app.admin(house), 0)
+    public, admin = _runner(app.public(house), server.drain_seconds), _runner(app.admin(house), 1)
+    _raise_limit()
     await renderers.start()
     try:
         address = await _listen(public, server.host, server.port, server.reuse_port)
@@ -84,8 +87,8 @@ async def run(
         await stop.wait()
         house.draining = True
     finally:
-        await public.cleanup()
-        await admin.cleanup()
+        await _finish(public, server.drain_seconds)
+        await _finish(admin, 1)
         await renderers.close()
 
 
@@ -102,12 +105,27 @@ def _runner(application: web.Application, drain: float) -> web.AppRunner:
     )
 
 
+async def _finish(runner: web.AppRunner, seconds: float) -> None:
+    """Stop to listen, and wait for what is under way; aiohttp by itself waits twice as long."""
+    cleaning = asyncio.ensure_future(runner.cleanup())
+    await asyncio.wait({cleaning}, timeout=seconds)
+    cleaning.cancel()
+    await asyncio.wait({cleaning})
+
+
 async def _listen(runner: web.AppRunner, host: str, port: int, reuse: bool) -> str:
     await runner.setup()
     site = web.TCPSite(runner, host, port, reuse_port=reuse or None, backlog=1024)
     await site.start()
     where, number = runner.addresses[0][:2]
     return f"http://[{where}]:{number}" if ":" in where else f"http://{where}:{number}"
+
+
+def _raise_limit() -> None:
+    """As many open files as may be: a request holds three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _read_again(house: app.House, reload: Callable[[], Settings]) -> None:

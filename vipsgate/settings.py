@@ -176,6 +176,6 @@ def _check_environment() -> None:
 def _line(error: Any) -> str:
     place = ".".join(map(str, error["loc"]))
     value = "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
-    if place.startswith("credentials"):  # a secret may stand there, however it is spelled
-        value = ""
+    if place.startswith("credentials") and not place.endswith((".access_key_id", ".role")):
+        value = ""  # a secret may stand there, however it is spelled
     return f"{place}{value}: {error['msg']}"

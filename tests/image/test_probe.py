@@ -58,7 +58,7 @@ REFUSES = {
     "JPEG's mark": (b"\xff\xd8\xff", ImageDamage),
     "PNG's mark": (b"\x89PNG\r\n\x1a\n", ImageDamage),
     "WebP's mark": (b"RIFF\x10\0\0\0WEBP", ImageDamage),
-    "WebP's mark in something else": (b"junkjunkWEBP" + bytes(99), ImageDamage),
+    "WebP's mark in something else": (b"junkjunkWEBP" + bytes(99), BadRequest),
     "GIF's mark": (b"GIF89a", ImageDamage),
     "GIF of no frames": (b"GIF89a\x04\0\x03\0\0\0\0;", ImageDamage),
     "TIFF's mark": (b"II*\0", ImageDamage),
