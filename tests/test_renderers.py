@@ -149,9 +149,19 @@ async def whole(pool: Renderers, count: int, within: float = PATIENCE) -> None:
     assert all(map(alive, pool.pids()))
 
 
+OTHERS: set[int] = set()  # children of this process that belong to other tests' fixtures
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 def children() -> list[int]:
-    """Living and dead, all that this process has to answer for."""
-    return [pid for pid, parent, _ in processes() if parent == os.getpid()]
+    """Living and dead, all that this test has to answer for."""
+    found = [pid for pid, parent, _ in processes() if parent == os.getpid()]
+    return [pid for pid in found if pid not in OTHERS]
 
 
 def zombies() -> list[int]:
