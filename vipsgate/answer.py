@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from mimetypes import MimeTypes
@@ -41,15 +40,17 @@ CAGE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 def request_id() -> str:
     """24 hexadecimal digits in upper case, as OSS writes them."""
-    return secrets.token_hex(12).upper()
+    return os.urandom(12).hex().upper()
 
 
-def stamp(response: web.StreamResponse, identity: str) -> None:
-    """The headers that every answer carries."""
-    response.headers["x-oss-request-id"] = identity
-    response.headers["x-oss-server-time"] = str(int(time.time() * 1000))
-    response.headers["Server"] = SERVER
-    response.headers["X-Content-Type-Options"] = "nosniff"
+def stamped(request: web.BaseRequest) -> dict[str, str]:
+    """The headers that every answer carries; the request's id is one of them."""
+    return {
+        "x-oss-request-id": request["id"],
+        "x-oss-server-time": str(int(time.time() * 1000)),
+        "Server": SERVER,
+        "X-Content-Type-Options": "nosniff",
+    }
 
 
 def mime_of(key: str) -> str:
@@ -58,21 +59,21 @@ def mime_of(key: str) -> str:
     return TYPES.types_map[True].get(ending, "application/octet-stream")
 
 
-def not_modified(etag: str, headers: Mapping[str, str]) -> web.Response:
-    """304, with the headers that a cache updates."""
-    return web.Response(status=304, headers={**headers, "ETag": etag})
-
-
-def validators(found: Object, cache_control: str) -> dict[str, str]:
-    """Last-Modified and, where the bucket has one, Cache-Control."""
-    headers = {"Last-Modified": conditional.http_date(found.modified)}
+def validators(found: Object, etag: str, cache_control: str) -> dict[str, str]:
+    """ETag, Last-Modified and, where the bucket has one, Cache-Control."""
+    headers = {"ETag": etag, "Last-Modified": conditional.http_date(int(found.modified))}
     if cache_control:
         headers["Cache-Control"] = cache_control
     return headers
 
 
+def not_modified(request: web.BaseRequest, headers: Mapping[str, str]) -> web.Response:
+    """304, with the headers that a cache updates."""
+    return web.Response(status=304, headers={**stamped(request), **headers})
+
+
 async def content(
-    request: web.Request, descriptor: int, size: int, found: Object, headers: dict[str, str]
+    request: web.BaseRequest, descriptor: int, size: int, found: Object, headers: dict[str, str]
 ) -> web.StreamResponse:
     """200 or 206 with the bytes behind a descriptor, or the part of them that was asked for.
 
@@ -90,6 +91,7 @@ async def content(
     part = conditional.part(asked, headers["ETag"], found.modified, size)
     span = range(size) if part is None else part
     status = 200 if part is None else 206
+    headers |= stamped(request)
     headers["Accept-Ranges"] = "bytes"
     if part is not None:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
@@ -107,7 +109,7 @@ async def content(
     return response
 
 
-async def _sendfile(request: web.Request, descriptor: int, span: range) -> None:
+async def _sendfile(request: web.BaseRequest, descriptor: int, span: range) -> None:
     """From descriptor to socket inside the kernel.
 
     uvloop has no sendfile and lets nobody else watch its sockets, so a duplicate is watched.
@@ -149,18 +151,16 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         loop.remove_writer(descriptor)
 
 
-def refusal(error: OssError, request: web.Request, identity: str) -> web.Response:
+def refusal(error: OssError, request: web.BaseRequest) -> web.Response:
     """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
-    body = xml(error, identity, request.headers.get("Host", ""))
-    headers = dict(error.headers)
+    body = xml(error, request["id"], request.headers.get("Host", ""))
+    headers = {**stamped(request), **error.headers, "Content-Type": "application/xml"}
     if error.ec:
         headers["x-oss-ec"] = error.ec
     if request.method == "HEAD":
         headers["x-oss-err"] = base64.b64encode(body).decode()
         body = b""
-    return web.Response(
-        status=error.status, body=body, headers=headers, content_type="application/xml"
-    )
+    return web.Response(status=error.status, body=body, headers=headers)
 
 
 def xml(error: OssError, identity: str, host: str) -> bytes:

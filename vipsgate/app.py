@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
@@ -48,6 +49,7 @@ class House:
         renderers: Who makes pictures.
         buckets: Documents by name; replaced as a whole when the configuration is read again.
         domains: Host name -> bucket, of those documents.
+        plain: What counts for a bucket without a document.
         draining: No new work is wanted.
     """
 
@@ -56,17 +58,19 @@ class House:
     renderers: Renderers
     buckets: dict[str, Bucket] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
+    plain: Bucket = field(default_factory=Bucket)
     draining: bool = False
 
     def furnish(self, settings: Settings) -> None:
         """Take over the bucket documents of ``settings``."""
+        self.plain = Bucket(acl=settings.default_acl)
         self.buckets, self.domains = dict(settings.buckets), settings.domains()
 
     def bucket(self, name: str) -> Bucket | None:
         """The document of a bucket, ``None`` where there is no such bucket."""
         document = self.buckets.get(name)
         if document is None and name and self.store.has(name):
-            return Bucket(acl=self.settings.default_acl)
+            return self.plain
         return document
 
     def etag(self, found: Object, todo: process.Process | None) -> str:
@@ -77,12 +81,8 @@ class House:
         return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
 
 
-HOUSE = web.AppKey("house", House)
-
-
-async def serve(request: web.Request) -> web.StreamResponse:
+async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Resolve, check, parse, look, answer."""
-    house = request.app[HOUSE]
     asked = target.resolve(
         request.raw_path,
         request.headers.get("Host", ""),
@@ -96,15 +96,16 @@ async def serve(request: web.Request) -> web.StreamResponse:
 
     found = await house.store.stat(asked.bucket, asked.key)
     etag = house.etag(found, todo)
+    headers = answer.validators(found, etag, bucket.cache_control)
     if conditional.not_modified(request.headers, etag, found.modified):
-        return answer.not_modified(etag, answer.validators(found, bucket.cache_control))
+        return answer.not_modified(request, headers)
     if todo:
         house.settings.limits.check_bytes(found.size)
 
     with closing(await house.store.open(asked.bucket, asked.key)) as source:
-        found = source.object  # it may have been replaced since
-        headers = answer.validators(found, bucket.cache_control)
-        headers["ETag"] = house.etag(found, todo)
+        if source.object != found:  # it has been replaced since
+            found = source.object
+            headers = answer.validators(found, house.etag(found, todo), bucket.cache_control)
         if todo is None:
             headers["Content-Type"] = answer.mime_of(asked.key)
             return await answer.content(request, source.descriptor, found.size, found, headers)
@@ -146,27 +147,20 @@ def _timing(begun: float, result: Result) -> str:
     total = time.perf_counter() - begun
     spent = {
         "queue": result.queue,
-        "open": total - result.queue - result.render,
+        "open": max(0.0, total - result.queue - result.render),
         "render": result.render,
         "total": total,
     }
     return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in spent.items())
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@web.middleware
-async def converse(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Serve, whatever the path, and put every error as OSS words it.
-
-    aiohttp's router is not asked: it has other ideas of what a path may be.
-    """
+async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse:
+    """Serve, and put every error as OSS words it."""
     identity = request["id"] = answer.request_id()
     request["begun"] = time.perf_counter()
     refusal: OssError
     try:
-        return await serve(request)
+        return await serve(request, house)
     except OssError as error:
         refusal = error
     except ConnectionError:  # nobody is there to be told
@@ -176,19 +170,15 @@ async def converse(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception:
         log.exception("request %s failed: %s", identity, request.raw_path)
         refusal = InternalError("The server has a fault; its log has the request's id.")
-    return answer.refusal(refusal, request, identity)
+    return answer.refusal(refusal, request)
 
 
-async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
-    answer.stamp(response, request.get("id") or answer.request_id())
+def public(house: House, **options: Any) -> web.Server:
+    """The server of the public port, which has no router: a path means what ``target`` says."""
+    return web.Server(partial(converse, house=house), handler_cancellation=True, **options)
 
 
-def public(house: House) -> web.Application:
-    """The application of the public port."""
-    app = web.Application(middlewares=[converse])
-    app[HOUSE] = house
-    app.on_response_prepare.append(_stamp)
-    return app
+HOUSE = web.AppKey("house", House)
 
 
 def admin(house: House) -> web.Application:

@@ -19,9 +19,14 @@ from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.local import LocalStore
 
-KEEPALIVE = 75.0  # seconds; nginx's own default
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
+HTTP = {
+    "keepalive_timeout": 75.0,  # seconds; nginx's own default
+    "max_line_size": LINE_BYTES,
+    "max_field_size": LINE_BYTES,
+    "access_log": None,
+}
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +81,8 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
 
-    public, admin = _runner(app.public(house), server.drain_seconds), _runner(app.admin(house), 1)
+    public = web.ServerRunner(app.public(house, **HTTP), shutdown_timeout=server.drain_seconds)
+    admin = web.AppRunner(app.admin(house), access_log=None, shutdown_timeout=1)
     _raise_limit()
     await renderers.start()
     try:
@@ -92,20 +98,7 @@ async def run(
         await renderers.close()
 
 
-def _runner(application: web.Application, drain: float) -> web.AppRunner:
-    return web.AppRunner(
-        application,
-        access_log=None,
-        handle_signals=False,
-        handler_cancellation=True,  # a client that leaves stops its work
-        shutdown_timeout=drain,
-        keepalive_timeout=KEEPALIVE,
-        max_line_size=LINE_BYTES,
-        max_field_size=LINE_BYTES,
-    )
-
-
-async def _finish(runner: web.AppRunner, seconds: float) -> None:
+async def _finish(runner: web.BaseRunner, seconds: float) -> None:
     """Stop to listen, and wait for what is under way; aiohttp by itself waits twice as long."""
     cleaning = asyncio.ensure_future(runner.cleanup())
     await asyncio.wait({cleaning}, timeout=seconds)
@@ -113,7 +106,7 @@ async def _finish(runner: web.AppRunner, seconds: float) -> None:
     await asyncio.wait({cleaning})
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, reuse: bool) -> str:
+async def _listen(runner: web.BaseRunner, host: str, port: int, reuse: bool) -> str:
     await runner.setup()
     site = web.TCPSite(runner, host, port, reuse_port=reuse or None, backlog=1024)
     await site.start()

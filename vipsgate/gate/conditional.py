@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 from ..errors import InvalidRange, PreconditionFailed
 
@@ -67,9 +68,10 @@ def part(headers: Mapping[str, str], etag: str, modified: float, size: int) -> r
     return range(start, end)
 
 
-def http_date(seconds: float) -> str:
+@lru_cache(maxsize=4096)
+def http_date(seconds: int) -> str:
     """``Thu, 01 Jan 2026 00:00:00 GMT``."""
-    return format_datetime(datetime.fromtimestamp(int(seconds), UTC), usegmt=True)
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
 def _still(headers: Mapping[str, str], etag: str, modified: float) -> bool:

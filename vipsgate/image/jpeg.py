@@ -35,7 +35,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
     """
     kept = [data[:2]]
-    steps: tuple[int, ...] = ()
+    table = b""
     block = b""
     frame: bytes | None = None
     progressive = False
@@ -56,7 +56,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
             scans = data.count(bytes((0xFF, SOS)), at)
             if scans > MOST_SCANS:
                 raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MOST_SCANS}.")
-            header = _header(frame, progressive, steps, block)
+            header = _header(frame, progressive, table, block)
             kept.append(data[start:])
             return header, b"".join(kept) if len(kept) > 2 else data
         if marker in OTHER_SOFS:
@@ -64,7 +64,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if marker in SOFS:
             frame, progressive = body, marker == 0xC2
         elif marker == DQT:
-            steps = steps or luminance(body)
+            table = table or luminance(body)
         elif marker == APP1 and body.startswith(EXIF) and not block:
             block = body[len(EXIF) :]
         if _droppable(marker, body):
@@ -81,7 +81,7 @@ def _droppable(marker: int, body: bytes) -> bool:
     return (APP1 <= marker <= APP15 and marker != APP14) or marker == COM
 
 
-def _header(frame: bytes, progressive: bool, steps: tuple[int, ...], block: bytes) -> Header:
+def _header(frame: bytes, progressive: bool, table: bytes, block: bytes) -> Header:
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
         raise ImageDamage("The image file may be damaged. The JPEG's frame header is cut off.")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
@@ -101,7 +101,7 @@ def _header(frame: bytes, progressive: bool, steps: tuple[int, ...], block: byte
         depth=frame[0],
         interlaced=progressive,
         samples=sum(factors) / max([1, *factors]),
-        quality=quality(steps),
+        quality=quality(table),
         exif=block,
     )
 
@@ -117,27 +117,28 @@ LUMINANCE = (
 )  # fmt: skip
 
 
-def luminance(tables: bytes) -> tuple[int, ...]:
-    """The 64 steps of table 0, zigzag, of a DQT segment's body; empty where it has none."""
+def luminance(tables: bytes) -> bytes:
+    """Table 0 of a DQT segment's body, 64 steps of one byte or two; empty where it has none."""
     at = 0
     while at < len(tables):
-        size = 2 if tables[at] >> 4 else 1
-        values = tables[at + 1 : at + 1 + 64 * size]
-        if tables[at] & 15 == 0 and len(values) == 64 * size:
-            return tuple(int.from_bytes(values[i : i + size]) for i in range(0, 64 * size, size))
-        at += 1 + 64 * size
-    return ()
+        size = 128 if tables[at] >> 4 else 64
+        if tables[at] & 15 == 0 and at + size < len(tables):
+            return tables[at + 1 : at + 1 + size]
+        at += 1 + size
+    return b""
 
 
 @lru_cache(maxsize=256)
-def quality(steps: tuple[int, ...]) -> int:
+def quality(table: bytes) -> int:
     """The IJG quality, 1-100, whose luminance table is nearest; 0 without a table."""
-    if not steps:
+    if not table:
         return 0
+    size = len(table) // 64
+    steps = [int.from_bytes(table[at : at + size]) for at in range(0, len(table), size)]
     return min(range(1, 101), key=lambda q: (_distance(steps, q), -q))
 
 
-def _distance(steps: tuple[int, ...], q: int) -> int:
+def _distance(steps: list[int], q: int) -> int:
     return sum(abs(a - b) for a, b in zip(steps, _ijg(q), strict=True))
 
 

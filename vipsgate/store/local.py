@@ -2,8 +2,8 @@
 
 Whether a key stays inside its bucket is asked once, of the opened descriptor: the kernel says which
 file it really is, through all symlinks, and nothing can be swapped after that. Opening and looking
-at a file happen in the loop: a hop to a thread costs 0.09 ms of CPU (bench/handover.py), the calls
-themselves a tenth of it.
+at a file happen in the loop: a hop to a thread costs 0.02 to 0.1 ms of CPU (bench/handover.py), the
+calls themselves 0.003.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class LocalStore:
     """Objects are files; a bucket is a folder, which may itself be a symlink to elsewhere."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+        self._root = os.path.realpath(root)
 
     def has(self, bucket: str) -> bool:
         """Is there such a folder?"""
-        return (self._root / bucket).is_dir()
+        return os.path.isdir(f"{self._root}/{bucket}")
 
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
@@ -45,9 +45,9 @@ class LocalStore:
         return self._open(bucket, key, READ)
 
     def _open(self, bucket: str, key: str, flags: int) -> Opened:
-        folder = self._root / bucket
+        folder = f"{self._root}/{bucket}"
         try:
-            descriptor = os.open(folder / key, flags)
+            descriptor = os.open(f"{folder}/{key}", flags)
         except OSError as error:
             raise _refusal(error, key) from None
         try:
@@ -60,13 +60,19 @@ class LocalStore:
         return Opened(_object(facts), descriptor)
 
 
-def _inside(descriptor: int, folder: Path) -> bool:
+def _inside(descriptor: int, folder: str) -> bool:
     """Is the opened file below the bucket's real folder, and not one of our own documents?"""
     real = os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(DELETED)
-    home = os.path.realpath(folder)
-    if os.path.commonpath((home, real)) != home:
-        return False
-    return INTERNAL not in Path(real).relative_to(home).parts
+    below = _below(real, folder) or _below(real, os.path.realpath(folder))
+    return bool(below) and INTERNAL not in below.split("/")
+
+
+def _below(real: str, folder: str) -> str:
+    """The part of a resolved path below a folder; empty if it is not there.
+
+    A folder that is itself a symlink is in no resolved path, so it need not be resolved first.
+    """
+    return real[len(folder) + 1 :] if real.startswith(f"{folder}/") else ""
 
 
 def _object(facts: os.stat_result) -> Object:
