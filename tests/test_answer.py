@@ -4,7 +4,6 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,10 +80,8 @@ def test_a_type_is_always_a_type(key):
     assert re.fullmatch(r"[\w.+-]+/[\w.+-]+", answer.mime_of(key))
 
 
-@pytest.mark.parametrize("kind", [web.Response, web.StreamResponse])
-def test_every_answer_is_stamped(kind):
-    response = kind()
-    answer.stamp(response, "ABC")
-    assert response.headers["x-oss-request-id"] == "ABC"
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert response.headers["x-oss-server-time"].isdigit()
+def test_every_answer_is_stamped():
+    headers = answer.stamped({"id": "ABC"})
+    assert headers["x-oss-request-id"] == "ABC"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["x-oss-server-time"].isdigit()
