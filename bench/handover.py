@@ -40,7 +40,7 @@ BOUND = 0.3  # ms of CPU for a picture that the hand-over may cost, both sides t
 BUFFER = 2_097_152  # bytes of a socket's buffer; the kernel may grant less (net.core.wmem_max)
 
 JOB = {"id": 5, "process": "image/resize,w_100/format,png"}
-RESULT = {"id": 5, "type": "image/jpeg", "size": 2873, "probe": 8.1e-05, "render": 1.9e-3,
+RESULT = {"id": 5, "type": "image/jpeg", "size": 2873, "seconds": 1.9e-3,
           "rss": 61_952_000}  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def child() -> None:
         size = int(job["process"])
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, body[:size])
-        return {"type": "image/jpeg", "size": size, "probe": 0.0, "render": 0.0}, memory
+        return {"type": "image/jpeg", "size": size, "seconds": 0.0}, memory
 
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     sandbox.enter(renderer.readable(), parent=json.loads(sys.argv[4])["parent"])
