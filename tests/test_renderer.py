@@ -8,6 +8,9 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
@@ -343,3 +346,34 @@ def test_a_source_over_the_limit_is_not_read() -> None:
     with pytest.raises(errors.ImageTooLarge, match=str(1 << 40)):
         renderer.read(source, DEFAULT)
     os.close(source)
+
+
+def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
+    """A pipeline that failed gives its descriptors back at once, not when garbage is collected."""
+    trial = """
+        import gc, io, os
+        from PIL import Image
+        from vipsgate import renderer
+        from vipsgate.image.config import Limits, Rendering
+
+        work, interrupt = renderer.worker(Limits(), Rendering()), renderer.Interrupt()
+        whole = io.BytesIO()
+        Image.effect_noise((300, 200), 90).save(whole, "JPEG")
+        gc.disable()
+        for data in (whole.getvalue()[:5000], b"no picture"):
+            for text in ("resize,w_100", "rotate,90", "format,png", "format,webp", "info", "crop,x_9999"):
+                before = len(os.listdir("/proc/self/fd"))
+                for _ in range(3):
+                    source = os.memfd_create("source")
+                    os.write(source, data)
+                    job = {"id": 1, "process": "image/" + text}
+                    interrupt.begin(1)
+                    _, memory = renderer._answer(work, job, [source], interrupt)
+                    interrupt.end()
+                    os.close(source)
+                    if memory is not None:
+                        os.close(memory)
+                assert len(os.listdir("/proc/self/fd")) == before, text
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(trial)], check=False)
+    assert done.returncode == 0

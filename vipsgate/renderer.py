@@ -147,16 +147,24 @@ def serve(
 def _answer(
     work: Work, job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
 ) -> tuple[dict[str, Any], int | None]:
+    """The work's result, or the error as plain values.
+
+    No exception is kept in a variable: it would hold its own frame, and with it the pipeline, its
+    memory and its descriptors, until the garbage collector comes by.
+    """
     try:
         return work(job, descriptors[0], interrupt)
     except errors.OssError as error:
-        refusal = error
+        return {"error": errors.dump(error)}, None
     except MemoryError:
-        refusal = errors.ImageTooLarge("The picture takes more memory than there is.")
+        return _refused(errors.ImageTooLarge("The picture takes more memory than there is."))
     except Exception:
         traceback.print_exc()  # a fault of ours: the log has it, the client does not
-        refusal = errors.InternalError("The picture could not be rendered.")
-    return {"error": errors.dump(refusal)}, None
+        return _refused(errors.InternalError("The picture could not be rendered."))
+
+
+def _refused(error: errors.OssError) -> tuple[dict[str, Any], None]:
+    return {"error": errors.dump(error)}, None
 
 
 def _rss(statm: int) -> int:
