@@ -361,7 +361,7 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
         Image.effect_noise((300, 200), 90).save(whole, "JPEG")
         gc.disable()
         for data in (whole.getvalue()[:5000], b"no picture"):
-            for text in ("resize,w_100", "rotate,90", "format,png", "format,webp", "info", "crop,x_9999"):
+            for text in ("resize,w_100", "rotate,90", "format,png", "info", "crop,x_9999"):
                 before = len(os.listdir("/proc/self/fd"))
                 for _ in range(3):
                     source = os.memfd_create("source")
