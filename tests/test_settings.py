@@ -304,3 +304,14 @@ def test_renderer_count(load):
 
 def test_every_section_is_a_setting():
     assert set(Settings.model_fields) == {*SECTIONS, "credentials", "buckets"}
+
+
+def test_what_is_set_but_not_served_is_named(tmp_path):
+    file = tmp_path / "vipsgate.toml"
+    file.write_text(
+        "[server]\nlegacy_at_api = true\n[buckets.abc]\nseparators = ['!']\n"
+        "[buckets.abc.styles]\nthumb = 'image/resize,w_1'\n"
+    )
+    named = ["server.legacy_at_api", "buckets.abc.styles", "buckets.abc.separators"]
+    assert settings.load(file, {}).unserved() == named
+    assert settings.load(None, {}).unserved() == []

@@ -158,6 +158,8 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
         server.check(settings)
         if not settings.credentials:
             server.note("no credentials, so buckets without a document are public-read")
+        if unserved := settings.unserved():
+            server.note(f"set, but not served by this version: {', '.join(unserved)}")
         uvloop.run(server.run(settings, read, show))
     except SettingsError as error:
         raise Usage(str(error)) from None

@@ -104,6 +104,16 @@ class Settings(BaseSettings):
         """Of a bucket without a document: closed as soon as anybody has a key."""
         return "private" if self.credentials else "public-read"
 
+    def unserved(self) -> list[str]:
+        """The keys that are set but that this version does nothing with; the start names them."""
+        found = ["server.legacy_at_api"] if self.server.legacy_at_api else []
+        found += ["image.fonts_dir"] if self.image.fonts_dir else []
+        for name, bucket in self.buckets.items():
+            found += [
+                f"buckets.{name}.{key}" for key in ("styles", "separators") if getattr(bucket, key)
+            ]
+        return found
+
     def domains(self) -> dict[str, str]:
         """Host name -> bucket."""
         return {host: name for name, bucket in self.buckets.items() for host in bucket.domains}
