@@ -1,6 +1,9 @@
 """Answers as bytes: the XML of an error, types by name, headers on everything."""
 
+import errno
 import re
+import socket
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -85,3 +88,36 @@ def test_every_answer_is_stamped():
     assert headers["x-oss-request-id"] == "ABC"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["x-oss-server-time"].isdigit()
+
+
+class Silent:
+    """A transport that has sent its headers."""
+
+    def __init__(self, connection, closing=False):
+        self.connection, self.closing = connection, closing
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def is_closing(self):
+        return self.closing
+
+    def get_extra_info(self, name):
+        return self.connection
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.EIO, "disk"), BrokenPipeError(), "closing"], ids=repr
+)
+async def test_a_body_that_cannot_be_finished_is_cut_not_followed_by_an_error(fault, monkeypatch):
+    """Behind half a body an error's XML would be taken for the rest of the picture."""
+
+    def sendfile(*_):
+        raise fault
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        monkeypatch.setattr(answer.os, "sendfile", sendfile)
+        request = SimpleNamespace(transport=Silent(ours, fault == "closing"))
+        with pytest.raises(ConnectionResetError):
+            await answer._sendfile(request, 0, range(10))

@@ -2,6 +2,6 @@
 
 RULE: text, arithmetic and lazy vips. Nothing here waits, opens a file or knows a socket; a source
 comes as bytes and a result leaves through a descriptor. Parsing and planning run without libvips:
-pyvips is imported by :mod:`.probe`, :mod:`.load`, :mod:`.render` and :mod:`.codecs`' savers only,
-and by an action's ``apply`` not at all.
+pyvips is imported by :mod:`.load` and :mod:`.render`, which only a renderer imports, and inside of
+functions that only a renderer calls.
 """

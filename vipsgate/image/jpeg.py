@@ -15,10 +15,10 @@ from ..errors import BadRequest, ImageDamage, ImageTooLarge
 from . import exif
 from .frame import Header
 
-SOI, EOI, SOS, DQT = 0xD8, 0xD9, 0xDA, 0xDB
+SOS, DQT = 0xDA, 0xDB
 SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes
 OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
-APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+APP1, APP2, APP14, APP15, COM = 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 EXIF = b"Exif\0\0"
 ICC = b"ICC_PROFILE\0"
 MOST_SCANS = 100  # each is a pass over the whole picture; an encoder writes about ten
