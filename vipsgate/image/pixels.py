@@ -1,4 +1,4 @@
-"""libvips calls that several actions share: scaling, canvases and turning, with alpha done right.
+"""libvips calls that several actions share: scaling, turning, smoothing, masks, with alpha right.
 
 Colours are mixed by weight of their opacity, so a picture with alpha is premultiplied before its
 pixels are averaged and put back after; one without alpha is never touched.
@@ -7,12 +7,18 @@ pixels are averaged and put back after; one without alpha is never touched.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyvips import Image
+
+TAIL = 2e-4  # of a Gaussian's weight, too far out to be seen: 0.05 levels
+EXACT = 20  # pixels of a kernel's radius that is computed in floats
+WORK = 700_000_000  # and its weights times the picture's pixels; that takes about 3 s
+WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code takes 64 as it is
 
 
 def scaled(image: Image, width: int, height: int) -> Image:
@@ -20,7 +26,7 @@ def scaled(image: Image, width: int, height: int) -> Image:
     if (image.width, image.height) == (width, height):
         return image
     across, down = width / image.width, height / image.height
-    return _weighted(image, lambda part: part.resize(across, vscale=down))
+    return _levels(_weighted(image, lambda part: part.resize(across, vscale=down)))
 
 
 def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image:
@@ -41,7 +47,7 @@ def turned(image: Image, angle: float, width: int, height: int) -> Image:
     if not image.hasalpha():
         image = image.addalpha()
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    return _weighted(
+    made = _weighted(
         image,
         lambda part: part.affine(
             [cos, -sin, sin, cos],
@@ -55,10 +61,182 @@ def turned(image: Image, angle: float, width: int, height: int) -> Image:
             ody=(height - 1) / 2,
         ),
     )
+    return _levels(made)
+
+
+def blurred(image: Image, sigma: float, radius: int) -> Image:
+    """Smoothed by the Gaussian of ``sigma`` pixels, cut off ``radius`` pixels from its middle.
+
+    A small kernel is computed in floats. A large one, or one of a huge picture, in 8 bits, 8 to 30
+    times as fast: within 1 level of the float result rounded where the kernel is large, which
+    evens out what rounding does between its passes; within 3 where it is small.
+    """
+    weights: Sequence[float] = gaussian(sigma, radius)
+    total = 1
+    work = (2 * len(weights) - 1) * image.width * image.height
+    if len(weights) > EXACT + 1 or work > WORK:
+        weights, total = in_whole(weights)
+    return _levels(_weighted(image, lambda part: _smooth(part, weights, total)))
+
+
+def sharpened(image: Image, amount: float, sigma: float, radius: int) -> Image:
+    """``amount`` times the difference from its own blur added; opacity stays as it is."""
+    weights = gaussian(sigma, radius)
+    smooth = _weighted(image, lambda part: _smooth(part, weights, 1))
+    # a half more, since the cast cuts off
+    made = (image.linear(1 + amount, 0.5) - smooth.linear(amount, 0)).cast("uchar")
+    return _colours(made).bandjoin(_alpha(image)) if image.hasalpha() else made
+
+
+def mapped(image: Image, level: Callable[[int], int]) -> Image:
+    """Each level of a colour, 0-255, replaced by another; opacity stays as it is."""
+    import pyvips
+
+    alpha = int(image.hasalpha())
+    colours = image.bands - alpha
+    table = b"".join(bytes([level(old)] * colours + [old] * alpha) for old in range(256))
+    return image.maplut(pyvips.Image.new_from_memory(table, 256, 1, image.bands, "uchar"))
+
+
+def rounded(image: Image, diameter: int) -> Image:
+    """The corners cut along a disc of ``diameter`` pixels, at most the shorter side.
+
+    What is cut off is transparent and keeps its colours.
+    """
+    import pyvips
+
+    side = math.ceil(diameter / 2)
+    right, bottom = image.width - side, image.height - side
+    corner = pyvips.Image.new_from_memory(quarter(diameter), side, side, 1, "uchar")
+    mask = (
+        corner.embed(0, 0, image.width, image.height, extend="white")
+        .insert(corner.fliphor(), right, 0)
+        .insert(corner.flipver(), 0, bottom)
+        .insert(corner.rot180(), right, bottom)
+    )
+    if not image.hasalpha():
+        return image.bandjoin(mask)
+    alpha = (_alpha(image) * mask).linear(1 / 255, 0.5, uchar=True)
+    return _colours(image).bandjoin(alpha)
+
+
+@lru_cache(maxsize=1)  # for the pages of an animation
+def quarter(diameter: int) -> bytes:
+    """The upper left quarter of a disc, row by row: how much of each pixel is inside, 0-255.
+
+    An odd disc's middle row and column belong to both halves, so they are in the quarter. Only the
+    pixels on the edge are computed, so that the largest takes some hundredths of a second.
+
+    Args:
+        diameter: Of the disc, in pixels, 1 or more.
+    """
+    radius = diameter / 2
+    side = math.ceil(radius)
+    rows = []
+    for row in range(side):
+        # distances from the disc's middle; a half pixel at the middle stands for its whole
+        far = radius - row
+        near = max(0.0, far - 1)
+        first = math.floor(radius - _reach(radius, near))
+        inside = min(side, math.ceil(radius - _reach(radius, far)))
+        edge = bytes(
+            round(255 * _share(radius, radius - column, near, far))
+            for column in range(first, inside)
+        )
+        rows.append(bytes(first) + edge + b"\xff" * (side - inside))
+    return b"".join(rows)
+
+
+def _reach(radius: float, height: float) -> float:
+    """Half a disc's width at a height over its middle."""
+    return math.sqrt(max(0.0, radius**2 - height**2))
+
+
+def _share(radius: float, right: float, low: float, high: float) -> float:
+    """How much of a pixel is in a disc around 0, 0.
+
+    Args:
+        radius: Of the disc.
+        right: Of the pixel's sides the one that is farther from the middle.
+        low: The pixel's lower side.
+        high: Its upper side.
+    """
+    left = max(0.0, right - 1)
+    # up to ``full`` the disc is higher than the pixel, from ``none`` on it is lower
+    full = min(max(_reach(radius, high), left), right)
+    none = min(max(_reach(radius, low), left), right)
+
+    def under(x: float) -> float:
+        """The area under the arc from 0 to x."""
+        return (x * _reach(radius, x) + radius**2 * math.asin(min(1.0, x / radius))) / 2
+
+    area = (full - left) * (high - low) + under(none) - under(full) - low * (none - full)
+    return area / ((right - left) * (high - low))
+
+
+def gaussian(sigma: float, radius: int) -> list[float]:
+    """Weights of the middle and of the pixels on one side; all, with the other side's, sum to 1.
+
+    Those at the end that make no difference are left away.
+    """
+    weights = [math.exp(-((x / sigma) ** 2) / 2) for x in range(radius + 1)]
+    total = 2 * math.fsum(weights) - weights[0]
+    weights = [weight / total for weight in weights]
+    tail = 0.0
+    while len(weights) > 1 and tail + 2 * weights[-1] < TAIL:
+        tail += 2 * weights.pop()
+    return [weight / (1 - tail) for weight in weights]
+
+
+def in_whole(weights: Sequence[float]) -> tuple[list[int], int]:
+    """The weights as whole numbers whose sum, the other side's included, is a power of two.
+
+    That is what libvips' vector code computes with; other weights it would round by itself, without
+    looking at their sum. What rounding takes from one goes to the next one inwards, so that the
+    weight of all beyond a point, which is what an edge shows, is right to half a number.
+
+    Returns:
+        The weights, the middle first, and their sum.
+    """
+    total = 1 << math.floor(math.log2(WHOLE / weights[0]))  # rounding may add 1 to the middle
+    rest, whole = 0.0, []
+    for weight in reversed(weights[1:]):
+        rest += weight * total
+        whole.append(round(rest))
+        rest -= whole[-1]
+    return [total - 2 * sum(whole), *reversed(whole)], total
+
+
+def _smooth(image: Image, weights: Sequence[float], total: int) -> Image:
+    """Each band by itself; the pixels at the border stand for those beyond it.
+
+    Args:
+        image: In 8 bits.
+        weights: The middle, and those of one side.
+        total: What all sum to: 1 for floats, else whole numbers in and 8 bits out.
+    """
+    import pyvips
+
+    row = pyvips.Image.new_from_array([[*reversed(weights[1:]), *weights]], scale=total)
+    return image.convsep(row, precision="float" if total == 1 else "integer")
+
+
+def _colours(image: Image) -> Image:
+    return image.extract_band(0, n=image.bands - 1)
+
+
+def _alpha(image: Image) -> Image:
+    return image.extract_band(image.bands - 1)
 
 
 def _weighted(image: Image, change: Callable[[Image], Image]) -> Image:
-    """``change`` on colours weighed by opacity, in 8 bits on both sides."""
+    """``change`` of 8 bits of colours weighed by opacity; the result may be in floats."""
     if not image.hasalpha():
         return change(image)
-    return change(image.premultiply().cast("uchar")).unpremultiply().cast("uchar")
+    # rounded: to cut off would make every half transparent edge darker
+    return change(image.premultiply().rint().cast("uchar")).unpremultiply()
+
+
+def _levels(image: Image) -> Image:
+    """In 8 bits, rounded."""
+    return image if image.format == "uchar" else image.rint().cast("uchar")

@@ -1,0 +1,40 @@
+"""``bright,50``: make brighter or darker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import pixels
+from ..action import Action, Stage
+from ..frame import Frame
+from ..params import BARE, integer
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Bright(Action):
+    """Add so many percent of white to each colour; 0 leaves all as it is.
+
+    The range is of the OSS guide, Brightness; the rule is ImageMagick's ``-brightness-contrast``.
+    """
+
+    name = "bright"
+    single = True
+
+    percent: int = integer(-100, 100, key=BARE)
+
+    def level(self, old: int) -> int:
+        """What becomes of a level, 0-255; halves go up."""
+        return min(255, max(0, old + (255 * self.percent + 50) // 100))
+
+    def streams(self, frame: Frame) -> bool:
+        return True
+
+    def shrink(self, frame: Frame) -> None:
+        return None
+
+    def apply(self, image: Image, stage: Stage) -> Image:
+        return pixels.mapped(image, self.level) if self.percent else image
