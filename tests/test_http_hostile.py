@@ -1,5 +1,6 @@
 """Files and texts made to hurt: a 4xx or a picture, soon, and no renderer dies or swells."""
 
+import base64
 import io
 import itertools
 import json
@@ -424,25 +425,32 @@ def harmed(site, files, put, processes=PROCESSES, most=MEMORY_MB):
     for name, data in files.items():
         put(name, data)
         for process in processes:
-            pids = site.pids()
-            answer, seconds = asked(site, name, process)
-            case = f"{name}?{process}: {answer.status} {answer.code} {answer.message[:90]}"
-            if not (answer.status == 200 or 400 <= answer.status < 500):
-                wrong.append(f"{case}: neither 200 nor 4xx")
-            if seconds > SOON_S:
-                wrong.append(f"{case}: took {seconds:.1f} s")
-            if answer.status != 200 and not answer.message:
-                wrong.append(f"{case}: says nothing")
-            if answer.status == 200 and process == "info":
-                json.loads(answer.body)
-            if site.pids() != pids:
-                wrong.append(f"{case}: a renderer was replaced")
-                _all_back(site)
-            peak = max(site.peaks().values())
-            if peak > most:
-                wrong.append(f"{case}: a renderer held {peak} MB")
-                _renewed(site)
+            wrong += harm(site, name, process, most)[1]
     return wrong
+
+
+def harm(site, name, process, most=MEMORY_MB, case=""):
+    """Ask, and tell what went wrong."""
+    wrong = []
+    pids = site.pids()
+    answer, seconds = asked(site, name, process)
+    case = f"{case or f'{name}?{process}'}: {answer.status} {answer.code} {answer.message[:90]}"
+    if not (answer.status == 200 or 400 <= answer.status < 500):
+        wrong.append(f"{case}: neither 200 nor 4xx")
+    if seconds > SOON_S:
+        wrong.append(f"{case}: took {seconds:.1f} s")
+    if answer.status != 200 and not answer.message:
+        wrong.append(f"{case}: says nothing")
+    if answer.status == 200 and process == "info":
+        json.loads(answer.body)
+    if site.pids() != pids:
+        wrong.append(f"{case}: a renderer was replaced")
+        _all_back(site)
+    peak = max(site.peaks().values())
+    if peak > most:
+        wrong.append(f"{case}: a renderer held {peak} MB")
+        _renewed(site)
+    return answer, wrong
 
 
 def _all_back(site):
@@ -462,7 +470,7 @@ def _renewed(site):
 
 FOREIGN = """
     nothing one-byte zeros text csv ppm pfm pgm svg svg-declared pdf ps vips-little vips-big
-    mp4 heic mif1 jxl jxl-box jp2 j2k exr hdr fits ico psd matlab analyze openslide mvg m3u8
+    mp4 jxl jxl-box jp2 j2k exr hdr fits ico psd matlab analyze openslide mvg m3u8
     gzip html webm riff-other riff-not
 """.split()
 
@@ -484,6 +492,58 @@ def test_odd_files(own, put, odd):
 def test_large_pictures_in_small_files(own, put, vast):
     processes = ["info", "resize,w_100", "crop,w_100,h_100,g_se"]
     assert harmed(own, vast, put, processes, PICTURE_MB) == []
+
+
+# -- as watermarks ---------------------------------------------------------------------------------
+
+MARK = base64.urlsafe_b64encode(b"mark").decode().rstrip("=")
+PORTION = base64.urlsafe_b64encode(b"mark?x-oss-process=image/resize,P_30").decode().rstrip("=")
+MARKS = [f"watermark,image_{MARK}", f"resize,w_40/watermark,image_{PORTION},t_50,rotate_30,fill_1"]
+
+
+def marred(site, files, put, jpeg, most=MEMORY_MB):
+    """Lay each of them on a good picture, in turns as it is and reduced; tell what went wrong."""
+    wrong, marks = [], itertools.cycle(MARKS)
+    _renewed(site)
+    put("good.jpg", jpeg)
+    for name, data in files.items():
+        put("mark", data)
+        process = next(marks)
+        answer, found = harm(site, "good.jpg", process, most, f"{name} as {process}")
+        if answer.status != 200 and answer.code != "WatermarkError":
+            found.append(f"{name} as {process}: {answer.code} {answer.message[:90]}")
+        wrong += found
+    return wrong
+
+
+def test_odd_files_as_watermarks(own, put, odd, seeds):
+    assert marred(own, odd, put, seeds["jpg"]) == []
+
+
+def test_large_pictures_in_small_files_as_watermarks(own, put, vast, seeds):
+    pyvips = pytest.importorskip("pyvips")
+    black = pyvips.Image.black(15_000, 16_000, bands=3)
+    data = black.jpegsave_buffer(Q=50)
+    files = {f"{name}-{turn}": vast[name] for name in vast for turn in range(len(MARKS))}
+    files |= {"jpg-0": data, "jpg-1": data}
+    assert marred(own, files, put, seeds["jpg"], PICTURE_MB) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "ec"),
+    [
+        *((name, "0040-00000027") for name in ("nothing", "text", "svg", "pdf", "mp4")),
+        *((name, "") for name in ("heic", "gif-600-frames", "webp-20000-frames")),
+        ("jpg-15000x16000", "0040-00000007"),
+        ("png-100000x100000", ""),
+    ],
+)
+def test_what_a_client_is_told_of_a_watermark(own, put, odd, seeds, name, ec):
+    put("good.jpg", seeds["jpg"])
+    put("mark", odd[name])
+    answer, _ = asked(own, "good.jpg", MARKS[0])
+    assert (answer.status, answer.code, answer.ec) == (400, "WatermarkError", ec)
+    assert "'mark'" in answer.message
 
 
 @pytest.mark.parametrize(
@@ -510,6 +570,7 @@ def test_large_pictures_in_small_files(own, put, vast):
         ("png-ztxt", "resize,w_4", 200, ""),
         ("jpg-400-app1", "resize,w_4", 200, ""),
         ("jpg-exif-loop", "info", 200, ""),
+        ("webp-20000-frames", "average-hue", 400, "ImageTooLarge"),
     ],
 )
 def test_what_a_client_is_told(own, put, odd, name, process, status, code):
@@ -711,6 +772,246 @@ def test_a_query_without_a_process_is_the_object(site, bodies, query):
 def test_a_query_that_is_not_utf8(site, query):
     answer = site.ask(f"/examplebucket/example.jpg?{query}")
     assert (answer.status, answer.code) == (400, "InvalidArgument")
+
+
+# -- text that is drawn ----------------------------------------------------------------------------
+
+DRAWN = [
+    # markup, entities, what else is a program's
+    *(
+        "<b>bold</b>",
+        "<span size='999999'>x</span>",
+        "<span font='Sans 9999'>x",
+        "</span></markup>",
+    ),
+    *("&", "<", ">", "&amp;&lt;&gt;", "&#0;&#x110000;", "&nosuch;", "]]>", "<![CDATA[x]]>", "<!--"),
+    *("<?xml version='1.0'?>", 'x" font_family="y', "'\"`$(id)", "%s%n%p{}{0}", "\\n\\u0000\\x41"),
+    *("<script>alert(1)</script>", "../../etc/passwd", "${jndi:ldap://x/y}", "1;DROP TABLE users"),
+    # direction
+    *("\u202eabc\u202c", "\u202e" * 21, "\u2066\u2067\u2068\u2069" * 5, "\u200f\u200e" * 10),
+    *("אבג abc 123 دهز", "\u061c" * 32, "\u202a\u202b\u202d\u202ex", "\u2069" * 21, "ـ" * 32),
+    # marks
+    *("Z" + "\u0335" * 31, "\u0301" * 32, "\u0489" * 32, "\u20dd" * 21, "a\u0300\u0316" * 12),
+    *("e" + "".join(map(chr, range(0x300, 0x31F))), " \u0301", "\u3099" * 21, "中" + "\u0302" * 30),
+    *("\u0c1c\u0c4d\u0c1e\u200c\u0c3e", "\u0f40" + "\u0f90" * 20, "\u0e01" + "\u0e49" * 20),
+    *("क्ष्म्य" * 3, "ဂ္ဂြွှေ" * 3, "\u1100" * 21, "\u1160" * 21, "각" * 7),
+    # as wide as may be
+    *("\ufdfa" * 21, "\ufdfd" * 21, "\u2e3b" * 21, "\U0001242b" * 16, "W" * 64, "M" * 64, "█" * 21),
+    *("图" * 21, "i" * 64, "|" * 64, "." * 64, "ﷺ" + "\u0301" * 30, "⸻" * 10 + "W" * 34),
+    # nothing to be seen
+    *(" ", " " * 64, "\t" * 64, "\u3000" * 21, "\u00a0" * 32, "\u200b" * 21, "\u200d" * 21),
+    *("\ufeff" * 21, "\u00ad" * 32, "\u2060" * 21, "\u3164" * 21, "\u115f" * 21, "\u1680" * 21),
+    # control characters
+    *(
+        "\0",
+        "a\0b",
+        "\0" * 64,
+        "\x1b[31mred",
+        "\r\n\r\n",
+        "\x01\x02\x7f\x80\x9f",
+        "\v\f",
+        "a\nb\nc",
+    ),
+    *("\u2028\u2029\u0085", "\b" * 64, "\ufff9a\ufffab\ufffb", "\u206a\u206f" * 10),
+    # emoji, and what joins them
+    *("😀", "😀" * 16, "👨\u200d👩\u200d👧\u200d👦", "🇨🇳🇺🇸", "❤\ufe0f" * 10, "1\ufe0f\u20e3" * 9),
+    *("👍🏿" * 8, "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "\ufe0f" * 21),
+    *("\U000e0041" * 16, "\U000e0001\U000e007f", "\U000e0100" * 16, "\ufe0e" * 21, "😀\u200d" * 9),
+    # not characters, or nobody's
+    *("\ufffe\uffff", "\ufdd0\ufdef", "\U0001fffe\U0010ffff", "\ufffd" * 21, "\u0378" * 32),
+    *("\U0003fffd" * 16, "\U000e0fff" * 16, "\ue000" * 21, "\U000f0000" * 16, "\U0010fffd" * 16),
+    # letters from everywhere
+    *(
+        "Ω≈ç√∫˜µ≤≥÷",
+        "İıſßﬃ",
+        "𝕬𝖇𝖈𝟙𝟚",
+        "ᠮᠣᠩᠭᠣᠯ",
+        "⠝⠕⠞",
+        "ሰላም",
+        "ᚠᛇᚻ",
+        "\U0001d15e\U0001d173\U0001d165",
+    ),
+    *(
+        "田中さんにあげて下さい",
+        "\U00020000\U0002a6d6\U00030000",
+        "\u0300",
+        "-1e999",
+        "NaN",
+        "null",
+    ),
+]
+DRAWING = ["size_1", "size_40", "size_40,shadow_100,rotate_30,t_50,fill_1", "size_1000"]
+
+
+def base64_of(text):
+    data = text if isinstance(text, bytes) else text.encode()
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("more", DRAWING)
+def test_every_text_is_drawn_or_is_too_large(own, put, seeds, more):
+    """Literally, in one line, by the renderers that were there before."""
+    put("good.jpg", seeds["jpg"])
+    _renewed(own)
+    wrong = []
+    for text in DRAWN:
+        assert 0 < len(text.encode()) <= 64, ascii(text)
+        process = f"watermark,text_{base64_of(text)},{more}"
+        answer, found = harm(own, "good.jpg", process, case=f"{text!a},{more}")
+        wrong += found
+        if answer.status == 200:
+            missing = int(answer.headers.get("X-Vipsgate-Missing-Glyphs", 0))
+            if not 0 <= missing <= len(text):
+                wrong.append(f"{text!a}: {missing} glyphs are missing")
+        elif more in DRAWING[:2] or answer.code != "ImageTooLarge":
+            wrong.append(f"{text!a},{more}: {answer.status} {answer.code} {answer.message}")
+    assert wrong == []
+
+
+NOT_TEXT = [
+    *(
+        b"\xff",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xf5\x80\x80\x80",
+        b"\xe4\xb8",
+        b"a\x80",
+        b"\xff" * 64,
+    ),
+    *(b"\xf8\x88\x80\x80\x80", b"\xc0\x80", b"\xed\xa0\xbd\xed\xb8\x80", b"\xfe\xff\0a"),
+]
+NOT_BASE64 = [
+    *(
+        "A",
+        "A=",
+        "A===",
+        "AAAAA",
+        "SG%20k",
+        "SG k",
+        "SGk=SGk=",
+        "=SGk",
+        "SGk%00",
+        "%00",
+        "SGk%0A",
+        "@",
+    ),
+    *(
+        "SGk%0D%0A",
+        "%0ASGk",
+        "SG.k",
+        "SG~k",
+        "SGk%C2%BD",
+        "%EF%BC%B3%EF%BC%A7k",
+        "SG%EF%BC%ABk",
+        "SGk;",
+        "SGk:",
+        "%25",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*map(base64_of, NOT_TEXT), *NOT_BASE64],
+)
+@pytest.mark.parametrize("key", ["text", "image", "type"])
+def test_a_value_that_is_not_base64_of_utf8(site, key, value):
+    wanted = "" if key != "type" else "text_SGk,"
+    answer = site.get("example.jpg", f"image/watermark,{wanted}{key}_{value.replace(' ', '%20')}")
+    assert (answer.status, answer.code) == (400, "BadRequest"), answer.body
+    assert answer.message.startswith("Input is not base64 decoding.")
+    assert f"parameter: {key}" in answer.message
+
+
+TYPES = [
+    *("", " ", "sans", "Sans 9999", "monospace", "Noto Sans CJK SC", "wqy-zenhei ", " wqy-zenhei"),
+    *(
+        "WQY-ZENHEI",
+        "wqy-zenhei Bold 900",
+        "wqy-zenhei,serif",
+        "wqy-zenhei\0",
+        "\0",
+        "wqy-zenhei\n",
+    ),
+    *(
+        "../../etc/passwd 40",
+        "/etc/passwd",
+        "/usr/share/fonts/x.ttf",
+        "file:///etc/passwd",
+        "./x.ttf",
+    ),
+    *(
+        "http://127.0.0.1/x.ttf",
+        "\\\\server\\x.ttf",
+        "<b>",
+        "%s",
+        "wqy-zenhei:antialias=0",
+        "." * 9000,
+    ),
+]
+
+
+@pytest.mark.parametrize("name", TYPES, ids=lambda name: ascii(name)[:40])
+def test_a_font_is_one_of_seven_names_and_never_a_file(site, name):
+    answer = site.get("example.jpg", f"image/watermark,text_SGk,type_{base64_of(name)}")
+    assert (answer.status, answer.code) == (400, "InvalidArgument")
+    assert "wqy-zenhei, wqy-microhei" in answer.message
+    assert len(answer.body) < 2000
+
+
+KEYS = (
+    "image text t g x y voffset rotate fill padx pady type color size shadow order align interval"
+)
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 10_000, "A" * 10_000, "-" * 10_000, "_" * 9999, "/" * 10_000]
+)
+@pytest.mark.parametrize("key", KEYS.split())
+def test_a_watermarks_value_without_end(site, key, value):
+    wanted = "" if key in ("text", "image") else "text_SGk,"
+    answer = site.get("example.jpg", f"image/watermark,{wanted}{key}_{value}")
+    assert answer.status == 400
+    assert answer.code in ("InvalidArgument", "BadRequest", "InvalidObjectName"), answer.body
+    assert len(answer.body) < 2000
+
+
+@pytest.mark.parametrize("size", [65, 66, 1000, 20_000])
+@pytest.mark.parametrize("sign", ["a", "\0", " "])
+def test_a_text_has_64_bytes(site, sign, size):
+    answer = site.get("example.jpg", f"image/watermark,text_{base64_of(sign * size)}")
+    assert (answer.status, answer.code) == (400, "InvalidArgument")
+    assert "1 to 64 bytes" in answer.message
+    assert len(answer.body) < 2000
+
+
+ONE = f"watermark,text_{base64_of('x')},size_9"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code"),
+    [
+        ("/".join([ONE] * 20), 200, ""),
+        ("/".join([ONE] * 21), 400, "InvalidArgument"),
+        ("/".join([ONE] * 800), 400, "InvalidArgument"),
+        ("|image/".join([ONE] * 7), 400, "TooManyPipes"),
+        ("/".join(["watermark"] * 20), 400, "MissingArgument"),
+        ("watermark," * 1000, 400, "MissingArgument"),
+        ("watermark/" * 1000, 400, "InvalidArgument"),
+        (ONE + "," * 9000, 200, ""),
+        (ONE + ",zz_1" * 2000, 200, ""),
+        (ONE + "/x" * 4000, 400, "InvalidArgument"),
+        (f"watermark,text_{'SGk/' * 2000}", 400, "InvalidArgument"),
+        (f"watermark,image_{'Li4v' * 2000}", 400, "InvalidObjectName"),
+        (f"{ONE},text_eA", 400, "InvalidArgument"),
+        (f"{ONE},size_9", 400, "InvalidArgument"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_watermarks_without_end(site, text, status, code):
+    answer = site.get("example.jpg", f"image/{text}")
+    assert (answer.status, answer.code) == (status, code), answer.body[:300]
+    assert status == 200 or len(answer.body) < 2000
 
 
 RUBBISH = [

@@ -18,6 +18,13 @@ SNIFFS = {
     b"\0\0\0\x20ftypavif\0\0\0\0": "avif",
     b"\0\0\0\x20ftypavis\0\0\0\0": "avif",
     b"\0\0\0\x20ftypmif1\0\0\0\0mif1avif": "avif",
+    b"\0\0\0\x18ftypheic\0\0\0\0mif1heic": "heic",
+    b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic": "heic",
+    b"\0\0\0\x1cftypmsf1\0\0\0\0msf1heix....": "heic",
+    **{
+        b"\0\0\0\x14ftyp%b\0\0\0\0" % brand: "heic"
+        for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs")
+    },
 }
 REFUSES = (
     *(
@@ -27,7 +34,8 @@ REFUSES = (
         b"GIF88a",
         b"RIFF\0\0\0\0WAVE",
         b"JUNK\0\0\0\0WEBP",
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        b"\0\0\0\x14ftypmif1\0\0\0\0mif1",
+        b"\0\0\0\x14ftypmp42\0\0\0\0isom",
         b"hello, world",
         bytes(64),
     ),
@@ -44,7 +52,9 @@ def test_sniffs(data):
 
 @pytest.mark.parametrize("data", REFUSES, ids=repr)
 def test_refuses(data):
-    with pytest.raises(BadRequest, match="expected one of jpg, png, webp, gif, tiff, bmp, avif"):
+    with pytest.raises(
+        BadRequest, match="expected one of jpg, png, webp, gif, tiff, bmp, avif, heic"
+    ):
         codecs.sniff(data)
 
 

@@ -1,7 +1,6 @@
 """What comes in as anything goes on as 8 bits of sRGB or grey that look right."""
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +54,11 @@ LOADS = {
     "gif 40x27": ((27, 40, 3), "srgb", 24),
     "avif 40x27": ((27, 40, 3), "srgb", 34),
     "avif 40x27 alpha": ((27, 40, 4), "srgb", 34),
+    "avif 40x27 10bit": ((27, 40, 3), "srgb", 34),
+    "heic 40x27": ((27, 40, 3), "srgb", 34),
+    "heic 40x27 grey": ((27, 40), "b-w", 34),
+    "heic 40x27 alpha": ((27, 40, 4), "srgb", 34),
+    "heic 40x27 10bit": ((27, 40, 3), "srgb", 34),
 }
 
 
@@ -91,11 +95,11 @@ def transformed(image, profile):
     ).astype(int)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_display_p3(format, photo, encoded, loaded, pixels):
-    profile = bytes(pyvips.Image.profile_load("p3"))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_a_wide_gamut(format, photo, encoded, loaded, pixels, described):
+    profile = described(bytes(pyvips.Image.profile_load("p3")), "as wide as P3, but not named so")
     options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
-    options["AVIF"] = {"quality": 100, "subsampling": "4:4:4", "speed": 9}
+    options["AVIF"] = options["HEIF"] = {"quality": 100, "subsampling": "4:4:4"}
     data = encoded(photo(64, 48), format, icc_profile=profile, **options.get(format, {}))
     stored = Image.fromarray(pixels(data, "RGB").astype(np.uint8))
     got, kind, _ = loaded(data)
@@ -116,24 +120,8 @@ def test_a_srgb_profile_changes_nothing(photo, encoded, loaded):
         assert np.array_equal(got, photo(40, 27))
 
 
-def described(profile, text):
-    """The profile under another description (ICC.1, 9.2.41 and 10.15)."""
-    made, at = bytearray(profile), 132
-    while made[at : at + 4] != b"desc":
-        at += 12
-    words = text.encode("utf-16-be")
-    tag = b"mluc" + struct.pack(">IIIHHII", 0, 1, 12, 0x656E, 0x5553, len(words), 28) + words
-    made[at + 4 : at + 12] = struct.pack(">II", len(made), len(tag))
-    made += tag + bytes(-len(tag) % 4)
-    made[0:4] = struct.pack(">I", len(made))
-    return bytes(made)
-
-
-# what Skia, so Android and Chrome, calls its profiles
-@pytest.mark.parametrize(
-    "text", ["Display P3", "Display P3 Gamut with sRGB Transfer", "no sRGB at all"]
-)
-def test_a_profile_is_not_srgb_because_it_speaks_of_it(text, photo, encoded, loaded):
+@pytest.mark.parametrize("text", ["Wide Gamut with sRGB Transfer", "no sRGB at all"])
+def test_a_profile_is_not_srgb_because_it_speaks_of_it(text, photo, encoded, loaded, described):
     profile = described(bytes(pyvips.Image.profile_load("p3")), text)
     got, _, _ = loaded(encoded(photo(40, 27), "PNG", icc_profile=profile))
     assert np.abs(got - transformed(Image.fromarray(photo(40, 27)), profile)).max() <= 4
@@ -233,6 +221,16 @@ def test_other_spaces_in_tiff(interpretation, photo, loaded):
     got, kind, depth = loaded(data)
     assert (got.shape, kind, depth) == ((27, 40, 3), "srgb", "uchar")
     assert np.abs(got - photo(40, 27)).max() <= 6
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_32_bits(bands, photo, loaded):
+    """As many as the sample has are white (TIFF 6.0, PhotometricInterpretation)."""
+    values = photo(40, 27, bands).astype(np.uint32) * 0x01010101
+    kind = "b-w" if bands < 3 else "srgb"
+    image = pyvips.Image.new_from_array(values).copy(interpretation=kind)
+    got, _, _ = loaded(image.tiffsave_buffer())
+    assert np.array_equal(got.reshape(27, 40, bands), photo(40, 27, bands))
 
 
 def test_pages_of_a_tiff_are_no_animation(photo, run):

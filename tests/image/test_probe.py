@@ -73,6 +73,7 @@ REFUSES = {
         ImageDamage,
     ),
     "AVIF's mark": (b"\0\0\0\x20ftypavif" + bytes(20), ImageDamage),
+    "HEIC's mark": (b"\0\0\0\x20ftypheic" + bytes(20), ImageDamage),
     "not UTF-8 in the message": (b"GIF89a\xff\xfe\xfd" * 9, ImageDamage),
 }
 
@@ -89,6 +90,7 @@ def test_refuses(what):
 SMALL = [
     *("jpg 9x8 o6", "jpg 9x8 interlaced", "png 9x8 alpha", "png 9x8 palette", "webp 9x8 alpha"),
     *("webp 4x3x2", "gif 9x8", "gif 4x3x3", "tiff 9x8", "bmp 9x8", "bmp 9x8 palette", "avif 9x8"),
+    *("heic 9x8", "heic 9x8 alpha", "png 9x8 p3", "jpg 9x8 p3"),
 ]
 
 

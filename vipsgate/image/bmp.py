@@ -1,13 +1,17 @@
-"""BMP with transparency, which Pillow cannot write: a version 4 header with a mask for alpha.
+"""BMP in and out through Pillow: libvips' wheel has none.
 
+Transparency, which Pillow cannot write, is written here: a version 4 header with a mask for alpha.
 The layout is that of BITMAPV4HEADER (Windows GDI): rows from the bottom up, blue first.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from typing import TYPE_CHECKING
+
+from .frame import Frame, Header
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -19,8 +23,51 @@ SRGB = 0x73524742  # "sRGB"
 RESOLUTION = 2835  # pixels for a metre, 72 for an inch
 
 
-def write(image: Image, descriptor: int) -> None:
-    """Write 8-bit RGBA as a 32-bit BMP."""
+def header(data: bytes) -> Header:
+    """What the file says of itself.
+
+    Raises:
+        Exception: Of any class, where Pillow cannot read it.
+    """
+    from PIL import BmpImagePlugin
+
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    bands = len(image.getbands()) if image.mode != "P" else 3
+    return Header("bmp", *image.size, bands=bands, samples=bands, alpha=image.mode == "RGBA")
+
+
+def load(data: bytes, header: Header) -> Image:
+    """Its pixels: 8 bits of grey or sRGB, with alpha if it has one.
+
+    Raises:
+        Exception: Of any class, where Pillow cannot read it.
+    """
+    import pyvips
+    from PIL import BmpImagePlugin
+
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
+    made = image.convert(mode)
+    bands = len(made.getbands())
+    return pyvips.Image.new_from_memory(made.tobytes(), *made.size, bands, "uchar").copy(
+        interpretation="b-w" if bands < 3 else "srgb"
+    )
+
+
+def write(image: Image, descriptor: int, frame: Frame) -> None:
+    """Write 8-bit grey or sRGB; with alpha as 32 bits."""
+    if image.hasalpha():
+        return _write_alpha(image.colourspace("srgb"), descriptor)
+    from PIL import Image as Pillow
+
+    mode = "L" if image.bands == 1 else "RGB"
+    size = (image.width, image.height)
+    made = Pillow.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        made.save(file, "BMP")
+
+
+def _write_alpha(image: Image, descriptor: int) -> None:
     flipped = image.flipver()
     pixels = flipped[2].bandjoin([flipped[1], flipped[0], flipped[3]]).write_to_memory()
     begin = FILE + INFO

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadRequest
-from . import bmp
-from .frame import Frame, Header
+from . import bmp, heif
+from .frame import P3, Frame, Header
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -26,12 +26,12 @@ GIF_EFFORT = 3  # 1-10; libvips' default of 7 takes about ten times as long
 
 def _jpg(image: Image, descriptor: int, frame: Frame) -> None:
     image.jpegsave_target(
-        _target(descriptor), Q=frame.quality, interlace=frame.progressive, keep="none"
+        _target(descriptor), Q=frame.quality, interlace=frame.progressive, **_kept(frame)
     )
 
 
 def _png(image: Image, descriptor: int, frame: Frame) -> None:
-    image.pngsave_target(_target(descriptor), keep="none")
+    image.pngsave_target(_target(descriptor), **_kept(frame))
 
 
 def _webp(image: Image, descriptor: int, frame: Frame) -> None:
@@ -40,8 +40,21 @@ def _webp(image: Image, descriptor: int, frame: Frame) -> None:
         Q=frame.quality,
         lossless=frame.lossless,
         effort=WEBP_EFFORT,
-        keep="none",
+        **_kept(frame),
     )
+    if image.hasalpha():
+        _say_transparent(descriptor)
+
+
+def _say_transparent(descriptor: int) -> None:
+    """Set the flag of an extended header (WebP container, VP8X).
+
+    The encoder cuts each frame of an animation to what is seen of it, and where that is an opaque
+    rectangle it says that nothing is transparent, while all around it is.
+    """
+    mark, flags = os.pread(descriptor, 4, 12), os.pread(descriptor, 1, 20)
+    if mark == b"VP8X":
+        os.pwrite(descriptor, bytes((flags[0] | 0x10,)), 20)
 
 
 def _gif(image: Image, descriptor: int, frame: Frame) -> None:
@@ -50,7 +63,7 @@ def _gif(image: Image, descriptor: int, frame: Frame) -> None:
 
 def _tiff(image: Image, descriptor: int, frame: Frame) -> None:
     image.tiffsave_target(
-        _target(descriptor), compression="lzw", predictor="horizontal", keep="none"
+        _target(descriptor), compression="lzw", predictor="horizontal", **_kept(frame)
     )
 
 
@@ -61,20 +74,13 @@ def _avif(image: Image, descriptor: int, frame: Frame) -> None:
         Q=frame.quality,
         lossless=frame.lossless,
         effort=AVIF_EFFORT,
-        keep="none",
+        **_kept(frame),
     )
 
 
-def _bmp(image: Image, descriptor: int, frame: Frame) -> None:
-    from PIL import Image as Pillow  # libvips' wheel has no BMP
-
-    if image.hasalpha():
-        return bmp.write(image.colourspace("srgb"), descriptor)
-    mode = "L" if image.bands == 1 else "RGB"
-    size = (image.width, image.height)
-    made = Pillow.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        made.save(file, "BMP")
+def _kept(frame: Frame) -> dict[str, str]:
+    """What is written besides pixels: nothing, or libvips' own profile of 480 bytes."""
+    return {"keep": "icc", "profile": "p3"} if frame.gamut == P3 else {"keep": "none"}
 
 
 def _target(descriptor: int) -> Any:
@@ -89,8 +95,10 @@ class Codec:
 
     Attributes:
         mime: Content-Type of a result.
-        loader: libvips' operation that reads it; empty where Pillow does.
+        loader: libvips' operation that reads it; empty where it has none.
         save: Writes the image to a descriptor as the frame says.
+        header: Reads what a file says of itself, where libvips does not.
+        load: Gives its pixels, where libvips does not.
         side: Pixels of a source's side; ``None`` leaves it to ``limits.source_side``.
         side_ec: OSS's sub-code for a larger one.
         saved: Pixels that the encoder takes, width and height.
@@ -99,6 +107,7 @@ class Codec:
             where a result loses nothing.
         alpha: Whether it can hold transparency.
         animated: Whether it can hold frames.
+        profile: Whether it can say what its colours mean.
         shrink: The part of an allowed shrink that the loader can do itself.
         options: The loader's options for that shrink.
         held: Bytes for each pixel of the source that decoding keeps, given that shrink
@@ -109,6 +118,8 @@ class Codec:
     mime: str
     loader: str
     save: Callable[[Image, int, Frame], None]
+    header: Callable[[bytes], Header] | None = None
+    load: Callable[[bytes, Header], Image] | None = None
     side: int | None = None
     side_ec: str = ""
     saved: tuple[int, int] = (65535, 65535)
@@ -116,6 +127,7 @@ class Codec:
     quality: int | None = None
     alpha: bool = True
     animated: bool = False
+    profile: bool = True
     shrink: Callable[[float], float] = lambda allowed: 1.0
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
@@ -161,6 +173,7 @@ CODECS: dict[str, Codec] = {
         "gifload_buffer",
         _gif,
         animated=True,
+        profile=False,
         held=lambda header, shrink: 8,
         made=lambda frame: 8,
     ),
@@ -178,7 +191,10 @@ CODECS: dict[str, Codec] = {
     "bmp": Codec(
         "image/bmp",
         "",
-        _bmp,
+        bmp.write,
+        bmp.header,
+        bmp.load,
+        profile=False,
         side_ec="0040-00000017",
         held=lambda header, shrink: 12,  # Pillow's pixels, their bytes, libvips' copy
         made=lambda frame: 8,
@@ -195,6 +211,23 @@ CODECS: dict[str, Codec] = {
         held=lambda header, shrink: 16,
         made=lambda frame: 40,
     ),
+    "heic": Codec(
+        "image/heic",
+        "",
+        heif.write,
+        heif.header,
+        heif.load,
+        side=16384,
+        saved=(16384, 16384),
+        quality=50,  # libheif's own default
+        held=lambda header, shrink: (
+            4
+            * header.samples
+            * (1 if header.depth == 8 else 2)
+            * max(1, header.coded / (header.width * header.height))
+        ),
+        made=lambda frame: (37 if frame.alpha else 21) + 17 * frame.lossless,
+    ),
 }
 
 # what the files of a format begin with
@@ -205,9 +238,10 @@ MAGIC = {
     "gif": re.compile(rb"GIF8[79]a"),
     "tiff": re.compile(rb"II[*+]\0|MM\0[*+]"),
     "bmp": re.compile(rb"BM"),
-    "avif": re.compile(rb".{4}ftyp(?:.{4}){0,30}?avi[fs]", re.DOTALL),  # one of its brands
+    # one of its brands (ISO 23008-12; AV1 Image File Format)
+    "avif": re.compile(rb".{4}ftyp(?:.{4}){0,30}?avi[fs]", re.DOTALL),
+    "heic": re.compile(rb".{4}ftyp(?:.{4}){0,30}?he[iv][cxms]", re.DOTALL),
 }
-HEIC = re.compile(rb".{4}ftyp(?:.{4}){0,30}?he[iv][cxms]", re.DOTALL)  # ISO 23008-12
 
 
 def sniff(data: bytes) -> str:
@@ -220,6 +254,4 @@ def sniff(data: bytes) -> str:
         if magic.match(data):
             return name
     what = "is not a picture of a known format" if data else "is empty"
-    if HEIC.match(data):
-        what = "is a HEIC picture, which this version does not read"
     raise BadRequest(f"The object {what}; expected one of {', '.join(CODECS)}.")

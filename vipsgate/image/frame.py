@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Gamut = Literal["srgb", "p3"]  # what a pixel's numbers mean: sRGB or Display P3
+SRGB: Gamut = "srgb"
+P3: Gamut = "p3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,8 @@ class Header:
         lossless: A WebP without loss, which is decoded whole before it is scaled.
         rows: Rows that are decoded at a time, of a TIFF's strip or tile.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
+        gamut: What its colours mean once they are loaded; grey is ``srgb``.
+        coded: Pixels of the largest picture inside a HEIC, which may show only a part of it.
         exif: The EXIF block from its byte-order mark on; empty when there is none.
     """
 
@@ -39,6 +46,8 @@ class Header:
     lossless: bool = False
     rows: int = 1
     quality: int = 0
+    gamut: Gamut = SRGB
+    coded: int = 0
     exif: bytes = field(default=b"", repr=False)
 
 
@@ -57,6 +66,7 @@ class Frame:
         quality: Encoder quality, 1-100; ``None`` leaves it to the codec.
         lossless: Whether a codec that can lose pixels must not.
         progressive: Whether a JPEG is written in scans.
+        gamut: What its colours mean; one that is drawn on it comes from :func:`icc.colour`.
     """
 
     header: Header
@@ -69,6 +79,7 @@ class Frame:
     quality: int | None = None
     lossless: bool = False
     progressive: bool = False
+    gamut: Gamut = SRGB
 
     @classmethod
     def of(cls, header: Header) -> Frame:
@@ -81,6 +92,7 @@ class Frame:
             header.orientation,
             header.alpha,
             header.format,
+            gamut=header.gamut,
         )
 
     @property

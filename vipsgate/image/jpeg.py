@@ -12,8 +12,8 @@ import re
 from functools import lru_cache
 
 from ..errors import BadRequest, ImageDamage, ImageTooLarge
-from . import exif
-from .frame import Header
+from . import exif, icc
+from .frame import SRGB, Header
 
 SOS, DQT = 0xDA, 0xDB
 SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes
@@ -36,7 +36,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     """
     kept = [data[:2]]
     table = b""
-    block = b""
+    block = profile = b""
     frame: bytes | None = None
     progressive = False
     at = start = 2
@@ -56,7 +56,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
             scans = data.count(bytes((0xFF, SOS)), at)
             if scans > MOST_SCANS:
                 raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MOST_SCANS}.")
-            header = _header(frame, progressive, table, block)
+            header = _header(frame, progressive, table, block, profile)
             kept.append(data[start:])
             return header, b"".join(kept) if len(kept) > 2 else data
         if marker in OTHER_SOFS:
@@ -67,6 +67,8 @@ def read(data: bytes) -> tuple[Header, bytes]:
             table = table or luminance(body)
         elif marker == APP1 and body.startswith(EXIF) and not block:
             block = body[len(EXIF) :]
+        elif marker == APP2 and body.startswith(ICC + b"\1"):
+            profile = body[len(ICC) + 2 :]  # of perhaps several; the first part has the name
         if _droppable(marker, body):
             kept.append(data[start:at])
             start = end
@@ -81,7 +83,7 @@ def _droppable(marker: int, body: bytes) -> bool:
     return (APP1 <= marker <= APP15 and marker != APP14) or marker == COM
 
 
-def _header(frame: bytes, progressive: bool, table: bytes, block: bytes) -> Header:
+def _header(frame: bytes, progressive: bool, table: bytes, block: bytes, profile: bytes) -> Header:
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
         raise ImageDamage("The image file may be damaged. The JPEG's frame header is cut off.")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
@@ -102,6 +104,7 @@ def _header(frame: bytes, progressive: bool, table: bytes, block: bytes) -> Head
         interlaced=progressive,
         samples=sum(factors) / max([1, *factors]),
         quality=quality(table),
+        gamut=icc.gamut(profile) if bands == 3 else SRGB,
         exif=block,
     )
 

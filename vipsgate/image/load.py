@@ -2,18 +2,17 @@
 
 Colours are brought to sRGB here, once, because from here on they mean something: CMYK, Lab, 16 bits
 and wide-gamut profiles come out as right-looking pictures wherever they are shown. A profile that
-is sRGB already costs nothing.
+is sRGB already costs nothing, and one that is Display P3 stays what it is (:mod:`.icc`).
 """
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import pyvips
 
 from . import codecs, icc
-from .frame import Header
+from .frame import SRGB, Header
 from .plan import Plan
 from .probe import Source
 
@@ -27,8 +26,8 @@ def load(source: Source, plan: Plan) -> Image:
     """A lazy image; of an animation, all pages that the result has, one below the other."""
     header = source.header
     codec = codecs.CODECS[header.format]
-    if not codec.loader:
-        return normal(_bmp(source.data), header)
+    if codec.load:
+        return normal(codec.load(source.data, header), header)
     options = codec.options(plan.shrink)
     if plan.result.pages > 1:
         options["n"] = -1
@@ -43,9 +42,11 @@ def load(source: Source, plan: Plan) -> Image:
 
 
 def normal(image: Image, header: Header) -> Image:
-    """The same picture in 8-bit sRGB or grey, with alpha if it has one."""
-    if image.get_typeof("icc-profile-data") and not icc.is_srgb(image.get("icc-profile-data")):
-        image = _from_profile(image)
+    """The same picture in 8 bits of ``header.gamut`` or grey, with alpha if it has one."""
+    if image.format == "uint":  # 2**32 - 1 is white (TIFF 6.0, BitsPerSample)
+        image = (image >> 24).cast("uchar")
+    if header.gamut == SRGB and image.get_typeof("icc-profile-data"):
+        image = _from_profile(image, image.get("icc-profile-data"))
     grey = image.bands < 3
     wanted = "b-w" if grey else "srgb"
     if image.interpretation != wanted:
@@ -55,23 +56,13 @@ def normal(image: Image, header: Header) -> Image:
     return image if image.format == "uchar" else image.cast("uchar")
 
 
-def _from_profile(image: Image) -> Image:
+def _from_profile(image: Image, profile: bytes) -> Image:
     """Through the profile that the file carries; one that does not fit the pixels is ignored."""
+    if icc.is_srgb(profile):
+        return image
     try:
         return image.icc_transform(
             "srgb", embedded=True, intent="relative", black_point_compensation=True
         )
     except pyvips.Error:
         return image
-
-
-def _bmp(data: bytes) -> Image:
-    from PIL import BmpImagePlugin
-
-    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
-    mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-    made = image.convert(mode)
-    bands = len(made.getbands())
-    return pyvips.Image.new_from_memory(made.tobytes(), *made.size, bands, "uchar").copy(
-        interpretation="b-w" if bands < 3 else "srgb"
-    )

@@ -7,14 +7,17 @@ critical chunks, transparency and the ICC profile (PNG specification, 3rd editio
 
 from __future__ import annotations
 
+import zlib
+
 from ..errors import ImageDamage
-from . import exif
-from .frame import Header
+from . import exif, icc
+from .frame import SRGB, Gamut, Header
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
 BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels; a palette's entries are RGB
 MOST_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
+TOLD = 1 << 16  # bytes of a profile in which its name stands
 LARGEST_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
 
 
@@ -24,7 +27,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     Raises:
         ImageDamage: No IHDR in front, or chunks without end.
     """
-    shape, seen, block = data[16:29], set(), b""
+    shape, seen, block, profile = data[16:29], set(), b"", b""
     if data[8:16] != b"\0\0\0\rIHDR" or len(shape) < 13:
         raise ImageDamage("The image file may be damaged. The PNG does not begin with its header.")
     kept: list[bytes] = []
@@ -36,6 +39,8 @@ def read(data: bytes) -> tuple[Header, bytes]:
         end = at + 12 + length
         if name == b"eXIf" and not block:
             block = data[at + 8 : end - 4]
+        elif name == b"iCCP" and name not in seen:
+            profile = data[at + 8 : end - 4]
         if _droppable(name, length) or (name in seen and name != b"IDAT"):
             kept.append(data[start:at])
             start = end
@@ -46,14 +51,15 @@ def read(data: bytes) -> tuple[Header, bytes]:
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MOST_CHUNKS} chunks.")
     kept.append(data[start:at])
-    return _header(shape, b"tRNS" in seen, block), b"".join(kept) if len(kept) > 1 else data
+    header = _header(shape, b"tRNS" in seen, block, profile)
+    return header, b"".join(kept) if len(kept) > 1 else data
 
 
 def _droppable(name: bytes, length: int) -> bool:
     return name not in KEPT or (name == b"iCCP" and length > LARGEST_PROFILE)
 
 
-def _header(shape: bytes, transparent: bool, block: bytes) -> Header:
+def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes) -> Header:
     width, height = int.from_bytes(shape[0:4], "big"), int.from_bytes(shape[4:8], "big")
     depth, colour, interlace = shape[8], shape[9], shape[12]
     if not (width and height) or colour not in BANDS or depth not in (1, 2, 4, 8, 16):
@@ -71,5 +77,14 @@ def _header(shape: bytes, transparent: bool, block: bytes) -> Header:
         depth=max(8, depth),
         alpha=transparent or colour in (4, 6),
         interlaced=interlace == 1,
+        gamut=_gamut(profile) if BANDS[colour] > 2 else SRGB,
         exif=block,
     )
+
+
+def _gamut(chunk: bytes) -> Gamut:
+    """Of an iCCP chunk: a name and a NUL, the method and the compressed profile."""
+    try:
+        return icc.gamut(zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], TOLD))
+    except zlib.error:
+        return SRGB

@@ -1,18 +1,18 @@
 """Bytes to :class:`Header`: what a file says of itself, read without decoding a pixel.
 
 JPEG and PNG are read here (:mod:`.jpeg`, :mod:`.png`), because libvips has to be kept from parts
-of them; of the others libvips, and Pillow for BMP, reads the header.
+of them; of the others libvips reads the header, or what stands in for it (:mod:`.bmp`,
+:mod:`.heif`).
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import ImageDamage
-from . import codecs, jpeg, png, tiff
-from .frame import Header
+from ..errors import ImageDamage, OssError
+from . import codecs, icc, jpeg, png, tiff
+from .frame import SRGB, Gamut, Header
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -45,11 +45,21 @@ def probe(data: bytes) -> Source:
         header, washed = jpeg.read(data)
     elif name == "png":
         header, washed = png.read(data)
-    elif name == "bmp":
-        header, washed = _bmp(data), data
     else:
-        header, washed = _vips(name, data), data
+        header, washed = _header(name, data), data
     return Source(header, washed, len(data))
+
+
+def _header(name: str, data: bytes) -> Header:
+    read = codecs.CODECS[name].header
+    if read is None:
+        return _vips(name, data)
+    try:
+        return read(data)
+    except OssError:
+        raise
+    except Exception as error:  # a parser's own errors are of any class
+        raise damaged(error) from None
 
 
 def _vips(name: str, data: bytes) -> Header:
@@ -75,6 +85,7 @@ def _vips(name: str, data: bytes) -> Header:
         samples=image.bands,
         lossless=name == "webp" and b"VP8L" in data[:MOST_CHUNKS],
         rows=tiff.rows(data) if name == "tiff" else 1,
+        gamut=_gamut(image),
         exif=block,
     )
 
@@ -89,15 +100,10 @@ def _field(image: Image, name: str, default: T) -> T:
     return value
 
 
-def _bmp(data: bytes) -> Header:
-    from PIL import BmpImagePlugin
-
-    try:
-        image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
-    except Exception as error:  # a parser's own errors are of any class
-        raise damaged(error) from None
-    bands = len(image.getbands()) if image.mode != "P" else 3
-    return Header("bmp", *image.size, bands=bands, samples=bands, alpha=image.mode == "RGBA")
+def _gamut(image: Image) -> Gamut:
+    """A profile counts for what it is made for."""
+    coloured = image.interpretation in ("srgb", "rgb16", "scrgb")
+    return icc.gamut(_field(image, "icc-profile-data", b"")) if coloured else SRGB
 
 
 def damaged(error: Exception) -> ImageDamage:

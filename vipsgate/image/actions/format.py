@@ -14,8 +14,8 @@ from ..params import BARE, choice, flag
 class Format(Action):
     """Write as the format named; ``src`` is the source's own.
 
-    ``gif`` turns nothing else into a GIF: another source keeps its format. ``src`` of a GIF is its
-    first frame as JPG, unless ``1an`` stands behind it (OSS guide, Format).
+    ``gif`` turns no still picture into a GIF: it keeps its format. ``src`` of a GIF is its first
+    frame as JPG, unless ``1an`` stands behind it (OSS guide, Format).
     """
 
     name = "format"
@@ -28,6 +28,7 @@ class Format(Action):
         "gif",
         "tiff",
         "avif",
+        "heic",
         "src",
         key=BARE,
         alias={"jpeg": "jpg"},
@@ -39,7 +40,8 @@ class Format(Action):
     def plan(self, frame: Frame) -> Frame:
         source = frame.header.format
         still = source == "gif" and not self.animated
-        kept = {"src": "jpg" if still else source, "gif": source}
+        moving = frame.pages > 1
+        kept = {"src": "jpg" if still else source, "gif": "gif" if moving else source}
         made = kept.get(self.value, self.value)
         return replace(frame, format=made, pages=frame.pages if CODECS[made].animated else 1)
 

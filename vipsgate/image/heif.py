@@ -1,0 +1,166 @@
+"""HEIC in and out through pillow-heif, an optional part: libvips' wheel has no HEVC.
+
+Only the primary picture is decoded, and never when a file is opened. libheif turns and crops it as
+the file says, so its EXIF orientation, which repeats that, must not turn it again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadRequest, ImageDamage
+from . import boxes, icc
+from .frame import P3, SRGB, Frame, Gamut, Header
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+INSTALL = "pip install 'vipsgate[heif]'"
+SAMPLES = {420: 1.5, 422: 2.0, 444: 3.0}  # of a pixel, by how the colours are sampled
+P3_CODES = (12, 13)  # primaries and transfer of Display P3 (ITU-T H.273)
+ENCODER = {
+    # a third of the next preset's time for files as large (2 megapixels: 0.5 s, 350 KB)
+    "preset": "ultrafast",
+    # no threads of its own: one renderer, one CPU
+    "x265:pools": "none",
+    "x265:frame-threads": 1,
+    # else 16 for a narrow picture, with which it takes no side above 4208
+    "x265:ctu": 32,
+}
+
+
+def library() -> Any:
+    """The module ``pillow_heif``, set up for one picture and one thread.
+
+    Raises:
+        BadRequest: It is not installed.
+    """
+    try:
+        import pillow_heif
+
+        pillow_heif.libheif_version()  # the first to touch what is compiled
+    except ImportError:
+        raise BadRequest(
+            f"HEIC is an optional part that is not installed here: {INSTALL}."
+        ) from None
+    options = pillow_heif.options
+    options.DECODE_THREADS = 1
+    options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+    return pillow_heif
+
+
+def installed() -> bool:
+    """Can HEIC be read and written here?"""
+    try:
+        library()
+    except BadRequest:
+        return False
+    return True
+
+
+def version() -> str:
+    """Of what reads and writes HEIC."""
+    return f"libheif {library().libheif_version()}" if installed() else "no libheif"
+
+
+def header(data: bytes) -> Header:
+    """What the file says of its primary picture, as it will be after libheif has turned it.
+
+    Raises:
+        BadRequest: HEIC is not installed.
+        ImageDamage: Its table of contents makes no sense.
+        Exception: Of many classes, where libheif cannot read it.
+    """
+    opener, coded = library(), boxes.coded(data)
+    picture = _primary(opener, data)
+    width, height = picture.size
+    if not (width and height):
+        raise ImageDamage("The image file may be damaged. The HEIC does not say its size.")
+    bands = {"L": 1, "I": 1}.get(picture.mode.partition(";")[0], len(picture.mode))
+    alpha, block = bool(picture.has_alpha), picture.info["exif"] or b""
+    colours = SAMPLES.get(picture.info.get("chroma"), 1.0 if bands == 1 else 3.0)
+    return Header(
+        format="heic",
+        width=width,
+        height=height,
+        bands=bands,
+        depth=picture.info["bit_depth"],
+        alpha=alpha,
+        samples=colours + alpha,
+        gamut=_gamut(picture.info) if bands > 2 else SRGB,
+        coded=coded,
+        exif=block[6:] if block.startswith(b"Exif\0\0") else block,
+    )
+
+
+def load(data: bytes, header: Header) -> Image:
+    """The primary picture, decoded: 8 bits, or 16 for a deep grey one.
+
+    Raises:
+        ImageDamage: It has another size than its header says.
+        ValueError: It cannot be decoded.
+    """
+    import pyvips
+
+    picture = _primary(library(), data)
+    try:
+        pixels = picture.data
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+        raise ValueError(str(error)) from None
+    if picture.size != (header.width, header.height):
+        raise ImageDamage("The image file may be damaged. The HEIC has another size than it says.")
+    deep, grey = ";16" in picture.mode, header.bands == 1
+    image = pyvips.Image.new_from_memory(
+        pixels, *picture.size, header.bands, "ushort" if deep else "uchar"
+    ).copy(interpretation="srgb" if not grey else "grey16" if deep else "b-w")
+    if picture.premultiplied_alpha:
+        image = image.unpremultiply().rint().cast("uchar")
+    if profile := picture.info.get("icc_profile"):
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def write(image: Image, descriptor: int, frame: Frame) -> None:
+    """Write 8-bit grey or colours, with alpha or without, and nothing of the source but those.
+
+    Raises:
+        BadRequest: HEIC is not installed, or x265 does not take a picture like this.
+    """
+    encode = library().encode
+    # colours, and a quarter of them at any quality: many decoders know nothing else (HEVC Main)
+    image = image.colourspace("srgb") if image.bands < 3 else image
+    options: dict[str, Any] = {"quality": frame.quality, "chroma": 420}
+    if frame.lossless:  # red, green and blue as they are, not as brightness and colours
+        options = {"quality": -1, "chroma": 444, "matrix_coefficients": 0, "full_range_flag": 1}
+    if frame.gamut == P3:
+        options["icc_profile"] = _profile()
+    pixels = image.write_to_memory()
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        mode, size = "RGBA" if image.hasalpha() else "RGB", (image.width, image.height)
+        try:
+            encode(mode, size, pixels, file, enc_params=dict(ENCODER), **options)
+        except RuntimeError:  # one of 9000x3 pixels with alpha is such
+            raise BadRequest(
+                f"A result of {image.width}x{image.height} pixels cannot be written as heic."
+            ) from None
+
+
+def _primary(opener: Any, data: bytes) -> Any:
+    found = opener.open_heif(data)
+    return found[found.primary_index]
+
+
+def _gamut(info: dict[str, Any]) -> Gamut:
+    """By the profile, or by the codes that may stand in its place."""
+    if "icc_profile" in info:
+        return icc.gamut(info["icc_profile"])
+    codes = info.get("nclx_profile", {})
+    named = codes.get("color_primaries"), codes.get("transfer_characteristics")
+    return P3 if named == P3_CODES else SRGB
+
+
+def _profile() -> bytes:
+    from pyvips import Image
+
+    return bytes(Image.profile_load("p3"))
