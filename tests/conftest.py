@@ -13,8 +13,10 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,6 +258,27 @@ def _alpha() -> Image.Image:
     return picture
 
 
+def _panda() -> Image.Image:
+    """A logo: orange, opaque in the middle, half of it on the border, nothing in the corners."""
+    picture = Image.new("RGBA", (60, 40), (250, 120, 20, 128))
+    picture.paste((250, 120, 20, 255), (6, 6, 54, 34))
+    for corner in ((0, 0), (54, 0), (0, 34), (54, 34)):
+        picture.paste((0, 0, 0, 0), (*corner, corner[0] + 6, corner[1] + 6))
+    return picture
+
+
+def _deep(picture: Image.Image) -> bytes:
+    """A PNG of 16 bits, which Pillow does not write."""
+    levels = np.asarray(picture).astype(">u2") * 257
+    rows = b"".join(b"\0" + row.tobytes() for row in levels)
+    header = struct.pack(">IIBBBBB", *picture.size, 16, 2, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
 def _padded(jpeg: bytes, size: int) -> bytes:
     """A valid JPEG made large by comments in front of its tables."""
     room = size - len(jpeg)
@@ -269,6 +292,7 @@ def pictures() -> dict[str, bytes]:
     """Key -> bytes of the usual bucket."""
     example = photograph(400, 267)
     jpeg = _saved(example, "JPEG", quality=80)
+    panda = _saved(_panda(), "PNG")
     frames = _frames()
     return {
         "example.jpg": jpeg,
@@ -283,6 +307,18 @@ def pictures() -> dict[str, bytes]:
         "example.bmp": _saved(example, "BMP"),
         "example.tiff": _saved(example, "TIFF"),
         "example.avif": _saved(example, "AVIF", quality=70),
+        "anim.webp": _saved(
+            frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=100, lossless=True
+        ),
+        "grey.jpg": _saved(example.convert("L"), "JPEG", quality=90),
+        "cmyk.jpg": _saved(example.convert("CMYK"), "JPEG", quality=90),
+        "deep.png": _deep(photograph(120, 80)),
+        # pictures to be laid on others
+        "panda.png": panda,
+        "logos/small/panda.png": panda,
+        "标志/熊猫.png": panda,
+        "panda?.png": panda,
+        ">>>???.png": panda,  # whose Base64 has all of +, / and =
         "note.txt": b"not a picture\n",
         "empty.jpg": b"",
         "truncated.jpg": jpeg[: len(jpeg) // 2],
@@ -330,6 +366,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(CANARY)
+    # nor may these be laid on one of its pictures
+    for path in (
+        top / "outside.png",
+        folder / "canary.png",
+        folder / ".vipsgate" / "canary.png",
+        folder / f"{BUCKET}-secret" / "canary.png",
+        folder / "secret-bucket" / "canary.png",
+        bucket / ".vipsgate" / "canary.png",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_saved(Image.new("RGB", (40, 30), "#ff00ff"), "PNG"))
 
     links = {
         "link-inside.jpg": "example.jpg",
@@ -338,12 +385,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "link-folder": "sub",
         "link-outside.txt": "../../outside.txt",
         "link-absolute.txt": str(top / "outside.txt"),
+        "link-outside.png": "../../outside.png",
+        "link-absolute.png": str(top / "outside.png"),
         "link-outside-folder": "../../outside",
         "link-parent": "..",
         "link-here": ".",
         "link-sibling.txt": f"../{BUCKET}-secret/canary.txt",
         "link-sibling-folder": f"../{BUCKET}_secret",
         "link-internal.txt": ".vipsgate/canary.txt",
+        "link-bucket": "../secret-bucket",
+        "link-panda.png": "panda.png",
         "link-internal-folder": ".vipsgate",
         "link-documents": "../.vipsgate",
         "link-chain-outside.txt": "link-outside.txt",
@@ -390,3 +441,51 @@ def saved() -> Callable[..., bytes]:
 def bodies() -> dict[str, bytes]:
     """Key -> bytes, as the usual bucket has them."""
     return pictures()
+
+
+def _font(
+    family: str | dict[str, str] = "Some Sans",
+    signs: str = "ab",
+    *,
+    weight: int = 400,
+    width: int = 5,
+    style: int = 0x40,
+    height: int = 700,
+    add: str = "",
+    drop: tuple[str, ...] = (),
+    **names: str,
+) -> bytes:
+    """A font whose glyphs are all the same bar, 700 wide on an em of 1,000."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+    from fontTools.ttLib.tables.DefaultTable import DefaultTable
+
+    glyphs = [".notdef", *(f"u{ord(sign):X}" for sign in signs)]
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, height), (700, height), (700, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    made = FontBuilder(1000, isTTF=True)
+    made.setupGlyphOrder(glyphs)
+    made.setupCharacterMap({ord(sign): f"u{ord(sign):X}" for sign in signs})
+    made.setupGlyf(dict.fromkeys(glyphs, pen.glyph()))
+    made.setupHorizontalMetrics(dict.fromkeys(glyphs, (800, 0)))
+    made.setupHorizontalHeader(ascent=800, descent=-200)
+    made.setupNameTable({"familyName": family, "styleName": "Regular", **names})
+    made.setupOS2(usWeightClass=weight, usWidthClass=width, fsSelection=style)
+    made.setupPost()
+    if add:
+        made.font[add] = DefaultTable(add)
+        made.font[add].data = bytes(8)
+    for table in drop:
+        del made.font[table]
+    file = io.BytesIO()
+    made.save(file)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def font() -> Callable[..., bytes]:
+    """``font("Some Sans", "ab", weight=400)``: a font file with these signs."""
+    return _font

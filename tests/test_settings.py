@@ -306,6 +306,15 @@ def test_every_section_is_a_setting():
     assert set(Settings.model_fields) == {*SECTIONS, "credentials", "buckets"}
 
 
+def test_fonts_dir_is_a_folder(load, tmp_path):
+    assert load(f"[image]\nfonts_dir = '{tmp_path}'").image.fonts_dir == str(tmp_path)
+    (tmp_path / "file").touch()
+    for name in ("file", "nowhere"):
+        told = rf"^image\.fonts_dir = '.*{name}': is not a folder"
+        with pytest.raises(SettingsError, match=told):
+            load(f"[image]\nfonts_dir = '{tmp_path / name}'")
+
+
 def test_what_is_set_but_not_served_is_named(tmp_path):
     file = tmp_path / "vipsgate.toml"
     file.write_text(

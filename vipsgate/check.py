@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import sandbox
+from . import sandbox, typefaces
 from .errors import OssError
-from .image import plan, probe, process
+from .image import heif, plan, probe, process
 from .image.codecs import CODECS
 from .image.config import Limits, Rendering
+from .image.fonts import NAMES, Fonts
 from .settings import Settings, SettingsError
 
 SIDE = 64  # pixels of the pictures that are tried
+CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,12 @@ class Finding:
 
     Attributes:
         what: What was tried.
-        works: Whether it did.
+        works: Whether it did; ``None`` for an optional part that is not installed.
         detail: A version, a size, or the reason why not.
     """
 
     what: str
-    works: bool
+    works: bool | None
     detail: str
 
 
@@ -48,6 +50,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("libvips", True, render.version())
     yield from (_format(name) for name in CODECS)
+    yield from _fonts(settings.image.fonts_dir)
     yield _parser()
     yield _walls()
     yield _store(settings)
@@ -55,13 +58,16 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 def _format(name: str) -> Finding:
     """Write a picture in the format, recognise it, and make a PNG of it."""
+    what = f"{name} in and out"
+    if name == "heic" and not heif.installed():
+        return Finding(what, None, f"optional: {heif.INSTALL}")
     try:
         first = _through(_painted("gif" if name == "gif" else "png"), f"image/format,{name}")
         again = _through(first, "image/format,png")
     except OssError as error:
         return Finding(name, False, error.message)
     found = probe.probe(first).header.format, probe.probe(again).header.width
-    return Finding(f"{name} in and out", found == (name, SIDE), f"{len(first)} bytes")
+    return Finding(what, found == (name, SIDE), f"{len(first)} bytes")
 
 
 def _painted(kind: str) -> bytes:
@@ -75,15 +81,41 @@ def _painted(kind: str) -> bytes:
 
 def _through(data: bytes, text: str) -> bytes:
     from .image import render
+    from .image.studio import Studio
 
     source = probe.probe(data)
     actions = process.parse(text, Limits()).actions
+    made = plan.make(source.header, actions, Limits(), Rendering())
     memory = os.memfd_create("check", os.MFD_CLOEXEC)
     try:
-        render.render(source, plan.make(source.header, actions, Limits(), Rendering()), memory)
+        render.render(source, made, memory, Studio(Limits(), Rendering(), Fonts()))
         return os.pread(memory, os.fstat(memory).st_size, 0)
     finally:
         os.close(memory)
+
+
+def _fonts(fonts_dir: str) -> Iterator[Finding]:
+    """Which family serves each of OSS's names, and that it really draws Chinese."""
+    found = typefaces.find(fonts_dir)
+    found.install()
+    fonts = found.fonts
+    for name in NAMES:
+        family = fonts.family(name) + (", a stand-in" if fonts.stands_in(name) else "")
+        wrong = _boxes(fonts, name)
+        yield Finding(f"font {name}", not wrong, wrong or family)
+    for reason in found.rejected:
+        yield Finding("font file", False, reason)
+
+
+def _boxes(fonts: Fonts, name: str) -> str:
+    """Why Chinese would come out as boxes; empty where it does not."""
+    from .image import text
+
+    if missing := fonts.missing(CHINESE):
+        return f"no font has {missing} of {CHINESE}"
+    ink = text.draw(fonts.runs(STROKE, name), SIDE, SIDE * SIDE)
+    # a box is about as high as wide
+    return "" if ink and ink.width > 2 * ink.height else f"{STROKE} is not drawn as one stroke"
 
 
 def _parser() -> Finding:

@@ -107,7 +107,6 @@ class Settings(BaseSettings):
     def unserved(self) -> list[str]:
         """The keys that are set but that this version does nothing with; the start names them."""
         found = ["server.legacy_at_api"] if self.server.legacy_at_api else []
-        found += ["image.fonts_dir"] if self.image.fonts_dir else []
         for name, bucket in self.buckets.items():
             found += [
                 f"buckets.{name}.{key}" for key in ("styles", "separators") if getattr(bucket, key)
@@ -131,7 +130,8 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
         flags: Section -> key -> value of the command line; ``None`` values were not given.
 
     Raises:
-        SettingsError: A file cannot be read, a key is not known, a value is out of range.
+        SettingsError: A file cannot be read, a key is not known, a value is out of range, or
+            ``fonts_dir`` is no folder.
     """
     _check_environment()
     given = {
@@ -156,11 +156,14 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
         raise SettingsError(f"--config: {file} is not a file")
     try:
         rows: Any = {section: keys for section, keys in given.items() if keys}
-        return Sources(**rows)
+        made = Sources(**rows)
     except ValidationError as error:
         raise SettingsError("\n".join(map(_line, error.errors()))) from None
     except ValueError as error:  # TOML that cannot be read, JSON in an environment variable
         raise SettingsError(f"{file or 'the environment'}: {error}") from None
+    if (folder := made.image.fonts_dir) and not os.path.isdir(folder):
+        raise SettingsError(f"image.fonts_dir = {folder!r}: is not a folder")
+    return made
 
 
 def usable_cpus() -> int:

@@ -1,0 +1,239 @@
+"""The font files for text: which there are, and that libvips draws with these and no others.
+
+Three places are looked into: ``image.fonts_dir``, of which every font is taken; the packages that
+come with vipsgate; the system's folders, of which only the families behind OSS's names are taken.
+Where two have the same family, the first of these places wins. libvips is given each file by name
+and looks into no folder: it has no cache to build, and it finds nothing that vipsgate has not.
+
+HarfBuzz, which also is what Pango shapes with, says what a font is called and which characters it
+has. It is imported where files are read: a front imports this module, and reads none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import re
+import struct
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from .image.fonts import FILES, NAMES, Family, Fonts
+
+if TYPE_CHECKING:
+    from uharfbuzz import Face
+
+CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "image", "fonts.conf")
+PACKAGES = (  # modules, in the order in which they are asked for a character
+    "noto_cjk_sans_otc",  # Chinese, Japanese, Korean
+    "fontpkg_noto_sans",  # Latin, Greek, Cyrillic with their marks, of which the first has few
+    "fontpkg_noto_sans_arabic",
+    "fontpkg_heebo",  # Hebrew
+)
+SYSTEM = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
+KINDS = (".ttf", ".otf", ".ttc", ".otc")
+MOST_FILES = 64  # of fonts_dir; a large one takes 25 ms of every renderer's start
+MOST_FACES = 64  # of one collection; Noto Sans CJK has 10
+COLLECTION = b"ttcf"
+OUTLINES = {b"glyf", b"CFF ", b"CFF2"}
+COLOURS = {b"CBDT", b"sbix", b"COLR", b"SVG "}
+FAMILY, WHOLE_FAMILY = 1, 16  # name IDs; the second one where the first one names the weight too
+WEIGHT, WIDTH = 400, 100  # of a regular font; the width is a percentage
+HINTS = re.compile("|".join(map(translate, FILES)), re.IGNORECASE)
+WANTED = {name for face in NAMES.values() for name in (*face.own, *face.standins)}
+
+Oddity = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A font file, and the family that is taken from it.
+
+    Attributes:
+        path: Of the file itself, where a link leads to it.
+        size: Bytes.
+        family: Name and characters.
+    """
+
+    path: str
+    size: int
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class Typefaces:
+    """What was found.
+
+    Attributes:
+        files: One for each family, in the order in which they are asked for a character.
+        rejected: Files that cannot be used, each with the reason.
+    """
+
+    files: tuple[File, ...]
+    rejected: tuple[str, ...] = ()
+
+    @property
+    def fonts(self) -> Fonts:
+        """What they can draw."""
+        return Fonts(tuple(file.family for file in self.files))
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """Paths that must stay readable: FreeType reads a glyph when it is drawn."""
+        return (CONFIG, *dict.fromkeys(file.path for file in self.files))
+
+    @property
+    def identity(self) -> str:
+        """What drawn text depends on, as 12 hexadecimal digits, for ETags."""
+        rows = [f"{os.path.basename(file.path)} {file.size}" for file in self.files]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]
+
+    def install(self) -> None:
+        """Give the files to libvips, for the rest of this process; before its first text."""
+        import pyvips
+
+        os.environ["FONTCONFIG_FILE"] = CONFIG
+        for path in self.readable[1:]:
+            if path not in _installed:
+                _installed.add(path)
+                # of a blank there is nothing to draw, which is an error; the file is known then
+                with contextlib.suppress(pyvips.Error):
+                    pyvips.Image.text(" ", fontfile=path)
+
+
+_installed: set[str] = set()  # as libvips has them, which is not to be given one twice
+
+
+def find(fonts_dir: str = "", system: Iterable[str] = SYSTEM) -> Typefaces:
+    """Look for fonts.
+
+    Args:
+        fonts_dir: A folder of which every font is taken; empty for none.
+        system: Folders of which only the families behind OSS's names are taken.
+    """
+    rejected: list[str] = []
+    paths = _files(fonts_dir) if fonts_dir else []
+    rejected += [f"{path!r}: above the {MOST_FILES} that are taken" for path in paths[MOST_FILES:]]
+    own = _regular(paths[:MOST_FILES], rejected)
+    packaged = _regular((path for name in PACKAGES for path in _files(_folder(name))), rejected)
+    hinted = (
+        path
+        for folder in system
+        for path in _files(os.path.expanduser(folder))
+        if HINTS.match(os.path.basename(path))
+    )
+    installed = {
+        family: found for family, found in _regular(hinted, rejected).items() if family in WANTED
+    }
+    chosen = installed | packaged | own
+    order = dict.fromkeys((*packaged, *own, *installed))
+    return Typefaces(tuple(chosen[family] for family in order), tuple(rejected))
+
+
+def _files(folder: str) -> list[str]:
+    return sorted(
+        os.path.join(at, name)
+        for at, _, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith(KINDS)
+    )
+
+
+def _folder(package: str) -> str:
+    """Of a package, which is not imported for it."""
+    spec = find_spec(package)
+    return os.path.dirname(spec.origin) if spec and spec.origin else os.devnull
+
+
+def _regular(paths: Iterable[str], rejected: list[str]) -> dict[str, File]:
+    """Family -> the file with its most regular font; of a file that cannot be used, a line."""
+    import uharfbuzz as hb
+
+    found: dict[str, tuple[Oddity, File]] = {}
+    for path in paths:
+        try:
+            for oddity, file in _look(path):
+                family = file.family.name
+                if family not in found or oddity < found[family][0]:
+                    found[family] = oddity, file
+        except (OSError, ValueError, hb.HarfBuzzError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            rejected.append(f"{path!r}: {reason}")
+    return {family: file for family, (_, file) in found.items()}
+
+
+def _look(path: str) -> list[tuple[Oddity, File]]:
+    """The families of a file that serve OSS's names; of another file, its first.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It cannot be used; the text says what it is.
+    """
+    import uharfbuzz as hb
+
+    path.encode()  # as libvips wants it
+    # mapped twice and never read whole: of 20 MB, a few tables are looked at
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        size = len(data)
+        blob = hb.Blob.from_file_path(path)
+        faces = [hb.Face(blob, index) for index in range(min(hb.Face(blob).count, MOST_FACES))]
+        if not faces:
+            raise ValueError("not a font file")
+        for face in faces:
+            _check(data, face.index)
+    found = [(name, face) for face in faces for name in _names(face)]
+    if not found:
+        raise ValueError("a font without the name of a family")
+    wanted = [row for row in found if row[0] in WANTED] or found[:1]
+    return [
+        (_oddity(face), File(os.path.realpath(path), size, Family(name, _characters(face))))
+        for name, face in wanted
+    ]
+
+
+def _check(data: mmap.mmap, index: int) -> None:
+    """Are the tables those that text can be drawn with, and is each of them whole?
+
+    Of one that is cut off HarfBuzz takes what is left; FreeType takes nothing, and draws blanks.
+    That the directory of tables is in the file, HarfBuzz has seen to; where it is: OpenType
+    specification 1.9, Organization of an OpenType font.
+    """
+    start = struct.unpack_from(">I", data, 12 + 4 * index)[0] if data[:4] == COLLECTION else 0
+    count = struct.unpack_from(">H", data, start + 4)[0]
+    rows = list(struct.iter_unpack(">4s4xII", data[start + 12 : start + 12 + 16 * count]))
+    if any(at + size > len(data) for _, at, size in rows):
+        raise ValueError("a font file that is cut off")
+    tables = {tag for tag, _, _ in rows}
+    if COLOURS & tables:
+        raise ValueError("a font in colours, whose glyphs are blots in a text of one colour")
+    if not OUTLINES & tables:
+        raise ValueError("a font without outlines")
+
+
+def _names(face: Face) -> list[str]:
+    """What a font's family is called: without its weight first, of that in English first."""
+    found = [entry for entry in face.list_names() if entry.name_id in (WHOLE_FAMILY, FAMILY)]
+    found.sort(key=lambda entry: (entry.name_id != WHOLE_FAMILY, entry.language != "en"))
+    return [name for entry in found if (name := face.get_name(*entry))]
+
+
+def _oddity(face: Face) -> Oddity:
+    """How far it is from its family's regular font: by slant, by width, by weight."""
+    import uharfbuzz as hb
+
+    style = hb.Font(face).get_style_value
+    width, weight = style(hb.StyleTag.WIDTH) - WIDTH, style(hb.StyleTag.WEIGHT) - WEIGHT
+    return style(hb.StyleTag.ITALIC), abs(width), abs(weight)
+
+
+def _characters(face: Face) -> Container[int]:
+    """The code points that a font has a glyph for."""
+    found: Container[int] = face.unicodes
+    if not found:
+        raise ValueError("a font without a table of Unicode's characters")
+    return found
