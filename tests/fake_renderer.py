@@ -59,7 +59,7 @@ class Fake:
         self.state = state
 
     def work(
-        self, job: dict[str, Any], descriptor: int, interrupt: renderer.Interrupt
+        self, job: dict[str, Any], descriptors: list[int], interrupt: renderer.Interrupt
     ) -> tuple[dict[str, Any], int | None]:
         note(self.state, "jobs", f"{job['id']} {job['process']}")
         begun = time.monotonic()
@@ -68,12 +68,12 @@ class Fake:
             first = self.state / "once"
             verb, words = ("answer", []) if first.exists() else (words[0], words[1:])
             first.touch()
-        body = getattr(self, verb)(*words, descriptor=descriptor, interrupt=interrupt)
+        body = getattr(self, verb)(*words, descriptor=descriptors[0], interrupt=interrupt)
         if body is None:
             body = f"{os.getpid()} {begun} {time.monotonic()}".encode()
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, body)
-        return {"type": "text/fake", "size": len(body), "seconds": 0.75}, memory
+        return {"type": "text/fake", "size": len(body), "seconds": 0.75, "missing": 0}, memory
 
     def answer(self, *words: str, **_: Any) -> None:
         """At once; the words only mark the job in the notes."""

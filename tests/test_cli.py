@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from vipsgate.cli import main
+from vipsgate.image.fonts import NAMES
+from vipsgate.image.process import ANSWERS
 
 
 @pytest.fixture
@@ -92,8 +94,10 @@ def test_check_tries_every_format():
     got = subprocess.run(
         [sys.executable, "-m", "vipsgate", "check"], capture_output=True, text=True, check=False
     )
-    for name in ("jpg", "png", "webp", "gif", "tiff", "bmp", "avif"):
+    for name in ("jpg", "png", "webp", "gif", "tiff", "bmp", "avif", "heic"):
         assert re.search(rf"{name} in and out\s+\S\s+yes", got.stdout)
+    for name in NAMES:
+        assert re.search(rf"font {name}\s+\S\s+yes", got.stdout)
     assert re.search(r"libvips\s+\S\s+yes", got.stdout)
     lacking = re.search(r"renderer sandbox\s+\S\s+NO", got.stdout) is not None
     assert got.returncode == (1 if lacking else 0), got.stdout
@@ -119,7 +123,7 @@ def test_demo_serves_every_url_that_it_prints(tmp_path):
                 continue
             with urllib.request.urlopen(url) as answer:
                 body = answer.read()
-            if "info" in stop.process:
+            if stop.process.removeprefix("image/") in ANSWERS:
                 assert json.loads(body)
             else:
                 with Image.open(io.BytesIO(body)) as image:

@@ -6,6 +6,7 @@ A row's number is the table's own; ``key?process`` is what stands on the wire.
 import json
 import re
 
+import numpy as np
 import pytest
 from PIL import ImageStat
 
@@ -23,6 +24,12 @@ def wire(process):
     """``image/`` is left out of a row that begins with an action."""
     begins = ("image/", "style/", "video/", "sys/")
     return process if process.startswith(begins) else f"image/{process}"
+
+
+# values in Base64, as the guide has them
+HELLO = "SGVsbG8gV29ybGQ"
+PANDA = "cGFuZGEucG5n"
+PANDA_10 = "cGFuZGEucG5nP3gtb3NzLXByb2Nlc3M9aW1hZ2UvcmVzaXplLFBfMTA"  # of the main picture's sides
 
 
 def near(pixel, expected, within=NEAR):
@@ -59,6 +66,17 @@ MADE = rows(
     (28, "example.jpg", "crop,x_10,y_10,w_200,h_200,g_se", "JPEG", (190, 190)),
     (32, "example.jpg", "crop,w_100,h_100,x_100,y_100,r_1", "JPEG", (100, 100)),
     (33, "example.jpg", "crop,w_300,h_300,g_center", "JPEG", (300, 267)),
+    (34, "example.jpg", "indexcrop,x_100,i_0", "JPEG", (100, 267)),
+    (35, "example.jpg", "indexcrop,x_100,i_100", "JPEG", (400, 267)),
+    (36, "example.jpg", "indexcrop,y_100,i_10", "JPEG", (400, 267)),
+    (37, "example.jpg", "indexcrop,y_100,i_2", "JPEG", (400, 67)),
+    (38, "example.jpg", "circle,r_100", "JPEG", (200, 200)),
+    (39, "example.jpg", "circle,r_100/format,png", "PNG", (200, 200)),
+    (40, "example.jpg", "rounded-corners,r_30", "JPEG", (400, 267)),
+    (
+        *(41, "example.jpg", "crop,w_100,h_100/rounded-corners,r_10/format,png"),
+        *("PNG", (100, 100)),
+    ),
     (42, "example.jpg", "rotate,90", "JPEG", (267, 400)),
     (43, "example.jpg", "resize,w_200,h_200/rotate,90", "JPEG", (134, 200)),
     (44, "example.jpg", "rotate,70", "JPEG", (388, 468)),
@@ -67,6 +85,10 @@ MADE = rows(
     (49, "f.jpg", "resize,w_100/auto-orient,1", "JPEG", (100, 127)),
     (50, "f.jpg", "resize,w_100/auto-orient,0", "JPEG", (100, 79)),
     (51, "f.jpg", "resize,w_100", "JPEG", (100, 127)),
+    (52, "example.jpg", "blur,r_3,s_2", "JPEG", (400, 267)),
+    (54, "example.jpg", "bright,50", "JPEG", (400, 267)),
+    (54, "example.jpg", "contrast,-50", "JPEG", (400, 267)),
+    (54, "example.jpg", "sharpen,100", "JPEG", (400, 267)),
     (56, "example.jpg", "format,png", "PNG", (400, 267)),
     (57, "example.jpg", "format,webp", "WEBP", (400, 267)),
     (57, "example.jpg", "format,bmp", "BMP", (400, 267)),
@@ -77,6 +99,12 @@ MADE = rows(
     (62, "example.jpg", "interlace,1", "JPEG", (400, 267)),
     (63, "example.jpg", "quality,Q_30", "JPEG", (400, 267)),
     (64, "example.jpg", "quality,q_50,Q_90", "JPEG", (400, 267)),
+    (66, "example.jpg", f"watermark,text_{HELLO}", "JPEG", (400, 267)),
+    (67, "example.jpg", f"watermark,image_{PANDA},t_90,g_nw,x_10,y_10", "JPEG", (400, 267)),
+    (
+        *(68, "example.jpg", f"resize,w_100,h_100,m_fixed/watermark,image_{PANDA_10}"),
+        *("JPEG", (100, 100)),
+    ),
     (78, "example.jpg", "image/resize,w_200|image/format,png", "PNG", (200, 134)),
     # every format comes in, and stays what it is
     ("in", "example.webp", "resize,w_100", "WEBP", (100, 67)),
@@ -125,6 +153,13 @@ PIXELS = rows(
     (27, "example.jpg", "crop,w_200,h_200,g_se", (199, 199), (399, 266)),
     (28, "example.jpg", "crop,x_10,y_10,w_200,h_200,g_se", (0, 0), (210, 77)),
     (33, "example.jpg", "crop,w_300,h_300,g_center", (0, 0), (50, 0)),
+    (34, "example.jpg", "indexcrop,x_100,i_0", (99, 266), (99, 266)),
+    (35, "example.jpg", "indexcrop,x_100,i_100", (399, 266), (399, 266)),
+    (36, "example.jpg", "indexcrop,y_100,i_10", (399, 266), (399, 266)),
+    (37, "example.jpg", "indexcrop,y_100,i_2", (0, 0), (0, 200)),
+    (37, "example.jpg", "indexcrop,y_100,i_2", (399, 66), (399, 266)),
+    (38, "example.jpg", "circle,r_100", (100, 100), (200, 133)),
+    (40, "example.jpg", "rounded-corners,r_30", (200, 133), (200, 133)),
     (42, "example.jpg", "rotate,90", (0, 0), (0, 266)),
     (42, "example.jpg", "rotate,90", (266, 0), (0, 0)),
     (44, "example.jpg", "rotate,70", (0, 0), "#FFFFFF"),
@@ -151,6 +186,25 @@ def test_row_6_has_no_bars(site):
     assert not any(near(corner, (255, 255, 255), 3) for corner in corners)
 
 
+def test_rows_38_and_40_are_white_outside(site):
+    for process in ("circle,r_100", "rounded-corners,r_30"):
+        made = site.get("example.jpg", f"image/{process}").picture
+        width, height = made.size
+        for corner in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
+            # an edge of colour runs through the corner's block of the JPEG
+            assert near(made.getpixel(corner), (255, 255, 255), 2 * NEAR), process
+
+
+def test_rows_39_and_41_are_transparent_outside(site):
+    for process, side in (
+        ("circle,r_100/format,png", 200),
+        ("crop,w_100,h_100/rounded-corners,r_10/format,png", 100),
+    ):
+        alpha = np.asarray(site.get("example.jpg", f"image/{process}").picture)[..., 3]
+        corners = [alpha[y, x] for y in (0, side - 1) for x in (0, side - 1)]
+        assert (corners, alpha[side // 2, side // 2]) == ([0] * 4, 255), process
+
+
 def test_rows_49_to_51_turn_as_the_tag_says(site):
     """Orientation 7: mirrored along the other diagonal, so the stored lower right comes first."""
     stored = site.get("f.jpg", "image/auto-orient,0")
@@ -158,6 +212,59 @@ def test_rows_49_to_51_turn_as_the_tag_says(site):
     assert (stored.picture.size, turned.picture.size) == ((424, 333), (333, 424))
     for at, was in (((0, 0), (423, 332)), ((332, 0), (423, 0)), ((0, 423), (0, 332))):
         assert near(turned.pixel(*at), stored.pixel(*was))
+
+
+def levels(site, process):
+    """The result's pixels as numbers, not touched by another lossy codec."""
+    text = f"image/{process}/format,png" if process else "image/format,png"
+    return np.asarray(site.get("example.jpg", text).picture.convert("RGB")).astype(int)
+
+
+def test_rows_52_and_54_do_what_they_say(site):
+    source = levels(site, "")
+
+    def steps(values):
+        return np.abs(np.diff(values, axis=1)).mean()
+
+    assert levels(site, "bright,50").mean() > source.mean() + 20
+    assert levels(site, "bright,-50").mean() < source.mean() - 20
+    assert levels(site, "contrast,-50").std() < 0.6 * source.std()
+    assert levels(site, "contrast,50").std() > 1.2 * source.std()
+    assert steps(levels(site, "sharpen,100")) > 1.1 * steps(source)
+    assert steps(levels(site, "blur,r_3,s_2")) < 0.9 * steps(source)
+
+
+def changed(site, process, before=""):
+    """The first and last column, then row, that ``process`` makes others of."""
+    source = levels(site, before)
+    made = levels(site, f"{before}/{process}" if before else process)
+    rows, columns = np.nonzero((made != source).any(axis=-1))
+    return columns.min(), columns.max(), rows.min(), rows.max()
+
+
+def test_row_66_a_text_stands_on_the_lower_right(site):
+    left, right, top, bottom = changed(site, f"watermark,text_{HELLO}")
+    assert left > 120  # 11 letters of 40 pixels
+    assert top > 200
+    assert abs(right - 389) <= 2  # 10 pixels from both borders
+    assert abs(bottom - 256) <= 2
+
+
+def test_row_67_a_logo_begins_where_it_is_told(site):
+    process = f"watermark,image_{PANDA},t_90,g_nw,x_10,y_10"
+    # 60x40, of which the corners are transparent
+    assert changed(site, process) == (10, 69, 10, 49)
+    source, made = levels(site, ""), levels(site, process)
+    expected = 0.9 * np.array((250, 120, 20)) + 0.1 * source[30, 40]
+    assert np.abs(made[30, 40] - expected).max() <= 1
+    half = round(128 * 0.9) / 255  # the border is half transparent already
+    expected = half * np.array((250, 120, 20)) + (1 - half) * source[12, 40]
+    assert np.abs(made[12, 40] - expected).max() <= 1
+
+
+def test_row_68_a_logo_is_measured_by_the_picture_as_it_is_then(site):
+    box = changed(site, f"watermark,image_{PANDA_10}", "resize,w_100,h_100,m_fixed")
+    assert box == (80, 89, 83, 89)  # 60x40 in 10x10 is 10x7
 
 
 def test_row_62_is_progressive_and_others_are_not(site):
@@ -252,6 +359,23 @@ def test_every_picture_of_the_guide(site, guide, process):
         assert answer.status == 200, (path.name, answer.body)
 
 
+def test_row_75_average_hue(site, original):
+    answer = site.get("example.jpg", "image/average-hue")
+    assert (answer.status, answer.kind) == (200, "application/json")
+    said = json.loads(answer.body)
+    assert list(said) == ["RGB"]
+    assert re.fullmatch(r"0x[0-9a-f]{6}", said["RGB"])
+    # a flat picture's colour is its own; this one's is at least one of the picture's
+    pixels = np.asarray(original.picture).reshape(-1, 3).astype(int)
+    colour = list(bytes.fromhex(said["RGB"][2:]))
+    assert np.abs(pixels - colour).max(axis=1).min() <= NEAR
+
+
+def test_row_75_average_hue_of_the_guides_own_picture(site, guide):
+    answer = site.ask("/guide/example.jpg?x-oss-process=image/average-hue")
+    assert json.loads(answer.body) == {"RGB": "0x5c783b"}
+
+
 # -- refusals: row, key, process, status, code, EC, part of the message ----------------------------
 
 BAD = "InvalidArgument"
@@ -276,11 +400,28 @@ REFUSED = rows(
     (47, "example.jpg", "rotate,", 400, BAD, "0040-00000216", "rotate"),
     (47, "example.jpg", "rotate", 400, BAD, "0040-00000216", "rotate"),
     (48, "example.jpg", "rotate,90,200,300", 400, BAD, "0040-00000203", "rotate"),
+    (53, "example.jpg", "blur,r_51,s_2", 400, BAD, "", "The value: 51 of parameter: r is invalid."),
+    (53, "example.jpg", "blur,r_3", 400, "MissingArgument", "", "blur needs s"),
+    (55, "example.jpg", "sharpen,49", 400, BAD, "", "49"),
     (59, "example.jpg", "format,dng", 400, BAD, "0040-00000206", "dng"),
     (60, "example.jpg", "format", 400, BAD, "0040-00000207", "format"),
     (60, "example.jpg", "format,", 400, BAD, "0040-00000207", "format"),
     (65, "example.jpg", "quality,q_101", 400, BAD, "", "101"),
+    (
+        *(69, "example.jpg", "watermark,text_@@@", 400, "BadRequest", ""),
+        "Input is not base64 decoding.",
+    ),
+    (
+        *(70, "example.jpg", "watermark,image_bWlzc2luZy5wbmc", 400, "WatermarkError", ""),
+        "'missing.png' does not exist",
+    ),
+    (
+        *(71, "example.jpg", f"watermark,rotate_400,text_{HELLO}", 400, BAD, "0040-00000272"),
+        "400",
+    ),
     (74, "example.jpg", "resize,w_100/info", 400, BAD, "", "info"),
+    (75, "example.jpg", "resize,w_100/average-hue", 400, BAD, "", "average-hue"),
+    (75, "example.jpg", "average-hue,1", 400, BAD, "", "average-hue"),
     (76, "example.jpg", "image/", 400, BAD, "0040-00000212", ""),
     (76, "example.jpg", "image", 400, BAD, "0040-00000212", ""),
     (77, "example.jpg", "slim,1", 400, BAD, "0040-00000213", "slim"),
@@ -342,15 +483,6 @@ def huge(root, bodies):
 # -- known to OSS, not to this version ------------------------------------------------------------
 
 LATER = rows(
-    (34, "example.jpg", "indexcrop,x_100,i_0"),
-    (38, "example.jpg", "circle,r_100"),
-    (40, "example.jpg", "rounded-corners,r_30"),
-    (52, "example.jpg", "blur,r_3,s_2"),
-    (54, "example.jpg", "bright,50"),
-    (54, "example.jpg", "contrast,-50"),
-    (54, "example.jpg", "sharpen,100"),
-    (66, "example.jpg", "watermark,text_SGVsbG8gV29ybGQ"),
-    (75, "example.jpg", "average-hue"),
     (80, "example.jpg", "style/exists"),
     (117, "example.jpg", "image/resize,w_100|sys/saveas,o_dGVzdC5qcGc,b_dGVzdA"),
     (126, "example.jpg", "video/snapshot,t_7000,f_jpg,w_800,h_600,m_fast"),

@@ -353,10 +353,11 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
     trial = """
         import gc, io, os
         from PIL import Image
-        from vipsgate import renderer
+        from vipsgate import renderer, typefaces
         from vipsgate.image.config import Limits, Rendering
 
-        work, interrupt = renderer.worker(Limits(), Rendering()), renderer.Interrupt()
+        fonts = typefaces.find().fonts
+        work, interrupt = renderer.worker(Limits(), Rendering(), fonts), renderer.Interrupt()
         whole = io.BytesIO()
         Image.effect_noise((300, 200), 90).save(whole, "JPEG")
         gc.disable()
@@ -366,7 +367,7 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
                 for _ in range(3):
                     source = os.memfd_create("source")
                     os.write(source, data)
-                    job = {"id": 1, "process": "image/" + text}
+                    job = {"id": 1, "process": "image/" + text, "etags": []}
                     interrupt.begin(1)
                     _, memory = renderer._answer(work, job, [source], interrupt)
                     interrupt.end()

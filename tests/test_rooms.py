@@ -120,7 +120,7 @@ def test_the_front_loads_no_libvips():
         import sys
         import vipsgate.server, vipsgate.cli
         loaded = {name.partition(".")[0] for name in sys.modules}
-        print(*sorted(loaded & {"pyvips", "_libvips", "PIL", "cffi", "numpy"}))
+        print(*sorted(loaded & {"pyvips", "_libvips", "PIL", "cffi", "numpy", "uharfbuzz"}))
     """
     lines = "\n".join(line.strip() for line in code.splitlines())
     run = subprocess.run(

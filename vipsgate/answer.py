@@ -16,7 +16,6 @@ from aiohttp import web
 
 from .errors import OssError
 from .gate import conditional
-from .store.base import Object
 
 SERVER = "vipsgate"
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
@@ -58,9 +57,9 @@ def mime_of(key: str) -> str:
     return TYPES.types_map[True].get(ending, "application/octet-stream")
 
 
-def validators(found: Object, etag: str, cache_control: str) -> dict[str, str]:
+def validators(etag: str, modified: float, cache_control: str) -> dict[str, str]:
     """ETag, Last-Modified and, where the bucket has one, Cache-Control."""
-    headers = {"ETag": etag, "Last-Modified": conditional.http_date(int(found.modified))}
+    headers = {"ETag": etag, "Last-Modified": conditional.http_date(int(modified))}
     if cache_control:
         headers["Cache-Control"] = cache_control
     return headers
@@ -72,7 +71,7 @@ def not_modified(request: web.BaseRequest, headers: Mapping[str, str]) -> web.Re
 
 
 async def content(
-    request: web.BaseRequest, descriptor: int, size: int, found: Object, headers: dict[str, str]
+    request: web.BaseRequest, descriptor: int, size: int, modified: float, headers: dict[str, str]
 ) -> web.StreamResponse:
     """200 or 206 with the bytes behind a descriptor, or the part of them that was asked for.
 
@@ -80,14 +79,14 @@ async def content(
         request: Whose method, Range and If-Range count.
         descriptor: Where the bytes are.
         size: How many there are.
-        found: The object that they are, or are made of.
+        modified: When they came to be, in seconds since the epoch.
         headers: Of the answer, with ETag and Content-Type.
 
     Raises:
         InvalidRange: The part begins behind the end.
     """
     asked = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
-    part = conditional.part(asked, headers["ETag"], found.modified, size)
+    part = conditional.part(asked, headers["ETag"], modified, size)
     span = range(size) if part is None else part
     status = 200 if part is None else 206
     headers |= stamped(request)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -17,8 +18,11 @@ from .buckets import Bucket
 from .errors import (
     InternalError,
     MethodNotAllowed,
+    NoSuchKey,
     OssError,
     Unimplemented,
+    WatermarkError,
+    shown,
 )
 from .gate import access, conditional, target
 from .image import process
@@ -37,6 +41,7 @@ LATER_CALLS = frozenset(  # sub-resources of OSS's API; a read of the object wou
 )
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass
@@ -73,12 +78,20 @@ class House:
             return self.plain
         return document
 
-    def etag(self, found: Object, todo: process.Process | None) -> str:
-        """Of the source itself, or of what is made of it here; known before any decoding."""
-        if todo is None:
-            return found.etag
-        marks = f"{found.etag} {todo} {self.renderers.version} {self.settings.image}"
-        return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+    def validators(
+        self, found: Sequence[Object], todo: process.Process | None, bucket: Bucket
+    ) -> tuple[dict[str, str], float]:
+        """Headers that name this version of an answer, and when it came to be.
+
+        They are known before any decoding, of the objects alone: the source, and those that are
+        laid on it.
+        """
+        etag, modified = found[0].etag, max(item.modified for item in found)
+        if todo is not None:
+            objects = " ".join(item.etag for item in found)
+            marks = f"{objects} {todo} {self.renderers.version} {self.settings.image}"
+            etag = f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+        return answer.validators(etag, modified, bucket.cache_control), modified
 
 
 async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
@@ -94,27 +107,52 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     text = asked.process
     todo = process.parse(text, house.settings.limits) if text else None
 
-    found = await house.store.stat(asked.bucket, asked.key)
-    etag = house.etag(found, todo)
-    headers = answer.validators(found, etag, bucket.cache_control)
-    if conditional.not_modified(request.headers, etag, found.modified):
+    needs = todo.needs() if todo else ()
+
+    found = [await house.store.stat(asked.bucket, asked.key)]
+    found += [await _other(house.store.stat, asked.bucket, key) for key in needs]
+    headers, modified = house.validators(found, todo, bucket)
+    if conditional.not_modified(request.headers, headers["ETag"], modified):
         return answer.not_modified(request, headers)
     if todo:
-        house.settings.limits.check_bytes(found.size)
+        for item in found:
+            house.settings.limits.check_bytes(item.size)
 
-    with closing(await house.store.open(asked.bucket, asked.key)) as source:
-        if source.object != found:  # it has been replaced since
-            found = source.object
-            headers = answer.validators(found, house.etag(found, todo), bucket.cache_control)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(closing(await house.store.open(asked.bucket, asked.key)))]
+        for key in needs:
+            other = await _other(house.store.open, asked.bucket, key)
+            opened.append(stack.enter_context(closing(other)))
+        if found != [item.object for item in opened]:  # one has been replaced since
+            found = [item.object for item in opened]
+            headers, modified = house.validators(found, todo, bucket)
         if todo is None:
             headers["Content-Type"] = answer.mime_of(asked.key)
-            return await answer.content(request, source.descriptor, found.size, found, headers)
-        result = await house.renderers.render(str(todo), source.descriptor)
+            source, size = opened[0].descriptor, found[0].size
+            return await answer.content(request, source, size, modified, headers)
+        beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
+        result = await house.renderers.render(str(todo), opened[0].descriptor, beside)
     with closing(result):
         headers["Content-Type"] = result.mime
         headers["X-Vipsgate-Cache"] = "bypass"
         headers["Server-Timing"] = _timing(request["begun"], result)
-        return await answer.content(request, result.descriptor, result.size, found, headers)
+        if result.missing:
+            headers["X-Vipsgate-Missing-Glyphs"] = str(result.missing)
+        return await answer.content(request, result.descriptor, result.size, modified, headers)
+
+
+async def _other(call: Callable[[str, str], Awaitable[T]], bucket: str, key: str) -> T:
+    """What the store says of an object that is to be laid on the picture.
+
+    Raises:
+        WatermarkError: There is none of this name.
+        InvalidObjectName: There cannot be one.
+    """
+    try:
+        target.check_key(key)
+        return await call(bucket, key)
+    except NoSuchKey:
+        raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.") from None
 
 
 def _check_call(method: str, asked: target.Target) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,6 +32,7 @@ class Job:
     Attributes:
         process: Canonical text of what is to be done.
         descriptor: The source, opened; whoever made the job closes it.
+        beside: ETag and descriptor of each other object that the process needs, in its order.
         deadline: When nobody will wait for it any more, in the loop's time.
         answer: What the renderer says, and the descriptors with it.
         again: Whether it is tried once more when its renderer dies.
@@ -40,6 +42,7 @@ class Job:
 
     process: str
     descriptor: int
+    beside: Sequence[tuple[str, int]]
     deadline: float
     answer: asyncio.Future[tuple[wire.Message, list[int]]]
     again: bool = True
@@ -100,8 +103,10 @@ class Child:
         self._number += 1
         self.job, job.child, job.sent = job, self, self._loop.time()
         try:
-            message = {"id": self._number, "process": job.process}
-            wire.send(self._connection, message, [job.descriptor])
+            etags = [etag for etag, _ in job.beside]
+            message = {"id": self._number, "process": job.process, "etags": etags}
+            descriptors = [job.descriptor, *(descriptor for _, descriptor in job.beside)]
+            wire.send(self._connection, message, descriptors)
         except OSError:
             self._end()
 

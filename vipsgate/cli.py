@@ -97,24 +97,36 @@ def demo(port: int, admin_port: int, folder: Path) -> None:
 @click.option("--explain", is_flag=True, help="Print the plan as JSON instead of rendering.")
 @CONFIG
 def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path | None) -> None:
-    """Process the picture SRC into DST: the same pipeline, without HTTP."""
-    from .image import info, plan, probe, process
+    """Process the picture SRC into DST: the same pipeline, without HTTP.
+
+    Objects of watermarks are looked for in the folder of SRC.
+    """
+    from . import typefaces
+    from .image import answers, plan, probe, process
     from .image import render as pixels
+    from .image.studio import Beside, Studio
 
     if (dst is None) is not explain:
         raise click.UsageError("give DST, or --explain instead of it")
     try:
         settings = load(config, {})
         pixels.prepare()
+        found = typefaces.find(settings.image.fonts_dir)
+        found.install()
         asked = process.parse(text, settings.limits)
         source = probe.probe(src.read_bytes())
         made = plan.make(source.header, asked.actions, settings.limits, settings.image)
+        beside = {key: Beside(key, (src.parent / key).read_bytes) for key in asked.needs()}
+        studio = Studio(settings.limits, settings.image, found.fonts, objects=beside)
         if explain:
             click.echo(json.dumps({"process": str(asked), **made.explain()}, indent=2))
-        elif dst and asked.info:
-            _replace(dst, lambda descriptor: os.write(descriptor, info.answer(source)))
+        elif dst and asked.answer:
+            said = answers.ANSWERS[asked.answer](source, studio)
+            _replace(dst, lambda descriptor: os.write(descriptor, said))
         elif dst:
-            _replace(dst, lambda descriptor: pixels.render(source, made, descriptor))
+            _replace(dst, lambda descriptor: pixels.render(source, made, descriptor, studio))
+            if missing := found.fonts.missing(asked.writes()):
+                click.echo(f"no font has {missing} of the characters", err=True)
     except SettingsError as error:
         raise Usage(str(error)) from None
     except (OssError, OSError, RuntimeError) as error:
@@ -135,8 +147,9 @@ def check(config: Path | None) -> None:
     failed = False
     try:
         for found in findings(load(config, {})):
-            failed |= not found.works
-            table.add_row(found.what, "yes" if found.works else "NO", found.detail)
+            failed |= found.works is False
+            works = {True: "yes", False: "NO", None: "absent"}[found.works]
+            table.add_row(found.what, works, found.detail)
     except SettingsError as error:
         raise Usage(str(error)) from None
     Console().print(table)

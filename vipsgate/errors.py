@@ -11,6 +11,7 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- MissingArgument       400  a parameter that must be there
      +-- TooManyPipes          400  too many "|"
      +-- ImageTooLarge         400  bytes, sides, area, frames, memory
+     +-- WatermarkError        400  the object of a watermark
      +-- InvalidBucketName     400
      +-- InvalidObjectName     400
      +-- InvalidRequest        400  parts that do not go together
@@ -98,6 +99,13 @@ class ImageTooLarge(OssError):
 
     status = 400
     code = "ImageTooLarge"
+
+
+class WatermarkError(OssError):
+    """The object of a watermark is not there, or no picture can be made of it."""
+
+    status = 400
+    code = "WatermarkError"
 
 
 class InvalidBucketName(OssError):

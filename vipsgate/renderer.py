@@ -20,12 +20,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
 
-from . import errors, sandbox, wire
+from . import errors, sandbox, typefaces, wire
 from .image.config import Limits, Rendering
+from .image.fonts import Fonts
 
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
 # one libvips thread for a picture, few arenas; what else libvips would heed is not inherited
@@ -36,7 +39,7 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 
-Work = Callable[[dict[str, Any], int, "Interrupt"], tuple[dict[str, Any], int | None]]
+Work = Callable[[dict[str, Any], list[int], "Interrupt"], tuple[dict[str, Any], int | None]]
 
 
 class Interrupt:
@@ -70,35 +73,49 @@ class Interrupt:
                 image.set_kill(True)
 
 
-def worker(limits: Limits, rendering: Rendering) -> Work:
+def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
     """What a renderer does with a job. Imports libvips, which the front must not."""
-    from .image import info, plan, probe, process, render
+    from .image import answers, plan, probe, process, render
     from .image.codecs import CODECS
+    from .image.studio import Beside, Studio
 
     logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
     render.prepare()
+    empty = Studio(limits, rendering, fonts)
 
     def work(
-        job: dict[str, Any], descriptor: int, interrupt: Interrupt
+        job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
     ) -> tuple[dict[str, Any], int | None]:
         begun = time.perf_counter()
         asked = process.parse(job["process"], limits)
-        source = probe.probe(read(descriptor, limits))
+        source = probe.probe(read(descriptors[0], limits))
+        objects = {
+            key: Beside(etag, partial(read, descriptor, limits))
+            for key, etag, descriptor in zip(
+                asked.needs(), job["etags"], descriptors[1:], strict=True
+            )
+        }
+        studio = replace(empty, objects=objects, watch=interrupt.watch)
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         try:
-            if asked.info:
+            if asked.answer:
                 plan.admit(source.header, limits)
-                os.write(memory, info.answer(source))
-                mime = info.MIME
+                os.write(memory, answers.ANSWERS[asked.answer](source, studio))
+                mime = answers.MIME
             else:
                 made = plan.make(source.header, asked.actions, limits, rendering)
-                render.render(source, made, memory, interrupt.watch)
+                render.render(source, made, memory, studio)
                 mime = CODECS[made.result.format].mime
-            size = os.fstat(memory).st_size
+            said = {
+                "type": mime,
+                "size": os.fstat(memory).st_size,
+                "seconds": time.perf_counter() - begun,
+                "missing": fonts.missing(asked.writes()),
+            }
         except BaseException:
             os.close(memory)
             raise
-        return {"type": mime, "size": size, "seconds": time.perf_counter() - begun}, memory
+        return said, memory
 
     return work
 
@@ -153,7 +170,7 @@ def _answer(
     memory and its descriptors, until the garbage collector comes by.
     """
     try:
-        return work(job, descriptors[0], interrupt)
+        return work(job, descriptors, interrupt)
     except errors.OssError as error:
         return {"error": errors.dump(error)}, None
     except MemoryError:
@@ -187,16 +204,23 @@ def main() -> None:
     # what is imported lazily must be there before the files are out of reach
     from PIL import BmpImagePlugin, TiffImagePlugin  # noqa: F401
 
+    with contextlib.suppress(ImportError):  # an optional part
+        import pillow_heif  # noqa: F401
+
+    rendering = Rendering(**settings["image"])
     try:
-        work = worker(Limits(**settings["limits"]), Rendering(**settings["image"]))
+        found = typefaces.find(rendering.fonts_dir)
+        work = worker(Limits(**settings["limits"]), rendering, found.fonts)
     except (RuntimeError, OSError) as error:
         wire.send(connection, {"refused": str(error)}, [])
         return
     from .image import render
 
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    report = sandbox.enter(readable(), parent=settings["parent"])
-    ready = {"ready": render.identity(), "sandbox": str(report)}
+    report = sandbox.enter([*readable(), *found.readable], parent=settings["parent"])
+    found.install()  # Pango starts a thread of its own, which would stay outside of the walls
+    identity = f"{render.identity()}, fonts {found.identity}"
+    ready = {"ready": identity, "sandbox": str(report)}
     with contextlib.suppress(ConnectionError):  # the front has ended meanwhile
         serve(connection, control, statm, work, ready)
 

@@ -53,6 +53,7 @@ class Result:
         descriptor: A memfd with the bytes; who gets the result closes it.
         queue: Seconds waited for a renderer.
         render: Seconds from the first look at the file to the last byte.
+        missing: Characters of its text that no font has.
     """
 
     mime: str
@@ -60,6 +61,7 @@ class Result:
     descriptor: int
     queue: float
     render: float
+    missing: int
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -148,26 +150,31 @@ class Renderers:
         """The process ids of all renderers, the spare one included."""
         return [child.process.pid for child in self._all]
 
-    async def render(self, process: str, descriptor: int) -> Result:
+    async def render(
+        self, process: str, descriptor: int, beside: Sequence[tuple[str, int]] = ()
+    ) -> Result:
         """Have a picture rendered.
 
         Args:
             process: Canonical text of what is to be done.
             descriptor: The source, opened; it stays the caller's.
+            beside: ETag and descriptor of each other object that the process needs, in its order;
+                they stay the caller's, too.
 
         Raises:
             CpuLimitExceeded: The queue is full, or the time is up.
             ImageTooLarge: It took more memory than one picture may.
             ImageDamage: The decoder died of it, twice.
+            WatermarkError: One of the other objects cannot be used.
             OssError: What the renderer raised.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        job = Job(process, descriptor, begun + self._timeout, loop.create_future())
+        job = Job(process, descriptor, beside, begun + self._timeout, loop.create_future())
         self._submit(job)
         try:
             async with asyncio.timeout_at(job.deadline):
-                said, beside = await job.answer
+                said, made = await job.answer
         except Gone as gone:
             raise await self._verdict(gone.child) from None
         except BaseException as error:  # the time is up, or the client gone
@@ -180,7 +187,14 @@ class Renderers:
             raise
         if "error" in said:
             raise errors.load(said["error"])
-        return Result(said["type"], said["size"], beside[0], job.sent - begun, said["seconds"])
+        return Result(
+            said["type"],
+            said["size"],
+            made[0],
+            job.sent - begun,
+            said["seconds"],
+            said["missing"],
+        )
 
     # -- jobs ------------------------------------------------------------------------------------
 

@@ -19,10 +19,10 @@ import orjson
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MOST_BYTES = 65536  # of a message; a process text is below 32 KB
-MOST_DESCRIPTORS = 8
+MOST_DESCRIPTORS = 33  # the source and what is laid on it, config.Limits.watermarks
 
 Message = dict[str, Any]
-SHAPE = {"id": int, "rss": int, "type": str, "size": int, "seconds": float}
+SHAPE = {"id": int, "rss": int, "type": str, "size": int, "seconds": float, "missing": int}
 ERROR = {"code": str, "message": str, "ec": str, "extra": dict, "headers": dict}
 
 

@@ -5,29 +5,42 @@ A source and a result are written in words, first the size, which has the pages 
 live as long as the session, so that property tests may use them.
 """
 
+import hashlib
 import io
+import json
 import os
+import struct
 from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
+import pillow_heif
 import pytest
 import pyvips
 from PIL import Image
 
-from vipsgate.image import codecs, config, frame, plan, probe, process, render
+from vipsgate import typefaces
+from vipsgate.image import answers, codecs, config, frame, plan, probe, process, render, studio
 
 LIMITS, RENDERING = config.Limits(), config.Rendering()
 PILLOW = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "bmp": "BMP"}
-PILLOW["avif"] = "AVIF"
+PILLOW |= {"avif": "AVIF", "heic": "HEIF"}
+OCTREE = Image.Quantize.FASTOCTREE  # the one that knows alpha
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _prepared():
     render.prepare()
+    pillow_heif.register_heif_opener()
+    _typefaces().install()
     yield
     pyvips.operation_block_set("VipsForeignLoad", False)
     pyvips.cache_set_max(100)
+
+
+@cache
+def _typefaces():
+    return typefaces.find(system=())  # the same on every machine
 
 
 # --- from words
@@ -51,11 +64,12 @@ def _header(text):
         pages=pages,
         orientation=number.get("o", 1),
         bands=bands,
-        depth=16 if "16bit" in words else 8,
+        depth=16 if "16bit" in words else 10 if "10bit" in words else 8,
         alpha="alpha" in words,
         interlaced="interlaced" in words,
         samples=1.5 if "quartered" in words else bands,
         quality=number.get("q", 0),
+        gamut="p3" if "p3" in words else "srgb",
     )
 
 
@@ -77,6 +91,8 @@ def _photo(width, height, bands=3, seed=0):
 def _picture(text):
     """A file of this description."""
     name, width, height, pages, number, words = _words(text)
+    if "10bit" in words:
+        return _deep(name, _photo(width, height).astype(np.uint16) * 257)
     if "16bit" in words:
         values = _photo(width, height, _header(text).bands).astype(np.uint16) * 257
         image = pyvips.Image.new_from_array(
@@ -94,13 +110,17 @@ def _picture(text):
         if "cmyk" in words:
             image = image.convert("CMYK")
         if "palette" in words:
-            image = image.quantize(64)
+            image = image.quantize(64, method=OCTREE if "alpha" in words else None)
+        if "1bit" in words:
+            image = image.convert("1")
         stills.append(image)
     options = {}
     if "o" in number:
         block = Image.Exif()
         block[0x0112] = number["o"]
         options["exif"] = block
+    if "p3" in words:
+        options["icc_profile"] = bytes(pyvips.Image.profile_load("p3"))
     if name == "jpg":
         options["quality"] = number.get("q", 95)
         options["progressive"] = "interlaced" in words
@@ -110,11 +130,25 @@ def _picture(text):
         options["exact"] = True
     elif name == "avif":
         options |= {"quality": 90, "speed": 9, "subsampling": "4:4:4"}
+    elif name == "heic":
+        options |= {"quality": 90, "subsampling": "4:4:4", "enc_params": {"preset": "ultrafast"}}
+        if "o" in number:  # pillow-heif turns it for bytes only
+            options["exif"] = block.tobytes()
     if pages > 1:
         options |= {"save_all": True, "append_images": stills[1:], "duration": [40, 80, 120] * 9}
         options["duration"], options["loop"] = options["duration"][:pages], 2
     file = io.BytesIO()
     stills[0].save(file, PILLOW[name], **options)
+    return file.getvalue()
+
+
+def _deep(name, values):
+    """10 bits of a channel, from 16."""
+    if name == "avif":
+        image = pyvips.Image.new_from_array(values, interpretation="rgb16")
+        return image.heifsave_buffer(compression="av1", bitdepth=10, Q=90, effort=0)
+    file, size = io.BytesIO(), values.shape[1::-1]
+    pillow_heif.encode("RGB;16", size, values.tobytes(), file, quality=90, chroma=444)
     return file.getvalue()
 
 
@@ -134,24 +168,38 @@ def _plan(source, text, limits=LIMITS, rendering=RENDERING):
     return plan.make(source, _parse(text).actions, limits, rendering)
 
 
-def _rendered(source, made):
+def _studio(objects=None, limits=LIMITS, rendering=RENDERING):
+    """What a renderer has, with these bytes by key beside the source."""
+    beside = {
+        key: studio.Beside(hashlib.sha256(data).hexdigest(), lambda data=data: data)
+        for key, data in (objects or {}).items()
+    }
+    return studio.Studio(limits, rendering, _typefaces().fonts, objects=beside)
+
+
+def _rendered(source, made, objects=None, limits=LIMITS):
     """The bytes of a planned result."""
     descriptor = os.memfd_create("result")
     try:
-        render.render(source, made, descriptor)
+        render.render(source, made, descriptor, _studio(objects, limits))
         size = os.lseek(descriptor, 0, os.SEEK_END)
         return os.pread(descriptor, size, 0)
     finally:
         os.close(descriptor)
 
 
-def _run(data, text, limits=LIMITS, rendering=RENDERING):
-    """A picture through a process, bytes to bytes."""
+def _run(data, text, limits=LIMITS, rendering=RENDERING, objects=None):
+    """A picture through a process, bytes to bytes; ``objects`` are those of its watermarks."""
     source = probe.probe(data)
     made = plan.make(source.header, _parse(text).actions, limits, rendering)
-    result = _rendered(source, made)
+    result = _rendered(source, made, objects, limits)
     _obeys(result, made.result)
     return result
+
+
+def _answered(data, name):
+    """What is said of a picture, as values."""
+    return json.loads(answers.ANSWERS[name](probe.probe(data), _studio()))
 
 
 def _obeys(result, asked):
@@ -267,6 +315,16 @@ def run():
 
 
 @pytest.fixture(scope="session")
+def answered():
+    return _answered
+
+
+@pytest.fixture(scope="session")
+def make_studio():
+    return _studio
+
+
+@pytest.fixture(scope="session")
 def pixels():
     return _pixels
 
@@ -286,6 +344,24 @@ def encoded():
         return file.getvalue()
 
     return encode
+
+
+@pytest.fixture(scope="session")
+def described():
+    """A profile under another description: ``described(profile, "Display P3")``."""
+
+    def describe(profile, text):  # ICC.1, 9.2.41 and 10.15
+        made, at = bytearray(profile), 132
+        while made[at : at + 4] != b"desc":
+            at += 12
+        words = text.encode("utf-16-be")
+        tag = b"mluc" + struct.pack(">IIIHHII", 0, 1, 12, 0x656E, 0x5553, len(words), 28) + words
+        made[at + 4 : at + 12] = struct.pack(">II", len(made), len(tag))
+        made += tag + bytes(-len(tag) % 4)
+        made[0:4] = struct.pack(">I", len(made))
+        return bytes(made)
+
+    return describe
 
 
 @pytest.fixture(scope="session")

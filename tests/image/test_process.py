@@ -14,6 +14,7 @@ LIMITS = Limits()
 READS = {
     # text -> canonical
     "image/info": "image/info",
+    "image/average-hue": "image/average-hue",
     "image/resize,w_100": "image/resize,w_100",
     "image/resize,w_200|image/format,png": "image/resize,w_200/format,png",
     "image/crop|image/crop|image/crop|image/crop|image/crop|image/crop": "image" + "/crop" * 6,
@@ -52,10 +53,9 @@ REFUSES = {
     "style/thumb": (Unimplemented, "", "style/"),
     "video/snapshot,t_1000": (Unimplemented, "", "video/"),
     "image/crop|sys/saveas,o_YQ": (Unimplemented, "", "sys/"),
-    **{
-        f"image/{name},x_1": (Unimplemented, "", f"The action: {name} is")
-        for name in process.LATER_ACTIONS
-    },
+    "image/average-hue,1": (InvalidArgument, "", "average-hue takes no value"),
+    "image/average-hue/resize,w_1": (InvalidArgument, "", "average-hue takes no value"),
+    "image/average-hue/info": (InvalidArgument, "", "cannot be combined"),
 }
 
 
@@ -89,7 +89,7 @@ def test_limits_are_the_settings():
 
 def test_every_action_is_the_one_named():
     assert all(name == kind.name for name, kind in ACTIONS.items())
-    assert not set(ACTIONS) & {*process.LATER_ACTIONS, process.INFO}
+    assert not set(ACTIONS) & {*process.ANSWERS}
 
 
 # --- any text

@@ -72,7 +72,7 @@ def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> 
         bucket, _, path = path.partition("/")
     if bucket or path:
         _check_bucket(bucket)
-    _check_key(path)
+    check_key(path)
     return Target(bucket, path, _query(raw_query))
 
 
@@ -111,7 +111,13 @@ def _check_bucket(bucket: str) -> None:
         )
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """Refuse what cannot be an object's name, or must not be asked for.
+
+    Raises:
+        InvalidObjectName: The name cannot be an object's.
+        NoSuchKey: The name can be an object's but never is one here.
+    """
     if not key:
         return
     if len(key.encode()) > KEY_BYTES:

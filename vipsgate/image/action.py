@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from ..errors import InvalidArgument, shown
 from . import params
 from .frame import Frame
 
 if TYPE_CHECKING:
     from pyvips import Image
+
+    from .studio import Studio
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Another object's picture, as an action wants it.
+
+    Attributes:
+        key: The object's name, in the bucket of the main picture.
+        actions: What is done to it before it is used.
+    """
+
+    key: str
+    actions: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +43,7 @@ class Action:
         first: Runs before all others wherever it is written (OSS guide, Auto-orient).
         implied: Runs with its defaults when it is not written.
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
+        slashes: Has values in Base64, in which a ``/`` may stand.
     """
 
     name: ClassVar[str]
@@ -33,6 +51,7 @@ class Action:
     first: ClassVar[bool] = False
     implied: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
+    slashes: ClassVar[bool] = False
 
     def plan(self, frame: Frame) -> Frame:
         """The frame that comes out when ``frame`` goes in."""
@@ -41,6 +60,22 @@ class Action:
     def between(self, frame: Frame) -> Frame | None:
         """A larger picture that this action makes on its way, for the limits."""
         return None
+
+    def needs(self) -> tuple[Wanted, ...]:
+        """Pictures of other objects, which are opened before the renderer is asked."""
+        return ()
+
+    def writes(self) -> str:
+        """The text that it draws, so that characters without a glyph can be reported."""
+        return ""
+
+    def holds(self, frame: Frame) -> int:
+        """Pixels that it holds in memory besides the picture."""
+        return 0
+
+    def laid_on(self, main: Frame) -> Action:
+        """The action as it is done to a picture that is going to be laid on ``main``."""
+        return self
 
     def turns(self, frame: Frame) -> bool:
         """Does it turn the picture, so that ``limits.rotate_side`` holds?"""
@@ -58,6 +93,10 @@ class Action:
         """
         return 1.0
 
+    def prepare(self, stage: Stage, studio: Studio) -> Image | None:
+        """What is the same for every page, made before the source is read; ``stage.prepared``."""
+        return None
+
     def apply(self, image: Image, stage: Stage) -> Image:
         """Add this action to the pipeline of one page."""
         return image
@@ -69,8 +108,38 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """An action between the frames on its two sides."""
+    """An action between the frames on its two sides.
+
+    Attributes:
+        action: What is done.
+        before: The frame that goes in.
+        after: The frame that comes out.
+        prepared: What ``action.prepare`` has made.
+    """
 
     action: Action
     before: Frame
     after: Frame
+    prepared: Image | None = None
+
+
+def read(word: str, actions: Mapping[str, type[Action]]) -> Action:
+    """``name,key_value,...`` as one of ``actions``.
+
+    Raises:
+        InvalidArgument: The name is none of theirs, or a value is bad.
+        MissingArgument: A parameter without default is absent.
+    """
+    name, comma, rest = word.partition(",")
+    if name not in actions:
+        raise InvalidArgument(
+            f"The action: {shown(name)} is not supported. Expected one of {', '.join(actions)}.",
+            ec="0040-00000213",
+        )
+    kind = actions[name]
+    items = rest.split(",") if comma else []
+    if kind.single and len(items) > 1:
+        raise InvalidArgument(
+            f"The action: {name} takes one value, not {len(items)}.", ec="0040-00000203"
+        )
+    return params.build(kind, name, items)

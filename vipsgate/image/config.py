@@ -30,6 +30,7 @@ class Limits:
         frames: Frames of an animation.
         actions: Actions in one process text.
         pipes: ``|`` in one process text (EC 0040-00000211).
+        watermarks: Pictures laid on one (OSS guide, Add watermarks: at most 3).
         render_bytes: Memory for one picture, estimated before decoding and watched while it lasts.
     """
 
@@ -44,6 +45,7 @@ class Limits:
     frames: Positive = 500
     actions: Positive = 20
     pipes: Annotated[int, Ge(0), Le(1 << 20)] = 5
+    watermarks: Annotated[int, Ge(0), Le(32)] = 3  # each is a descriptor of a renderer's 64
     render_bytes: Positive = 536_870_912
 
     def check_bytes(self, size: int) -> None:
@@ -56,6 +58,24 @@ class Limits:
             raise ImageTooLarge(
                 f"Maximal size of image supported is {self.source_bytes} bytes; "
                 f"the object has {size}."
+            )
+
+    def check_made(self, what: str, width: int, height: int) -> None:
+        """Refuse a picture that is too large to be made.
+
+        Args:
+            what: Who would make it, for the message.
+            width: Its pixels.
+            height: Its pixels.
+
+        Raises:
+            ImageTooLarge: A side is above ``output_side`` or the area above ``output_pixels``.
+        """
+        if max(width, height) > self.output_side or width * height > self.output_pixels:
+            raise ImageTooLarge(
+                f"{what} makes a picture of {width}x{height} pixels; a side may have "
+                f"{self.output_side}, the area {self.output_pixels}.",
+                ec="0040-00000007",
             )
 
 

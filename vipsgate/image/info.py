@@ -7,8 +7,6 @@ import json
 from . import exif
 from .probe import Source
 
-MIME = "application/json"
-
 
 def answer(source: Source) -> bytes:
     """The answer's body: keys sorted, every value a string, two blanks of indentation.

@@ -6,13 +6,15 @@ declares a parameter once: type, wire key, range, default, OSS's sub-code for a 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from ..errors import InvalidArgument, MissingArgument, shown
+from ..errors import BadRequest, InvalidArgument, MissingArgument, shown
 
 T = TypeVar("T")
 
@@ -113,6 +115,28 @@ def flag(key: str) -> Any:
     return parameter(Param(read, "no value", key, flag=True), False)
 
 
+class NotBase64(ValueError):
+    """A value that should be Base64 of UTF-8 is not."""
+
+
+def decoded(text: str) -> str:
+    """The text behind Base64: either alphabet, with or without padding (RFC 4648, 4 and 5).
+
+    Raises:
+        NotBase64: It is no Base64, or what is behind it is not UTF-8.
+    """
+    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise NotBase64 from None
+
+
+def encoded(text: str) -> str:
+    """The text in Base64 as OSS writes it: URL-safe, without padding."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
 def rgb(text: str) -> list[int]:
     """``RRGGBB`` as three levels, 0-255."""
     return list(bytes.fromhex(text))
@@ -146,6 +170,7 @@ def build(kind: type[T], name: str, items: Sequence[str]) -> T:
     Raises:
         InvalidArgument: A value is bad or given twice.
         MissingArgument: A parameter without default is absent.
+        BadRequest: A value is not Base64.
     """
     known: dict[str, Slot] = slots(cast("Any", kind))
     values: dict[str, Any] = {}
@@ -158,12 +183,15 @@ def build(kind: type[T], name: str, items: Sequence[str]) -> T:
             raise InvalidArgument(f"The parameter: {label} of {name} is given twice.")
         try:
             values[slot.attribute] = slot.param.read(text)
-        except ValueError:
-            raise InvalidArgument(
+        except ValueError as error:
+            said = (
                 f"The value: {shown(text)} of parameter: {label} is invalid. "
-                f"{name} expects {slot.param.expects}.",
-                ec=slot.param.bad if text or not slot.param.missing else slot.param.missing,
-            ) from None
+                f"{name} expects {slot.param.expects}."
+            )
+            if isinstance(error, NotBase64):
+                raise BadRequest(f"Input is not base64 decoding. {said}") from None
+            ec = slot.param.bad if text or not slot.param.missing else slot.param.missing
+            raise InvalidArgument(said, ec=ec) from None
     for key, slot in known.items():
         if slot.default is MISSING and slot.attribute not in values:
             label = f"{key}: {slot.param.expects}" if key else f"a value: {slot.param.expects}"

@@ -15,9 +15,10 @@ from .action import Action, Stage
 from .actions import ACTIONS
 from .codecs import CODECS
 from .config import Limits, Rendering
-from .frame import Frame, Header
+from .frame import SRGB, Frame, Header
 
 BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
+MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
 PIPELINE_BYTES = 48 << 20  # libvips' line buffers and the codecs' own state, for any picture
 LEFT = 2  # pixels that the loader must leave of a side; it rounds down
 MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the loader must leave
@@ -123,7 +124,7 @@ def make(header: Header, actions: Iterable[Action], limits: Limits, rendering: R
         before = after
     result = _result(before, rendering)
     shrink = _shrink(header, stages, result, rendering)
-    memory = _memory(header, stages, result, shrink)
+    memory = _memory(header, stages, result, shrink, limits)
     if memory > limits.render_bytes:
         raise ImageTooLarge(
             f"The picture of {header.width}x{header.height} pixels would take {memory} bytes "
@@ -141,13 +142,12 @@ def _ordered(actions: Iterable[Action]) -> list[Action]:
 
 
 def _check_made(action: Action, before: Frame, made: Frame, limits: Limits) -> None:
-    if (made.width, made.height) == (before.width, before.height):
-        return
-    if max(made.width, made.height) > limits.output_side or made.area > limits.output_pixels:
+    if (made.width, made.height) != (before.width, before.height):
+        limits.check_made(action.name, made.width, made.height)
+    if made.pages > 1 and made.area * made.pages > limits.source_pixels:
         raise ImageTooLarge(
-            f"{action.name} makes a picture of {made.width}x{made.height} pixels; a side may have "
-            f"{limits.output_side}, the area {limits.output_pixels}.",
-            ec="0040-00000007",
+            f"{action.name} makes {made.pages} frames of {made.width}x{made.height} pixels; "
+            f"together they may have {limits.source_pixels}."
         )
 
 
@@ -164,6 +164,7 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
     return replace(
         frame,
         alpha=frame.alpha and codec.alpha,
+        gamut=frame.gamut if codec.profile else SRGB,
         quality=None
         if codec.quality is None
         else frame.quality or codec.quality or rendering.jpeg_quality,
@@ -180,14 +181,17 @@ def _shrink(header: Header, stages: Sequence[Stage], result: Frame, rendering: R
     return CODECS[header.format].shrink(max(1.0, allowed))
 
 
-def _memory(header: Header, stages: Sequence[Stage], result: Frame, shrink: float) -> int:
-    """Decoder, pictures held whole on the way, encoder."""
+def _memory(
+    header: Header, stages: Sequence[Stage], result: Frame, shrink: float, limits: Limits
+) -> int:
+    """Decoder, pictures held whole on the way, what is laid on them, encoder."""
     source = header.width * header.height
     total = PIPELINE_BYTES + CODECS[header.format].held(header, shrink) * source
     pages, left = result.pages, shrink
     for stage in stages:
         if not stage.action.streams(stage.before):
             total += stage.before.area / left**2 * max(3, header.bands) * pages
+        total += MARK_BYTES * min(stage.action.holds(stage.before), 2 * limits.output_pixels)
         if stage.action.shrink(stage.before) is not None:
             left = 1.0  # from here on the image has the size of its frame
     return int(total + CODECS[result.format].made(result) * result.area * pages)

@@ -13,22 +13,18 @@ equal work, which is what results are known by.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
-from .action import Action
+from .action import Action, read
 from .actions import ACTIONS
 from .config import Limits
-from .params import build
 
-INFO = "info"
-# known to OSS, not to this version yet
-LATER_STAGES = ("style", "video", "sys")
-LATER_ACTIONS = (
-    *("average-hue", "blur", "bright", "circle", "contrast"),
-    *("indexcrop", "rounded-corners", "sharpen", "watermark"),
-)
+INFO, HUE = "info", "average-hue"
+ANSWERS = (INFO, HUE)  # what is said of a picture instead of making another one
+LATER_STAGES = ("style", "video", "sys")  # known to OSS, not to this version yet
 KEPT_TEXTS = 2048  # parsed texts that are remembered
 KEPT_LENGTH = 512  # characters of one
 
@@ -39,16 +35,25 @@ class Process:
 
     Attributes:
         actions: In the order written.
-        info: The answer is not a picture but what the file says of itself.
+        answer: One of :data:`ANSWERS` where the result is no picture; else empty.
     """
 
     actions: tuple[Action, ...] = ()
-    info: bool = False
+    answer: str = ""
 
     def __str__(self) -> str:
         """The canonical text: parsing it gives an equal process."""
-        words = [INFO] if self.info else [str(action) for action in self.actions]
+        words = [self.answer] if self.answer else [str(action) for action in self.actions]
         return "/".join(["image", *words])
+
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the other objects that the actions use, each once."""
+        wanted = (wanted for action in self.actions for wanted in action.needs())
+        return tuple(dict.fromkeys(item.key for item in wanted))
+
+    def writes(self) -> str:
+        """All the text that the actions draw."""
+        return "".join(action.writes() for action in self.actions)
 
 
 def parse(text: str, limits: Limits) -> Process:
@@ -69,13 +74,16 @@ def _read(text: str, limits: Limits) -> Process:
             ec="0040-00000211",
         )
     words = [word for stage in stages for word in _words(stage)]
-    if len(words) > limits.actions:
-        raise InvalidArgument(
-            f"The process has {len(words)} actions; it may have {limits.actions}."
-        )
-    if any(word.partition(",")[0] == INFO for word in words):
-        return _info(words)
-    return Process(tuple(_action(word) for word in words))
+    _check_count("actions", len(words), limits.actions)
+    for answer in ANSWERS:
+        if any(word.partition(",")[0] == answer for word in words):
+            return _answer(answer, words)
+    actions = tuple(read(word, ACTIONS) for word in words)
+    wanted = [wanted for action in actions for wanted in action.needs()]
+    _check_count("picture watermarks", len(wanted), limits.watermarks)
+    inner = sum(len(item.actions) for item in wanted)
+    _check_count("actions, with those of its watermarks,", len(words) + inner, limits.actions)
+    return Process(actions)
 
 
 _remembered = lru_cache(maxsize=KEPT_TEXTS)(_read)
@@ -92,31 +100,36 @@ def _words(stage: str) -> list[str]:
         )
     if not rest:
         raise InvalidArgument("image/ needs an action.", ec="0040-00000212")
-    return rest.split("/")
+    return list(_joined(rest.split("/")))
 
 
-def _info(words: list[str]) -> Process:
-    if words != [INFO]:
+def _joined(parts: list[str]) -> Iterator[str]:
+    """The words of a stage; what follows one with Base64 and is no action belongs to it.
+
+    The standard alphabet of Base64 has a ``/``, which is also what stands between two actions.
+    """
+    word = parts[0]
+    for part in parts[1:]:
+        name = part.partition(",")[0]
+        if word.partition(",")[0] in SLASHES and name not in ACTIONS and name not in ANSWERS:
+            word = f"{word}/{part}"
+        else:
+            yield word
+            word = part
+    yield word
+
+
+SLASHES = tuple(name for name, action in ACTIONS.items() if action.slashes)
+
+
+def _answer(answer: str, words: list[str]) -> Process:
+    if words != [answer]:
         raise InvalidArgument(
-            "The action: info takes no value and cannot be combined with other actions."
+            f"The action: {answer} takes no value and cannot be combined with other actions."
         )
-    return Process(info=True)
+    return Process(answer=answer)
 
 
-def _action(word: str) -> Action:
-    name, comma, rest = word.partition(",")
-    if name in LATER_ACTIONS:
-        raise Unimplemented(f"The action: {name} is not implemented by this version.")
-    if name not in ACTIONS:
-        raise InvalidArgument(
-            f"The action: {shown(name)} is not supported. Expected one of "
-            f"{', '.join([*ACTIONS, INFO])}.",
-            ec="0040-00000213",
-        )
-    kind = ACTIONS[name]
-    items = rest.split(",") if comma else []
-    if kind.single and len(items) > 1:
-        raise InvalidArgument(
-            f"The action: {name} takes one value, not {len(items)}.", ec="0040-00000203"
-        )
-    return build(kind, name, items)
+def _check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise InvalidArgument(f"The process has {count} {what}; it may have {most}.")

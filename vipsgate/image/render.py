@@ -8,13 +8,16 @@ pages of an animation are split and joined here, so that no action knows of them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyvips
 
 from ..errors import OssError
+from . import heif, icc
 from .action import Stage
 from .codecs import CODECS
+from .frame import SRGB
 from .load import load
 from .plan import Plan
 from .probe import Source, damaged
@@ -22,10 +25,13 @@ from .probe import Source, damaged
 if TYPE_CHECKING:
     from pyvips import Image
 
-VERSION = 1  # of the pixels: raise it when the same plan gives another picture
+    from .studio import Studio
+
+VERSION = 2  # of the pixels: raise it when the same plan gives another picture
 LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
 WHITE = [255, 255, 255]
+FAULTS = (pyvips.Error, UnicodeDecodeError, OSError, ValueError, SyntaxError)  # of the decoders
 
 
 def prepare() -> None:
@@ -45,7 +51,7 @@ def prepare() -> None:
 
 def identity() -> str:
     """What the bytes of a result depend on besides source and plan, for ETags."""
-    return f"libvips {version()}, pixels {VERSION}"
+    return f"libvips {version()}, {heif.version()}, pixels {VERSION}"
 
 
 def version() -> str:
@@ -57,31 +63,63 @@ def render(
     source: Source,
     plan: Plan,
     descriptor: int,
-    watch: Callable[[Image], None] = lambda image: None,
+    studio: Studio,
 ) -> None:
     """Run the plan and write the result to ``descriptor``.
 
     Args:
         source: The file that the plan was made for.
         plan: What to do.
-        descriptor: Of an empty file, where the result goes; some encoders seek in it.
-        watch: Told of each image before it is computed, so that it can be stopped from outside.
+        descriptor: Of an empty file, where the result goes; some encoders read and seek in it.
+        studio: Where actions get what they need besides this source.
+
+    Raises:
+        ImageDamage: The file cannot be decoded.
+        WatermarkError: An object that is to be laid on it cannot be used.
+    """
+    try:
+        # what is laid on the picture first: its decoder's memory is free again before ours needs it
+        stages = [
+            replace(stage, prepared=stage.action.prepare(stage, studio)) for stage in plan.stages
+        ]
+        image = load(source, plan)
+        if plan.result.pages == 1:
+            image = _apply(image, stages, studio.watch)
+        else:
+            image = _joined(image, plan, stages, studio.watch)
+        image = icc.converted(image, plan.header.gamut, plan.result.gamut)
+        codec = CODECS[plan.result.format]
+        if image.hasalpha() and not codec.alpha:
+            image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
+        studio.watch(image)
+        codec.save(image, descriptor, plan.result)
+    except OssError:
+        raise
+    except FAULTS as error:
+        raise damaged(error) from None
+
+
+def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
+    """The plan's picture in memory, its first page: 8-bit sRGB with alpha.
+
+    Args:
+        source: The file that the plan was made for.
+        plan: What to do; its actions need nothing else.
+        watch: Told of each image before it is computed.
 
     Raises:
         ImageDamage: The file cannot be decoded.
     """
     try:
-        image = load(source, plan)
-        still = plan.result.pages == 1
-        image = _apply(image, plan.stages, watch) if still else _joined(image, plan, watch)
-        codec = CODECS[plan.result.format]
-        if image.hasalpha() and not codec.alpha:
-            image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
+        image = _apply(load(source, plan), plan.stages, watch)
+        image = icc.converted(image, plan.header.gamut, SRGB)
+        if image.bands < 3:
+            image = image.colourspace("srgb")
+        if not image.hasalpha():
+            image = image.addalpha()
         watch(image)
-        codec.save(image, descriptor, plan.result)
-    except OssError:
-        raise
-    except (pyvips.Error, UnicodeDecodeError, OSError, ValueError, SyntaxError) as error:
+        return image.copy_memory()
+    except FAULTS as error:
         raise damaged(error) from None
 
 
@@ -95,14 +133,16 @@ def _apply(image: Image, stages: Sequence[Stage], watch: Callable[[Image], None]
     return image
 
 
-def _joined(image: Image, plan: Plan, watch: Callable[[Image], None]) -> Image:
+def _joined(
+    image: Image, plan: Plan, stages: Sequence[Stage], watch: Callable[[Image], None]
+) -> Image:
     """Every page through the stages, then one below the other again, with their timing.
 
     The pages are made in their order, so that the source is still read once from top to bottom.
     """
     height, header = plan.header.height, plan.header
     pages = [
-        _apply(image.crop(0, page * height, header.width, height), plan.stages, watch)
+        _apply(image.crop(0, page * height, header.width, height), stages, watch)
         for page in range(plan.result.pages)
     ]
     joined = pyvips.Image.arrayjoin(pages, across=1).copy()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidArgument, MissingArgument
-from .. import pixels
+from .. import icc, pixels
 from ..action import Action, Stage
 from ..frame import Frame, proportion
 from ..params import choice, colour, integer, rgb
@@ -111,8 +111,31 @@ class Resize(Action):
             left, top = (scaled.width - after.width) // 2, (scaled.height - after.height) // 2
             return image.crop(left, top, after.width, after.height)
         if self.m == "pad":
-            return pixels.on_canvas(image, after.width, after.height, rgb(self.color))
+            colour = icc.colour(rgb(self.color), after.gamut)
+            return pixels.on_canvas(image, after.width, after.height, colour)
         return image
+
+
+@dataclass(frozen=True, slots=True)
+class Portion(Resize):
+    """``resize`` of a picture that is laid on another, by that one's size if ``P`` says so.
+
+    ``P`` is the percentage of the main picture's sides that make the box, into which the picture
+    is scaled up or down; other sizes are passed over then (OSS guide, Add watermarks).
+    """
+
+    portion: int | None = integer(1, 100, key="P", default=None)
+
+    def __post_init__(self) -> None:
+        if not self.portion:
+            Resize.__post_init__(self)
+
+    def laid_on(self, main: Frame) -> Action:
+        if not self.portion:
+            return self
+        width = proportion(main.width, self.portion, 100)
+        height = proportion(main.height, self.portion, 100)
+        return Resize(m=self.m, w=width, h=height, limit=0, color=self.color)
 
 
 def _across(frame: Frame, width: int, height: int, *, cover: bool) -> bool:

@@ -1,0 +1,175 @@
+"""``watermark,text_SGVsbG8,g_se,t_80``: lay a picture, a line of text, or both on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ...errors import MissingArgument
+from .. import icc, overlay
+from ..action import Action, Stage, Wanted, read
+from ..fonts import DEFAULT, NAMES
+from ..frame import SRGB, Frame
+from ..gravity import ANCHORS
+from ..params import COLOUR, NotBase64, Param, choice, decoded, encoded, integer, parameter, rgb
+from .crop import Crop
+from .indexcrop import IndexCrop
+from .resize import Portion
+from .rotate import Rotate
+from .rounded_corners import RoundedCorners
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+    from ..studio import Studio
+
+TEXT_BYTES = 64  # of UTF-8; OSS guide, Add watermarks
+FAR = 4096  # pixels; OSS guide, Add watermarks
+SHADOW = 16  # the part of a font's size by which its shadow is shifted
+ALIGN = ("low", "centre", "high")  # OSS's 0, 1, 2
+PROCESS = "?x-oss-process=image/"  # between an object's name and what is done to it
+PREPARING: dict[str, type[Action]] = {
+    action.name: action for action in (Portion, Crop, IndexCrop, RoundedCorners, Rotate)
+}
+
+
+def _read_picture(value: str) -> Wanted:
+    key, mark, process = decoded(value).partition(PROCESS)
+    if not key:
+        raise ValueError
+    return Wanted(key, tuple(read(word, PREPARING) for word in process.split("/")) if mark else ())
+
+
+def _write_picture(wanted: Wanted) -> str:
+    process = PROCESS + "/".join(map(str, wanted.actions)) if wanted.actions else ""
+    return encoded(wanted.key + process)
+
+
+def _read_text(value: str) -> str:
+    text = decoded(value)
+    if not 0 < len(text.encode()) <= TEXT_BYTES:
+        raise ValueError
+    return text
+
+
+def _read_font(value: str) -> str:
+    name = decoded(value)
+    if name not in NAMES:
+        raise ValueError
+    return name
+
+
+def _read_colour(value: str) -> str:
+    """``RRGGBB``, or Base64 of ``#RRGGBB`` as the older guide has it."""
+    if COLOUR.fullmatch(value):
+        return value.upper()
+    try:
+        inner = decoded(value)
+    except NotBase64:
+        raise ValueError from None
+    if not inner.startswith("#") or not COLOUR.fullmatch(inner[1:]):
+        raise ValueError
+    return inner[1:].upper()
+
+
+PICTURE = Param(
+    _read_picture,
+    "Base64 of an object's name, with ?x-oss-process=image/ and any of "
+    f"{', '.join(PREPARING)} behind it if wanted",
+    write=_write_picture,
+)
+TEXT = Param(_read_text, f"Base64 of 1 to {TEXT_BYTES} bytes of UTF-8", write=encoded)
+FONT = Param(_read_font, f"Base64 of one of {', '.join(NAMES)}", write=encoded)
+INK = Param(_read_colour, "six hexadecimal digits RRGGBB, or Base64 of #RRGGBB")
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark(Action):
+    """Picture and text stand side by side as one block, which is turned, faded and placed.
+
+    ``x`` counts from the left or right border and ``y`` from the upper or lower one, whichever
+    ``g`` names; a row in the middle is shifted by ``voffset``, downwards. ``fill`` repeats the
+    block in all directions from where it stands, ``padx`` and ``pady`` pixels apart. What reaches
+    over the border is cut (OSS guide, Add watermarks).
+    """
+
+    name = "watermark"
+    slashes = True
+
+    image: Wanted | None = parameter(PICTURE, default=None)
+    text: str = parameter(TEXT, default="")
+    t: int = integer(0, 100, default=100)
+    g: str = choice(*ANCHORS, default="se")
+    x: int = integer(0, FAR, default=10)
+    y: int = integer(0, FAR, default=10)
+    voffset: int = integer(-1000, 1000, default=0)
+    rotate: int = integer(0, 360, default=0, bad="0040-00000272")
+    fill: int = integer(0, 1, default=0)
+    padx: int = integer(0, FAR, default=0)
+    pady: int = integer(0, FAR, default=0)
+    type: str = parameter(FONT, default=DEFAULT)
+    color: str = parameter(INK, default="000000")
+    size: int = integer(1, 1000, default=40)
+    shadow: int = integer(0, 100, default=0)
+    order: int = integer(0, 1, default=0)
+    align: int = integer(0, 2, default=2)
+    interval: int = integer(0, 1000, default=0)
+
+    def __post_init__(self) -> None:
+        if not (self.image or self.text):
+            raise MissingArgument("watermark needs one of image, text.")
+
+    def needs(self) -> tuple[Wanted, ...]:
+        return (self.image,) if self.image else ()
+
+    def writes(self) -> str:
+        return self.text
+
+    def holds(self, frame: Frame) -> int:
+        # a picture may be as large as the main one, a line two ems high and an em for each sign
+        return bool(self.image) * frame.area + len(self.text) * 2 * self.size**2
+
+    def streams(self, frame: Frame) -> bool:
+        return True
+
+    def corner(self, frame: Frame, width: int, height: int) -> tuple[int, int]:
+        """Where a block of that size begins, in pixels from the picture's upper left."""
+        across, down = ANCHORS[self.g]
+        left = (self.x, (frame.width - width) // 2, frame.width - width - self.x)[across]
+        middle = (frame.height - height) // 2 + self.voffset
+        return left, (self.y, middle, frame.height - height - self.y)[down]
+
+    def prepare(self, stage: Stage, studio: Studio) -> Image | None:
+        parts = [studio.picture(wanted, stage.before) for wanted in self.needs()]
+        if (line := self._line(studio)) is not None:
+            parts.append(line)
+        if not parts or not self.t:
+            return None
+        if self.order:
+            parts.reverse()
+        block = overlay.joined(parts, self.interval, ALIGN[self.align])
+        before = replace(stage.before.resized(block.width, block.height), alpha=True)
+        turn = Rotate(angle=self.rotate)
+        after = turn.plan(before)
+        studio.check(after.width, after.height)
+        block = turn.apply(icc.converted(block, SRGB, before.gamut), Stage(turn, before, after))
+        return overlay.faded(block, self.t).copy_memory()
+
+    def _line(self, studio: Studio) -> Image | None:
+        if not self.text or (mask := studio.text(self.text, self.type, self.size)) is None:
+            return None
+        line = overlay.inked(mask, rgb(self.color))
+        if self.shadow:
+            line = overlay.shaded(line, max(1, self.size // SHADOW), self.shadow)
+        return line
+
+    def apply(self, image: Image, stage: Stage) -> Image:
+        mark, frame = stage.prepared, stage.before
+        if mark is None:
+            return image
+        left, top = self.corner(frame, mark.width, mark.height)
+        if self.fill:
+            gap = self.padx, self.pady
+            mark = overlay.tiled(mark, left, top, gap, frame.width, frame.height)
+            left = top = 0
+        return overlay.laid(image, mark, left, top)

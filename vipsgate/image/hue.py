@@ -1,0 +1,68 @@
+"""``image/average-hue``: the colour that a picture has most of, as JSON.
+
+OSS's support describes it so: take the mean of the hues, and of the pixels whose hue is near it the
+mean colour. This reading gives the guide's own answer for the guide's own picture, 0x5c783b for
+example.jpg: hues in 256 steps (libvips' HSV), those within 32 steps of their arithmetic mean.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import plan, render
+from .actions.auto_orient import AutoOrient
+from .actions.resize import Resize
+from .probe import Source
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+    from .studio import Studio
+
+NEAR = 32  # steps of 256, 45 degrees of the circle
+SIDE = 512  # pixels; a larger picture is asked reduced to it, so that it takes no longer
+SEEN = 128  # opacity, 0-255, from which a pixel counts
+
+
+def answer(source: Source, studio: Studio) -> bytes:
+    """The answer's body, ``{"RGB": "0xrrggbb"}``; of an animation, its first frame's.
+
+    Raises:
+        OssError: The picture is too large, or cannot be decoded.
+    """
+    still = replace(source, header=replace(source.header, pages=1))
+    rendering = replace(studio.rendering, shrink="fast")
+    actions = AutoOrient(value=0), Resize(w=SIDE, h=SIDE)
+    made = plan.make(still.header, actions, studio.limits, rendering)
+    red, green, blue = colour(render.picture(still, made, studio.watch))
+    return json.dumps({"RGB": f"0x{red:02x}{green:02x}{blue:02x}"}).encode()
+
+
+def colour(image: Image) -> tuple[int, int, int]:
+    """Levels 0-255 of an 8-bit sRGB picture with alpha, which is in memory.
+
+    Transparent pixels do not count. Where no hue is near the mean, as between two reds on both
+    sides of 0, all of them are taken.
+    """
+    colours, seen = image[0:3], image[3] >= SEEN
+    if not seen.max():
+        seen = seen.invert()
+    hue = colours.colourspace("hsv")[0].copy_memory()
+    mean = _sums(hue & seen)[0] / _count(seen)
+    near = ((hue - mean).abs() <= NEAR) & seen
+    chosen = near if near.max() else seen
+    count = _count(chosen)
+    red, green, blue = (total // count for total in _sums(colours & chosen))
+    return red, green, blue
+
+
+def _sums(image: Image) -> list[int]:
+    """The sum of each band; whole numbers, exactly."""
+    rows = image.stats().tolist()  # a row for all bands, then one for each
+    return [int(row[2]) for row in rows[1:]]
+
+
+def _count(mask: Image) -> int:
+    return _sums(mask)[0] // 255

@@ -1,0 +1,93 @@
+"""libvips calls that lay one picture on another: lines of ink, blocks, tiles, blending.
+
+A mark is an 8-bit image in memory with four bands, its alpha not multiplied into its colours. Only
+the part of the picture that it covers is computed; the rest passes through as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+CLEAR = [0, 0, 0, 0]
+
+
+def inked(mask: Image, colour: Sequence[int]) -> Image:
+    """``colour`` as opaque as the mask, 0-255, says."""
+    # one operation that makes four bands of one; each more takes as long as drawing the text
+    ink = mask.linear([0, 0, 0, 1], [*colour, 0], uchar=True)
+    return ink.copy(interpretation="srgb")
+
+
+def shaded(line: Image, away: int, percent: int) -> Image:
+    """The line above its own shadow: black, ``away`` pixels to the right and below."""
+    width, height = line.width + away, line.height + away
+    shadow = faded(inked(line[3], (0, 0, 0)), percent).embed(away, away, width, height)
+    return shadow.gaussblur(away / 2).composite2(line, "over")
+
+
+def joined(parts: Sequence[Image], interval: int, align: str) -> Image:
+    """One or two marks side by side, ``interval`` pixels apart.
+
+    Args:
+        parts: From left to right.
+        interval: Pixels between them.
+        align: ``low``, ``centre`` or ``high``: upper edges, middles or lower edges are level.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return parts[0].join(
+        parts[1], "horizontal", expand=True, shim=interval, align=align, background=CLEAR
+    )
+
+
+def faded(mark: Image, percent: int) -> Image:
+    """The mark with ``percent`` of its opacity."""
+    if percent == 100:
+        return mark
+    alpha = (mark[3] * (percent / 100)).rint().cast("uchar")
+    return mark[0:3].bandjoin(alpha)
+
+
+def tiled(mark: Image, left: int, top: int, gap: tuple[int, int], width: int, height: int) -> Image:
+    """The mark again and again over ``width`` by ``height`` pixels.
+
+    Args:
+        mark: The tile.
+        left: Column where one tile begins; it may lie outside.
+        top: Row where one tile begins.
+        gap: Pixels between tiles, across and down.
+        width: Of the result.
+        height: Of the result.
+    """
+    tile = mark.embed(0, 0, mark.width + gap[0], mark.height + gap[1])
+    across, down = -left % tile.width, -top % tile.height
+    wide, high = -(-(across + width) // tile.width), -(-(down + height) // tile.height)
+    return tile.replicate(wide, high).crop(across, down, width, height)
+
+
+def laid(image: Image, mark: Image, left: int, top: int) -> Image:
+    """The mark on the picture; what reaches over the border is cut."""
+    right, bottom = min(left + mark.width, image.width), min(top + mark.height, image.height)
+    x, y = max(0, left), max(0, top)
+    if right <= x or bottom <= y:
+        return image
+    if image.bands < 3:
+        image = image.colourspace("srgb")
+    size = right - x, bottom - y
+    part, mark = _part(image, x, y, *size), _part(mark, x - left, y - top, *size)
+    if image.hasalpha():
+        # in floats, because libvips cuts off what it should round
+        made = part.cast("float").composite2(mark, "over").rint().cast("uchar")
+    else:
+        made = mark[3].ifthenelse(mark[0:3], part, blend=True)
+    return made if part is image else image.insert(made, x, y)
+
+
+def _part(image: Image, left: int, top: int, width: int, height: int) -> Image:
+    if (width, height) == (image.width, image.height):
+        return image
+    return image.crop(left, top, width, height)
