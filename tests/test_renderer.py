@@ -247,7 +247,8 @@ async def test_many_small_jobs_take_little_memory() -> None:
         assert set(pool.pids()) == before
         for pid in before:
             assert int(status(pid)["VmRSS"].split()[0]) * 1024 < 150 * MB
-            assert int(status(pid)["Threads"]) < 8
+            # Python's own two, Pango's, and the few that libvips keeps; 60 jobs leave none behind
+            assert int(status(pid)["Threads"]) < 16
 
 
 @on_uvloop
