@@ -311,6 +311,7 @@ def pictures() -> dict[str, bytes]:
             frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=100, lossless=True
         ),
         "grey.jpg": _saved(example.convert("L"), "JPEG", quality=90),
+        "grey-alpha.png": _saved(_alpha().convert("LA"), "PNG"),
         "cmyk.jpg": _saved(example.convert("CMYK"), "JPEG", quality=90),
         "deep.png": _deep(photograph(120, 80)),
         # pictures to be laid on others

@@ -115,8 +115,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     if conditional.not_modified(request.headers, headers["ETag"], modified):
         return answer.not_modified(request, headers)
     if todo:
-        for item in found:
-            house.settings.limits.check_bytes(item.size)
+        house.settings.limits.check_bytes(found[0].size)
 
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(await house.store.open(asked.bucket, asked.key)))]

@@ -118,7 +118,10 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         if not image.hasalpha():
             image = image.addalpha()
         watch(image)
-        return image.copy_memory()
+        # without what the file says besides its pixels, which may be megabytes
+        size = image.width, image.height, image.bands
+        made = pyvips.Image.new_from_memory(image.write_to_memory(), *size, "uchar")
+        return made.copy(interpretation="srgb")
     except FAULTS as error:
         raise damaged(error) from None
 

@@ -103,8 +103,10 @@ class Studio:
         if picture is None:
             try:
                 source = probe(beside.read())
+                plan.admit(source.header, self.limits)
                 still = replace(source, header=replace(source.header, pages=1))
                 made = plan.make(still.header, actions, self.limits, self.rendering)
+                self.check(made.result.width, made.result.height)
                 picture = render.picture(still, made, self.watch)
             except OssError as error:
                 ec = error.ec or (NO_PICTURE if isinstance(error, BadRequest) else "")

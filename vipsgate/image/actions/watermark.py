@@ -153,7 +153,9 @@ class Watermark(Action):
         after = turn.plan(before)
         studio.check(after.width, after.height)
         block = turn.apply(icc.converted(block, SRGB, before.gamut), Stage(turn, before, after))
-        return overlay.faded(block, self.t).copy_memory()
+        block = overlay.faded(block, self.t)
+        studio.watch(block)
+        return block.copy_memory()
 
     def _line(self, studio: Studio) -> Image | None:
         if not self.text or (mask := studio.text(self.text, self.type, self.size)) is None:
