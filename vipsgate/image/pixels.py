@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TAIL = 2e-4  # of a Gaussian's weight, too far out to be seen: 0.05 levels
 EXACT = 20  # pixels of a kernel's radius that is computed in floats
 WORK = 700_000_000  # and its weights times the picture's pixels; that takes about 3 s
+LINES = 16  # that are computed at a time, between the passes of a blur
 WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code takes 64 as it is
 
 
@@ -69,20 +70,29 @@ def blurred(image: Image, sigma: float, radius: int) -> Image:
 
     A small kernel is computed in floats. A large one, or one of a huge picture, in 8 bits, 8 to 30
     times as fast: within 1 level of the float result rounded where the kernel is large, which
-    evens out what rounding does between its passes; within 3 where it is small.
+    evens out what is lost between its passes; where it is small, within 1 in photographs and
+    within 5 in noise of black and white.
     """
     weights: Sequence[float] = gaussian(sigma, radius)
-    total = 1
+    total, precision = 1, "float"
     work = (2 * len(weights) - 1) * image.width * image.height
     if len(weights) > EXACT + 1 or work > WORK:
-        weights, total = in_whole(weights)
-    return _levels(_weighted(image, lambda part: _smooth(part, weights, total)))
+        (weights, total), precision = in_whole(weights), "integer"
+    row = _row(weights, total)
+
+    def smooth(part: Image) -> Image:
+        across = part.conv(row, precision=precision)
+        # kept, because each is needed by all the lines of the result around it
+        lines = across.linecache(tile_height=LINES, access="sequential")
+        return lines.conv(row.rot90(), precision=precision)
+
+    return _levels(_weighted(image, smooth))
 
 
 def sharpened(image: Image, amount: float, sigma: float, radius: int) -> Image:
     """``amount`` times the difference from its own blur added; opacity stays as it is."""
-    weights = gaussian(sigma, radius)
-    smooth = _weighted(image, lambda part: _smooth(part, weights, 1))
+    row = _row(gaussian(sigma, radius), 1)
+    smooth = _weighted(image, lambda part: part.convsep(row, precision="float"))
     # a half more, since the cast cuts off
     made = (image.linear(1 + amount, 0.5) - smooth.linear(amount, 0)).cast("uchar")
     return _colours(made).bandjoin(_alpha(image)) if image.hasalpha() else made
@@ -207,18 +217,11 @@ def in_whole(weights: Sequence[float]) -> tuple[list[int], int]:
     return [total - 2 * sum(whole), *reversed(whole)], total
 
 
-def _smooth(image: Image, weights: Sequence[float], total: int) -> Image:
-    """Each band by itself; the pixels at the border stand for those beyond it.
-
-    Args:
-        image: In 8 bits.
-        weights: The middle, and those of one side.
-        total: What all sum to: 1 for floats, else whole numbers in and 8 bits out.
-    """
+def _row(weights: Sequence[float], total: int) -> Image:
+    """A convolution's matrix of one row, from the middle's weight and those of one side."""
     import pyvips
 
-    row = pyvips.Image.new_from_array([[*reversed(weights[1:]), *weights]], scale=total)
-    return image.convsep(row, precision="float" if total == 1 else "integer")
+    return pyvips.Image.new_from_array([[*reversed(weights[1:]), *weights]], scale=total)
 
 
 def _colours(image: Image) -> Image:

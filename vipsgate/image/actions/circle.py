@@ -25,6 +25,7 @@ class Circle(Action):
     """
 
     name = "circle"
+    cuts = True
 
     r: int = integer(1, FAR)
 
