@@ -103,6 +103,20 @@ def test_check_tries_every_format():
     assert got.returncode == (1 if lacking else 0), got.stdout
 
 
+def test_check_names_a_font_file_that_cannot_be_used(tmp_path):
+    (tmp_path / "a[b].ttf").write_bytes(b"no font")
+    env = {**os.environ, "VIPSGATE_IMAGE__FONTS_DIR": str(tmp_path), "COLUMNS": "300"}
+    got = subprocess.run(
+        [sys.executable, "-m", "vipsgate", "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
+    assert got.returncode == 1
+    assert re.search(r"font file\s+\S\s+NO\s+\S .*a\[b\]\.ttf'", got.stdout), got.stdout
+
+
 def test_demo_serves_every_url_that_it_prints(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "vipsgate", "demo", "--port", "0", "--admin-port", "0"],

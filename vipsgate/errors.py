@@ -16,6 +16,11 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- InvalidObjectName     400
      +-- InvalidRequest        400  parts that do not go together
      +-- AccessDenied          403
+     +-- InvalidAccessKeyId    403  no such key
+     +-- InvalidSecurityToken  403  no such token
+     +-- AccessKeyIdAndSecurityTokenNotMatch  403  another key's token
+     +-- RequestTimeTooSkewed  403  the clocks differ
+     +-- SignatureDoesNotMatch 403  not made of this request with this secret
      +-- ImageDamage           403  a picture's file that cannot be decoded
      +-- NoSuchBucket          404
      +-- NoSuchKey             404
@@ -134,6 +139,41 @@ class AccessDenied(OssError):
 
     status = 403
     code = "AccessDenied"
+
+
+class InvalidAccessKeyId(OssError):
+    """No credential has this id."""
+
+    status = 403
+    code = "InvalidAccessKeyId"
+
+
+class InvalidSecurityToken(OssError):
+    """No credential has this token."""
+
+    status = 403
+    code = "InvalidSecurityToken"
+
+
+class AccessKeyIdAndSecurityTokenNotMatch(OssError):
+    """The token is that of another credential."""
+
+    status = 403
+    code = "AccessKeyIdAndSecurityTokenNotMatch"
+
+
+class RequestTimeTooSkewed(OssError):
+    """A signature's date is too far from the server's clock."""
+
+    status = 403
+    code = "RequestTimeTooSkewed"
+
+
+class SignatureDoesNotMatch(OssError):
+    """The secret of this id does not make this signature of this request."""
+
+    status = 403
+    code = "SignatureDoesNotMatch"
 
 
 class ImageDamage(OssError):
