@@ -7,14 +7,19 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from vipsgate.cli import main
+from vipsgate.errors import OssError
+from vipsgate.gate import target
+from vipsgate.gate.sign import Credential, Request, verify
 from vipsgate.image.fonts import NAMES
 from vipsgate.image.process import ANSWERS
 
@@ -148,3 +153,109 @@ def test_demo_serves_every_url_that_it_prints(tmp_path):
         process.stdout.close()
     assert process.wait(10) == 0
     assert rest == ""
+
+
+SIGNING = """
+[server]
+endpoint = "oss.example.com"
+region = "eu-central-1"
+[[credentials]]
+access_key_id = "first"
+access_key_secret = "a secret"
+[[credentials]]
+access_key_id = "second"
+access_key_secret = "another"
+[buckets.photos]
+domains = ["img.example.com"]
+"""
+
+
+def sign(tmp_path, *arguments, config=SIGNING):
+    (tmp_path / "vipsgate.toml").write_text(config)
+    return run("sign", *arguments, "--config", tmp_path / "vipsgate.toml")
+
+
+# arguments -> how the URL begins, who signed it
+SIGNED = {
+    "oss://photos/a": ("http://127.0.0.1:8080/photos/a?OSSAccessKeyId=first&", "first"),
+    "oss://photos/a/é+b%20 c": (
+        "http://127.0.0.1:8080/photos/a/%C3%A9%2Bb%2520%20c?OSSAccessKeyId=first&",
+        "first",
+    ),
+    "oss://photos/a --process image/resize,w_9": (
+        "http://127.0.0.1:8080/photos/a?x-oss-process=image%2Fresize%2Cw_9&OSSAccessKeyId=",
+        "first",
+    ),
+    "oss://photos/a --access-key-id second": (
+        "http://127.0.0.1:8080/photos/a?OSSAccessKeyId=second&",
+        "second",
+    ),
+    "oss://photos/a --v4": ("http://127.0.0.1:8080/photos/a?x-oss-signature-version=", "first"),
+    "oss://photos/a --method put": ("http://127.0.0.1:8080/photos/a?OSSAccessKeyId=", "first"),
+    "oss://photos/a --endpoint https://img.example.com": ("https://img.example.com/a?", "first"),
+    "oss://photos/a --endpoint https://photos.oss.example.com/": (
+        "https://photos.oss.example.com/a?",
+        "first",
+    ),
+    "oss://photos/a --endpoint http://oss.example.com": (
+        "http://oss.example.com/photos/a?",
+        "first",
+    ),
+}
+
+
+@pytest.mark.parametrize("arguments", SIGNED)
+def test_sign_prints_a_url_that_the_gate_takes(arguments, tmp_path):
+    begins, who = SIGNED[arguments]
+    url, *options = re.split(" (?=--)", arguments)
+    got = sign(tmp_path, url, *(word for option in options for word in option.split()))
+    assert got.exit_code == 0, got.output
+    made = got.output.strip()
+    assert made.startswith(begins)
+    parts = urlsplit(made)
+    asked = target.resolve(
+        f"{parts.path}?{parts.query}",
+        parts.netloc,
+        {"img.example.com": "photos"},
+        "oss.example.com",
+    )
+    assert f"oss://{asked.bucket}/{asked.key}" == url
+    method = "PUT" if "put" in arguments else "GET"
+    request = Request(method, asked.bucket, asked.key, asked.query)
+    known = [Credential("first", "a secret"), Credential("second", "another")]
+    for seconds in (0, 3590):
+        signer = verify(request, known, time.time() + seconds, "eu-central-1")
+        assert signer.access_key_id == who
+    with pytest.raises(OssError, match="expired"):
+        verify(request, known, time.time() + 3610, "eu-central-1")
+
+
+# arguments -> what the message names
+UNSIGNED = {
+    "photos/a": "oss://BUCKET/KEY",
+    "oss://photos": "oss://BUCKET/KEY",
+    "oss:///a": "oss://BUCKET/KEY",
+    "oss://Photos/a": "Photos",
+    "oss://photos/../a": "..",
+    "oss://photos/a --expires 0": "--expires",
+    "oss://photos/a --expires 604801 --v4": "604801",
+    "oss://photos/a --access-key-id third": "third",
+    "oss://photos/a --endpoint img.example.com": "--endpoint",
+    "oss://photos/a --endpoint http://img.example.com/a": "--endpoint",
+    "oss://other/a --endpoint http://img.example.com": "another bucket than other",
+    "oss://photos/a?acl": "V4",
+}
+
+
+@pytest.mark.parametrize("arguments", UNSIGNED)
+def test_sign_refuses(arguments, tmp_path):
+    got = sign(tmp_path, *arguments.split())
+    assert got.exit_code == 2
+    assert UNSIGNED[arguments] in got.output
+    assert "a secret" not in got.output
+
+
+def test_sign_needs_a_key(tmp_path):
+    got = sign(tmp_path, "oss://photos/a", config="")
+    assert got.exit_code == 2
+    assert "[[credentials]]" in got.output

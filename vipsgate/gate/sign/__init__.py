@@ -1,0 +1,166 @@
+"""Who signed this request? OSS's signatures V1, V2 and V4, in a header or in the URL.
+
+A request carries nothing of a signature, or a whole and right one, or it is refused: a signature
+that fails never makes an anonymous caller. What is wrong is said in this order: the form, the
+dates, the key, the token, the signature (OSS guide, signatures; OSS error reference).
+
+An application makes URLs with :func:`sign_url`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections import Counter
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+from ...errors import (
+    AccessKeyIdAndSecurityTokenNotMatch,
+    InvalidAccessKeyId,
+    InvalidArgument,
+    InvalidSecurityToken,
+    OssError,
+    SignatureDoesNotMatch,
+    shown,
+)
+from . import v1, v2, v4
+from .claim import Claim, Credential, Request, fields, invalid_authorization, raw
+from .make import sign_headers, sign_url
+
+__all__ = ["Credential", "Request", "fields", "sign_headers", "sign_url", "verify"]
+
+V1_NAMES = frozenset((v1.KEY_ID, v1.EXPIRES, v1.SIGNATURE))
+LATER_NAMES = frozenset(
+    (v4.VERSION, v4.CREDENTIAL, v4.DATE, v4.EXPIRES, v4.SIGNATURE, v4.ADDITIONAL, v4.TOKEN)
+) | {v2.KEY_ID}
+NAMES = V1_NAMES | LATER_NAMES | {v1.TOKEN}  # each is a parameter of a signature and nothing else
+WORDS = frozenset(("expires", "signature"))  # in another case they may be anybody's
+LOOK_ALIKE = {name.lower(): name for name in NAMES if name.lower() not in WORDS}
+KEY_ID = re.compile(r"[0-9A-Za-z._=]+")  # OSS error reference, InvalidAccessKeyId
+
+
+def verify(
+    request: Request, credentials: Sequence[Credential], now: float, region: str
+) -> Credential | None:
+    """Find out who signed a request.
+
+    Args:
+        request: What is signed, and the signature itself.
+        credentials: All there are; those with the same id are tried one by one.
+        now: Seconds since the epoch.
+        region: The one that V4 signatures must name, ``cn-hangzhou``.
+
+    Returns:
+        Whose secret made the signature; ``None`` where there is nothing of a signature.
+
+    Raises:
+        InvalidArgument: The signature is malformed, or there are two.
+        InvalidRequest: The security token of a signed URL is in a header.
+        AccessDenied: Parts are missing, or the time is over.
+        RequestTimeTooSkewed: The clocks differ by more than 15 minutes.
+        InvalidAccessKeyId: There is no such key.
+        InvalidSecurityToken: There is no such token.
+        AccessKeyIdAndSecurityTokenNotMatch: The token is another key's.
+        SignatureDoesNotMatch: The secret does not make this signature of this request.
+    """
+    claim = _claim(request, now, region)
+    if claim is None:
+        return None
+    made = [
+        credential
+        for credential in _candidates(claim, credentials)
+        if _equal(claim.mac(credential.access_key_secret, claim.text), claim.signature)
+    ]
+    if not made:
+        raise _mismatch(claim)
+    return made[0]
+
+
+def _claim(request: Request, now: float, region: str) -> Claim | None:
+    """The signature as sent; ``None`` where there is nothing of one."""
+    names = {name for name, _ in request.query}
+    for name in sorted(names - NAMES):
+        meant = LOOK_ALIKE.get(unquote(name).lower())
+        if meant:
+            raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
+    found, header = names & NAMES, "authorization" in request.headers
+    if not header and not found:
+        return None
+    if (header and found) or (found & V1_NAMES and found & LATER_NAMES):
+        raise InvalidArgument("The request is signed in more than one way; one is enough.")
+    for name, times in Counter(name for name, _ in request.query).items():
+        if times > 1:  # signatures do not say which one counts
+            raise InvalidArgument(f"The parameter: {shown(name)} is given {times} times.")
+    return _from_header(request, now, region) if header else _from_url(request, now, region)
+
+
+def _from_header(request: Request, now: float, region: str) -> Claim:
+    name, _, text = request.header("authorization").partition(" ")
+    if name == "OSS":
+        return v1.from_header(text, request, now)
+    if name == v2.NAME:
+        return v2.from_header(text, request, now)
+    if name == v4.NAME:
+        return v4.from_header(text, request, now, region)
+    raise invalid_authorization()
+
+
+def _from_url(request: Request, now: float, region: str) -> Claim:
+    if not any(name in LATER_NAMES for name, _ in request.query):
+        return v1.from_url(request, now)
+    version = request.value(v4.VERSION)
+    if version == v2.NAME:
+        return v2.from_url(request, now)
+    if version == v4.NAME:
+        return v4.from_url(request, now, region)
+    raise InvalidArgument(
+        f"The value: {shown(version)} of parameter: {v4.VERSION} is invalid: it is {v4.NAME} "
+        f"or {v2.NAME}."
+    )
+
+
+def _candidates(claim: Claim, credentials: Sequence[Credential]) -> list[Credential]:
+    """The credentials with the id and the token of a claim; at least one."""
+    extra = {"OSSAccessKeyId": claim.access_key_id}
+    if not KEY_ID.fullmatch(claim.access_key_id):
+        raise InvalidAccessKeyId(
+            "The OSS Access Key Id contains non-acceptable characters, it is made of 0-9, a-z, "
+            "A-Z and . _ =",
+            extra=extra,
+        )
+    known = [item for item in credentials if item.access_key_id == claim.access_key_id]
+    fitting = [item for item in known if _equal(item.security_token, claim.token)]
+    if fitting:
+        return fitting
+    if not known or not claim.token:  # without its token, a key that has one is nobody's
+        raise InvalidAccessKeyId(
+            "The OSS Access Key Id you provided does not exist in our records.", extra=extra
+        )
+    if any(_equal(item.security_token, claim.token) for item in credentials):
+        raise AccessKeyIdAndSecurityTokenNotMatch(
+            "The OSS access key id and security token you provided does not match.", extra=extra
+        )
+    raise InvalidSecurityToken("The security token you provided is invalid.", extra=extra)
+
+
+def _mismatch(claim: Claim) -> OssError:
+    extra = {
+        "OSSAccessKeyId": claim.access_key_id,
+        "SignatureProvided": claim.signature,
+        "StringToSign": claim.text,
+        "StringToSignBytes": raw(claim.text).hex(" ").upper(),
+    }
+    if claim.canonical:
+        extra["CanonicalRequest"] = claim.canonical
+    return SignatureDoesNotMatch(
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your key and signing method.",
+        ec="0002-00000040",
+        extra=extra,
+    )
+
+
+def _equal(one: str, other: str) -> bool:
+    """In a time that does not tell where they differ."""
+    return hmac.compare_digest(raw(one), raw(other))

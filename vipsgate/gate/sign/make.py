@@ -1,0 +1,160 @@
+"""Signatures made: URLs for an application to hand out, headers for a client to send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Literal
+
+from . import v1, v4
+from .claim import TOKEN_HEADER, Credential, Request, encoded, fields
+
+PROCESS = "x-oss-process"
+
+Version = Literal[1, 4]
+Query = tuple[tuple[str, str], ...]
+
+
+def sign_url(
+    credential: Credential,
+    bucket: str,
+    key: str,
+    *,
+    now: float,
+    process: str = "",
+    expires: int = 3600,
+    method: str = "GET",
+    version: Version = 1,
+    region: str = "cn-hangzhou",
+    endpoint: str = "http://127.0.0.1:8080",
+    bucket_in_path: bool = True,
+    query: Sequence[tuple[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> str:
+    """Make a URL that lets whoever has it do one thing for a while.
+
+    Args:
+        credential: Who answers for it.
+        bucket: The bucket's name.
+        key: The object's name, as it is: not encoded.
+        now: Seconds since the epoch, ``time.time()``.
+        process: Text of ``x-oss-process``; empty for the object itself.
+        expires: Seconds of validity, from 1 on; V4 takes at most 604,800, which are 7 days.
+        method: The one method that it is good for.
+        version: 1 or 4.
+        region: The server's; V4 only.
+        endpoint: Scheme and host, in front of the path.
+        bucket_in_path: ``False`` if the host is the bucket's own already.
+        query: Further parameters, not encoded.
+        headers: ``Content-Type``, ``Content-MD5`` and ``x-oss-*`` that the request will carry.
+
+    Raises:
+        ValueError: ``expires`` is out of range, or V1 cannot sign such a name unambiguously.
+    """
+    if expires < 1 or (version == 4 and expires > v4.LONGEST):
+        limit = f" to {v4.LONGEST}" if version == 4 else ""
+        raise ValueError(f"expires = {expires}: is a number of seconds, 1{limit}")
+    asked = (*query, *(((PROCESS, process),) if process else ()))
+    request = Request(method, bucket, key, asked, fields((headers or {}).items()))
+    if version == 4:
+        signed = _v4_query(credential, request, now, expires, region)
+    else:
+        signed = _v1_query(credential, request, int(now) + expires)
+    path = encoded(f"/{bucket}/{key}" if bucket_in_path else f"/{key}", safe="/")
+    return f"{endpoint.rstrip('/')}{path}?" + "&".join(
+        f"{encoded(name)}={encoded(value)}" for name, value in signed
+    )
+
+
+def sign_headers(
+    credential: Credential,
+    request: Request,
+    *,
+    now: float,
+    version: Version = 1,
+    region: str = "cn-hangzhou",
+    additional: Sequence[str] = (),
+) -> dict[str, str]:
+    """The headers, names in lower case, that sign a request when they are added to its own.
+
+    Args:
+        credential: Who answers for it.
+        request: What is asked, with the headers that it has already.
+        now: Seconds since the epoch.
+        version: 1 or 4.
+        region: The server's; V4 only.
+        additional: Headers to sign besides those that always are; V4 only.
+
+    Raises:
+        ValueError: V1 cannot sign such a name unambiguously.
+    """
+    token = credential.security_token
+    added = {TOKEN_HEADER: token} if token else {}
+    if version == 1:
+        added["date"] = formatdate(now, usegmt=True)
+        signed = replace(request, headers={**request.headers, **added})
+        _check_unambiguous(signed)
+        text = v1.string_to_sign(signed, signed.header("x-oss-date") or added["date"])
+        made = v1.mac(credential.access_key_secret, text)
+        return {**added, "authorization": f"OSS {credential.access_key_id}:{made}"}
+    date = _moment(now)
+    added |= {v4.DATE: date, v4.PAYLOAD_HEADER: v4.PAYLOAD}
+    signed = replace(request, headers={**request.headers, **added})
+    more = sorted({name.lower() for name in additional})
+    made = _v4_mac(credential, signed, date, region, more)
+    parts = [f"Credential={credential.access_key_id}/{v4.scope(date, region)}"]
+    parts += [f"AdditionalHeaders={';'.join(more)}"] if more else []
+    return {**added, "authorization": f"{v4.NAME} {', '.join(parts)}, Signature={made}"}
+
+
+def _v1_query(credential: Credential, request: Request, end: int) -> Query:
+    """The parameters of a request, and those that sign it until ``end``."""
+    if token := credential.security_token:
+        request = replace(request, query=(*request.query, (v1.TOKEN, token)))
+    _check_unambiguous(request)
+    made = v1.mac(credential.access_key_secret, v1.string_to_sign(request, str(end)))
+    return (
+        *request.query,
+        (v1.KEY_ID, credential.access_key_id),
+        (v1.EXPIRES, str(end)),
+        (v1.SIGNATURE, made),
+    )
+
+
+def _v4_query(
+    credential: Credential, request: Request, now: float, expires: int, region: str
+) -> Query:
+    """The parameters of a request, and those that sign it for ``expires`` seconds."""
+    date = _moment(now)
+    token = credential.security_token
+    query = (
+        *request.query,
+        (v4.VERSION, v4.NAME),
+        (v4.CREDENTIAL, f"{credential.access_key_id}/{v4.scope(date, region)}"),
+        (v4.DATE, date),
+        (v4.EXPIRES, str(expires)),
+        *(((v4.TOKEN, token),) if token else ()),
+    )
+    signature = _v4_mac(credential, replace(request, query=query), date, region, [])
+    return (*query, (v4.SIGNATURE, signature))
+
+
+def _v4_mac(
+    credential: Credential, request: Request, date: str, region: str, more: list[str]
+) -> str:
+    text = v4.string_to_sign(v4.canonical_request(request, more), date, region)
+    return v4.mac(credential.access_key_secret, text, date=date, region=region)
+
+
+def _check_unambiguous(request: Request) -> None:
+    if v1.ambiguous(request):
+        raise ValueError(
+            f"{request.key!r} with these parameters: V1 cannot tell the name from them; use V4"
+        )
+
+
+def _moment(now: float) -> str:
+    """``20260101T000000Z``."""
+    return datetime.fromtimestamp(int(now), UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -1,0 +1,200 @@
+"""V4: HMAC-SHA256 over a canonical request, for one day, region and product.
+
+Everything in the URL is signed, encoded anew here, so that it does not matter how a client writes
+it (OSS guide, signature version 4).
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+
+from ...errors import InvalidArgument, shown
+from .claim import (
+    HEADERS,
+    PREFIX,
+    TOKEN_HEADER,
+    Claim,
+    Request,
+    additional,
+    authorization,
+    canonical_query,
+    check_end,
+    check_skew,
+    check_token_place,
+    encoded,
+    invalid_authorization,
+    no_date,
+    raw,
+    resource,
+)
+
+NAME = "OSS4-HMAC-SHA256"
+VERSION, SIGNATURE = "x-oss-signature-version", "x-oss-signature"
+CREDENTIAL, DATE, EXPIRES = "x-oss-credential", "x-oss-date", "x-oss-expires"
+ADDITIONAL, TOKEN = "x-oss-additional-headers", TOKEN_HEADER
+PAYLOAD_HEADER, PAYLOAD = "x-oss-content-sha256", "UNSIGNED-PAYLOAD"
+PRODUCT, TERMINATOR = "oss", "aliyun_v4_request"
+ALWAYS = frozenset(("content-type", "content-md5"))  # signed where sent, like x-oss-*
+LONGEST = 604_800  # seconds that a URL may be valid; OSS error reference, 0002-00000232
+MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+SECONDS = re.compile(r"[0-9]{1,7}")
+
+
+def from_header(text: str, request: Request, now: float, region: str) -> Claim:
+    """Read ``Authorization: OSS4-HMAC-SHA256 Credential=..., Signature=...``.
+
+    Args:
+        text: What follows the name of the scheme.
+        request: The request.
+        now: Seconds since the epoch.
+        region: That of this server.
+
+    Raises:
+        InvalidArgument: The header cannot be read, or is for another region.
+        AccessDenied: There is no date.
+        RequestTimeTooSkewed: The date is not about now.
+    """
+    found = authorization(text, "=", ("Credential", "Signature"))
+    _check_payload(request, needed=True)
+    date = request.header(DATE)
+    when = _seconds(date)
+    if when is None:
+        raise no_date()
+    key_id = _key_id(found["Credential"], date, region)
+    claim = _claim(
+        request,
+        key_id,
+        request.header(TOKEN),
+        found["Signature"],
+        (date, region, additional(found.get(HEADERS, ""))),
+    )
+    check_skew(when, now)
+    return claim
+
+
+def from_url(request: Request, now: float, region: str) -> Claim:
+    """Read ``x-oss-credential``, ``x-oss-date``, ``x-oss-expires`` and ``x-oss-signature``.
+
+    Raises:
+        InvalidArgument: One is missing, malformed or for another region.
+        InvalidRequest: The security token is in a header.
+        RequestTimeTooSkewed: The URL is from the future.
+        AccessDenied: The time is over.
+    """
+    for name in (CREDENTIAL, DATE, EXPIRES, SIGNATURE):
+        if not request.value(name):
+            raise InvalidArgument(
+                f"The parameter: {name} is missing, which a V4 signature needs.",
+                ec="0002-00000215" if name == EXPIRES else "",
+            )
+    check_token_place(request)
+    _check_payload(request, needed=False)
+    date, expires = request.value(DATE), request.value(EXPIRES)
+    when = _seconds(date)
+    if when is None:
+        raise InvalidArgument(
+            f"The value: {shown(date)} of parameter: {DATE} is invalid: it is a time like "
+            "20260101T000000Z.",
+            ec="0002-00000223",
+        )
+    if not (SECONDS.fullmatch(expires) and 1 <= int(expires) <= LONGEST):
+        raise InvalidArgument(
+            f"The value: {shown(expires)} of parameter: {EXPIRES} is invalid: it is 1 to "
+            f"{LONGEST} seconds.",
+            ec="0002-00000232",
+        )
+    key_id = _key_id(request.value(CREDENTIAL), date, region)
+    claim = _claim(
+        request,
+        key_id,
+        request.value(TOKEN),
+        request.value(SIGNATURE),
+        (date, region, additional(request.value(ADDITIONAL))),
+    )
+    check_skew(max(when, now), now)  # the past is what x-oss-expires is for
+    check_end(when + int(expires), now)
+    return claim
+
+
+def scope(date: str, region: str) -> str:
+    """What a signing key is good for: ``20260101/cn-hangzhou/oss/aliyun_v4_request``."""
+    return f"{date[:8]}/{region}/{PRODUCT}/{TERMINATOR}"
+
+
+def canonical_request(request: Request, more: list[str]) -> str:
+    """The request as it is hashed; ``more`` are the headers that are signed by wish."""
+    wanted = ALWAYS.union(more)
+    return "\n".join(
+        (
+            request.method,
+            encoded(resource(request), safe="/"),
+            canonical_query(request, SIGNATURE),
+            request.lines(lambda name: name.startswith(PREFIX) or name in wanted),
+            ";".join(more),
+            request.header(PAYLOAD_HEADER) or PAYLOAD,
+        )
+    )
+
+
+def string_to_sign(canonical: str, date: str, region: str) -> str:
+    """The text that is signed."""
+    return "\n".join((NAME, date, scope(date, region), sha256(raw(canonical)).hexdigest()))
+
+
+def mac(secret: str, text: str, *, date: str, region: str) -> str:
+    """The signature of a text."""
+    key = raw(f"aliyun_v4{secret}")
+    for part in (date[:8], region, PRODUCT, TERMINATOR, text):
+        key = hmac.digest(key, raw(part), "sha256")
+    return key.hex()
+
+
+def _claim(
+    request: Request,
+    key_id: str,
+    token: str,
+    signature: str,
+    terms: tuple[str, str, list[str]],
+) -> Claim:
+    date, region, more = terms
+    canonical = canonical_request(request, more)
+    text = string_to_sign(canonical, date, region)
+    return Claim(key_id, token, signature, text, partial(mac, date=date, region=region), canonical)
+
+
+def _key_id(credential: str, date: str, region: str) -> str:
+    """The id in ``ID/20260101/cn-hangzhou/oss/aliyun_v4_request``; the rest must fit."""
+    parts = credential.split("/")
+    if len(parts) != 5 or not parts[0]:
+        raise invalid_authorization()
+    expected = (("date", date[:8]), ("region", region), ("product", PRODUCT), ("", TERMINATOR))
+    for (what, wanted), found in zip(expected, parts[1:], strict=True):
+        if found != wanted:
+            raise InvalidArgument(
+                f"Invalid signing {what or 'version'} in Authorization header.",
+                ec="0002-00000226" if what == "region" else "",
+            )
+    return parts[0]
+
+
+def _check_payload(request: Request, *, needed: bool) -> None:
+    """A hash of the body would be a promise that is not kept here, so none is taken."""
+    value = request.header(PAYLOAD_HEADER)
+    if value != PAYLOAD and (needed or PAYLOAD_HEADER in request.headers):
+        raise InvalidArgument(
+            f"The header: {PAYLOAD_HEADER} is {PAYLOAD} in a V4 signature; it was {shown(value)!r}."
+        )
+
+
+def _seconds(text: str) -> float | None:
+    """Of ``20260101T000000Z``, since the epoch; ``None`` where it is no time."""
+    if not MOMENT.fullmatch(text):
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
