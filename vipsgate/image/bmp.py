@@ -68,7 +68,7 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
 
 
 def _write_alpha(image: Image, descriptor: int) -> None:
-    flipped = image.flipver()
+    flipped = image.copy_memory().flipver()  # from the bottom up, which no source can be read
     pixels = flipped[2].bandjoin([flipped[1], flipped[0], flipped[3]]).write_to_memory()
     begin = FILE + INFO
     head = struct.pack("<2sIHHI", b"BM", begin + len(pixels), 0, 0, begin)

@@ -77,24 +77,23 @@ def tiled(mark: Image, left: int, top: int, gap: tuple[int, int], width: int, he
 
 
 def laid(image: Image, mark: Image, left: int, top: int) -> Image:
-    """The mark on the picture; what reaches over the border is cut."""
-    right, bottom = min(left + mark.width, image.width), min(top + mark.height, image.height)
-    x, y = max(0, left), max(0, top)
+    """The mark on the picture; what reaches over the border is cut.
+
+    The picture is asked for each of its rows once, because a source that is read from top to
+    bottom can give them only once; so it must not be parted and put together again.
+    """
+    x, right = max(0, left), min(left + mark.width, image.width)
+    y, bottom = max(0, top), min(top + mark.height, image.height)
     if right <= x or bottom <= y:
         return image
+    mark = mark.crop(x - left, y - top, right - x, bottom - y)
     if image.bands < 3:
         image = image.colourspace("srgb")
-    size = right - x, bottom - y
-    part, mark = _part(image, x, y, *size), _part(mark, x - left, y - top, *size)
     if image.hasalpha():
         # in floats, because libvips cuts off what it should round
-        made = part.cast("float").composite2(mark, "over").rint().cast("uchar")
-    else:
-        made = mark[3].ifthenelse(mark[0:3], part, blend=True)
-    return made if part is image else image.insert(made, x, y)
-
-
-def _part(image: Image, left: int, top: int, width: int, height: int) -> Image:
-    if (width, height) == (image.width, image.height):
-        return image
-    return image.crop(left, top, width, height)
+        made = image.cast("float").composite2(mark, "over", x=x, y=y)
+        return made.rint().cast("uchar")
+    alpha, colours = (
+        part.copy_memory().embed(x, y, image.width, image.height) for part in (mark[3], mark[0:3])
+    )
+    return alpha.ifthenelse(colours, image, blend=True)

@@ -23,11 +23,22 @@ WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code t
 
 
 def scaled(image: Image, width: int, height: int) -> Image:
-    """The picture at exactly ``width`` by ``height`` pixels, Lanczos 3."""
+    """The picture at exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up."""
     if (image.width, image.height) == (width, height):
         return image
+    return _levels(_weighted(image, lambda part: _resampled(part, width, height)))
+
+
+def _resampled(image: Image, width: int, height: int) -> Image:
     across, down = width / image.width, height / image.height
-    return _levels(_weighted(image, lambda part: part.resize(across, vscale=down)))
+    if across < 1 or down < 1:
+        image = image.resize(min(1.0, across), vscale=min(1.0, down))
+    if across <= 1 and down <= 1:
+        return image
+    # not by ``resize``, which moves what it enlarges by up to half a pixel
+    return _transformed(
+        image, [max(1.0, across), 0, 0, max(1.0, down)], width, height, extend="copy"
+    )
 
 
 def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image:
@@ -43,26 +54,32 @@ def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image
 
 def turned(image: Image, angle: float, width: int, height: int) -> Image:
     """Turned clockwise by ``angle`` degrees around its middle, on a transparent canvas."""
-    import pyvips  # only a renderer gets here; planning must do without
-
     if not image.hasalpha():
         image = image.addalpha()
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    made = _weighted(
-        image,
-        lambda part: part.affine(
-            [cos, -sin, sin, cos],
-            interpolate=pyvips.Interpolate.new("bicubic"),
-            oarea=[0, 0, width, height],
-            premultiplied=True,
-            # libvips counts pixel middles as whole numbers
-            idx=(1 - image.width) / 2,
-            idy=(1 - image.height) / 2,
-            odx=(width - 1) / 2,
-            ody=(height - 1) / 2,
-        ),
+    return _levels(
+        _weighted(image, lambda part: _transformed(part, [cos, -sin, sin, cos], width, height))
     )
-    return _levels(made)
+
+
+def _transformed(
+    image: Image, matrix: list[float], width: int, height: int, **options: str
+) -> Image:
+    """Mapped by ``matrix`` from around its middle to around that of ``width`` by ``height``."""
+    import pyvips  # only a renderer gets here; planning must do without
+
+    return image.affine(
+        matrix,
+        interpolate=pyvips.Interpolate.new("bicubic"),
+        oarea=[0, 0, width, height],
+        premultiplied=True,
+        # libvips counts pixel middles as whole numbers
+        idx=(1 - image.width) / 2,
+        idy=(1 - image.height) / 2,
+        odx=(width - 1) / 2,
+        ody=(height - 1) / 2,
+        **options,
+    )
 
 
 def blurred(image: Image, sigma: float, radius: int) -> Image:
