@@ -24,7 +24,7 @@ from .errors import (
     WatermarkError,
     shown,
 )
-from .gate import access, conditional, target
+from .gate import access, conditional, sign, target
 from .image import process
 from .renderers import Renderers, Result
 from .settings import Settings
@@ -55,6 +55,8 @@ class House:
         buckets: Documents by name; replaced as a whole when the configuration is read again.
         domains: Host name -> bucket, of those documents.
         plain: What counts for a bucket without a document.
+        keys: What signatures are verified with; replaced likewise.
+        clock: Seconds since the epoch.
         draining: No new work is wanted.
     """
 
@@ -64,10 +66,14 @@ class House:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     plain: Bucket = field(default_factory=Bucket)
+    keys: access.Keys = field(default_factory=access.Keys)
+    clock: Callable[[], float] = time.time
     draining: bool = False
 
     def furnish(self, settings: Settings) -> None:
-        """Take over the bucket documents of ``settings``."""
+        """Take over the bucket documents and credentials of ``settings``."""
+        known = tuple(sign.Credential(**item.model_dump()) for item in settings.credentials)
+        self.keys = access.Keys(known, settings.server.region)
         self.plain = Bucket(acl=settings.default_acl)
         self.buckets, self.domains = dict(settings.buckets), settings.domains()
 
@@ -79,7 +85,7 @@ class House:
         return document
 
     def validators(
-        self, found: Sequence[Object], todo: process.Process | None, bucket: Bucket
+        self, found: Sequence[Object], todo: process.Process | None, grant: access.Grant
     ) -> tuple[dict[str, str], float]:
         """Headers that name this version of an answer, and when it came to be.
 
@@ -91,7 +97,7 @@ class House:
             objects = " ".join(item.etag for item in found)
             marks = f"{objects} {todo} {self.renderers.version} {self.settings.image}"
             etag = f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
-        return answer.validators(etag, modified, bucket.cache_control), modified
+        return answer.validators(etag, modified, grant.cache_control), modified
 
 
 async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
@@ -103,7 +109,14 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
         house.settings.server.endpoint,
     )
     _check_call(request.method, asked)
-    bucket = access.check(asked, request.headers, house.bucket(asked.bucket))
+    grant = access.check(
+        asked,
+        request.method,
+        sign.fields(request.headers.items()),
+        house.bucket(asked.bucket),
+        house.keys,
+        house.clock(),
+    )
     text = asked.process
     todo = process.parse(text, house.settings.limits) if text else None
 
@@ -111,7 +124,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
 
     found = [await house.store.stat(asked.bucket, asked.key)]
     found += [await _other(house.store.stat, asked.bucket, key) for key in needs]
-    headers, modified = house.validators(found, todo, bucket)
+    headers, modified = house.validators(found, todo, grant)
     if conditional.not_modified(request.headers, headers["ETag"], modified):
         return answer.not_modified(request, headers)
     if todo:
@@ -124,7 +137,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
             opened.append(stack.enter_context(closing(other)))
         if found != [item.object for item in opened]:  # one has been replaced since
             found = [item.object for item in opened]
-            headers, modified = house.validators(found, todo, bucket)
+            headers, modified = house.validators(found, todo, grant)
         if todo is None:
             headers["Content-Type"] = answer.mime_of(asked.key)
             source, size = opened[0].descriptor, found[0].size

@@ -70,6 +70,7 @@ class Credential(Record):
     access_key_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z._=]+$")]
     access_key_secret: Annotated[str, Field(min_length=1, repr=False)]
     role: Literal["owner", "reader", "writer"] = "owner"
+    security_token: Annotated[str, Field(repr=False)] = ""
 
 
 class Settings(BaseSettings):

@@ -178,9 +178,7 @@ def test_a_cut_tiff_is_damaged(picture, run):
 
 def test_the_watch_sees_what_is_computed(picture, planned, make_studio):
     seen = []
-    watching = replace(
-        make_studio(), watch=lambda image: seen.append((image.width, image.height))
-    )
+    watching = replace(make_studio(), watch=lambda image: seen.append((image.width, image.height)))
     read = probe.probe(picture("png 40x27"))
     made = planned(read.header, "resize,w_20/rotate,90/format,jpg")
     descriptor = os.memfd_create("result")

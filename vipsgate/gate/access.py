@@ -1,52 +1,91 @@
 """May this caller have it? The answer comes before anything of the object is looked at.
 
-Only anonymous reading by bucket ACL is decided yet. Whatever carries a signature is refused: one
-that is not verified must never pass, not even as anonymous on a public object.
+A signature is looked at first, wherever it leads: one that fails is refused also on a public
+object, and never taken for none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..errors import AccessDenied, InvalidRequest, NoSuchBucket, Unimplemented
+from . import sign
 from .target import Target
 
-SIGNATURE = frozenset(  # query parameters of V1, V2 and V4 signatures
-    "Expires OSSAccessKeyId Signature security-token x-oss-access-key-id x-oss-credential "
-    "x-oss-date x-oss-expires x-oss-security-token x-oss-signature x-oss-signature-version".split()
-)
 OVERRIDES = "response-"  # response-content-type and the like
 
 
-def check(target: Target, headers: Mapping[str, str], bucket: Bucket | None) -> Bucket:
-    """Let an anonymous read of a public bucket pass, and nothing else.
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What signatures are verified with.
+
+    Attributes:
+        credentials: All there are.
+        region: The one that V4 signatures name.
+    """
+
+    credentials: Sequence[sign.Credential] = ()
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The caller may have it.
+
+    Attributes:
+        bucket: The bucket's document, now known to be one.
+        caller: Who signed the request; ``None`` for an anonymous one.
+    """
+
+    bucket: Bucket
+    caller: sign.Credential | None
+
+    @property
+    def cache_control(self) -> str:
+        """Of the answer: one that needed a signature is private, unless the bucket says else."""
+        personal = self.caller is not None and self.bucket.acl == "private"
+        return self.bucket.cache_control or ("private" if personal else "")
+
+
+def check(
+    target: Target,
+    method: str,
+    headers: Mapping[str, str],
+    bucket: Bucket | None,
+    keys: Keys,
+    now: float,
+) -> Grant:
+    """Let a signed read pass, and an anonymous one of a public bucket.
 
     Args:
         target: What is asked for; it has a bucket.
-        headers: The request's, looked up without regard to case.
+        method: Of the request, as sent.
+        headers: Of the request, from :func:`sign.fields`.
         bucket: The bucket's document; ``None`` where there is no such bucket.
-
-    Returns:
-        The bucket's document, now known to be one.
+        keys: What signatures are verified with.
+        now: Seconds since the epoch.
 
     Raises:
-        Unimplemented: The request is signed.
+        OssError: The signature is not right, see :func:`sign.verify`.
         NoSuchBucket: There is no such bucket.
-        AccessDenied: The bucket is private.
-        InvalidRequest: The request overrides headers of the response.
+        AccessDenied: The bucket is private, and the caller anonymous.
+        InvalidRequest: An anonymous request overrides headers of the response.
+        Unimplemented: A signed one does.
     """
-    names = target.names()
-    if "Authorization" in headers or names & SIGNATURE:
-        raise Unimplemented("Signatures are not verified by this version; the request carries one.")
+    request = sign.Request(method, target.bucket, target.key, target.query, headers)
+    caller = sign.verify(request, keys.credentials, now, keys.region)
     if bucket is None:
         raise NoSuchBucket(
             "The specified bucket does not exist.", extra={"BucketName": target.bucket}
         )
-    if bucket.acl == "private":
+    if caller is None and bucket.acl == "private":
         raise AccessDenied("You have no right to access this object because of bucket acl.")
-    if any(name.startswith(OVERRIDES) for name in names):
-        raise InvalidRequest(
-            "Request specific response headers cannot be used for anonymous GET requests."
-        )
-    return bucket
+    if overrides := sorted(name for name in target.names() if name.startswith(OVERRIDES)):
+        if caller is None:
+            raise InvalidRequest(
+                "Request specific response headers cannot be used for anonymous GET requests."
+            )
+        raise Unimplemented(f"The parameter: {overrides[0]} is not implemented by this version.")
+    return Grant(bucket, caller)
