@@ -114,12 +114,14 @@ class Stage:
         action: What is done.
         before: The frame that goes in.
         after: The frame that comes out.
+        shrunk: How far the image is reduced below ``before``; the loader does that.
         prepared: What ``action.prepare`` has made.
     """
 
     action: Action
     before: Frame
     after: Frame
+    shrunk: float = 1.0
     prepared: Image | None = None
 
 

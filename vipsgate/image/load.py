@@ -38,7 +38,21 @@ def load(source: Source, plan: Plan) -> Image:
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
         image = image.copy()
         image.remove("orientation")
+    if plan.shrink > 1:
+        image = _rounded(image, header, plan.shrink)
     return normal(image, header)
+
+
+def _rounded(image: Image, header: Header, shrink: float) -> Image:
+    """With its sides rounded to the nearest pixel.
+
+    libjpeg's are rounded down: up to a pixel of the reduced picture is lost at the right and lower
+    border. The last one again stands for what is lost, so that nothing is moved by more than half.
+    """
+    width, height = round(header.width / shrink), round(header.height / shrink)
+    if width <= image.width and height <= image.height:
+        return image
+    return image.embed(0, 0, max(width, image.width), max(height, image.height), extend="copy")
 
 
 def normal(image: Image, header: Header) -> Image:

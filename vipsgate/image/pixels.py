@@ -22,15 +22,27 @@ LINES = 16  # that are computed at a time, between the passes of a blur
 WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code takes 64 as it is
 
 
-def scaled(image: Image, width: int, height: int) -> Image:
-    """The picture at exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up."""
+def scaled(image: Image, width: int, height: int, size: tuple[float, float]) -> Image:
+    """The picture at exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up.
+
+    Args:
+        image: In 8 bits.
+        width: Of the result.
+        height: Of the result.
+        size: What it really measures; a loader that shrinks leaves whole pixels of it.
+    """
     if (image.width, image.height) == (width, height):
         return image
-    return _levels(_weighted(image, lambda part: _resampled(part, width, height)))
+    across, down = _scale(image.width, width, size[0]), _scale(image.height, height, size[1])
+    return _levels(_weighted(image, lambda part: _resampled(part, width, height, across, down)))
 
 
-def _resampled(image: Image, width: int, height: int) -> Image:
-    across, down = width / image.width, height / image.height
+def _scale(side: int, wanted: int, size: float) -> float:
+    """By the true size, unless libvips would then make another number of pixels."""
+    return wanted / size if round(side * wanted / size) == wanted else wanted / side
+
+
+def _resampled(image: Image, width: int, height: int, across: float, down: float) -> Image:
     if across < 1 or down < 1:
         image = image.resize(min(1.0, across), vscale=min(1.0, down))
     if across <= 1 and down <= 1:

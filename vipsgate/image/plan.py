@@ -124,6 +124,7 @@ def make(header: Header, actions: Iterable[Action], limits: Limits, rendering: R
         before = after
     result = _result(before, rendering)
     shrink = _shrink(header, stages, result, rendering)
+    stages = _shrunk(stages, shrink)
     memory = _memory(header, stages, result, shrink, limits)
     if memory > limits.render_bytes:
         raise ImageTooLarge(
@@ -181,19 +182,27 @@ def _shrink(header: Header, stages: Sequence[Stage], result: Frame, rendering: R
     return CODECS[header.format].shrink(max(1.0, allowed))
 
 
+def _shrunk(stages: Sequence[Stage], shrink: float) -> list[Stage]:
+    """Each stage with the reduction in front of it; who has an answer to it undoes it."""
+    made = []
+    for stage in stages:
+        made.append(replace(stage, shrunk=shrink))
+        if stage.action.shrink(stage.before) is not None:
+            shrink = 1.0
+    return made
+
+
 def _memory(
     header: Header, stages: Sequence[Stage], result: Frame, shrink: float, limits: Limits
 ) -> int:
     """Decoder, pictures held whole on the way, what is laid on them, encoder."""
     source = header.width * header.height
     total = PIPELINE_BYTES + CODECS[header.format].held(header, shrink) * source
-    pages, left = result.pages, shrink
+    pages = result.pages
     for stage in stages:
         if not stage.action.streams(stage.before):
-            total += stage.before.area / left**2 * max(3, header.bands) * pages
+            total += stage.before.area / stage.shrunk**2 * max(3, header.bands) * pages
         total += MARK_BYTES * min(stage.action.holds(stage.before), 2 * limits.output_pixels)
-        if stage.action.shrink(stage.before) is not None:
-            left = 1.0  # from here on the image has the size of its frame
     return int(total + CODECS[result.format].made(result) * result.area * pages)
 
 

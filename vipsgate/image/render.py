@@ -144,10 +144,11 @@ def _joined(
     The pages are made in their order, so that the source is still read once from top to bottom.
     """
     height, header = plan.header.height, plan.header
-    pages = [
-        _apply(image.crop(0, page * height, header.width, height), stages, watch)
-        for page in range(plan.result.pages)
-    ]
+    pages = []
+    for page in range(plan.result.pages):
+        one = _apply(image.crop(0, page * height, header.width, height), stages, watch)
+        watch(one)
+        pages.append(one.copy_memory())  # or every page's pipeline would live until all are joined
     joined = pyvips.Image.arrayjoin(pages, across=1).copy()
     joined.set_type(pyvips.GValue.gint_type, "page-height", plan.result.height)
     for name in ("delay", "loop"):

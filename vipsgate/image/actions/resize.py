@@ -104,7 +104,8 @@ class Resize(Action):
 
     def apply(self, image: Image, stage: Stage) -> Image:
         scaled, after = self.scaled(stage.before), stage.after
-        image = pixels.scaled(image, scaled.width, scaled.height)
+        size = stage.before.width / stage.shrunk, stage.before.height / stage.shrunk
+        image = pixels.scaled(image, scaled.width, scaled.height, size)
         if scaled is stage.before or self.box(stage.before) is None:
             return image
         if self.m == "fill":
