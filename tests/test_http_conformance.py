@@ -483,7 +483,6 @@ def huge(root, bodies):
 # -- known to OSS, not to this version ------------------------------------------------------------
 
 LATER = rows(
-    (80, "example.jpg", "style/exists"),
     (117, "example.jpg", "image/resize,w_100|sys/saveas,o_dGVzdC5qcGc,b_dGVzdA"),
     (126, "example.jpg", "video/snapshot,t_7000,f_jpg,w_800,h_600,m_fast"),
 )

@@ -24,7 +24,7 @@ from .errors import (
     WatermarkError,
     shown,
 )
-from .gate import access, conditional, sign, target
+from .gate import access, conditional, sign, style, target
 from .image import process
 from .renderers import Renderers, Result
 from .settings import Settings
@@ -117,10 +117,11 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
         house.keys,
         house.clock(),
     )
-    text = asked.process
+    asked = await _styled(asked, grant.bucket, house.store)
+    text = style.expanded(asked.process, grant.bucket.styles)
     todo = process.parse(text, house.settings.limits) if text else None
-
     needs = todo.needs() if todo else ()
+    access.check_source(grant, asked, needs)
 
     found = [await house.store.stat(asked.bucket, asked.key)]
     found += [await _other(house.store.stat, asked.bucket, key) for key in needs]
@@ -151,6 +152,23 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
         if result.missing:
             headers["X-Vipsgate-Missing-Glyphs"] = str(result.missing)
         return await answer.content(request, result.descriptor, result.size, modified, headers)
+
+
+async def _styled(asked: target.Target, bucket: Bucket, store: Store) -> target.Target:
+    """``OBJECT<separator>NAME`` as the style of the object, unless an object has that very name."""
+    styled = style.split(asked, bucket.separators)
+    if styled is None or await _is_there(asked, store) or not await _is_there(styled, store):
+        return asked
+    return styled
+
+
+async def _is_there(asked: target.Target, store: Store) -> bool:
+    try:
+        target.check_key(asked.key)
+        await store.stat(asked.bucket, asked.key)
+    except NoSuchKey:
+        return False
+    return True
 
 
 async def _other(call: Callable[[str, str], Awaitable[T]], bucket: str, key: str) -> T:

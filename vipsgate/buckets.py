@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
+StyleName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]  # OSS guide, Image styles
 Acl = Literal["private", "public-read", "public-read-write"]
 
 
@@ -27,11 +28,17 @@ class Record(BaseModel):
 
 
 class ProtectionRule(Record):
-    """Objects whose name has both prefix and suffix, where given."""
+    """Objects whose name has both prefix and suffix, where given; one of them is."""
 
     prefix: str = ""
     suffix: str = ""
     case_insensitive: bool = False
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ProtectionRule:
+        if not (self.prefix or self.suffix):
+            raise ValueError("a rule has a prefix, a suffix, or both")
+        return self
 
 
 class Protection(Record):
@@ -69,7 +76,7 @@ class Bucket(Record):
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
     separators: tuple[Literal["-", "_", "/", "!", "@!"], ...] = ()
     cache_control: str = ""
-    styles: Mapping[str, str] = Field(default_factory=dict)
+    styles: Annotated[Mapping[StyleName, str], Field(max_length=50)] = Field(default_factory=dict)
     protection: Protection = Protection()
     referer: RefererPolicy = RefererPolicy()
 
@@ -78,6 +85,4 @@ class Bucket(Record):
 
         A rule that shuts callers out must never be taken and then not kept.
         """
-        if self.protection.enabled:
-            return "protection"
         return "referer" if self.referer != RefererPolicy() else ""

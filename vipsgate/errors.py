@@ -23,6 +23,7 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- SignatureDoesNotMatch 403  not made of this request with this secret
      +-- ImageDamage           403  a picture's file that cannot be decoded
      +-- NoSuchBucket          404
+     +-- NoSuchStyle           404
      +-- NoSuchKey             404
      +-- MethodNotAllowed      405
      +-- PreconditionFailed    412
@@ -188,6 +189,13 @@ class NoSuchBucket(OssError):
 
     status = 404
     code = "NoSuchBucket"
+
+
+class NoSuchStyle(OssError):
+    """The bucket has no style of this name."""
+
+    status = 404
+    code = "NoSuchStyle"
 
 
 class NoSuchKey(OssError):

@@ -20,7 +20,9 @@ from pydantic_settings import (
 )
 
 from .buckets import Acl, Bucket, Record
+from .errors import OssError
 from .gate.target import BUCKET
+from .image import process
 from .image.config import Limits, Rendering
 
 PREFIX = "VIPSGATE_"
@@ -107,12 +109,7 @@ class Settings(BaseSettings):
 
     def unserved(self) -> list[str]:
         """The keys that are set but that this version does nothing with; the start names them."""
-        found = ["server.legacy_at_api"] if self.server.legacy_at_api else []
-        for name, bucket in self.buckets.items():
-            found += [
-                f"buckets.{name}.{key}" for key in ("styles", "separators") if getattr(bucket, key)
-            ]
-        return found
+        return ["server.legacy_at_api"] if self.server.legacy_at_api else []
 
     def domains(self) -> dict[str, str]:
         """Host name -> bucket."""
@@ -164,6 +161,14 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
         raise SettingsError(f"{file or 'the environment'}: {error}") from None
     if (folder := made.image.fonts_dir) and not os.path.isdir(folder):
         raise SettingsError(f"image.fonts_dir = {folder!r}: is not a folder")
+    for name, bucket in made.buckets.items():
+        for style, text in bucket.styles.items():
+            try:
+                process.parse(text, made.limits)
+            except OssError as error:
+                raise SettingsError(
+                    f"buckets.{name}.styles.{style} = {text!r}: {error.message}"
+                ) from None
     return made
 
 

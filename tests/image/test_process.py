@@ -50,7 +50,7 @@ REFUSES = {
         "Maximal number of pipes supported is 5",
     ),
     "|" * 70_000: (TooManyPipes, "0040-00000211", "there are 70000"),
-    "style/thumb": (Unimplemented, "", "style/"),
+    "style/thumb": (InvalidArgument, "", "x-oss-process"),  # the gate has not replaced it
     "video/snapshot,t_1000": (Unimplemented, "", "video/"),
     "image/crop|sys/saveas,o_YQ": (Unimplemented, "", "sys/"),
     "image/average-hue,1": (InvalidArgument, "", "average-hue takes no value"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..errors import AccessDenied, InvalidRequest, NoSuchBucket, Unimplemented
-from . import sign
+from . import protection, sign, style
 from .target import Target
 
 OVERRIDES = "response-"  # response-content-type and the like
@@ -47,6 +47,24 @@ class Grant:
         """Of the answer: one that needed a signature is private, unless the bucket says else."""
         personal = self.caller is not None and self.bucket.acl == "private"
         return self.bucket.cache_control or ("private" if personal else "")
+
+
+def check_source(grant: Grant, asked: Target, needs: Sequence[str]) -> None:
+    """Keep anonymous callers from protected objects, but for what a style makes of them.
+
+    Args:
+        grant: That the bucket may be read.
+        asked: The object and what is to be done with it, as the caller wants it.
+        needs: Keys of further objects that the caller has named: laid on a public picture, a
+            protected one would be seen as well as by itself.
+
+    Raises:
+        AccessDenied: One of them is protected.
+    """
+    if grant.caller is not None or style.pure(asked.process):
+        return
+    if any(protection.covers(grant.bucket.protection, key) for key in (asked.key, *needs)):
+        raise AccessDenied("You are forbidden to access the source image.", ec="0040-00000031")
 
 
 def check(

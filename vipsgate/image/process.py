@@ -3,12 +3,13 @@
 ::
 
     process = stage *( "|" stage )
-    stage   = "image/" action *( "/" action ) / "style/" NAME / "video/" ... / "sys/" ...
+    stage   = "image/" action *( "/" action ) / "video/" ... / "sys/" ...
     action  = NAME *( "," param )
     param   = KEY "_" VALUE / VALUE
 
-Actions run from left to right; ``image/a|image/b`` is ``image/a/b``. Equal canonical texts mean
-equal work, which is what results are known by.
+Actions run from left to right; ``image/a|image/b`` is ``image/a/b``. The stage ``style/NAME`` has
+been replaced before by what the bucket has under that name (``gate.style``). Equal canonical
+texts mean equal work, which is what results are known by.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .config import Limits
 
 INFO, HUE = "info", "average-hue"
 ANSWERS = (INFO, HUE)  # what is said of a picture instead of making another one
-LATER_STAGES = ("style", "video", "sys")  # known to OSS, not to this version yet
+LATER_STAGES = ("video", "sys")  # known to OSS, not to this version yet
 KEPT_TEXTS = 2048  # parsed texts that are remembered
 KEPT_LENGTH = 512  # characters of one
 

@@ -1,0 +1,61 @@
+"""Styles: process texts that a bucket has under a name, and the two ways to ask for one.
+
+::
+
+    OBJECT?x-oss-process=style/NAME
+    OBJECT<separator>NAME            with a separator that the bucket has set
+
+An object whose own name looks like the second form comes first (OSS guide, Image styles).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import NoSuchStyle, shown
+from .target import PROCESS, Target
+
+PREFIX = "style/"
+CLASSIC = "@!"  # the one of two characters; it is looked for first
+
+
+def pure(text: str) -> bool:
+    """Is it a style and nothing else? Then only what the bucket's owner wants is seen."""
+    return text.startswith(PREFIX) and "|" not in text
+
+
+def expanded(text: str, styles: Mapping[str, str]) -> str:
+    """A process text with each ``style/NAME`` replaced by what stands behind the name.
+
+    Raises:
+        NoSuchStyle: The bucket has none of this name.
+    """
+    return "|".join(_content(stage, styles) for stage in text.split("|"))
+
+
+def _content(stage: str, styles: Mapping[str, str]) -> str:
+    if not stage.startswith(PREFIX):
+        return stage
+    name = stage.removeprefix(PREFIX)
+    if name not in styles:
+        raise NoSuchStyle("No Such Image Style.", extra={"StyleName": shown(name)})
+    return styles[name]
+
+
+def split(asked: Target, separators: Sequence[str]) -> Target | None:
+    """What ``OBJECT<separator>NAME`` asks for, where it can be read so.
+
+    The last separator in the key counts. A process text in the query makes the key mean itself.
+    """
+    if asked.process:
+        return None
+    order = sorted(separators, key=lambda one: one != CLASSIC)
+    if CLASSIC in order and CLASSIC in asked.key:
+        order = order[:1]
+    places = [(asked.key.rfind(one), one) for one in order]
+    at, separator = max(places, default=(-1, ""))
+    key, name = asked.key[: max(0, at)], asked.key[at + len(separator) :]
+    if at < 1 or not name:
+        return None
+    return replace(asked, key=key, query=(*asked.query, (PROCESS, PREFIX + name)))
