@@ -1,4 +1,7 @@
-"""Styles, separators and source image protection over HTTP: rows 80 to 83 and 101 to 107."""
+"""Styles, separators, source protection and hotlink rules over HTTP: rows 80-83 and 101-113."""
+
+import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,8 +27,14 @@ marked = "image/resize,w_200/watermark,image_ZXhhbXBsZS5qcGc,g_nw"
 enabled = true
 extensions = ["jpg"]
 rules = [{ prefix = "img/", suffix = ".png" }]
+[buckets.linked]
+acl = "public-read"
+[buckets.linked.referer]
+allow_empty = false
+whitelist = ["http://www.example.com"]
+blacklist = ["http://www.example.com/bad"]
 """
-STYLED, GUARDED = "styled", "guarded"
+STYLED, GUARDED, LINKED = "styled", "guarded", "linked"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +49,7 @@ def gate(serving, root, tmp_path_factory):
         "img/a.png": "panda.png",
         "img/a.webp": "panda.png",
     }
-    for bucket in (STYLED, GUARDED):
+    for bucket in (STYLED, GUARDED, LINKED):
         for name, source in files.items():
             path = folder / "root" / bucket / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,18 +141,41 @@ def test_rows_103_and_105_what_anyone_may_see(gate, path):
 
 
 def test_row_104_signed_callers_are_free(gate):
-    import time
-    from urllib.parse import urlsplit
-
     for process in ("", "image/resize,w_100", f"image/watermark,{LAUNDERED}"):
-        url = urlsplit(
-            sign.sign_url(
-                sign.Credential("key1", "secret1"),
-                *(GUARDED, "example.jpg"),
-                now=time.time(),
-                process=process,
-                region="cn-hangzhou",
-                endpoint="http://x",
-            )
-        )
-        assert gate.ask(f"{url.path}?{url.query}").status == 200
+        assert gate.ask(signed(GUARDED, process)).status == 200
+
+
+KEY = sign.Credential("key1", "secret1")
+
+
+def signed(bucket, process=""):
+    options = {"now": time.time(), "region": "cn-hangzhou", "endpoint": "http://x"}
+    url = urlsplit(sign.sign_url(KEY, bucket, "example.jpg", process=process, **options))
+    return f"{url.path}?{url.query}"
+
+
+@pytest.mark.parametrize("process", ["", "?x-oss-process=image/resize,w_100"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_rows_108_to_113_hotlinks(gate, method, process):
+    path = f"/{LINKED}/example.jpg{process}"
+    for page, status in {
+        "": 403,
+        "http://www.example.com/p": 200,
+        "http://www.example.com/bad": 403,
+        "http://www.example.com.evil.net/": 403,
+    }.items():
+        answer = gate.ask(path, {"Referer": page} if page else {}, method=method)
+        assert answer.status == status, page
+        if status == 200:
+            assert answer.headers["Vary"] == "Referer"
+        else:
+            assert answer.message == "You are denied by bucket referer policy."
+            assert "ETag" not in answer.headers
+
+
+def test_rows_110_and_111_signed_in_headers_or_in_the_url(gate):
+    request = sign.Request("GET", LINKED, "example.jpg", (), {})
+    headers = sign.sign_headers(KEY, request, now=time.time(), version=1, region="cn-hangzhou")
+    assert gate.ask(f"/{LINKED}/example.jpg", headers).status == 200
+    assert gate.ask(signed(LINKED)).status == 403
+    assert gate.ask(signed(LINKED), {"Referer": "http://www.example.com/"}).status == 200

@@ -202,7 +202,6 @@ WRONG = [
     ("[buckets.photos.styles]\nx = 'image/resize,w_a'", ["photos.styles.x", "parameter: w"]),
     ("[buckets.photos.styles]\nx = 'style/y'", ["photos.styles.x", "image/"]),
     ("[buckets.photos.styles]\nx = '100w.jpg'", ["photos.styles.x", "100w.jpg"]),
-    ("[buckets.photos.referer]\nallow_empty = false", ["photos.referer"]),
     ("[[credentials]]\naccess_key_id = 'a b'\naccess_key_secret = 'x'", ["access_key_id", "a b"]),
     ("[[credentials]]\naccess_key_id = 'a'", ["access_key_secret"]),
     ("[server\nport = 1", ["vipsgate.toml"]),

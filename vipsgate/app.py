@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from . import answer
-from .buckets import Bucket
+from .buckets import Bucket, RefererPolicy
 from .errors import (
     InternalError,
     MethodNotAllowed,
@@ -97,7 +97,10 @@ class House:
             objects = " ".join(item.etag for item in found)
             marks = f"{objects} {todo} {self.renderers.version} {self.settings.image}"
             etag = f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
-        return answer.validators(etag, modified, grant.cache_control), modified
+        headers = answer.validators(etag, modified, grant.cache_control)
+        if grant.bucket.referer != RefererPolicy():
+            headers["Vary"] = "Referer"
+        return headers, modified
 
 
 async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:

@@ -79,10 +79,3 @@ class Bucket(Record):
     styles: Annotated[Mapping[StyleName, str], Field(max_length=50)] = Field(default_factory=dict)
     protection: Protection = Protection()
     referer: RefererPolicy = RefererPolicy()
-
-    def unenforced(self) -> str:
-        """The part of the document that this version would not enforce; empty if there is none.
-
-        A rule that shuts callers out must never be taken and then not kept.
-        """
-        return "referer" if self.referer != RefererPolicy() else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..errors import AccessDenied, InvalidRequest, NoSuchBucket, Unimplemented
-from . import protection, sign, style
+from . import protection, referer, sign, style
 from .target import Target
 
 OVERRIDES = "response-"  # response-content-type and the like
@@ -88,7 +88,8 @@ def check(
     Raises:
         OssError: The signature is not right, see :func:`sign.verify`.
         NoSuchBucket: There is no such bucket.
-        AccessDenied: The bucket is private, and the caller anonymous.
+        AccessDenied: The bucket is private, and the caller anonymous; or the page that shows it
+            may not.
         InvalidRequest: An anonymous request overrides headers of the response.
         Unimplemented: A signed one does.
     """
@@ -100,6 +101,8 @@ def check(
         )
     if caller is None and bucket.acl == "private":
         raise AccessDenied("You have no right to access this object because of bucket acl.")
+    if "authorization" not in headers:  # a program that signs its headers sends no Referer
+        referer.check(bucket.referer, headers.get("referer", ""))
     if overrides := sorted(name for name in target.names() if name.startswith(OVERRIDES)):
         if caller is None:
             raise InvalidRequest(
