@@ -84,7 +84,7 @@ def test_a_type_is_always_a_type(key):
 
 
 def test_every_answer_is_stamped():
-    headers = answer.stamped({"id": "ABC"})
+    headers = answer.stamped({answer.ID: "ABC"})
     assert headers["x-oss-request-id"] == "ABC"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["x-oss-server-time"].isdigit()

@@ -17,6 +17,8 @@ from aiohttp import web
 from .errors import OssError
 from .gate import conditional
 
+ID = web.RequestKey("id", str)  # of a request, as ``request_id`` makes it
+BEGUN = web.RequestKey("begun", float)  # when it came, by ``time.perf_counter``
 SERVER = "vipsgate"
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
@@ -44,7 +46,7 @@ def request_id() -> str:
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
     return {
-        "x-oss-request-id": request["id"],
+        "x-oss-request-id": request[ID],
         "x-oss-server-time": str(int(time.time() * 1000)),
         "Server": SERVER,
         "X-Content-Type-Options": "nosniff",
@@ -151,7 +153,7 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 
 def refusal(error: OssError, request: web.BaseRequest) -> web.Response:
     """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
-    body = xml(error, request["id"], request.headers.get("Host", ""))
+    body = xml(error, request[ID], request.headers.get("Host", ""))
     headers = {**stamped(request), **error.headers, "Content-Type": "application/xml"}
     if error.ec:
         headers["x-oss-ec"] = error.ec

@@ -151,7 +151,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     with closing(result):
         headers["Content-Type"] = result.mime
         headers["X-Vipsgate-Cache"] = "bypass"
-        headers["Server-Timing"] = _timing(request["begun"], result)
+        headers["Server-Timing"] = _timing(request[answer.BEGUN], result)
         if result.missing:
             headers["X-Vipsgate-Missing-Glyphs"] = str(result.missing)
         return await answer.content(request, result.descriptor, result.size, modified, headers)
@@ -227,8 +227,8 @@ def _timing(begun: float, result: Result) -> str:
 
 async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
-    identity = request["id"] = answer.request_id()
-    request["begun"] = time.perf_counter()
+    identity = request[answer.ID] = answer.request_id()
+    request[answer.BEGUN] = time.perf_counter()
     refusal: OssError
     try:
         return await serve(request, house)

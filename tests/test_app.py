@@ -1,0 +1,145 @@
+"""The conductor by itself: a frozen clock, a store that counts, and nobody who renders."""
+
+import os
+import socket
+from collections import Counter
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from vipsgate import app
+from vipsgate.errors import NoSuchKey
+from vipsgate.renderers import Result
+from vipsgate.settings import Settings
+from vipsgate.store.base import Object, Opened
+
+NOW = 1767225600  # 2026-01-01T00:00:00Z, the clock of the guide's vectors
+KEY = "dir/ex ample.jpg"
+PROCESS = "image%2Fresize%2Cm_fixed%2Cw_100%2Ch_100%2Frotate%2C90"
+V1 = (
+    f"/examplebucket/dir/ex%20ample.jpg?x-oss-process={PROCESS}&OSSAccessKeyId=vipsgateTestKeyId"
+    "&Expires=1767226200&Signature=FZG1NyT2y%2Bp6EuXPBKQO%2F6wQe5Y%3D"
+)
+V4 = (
+    f"/examplebucket/dir/ex%20ample.jpg?x-oss-process={PROCESS}"
+    "&x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-expires=600&x-oss-date=20260101T000000Z"
+    "&x-oss-credential=vipsgateTestKeyId%2F20260101%2Fcn-hangzhou%2Foss%2Faliyun_v4_request"
+    "&x-oss-signature=bab1bec6b982407feb31769f482082513cd5a3c46fab901dc7687c75ccf4ae5d"
+)
+
+
+class Store:
+    """One object, and how often it was looked at."""
+
+    def __init__(self):
+        self.asked = Counter()
+
+    def has(self, bucket):
+        return bucket == "examplebucket"
+
+    async def stat(self, bucket, key):
+        self.asked["stat"] += 1
+        if key != KEY:
+            raise NoSuchKey("The specified key does not exist.")
+        return Object(4, '"1"', 1.0)
+
+    async def open(self, bucket, key):
+        self.asked["open"] += 1
+        return Opened(await self.stat(bucket, key), _memory(b"data"))
+
+
+class Renderers:
+    """Says what it was asked for."""
+
+    version, full = "0", False
+
+    async def render(self, process, descriptor, beside=()):
+        return Result("text/plain", len(process), _memory(process.encode()), 0.0, 0.0, 0)
+
+
+def _memory(data):
+    descriptor = os.memfd_create("test")
+    os.write(descriptor, data)
+    return descriptor
+
+
+@asynccontextmanager
+async def running(now=NOW, region="cn-hangzhou", **buckets):
+    """``ask(target)`` gives status, body and the calls of the store."""
+    settings = Settings(
+        server={"region": region},
+        credentials=[
+            {
+                "access_key_id": "vipsgateTestKeyId",
+                "access_key_secret": "vipsgateTestKeySecret0123456789",
+            }
+        ],
+        buckets=buckets,
+    )
+    store = Store()
+    house = app.House(settings, store, Renderers(), clock=lambda: now)
+    house.furnish(settings)
+    line = socket.create_server(("127.0.0.1", 0))
+    runner = aiohttp.web.ServerRunner(app.public(house))
+    await runner.setup()
+    await aiohttp.web.SockSite(runner, line).start()
+    async with aiohttp.ClientSession() as client:
+
+        async def ask(target, method="GET", **headers):
+            store.asked.clear()
+            url = URL(f"http://127.0.0.1:{line.getsockname()[1]}{target}", encoded=True)
+            async with client.request(method, url, headers=headers) as answer:
+                return answer.status, await answer.text(), dict(store.asked)
+
+        yield ask
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("target", [V1, V4], ids=["V1", "V4"])
+async def test_rows_91_and_97_the_guides_vectors(target):
+    async with running() as ask:
+        status, body, _ = await ask(target)
+    assert (status, body) == (200, "image/resize,m_fixed,w_100,h_100/rotate,90")
+
+
+REFUSED = [
+    # row, now, region, target, status, part of the body
+    (92, 1767226201, "cn-hangzhou", V1, 403, "Request has expired."),
+    (92, 1767226201, "cn-hangzhou", V4, 403, "AccessDenied"),
+    (93, NOW, "cn-hangzhou", V1.replace("w_100", "w_200"), 403, "StringToSign"),
+    (93, NOW, "cn-hangzhou", V4.replace("w_100", "w_200"), 403, "CanonicalRequest"),
+    (94, 1767226201, "cn-hangzhou", V1.replace("w_100", "w_200"), 403, "Request has expired."),
+    (95, NOW, "cn-hangzhou", V1.partition("&Signature")[0], 403, "AccessDenied"),
+    (96, NOW, "cn-hangzhou", V1.replace("TestKeyId", "Other"), 403, "InvalidAccessKeyId"),
+    (97, NOW, "cn-beijing", V4, 400, "0002-00000226"),
+    (98, NOW, "cn-hangzhou", V4.replace("expires=600", "expires=691200"), 400, "0002-00000232"),
+    (100, NOW, "cn-hangzhou", V1 + "&" + V4.partition("?")[2], 400, "InvalidArgument"),
+    (88, NOW, "cn-hangzhou", V1.partition("?")[0], 403, "because of bucket acl."),
+]
+
+
+@pytest.mark.parametrize(("row", "now", "region", "target", "status", "part"), REFUSED)
+async def test_what_is_refused_looks_at_no_object(row, now, region, target, status, part):
+    async with running(now, region) as ask:
+        for headers in ({}, {"If-None-Match": "*"}, {"Range": "bytes=0-1"}):
+            got, body, asked = await ask(target, **headers)
+            assert (got, asked) == (status, {})
+            assert part in body
+        got, body, asked = await ask(target, "HEAD")
+        assert (got, body, asked) == (status, "", {})
+
+
+@pytest.mark.parametrize(
+    ("rules", "target", "part"),
+    [
+        ({"protection": {"enabled": True, "extensions": ["jpg"]}}, V1, "0040-00000031"),
+        ({"referer": {"allow_empty": False, "whitelist": ["http://x"]}}, V1, "referer policy"),
+    ],
+)
+async def test_rules_look_at_no_object_either(rules, target, part):
+    async with running(examplebucket={"acl": "public-read", **rules}) as ask:
+        status, body, asked = await ask(target.partition("&OSSAccessKeyId")[0])
+        assert (status, asked) == (403, {})
+        assert part in body
