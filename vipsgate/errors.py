@@ -15,6 +15,14 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- InvalidBucketName     400
      +-- InvalidObjectName     400
      +-- InvalidRequest        400  parts that do not go together
+     +-- InvalidDigest         400  Content-MD5 is not that of the body
+     +-- MalformedXML          400  the document of a call
+     +-- IncompleteBody        400  fewer bytes than were announced
+     +-- EntityTooLarge        400  more bytes than an object, a part or a document may have
+     +-- EntityTooSmall        400  a part that is not the last
+     +-- MetadataTooLarge      400  more headers than are kept with an object
+     +-- InvalidPart           400  a part that was never sent, or another one
+     +-- InvalidPartOrder      400  parts that do not ascend
      +-- AccessDenied          403
      +-- InvalidAccessKeyId    403  no such key
      +-- InvalidSecurityToken  403  no such token
@@ -25,13 +33,19 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- NoSuchBucket          404
      +-- NoSuchStyle           404
      +-- NoSuchKey             404
+     +-- NoSuchUpload          404  ended, or never begun
      +-- MethodNotAllowed      405
+     +-- BucketAlreadyExists   409
+     +-- BucketNotEmpty        409
+     +-- FileAlreadyExists     409  an object that is not to be overwritten
+     +-- MissingContentLength  411
      +-- PreconditionFailed    412
      +-- InvalidRange          416
      +-- InternalError         500  a fault of ours
      +-- Unimplemented         501  OSS knows it, this version does not
      +-- CpuLimitExceeded      503  more work than is taken on; come again
      +-- ServiceUnavailable    503  something that is needed is away; come again
+     +-- InsufficientStorage   507  the store is full
 """
 
 from __future__ import annotations
@@ -135,6 +149,62 @@ class InvalidRequest(OssError):
     code = "InvalidRequest"
 
 
+class InvalidDigest(OssError):
+    """The body is not what Content-MD5 says."""
+
+    status = 400
+    code = "InvalidDigest"
+
+
+class MalformedXML(OssError):
+    """The document of a call is not XML, or not of the call's shape."""
+
+    status = 400
+    code = "MalformedXML"
+
+
+class IncompleteBody(OssError):
+    """Fewer bytes came than were announced."""
+
+    status = 400
+    code = "IncompleteBody"
+
+
+class EntityTooLarge(OssError):
+    """An object, a part or a document has more bytes than it may have."""
+
+    status = 400
+    code = "EntityTooLarge"
+
+
+class EntityTooSmall(OssError):
+    """A part that is not the last has fewer bytes than it must have."""
+
+    status = 400
+    code = "EntityTooSmall"
+
+
+class MetadataTooLarge(OssError):
+    """More headers than are kept with an object."""
+
+    status = 400
+    code = "MetadataTooLarge"
+
+
+class InvalidPart(OssError):
+    """A part that was never sent, or that is another one by now."""
+
+    status = 400
+    code = "InvalidPart"
+
+
+class InvalidPartOrder(OssError):
+    """The numbers of the parts do not ascend."""
+
+    status = 400
+    code = "InvalidPartOrder"
+
+
 class AccessDenied(OssError):
     """The caller may not have this."""
 
@@ -205,11 +275,46 @@ class NoSuchKey(OssError):
     code = "NoSuchKey"
 
 
+class NoSuchUpload(OssError):
+    """There is no such upload in parts; it has ended, or never begun."""
+
+    status = 404
+    code = "NoSuchUpload"
+
+
 class MethodNotAllowed(OssError):
     """Not a method of this resource."""
 
     status = 405
     code = "MethodNotAllowed"
+
+
+class BucketAlreadyExists(OssError):
+    """There is a bucket of this name, which is not to be changed so."""
+
+    status = 409
+    code = "BucketAlreadyExists"
+
+
+class BucketNotEmpty(OssError):
+    """A bucket with objects in it is not deleted."""
+
+    status = 409
+    code = "BucketNotEmpty"
+
+
+class FileAlreadyExists(OssError):
+    """There is an object of this name, and the caller does not want it overwritten."""
+
+    status = 409
+    code = "FileAlreadyExists"
+
+
+class MissingContentLength(OssError):
+    """A body without its length."""
+
+    status = 411
+    code = "MissingContentLength"
 
 
 class PreconditionFailed(OssError):
@@ -252,6 +357,13 @@ class ServiceUnavailable(OssError):
 
     status = 503
     code = "ServiceUnavailable"
+
+
+class InsufficientStorage(OssError):
+    """The store has no room for it."""
+
+    status = 507
+    code = "InsufficientStorage"
 
 
 def shown(text: str) -> str:

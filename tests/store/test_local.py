@@ -1,12 +1,25 @@
 """A folder as a store: what is an object, what is not, and that nothing leads out."""
 
+import asyncio
+import errno
+import hashlib
 import os
+import random
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from vipsgate.errors import NoSuchKey, OssError
+from vipsgate.errors import (
+    BucketNotEmpty,
+    MetadataTooLarge,
+    NoSuchKey,
+    OssError,
+    Unimplemented,
+)
+from vipsgate.store.base import PLAIN, Properties
 from vipsgate.store.local import LocalStore
 
 CANARY = b"this lies outside of the bucket"
@@ -284,3 +297,233 @@ async def test_no_descriptor_is_lost(store):
                 except NoSuchKey:
                     continue
     assert count() == before
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+async def put(store, key, data=b"new", properties=PLAIN, bucket="photos"):
+    async with store.draft(bucket) as draft:
+        await draft.write(data)
+        return await draft.keep(key, properties)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("outside-folder/x", "parent/x", "sibling/c", "documents/x", "documents/buckets/a.json"),
+        *("parent/photos-secret/c", "outside-folder/deep/x", "loop/x", "dangling/x"),
+    ],
+)
+async def test_nothing_is_written_outside(store, root, key):
+    before = {path: path.read_bytes() for path in root.parent.rglob("c") if path.is_file()}
+    with pytest.raises(OssError) as caught:
+        await put(store, key)
+    assert caught.value.status == 400
+    assert {path: path.read_bytes() for path in root.parent.rglob("c") if path.is_file()} == before
+    assert not list(root.parent.rglob("x"))
+
+
+@pytest.mark.parametrize("key", ["outside", "outside-absolute", "outside-chain", "zero", "pipe"])
+async def test_a_link_is_replaced_and_not_followed(store, root, key):
+    await put(store, key)
+    assert await content(store, "photos", key) == b"new"
+    assert (root.parent / "outside").read_bytes() == CANARY
+
+
+async def test_a_link_inside_is_replaced_and_what_it_led_to_stays(store):
+    await put(store, "inside")
+    assert await content(store, "photos", "a.jpg") == DATA
+    await put(store, "inside-folder/new")
+    assert await content(store, "photos", "sub/new") == b"new"
+
+
+@pytest.mark.parametrize("key", ["outside", "outside-folder/c", "sibling/c", "parent/c", "zero"])
+async def test_what_is_no_object_is_not_taken_away(store, root, key):
+    await store.delete("photos", key)
+    assert os.path.lexists(root / "photos" / key)
+
+
+async def test_a_listing_has_what_can_be_read_and_no_more(store, root):
+    os.mkdir(root / "photos" / "hollow")
+    (root / "photos" / os.fsdecode(b"\xff.jpg")).write_bytes(DATA)
+    page = await store.list("photos", limit=100)
+    listed = [key for key, _ in page.objects]
+    for key in listed:
+        await store.stat("photos", key)
+    # a folder behind a link may lead in a circle
+    there = {key for bucket, key in THERE if bucket == "photos"} - {"inside-folder/b.jpg"}
+    assert set(listed) == there | {"empty"}
+    assert (await store.list("mounted", limit=9)).objects[0][0] == "d.jpg"
+    page = await store.list("photos", delimiter="/", limit=100)
+    assert page.prefixes == ["sub/"]
+
+
+async def test_a_bucket_elsewhere_is_written_and_unlinked(store, root):
+    await put(store, "e/f", bucket="mounted")
+    elsewhere = root.parent / "disk2" / "data"
+    assert (elsewhere / "e" / "f").read_bytes() == b"new"
+    for key in ("e/f", "d.jpg"):
+        await store.delete("mounted", key)
+    await store.remove("mounted")
+    assert not (root / "mounted").exists()
+    assert elsewhere.is_dir()
+
+
+async def test_a_bucket_with_somebody_elses_files_stays(store, root):
+    await store.create("odd")
+    (root / "odd" / "out").symlink_to("../../outside")
+    with pytest.raises(BucketNotEmpty):
+        await store.remove("odd")
+
+
+# -- the attribute ---------------------------------------------------------------------------------
+
+
+async def test_what_is_edited_by_hand_keeps_its_acl_alone(store, root):
+    told = Properties(content_type="x/y", acl="private", meta={"a": "b"})
+    before = await put(store, "e", b"0123", told)
+    (root / "photos" / "e").write_bytes(b"4567")
+    os.utime(root / "photos" / "e", ns=(1, 1))
+    after = await store.stat("photos", "e")
+    assert (after.properties, after.crc) == (Properties(acl="private"), None)
+    assert after.etag != before.etag
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"properties": 5}', b"\xff"])
+async def test_an_attribute_that_is_not_ours_closes_the_object(store, root, data):
+    await put(store, "e")
+    os.setxattr(root / "photos" / "e", "user.vipsgate", data)
+    assert (await store.stat("photos", "e")).properties == Properties(acl="private")
+
+
+async def test_more_than_the_file_system_keeps(store):
+    with pytest.raises(MetadataTooLarge):
+        await put(store, "e", properties=Properties(meta={"a": "b" * 70_000}))
+    with pytest.raises(NoSuchKey):
+        await store.stat("photos", "e")
+
+
+async def test_a_file_system_without_attributes(store, monkeypatch):
+    def refuse(*args, **options):
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    made = await put(store, "e")
+    assert made == await store.stat("photos", "e")
+    for properties in (Properties(acl="private"), Properties(meta={"a": "b"})):
+        with pytest.raises(Unimplemented, match="no extended attributes"):
+            await put(store, "f", properties=properties)
+    with pytest.raises(NoSuchKey):
+        await store.stat("photos", "f")
+
+
+async def test_a_file_system_without_nameless_files(store, monkeypatch, root):
+    real = os.open
+
+    def refuse(path, flags, *args, **options):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+        return real(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    await put(store, "e")
+    assert await content(store, "photos", "e") == b"new"
+    async with store.draft("photos") as draft:
+        await draft.write(b"x")
+        await store.sweep()  # the draft of the living stays
+        await draft.keep("f", PLAIN)
+    async with store.draft("photos"):
+        pass
+    assert not list((root / "photos" / ".vipsgate" / "drafts").iterdir())
+
+
+# -- sudden ends -----------------------------------------------------------------------------------
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from vipsgate.store.base import PLAIN
+from vipsgate.store.local import LocalStore
+
+async def main():
+    store = LocalStore(Path(sys.argv[1]))
+    print("ready", flush=True)
+    for turn in range(100_000):
+        async with store.draft("photos") as draft:
+            for _ in range(20):
+                await draft.write(bytes([turn % 256]) * 50_000)
+            await draft.keep("dir/object", PLAIN)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "times", [15, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
+async def test_kill_9_leaves_the_old_or_the_new_one(tmp_path, times):
+    store = LocalStore(tmp_path)
+    await store.create("photos")
+    chance = random.Random(times)
+    for _ in range(times):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE
+        )
+        writer.stdout.readline()
+        await asyncio.sleep(chance.uniform(0.005, 0.06))
+        writer.kill()
+        writer.communicate()
+        try:
+            found = await store.stat("photos", "dir/object")
+        except NoSuchKey:
+            continue
+        data = await content_of(store, found.size)
+        assert len(data) == 1_000_000
+        assert len(set(data)) == 1
+        assert found.etag == f'"{hashlib.md5(data).hexdigest().upper()}"'
+        await store.sweep()
+        assert not list((tmp_path / "photos" / ".vipsgate" / "drafts").iterdir())
+
+
+async def content_of(store, size):
+    opened = await store.open("photos", "dir/object")
+    try:
+        return os.pread(opened.descriptor, size, 0)
+    finally:
+        opened.close()
+
+
+FILLER = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from vipsgate.errors import InsufficientStorage
+from vipsgate.store.base import PLAIN
+from vipsgate.store.local import LocalStore
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # the disk has room for no more
+
+async def main():
+    store = LocalStore(Path(sys.argv[1]))
+    try:
+        async with store.draft("photos") as draft:
+            await draft.write(b"x" * 200_000)
+            await draft.keep("a", PLAIN)
+    except InsufficientStorage as error:
+        print(error.status)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_full_disk_changes_nothing(tmp_path):
+    store = LocalStore(tmp_path)
+    await store.create("photos")
+    await put(store, "a", b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FILLER, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("507\n", "")
+    assert await content(store, "photos", "a") == b"old"
+    assert not list((tmp_path / "photos" / ".vipsgate" / "drafts").iterdir())

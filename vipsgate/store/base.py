@@ -1,10 +1,39 @@
-"""What a store is: objects by bucket and key, as descriptors."""
+"""What a store is: objects by bucket and key, read as descriptors, written whole or not at all."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Protocol
+
+INTERNAL = ".vipsgate"  # the bucket of our own documents and parts; a word that no key may have
+BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What is kept with an object besides its bytes, as its writer has said it.
+
+    Attributes:
+        content_type: Empty where the object's name tells it.
+        acl: ``private``, ``public-read`` or ``public-read-write``; empty for that of the bucket.
+        headers: Cache-Control, Content-Disposition, Content-Encoding, Content-Language, Expires;
+            names in lower case.
+        meta: The ``x-oss-meta-`` headers, without that prefix, in lower case.
+        kind: ``x-oss-object-type``: ``Normal``, ``Multipart``.
+    """
+
+    content_type: str = ""
+    acl: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "Normal"
+
+
+PLAIN = Properties()
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +44,15 @@ class Object:
         size: Bytes.
         etag: Strong entity tag, quoted; another one as soon as the bytes may be others.
         modified: Seconds since the epoch.
+        properties: What its writer has said of it.
+        crc: CRC-64/XZ of the bytes, ``x-oss-hash-crc64ecma``; ``None`` where it is not known.
     """
 
     size: int
     etag: str
     modified: float
+    properties: Properties = PLAIN
+    crc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +62,122 @@ class Opened:
     object: Object
     descriptor: int
 
+    def read(self) -> bytes:
+        """All bytes, for a small object."""
+        return os.pread(self.descriptor, self.object.size, 0)
+
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a listing, in the order of the keys' bytes in UTF-8.
+
+    Attributes:
+        objects: Keys and what is known of them.
+        prefixes: Common prefixes, each up to and with the delimiter.
+        next: The key or prefix behind which the listing goes on; empty at its end.
+    """
+
+    objects: Sequence[tuple[str, Object]]
+    prefixes: Sequence[str]
+    next: str
+
+
+class Draft(Protocol):
+    """Bytes that are about to become an object; what is not kept leaves no trace.
+
+    Attributes:
+        size: Bytes so far.
+        md5: Their MD5.
+        crc: Their CRC-64/XZ.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def md5(self) -> bytes: ...
+
+    @property
+    def crc(self) -> int: ...
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            InsufficientStorage: The store is full.
+        """
+
+    async def copy(self, descriptor: int, start: int, size: int) -> None:
+        """Append a part of an opened file.
+
+        Raises:
+            InsufficientStorage: The store is full.
+            ServiceUnavailable: The file ends before.
+        """
+
+    async def keep(
+        self,
+        key: str,
+        properties: Properties,
+        *,
+        etag: str = "",
+        expected: str | None = None,
+    ) -> Object:
+        """Make the bytes the object of this name, durably and in one step.
+
+        Args:
+            key: The object's name.
+            properties: What is kept with it.
+            etag: Its tag, quoted; empty for the MD5 of the bytes.
+            expected: The tag that the present object must have; empty: there must be none.
+
+        Raises:
+            InvalidObjectName: The store cannot have an object of this name.
+            PreconditionFailed: The present object is not the expected one.
+            MetadataTooLarge: The properties are larger than the store keeps them.
+            InsufficientStorage: The store is full.
+        """
+
+    async def __aenter__(self) -> Draft: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 class Store(Protocol):
     """Objects by bucket and key.
 
     Keys come from :mod:`vipsgate.gate.target`, decoded and checked; a store still has to see to it
-    that none leads out of its bucket.
+    that none leads out of its bucket. The bucket :data:`INTERNAL` is our own and always there.
     """
 
     def has(self, bucket: str) -> bool:
         """Is there such a bucket?"""
+
+    async def buckets(self) -> Sequence[tuple[str, float]]:
+        """The names of all buckets but :data:`INTERNAL`, in order, and when each was made."""
+
+    async def create(self, bucket: str) -> None:
+        """Make a bucket; one that is there stays as it is."""
+
+    async def remove(self, bucket: str) -> None:
+        """Take away an empty bucket.
+
+        Raises:
+            NoSuchBucket: There is none of this name.
+            BucketNotEmpty: There are objects in it.
+        """
+
+    async def sweep(self) -> None:
+        """Take away what processes that died while they were writing have left behind."""
 
     async def stat(self, bucket: str, key: str) -> Object:
         """What is known of the object.
@@ -56,4 +191,40 @@ class Store(Protocol):
 
         Raises:
             NoSuchKey: There is none of this name.
+        """
+
+    def draft(self, bucket: str) -> Draft:
+        """Begin an object of this bucket; ``async with`` it."""
+
+    async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
+        """Keep other properties with an object, whose bytes and times stay.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+            MetadataTooLarge: They are larger than the store keeps them.
+        """
+
+    async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
+        """Take an object away; one that is not there is none already.
+
+        Args:
+            bucket: Where it is.
+            key: Its name.
+            expected: The tag that it must have, where that counts.
+
+        Raises:
+            PreconditionFailed: It is there, with another tag.
+        """
+
+    async def list(
+        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
+    ) -> Page:
+        """A page of the bucket's objects, in memory that does not grow with the bucket.
+
+        Args:
+            bucket: Which one.
+            prefix: What the keys begin with.
+            delimiter: Keys that have it behind the prefix are one common prefix up to it.
+            after: Only what comes behind this key or common prefix.
+            limit: How many objects and prefixes together, at least 1.
         """

@@ -1,0 +1,84 @@
+"""The keys of a folder in the order of their bytes, in memory that does not grow with it.
+
+A folder counts as its name with the ``/`` behind it, so that ``a.b`` comes before ``a/b``. Of each
+folder only the next few entries are held; when they are used up it is read again. Folders behind a
+symlink are not gone into: they may lead in a circle.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+
+from .base import INTERNAL
+
+END = b"\xff"  # behind every byte of UTF-8
+OURS = INTERNAL.encode()
+
+
+class Walk:
+    """One way through a bucket.
+
+    Args:
+        prefix: What the keys begin with.
+        after: Only what comes behind this.
+        hold: How many entries of a folder are held at a time.
+
+    Attributes:
+        prefix: As given.
+        after: May be set while the keys are walked, to pass over some of them.
+    """
+
+    def __init__(self, prefix: bytes, after: bytes, hold: int) -> None:
+        self.prefix, self.after = prefix, after
+        self._hold = hold
+
+    def keys(self, folder: bytes, base: bytes) -> Iterator[bytes]:
+        """The names of the files below ``folder``, with ``base`` before them."""
+        last = b""
+        while True:
+            entries = heapq.nsmallest(self._hold, self._entries(folder, base, last))
+            for name, is_folder in entries:
+                place = base + name
+                if not self._wanted(place, is_folder):  # ``after`` has moved on
+                    continue
+                if is_folder:
+                    yield from self.keys(folder + b"/" + name[:-1], place)
+                else:
+                    yield place
+            if len(entries) < self._hold:
+                return
+            last = entries[-1][0]
+
+    def _entries(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, bool]]:
+        try:
+            listing = os.scandir(folder)
+        except (FileNotFoundError, NotADirectoryError):  # it has just been taken away
+            return
+        with listing:
+            for entry in listing:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                name = entry.name + b"/" if is_folder else entry.name
+                if name > last and entry.name != OURS and self._wanted(base + name, is_folder):
+                    yield name, is_folder
+
+    def _wanted(self, place: bytes, is_folder: bool) -> bool:
+        if not is_folder:
+            return place > self.after and place.startswith(self.prefix)
+        if not (place.startswith(self.prefix) or self.prefix.startswith(place)):
+            return False
+        if self.after.startswith(place):
+            return not self.after.startswith(END, len(place))
+        return place > self.after
+
+
+def begins(prefix: bytes) -> bytes:
+    """The folder that all keys with this prefix are below; empty for the bucket's own."""
+    return prefix[: prefix.rfind(b"/") + 1]
+
+
+def common(key: str, prefix: str, delimiter: str) -> str:
+    """The common prefix that a key is part of; empty where it is of none."""
+    at = key.find(delimiter, len(prefix)) if delimiter and key.startswith(prefix) else -1
+    return key[: at + len(delimiter)] if at >= 0 else ""
