@@ -176,8 +176,9 @@ def test_the_absolute_form(site, bodies, target, host):
     "target", ["http://127.0.0.1", "http://127.0.0.1?acl", "http://127.0.0.1?x=/examplebucket/a"]
 )
 def test_the_absolute_form_without_a_path_is_the_service(site, target):
-    answer = site.ask(target)
-    assert (answer.status, answer.code) == (501, "NotImplemented")
+    answer = site.ask(target)  # listing buckets takes a signature, and the service has no ACL
+    denied = (403, "AccessDenied")
+    assert (answer.status, answer.code) == ((501, "NotImplemented") if "acl" in target else denied)
 
 
 def test_without_host(site, bodies):

@@ -112,7 +112,7 @@ def test_the_contracts_example_loads(load):
     assert made.credentials[0].access_key_secret == "demo-secret"
     assert made.store.url == "file:///srv/images"
     assert (photos.acl, photos.separators) == ("public-read", ("!",))
-    assert photos.styles == {"thumb": "image/resize,w_200/quality,q_90"}
+    assert photos.styles["thumb"].content == "image/resize,w_200/quality,q_90"
     assert photos.protection.rules[0].suffix == ".png"
     assert made.domains() == {"img.example.com": "photos"}
 
@@ -201,7 +201,11 @@ WRONG = [
     ("[buckets.photos.styles]\n'a b' = 'image/crop'", ["photos.styles", "a b"]),
     ("[buckets.photos.styles]\nx = 'image/resize,w_a'", ["photos.styles.x", "parameter: w"]),
     ("[buckets.photos.styles]\nx = 'style/y'", ["photos.styles.x", "image/"]),
-    ("[buckets.photos.styles]\nx = '100w.jpg'", ["photos.styles.x", "100w.jpg"]),
+    ("[buckets.photos.styles]\nx = '100z.jpg'", ["photos.styles.x", "100z.jpg"]),
+    (
+        "[buckets.photos]\ndomains = ['a.b']\n[buckets.other]\ndomains = ['A.b']",
+        ["buckets", "a.b"],
+    ),
     ("[[credentials]]\naccess_key_id = 'a b'\naccess_key_secret = 'x'", ["access_key_id", "a b"]),
     ("[[credentials]]\naccess_key_id = 'a'", ["access_key_secret"]),
     ("[server\nport = 1", ["vipsgate.toml"]),
@@ -316,13 +320,3 @@ def test_fonts_dir_is_a_folder(load, tmp_path):
         told = rf"^image\.fonts_dir = '.*{name}': is not a folder"
         with pytest.raises(SettingsError, match=told):
             load(f"[image]\nfonts_dir = '{tmp_path / name}'")
-
-
-def test_what_is_set_but_not_served_is_named(tmp_path):
-    file = tmp_path / "vipsgate.toml"
-    file.write_text(
-        "[server]\nlegacy_at_api = true\n[buckets.abc]\nseparators = ['!']\n"
-        "[buckets.abc.styles]\nthumb = 'image/resize,w_1'\n"
-    )
-    assert settings.load(file, {}).unserved() == ["server.legacy_at_api"]
-    assert settings.load(None, {}).unserved() == []

@@ -16,10 +16,12 @@ from aiohttp import web
 
 from .errors import OssError
 from .gate import conditional
+from .store.base import PLAIN, Object, Properties
 
 ID = web.RequestKey("id", str)  # of a request, as ``request_id`` makes it
 BEGUN = web.RequestKey("begun", float)  # when it came, by ``time.perf_counter``
 SERVER = "vipsgate"
+CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
@@ -59,11 +61,38 @@ def mime_of(key: str) -> str:
     return TYPES.types_map[True].get(ending, "application/octet-stream")
 
 
-def validators(etag: str, modified: float, cache_control: str) -> dict[str, str]:
-    """ETag, Last-Modified and, where the bucket has one, Cache-Control."""
-    headers = {"ETag": etag, "Last-Modified": conditional.http_date(int(modified))}
-    if cache_control:
-        headers["Cache-Control"] = cache_control
+def validators(etag: str, modified: float) -> dict[str, str]:
+    """ETag and Last-Modified."""
+    return {"ETag": etag, "Last-Modified": conditional.http_date(int(modified))}
+
+
+def said(properties: Properties, cache_control: str) -> dict[str, str]:
+    """Headers that an object's writer has set and that hold for pictures made of it, too.
+
+    Args:
+        properties: The object's.
+        cache_control: The bucket's, for objects that have none of their own; empty for none.
+    """
+    headers = {"Cache-Control": cache_control} if cache_control else {}
+    if properties is not PLAIN:
+        headers |= {name.title(): value for name, value in properties.headers.items()}
+        headers |= {f"x-oss-meta-{name}": value for name, value in properties.meta.items()}
+        headers.pop("Content-Encoding", None)
+    return headers
+
+
+def stored(key: str, item: Object) -> dict[str, str]:
+    """Headers of an object as it is, besides those of :func:`said`."""
+    properties = item.properties
+    headers = {
+        "Content-Type": properties.content_type or mime_of(key),
+        "x-oss-object-type": properties.kind,
+        "x-oss-storage-class": "Standard",
+    }
+    if encoding := properties.headers.get("content-encoding"):
+        headers["Content-Encoding"] = encoding
+    if item.crc is not None:
+        headers[CRC] = str(item.crc)
     return headers
 
 
@@ -94,6 +123,7 @@ async def content(
     headers |= stamped(request)
     headers["Accept-Ranges"] = "bytes"
     if part is not None:
+        headers.pop(CRC, None)
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     if headers["Content-Type"] in ACTIVE:
         headers["Content-Security-Policy"] = CAGE
@@ -102,6 +132,15 @@ async def content(
     await response.prepare(request)
     if request.method != "HEAD":
         await _sendfile(request, descriptor, span)
+    await response.write_eof()
+    return response
+
+
+async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> web.StreamResponse:
+    """200 to a HEAD for a body of ``size`` bytes."""
+    response = web.StreamResponse(headers=headers | stamped(request))
+    response.content_length = size
+    await response.prepare(request)
     await response.write_eof()
     return response
 

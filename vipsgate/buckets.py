@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 StyleName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]  # OSS guide, Image styles
 Acl = Literal["private", "public-read", "public-read-write"]
+Seconds = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # since the epoch, to the year 9999
 
 
 def _domain(text: str) -> str:
@@ -25,6 +34,31 @@ class Record(BaseModel):
     """Frozen, and deaf to keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Style(Record):
+    """A process text under a name; in a document a text alone will do.
+
+    Attributes:
+        content: ``image/resize,w_200``.
+        category: As OSS's calls have it.
+        created: Seconds since the epoch; 0 where nobody has said so.
+        modified: Likewise.
+    """
+
+    content: str
+    category: Literal["image", "document", "video"] = "image"
+    created: Seconds = 0
+    modified: Seconds = 0
+
+
+def _style(given: Any) -> Any:
+    return {"content": given} if isinstance(given, str) else given
+
+
+def _written(style: Style) -> Any:
+    said = style.model_dump(exclude_defaults=True)
+    return style.content if set(said) == {"content"} else said
 
 
 class ProtectionRule(Record):
@@ -67,15 +101,23 @@ class Bucket(Record):
         domains: Host names that are this bucket's own.
         separators: What may stand between an object's and a style's name.
         cache_control: The header for its objects and derivatives; empty for none.
-        styles: Name -> process text.
+        styles: Process texts by name.
         protection: Which sources only styles may show.
         referer: Which pages may show its pictures.
+        legacy_at_api: Whether ``OBJECT@100w.jpg`` is understood, where the server does not say so
+            for all buckets.
+        created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
     acl: Acl = "private"
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
     separators: tuple[Literal["-", "_", "/", "!", "@!"], ...] = ()
     cache_control: str = ""
-    styles: Annotated[Mapping[StyleName, str], Field(max_length=50)] = Field(default_factory=dict)
+    styles: Annotated[
+        Mapping[StyleName, Annotated[Style, BeforeValidator(_style), PlainSerializer(_written)]],
+        Field(max_length=50),
+    ] = Field(default_factory=dict)
     protection: Protection = Protection()
     referer: RefererPolicy = RefererPolicy()
+    legacy_at_api: bool = False
+    created: Seconds = 0

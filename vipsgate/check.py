@@ -5,6 +5,7 @@ Nothing is looked up that can be tried: a format works when a picture made here 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import sandbox, typefaces
+from .documents import Documents
 from .errors import OssError
 from .image import heif, plan, probe, process
 from .image.codecs import CODECS
@@ -54,6 +56,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _parser()
     yield _walls()
     yield _store(settings)
+    yield from _documents(settings)
 
 
 def _format(name: str) -> Finding:
@@ -134,6 +137,23 @@ def _walls() -> Finding:
     complete = subprocess.run([sys.executable, "-c", trial], check=False).returncode == 0
     detail = "Landlock and seccomp" if complete else "this kernel lacks Landlock or seccomp"
     return Finding("renderer sandbox", complete, detail)
+
+
+def _documents(settings: Settings) -> Iterator[Finding]:
+    """The bucket documents in the store, as a server would read them."""
+    from . import server
+
+    if not settings.store.url:
+        return
+    try:
+        documents = Documents(server.store_of(settings), settings.limits)
+        asyncio.run(documents.look())
+    except (SettingsError, OssError, OSError) as error:
+        yield Finding("bucket documents", False, str(error))
+        return
+    yield Finding("bucket documents", True, f"{len(documents.known) - len(documents.faults)} good")
+    for name, fault in sorted(documents.faults.items()):
+        yield Finding(f"document of bucket {name}", False, fault)
 
 
 def _store(settings: Settings) -> Finding:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import logging
 import os
 import select
@@ -50,6 +51,11 @@ class Interrupt:
         self._stopped = 0
         self._image: Any = None
 
+    @property
+    def stopped(self) -> bool:
+        """Is the work under way to be stopped? For what is no image of libvips'."""
+        return self._job <= self._stopped
+
     def begin(self, job: int) -> None:
         """The work on this job begins."""
         self._job, self._image = job, None
@@ -61,7 +67,7 @@ class Interrupt:
     def watch(self, image: Any) -> None:
         """This image is computed next."""
         self._image = image
-        if self._job <= self._stopped:
+        if self.stopped:
             image.set_kill(True)
 
     def listen(self, descriptor: int) -> None:
@@ -75,7 +81,7 @@ class Interrupt:
 
 def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
     """What a renderer does with a job. Imports libvips, which the front must not."""
-    from .image import answers, plan, probe, process, render
+    from .image import answers, plan, probe, process, render, video
     from .image.codecs import CODECS
     from .image.studio import Beside, Studio
 
@@ -83,12 +89,22 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
     render.prepare()
     empty = Studio(limits, rendering, fonts)
 
+    def answer(asked: process.Process, descriptor: int, memory: int, studio: Studio) -> str:
+        """Of a picture; the MIME type."""
+        source = probe.probe(read(descriptor, limits))
+        if asked.answer:
+            plan.admit(source.header, limits)
+            os.write(memory, answers.ANSWERS[asked.answer](source, studio))
+            return answers.MIME
+        made = plan.make(source.header, asked.actions, limits, rendering)
+        render.render(source, made, memory, studio)
+        return CODECS[made.result.format].mime
+
     def work(
         job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
     ) -> tuple[dict[str, Any], int | None]:
         begun = time.perf_counter()
         asked = process.parse(job["process"], limits)
-        source = probe.probe(read(descriptors[0], limits))
         objects = {
             key: Beside(etag, partial(read, descriptor, limits))
             for key, etag, descriptor in zip(
@@ -98,14 +114,12 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
         studio = replace(empty, objects=objects, watch=interrupt.watch)
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         try:
-            if asked.answer:
-                plan.admit(source.header, limits)
-                os.write(memory, answers.ANSWERS[asked.answer](source, studio))
-                mime = answers.MIME
+            if asked.snapshot:
+                mime = video.answer(
+                    descriptors[0], asked.snapshot, memory, studio, lambda: interrupt.stopped
+                )
             else:
-                made = plan.make(source.header, asked.actions, limits, rendering)
-                render.render(source, made, memory, studio)
-                mime = CODECS[made.result.format].mime
+                mime = answer(asked, descriptors[0], memory, studio)
             said = {
                 "type": mime,
                 "size": os.fstat(memory).st_size,
@@ -204,8 +218,9 @@ def main() -> None:
     # what is imported lazily must be there before the files are out of reach
     from PIL import BmpImagePlugin, TiffImagePlugin  # noqa: F401
 
-    with contextlib.suppress(ImportError):  # an optional part
-        import pillow_heif  # noqa: F401
+    for optional in ("pillow_heif", "av"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(optional)
 
     rendering = Rendering(**settings["image"])
     try:
@@ -214,12 +229,12 @@ def main() -> None:
     except (RuntimeError, OSError) as error:
         wire.send(connection, {"refused": str(error)}, [])
         return
-    from .image import render
+    from .image import render, video
 
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     report = sandbox.enter([*readable(), *found.readable], parent=settings["parent"])
     found.install()  # Pango starts a thread of its own, which would stay outside of the walls
-    identity = f"{render.identity()}, fonts {found.identity}"
+    identity = f"{render.identity()}, {video.version()}, fonts {found.identity}"
     ready = {"ready": identity, "sandbox": str(report)}
     with contextlib.suppress(ConnectionError):  # the front has ended meanwhile
         serve(connection, control, statm, work, ready)

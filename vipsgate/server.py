@@ -7,6 +7,7 @@ import logging
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +15,13 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
-from . import app
+from . import app, uploads
+from .documents import Documents
+from .errors import OssError
+from .house import House
 from .renderers import Renderers
 from .settings import Settings, SettingsError
+from .store.base import Store
 from .store.local import LocalStore
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
@@ -49,6 +54,11 @@ def check(settings: Settings) -> Path:
     return root
 
 
+def store_of(settings: Settings) -> Store:
+    """The store that the settings name; see :func:`check`."""
+    return LocalStore(check(settings))
+
+
 async def run(
     settings: Settings, reload: Callable[[], Settings], ready: Callable[[str], None]
 ) -> None:
@@ -64,7 +74,7 @@ async def run(
         OSError: A port cannot be had.
     """
     server = settings.server
-    store = LocalStore(check(settings))
+    store = store_of(settings)
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
@@ -73,7 +83,9 @@ async def run(
         most=settings.limits.render_bytes,
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
     )
-    house = app.House(settings, store, renderers)
+    documents = Documents(store, settings.limits)
+    await documents.look()
+    house = House(settings, store, renderers, documents)
     house.furnish(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -85,6 +97,10 @@ async def run(
     admin = web.AppRunner(app.admin(house), access_log=None, shutdown_timeout=1)
     _raise_limit()
     await renderers.start()
+    beside = [
+        asyncio.create_task(documents.follow(house.name_domains)),
+        asyncio.create_task(_sweep(store)),
+    ]
     try:
         address = await _listen(public, server.host, server.port, server.reuse_port)
         private = await _listen(admin, server.admin_host, server.admin_port, server.reuse_port)
@@ -93,9 +109,20 @@ async def run(
         await stop.wait()
         house.draining = True
     finally:
+        for task in beside:
+            task.cancel()
         await _finish(public, server.drain_seconds)
         await _finish(admin, 1)
         await renderers.close()
+
+
+async def _sweep(store: Store) -> None:
+    """Take away what a sudden end has left; requests need not wait for that."""
+    try:
+        await store.sweep()
+        await uploads.sweep(store, time.time())
+    except OssError as error:
+        log.error("what was left behind cannot be taken away: %s", error)
 
 
 async def _finish(runner: web.BaseRunner, seconds: float) -> None:
@@ -121,7 +148,7 @@ def _raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
-def _read_again(house: app.House, reload: Callable[[], Settings]) -> None:
+def _read_again(house: House, reload: Callable[[], Settings]) -> None:
     """Take over the buckets; what was bound at the start needs another start."""
     try:
         house.furnish(reload())

@@ -7,6 +7,7 @@ are not known and values out of range stop the start.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,10 +20,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from . import documents
 from .buckets import Acl, Bucket, Record
-from .errors import OssError
 from .gate.target import BUCKET
-from .image import process
 from .image.config import Limits, Rendering
 
 PREFIX = "VIPSGATE_"
@@ -55,6 +55,7 @@ class Store(Record):
     """``[store]``."""
 
     url: str = ""
+    upload_bytes: Annotated[int, Field(ge=1)] = 5_368_709_120  # OSS guide, PutObject
 
 
 class Cache(Record):
@@ -96,6 +97,9 @@ class Settings(BaseSettings):
         for name in buckets:
             if not BUCKET.fullmatch(name):
                 raise ValueError(f"{name!r} is not a bucket name: 3-63 of a-z, 0-9 and -")
+        for host, times in Counter(host for b in buckets.values() for host in b.domains).items():
+            if times > 1:
+                raise ValueError(f"{host!r} is named as the domain of {times} buckets")
         return buckets
 
     @property
@@ -103,12 +107,8 @@ class Settings(BaseSettings):
         """Of a bucket without a document: closed as soon as anybody has a key."""
         return "private" if self.credentials else "public-read"
 
-    def unserved(self) -> list[str]:
-        """The keys that are set but that this version does nothing with; the start names them."""
-        return ["server.legacy_at_api"] if self.server.legacy_at_api else []
-
     def domains(self) -> dict[str, str]:
-        """Host name -> bucket."""
+        """Host name -> bucket, of the buckets declared here."""
         return {host: name for name, bucket in self.buckets.items() for host in bucket.domains}
 
     def renderer_count(self) -> int:
@@ -158,13 +158,10 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
     if (folder := made.image.fonts_dir) and not os.path.isdir(folder):
         raise SettingsError(f"image.fonts_dir = {folder!r}: is not a folder")
     for name, bucket in made.buckets.items():
-        for style, text in bucket.styles.items():
-            try:
-                process.parse(text, made.limits)
-            except OssError as error:
-                raise SettingsError(
-                    f"buckets.{name}.styles.{style} = {text!r}: {error.message}"
-                ) from None
+        try:
+            documents.check_styles(bucket, made.limits)
+        except documents.DocumentError as error:
+            raise SettingsError(f"buckets.{name}.{error}") from None
     return made
 
 
@@ -190,7 +187,6 @@ def _check_environment() -> None:
 
 def _line(error: Any) -> str:
     place = ".".join(map(str, error["loc"]))
-    value = "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
     if place.startswith("credentials") and not place.endswith((".access_key_id", ".role")):
-        value = ""  # a secret may stand there, however it is spelled
-    return f"{place}{value}: {error['msg']}"
+        return f"{place}: {error['msg']}"  # a secret may stand there, however it is spelled
+    return documents.line(error)

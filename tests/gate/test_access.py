@@ -1,5 +1,7 @@
 """Who may read: anonymous callers public buckets, signed ones all; a bad signature nothing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from vipsgate.buckets import Bucket
 from vipsgate.errors import OssError
 from vipsgate.gate import access, sign
+from vipsgate.gate.rights import Right
 from vipsgate.gate.target import Target
 
 PUBLIC, PRIVATE = Bucket(acl="public-read"), Bucket()
@@ -16,14 +19,14 @@ KEYS = access.Keys((KEY,), REGION)
 UNKNOWN = {"authorization": "OSS nobody:c2lnbmF0dXJl", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 
-def check(bucket, query=(), headers=None, method="GET", keys=KEYS):
+def check(bucket, query=(), headers=None, method="GET", keys=KEYS, right=Right.READ):
     asked = Target("photos", "a.jpg", tuple(query))
-    return access.check(asked, method, headers or {}, bucket, keys, NOW)
+    return access.check(asked, method, headers or {}, bucket, keys, NOW, right)
 
 
-def outcome(*args, **options):
+def outcome(*args, acl="", right=Right.READ, **options):
     try:
-        check(*args, **options)
+        check(*args, right=right, **options).check_acl(acl, right)
     except OssError as error:
         return error.code
     return ""
@@ -43,7 +46,7 @@ DECIDES = [
     (None, [], {}, "NoSuchBucket"),
     (PUBLIC, [("response-content-type", "text/html")], {}, "InvalidRequest"),
     (PUBLIC, [("response-cache-control", "")], {}, "InvalidRequest"),
-    (PRIVATE, [("response-content-type", "text/html")], {}, "AccessDenied"),
+    (PRIVATE, [("response-content-type", "text/html")], {}, "InvalidRequest"),
     # a signature that is not right is never as good as none, wherever it leads
     *((bucket, [], UNKNOWN, "InvalidAccessKeyId") for bucket in (PUBLIC, PRIVATE, None)),
     *(
@@ -79,24 +82,99 @@ def test_a_signed_caller_may_read(version, method):
     )
 
 
-def test_overrides_of_a_signed_caller_are_named_as_missing():
-    query = [("response-content-type", "text/html")]
-    assert outcome(PUBLIC, query, signed(query)) == "NotImplemented"
+# who may do what under which effective ACL (OSS guide, ACL); the roles are the contract's
+MATRIX = [
+    # caller, acl, rights
+    ("", "private", ""),
+    ("", "public-read", "read"),
+    ("", "public-read-write", "read write delete"),
+    *(
+        (role, acl, rights)
+        for acl in ("private", "public-read", "public-read-write")
+        for role, rights in {
+            "reader": "read view",
+            "writer": "read view write",
+            "owner": "read view write delete rule",
+        }.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("role", "acl", "rights"), MATRIX)
+@pytest.mark.parametrize("right", Right)
+def test_the_matrix(role, acl, rights, right):
+    headers, keys = {}, KEYS
+    if role:
+        keys = access.Keys((replace(KEY, role=role),), REGION)
+        headers = signed()
+    allowed = right.value in rights.split()
+    # an object's own ACL replaces the bucket's, in both directions
+    for bucket, own in [(acl, ""), ("private", acl), ("public-read-write", acl)]:
+        code = outcome(Bucket(acl=bucket), [], headers, keys=keys, acl=own, right=right)
+        assert code == ("" if allowed else "AccessDenied")
 
 
 @pytest.mark.parametrize(
-    ("bucket", "anonymous", "caller"),
+    ("acl", "own", "right", "message"),
     [
-        (PUBLIC, "", ""),
-        (PRIVATE, None, "private"),
-        (Bucket(acl="public-read", cache_control="max-age=9"), "max-age=9", "max-age=9"),
-        (Bucket(cache_control="max-age=9"), None, "max-age=9"),
+        ("private", "", Right.READ, "because of bucket acl."),
+        ("public-read", "", Right.WRITE, "because of bucket acl."),
+        ("public-read", "private", Right.READ, "do not have read permission on this object."),
+        ("public-read-write", "public-read", Right.WRITE, "write permission on this object."),
+        ("public-read-write", "", Right.VIEW, "Anonymous access is forbidden"),
     ],
 )
-def test_what_needed_a_signature_is_for_no_shared_cache(bucket, anonymous, caller):
-    assert check(bucket, headers=signed()).cache_control == caller
-    if anonymous is not None:
-        assert check(bucket).cache_control == anonymous
+def test_says_which_acl_it_was(acl, own, right, message):
+    with pytest.raises(OssError, match=message):
+        check(Bucket(acl=acl), right=right).check_acl(own, right)
+
+
+def test_says_which_role_it_was():
+    with pytest.raises(OssError, match="the role reader of this AccessKeyId has no right to write"):
+        check(PUBLIC, headers=signed(), right=Right.WRITE)
+
+
+OVERRIDES = [
+    ("response-content-type", "text/html", {"Content-Type": "text/html"}),
+    ("response-cache-control", "no-cache", {"Cache-Control": "no-cache"}),
+    (
+        "response-content-disposition",
+        "attachment;filename=西湖.jpg",
+        {"Content-Disposition": "attachment;filename=西湖.jpg"},
+    ),
+    ("response-expires", "", {}),
+    ("response-x", "y", {}),
+    ("response-content-type", "a\r\nSet-Cookie: b", "InvalidArgument"),
+    ("response-content-language", "a\0", "InvalidArgument"),
+    ("response-content-encoding", "\udc80", "InvalidArgument"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), OVERRIDES)
+def test_a_signed_caller_may_override_headers(name, value, expected):
+    query = [(name, value)]
+    if isinstance(expected, str):
+        assert outcome(PRIVATE, query, signed(query)) == expected
+    else:
+        assert check(PRIVATE, query, signed(query)).overrides == expected
+
+
+GUARDED = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["jpg"]})
+
+
+@pytest.mark.parametrize(
+    ("bucket", "own", "took"),
+    [
+        (PUBLIC, "", False),
+        (PUBLIC, "private", True),
+        (PRIVATE, "", True),
+        (PRIVATE, "public-read", False),
+        (GUARDED, "", True),
+    ],
+)
+def test_what_needed_a_signature(bucket, own, took):
+    assert check(bucket, headers=signed()).took_signature("a.jpg", own) is took
+    assert not check(bucket).took_signature("a.jpg", own)
 
 
 def test_the_bucket_that_is_not_there_is_named():

@@ -64,15 +64,34 @@ DENIED = [
 SEEN = [("a.jpg", "style/s", ()), ("a.png", "", ()), ("a.png", "style/s", ("a.jpg",))]
 
 
+def check(grant, asked, needs):
+    for key in (asked.key, *needs):
+        access.check_source(grant, asked, key)
+
+
 @pytest.mark.parametrize(("key", "process", "needs"), DENIED)
 def test_anonymous_callers_are_kept_out(key, process, needs):
     asked = Target("photos", key, (("x-oss-process", process),) if process else ())
     with pytest.raises(AccessDenied) as caught:
-        access.check_source(ANYONE, asked, needs)
+        check(ANYONE, asked, needs)
     assert caught.value.ec == "0040-00000031"
-    access.check_source(SIGNED, asked, needs)
+    check(SIGNED, asked, needs)
 
 
 @pytest.mark.parametrize(("key", "process", "needs"), SEEN)
 def test_what_anyone_may_see(key, process, needs):
-    access.check_source(ANYONE, Target("photos", key, (("x-oss-process", process),)), needs)
+    check(ANYONE, Target("photos", key, (("x-oss-process", process),)), needs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "kind", "covered"),
+    [
+        (ALL, "photo", "image/jpeg", True),
+        (ALL, "photo", "IMAGE/x-odd", True),
+        (ALL, "photo", "text/html", False),
+        (ALL, "photo", "", False),
+        (JPG, "photo", "image/jpeg", False),  # only * speaks of all pictures
+    ],
+)
+def test_a_picture_by_its_type_under_another_name(settings, key, kind, covered):
+    assert protection.covers(settings, key, kind) is covered

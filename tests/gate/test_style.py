@@ -2,11 +2,15 @@
 
 import pytest
 
+from vipsgate.buckets import Style
 from vipsgate.errors import NoSuchStyle
 from vipsgate.gate import style
 from vipsgate.gate.target import Target
 
-STYLES = {"thumb": "image/resize,w_100", "a.b-c_d": "image/format,png"}
+STYLES = {
+    "thumb": Style(content="image/resize,w_100"),
+    "a.b-c_d": Style(content="image/format,png"),
+}
 EXPANDS = {
     "": "",
     "image/resize,w_1": "image/resize,w_1",

@@ -62,6 +62,7 @@ READS = [
     ("/photos/a?x-oss-process", "", "photos", "a", (("x-oss-process", ""),)),
     ("/photos/a?b=c=d?e", "", "photos", "a", (("b", "c=d?e"),)),
     ("/photos/a?b=%2B+%20", "", "photos", "a", (("b", "++ "),)),
+    ("/photos/?prefix=%2B+%20", "", "photos", "", (("prefix", "+  "),)),
     ("/photos/a?&&b", "", "photos", "a", (("b", ""),)),
 ]
 

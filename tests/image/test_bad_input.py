@@ -45,7 +45,7 @@ TAKES = {
         "h": ((0, MOST), "0040-00000226"),
         "g": (G, "0040-00000209"),
     },
-    "circle": {"r": ((1, FAR),)},
+    "circle": {"r": ((1, FAR),), "type": ((0, 1),)},
     "indexcrop": {"x": ((1, MOST),), "y": ((1, MOST),), "i": ((0, MOST),)},
     "rounded-corners": {"r": ((1, FAR),)},
     "rotate": {"": ((0, 360), "0040-00000217", "0040-00000216")},
@@ -220,7 +220,7 @@ def test_bad_values_inside_of_a_watermark(name, key):
 
 # what else an action must have, so that this parameter may stand in it
 WITH = {"resize": "p_9", "indexcrop": "x_9", "blur": "r_9,s_9", "watermark": "text_SGk"}
-WITH |= {"quality": "Q_9", "format": "png"}
+WITH |= {"quality": "Q_9", "format": "png", "circle": "r_9"}
 
 
 @named(ALL)

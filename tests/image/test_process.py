@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vipsgate.errors import InvalidArgument, OssError, TooManyPipes, Unimplemented
+from vipsgate.errors import InvalidArgument, MissingArgument, OssError, TooManyPipes, Unimplemented
 from vipsgate.image import process
 from vipsgate.image.actions import ACTIONS
 from vipsgate.image.config import Limits
@@ -21,6 +21,8 @@ READS = {
     "image" + "/rotate,90" * 20: "image" + "/rotate,90" * 20,
     "image/quality,Q_80,q_90/resize,h_9,w_8": "image/quality,q_90,Q_80/resize,w_8,h_9",
     "image/auto-orient,1/format,jpeg/interlace,1": "image/auto-orient/format,jpg/interlace,1",
+    "video/snapshot,m_fast,t_7000,f_jpg,w_800,h_600": "video/snapshot,t_7000,w_800,h_600,m_fast",
+    "video/snapshot,t_0,f_png,w_0,h_0,ar_auto,x_1": "video/snapshot,t_0,f_png,ar_auto",
 }
 REFUSES = {
     # text -> class, EC, a part of the message
@@ -51,8 +53,23 @@ REFUSES = {
     ),
     "|" * 70_000: (TooManyPipes, "0040-00000211", "there are 70000"),
     "style/thumb": (InvalidArgument, "", "x-oss-process"),  # the gate has not replaced it
-    "video/snapshot,t_1000": (Unimplemented, "", "video/"),
-    "image/crop|sys/saveas,o_YQ": (Unimplemented, "", "sys/"),
+    "video/": (InvalidArgument, "", "video/ expects snapshot"),
+    "video/resize,w_1": (InvalidArgument, "", "resize is not supported. video/ expects snapshot"),
+    "video/animation,f_gif": (Unimplemented, "", "video/animation"),
+    "video/snapshot": (MissingArgument, "", "snapshot needs t"),
+    "video/snapshot,w_800": (MissingArgument, "", "snapshot needs t"),
+    "video/snapshot,t_-1": (InvalidArgument, "", "from 0 to 999999999"),
+    "video/snapshot,t_7000,w_-800": (InvalidArgument, "0053-00000104", "to the video's width"),
+    "video/snapshot,t_1,w_a": (InvalidArgument, "0053-00000104", "to the video's width"),
+    "video/snapshot,t_1,h_-1": (InvalidArgument, "", "to the video's height"),
+    "video/snapshot,t_1,f_webp": (InvalidArgument, "", "one of jpg, png"),
+    "video/snapshot,t_1,m_slow": (InvalidArgument, "", "one of fast"),
+    "video/snapshot,t_1,ar_h": (InvalidArgument, "", "one of auto"),
+    "video/snapshot,t_1,t_2": (InvalidArgument, "", "given twice"),
+    "video/snapshot,t_1/resize,w_9": (InvalidArgument, "", "cannot be combined"),
+    "video/snapshot,t_1|image/resize,w_9": (InvalidArgument, "", "cannot be combined"),
+    "image/resize,w_9|video/snapshot,t_1": (InvalidArgument, "", "cannot be combined"),
+    "image/crop|sys/saveas,o_YQ": (InvalidArgument, "", "sys/saveas is for a POST"),
     "image/average-hue,1": (InvalidArgument, "", "average-hue takes no value"),
     "image/average-hue/resize,w_1": (InvalidArgument, "", "average-hue takes no value"),
     "image/average-hue/info": (InvalidArgument, "", "cannot be combined"),

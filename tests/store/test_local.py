@@ -19,7 +19,7 @@ from vipsgate.errors import (
     OssError,
     Unimplemented,
 )
-from vipsgate.store.base import PLAIN, Properties
+from vipsgate.store.base import PLAIN, Page, Properties
 from vipsgate.store.local import LocalStore
 
 CANARY = b"this lies outside of the bucket"
@@ -357,6 +357,25 @@ async def test_a_listing_has_what_can_be_read_and_no_more(store, root):
     assert (await store.list("mounted", limit=9)).objects[0][0] == "d.jpg"
     page = await store.list("photos", delimiter="/", limit=100)
     assert page.prefixes == ["sub/"]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("../", "../photos/", "../photos-secret/", "./", "/", "//", "sub//", "sub/../", "sub/./"),
+        *("../../", ".vipsgate/", "sub/.vipsgate/", "outside-folder/", "parent/", "sibling/"),
+        *("a.jpg/", "nowhere/", "loop/", "dangling/", "zero/", "pipe/", f"{'n' * 300}/"),
+    ],
+)
+async def test_no_prefix_leads_outside(store, prefix):
+    for more in ("", "c", "photos-secret/"):
+        page = await store.list("photos", prefix=prefix + more, limit=9)
+        assert page == Page([], [], "")
+
+
+async def test_a_folder_behind_a_link_is_listed_when_it_is_named(store):
+    page = await store.list("photos", prefix="inside-folder/", limit=9)
+    assert [key for key, _ in page.objects] == ["inside-folder/b.jpg"]
 
 
 async def test_a_bucket_elsewhere_is_written_and_unlinked(store, root):

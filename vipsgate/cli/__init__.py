@@ -1,4 +1,4 @@
-"""The commands: ``vipsgate serve``, ``demo``, ``render``, ``sign``, ``check``."""
+"""The commands: ``vipsgate serve``, ``demo``, ``render``, ``sign``, ``bucket``, ``check``."""
 
 from __future__ import annotations
 
@@ -16,23 +16,12 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from . import __version__
-from .errors import OssError
-from .settings import Settings, SettingsError, load
-from .tour import TOUR
-
-CONFIG = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    envvar="VIPSGATE_CONFIG",
-    help="Read vipsgate.toml from here.",
-)
-
-
-class Usage(click.ClickException):
-    """Wrong usage or configuration."""
-
-    exit_code = 2
+from .. import __version__
+from ..errors import OssError
+from ..settings import Settings, SettingsError, load
+from ..tour import TOUR
+from .bucket import bucket
+from .shared import CONFIG, Usage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,7 +63,7 @@ def serve(root: Path | None, config: Path | None, **flags: Any) -> None:
 )
 def demo(port: int, admin_port: int, folder: Path) -> None:
     """Make a bucket of pictures, serve it, and print URLs to click."""
-    from .demo import BUCKET
+    from ..demo import BUCKET
 
     if not folder.exists():
         click.echo(f"vipsgate: painting a bucket of pictures in {folder} ...", err=True)
@@ -103,10 +92,10 @@ def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path |
 
     Objects of watermarks are looked for in the folder of SRC.
     """
-    from . import typefaces
-    from .image import answers, plan, probe, process
-    from .image import render as pixels
-    from .image.studio import Beside, Studio
+    from .. import typefaces
+    from ..image import answers, plan, probe, process
+    from ..image import render as pixels
+    from ..image.studio import Beside, Studio
 
     if (dst is None) is not explain:
         raise click.UsageError("give DST, or --explain instead of it")
@@ -158,7 +147,7 @@ def sign(
     config: Path | None,
 ) -> None:
     """Print a signed URL of the object KEY, which is written as it is, not encoded."""
-    from .gate.sign import Credential, sign_url
+    from ..gate.sign import Credential, sign_url
 
     try:
         settings = load(config, {})
@@ -198,7 +187,7 @@ def check(config: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .check import findings
+    from ..check import findings
 
     table = Table("what", "works", "detail")
     failed = False
@@ -213,6 +202,9 @@ def check(config: Path | None) -> None:
     sys.exit(failed)
 
 
+main.add_command(bucket)
+
+
 def _bucket_in_path(endpoint: str, bucket: str, key: str, settings: Settings) -> bool:
     """Has a URL there to name the bucket, or does its host? As the server will read it.
 
@@ -220,7 +212,7 @@ def _bucket_in_path(endpoint: str, bucket: str, key: str, settings: Settings) ->
         Usage: Neither leads to the object.
         OssError: There can be no such bucket or object.
     """
-    from .gate import target
+    from ..gate import target
 
     parts = urlsplit(endpoint)
     bare = endpoint.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
@@ -239,8 +231,8 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
     """Run the server in this process until it is told to stop."""
     import uvloop
 
-    from . import server
-    from .renderers import StartError
+    from .. import server
+    from ..renderers import StartError
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     # what a client sends that is not HTTP at all, with a traceback each; our own faults are ours
@@ -250,8 +242,6 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
         server.check(settings)
         if not settings.credentials:
             server.note("no credentials, so buckets without a document are public-read")
-        if unserved := settings.unserved():
-            server.note(f"set, but not served by this version: {', '.join(unserved)}")
         uvloop.run(server.run(settings, read, show))
     except SettingsError as error:
         raise Usage(str(error)) from None

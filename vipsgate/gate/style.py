@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..buckets import Style
 from ..errors import NoSuchStyle, shown
+from . import legacy
 from .target import PROCESS, Target
 
 PREFIX = "style/"
@@ -25,7 +27,7 @@ def pure(text: str) -> bool:
     return text.startswith(PREFIX) and "|" not in text
 
 
-def expanded(text: str, styles: Mapping[str, str]) -> str:
+def expanded(text: str, styles: Mapping[str, Style]) -> str:
     """A process text with each ``style/NAME`` replaced by what stands behind the name.
 
     Raises:
@@ -34,13 +36,13 @@ def expanded(text: str, styles: Mapping[str, str]) -> str:
     return "|".join(_content(stage, styles) for stage in text.split("|"))
 
 
-def _content(stage: str, styles: Mapping[str, str]) -> str:
+def _content(stage: str, styles: Mapping[str, Style]) -> str:
     if not stage.startswith(PREFIX):
         return stage
     name = stage.removeprefix(PREFIX)
     if name not in styles:
         raise NoSuchStyle("No Such Image Style.", extra={"StyleName": shown(name)})
-    return styles[name]
+    return legacy.renewed(styles[name].content)
 
 
 def split(asked: Target, separators: Sequence[str]) -> Target | None:
@@ -58,4 +60,4 @@ def split(asked: Target, separators: Sequence[str]) -> Target | None:
     key, name = asked.key[: max(0, at)], asked.key[at + len(separator) :]
     if at < 1 or not name:
         return None
-    return replace(asked, key=key, query=(*asked.query, (PROCESS, PREFIX + name)))
+    return replace(asked, key=key, query=((PROCESS, PREFIX + name), *asked.query))

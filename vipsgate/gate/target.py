@@ -20,6 +20,9 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide
 OSS_HOST = re.compile(r"([^.]+)\.oss-[a-z0-9-]+\.aliyuncs\.com")
 AUTHORITY = re.compile(r"([^/?]*)(.*)", re.DOTALL)  # and what comes behind it; fits any text
 KEY_BYTES = 1023  # UTF-8; OSS guide, Object naming
+# parameters of listings, where a form's "+" is a blank (oss2 sends it so); elsewhere standard
+# Base64 needs it
+NAMES_OF_KEYS = frozenset("delimiter key-marker marker prefix start-after".split())
 INTERNAL = ".vipsgate"  # where the store keeps its own documents; never an object
 
 
@@ -71,7 +74,7 @@ def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> 
     if bucket is None:
         bucket, _, path = path.partition("/")
     if bucket or path:
-        _check_bucket(bucket)
+        check_bucket(bucket)
     check_key(path)
     return Target(bucket, path, _query(raw_query))
 
@@ -103,7 +106,12 @@ def _bare(host: str) -> str:
     return name.removesuffix(".")
 
 
-def _check_bucket(bucket: str) -> None:
+def check_bucket(bucket: str) -> None:
+    """Refuse what cannot be a bucket's name.
+
+    Raises:
+        InvalidBucketName: It cannot.
+    """
     if not BUCKET.fullmatch(bucket):
         raise InvalidBucketName(
             "The specified bucket is not valid. A name has 3 to 63 characters of a-z, 0-9 and -, "
@@ -140,11 +148,30 @@ def check_key(key: str) -> None:
         raise NoSuchKey("The specified key does not exist.", extra={"Key": key})
 
 
+def check_stored_key(key: str) -> None:
+    """Refuse a name under which nothing could be stored and found again.
+
+    Raises:
+        InvalidObjectName: The name cannot be an object's, at all or here.
+    """
+    try:
+        check_key(key)
+    except NoSuchKey:
+        raise InvalidObjectName(
+            "The specified object is not valid. Here no part of a name is empty or "
+            f"{INTERNAL}; it was {shown(key)!r}."
+        ) from None
+    if not key:
+        raise InvalidObjectName("The Object name can not be empty.")
+
+
 def _query(raw: str) -> tuple[tuple[str, str], ...]:
-    """Name and value of each parameter; ``+`` stays itself, standard Base64 needs it."""
+    """Name and value of each parameter; ``+`` stays itself, but in :data:`NAMES_OF_KEYS`."""
     pairs = []
     for part in raw.split("&"):
         name, _, value = part.partition("=")
+        if name in NAMES_OF_KEYS:
+            value = value.replace("+", " ")
         if part:
             pairs.append((_text(name), _text(value)))
     if sum(name == PROCESS for name, _ in pairs) > 1:

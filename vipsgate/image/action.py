@@ -40,7 +40,6 @@ class Action:
     Attributes:
         name: The word on the wire.
         single: Takes exactly one bare value (EC 0040-00000203 for more).
-        first: Runs before all others wherever it is written (OSS guide, Auto-orient).
         implied: Runs with its defaults when it is not written.
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
         slashes: Has values in Base64, in which a ``/`` may stand.
@@ -48,10 +47,13 @@ class Action:
 
     name: ClassVar[str]
     single: ClassVar[bool] = False
-    first: ClassVar[bool] = False
     implied: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
     slashes: ClassVar[bool] = False
+
+    def first(self) -> bool:
+        """Does it run before all others wherever it is written (OSS guide, Auto-orient)?"""
+        return False
 
     def plan(self, frame: Frame) -> Frame:
         """The frame that comes out when ``frame`` goes in."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import hue, info
 from .probe import Source
-from .process import HUE, INFO
+from .process import BASIC, EXIF, HUE, INFO
 
 if TYPE_CHECKING:
     from .studio import Studio
@@ -17,4 +17,6 @@ MIME = "application/json"
 ANSWERS: dict[str, Callable[[Source, Studio], bytes]] = {
     INFO: lambda source, studio: info.answer(source),
     HUE: hue.answer,
+    BASIC: lambda source, studio: info.basic(source),
+    EXIF: lambda source, studio: info.tags(source),
 }

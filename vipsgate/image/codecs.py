@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadRequest
-from . import bmp, heif
+from . import bmp, containers, heif
 from .frame import P3, Frame, Header
 
 if TYPE_CHECKING:
@@ -253,5 +253,10 @@ def sniff(data: bytes) -> str:
     for name, magic in MAGIC.items():
         if magic.match(data):
             return name
+    if video := containers.find(data):
+        raise BadRequest(
+            f"The object is a {video.names} file, not a picture; "
+            "video/snapshot makes a picture of a video."
+        )
     what = "is not a picture of a known format" if data else "is empty"
     raise BadRequest(f"The object {what}; expected one of {', '.join(CODECS)}.")

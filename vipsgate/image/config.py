@@ -31,6 +31,7 @@ class Limits:
         actions: Actions in one process text.
         pipes: ``|`` in one process text (EC 0040-00000211).
         watermarks: Pictures laid on one (OSS guide, Add watermarks: at most 3).
+        video_frames: Frames of a video that are decoded for one picture of it.
         render_bytes: Memory for one picture, estimated before decoding and watched while it lasts.
     """
 
@@ -46,6 +47,7 @@ class Limits:
     actions: Positive = 20
     pipes: Annotated[int, Ge(0), Le(1 << 20)] = 5
     watermarks: Annotated[int, Ge(0), Le(32)] = 3  # each is a descriptor of a renderer's 64
+    video_frames: Positive = 3_000  # two minutes of 25 a second; a key frame comes every 2 to 10 s
     render_bytes: Positive = 536_870_912
 
     def check_bytes(self, size: int) -> None:

@@ -1,11 +1,18 @@
-"""``image/info``: what the file says of itself, as JSON (OSS guide, Obtain image information)."""
+"""``image/info``: what the file says of itself, as JSON (OSS guide, Obtain image information).
+
+``image/basic-info`` and ``image/exif`` are the answers of the old API's ``@info`` and ``@exif``.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
+from ..errors import BadRequest
 from . import exif
 from .probe import Source
+
+NO_EXIF = "0040-00000004"  # EC
 
 
 def answer(source: Source) -> bytes:
@@ -15,14 +22,39 @@ def answer(source: Source) -> bytes:
     """
     header = source.header
     values = {"ResolutionUnit": "1", "XResolution": "1/1", "YResolution": "1/1"}
-    values |= exif.read(header.exif)
-    values |= {
+    values |= exif.read(header.exif) | _facts(source)
+    values |= {"Format": header.format, "FrameCount": str(header.pages)}
+    return _written(values)
+
+
+def tags(source: Source) -> bytes:
+    """The answer's body, as that of :func:`answer` but for the format and the frames.
+
+    Raises:
+        BadRequest: There is no EXIF.
+    """
+    found = exif.read(source.header.exif)
+    if not found:
+        raise BadRequest("Image has no exif info.", ec=NO_EXIF)
+    return _written(found | _facts(source))
+
+
+def basic(source: Source) -> bytes:
+    """The answer's body, ``{"height": 267, "size": 21839, "width": 400}``: pixels and bytes."""
+    header = source.header
+    values = {"height": header.height, "size": source.size, "width": header.width}
+    return json.dumps(values, indent=2).encode()
+
+
+def _facts(source: Source) -> dict[str, str]:
+    return {
         "FileSize": str(source.size),
-        "Format": header.format,
-        "FrameCount": str(header.pages),
-        "ImageHeight": str(header.height),
-        "ImageWidth": str(header.width),
+        "ImageHeight": str(source.header.height),
+        "ImageWidth": str(source.header.width),
     }
+
+
+def _written(values: Mapping[str, str]) -> bytes:
     rows = (
         f"  {json.dumps(key)}: {{{json.dumps('value')}: {json.dumps(value, ensure_ascii=False)}}}"
         for key, value in sorted(values.items())

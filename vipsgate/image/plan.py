@@ -139,7 +139,7 @@ def _ordered(actions: Iterable[Action]) -> list[Action]:
     given = list(actions)
     names = {action.name for action in given}
     given += [kind() for name, kind in ACTIONS.items() if kind.implied and name not in names]
-    return sorted(given, key=lambda action: not action.first)
+    return sorted(given, key=lambda action: not action.first())
 
 
 def _check_made(action: Action, before: Frame, made: Frame, limits: Limits) -> None:

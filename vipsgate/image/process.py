@@ -3,13 +3,13 @@
 ::
 
     process = stage *( "|" stage )
-    stage   = "image/" action *( "/" action ) / "video/" ... / "sys/" ...
+    stage   = "image/" action *( "/" action ) / "video/" action / "sys/" ...
     action  = NAME *( "," param )
     param   = KEY "_" VALUE / VALUE
 
 Actions run from left to right; ``image/a|image/b`` is ``image/a/b``. The stage ``style/NAME`` has
-been replaced before by what the bucket has under that name (``gate.style``). Equal canonical
-texts mean equal work, which is what results are known by.
+been replaced before by what the bucket has under that name (``gate.style``). A stage ``video/...``
+stands alone. Equal canonical texts mean equal work, which is what results are known by.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
+from . import snapshot
 from .action import Action, read
 from .actions import ACTIONS
 from .config import Limits
+from .snapshot import Snapshot
 
 INFO, HUE = "info", "average-hue"
-ANSWERS = (INFO, HUE)  # what is said of a picture instead of making another one
-LATER_STAGES = ("video", "sys")  # known to OSS, not to this version yet
+BASIC, EXIF = "basic-info", "exif"  # what the old API says otherwise
+ANSWERS = (INFO, HUE, BASIC, EXIF)  # what is said of a picture instead of making another one
+LATER_VIDEO = ("animation", "convert")  # known to OSS, which does them later and elsewhere
 KEPT_TEXTS = 2048  # parsed texts that are remembered
 KEPT_LENGTH = 512  # characters of one
 
@@ -37,13 +40,17 @@ class Process:
     Attributes:
         actions: In the order written.
         answer: One of :data:`ANSWERS` where the result is no picture; else empty.
+        snapshot: What is taken from a video, where the source is one; then there is nothing else.
     """
 
     actions: tuple[Action, ...] = ()
     answer: str = ""
+    snapshot: Snapshot | None = None
 
     def __str__(self) -> str:
         """The canonical text: parsing it gives an equal process."""
+        if self.snapshot:
+            return f"video/{self.snapshot}"
         words = [self.answer] if self.answer else [str(action) for action in self.actions]
         return "/".join(["image", *words])
 
@@ -74,6 +81,8 @@ def _read(text: str, limits: Limits) -> Process:
             f"Maximal number of pipes supported is {limits.pipes}; there are {len(stages) - 1}.",
             ec="0040-00000211",
         )
+    if any(stage.startswith("video/") for stage in stages):
+        return _video(text)
     words = [word for stage in stages for word in _words(stage)]
     _check_count("actions", len(words), limits.actions)
     for answer in ANSWERS:
@@ -92,8 +101,8 @@ _remembered = lru_cache(maxsize=KEPT_TEXTS)(_read)
 
 def _words(stage: str) -> list[str]:
     kind, slash, rest = stage.partition("/")
-    if kind in LATER_STAGES and slash:
-        raise Unimplemented(f"The operation: {kind}/ is not implemented by this version.")
+    if kind == "sys" and slash:
+        raise InvalidArgument("sys/saveas is for a POST, and stands at its end.")
     if kind != "image":
         raise InvalidArgument(
             f"The value: {shown(stage)} of parameter: x-oss-process is invalid. "
@@ -129,6 +138,23 @@ def _answer(answer: str, words: list[str]) -> Process:
             f"The action: {answer} takes no value and cannot be combined with other actions."
         )
     return Process(answer=answer)
+
+
+def _video(text: str) -> Process:
+    word = text.removeprefix("video/")
+    name = word.partition(",")[0].partition("/")[0]
+    if "|" in text or "/" in word:
+        raise InvalidArgument(
+            f"The value: {shown(text)} of parameter: x-oss-process is invalid. "
+            "video/snapshot cannot be combined with other actions."
+        )
+    if name in LATER_VIDEO:
+        raise Unimplemented(f"The operation: video/{name} is not implemented by this version.")
+    if name != Snapshot.name:
+        raise InvalidArgument(
+            f"The action: {shown(name)} is not supported. video/ expects {Snapshot.name}."
+        )
+    return Process(snapshot=snapshot.read(word))
 
 
 def _check_count(what: str, count: int, most: int) -> None:

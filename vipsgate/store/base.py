@@ -223,7 +223,8 @@ class Store(Protocol):
 
         Args:
             bucket: Which one.
-            prefix: What the keys begin with.
+            prefix: What the keys begin with; one that no key can have, such as ``../``, has an
+                empty page.
             delimiter: Keys that have it behind the prefix are one common prefix up to it.
             after: Only what comes behind this key or common prefix.
             limit: How many objects and prefixes together, at least 1.

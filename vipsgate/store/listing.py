@@ -26,13 +26,12 @@ class Walk:
         hold: How many entries of a folder are held at a time.
 
     Attributes:
-        prefix: As given.
         after: May be set while the keys are walked, to pass over some of them.
     """
 
     def __init__(self, prefix: bytes, after: bytes, hold: int) -> None:
-        self.prefix, self.after = prefix, after
-        self._hold = hold
+        self.after = after
+        self._prefix, self._hold = prefix, hold
 
     def keys(self, folder: bytes, base: bytes) -> Iterator[bytes]:
         """The names of the files below ``folder``, with ``base`` before them."""
@@ -65,17 +64,12 @@ class Walk:
 
     def _wanted(self, place: bytes, is_folder: bool) -> bool:
         if not is_folder:
-            return place > self.after and place.startswith(self.prefix)
-        if not (place.startswith(self.prefix) or self.prefix.startswith(place)):
+            return place > self.after and place.startswith(self._prefix)
+        if not (place.startswith(self._prefix) or self._prefix.startswith(place)):
             return False
         if self.after.startswith(place):
             return not self.after.startswith(END, len(place))
         return place > self.after
-
-
-def begins(prefix: bytes) -> bytes:
-    """The folder that all keys with this prefix are below; empty for the bucket's own."""
-    return prefix[: prefix.rfind(b"/") + 1]
 
 
 def common(key: str, prefix: str, delimiter: str) -> str:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import (
@@ -188,17 +188,32 @@ class LocalStore:
         folder.prune(place, key)
 
     def _list(self, bucket: str, prefix: str, delimiter: str, after: str, limit: int) -> Page:
-        place = self._folder(bucket)
-        if passed := listing.common(after, prefix, delimiter):
-            behind = passed.encode() + listing.END
-        else:
-            behind = after.encode()
+        passed = listing.common(after, prefix, delimiter)
+        behind = passed.encode() + listing.END if passed else after.encode()
         walk = listing.Walk(prefix.encode(), behind, limit + 1)
-        base = listing.begins(walk.prefix)
+        base = prefix[: prefix.rfind("/") + 1]  # all keys with the prefix are below it
+        if {"", ".", "..", INTERNAL} & set(base.split("/")[:-1]):  # no key begins so
+            return Page([], [], "")
+        try:
+            with folder.parent(self._folder(bucket), f"{base}x", make=False) as (descriptor, _):
+                keys = walk.keys(b"/proc/self/fd/%d" % descriptor, base.encode())
+                return self._page(bucket, walk, keys, prefix, delimiter, limit)
+        except (OSError, OssError, ValueError):  # no such folder, or elsewhere; NUL in its name
+            return Page([], [], "")
+
+    def _page(
+        self,
+        bucket: str,
+        walk: listing.Walk,
+        keys: Iterator[bytes],
+        prefix: str,
+        delimiter: str,
+        limit: int,
+    ) -> Page:
         objects: list[tuple[str, Object]] = []
         prefixes: list[str] = []
         last = ""
-        for raw in walk.keys(os.fsencode(place) + b"/" + base, base):
+        for raw in keys:
             try:
                 key = raw.decode()
                 found = self._stat(bucket, key)

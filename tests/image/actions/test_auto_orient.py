@@ -12,6 +12,7 @@ READS = {
     "auto-orient": "auto-orient",
     "auto-orient,1": "auto-orient",
     "auto-orient,0": "auto-orient,0",
+    "auto-orient,here": "auto-orient,here",
 }
 REFUSES = {
     "auto-orient,2": (InvalidArgument, "", "The value: 2 of parameter: auto-orient is invalid."),
@@ -26,6 +27,10 @@ PLANS = {
     ("resize,w_100/auto-orient,0", F): "100x79",
     ("resize,w_100", F): "100x127",
     ("auto-orient,1/resize,w_100", F): "100x127",
+    ("resize,w_100/auto-orient,here", F): "79x100",
+    ("auto-orient,here/resize,w_100", F): "100x127",
+    ("resize,w_100/auto-orient,here/auto-orient,here", F): "79x100",
+    ("auto-orient,here/crop,w_9/auto-orient,1", F): "9x424",
     ("format,png", F): "333x424",
     ("crop,w_100,h_400", F): "100x400",
     ("rotate,90", F): "424x333",

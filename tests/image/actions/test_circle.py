@@ -10,7 +10,11 @@ from PIL import Image
 
 from vipsgate.errors import InvalidArgument, MissingArgument
 
-READS = {"circle,r_1": "circle,r_1", "circle,r_4096,type_1": "circle,r_4096"}
+READS = {
+    "circle,r_1": "circle,r_1",
+    "circle,r_4096,type_1": "circle,r_4096",
+    "circle,type_0,r_9": "circle,r_9,type_0",
+}
 REFUSES = {
     "circle": (MissingArgument, "", "circle needs r: an integer from 1 to 4096"),
     "circle,100": (MissingArgument, "", "circle needs r"),
@@ -20,6 +24,7 @@ REFUSES = {
     "circle,r_": (InvalidArgument, "", "parameter: r"),
     "circle,r_1.5": (InvalidArgument, "", "an integer"),
     "circle,r_1,r_1": (InvalidArgument, "", "given twice"),
+    "circle,r_1,type_2": (InvalidArgument, "", "The value: 2 of parameter: type is invalid."),
 }
 
 EXAMPLE = "jpg 400x267"
@@ -36,6 +41,10 @@ PLANS = {
     ("circle,r_4096", "png 267x400"): "267x267 alpha",
     ("circle,r_9", "png 1x1"): "1x1 alpha",
     ("circle,r_9", "png 1x50"): "1x1 alpha",
+    # the old API's, as large as the picture
+    ("circle,r_100,type_0", EXAMPLE): "400x267 opaque jpg",
+    ("circle,r_4096,type_0", "png 400x267"): "400x267 alpha",
+    ("circle,r_4,type_0", "gif 20x10x3"): "20x10x3 alpha",
     ("resize,w_100/circle,r_20", EXAMPLE): "40x40",
     ("circle,r_20/resize,w_20", "webp 100x80"): "20x20 alpha",
     ("circle,r_20/circle,r_10", "png 100x80 grey"): "20x20 alpha",
@@ -85,6 +94,16 @@ def test_the_disc(radius, mode, picture, run, pixels):
     off = got[..., 3] / 255 - disc(side) * there[..., 3] / 255
     assert np.abs(off).max() <= 0.02
     assert abs(off.mean()) <= 0.005  # the smallest has four pixels
+
+
+@pytest.mark.parametrize("mode", ["", " grey", " alpha"])
+def test_the_disc_in_the_whole_picture(mode, picture, run, pixels):
+    data = picture("png 91x300" + mode)
+    got, disc = (pixels(run(data, f"circle,r_33{more}"), "RGBA") for more in (",type_0", ""))
+    assert got.shape == (300, 91, 4)
+    assert np.array_equal(got[117:183, 12:78], disc)
+    got[117:183, 12:78, 3] = 0
+    assert not got[..., 3].any()
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4, 7, 50, 51])

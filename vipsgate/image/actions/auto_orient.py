@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..action import Action, Stage
 from ..frame import Frame
-from ..params import BARE, integer
+from ..params import BARE, Param, parameter
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -23,21 +23,39 @@ UPRIGHT = {
     7: ("d270", True),
     8: ("d270", False),
 }
+HERE = 2  # the value of ``auto-orient,here``
+VALUES = {"0": 0, "1": 1, "here": HERE}
+
+
+def _read(text: str) -> int:
+    if text not in VALUES:
+        raise ValueError
+    return VALUES[text]
+
+
+def _write(value: int) -> str:
+    return next(text for text in VALUES if VALUES[text] == value)
+
+
+VALUE = Param(_read, "an integer from 0 to 1", key=BARE, write=_write)
 
 
 @dataclass(frozen=True, slots=True)
 class AutoOrient(Action):
     """1 turns by EXIF Orientation before all else, 0 leaves the pixels as stored.
 
-    It runs first wherever it is written, and as 1 when it is not (OSS guide, Auto-orient).
+    It runs first wherever it is written, and as 1 when it is not (OSS guide, Auto-orient). The old
+    API has ``1o``, which turns behind the scaling; ``here`` is how its words are put into these.
     """
 
     name = "auto-orient"
     single = True
-    first = True
     implied = True
 
-    value: int = integer(0, 1, key=BARE, default=1)
+    value: int = parameter(VALUE, default=1)
+
+    def first(self) -> bool:
+        return self.value != HERE
 
     def plan(self, frame: Frame) -> Frame:
         if not self.turns(frame):
@@ -48,7 +66,7 @@ class AutoOrient(Action):
         return upright
 
     def turns(self, frame: Frame) -> bool:
-        return self.value == 1 and frame.orientation != 1
+        return self.value != 0 and frame.orientation != 1
 
     def streams(self, frame: Frame) -> bool:
         return not self.turns(frame) or frame.orientation == 2

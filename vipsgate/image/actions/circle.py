@@ -20,14 +20,16 @@ FAR = 4096  # pixels; OSS guide, Circle
 class Circle(Action):
     """Keep the disc of radius ``r`` around the middle, at most half the shorter side.
 
-    The result is the square around the disc; outside of it is transparent, white in a format that
-    has no transparency (OSS guide, Circle; that the result is the square is inferred).
+    The result is the square around the disc, or with ``type`` 0, the old API's ``R-0ci``, as large
+    as the picture; outside of the disc it is transparent, white in a format that has no
+    transparency (OSS guide, Circle; that the result is the square is inferred).
     """
 
     name = "circle"
     cuts = True
 
     r: int = integer(1, FAR)
+    type: int = integer(0, 1, default=1)
 
     def side(self, frame: Frame) -> int:
         """Pixels of the square around the disc."""
@@ -35,12 +37,13 @@ class Circle(Action):
 
     def plan(self, frame: Frame) -> Frame:
         side = self.side(frame)
-        return replace(frame.resized(side, side), alpha=True)
+        return replace(frame.resized(side, side) if self.type else frame, alpha=True)
 
     def streams(self, frame: Frame) -> bool:
         return True
 
     def apply(self, image: Image, stage: Stage) -> Image:
-        side, before = stage.after.width, stage.before
+        side, before = self.side(stage.before), stage.before
         left, top = (before.width - side) // 2, (before.height - side) // 2
-        return pixels.rounded(image.crop(left, top, side, side), side)
+        disc = pixels.rounded(image.crop(left, top, side, side), side)
+        return disc if self.type else disc.embed(left, top, before.width, before.height)

@@ -1,0 +1,101 @@
+// Runs what an application in JavaScript does, and says what came of it as JSON.
+// node ali_oss.js MODULES ENDPOINT BUCKET STYLE VERSION PICTURE
+const [modules, endpoint, bucket, style, version, picture] = process.argv.slice(2);
+const OSS = require(require("path").join(modules, "ali-oss"));
+const fs = require("fs");
+const os = require("os");
+const path = require("path");
+
+const client = new OSS({
+  accessKeyId: "ownerKey",
+  accessKeySecret: "ownerSecret",
+  region: "oss-cn-hangzhou",
+  endpoint,
+  bucket,
+  secure: false,
+  authorizationV4: version === "v4",
+  cname: style === "cname",
+  sldEnable: style === "sldEnable",
+});
+
+async function code(promise) {
+  try {
+    await promise;
+    return "";
+  } catch (error) {
+    return error.code;
+  }
+}
+
+async function main() {
+  const said = {};
+  const data = fs.readFileSync(picture);
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "ali-oss-"));
+  if (style !== "cname") await client.putBucket(bucket);
+  client.useBucket(bucket);
+  const put = await client.put("dir/a b+c.jpg", data, { meta: { author: "me" } });
+  said.put = put.res.status;
+  const got = await client.get("dir/a b+c.jpg");
+  said.got = Buffer.compare(got.content, data) === 0;
+  const head = await client.head("dir/a b+c.jpg");
+  said.head = [head.status, head.meta.author, head.res.headers["content-type"]];
+  const small = path.join(folder, "small.jpg");
+  await client.get("dir/a b+c.jpg", small, { process: "image/resize,w_100" });
+  said.small = fs.readFileSync(small).toString("base64");
+  const saved = await client.processObjectSave(
+    "dir/a b+c.jpg", "made/西湖.jpg", "image/resize,w_100/rotate,90", bucket);
+  said.saved = saved.status;
+  said.made = (await client.get("made/西湖.jpg")).content.toString("base64");
+  const options = { process: "image/resize,w_60", expires: 600 };
+  try {
+    said.url = version === "v4"
+      ? await client.signatureUrlV4("GET", 600, { queries: { "x-oss-process": options.process } },
+        "dir/a b+c.jpg")
+      : client.signatureUrl("dir/a b+c.jpg", options);
+    said.shown = (await fetch(said.url)).status;
+  } catch (error) {
+    said.url = `refused by the client: ${error.message}`;
+  }
+  await client.copy("copy.jpg", "dir/a b+c.jpg");
+  const listed = await client.list({ "max-keys": 1000 });
+  said.listed = listed.objects.map((item) => item.name);
+  const pages = [];
+  let token;
+  do {
+    const page = await client.listV2({ "max-keys": 2, "continuation-token": token });
+    pages.push(...page.objects.map((item) => item.name));
+    token = page.nextContinuationToken;
+  } while (token);
+  said.pages = pages;
+  await client.putACL("copy.jpg", "public-read");
+  said.acl = (await client.getACL("copy.jpg")).acl;
+  if (style !== "cname") {
+    await client.putBucketReferer(bucket, true, ["http://www.example.com"]);
+    const referer = await client.getBucketReferer(bucket);
+    said.referer = [referer.allowEmpty, referer.referers];
+    said.info = (await client.getBucketInfo(bucket)).bucket.Name;
+    await client.putBucketACL(bucket, "public-read");
+    said.bucketAcl = (await client.getBucketACL(bucket)).acl;
+  } else {
+    said.declared = await code(client.putBucketACL(bucket, "public-read"));
+  }
+  const big = path.join(folder, "big");
+  fs.writeFileSync(big, Buffer.alloc(5 << 20, "0123456789abcdef"));
+  const parts = await client.multipartUpload("big", big, { partSize: 1 << 20, parallel: 2 });
+  said.parts = parts.res.status;
+  said.big = Buffer.compare((await client.get("big")).content, fs.readFileSync(big)) === 0;
+  said.missing = await code(client.get("none"));
+  const names = [...said.pages, "big"];
+  said.gone = (await client.deleteMulti(names)).res.status;
+  await client.delete("none");
+  said.left = ((await client.list()).objects || []).length;
+  said.buckets = style === "cname" ? [] : (await client.listBuckets({ prefix: bucket })).buckets
+    .map((item) => item.name);
+  fs.rmSync(folder, { recursive: true });
+  console.log(JSON.stringify(said));
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});

@@ -1,0 +1,143 @@
+"""Uploads in parts: what is refused, and what a sudden end leaves for the next start."""
+
+import time
+
+import pytest
+
+from vipsgate import uploads
+from vipsgate.errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchUpload
+from vipsgate.store.base import INTERNAL, Properties
+from vipsgate.store.local import LocalStore
+
+TOLD = Properties(content_type="x/y", acl="private", meta={"a": "西"}, kind="Multipart")
+NOW = 1_767_225_600.0
+
+
+@pytest.fixture
+async def store(tmp_path):
+    made = LocalStore(tmp_path)
+    await made.create("photos")
+    return made
+
+
+async def send(store, upload, number, data):
+    async with store.draft(INTERNAL) as draft:
+        await draft.write(data)
+        return (await uploads.keep(store, upload, number, draft)).etag
+
+
+async def complete(store, upload, wanted, *, die=False):
+    async with store.draft("photos") as draft:
+
+        async def make(etag):
+            made = await draft.keep(upload.key, upload.properties, etag=etag)
+            if die:
+                raise KeyboardInterrupt
+            return made
+
+        return await uploads.complete(store, upload, wanted, draft, make)
+
+
+def left(tmp_path):
+    folder = tmp_path / ".vipsgate" / "uploads"
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_from_the_beginning_to_the_end(store, tmp_path):
+    upload = await uploads.begin(store, "photos", "dir/西", TOLD, NOW)
+    assert await uploads.find(store, "photos", "dir/西", upload.identity) == upload
+    assert [one async for one in uploads.under_way(store, "photos")] == [upload]
+    two = await send(store, upload, 2, b"tail")
+    await send(store, upload, 1, b"wrong")
+    one = await send(store, upload, 1, b"x" * uploads.LEAST_BYTES)
+    assert [part.number for part in await uploads.parts(store, upload, limit=9)] == [1, 2]
+    assert [part.number for part in await uploads.parts(store, upload, after=1, limit=9)] == [2]
+    assert [part.number for part in await uploads.parts(store, upload, limit=1)] == [1]
+    # clients send tags with and without quotes, in either case
+    made = await complete(store, upload, [(1, one.lower()), (2, two.strip('"'))])
+    assert made.etag.endswith('-2"')
+    assert (made.size, made.properties) == (uploads.LEAST_BYTES + 4, TOLD)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        ([(2, 2), (1, 1)], InvalidPartOrder),
+        ([(1, 1), (1, 1)], InvalidPartOrder),
+        ([(1, 2)], InvalidPart),
+        ([(1, 1), (9, 1)], InvalidPart),
+        ([(2, 2), (3, 3)], EntityTooSmall),
+    ],
+)
+async def test_refuses_parts(store, wanted, error):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    tags = {number: await send(store, upload, number, b"%d" % number) for number in (1, 2, 3)}
+    with pytest.raises(error):
+        await complete(store, upload, [(number, tags[tag]) for number, tag in wanted])
+    assert (await store.list("photos", limit=9)).objects == []
+    assert await uploads.find(store, "photos", "a", upload.identity)
+
+
+@pytest.mark.parametrize("identity", ["", "x", "../../x", "A" * 32, "a" * 32, "A" * 31 + "/"])
+async def test_no_such_upload(store, identity):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    for key, name in (("a", identity), ("b", upload.identity)):
+        with pytest.raises(NoSuchUpload):
+            await uploads.find(store, "photos", key, name)
+
+
+async def test_a_part_that_comes_too_late_leaves_nothing(store, tmp_path):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    await send(store, upload, 1, b"x")
+    await uploads.abort(store, upload)
+    with pytest.raises(NoSuchUpload):
+        await send(store, upload, 2, b"x")
+    assert left(tmp_path) == []
+
+
+async def test_what_died_after_the_object_was_made_is_swept(store, tmp_path):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    tag = await send(store, upload, 1, b"x")
+    with pytest.raises(KeyboardInterrupt):
+        await complete(store, upload, [(1, tag)], die=True)
+    assert left(tmp_path)
+    # a client who never heard the answer may ask again
+    assert (await complete(store, upload, [(1, tag)])).etag == (
+        await store.stat("photos", "a")
+    ).etag
+    with pytest.raises(NoSuchUpload):
+        await uploads.find(store, "photos", "a", upload.identity)
+
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    tag = await send(store, upload, 1, b"y")
+    with pytest.raises(KeyboardInterrupt):
+        await complete(store, upload, [(1, tag)], die=True)
+    await uploads.sweep(store, time.time())
+    assert left(tmp_path) == []
+
+
+async def test_what_is_under_way_is_not_swept(store, tmp_path):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    await send(store, upload, 1, b"x")
+    await uploads.sweep(store, time.time() + 10 * uploads.ORPHAN)
+    assert await uploads.parts(store, upload, limit=9)
+
+
+async def test_parts_of_no_upload_are_swept_after_an_hour(store, tmp_path):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    await send(store, upload, 1, b"x")
+    await store.delete(INTERNAL, upload.place("about.json"))
+    await uploads.sweep(store, time.time())
+    assert left(tmp_path)
+    await uploads.sweep(store, time.time() + 2 * uploads.ORPHAN)
+    assert left(tmp_path) == []
+
+
+async def test_what_is_not_of_our_making_is_no_upload(store, tmp_path):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    for text in ("{", "[]", "{}", '{"properties": {"x": 1}}'):
+        path = tmp_path / ".vipsgate" / upload.place("about.json")
+        path.write_text(text)
+        with pytest.raises(NoSuchUpload):
+            await uploads.find(store, "photos", "a", upload.identity)

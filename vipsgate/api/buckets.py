@@ -1,0 +1,234 @@
+"""Calls to the service and to buckets as such, and how a bucket's settings are changed.
+
+Every change goes through :func:`change`: one bucket's document is written anew as a whole, and what
+was in force for a bucket without one is written with it (OSS guide, Bucket operations).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from .. import documents, uploads
+from ..buckets import Bucket
+from ..errors import (
+    AccessDenied,
+    BucketAlreadyExists,
+    BucketNotEmpty,
+    InvalidArgument,
+    NoSuchBucket,
+)
+from ..gate.rights import ACLS
+from ..house import House
+from . import xml
+from .call import Call, invalid
+
+ACL = "x-oss-acl"
+MOST_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
+
+
+async def list_buckets(call: Call) -> web.StreamResponse:
+    """ListBuckets: those of the store, and those that only a document speaks of."""
+    prefix, marker = call.parameter("prefix"), call.parameter("marker")
+    most = call.number("max-keys", USUAL_BUCKETS, 1, MOST_BUCKETS)
+    made = await _made(call.house)
+    found = [name for name in sorted(made) if name.startswith(prefix) and name > marker]
+    listed = found[:most]
+    root = xml.add(
+        Element("ListAllMyBucketsResult"),
+        Prefix=prefix,
+        Marker=marker,
+        MaxKeys=most,
+        IsTruncated=str(len(found) > most).lower(),
+    )
+    if len(found) > most:
+        xml.add(root, NextMarker=listed[-1])
+    xml.owner(root)
+    rows = SubElement(root, "Buckets")
+    for name in listed:
+        entry = _describe(SubElement(rows, "Bucket"), call, name, made[name])
+        xml.add(entry, Region=call.house.settings.server.region)
+    return call.said(body=xml.write(root))
+
+
+async def put_bucket(call: Call) -> web.StreamResponse:
+    """PutBucket: a new one is private unless ``x-oss-acl`` says else; one that is there may get it.
+
+    What CreateBucketConfiguration asks for (a storage class, redundancy) nothing here has.
+
+    Raises:
+        BucketAlreadyExists: It is declared in the configuration.
+    """
+    house, name = call.house, call.asked.bucket
+    if name in house.declared:
+        raise BucketAlreadyExists(
+            "The requested bucket name is not available: the bucket is declared in the "
+            "configuration file.",
+            extra={"BucketName": name},
+        )
+    acl = _acl(call)
+    if call.request.body_exists and (body := await call.document()):
+        xml.parse(body, "CreateBucketConfiguration")
+    if house.bucket(name) is None:
+        new = Bucket(created=house.clock())
+        await house.store.create(name)
+        await house.documents.change(name, lambda known: with_acl(known or new, acl))
+    elif acl:
+        await change(call, partial(with_acl, acl=acl))
+    return call.said(headers={"Location": f"/{name}"})
+
+
+async def delete_bucket(call: Call) -> web.StreamResponse:
+    """DeleteBucket, if there is nothing in it and nothing on its way into it; its document, too."""
+    house, name = call.house, call.asked.bucket
+    _check_undeclared(call)
+    async for upload in uploads.under_way(house.store, name):
+        raise BucketNotEmpty(
+            "The bucket you tried to delete is not empty: there is an upload in parts, "
+            f"{upload.identity}, which has to be completed or aborted first.",
+            extra={"BucketName": name},
+        )
+    with contextlib.suppress(NoSuchBucket):  # there may be no more of it than a document
+        await house.store.remove(name)
+    await house.documents.remove(name)
+    house.name_domains()
+    return call.said(204)
+
+
+async def bucket_info(call: Call) -> web.StreamResponse:
+    """GetBucketInfo."""
+    name = call.asked.bucket
+    root = Element("BucketInfo")
+    made = await _made(call.house)
+    entry = _describe(SubElement(root, "Bucket"), call, name, made.get(name, 0))
+    xml.owner(entry)
+    xml.add(SubElement(entry, "AccessControlList"), Grant=call.grant.bucket.acl)
+    return call.said(body=xml.write(root))
+
+
+async def get_acl(call: Call) -> web.StreamResponse:
+    """GetBucketAcl."""
+    return call.said(body=xml.acl(call.grant.bucket.acl))
+
+
+async def put_acl(call: Call) -> web.StreamResponse:
+    """PutBucketAcl."""
+    acl = _acl(call)
+    if not acl:
+        raise invalid(ACL, "", f"one of {', '.join(ACLS)}")
+    await change(call, partial(with_acl, acl=acl))
+    return call.said()
+
+
+async def location(call: Call) -> web.StreamResponse:
+    """GetBucketLocation."""
+    root = Element("LocationConstraint")
+    root.text = _location(call.house)
+    return call.said(body=xml.write(root))
+
+
+# -- what calls to a bucket's settings share -------------------------------------------------------
+
+
+async def change(call: Call, edit: Callable[[Bucket], Bucket]) -> None:
+    """Change the settings of the bucket that the call is about; seen at once.
+
+    Args:
+        call: It has a bucket.
+        edit: From the document in force to the one that shall be.
+
+    Raises:
+        AccessDenied: The bucket is declared in the configuration.
+        NoSuchBucket: It is gone by now.
+        InvalidArgument: It would be a document that cannot be read again.
+        OssError: What ``edit`` raises; the document cannot be written.
+    """
+    house, name = call.house, call.asked.bucket
+    _check_undeclared(call)
+
+    def edited(known: Bucket | None) -> Bucket:
+        if known is None and not house.store.has(name):
+            raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": name})
+        return _checked(edit, house.plain if known is None else known)
+
+    await house.documents.change(name, edited)
+    house.name_domains()
+
+
+def changed(document: Bucket, **values: Any) -> Bucket:
+    """The document with other values.
+
+    Raises:
+        ValidationError: One is none that a bucket can have.
+    """
+    return Bucket.model_validate({**dict(document), **values})
+
+
+def with_acl(document: Bucket, acl: str) -> Bucket:
+    """The document with this ACL; as it is where that is empty."""
+    return changed(document, acl=acl) if acl else document
+
+
+def _checked(edit: Callable[[Bucket], Bucket], document: Bucket) -> Bucket:
+    try:
+        made = edit(document)
+    except ValidationError as error:
+        raise InvalidArgument("\n".join(map(documents.line, error.errors()))) from None
+    size = len(documents.write(made))
+    if size > documents.MOST_BYTES:
+        raise InvalidArgument(
+            f"The settings of the bucket would have {size} bytes; "
+            f"they may have {documents.MOST_BYTES}."
+        )
+    return made
+
+
+def _check_undeclared(call: Call) -> None:
+    if call.asked.bucket in call.house.declared:
+        raise AccessDenied(
+            f"The bucket {call.asked.bucket} is declared in the configuration file "
+            "and is changed there, not by calls.",
+            extra={"BucketName": call.asked.bucket},
+        )
+
+
+def _acl(call: Call) -> str:
+    """The ACL in ``x-oss-acl``; empty where there is no such header."""
+    acl = call.header(ACL)
+    if acl and acl not in ACLS:
+        raise invalid(ACL, acl, f"one of {', '.join(ACLS)}")
+    return acl
+
+
+async def _made(house: House) -> dict[str, float]:
+    """Name -> when it was made, of every bucket; 0 where nobody knows."""
+    made = dict.fromkeys((*house.declared, *house.documents.known), 0.0)
+    made |= dict(await house.store.buckets())
+    for name in made:
+        document = house.bucket(name)
+        made[name] = (document and document.created) or made[name]
+    return made
+
+
+def _describe(entry: Element, call: Call, name: str, made: float) -> Element:
+    host = call.header("Host").removeprefix(f"{name}.")
+    endpoint = call.house.settings.server.endpoint or host
+    return xml.add(
+        entry,
+        CreationDate=xml.iso(made),
+        ExtranetEndpoint=endpoint,
+        IntranetEndpoint=endpoint,
+        Location=_location(call.house),
+        Name=name,
+        StorageClass="Standard",
+    )
+
+
+def _location(house: House) -> str:
+    return f"oss-{house.settings.server.region}"

@@ -1,0 +1,174 @@
+"""One call to the API: the request, and what is known of it when its handler begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from .. import answer
+from ..errors import (
+    EntityTooLarge,
+    IncompleteBody,
+    InvalidArgument,
+    InvalidDigest,
+    MissingContentLength,
+    shown,
+)
+from ..gate.access import Grant
+from ..gate.rights import Right
+from ..gate.target import Target
+from ..house import House
+
+CHUNK = 1 << 18  # bytes of a body taken at a time
+DOCUMENT_BYTES = 1 << 20  # of a body that is held in memory: XML, or a process text
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler is given.
+
+    Attributes:
+        request: As it came; its body has not been read.
+        house: Where the work is done.
+        asked: Bucket, key and parameters.
+        grant: That the caller may make this call, as far as the bucket is concerned.
+    """
+
+    request: web.BaseRequest
+    house: House
+    asked: Target
+    grant: Grant
+
+    def parameter(self, name: str) -> str:
+        """Of the query; empty where there is none."""
+        return next((value for known, value in self.asked.query if known == name), "")
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        """An integer of the query.
+
+        Raises:
+            InvalidArgument: It is none, or out of range.
+        """
+        said = self.parameter(name) or str(default)
+        if said.isascii() and said.isdigit() and len(said) < 10 and low <= int(said) <= high:
+            return int(said)
+        raise invalid(name, said, f"an integer from {low} to {high}")
+
+    def chosen(self, name: str, values: tuple[str, ...]) -> str:
+        """A word of the query; an empty one among the values says that there need be none.
+
+        Raises:
+            InvalidArgument: It is another.
+        """
+        said = self.parameter(name)
+        if said not in values:
+            raise invalid(name, said, f"one of {', '.join(filter(None, values))}")
+        return said
+
+    def header(self, name: str) -> str:
+        """Of the request; empty where there is none."""
+        return self.request.headers.get(name, "").strip()
+
+    async def body(self, most: int) -> AsyncIterator[bytes]:
+        """The body in pieces; all of it, or an error.
+
+        Raises:
+            MissingContentLength: Nobody has said where it ends.
+            EntityTooLarge: It has more than ``most`` bytes.
+            IncompleteBody: The client has stopped before its end.
+        """
+        request = self.request
+        length = request.content_length
+        if length is None and "Transfer-Encoding" not in request.headers:
+            raise MissingContentLength("You must provide the Content-Length HTTP header.")
+        if length is not None and length > most:
+            raise _too_large(most)
+        if self.header("Expect").lower() == "100-continue" and request.version >= (1, 1):
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        seen = 0
+        try:
+            async for data in request.content.iter_chunked(CHUNK):
+                seen += len(data)
+                if seen > most:
+                    raise _too_large(most)
+                yield data
+        except web.RequestPayloadError as error:
+            raise IncompleteBody(f"The body ended after {seen} bytes: {error}.") from None
+        if length is not None and seen != length:
+            raise IncompleteBody(f"The body ended after {seen} bytes of {length}.")
+
+    async def document(self) -> bytes:
+        """The whole body, for a call that has a document in it; Content-MD5 is checked.
+
+        Raises:
+            OssError: See :meth:`body`.
+            InvalidDigest: It is not what Content-MD5 says.
+        """
+        data = b"".join([piece async for piece in self.body(DOCUMENT_BYTES)])
+        self.check_digest(hashlib.md5(data, usedforsecurity=False).digest())
+        return data
+
+    def check_digest(self, md5: bytes) -> None:
+        """Hold the MD5 of the body against Content-MD5, where there is one.
+
+        Raises:
+            InvalidDigest: They differ, or the header is not the Base64 of 16 bytes.
+        """
+        wanted = self.header("Content-MD5")
+        try:
+            same = not wanted or base64.b64decode(wanted, validate=True) == md5
+        except binascii.Error:
+            same = False
+        if not same:
+            raise InvalidDigest(
+                "The Content-MD5 you specified was invalid. "
+                f"It was {wanted!r}, that of the body is {base64.b64encode(md5).decode()!r}."
+            )
+
+    def said(
+        self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """An answer; a body is XML unless ``headers`` say else."""
+        made = {**answer.stamped(self.request), **(headers or {})}
+        if body:
+            made.setdefault("Content-Type", "application/xml")
+        return web.Response(status=status, body=body, headers=made)
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One call of OSS's API.
+
+    Attributes:
+        name: As OSS calls it.
+        right: What the caller must have.
+        work: Who does it.
+        anew: Whether there need not be such a bucket.
+    """
+
+    name: str
+    right: Right
+    work: Handler
+    anew: bool = False
+
+
+def invalid(name: str, said: str, expected: str) -> InvalidArgument:
+    """The error for a parameter, header or element with a value that it cannot have."""
+    return InvalidArgument(
+        f"The value: {shown(said)!r} of parameter: {name} is invalid. It expects {expected}."
+    )
+
+
+def _too_large(most: int) -> EntityTooLarge:
+    return EntityTooLarge(
+        "Your proposed upload exceeds the maximum allowed size. "
+        f"The body may have {most} bytes here."
+    )

@@ -1,0 +1,211 @@
+"""Calls to uploads in parts (OSS guide, Multipart upload)."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from functools import partial
+from xml.etree.ElementTree import Element, SubElement
+
+from aiohttp import web
+
+from .. import answer, uploads
+from ..errors import InvalidArgument, InvalidRange, shown
+from ..gate.rights import Right
+from ..store.base import INTERNAL, Draft, Object
+from . import objects, xml
+from .call import Call
+
+SPAN = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
+MOST_LISTED = 1000  # parts or uploads in one answer; OSS guide, ListParts
+
+
+async def initiate(call: Call) -> web.StreamResponse:
+    """InitiateMultipartUpload: what is said of the object now is kept with it in the end."""
+    asked = call.asked
+    await objects.check_writable(call, call.grant, asked.bucket, asked.key)
+    properties = objects.said_properties(call, kind="Multipart")
+    upload = await uploads.begin(
+        call.house.store, asked.bucket, asked.key, properties, call.house.clock()
+    )
+    root = xml.add(
+        Element("InitiateMultipartUploadResult"),
+        **_encoding(call),
+        Bucket=asked.bucket,
+        Key=_key(call, asked.key),
+        UploadId=upload.identity,
+    )
+    return call.said(body=xml.write(root))
+
+
+async def put_part(call: Call) -> web.StreamResponse:
+    """UploadPart, or UploadPartCopy where the bytes are another object's."""
+    store = call.house.store
+    upload = await _upload(call)
+    number = call.number("partNumber", 0, 1, uploads.MOST_PARTS)
+    async with store.draft(INTERNAL) as draft:
+        if call.header(objects.COPY_SOURCE):
+            with closing(await objects.open_source(call)) as source:
+                span = _span(call, source.object)
+                await draft.copy(source.descriptor, span.start, len(span))
+        else:
+            async for data in call.body(call.house.settings.store.upload_bytes):
+                await draft.write(data)
+            call.check_digest(draft.md5)
+        crc = draft.crc
+        kept = await uploads.keep(store, upload, number, draft)
+    copied = call.header(objects.COPY_SOURCE)
+    body = xml.copied("CopyPartResult", kept) if copied else b""
+    return call.said(body=body, headers={"ETag": kept.etag, answer.CRC: str(crc)})
+
+
+async def complete(call: Call) -> web.StreamResponse:
+    """CompleteMultipartUpload: the parts that are named, or with ``x-oss-complete-all`` all."""
+    store, asked = call.house.store, call.asked
+    upload = await _upload(call)
+    if call.header("x-oss-complete-all").lower() == "yes":
+        came = await uploads.parts(store, upload, limit=uploads.MOST_PARTS)
+        wanted = [(part.number, part.object.etag) for part in came]
+        if not wanted:
+            raise InvalidArgument("x-oss-complete-all: no part has come yet.")
+    else:
+        wanted = list(xml.read_parts(await call.document()))
+    async with store.draft(asked.bucket) as draft:
+        keep = partial(_keep, call, draft, upload)
+        kept = await uploads.complete(store, upload, wanted, draft, keep)
+        crc = draft.crc
+    root = xml.add(
+        Element("CompleteMultipartUploadResult"),
+        **_encoding(call),
+        Location=f"http://{call.header('Host')}/{asked.key}",
+        Bucket=asked.bucket,
+        Key=_key(call, asked.key),
+        ETag=kept.etag,
+    )
+    return call.said(body=xml.write(root), headers={"ETag": kept.etag, answer.CRC: str(crc)})
+
+
+async def abort(call: Call) -> web.StreamResponse:
+    """AbortMultipartUpload."""
+    await uploads.abort(call.house.store, await _upload(call))
+    return call.said(204)
+
+
+async def list_parts(call: Call) -> web.StreamResponse:
+    """ListParts: those that have come, by number."""
+    upload = await _upload(call, Right.READ)
+    most = call.number("max-parts", MOST_LISTED, 1, MOST_LISTED)
+    after = call.number("part-number-marker", 0, 0, uploads.MOST_PARTS)
+    came = await uploads.parts(call.house.store, upload, after=after, limit=most + 1)
+    shown_parts = came[:most]
+    root = xml.add(
+        Element("ListPartsResult"),
+        **_encoding(call),
+        Bucket=upload.bucket,
+        Key=_key(call, upload.key),
+        UploadId=upload.identity,
+        StorageClass="Standard",
+        PartNumberMarker=after,
+        NextPartNumberMarker=shown_parts[-1].number if shown_parts else 0,
+        MaxParts=most,
+        IsTruncated=str(len(came) > most).lower(),
+    )
+    for part in shown_parts:
+        xml.add(
+            SubElement(root, "Part"),
+            PartNumber=part.number,
+            LastModified=xml.iso(part.object.modified),
+            ETag=part.object.etag,
+            Size=part.object.size,
+        )
+    return call.said(body=xml.write(root))
+
+
+async def list_uploads(call: Call) -> web.StreamResponse:
+    """ListMultipartUploads: those under way, by key and id."""
+    most = call.number("max-uploads", MOST_LISTED, 1, MOST_LISTED)
+    prefix = call.parameter("prefix")
+    marker = (call.parameter("key-marker"), call.parameter("upload-id-marker"))
+    found = [
+        (upload.key, upload.identity, upload.begun)
+        async for upload in uploads.under_way(call.house.store, call.asked.bucket)
+        if upload.key.startswith(prefix) and _behind((upload.key, upload.identity), marker)
+    ]
+    found.sort(key=lambda one: (one[0].encode(), one[1]))
+    listed = found[:most]
+    last = listed[-1] if len(found) > most else ("", "", 0)
+    root = xml.add(
+        Element("ListMultipartUploadsResult"),
+        **_encoding(call),
+        Bucket=call.asked.bucket,
+        KeyMarker=_key(call, marker[0]),
+        UploadIdMarker=marker[1],
+        NextKeyMarker=_key(call, last[0]),
+        NextUploadIdMarker=last[1],
+        Delimiter="",
+        Prefix=_key(call, prefix),
+        MaxUploads=most,
+        IsTruncated=str(len(found) > most).lower(),
+    )
+    for key, identity, begun in listed:
+        xml.add(
+            SubElement(root, "Upload"),
+            Key=_key(call, key),
+            UploadId=identity,
+            StorageClass="Standard",
+            Initiated=xml.iso(begun),
+        )
+    return call.said(body=xml.write(root))
+
+
+async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
+    """The upload that the call is about.
+
+    Raises:
+        AccessDenied: The object's ACL does not let this caller write.
+        NoSuchUpload: There is none.
+    """
+    asked = call.asked
+    await objects.check_writable(call, call.grant, asked.bucket, asked.key, right)
+    return await uploads.find(call.house.store, asked.bucket, asked.key, call.parameter("uploadId"))
+
+
+async def _keep(call: Call, draft: Draft, upload: uploads.Upload, etag: str) -> Object:
+    return await objects.keep(call, draft, upload.key, upload.properties, etag=etag)
+
+
+def _behind(place: tuple[str, str], marker: tuple[str, str]) -> bool:
+    """Does an upload come behind the markers? Without an id, behind all of that key."""
+    key, identity = marker
+    if not key:
+        return True
+    if place[0] == key:
+        return bool(identity) and place[1] > identity
+    return place[0].encode() > key.encode()
+
+
+def _span(call: Call, source: Object) -> range:
+    """The part of the source that ``x-oss-copy-source-range`` names; all of it without."""
+    said = call.header(f"{objects.COPY_SOURCE}-range")
+    if not said:
+        return range(source.size)
+    found = SPAN.fullmatch(said)
+    if not found or int(found[1]) > int(found[2]):
+        raise InvalidArgument(
+            f"The value: {shown(said)} of parameter: {objects.COPY_SOURCE}-range is invalid. "
+            "It expects bytes=FIRST-LAST."
+        )
+    if int(found[2]) >= source.size:
+        raise InvalidRange(
+            "The requested range cannot be satisfied.",
+            extra={"ActualObjectSize": str(source.size), "RangeRequested": said},
+        )
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def _encoding(call: Call) -> dict[str, str]:
+    return {"EncodingType": "url"} if call.parameter("encoding-type") == "url" else {}
+
+
+def _key(call: Call, key: str) -> str:
+    return xml.encoded(key, call.parameter("encoding-type") == "url")

@@ -1,0 +1,312 @@
+"""Calls to objects: get, put, copy, delete, their ACL (OSS guide, Object operations)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from contextlib import closing
+from dataclasses import replace
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from .. import answer, picture
+from ..errors import (
+    FileAlreadyExists,
+    InvalidArgument,
+    NoSuchBucket,
+    NoSuchKey,
+    OssError,
+    PreconditionFailed,
+    shown,
+)
+from ..gate import access, conditional, target
+from ..gate.rights import ACLS, Right
+from ..gate.target import Target
+from ..renderers import Result
+from ..store.base import Draft, Object, Opened, Properties
+from . import xml
+from .call import Call
+
+ACL, COPY_SOURCE = "x-oss-object-acl", "x-oss-copy-source"
+META = "x-oss-meta-"
+KEPT = (  # headers that are kept with an object besides its type (OSS guide, PutObject)
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+)
+DIRECTIVE = "x-oss-metadata-directive"
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GetObject, HeadObject: the object, or a picture of it."""
+    return await picture_of(call, call.asked)
+
+
+async def picture_of(call: Call, asked: Target) -> web.StreamResponse:
+    """Answer with an object or with what is made of it."""
+    request, house = call.request, call.house
+    wanted = await picture.order(house, call.grant, asked)
+    headers = picture.headers(house, wanted)
+    if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
+        return answer.not_modified(request, headers)
+    async with picture.fetch(house, wanted) as content:
+        if content.order is not wanted:
+            headers = picture.headers(house, content.order)
+        if result := content.result:
+            headers |= {
+                **call.grant.overrides,
+                "Content-Type": result.mime,
+                "X-Vipsgate-Cache": "bypass",
+                "Server-Timing": _timing(request[answer.BEGUN], result),
+            }
+            if result.missing:
+                headers["X-Vipsgate-Missing-Glyphs"] = str(result.missing)
+        else:
+            headers |= answer.stored(content.order.asked.key, content.order.source)
+            headers |= call.grant.overrides
+        modified = content.order.modified
+        return await answer.content(request, content.descriptor, content.size, modified, headers)
+
+
+async def meta(call: Call) -> web.StreamResponse:
+    """GetObjectMeta: how long, which version, since when."""
+    wanted = await picture.order(call.house, call.grant, replace(call.asked, query=()))
+    source = wanted.source
+    headers = answer.validators(source.etag, source.modified)
+    return await answer.head(call.request, source.size, headers)
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PutObject, or CopyObject where the bytes are another object's."""
+    if call.header(COPY_SOURCE):
+        return await copy(call)
+    house, asked = call.house, call.asked
+    await check_writable(call, call.grant, asked.bucket, asked.key)
+    properties = said_properties(call)
+    async with house.store.draft(asked.bucket) as draft:
+        async for data in call.body(house.settings.store.upload_bytes):
+            await draft.write(data)
+        call.check_digest(draft.md5)
+        crc = draft.crc
+        kept = await keep(call, draft, asked.key, properties)
+    return call.said(headers={"ETag": kept.etag, answer.CRC: str(crc)})
+
+
+async def copy(call: Call) -> web.StreamResponse:
+    """CopyObject: the bytes of another object, with its properties or with new ones."""
+    house, asked = call.house, call.asked
+    await check_writable(call, call.grant, asked.bucket, asked.key)
+    directive = call.header(DIRECTIVE).upper() or "COPY"
+    if directive not in ("COPY", "REPLACE"):
+        raise InvalidArgument(
+            f"The value: {shown(directive)} of parameter: {DIRECTIVE} is invalid. "
+            "It expects COPY or REPLACE."
+        )
+    properties = said_properties(call)
+    with closing(await open_source(call)) as source:
+        if _unchanged(call, source.object):
+            return call.said(304)
+        if directive == "COPY":
+            theirs = source.object.properties
+            properties = replace(theirs, acl=properties.acl, kind=properties.kind)
+        async with house.store.draft(asked.bucket) as draft:
+            await draft.copy(source.descriptor, 0, source.object.size)
+            crc = draft.crc
+            kept = await keep(call, draft, asked.key, properties)
+    body = xml.copied("CopyObjectResult", kept)
+    return call.said(body=body, headers={"ETag": kept.etag, answer.CRC: str(crc)})
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """DeleteObject; one that is not there has been deleted already."""
+    asked = call.asked
+    await check_writable(call, call.grant, asked.bucket, asked.key, Right.DELETE)
+    await call.house.store.delete(asked.bucket, asked.key)
+    return call.said(204)
+
+
+async def delete_many(call: Call) -> web.StreamResponse:
+    """DeleteMultipleObjects: up to 1,000 keys of a document; the answer names them unless quiet."""
+    call.grant.check_acl("", Right.DELETE)  # before the document is read
+    wanted = xml.read_delete(await call.document())
+    bucket = call.asked.bucket
+    for key in wanted.keys:
+        await check_writable(call, call.grant, bucket, key, Right.DELETE)
+    for key in wanted.keys:
+        with contextlib.suppress(NoSuchKey):  # one that can never be here
+            target.check_key(key)
+            await call.house.store.delete(bucket, key)
+    encoding = call.parameter("encoding-type") == "url"
+    return call.said(body=b"" if wanted.quiet else xml.deleted(wanted.keys, encoding=encoding))
+
+
+async def get_acl(call: Call) -> web.StreamResponse:
+    """GetObjectACL; ``default`` for an object that has none of its own."""
+    found = await call.house.look(call.grant, call.asked.bucket, call.asked.key)
+    return call.said(body=xml.acl(found.properties.acl or "default"))
+
+
+async def put_acl(call: Call) -> web.StreamResponse:
+    """PutObjectACL; ``default`` takes the object's own away."""
+    asked, store = call.asked, call.house.store
+    acl = said_acl(call, required=True)
+    found = await store.stat(asked.bucket, asked.key)
+    await store.describe(asked.bucket, asked.key, replace(found.properties, acl=acl))
+    return call.said()
+
+
+# -- what several calls share ----------------------------------------------------------------------
+
+
+async def check_writable(
+    call: Call, grant: access.Grant, bucket: str, key: str, right: Right = Right.WRITE
+) -> None:
+    """Ask the ACL of the object that is there, or the bucket's.
+
+    Raises:
+        AccessDenied: It does not let this caller write.
+    """
+    try:
+        target.check_key(key)
+        acl = (await call.house.store.stat(bucket, key)).properties.acl
+    except NoSuchKey:
+        acl = ""
+    grant.check_acl(acl, right)
+
+
+async def keep(
+    call: Call, draft: Draft, key: str, properties: Properties, *, etag: str = ""
+) -> Object:
+    """Make a draft the object, unless ``x-oss-forbid-overwrite`` forbids it.
+
+    Raises:
+        FileAlreadyExists: It does, and there is one.
+    """
+    new_only = call.header("x-oss-forbid-overwrite").lower() == "true"
+    try:
+        expected = "" if new_only else None
+        return await draft.keep(key, properties, etag=etag, expected=expected)
+    except PreconditionFailed:
+        raise FileAlreadyExists(
+            "The object you specified already exists and can not be overwritten.",
+            extra={"Key": key},
+        ) from None
+
+
+async def open_source(call: Call) -> Opened:
+    """The object that ``x-oss-copy-source`` names, for a caller who may read it as it is.
+
+    Raises:
+        InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded.
+        NoSuchBucket: There is no such bucket.
+        NoSuchKey: There is no such object.
+        AccessDenied: Not for this caller: by an ACL, or by source protection.
+    """
+    named = call.header(COPY_SOURCE)
+    bucket, _, key = unquote(named).removeprefix("/").partition("/")
+    if not (bucket and key):
+        raise InvalidArgument(
+            f"The value: {shown(named)} of parameter: {COPY_SOURCE} is invalid. "
+            "It expects /BUCKET/KEY, percent-encoded."
+        )
+    grant = other_grant(call, bucket)
+    target.check_key(key)
+    source = Target(bucket, key)
+    access.check_source(grant, source, key)
+    await call.house.look(grant, bucket, key)
+    opened = await call.house.store.open(bucket, key)
+    try:
+        grant.check_acl(opened.object.properties.acl)
+        access.check_source(grant, source, key, opened.object.properties.content_type)
+    except OssError:
+        opened.close()
+        raise
+    return opened
+
+
+def other_grant(call: Call, bucket: str) -> access.Grant:
+    """What the caller may do in another bucket; his role has been asked.
+
+    Raises:
+        InvalidBucketName: There can be no such bucket.
+        NoSuchBucket: There is no such bucket.
+    """
+    target.check_bucket(bucket)
+    document = call.house.bucket(bucket)
+    if document is None:
+        raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": bucket})
+    return access.Grant(document, call.grant.caller)
+
+
+def said_properties(call: Call, kind: str = "Normal") -> Properties:
+    """What the headers say of an object that is being written."""
+    headers = {name.lower(): value for name, value in call.request.headers.items()}
+    for name, value in headers.items():
+        if name in KEPT or name.startswith(META) or name == "content-type":
+            _check_printable(name, value)
+    return Properties(
+        content_type=headers.get("content-type", ""),
+        acl=said_acl(call),
+        headers={name: headers[name] for name in KEPT if name in headers},
+        meta={
+            name.removeprefix(META): value
+            for name, value in headers.items()
+            if name.startswith(META) and name != META
+        },
+        kind=kind,
+    )
+
+
+def said_acl(call: Call, *, required: bool = False) -> str:
+    """The ACL in ``x-oss-object-acl``; empty for ``default``.
+
+    Raises:
+        InvalidArgument: There is no such ACL, or none at all where one is required.
+    """
+    acl = call.header(ACL)
+    if acl in ACLS:
+        return acl
+    if acl != "default" and (acl or required):
+        raise InvalidArgument(
+            f"The value: {shown(acl)} of parameter: {ACL} is invalid. "
+            f"It expects one of default, {', '.join(ACLS)}."
+        )
+    return ""
+
+
+def _check_printable(name: str, value: str) -> None:
+    if not value.isprintable():
+        raise InvalidArgument(
+            f"The value: {shown(value)!r} of header: {name} is invalid. "
+            "It expects printable characters in UTF-8."
+        )
+
+
+def _unchanged(call: Call, source: Object) -> bool:
+    """Do the ``x-oss-copy-source-if-`` headers make a copy needless?
+
+    Raises:
+        PreconditionFailed: They forbid it.
+    """
+    prefix = f"{COPY_SOURCE}-"
+    wanted = {
+        name.removeprefix(prefix).title(): value
+        for name, value in ((name.lower(), value) for name, value in call.request.headers.items())
+        if name.startswith(prefix)
+    }
+    return conditional.not_modified(wanted, source.etag, source.modified)
+
+
+def _timing(begun: float, result: Result) -> str:
+    """Milliseconds; ``open`` is what neither waiting nor rendering took."""
+    total = time.perf_counter() - begun
+    spent = {
+        "queue": result.queue,
+        "open": max(0.0, total - result.queue - result.render),
+        "render": result.render,
+        "total": total,
+    }
+    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in spent.items())

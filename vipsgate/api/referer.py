@@ -1,0 +1,69 @@
+"""GetBucketReferer, PutBucketReferer: hotlink protection (OSS guide, PutBucketReferer)."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element, SubElement
+
+from aiohttp import web
+
+from ..buckets import RefererPolicy
+from . import buckets, xml
+from .call import Call
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GetBucketReferer; ``RefererList`` is always there, as oss2 and ali-oss read it unasked."""
+    return call.said(body=write(call.grant.bucket.referer))
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PutBucketReferer: the whole policy anew."""
+    policy = read(await call.document())
+    await buckets.change(call, lambda document: buckets.changed(document, referer=policy))
+    return call.said()
+
+
+def read(data: bytes) -> RefererPolicy:
+    """``<RefererConfiguration>``.
+
+    Raises:
+        MalformedXML: It is another document, or a value is none.
+    """
+    root = xml.parse(data, "RefererConfiguration")
+    if root.find("RefererList") is None:
+        raise xml.malformed(f"{root.tag} has no RefererList")
+    truncate_path = xml.truth(root, "TruncatePath", default=False)
+    truncate_query = xml.truth(root, "AllowTruncateQueryString", default=True)
+    return RefererPolicy(
+        allow_empty=xml.truth(root, "AllowEmptyReferer"),
+        truncate_query=truncate_query or truncate_path,
+        truncate_path=truncate_path,
+        whitelist=_entries(root, "RefererList"),
+        blacklist=_entries(root, "RefererBlacklist"),
+    )
+
+
+def write(policy: RefererPolicy) -> bytes:
+    """``<RefererConfiguration>``; without ``RefererBlacklist`` where nothing is on it."""
+    root = xml.add(
+        Element("RefererConfiguration"),
+        AllowEmptyReferer=str(policy.allow_empty).lower(),
+        AllowTruncateQueryString=str(policy.truncate_query).lower(),
+        TruncatePath=str(policy.truncate_path).lower(),
+    )
+    _list(root, "RefererList", policy.whitelist)
+    if policy.blacklist:
+        _list(root, "RefererBlacklist", policy.blacklist)
+    return xml.write(root)
+
+
+def _entries(root: Element, name: str) -> tuple[str, ...]:
+    """Those that say something: clients clear a list with an empty one."""
+    said = ((entry.text or "").strip() for entry in root.iterfind(f"{name}/Referer"))
+    return tuple(entry for entry in said if entry)
+
+
+def _list(root: Element, name: str, entries: tuple[str, ...]) -> None:
+    parent = SubElement(root, name)
+    for entry in entries:
+        xml.add(parent, Referer=entry)

@@ -1,0 +1,123 @@
+"""POST with a process in the body: the picture, or with ``|sys/saveas`` a new object of it.
+
+::
+
+    POST /KEY?x-oss-process
+    x-oss-process=image/resize,w_100|sys/saveas,o_<Base64 of the key>,b_<Base64 of the bucket>
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from .. import picture
+from ..errors import (
+    BadRequest,
+    InvalidArgument,
+    InvalidRequest,
+    MissingArgument,
+    shown,
+)
+from ..gate import access, target
+from ..gate.rights import Right
+from ..gate.target import PROCESS, Target
+from ..image import params
+from ..store.base import Properties
+from . import objects
+from .call import Call
+
+STAGE = "sys/saveas"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAs:
+    """Where a picture goes.
+
+    Attributes:
+        key: The new object's name.
+        bucket: Its bucket; empty for that of the source.
+    """
+
+    key: str
+    bucket: str = ""
+
+
+async def post(call: Call) -> web.StreamResponse:
+    """Make a picture; store it, or send it."""
+    text = read_body(await call.document())
+    text, sink = split(text)
+    asked = replace(call.asked, query=((PROCESS, text),))
+    if sink is None:
+        return await objects.picture_of(call, asked)
+    return await _save(call, asked, sink)
+
+
+def read_body(body: bytes) -> str:
+    """The process text of a POST, raw or percent-encoded, whatever its Content-Type says.
+
+    Raises:
+        InvalidRequest: There is none in it.
+        InvalidArgument: It is not UTF-8.
+    """
+    name, found, value = body.strip().partition(b"=")
+    if name != PROCESS.encode() or not found or not value:
+        raise InvalidRequest(f"The body of the POST is not {PROCESS}=PROCESS.")
+    try:
+        return unquote_to_bytes(value).decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument(f"The parameter: {PROCESS} is not UTF-8.") from None
+
+
+def split(text: str) -> tuple[str, SaveAs | None]:
+    """The process, and where its result goes; ``None`` for back to the caller.
+
+    Raises:
+        OssError: The last stage is a saveas that cannot be read.
+    """
+    rest, pipe, last = text.rpartition("|")
+    name, *words = last.split(",")
+    if name != STAGE:
+        return text, None
+    if not pipe or not rest:
+        raise InvalidArgument(f"{STAGE} needs a process before it: image/...|{STAGE},o_...")
+    found = dict.fromkeys(("o", "b"), "")
+    for word in words:
+        key, _, value = word.partition("_")
+        if key in found:
+            found[key] = _decoded(key, value)
+    if not found["o"]:
+        raise MissingArgument(f"{STAGE} needs o: the Base64 of an object's name.")
+    return rest, SaveAs(found["o"], found["b"])
+
+
+async def _save(call: Call, asked: Target, sink: SaveAs) -> web.StreamResponse:
+    house, bucket = call.house, sink.bucket or asked.bucket
+    target.check_stored_key(sink.key)
+    access.check_role(call.grant.caller, Right.WRITE)
+    grant = objects.other_grant(call, bucket)
+    source = Target(asked.bucket, asked.key)  # a style does not open what will be kept
+    access.check_source(call.grant, source, asked.key)
+    await objects.check_writable(call, grant, bucket, sink.key)
+    wanted = await picture.order(house, call.grant, asked)
+    kind = wanted.source.properties.content_type
+    access.check_source(call.grant, source, asked.key, kind)
+    async with picture.fetch(house, wanted) as content, house.store.draft(bucket) as draft:
+        kind = content.result.mime if content.result else kind
+        await draft.copy(content.descriptor, 0, content.size)
+        await objects.keep(call, draft, sink.key, Properties(content_type=kind))
+    said = {"bucket": bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
+    body = json.dumps(said, ensure_ascii=False).encode()
+    return call.said(body=body, headers={"Content-Type": "application/json"})
+
+
+def _decoded(key: str, value: str) -> str:
+    try:
+        return params.decoded(value)
+    except params.NotBase64:
+        raise BadRequest(
+            f"Input is not base64 decoding. {STAGE} has {key} = {shown(value)!r}."
+        ) from None

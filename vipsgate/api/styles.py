@@ -1,0 +1,107 @@
+"""PutStyle, GetStyle, ListStyle, DeleteStyle: a bucket's process texts (OSS guide, PutStyle).
+
+A style whose time nobody has said, such as one written into a document by hand, is of 1970.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from xml.etree.ElementTree import Element, SubElement
+
+from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
+
+from ..buckets import Bucket, Style, StyleName
+from ..errors import AccessDenied, InvalidArgument, MissingArgument, NoSuchStyle, shown
+from ..gate import conditional
+from ..image import process
+from . import buckets, xml
+from .call import Call, invalid
+
+NAME, CATEGORY = "styleName", "category"
+CATEGORIES = ("image", "document", "video")
+MOST_STYLES = 50  # of a bucket; OSS guide, Limits
+CONTENT_BYTES = 16384  # of one in UTF-8; ours, so that a document stays small
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GetStyle, or ListStyle without a name; those are in the order of their names."""
+    styles, name = call.grant.bucket.styles, call.parameter(NAME)
+    if name and name not in styles:
+        raise _missing(name)
+    root = Element("Style" if name else "StyleList")
+    if name:
+        _describe(root, name, styles[name])
+    else:
+        for one in sorted(styles):
+            _describe(SubElement(root, "Style"), one, styles[one])
+    return call.said(body=xml.write(root))
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PutStyle: a new one, or other content for one that is there.
+
+    Raises:
+        OssError: The content is no process text, in the words that a request with it would get.
+        AccessDenied: It would be the 51st.
+    """
+    name = _name(call)
+    category = call.chosen(CATEGORY, ("", *CATEGORIES)) or CATEGORIES[0]
+    content = xml.text(xml.parse(await call.document(), "Style"), "Content")
+    if len(content.encode()) > CONTENT_BYTES:
+        raise InvalidArgument(f"Content has more than {CONTENT_BYTES} bytes of UTF-8.")
+    process.parse(content, call.house.settings.limits)
+    now = call.house.clock()
+
+    def edit(document: Bucket) -> Bucket:
+        old = document.styles.get(name)
+        if old is None and len(document.styles) >= MOST_STYLES:
+            raise AccessDenied(f"Your style count is exceeded {MOST_STYLES}.")
+        created = old.created if old else now
+        new = {"content": content, "category": category, "created": created, "modified": now}
+        styles = {**document.styles, name: Style.model_validate(new)}
+        return buckets.changed(document, styles=styles)
+
+    await buckets.change(call, edit)
+    return call.said()
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """DeleteStyle; one that is not there has been deleted already."""
+    name = _name(call)
+
+    def edit(document: Bucket) -> Bucket:
+        if name not in document.styles:
+            raise _missing(name)
+        kept = {other: style for other, style in document.styles.items() if other != name}
+        return buckets.changed(document, styles=kept)
+
+    with contextlib.suppress(NoSuchStyle):
+        await buckets.change(call, edit)
+    return call.said(204)
+
+
+def _name(call: Call) -> str:
+    name = call.parameter(NAME)
+    if not name:
+        raise MissingArgument(f"Missing Some Required Arguments: {NAME}.")
+    try:
+        TypeAdapter(StyleName).validate_python(name)
+    except ValidationError:
+        raise invalid(NAME, name, "1 to 64 of 0-9, A-Z, a-z, _, - and .") from None
+    return name
+
+
+def _describe(entry: Element, name: str, style: Style) -> None:
+    xml.add(
+        entry,
+        Name=name,
+        Content=style.content,
+        Category=style.category,
+        CreateTime=conditional.http_date(int(style.created)),
+        LastModifyTime=conditional.http_date(int(style.modified or style.created)),
+    )
+
+
+def _missing(name: str) -> NoSuchStyle:
+    return NoSuchStyle("No Such Image Style.", extra={"StyleName": shown(name)})

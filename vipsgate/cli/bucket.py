@@ -1,0 +1,147 @@
+"""``vipsgate bucket``: the buckets of a store and their documents, without a server.
+
+A running server sees what is changed here within a few seconds. What is imported is checked whole
+before anything is written, and a bucket that the configuration declares is not touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .. import documents, server
+from ..buckets import Acl, Bucket
+from ..documents import DocumentError, Documents
+from ..errors import NoSuchBucket, OssError
+from ..gate import target
+from ..settings import Settings, SettingsError, load
+from ..store.base import Store
+from .shared import CONFIG, Usage
+
+T = TypeVar("T")
+ROOT = click.option("--root", type=click.Path(path_type=Path), help="The store's folder.")
+
+
+@click.group()
+@CONFIG
+@ROOT
+@click.pass_context
+def bucket(context: click.Context, config: Path | None, root: Path | None) -> None:
+    """Buckets and their documents: ACL, domains, styles, protection, hotlink rules."""
+    context.obj = Shelf(config, root)
+
+
+class Shelf:
+    """The store that the configuration names, opened when a command wants it."""
+
+    def __init__(self, config: Path | None, root: Path | None) -> None:
+        self._config, self._root = config, root
+
+    def run(self, work: Callable[[Settings, Store, Documents], Coroutine[Any, Any, T]]) -> T:
+        """Do something with the store; what goes wrong is said without a traceback."""
+        rows = {"store": {"url": self._root.resolve().as_uri() if self._root else None}}
+        try:
+            settings = load(self._config, rows)
+            store = server.store_of(settings)
+        except SettingsError as error:
+            raise Usage(str(error)) from None
+
+        async def opened() -> T:
+            shelf = Documents(store, settings.limits)
+            await shelf.look()
+            return await work(settings, store, shelf)
+
+        try:
+            return asyncio.run(opened())
+        except (OssError, DocumentError) as error:
+            raise click.ClickException(str(error)) from None
+
+
+@bucket.command("list")
+@click.pass_obj
+def list_buckets(shelf: Shelf) -> None:
+    """Name all buckets, and where each is described."""
+
+    async def work(settings: Settings, store: Store, shelf: Documents) -> None:
+        names = {name for name, _ in await store.buckets()}
+        for name in sorted(names | settings.buckets.keys() | shelf.known.keys()):
+            said = settings.buckets.get(name) or shelf.known.get(name)
+            place = "configuration" if name in settings.buckets else "store" if said else "-"
+            place = "broken" if name in shelf.faults and name not in settings.buckets else place
+            click.echo(f"{name}\t{said.acl if said else settings.default_acl}\t{place}")
+
+    shelf.run(work)
+
+
+@bucket.command()
+@click.argument("name")
+@click.pass_obj
+def show(shelf: Shelf, name: str) -> None:
+    """Print the document that is in force, as JSON."""
+    click.echo(shelf.run(lambda *there: _document(name, *there)), nl=False)
+
+
+@bucket.command()
+@click.argument("name")
+@click.option("--acl", type=click.Choice(Acl.__args__), default="private", show_default=True)  # type: ignore[attr-defined]
+@click.pass_obj
+def create(shelf: Shelf, name: str, acl: Acl) -> None:
+    """Make a bucket."""
+
+    async def work(settings: Settings, store: Store, shelf: Documents) -> None:
+        target.check_bucket(name)
+        _check_undeclared(name, settings)
+        if store.has(name) or name in shelf.known:
+            raise click.ClickException(f"there is a bucket {name} already")
+        await store.create(name)
+        await shelf.change(name, lambda _: Bucket(acl=acl))
+
+    shelf.run(work)
+
+
+@bucket.command("export")
+@click.argument("name")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.pass_obj
+def export(shelf: Shelf, name: str, file: Path | None) -> None:
+    """Write the document that is in force to FILE, or to standard output."""
+    said = shelf.run(lambda *there: _document(name, *there))
+    if file:
+        file.write_text(said)
+    else:
+        click.echo(said, nl=False)
+
+
+@bucket.command("import")
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.pass_obj
+def import_(shelf: Shelf, name: str, file: str) -> None:
+    """Take FILE as the bucket's document, - for standard input; the bucket is made if absent."""
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+    async def work(settings: Settings, store: Store, shelf: Documents) -> None:
+        target.check_bucket(name)
+        _check_undeclared(name, settings)
+        made = documents.read(data, settings.limits)
+        await store.create(name)
+        await shelf.replace(name, made)
+
+    shelf.run(work)
+
+
+async def _document(name: str, settings: Settings, store: Store, shelf: Documents) -> str:
+    said = settings.buckets.get(name) or shelf.known.get(name)
+    if said is None and not store.has(name):
+        raise NoSuchBucket(f"there is no bucket {name}")
+    return documents.write(said or Bucket(acl=settings.default_acl)).decode()
+
+
+def _check_undeclared(name: str, settings: Settings) -> None:
+    if name in settings.buckets:
+        raise click.ClickException(f"{name} is declared in the configuration file; change it there")

@@ -1,0 +1,224 @@
+"""Bucket documents: read, checked and written, in the configuration and in the store.
+
+Those of the store are ``.vipsgate/buckets/NAME.json``, in the shape of ``[buckets.NAME]``. They are
+looked at again every few seconds, so that all instances and nodes on one store follow each other.
+One that is broken changes nothing: the last good one stays in force and the fault is told; where
+there has been none, the bucket is closed to anonymous callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from .buckets import Bucket
+from .errors import NoSuchKey, OssError, PreconditionFailed, ServiceUnavailable
+from .gate import legacy
+from .gate.target import BUCKET
+from .image import process
+from .image.config import Limits
+from .store.base import INTERNAL, PLAIN, Store
+
+FOLDER, ENDING = "buckets/", ".json"
+LOOK = 2.0  # seconds between two looks; an edit is to be seen within 5
+MOST_BYTES = 1 << 20  # of a document: 50 styles of 16 KB fit
+PAGE = 1000  # documents looked at in one go
+TRIES = 20  # to change a document that others change, too
+CLOSED = Bucket(acl="private")
+
+log = logging.getLogger(__name__)
+
+
+class DocumentError(ValueError):
+    """The text names key and value, one in a line."""
+
+
+def read(data: bytes, limits: Limits) -> Bucket:
+    """A bucket's document from JSON.
+
+    Raises:
+        DocumentError: It is not JSON, a key is not known, or a value is out of range.
+    """
+    try:
+        document = Bucket.model_validate(orjson.loads(data))
+    except orjson.JSONDecodeError as error:
+        raise DocumentError(f"is not JSON: {error}") from None
+    except ValidationError as error:
+        raise DocumentError("\n".join(map(line, error.errors()))) from None
+    check_styles(document, limits)
+    return document
+
+
+def write(document: Bucket) -> bytes:
+    """The document as JSON, for :func:`read` and for people; what is as usual is left out."""
+    said = document.model_dump(mode="json", exclude_defaults=True)
+    return orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def check_styles(document: Bucket, limits: Limits) -> None:
+    """Refuse styles that no picture could be asked with.
+
+    Raises:
+        DocumentError: The content of one is no process text.
+    """
+    for name, style in document.styles.items():
+        try:
+            process.parse(legacy.renewed(style.content), limits)
+        except OssError as error:
+            raise DocumentError(f"styles.{name} = {style.content!r}: {error.message}") from None
+
+
+def line(error: Any) -> str:
+    """One of pydantic's errors as ``key = value: what is wrong``."""
+    place = ".".join(map(str, error["loc"]))
+    value = "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
+    return f"{place}{value}: {error['msg']}"
+
+
+class Documents:
+    """The documents of a store, as they were when it was last looked at.
+
+    Args:
+        store: Where they are.
+        limits: What styles may ask for.
+
+    Attributes:
+        known: The documents in force, by bucket.
+        faults: What is wrong with a document, by bucket.
+    """
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self.known: dict[str, Bucket] = {}
+        self.faults: dict[str, str] = {}
+        self._store, self._limits = store, limits
+        self._etags: dict[str, str] = {}  # as of the last look
+        self._changing = asyncio.Lock()  # a look that began before a change must not undo it
+
+    def adopt(self, limits: Limits) -> None:
+        """Hold styles to other limits; broken documents are read again."""
+        self._limits = limits
+        for name in self.faults:
+            self._etags.pop(name, None)
+
+    async def look(self) -> None:
+        """Read what is new or has changed.
+
+        Raises:
+            OssError: The store is away; all stays as it was.
+        """
+        async with self._changing:
+            found = await self._found()
+            for name in self._etags.keys() - found.keys():
+                self._forget(name)
+            for name, etag in found.items():
+                if self._etags.get(name) != etag:
+                    await self._take(name)
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        """Look again and again, for ever.
+
+        Args:
+            changed: Told after every look.
+        """
+        away = False
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                await self.look()
+                away = False
+            except OssError as error:
+                if not away:
+                    log.error("the bucket documents cannot be read: %s", error)
+                away = True
+            changed()
+
+    async def change(self, name: str, edit: Callable[[Bucket | None], Bucket]) -> Bucket:
+        """Write a document anew; nobody else's change is lost.
+
+        Args:
+            name: The bucket.
+            edit: From the document as it is, ``None`` for none, to what it shall be.
+
+        Raises:
+            ServiceUnavailable: Others change it all the time, or it is broken.
+            OssError: What ``edit`` raises, or the store.
+        """
+        async with self._changing:
+            for _ in range(TRIES):
+                await self._take(name)
+                if name in self.faults:
+                    raise ServiceUnavailable(
+                        f"The bucket's document is broken and has to be mended first: "
+                        f"{self.faults[name]}"
+                    )
+                made = edit(self.known.get(name))
+                with contextlib.suppress(PreconditionFailed):
+                    await self._write(name, made, self._etags.get(name, ""))
+                    return made
+            raise ServiceUnavailable("The bucket's document is being changed by others.")
+
+    async def replace(self, name: str, made: Bucket) -> None:
+        """Write a document in place of whatever is there, be it broken."""
+        async with self._changing:
+            await self._write(name, made, None)
+
+    async def remove(self, name: str) -> None:
+        """Take a document away."""
+        async with self._changing:
+            await self._store.delete(INTERNAL, _key(name))
+            self._forget(name)
+
+    async def _write(self, name: str, made: Bucket, expected: str | None) -> None:
+        async with self._store.draft(INTERNAL) as draft:
+            await draft.write(write(made))
+            kept = await draft.keep(_key(name), PLAIN, expected=expected)
+        self.known[name], self._etags[name] = made, kept.etag
+        self.faults.pop(name, None)
+
+    async def _found(self) -> dict[str, str]:
+        """Bucket -> ETag of every document that there is."""
+        found: dict[str, str] = {}
+        after = ""
+        while True:
+            page = await self._store.list(INTERNAL, prefix=FOLDER, after=after, limit=PAGE)
+            for key, item in page.objects:
+                name = key.removeprefix(FOLDER).removesuffix(ENDING)
+                if key == _key(name) and BUCKET.fullmatch(name):
+                    found[name] = item.etag
+            if not (after := page.next):
+                return found
+
+    async def _take(self, name: str) -> None:
+        """Read one document; a broken one is told of and changes nothing."""
+        try:
+            opened = await self._store.open(INTERNAL, _key(name))
+        except NoSuchKey:
+            self._forget(name)
+            return
+        with closing(opened):
+            self._etags[name] = opened.object.etag
+            try:
+                if opened.object.size > MOST_BYTES:
+                    raise DocumentError(f"has more than {MOST_BYTES} bytes")
+                self.known[name] = read(opened.read(), self._limits)
+                self.faults.pop(name, None)
+            except DocumentError as error:
+                self.known.setdefault(name, CLOSED)
+                self.faults[name] = str(error)
+                log.error("the document of bucket %s is broken: %s", name, error)
+
+    def _forget(self, name: str) -> None:
+        self.known.pop(name, None)
+        self.faults.pop(name, None)
+        self._etags.pop(name, None)
+
+
+def _key(name: str) -> str:
+    return f"{FOLDER}{name}{ENDING}"

@@ -1,0 +1,87 @@
+"""What the handlers work with: settings, store, renderers, keys, and the buckets of now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .buckets import Bucket
+from .documents import Documents
+from .errors import NoSuchKey
+from .gate import access, sign
+from .gate.rights import Right
+from .renderers import Renderers
+from .settings import Settings
+from .store.base import Object, Store
+
+
+@dataclass
+class House:
+    """All of it.
+
+    Attributes:
+        settings: As the server was started with.
+        store: Where the objects are.
+        renderers: Who makes pictures.
+        documents: Of the buckets that the store describes.
+        declared: Documents of the configuration, which win; replaced as a whole when it is read
+            again.
+        domains: Host name -> bucket, of all documents.
+        plain: What counts for a bucket without a document.
+        keys: What signatures are verified with; replaced likewise.
+        clock: Seconds since the epoch.
+        draining: No new work is wanted.
+    """
+
+    settings: Settings
+    store: Store
+    renderers: Renderers
+    documents: Documents
+    declared: dict[str, Bucket] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
+    plain: Bucket = field(default_factory=Bucket)
+    keys: access.Keys = field(default_factory=access.Keys)
+    clock: Callable[[], float] = time.time
+    draining: bool = False
+
+    def furnish(self, settings: Settings) -> None:
+        """Take over the bucket documents and credentials of ``settings``."""
+        known = tuple(sign.Credential(**item.model_dump()) for item in settings.credentials)
+        self.keys = access.Keys(known, settings.server.region)
+        self.plain = Bucket(acl=settings.default_acl)
+        self.declared = dict(settings.buckets)
+        self.documents.adopt(settings.limits)
+        self.name_domains()
+
+    def name_domains(self) -> None:
+        """Find out anew whose each host name is; where two claim one, the first keeps it."""
+        self.domains = {}
+        for documents in (self.declared, self.documents.known):
+            for name, bucket in sorted(documents.items()):
+                for host in bucket.domains:
+                    self.domains.setdefault(host, name)
+
+    def bucket(self, name: str) -> Bucket | None:
+        """The document of a bucket, ``None`` where there is no such bucket."""
+        document = self.declared.get(name) or self.documents.known.get(name)
+        if document is None and name and self.store.has(name):
+            return self.plain
+        return document
+
+    async def look(
+        self, grant: access.Grant, bucket: str, key: str, right: Right = Right.READ
+    ) -> Object:
+        """What is known of an object, for a caller to whom its ACL gives the right.
+
+        Raises:
+            AccessDenied: It does not; also where there is no object, and the bucket is private.
+            NoSuchKey: There is none of this name.
+        """
+        try:
+            found = await self.store.stat(bucket, key)
+        except NoSuchKey:
+            grant.check_acl("", right)
+            raise
+        grant.check_acl(found.properties.acl, right)
+        return found

@@ -1,0 +1,148 @@
+"""From a moment of a video to the picture shown there, by way of the key frame before it.
+
+A seek lands where the container's index has an entry, which may be several key frames too early, or
+one too late, as many indexes know decoding times only. So packets are read from there without being
+decoded, and each key frame up to the moment lets those before it go; what is left is decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import BadRequest, ImageDamage, ImageTooLarge, ServiceUnavailable
+from .config import Limits
+
+FARTHER = 4  # times as far back, after a second, when nothing was found
+M_FAST = "m_fast takes the key frame itself."
+
+
+class Reel:
+    """A video, opened.
+
+    Args:
+        container: PyAV's, in which only ``stream`` is read.
+        stream: The video.
+        limits: Of which ``video_frames`` and ``render_bytes`` count.
+        stopped: Does nobody wait for it any more?
+
+    Attributes:
+        decoded: Pictures decoded so far.
+    """
+
+    def __init__(
+        self, container: Any, stream: Any, limits: Limits, stopped: Callable[[], bool]
+    ) -> None:
+        from av import FFmpegError
+
+        if not stream.time_base:
+            raise ImageDamage("The image file may be damaged. The video has no clock.")
+        self._container, self._stream, self._faults = container, stream, FFmpegError
+        self._limits, self._stopped = limits, stopped
+        self._start = stream.start_time or 0
+        self.decoded = 0
+        self._taken = 0
+
+    def shown(self, t: int, *, fast: bool) -> Any:
+        """The last picture at or before the moment, else the first; ``None`` where there is none.
+
+        Args:
+            t: Milliseconds from the first picture on.
+            fast: The last key frame instead.
+
+        Raises:
+            BadRequest: The last key frame is too many pictures away.
+            ImageTooLarge: It is too many bytes away.
+        """
+        target = self._start + self._ticks(t)
+        at, back = target, self._ticks(1000)
+        while True:
+            self._seek(at)
+            packets = self._packets(target, first=at <= self._start, fast=fast)
+            before, earliest = self._decode(packets, target)
+            if before is not None or at <= self._start:
+                break
+            at, back = max(self._start, target - back), FARTHER * back
+        found = earliest if before is None else before
+        # where a picture becomes whole over many, the first of them alone is none
+        return self.shown(t, fast=False) if found is None and fast else found
+
+    def milliseconds(self, frame: Any) -> float:
+        """When a picture is shown, from the first one on."""
+        ticks = self._start if frame.pts is None else frame.pts
+        return float((ticks - self._start) * self._stream.time_base * 1000)
+
+    def _ticks(self, milliseconds: int) -> int:
+        clock = self._stream.time_base
+        return int(milliseconds * clock.denominator // (1000 * clock.numerator))
+
+    def _seek(self, at: int) -> None:
+        with contextlib.suppress(self._faults):  # what follows is read from where it stands
+            self._container.seek(at, stream=self._stream)
+        self._stream.codec_context.flush_buffers()
+
+    def _packets(self, target: int, *, first: bool, fast: bool) -> list[Any]:
+        """From the last key frame at or before ``target`` on, up to the picture shown then.
+
+        Args:
+            target: In the stream's own clock.
+            first: There is nothing before: take what comes.
+            fast: The key frame only.
+        """
+        held: list[Any] = []
+        size = 0
+        for packet in self._container.demux(self._stream):
+            if self._stopped():
+                raise ServiceUnavailable("The work was stopped.")
+            if not packet.size:  # the end
+                continue
+            when = packet.dts if packet.pts is None else packet.pts
+            late = when is not None and when > target
+            if packet.is_keyframe and late and not held and not first:
+                break
+            if packet.is_keyframe and not late:
+                held, size = [], 0
+            if not (held or packet.is_keyframe or first):
+                continue
+            if held and packet.dts is not None and packet.dts > target:
+                break
+            if fast and held:
+                continue
+            held.append(packet)
+            size += packet.size
+            self._check(len(held), size)
+        self._taken += len(held)
+        return held
+
+    def _check(self, count: int, size: int) -> None:
+        most, room = self._limits.video_frames, self._limits.render_bytes // 4
+        if self._taken + count > most:
+            raise BadRequest(
+                f"The key frame before this moment is more than {most} pictures away; {M_FAST}"
+            )
+        if size > room:
+            raise ImageTooLarge(
+                f"The key frame before this moment is more than {room} bytes away; {M_FAST}"
+            )
+
+    def _decode(self, packets: list[Any], target: int) -> tuple[Any, Any]:
+        """The last picture at or before ``target``, and the first one of all; either may lack."""
+        before = earliest = None
+        context = self._stream.codec_context
+        for packet in [*packets, None] if packets else []:  # None: give what is still inside
+            if self._stopped():
+                raise ServiceUnavailable("The work was stopped.")
+            try:
+                frames = context.decode(packet)
+            except MemoryError:
+                raise
+            except self._faults:  # one that is broken; players go on, too
+                continue
+            for frame in frames:
+                self.decoded += 1
+                earliest = earliest or frame
+                if frame.pts is not None and frame.pts > target:
+                    return before, earliest
+                before = frame
+        return before, earliest

@@ -1,0 +1,87 @@
+"""``video/snapshot,t_7000,f_jpg,w_800,h_600,m_fast``: one picture of a video, as it is asked for.
+
+Parameters and arithmetic only; :mod:`.video` decodes. OSS guide, Video snapshots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..errors import InvalidArgument
+from . import params
+from .frame import proportion
+from .params import NUMBER, Param, choice, integer, parameter
+
+LONGEST = 999_999_999  # ms, eleven days
+BAD_WIDTH = "0053-00000104"  # EC
+
+
+def _side(name: str, bad: str = "") -> Any:
+    """Pixels, 0 for automatic; how many the video has is known only later."""
+
+    def read(text: str) -> int:
+        if not NUMBER.fullmatch(text) or int(text) < 0:
+            raise ValueError
+        return int(text)
+
+    return parameter(Param(read, f"an integer from 0 to the video's {name}", bad=bad), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Which moment, and how large.
+
+    Attributes:
+        t: Milliseconds from the first picture on; beyond the end it is the last one.
+        f: Codec name of the result.
+        w: Pixels, 0 to the video's width; 0 follows from ``h``, and both 0 leave the size.
+        h: Pixels, 0 to the video's height; likewise.
+        m: ``fast`` takes the nearest key frame before ``t``; else what is shown at ``t``.
+        ar: ``auto`` turns the picture as the video's display matrix says; ``w`` and ``h`` are those
+            of the turned one.
+    """
+
+    name: ClassVar[str] = "snapshot"
+
+    t: int = integer(0, LONGEST)
+    f: str = choice("jpg", "png", default="jpg")
+    w: int = _side("width", BAD_WIDTH)
+    h: int = _side("height")
+    m: str = choice("fast", default="")
+    ar: str = choice("auto", default="")
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the result, of a video of this size.
+
+        Raises:
+            InvalidArgument: More than the video has is asked for.
+        """
+        for side, most, ec in (("w", width, BAD_WIDTH), ("h", height, "")):
+            if getattr(self, side) > most:
+                raise InvalidArgument(
+                    f"The value: {getattr(self, side)} of parameter: {side} is invalid. "
+                    f"{self.name} of this video expects an integer from 0 to {most}.",
+                    ec=ec,
+                )
+        if not self.w and not self.h:
+            return width, height
+        return (
+            self.w or proportion(width, self.h, height),
+            self.h or proportion(height, self.w, width),
+        )
+
+    def __str__(self) -> str:
+        """The canonical text; parsing it gives an equal snapshot."""
+        return ",".join([self.name, *params.texts(self)])
+
+
+def read(word: str) -> Snapshot:
+    """``snapshot,t_7000,w_800``.
+
+    Raises:
+        InvalidArgument: A value is bad.
+        MissingArgument: There is no ``t``.
+    """
+    _, comma, rest = word.partition(",")
+    return params.build(Snapshot, Snapshot.name, rest.split(",") if comma else [])

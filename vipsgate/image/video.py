@@ -1,0 +1,320 @@
+"""One picture of a video through PyAV, an optional part: FFmpeg seeks, decodes, and no more.
+
+A video is read through its descriptor, never whole: FFmpeg seeks to the key frame before the
+moment, packets are read from there on, and only those behind the last key frame are decoded.
+
+FFmpeg is told the demuxer by our own table, knows two decoders, opens nothing by name, and has one
+thread; how much it takes at once is bounded, because a file of a hundred bytes may claim an index
+of gigabytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadRequest, ImageDamage, ImageTooLarge, OssError, ServiceUnavailable
+from . import codecs, containers, pixels, plan
+from .config import Limits
+from .frame import Header
+from .probe import damaged
+from .reel import Reel
+from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+    from .studio import Studio
+
+INSTALL = "pip install 'vipsgate[video]'"
+DECODERS = {"h264": "H.264", "hevc": "H.265"}  # OSS guide, Video snapshots
+BEGINNING = 128  # bytes that tell the kind of a file
+OPTIONS = {
+    "codec_whitelist": ",".join(DECODERS),
+    "probesize": "5000000",  # bytes looked at before the streams are known; FFmpeg's default
+    "analyzeduration": "5000000",  # us, likewise
+    "fpsprobesize": "0",  # frames, for a rate that nobody asks for
+    "max_streams": "64",
+    "enable_drefs": "0",  # of an MP4, to other files
+    "use_absolute_path": "0",
+}
+HELD = 12  # pictures that a decoder keeps to predict others from; the standards allow 16 small ones
+MADE = 8  # bytes for each pixel of what is made of the one that is wanted
+DEEP = 720  # rows from which a video that does not say so has the colours of HD (as players do)
+# AVColorSpace (ITU-T H.273) -> what libswscale calls it; others are left to it
+MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+HD, SD, UNSAID = 1, 5, 2
+LIMITED, FULL = 1, 2  # AVColorRange
+# display matrix (ISO 14496-12, 8.2.2) by the signs of a, b, c, d -> libvips' operations
+TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
+    (0, 1, -1, 0): ("rot90",),
+    (-1, 0, 0, -1): ("rot180",),
+    (0, -1, 1, 0): ("rot270",),
+    (-1, 0, 0, 1): ("fliphor",),
+    (1, 0, 0, -1): ("flipver",),
+    (0, 1, 1, 0): ("rot90", "fliphor"),
+    (0, -1, -1, 0): ("rot270", "fliphor"),
+}
+
+
+def library() -> Any:
+    """The module ``av``.
+
+    Raises:
+        BadRequest: It is not installed.
+    """
+    try:
+        import av
+    except ImportError:
+        raise BadRequest(
+            f"Videos are an optional part that is not installed here: {INSTALL}."
+        ) from None
+    return av
+
+
+def installed() -> bool:
+    """Can pictures of videos be taken here?"""
+    try:
+        library()
+    except BadRequest:
+        return False
+    return True
+
+
+def version() -> str:
+    """Of what decodes videos."""
+    return f"FFmpeg {library().ffmpeg_version_info}" if installed() else "no FFmpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture of a video.
+
+    Attributes:
+        image: In memory, 8-bit sRGB, not turned.
+        turns: libvips' operations that show it upright.
+        at: Milliseconds from the video's first picture.
+        decoded: Pictures that were decoded for it.
+    """
+
+    image: Image
+    turns: tuple[str, ...]
+    at: float
+    decoded: int
+
+
+def answer(
+    descriptor: int, asked: Snapshot, memory: int, studio: Studio, stopped: Callable[[], bool]
+) -> str:
+    """Write the picture to the descriptor ``memory``; the MIME type of it.
+
+    Args:
+        descriptor: Of the video; where it stands is left alone.
+        asked: Which picture.
+        memory: Of an empty file.
+        studio: Limits, rendering, and who watches.
+        stopped: Does nobody wait for it any more?
+
+    Raises:
+        BadRequest: It is no video, or one with other codecs.
+        InvalidArgument: It has fewer pixels than the picture should.
+        ImageTooLarge: It has too many, or key frames too far apart.
+        ImageDamage: It cannot be decoded.
+    """
+    from .render import FAULTS
+
+    shot = take(descriptor, asked, studio.limits, stopped)
+    image = shot.image
+    for turn in shot.turns if asked.ar else ():
+        image = getattr(image, turn)()
+    size = image.width, image.height
+    width, height = asked.size(*size)
+    result = plan.make(Header(asked.f, width, height), (), studio.limits, studio.rendering).result
+    image = pixels.scaled(image, width, height, size)
+    codec = codecs.CODECS[asked.f]
+    studio.watch(image)
+    try:
+        codec.save(image, memory, result)
+    except FAULTS as error:
+        raise damaged(error) from None
+    return codec.mime
+
+
+def take(
+    descriptor: int, asked: Snapshot, limits: Limits, stopped: Callable[[], bool] = lambda: False
+) -> Shot:
+    """Decode the picture; what it takes besides that picture is free again.
+
+    Raises:
+        OssError: As :func:`answer` has it.
+    """
+    demuxer, av = _demuxer(os.pread(descriptor, BEGINNING, 0)), library()
+    _bound(limits.render_bytes // 4)
+    most = {"max_pixels": str(_most(limits))}  # whatever the container says of the size
+    try:
+        with av.open(
+            _File(descriptor, stopped),
+            format=demuxer,
+            options=most,
+            container_options=OPTIONS,
+            metadata_errors="replace",
+            io_open=_closed,
+        ) as container:
+            stream = _stream(container)
+            _admit(stream, limits)
+            stream.codec_context.options = most
+            reel = Reel(container, stream, limits, stopped)
+            frame = reel.shown(asked.t, fast=asked.m == "fast")
+            if frame is None:
+                raise ImageDamage("The image file may be damaged. The video has no picture.")
+            at = reel.milliseconds(frame)
+            image, turns = _image(frame), _turns(frame)
+    except (OssError, MemoryError):
+        raise
+    except (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError) as error:
+        if stopped():
+            raise _stopped() from None
+        raise damaged(ValueError(getattr(error, "strerror", None) or str(error))) from None
+    return Shot(image, turns, at, reel.decoded)
+
+
+class _File:
+    """The file as FFmpeg reads it: at places of its own, for the descriptor's is shared."""
+
+    def __init__(self, descriptor: int, stopped: Callable[[], bool]) -> None:
+        self._descriptor, self._stopped, self._at = descriptor, stopped, 0
+
+    def read(self, count: int) -> bytes:
+        if self._stopped():
+            raise _stopped()
+        data = os.pread(self._descriptor, count, self._at)
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence)
+        if begin is None:
+            begin = os.fstat(self._descriptor).st_size
+        if begin + offset < 0:
+            raise ValueError("a place before the file's beginning")
+        self._at = begin + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+def _closed(url: str, flags: int, options: dict[str, str]) -> Any:
+    """What a file says of other files is nobody's business."""
+    raise PermissionError("The file refers to another one.")
+
+
+def _stopped() -> ServiceUnavailable:
+    return ServiceUnavailable("The work was stopped.")
+
+
+@cache
+def _bound(most: int) -> None:
+    """FFmpeg's largest piece of memory: 30 million entries of an index are 700 MB of it."""
+    ctypes.CDLL(library()._core.__file__).av_max_alloc(ctypes.c_size_t(most))
+
+
+def _demuxer(begin: bytes) -> str:
+    for name, magic in codecs.MAGIC.items():
+        if magic.match(begin):
+            raise BadRequest(f"The object is a picture ({name}); video/snapshot takes a video.")
+    found = containers.find(begin)
+    if found is None:
+        what = "is not a video of a known kind" if begin else "is empty"
+        raise BadRequest(f"The object {what}; expected one of {containers.NAMES}.")
+    return found.demuxer
+
+
+def _stream(container: Any) -> Any:
+    """The first video that is more than a cover; the others are not even read.
+
+    Raises:
+        BadRequest: There is none, or it has another codec.
+    """
+    cover = library().stream.Disposition.attached_pic
+    found = [one for one in container.streams.video if not one.disposition & cover]
+    if not found:
+        raise BadRequest("The object has no video, of which a picture could be taken.")
+    known = [one for one in found if one.codec_context and one.codec_context.name in DECODERS]
+    if not known:
+        codec = found[0].codec_context and found[0].codec_context.codec.canonical_name
+        raise BadRequest(
+            f"The video is coded as {codec or 'something unknown'}; "
+            f"expected {' or '.join(DECODERS.values())}."
+        )
+    for other in container.streams:
+        if other is not known[0]:
+            other.discard = library().stream.Discard.all
+    known[0].codec_context.thread_type = "NONE"
+    known[0].codec_context.thread_count = 1
+    return known[0]
+
+
+def _most(limits: Limits) -> int:
+    """Pixels of a picture with quartered colours in 8 bits, the smallest there is."""
+    room = max(0, limits.render_bytes - plan.PIPELINE_BYTES)
+    return max(1, min(limits.source_pixels, int(room / (HELD * 1.5 + MADE))))
+
+
+def _admit(stream: Any, limits: Limits) -> None:
+    """Refuse a video that is too large, before any of it is decoded.
+
+    Raises:
+        ImageTooLarge: A side, the area or the memory passes a limit.
+    """
+    context = stream.codec_context
+    width, height, kind = context.width, context.height, context.format
+    size = f"The video has {width}x{height} pixels"
+    if max(width, height) > limits.source_side:
+        raise ImageTooLarge(f"{size}; a side may have {limits.source_side}.")
+    if width * height > limits.source_pixels:
+        raise ImageTooLarge(
+            f"{size}; Maximal size of image supported is {limits.source_pixels} pixels."
+        )
+    each = HELD * (kind.padded_bits_per_pixel / 8 if kind else 1.5) + MADE
+    memory = int(plan.PIPELINE_BYTES + width * height * each)
+    if memory > limits.render_bytes:
+        raise ImageTooLarge(
+            f"{size}, which would take {memory} bytes of memory; it may take {limits.render_bytes}."
+        )
+
+
+def _image(frame: Any) -> Image:
+    """The same in sRGB, colours between the pixels that have one interpolated, not repeated."""
+    from pyvips import Image
+
+    how = library().video.reformatter.Interpolation
+    matrix, levels = frame.colorspace, frame.color_range
+    if matrix == UNSAID:
+        matrix = HD if max(frame.width * 9 // 16, frame.height) >= DEEP else SD
+    made = frame.reformat(
+        format="rgba",  # four bytes: a row's length, which is padded, is a whole number of pixels
+        src_colorspace=MATRICES.get(matrix),
+        src_color_range=levels or (FULL if frame.format.name.startswith("yuvj") else LIMITED),
+        dst_color_range=FULL,
+        interpolation=how.BICUBIC | how.ACCURATE_RND | how.FULL_CHR_H_INT | how.FULL_CHR_H_INP,
+        threads=1,
+    )
+    (plane,) = made.planes
+    image = Image.new_from_memory(memoryview(plane), plane.line_size // 4, made.height, 4, "uchar")
+    image = image.crop(0, 0, made.width, made.height).extract_band(0, n=3)
+    return image.copy(interpretation="srgb")
+
+
+def _turns(frame: Any) -> tuple[str, ...]:
+    """What the display matrix asks for; one that is no quarter turn asks for nothing."""
+    with contextlib.suppress(KeyError, struct.error):
+        a, b, _, c, d, *_ = struct.unpack("=9i", bytes(frame.side_data["DISPLAYMATRIX"]))
+        return TURNS.get(tuple((one > 0) - (one < 0) for one in (a, b, c, d)), ())
+    return ()

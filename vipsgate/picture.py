@@ -1,0 +1,229 @@
+"""From a request that may be to the bytes that answer it: an object, or what is made of it.
+
+:func:`order` looks and decides, of names, headers and rights alone; :func:`fetch` opens and
+renders. Between the two everything is known that a cache, a 304 or a 412 wants to know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from . import answer
+from .buckets import RefererPolicy
+from .errors import InvalidRequest, NoSuchKey, WatermarkError, shown
+from .gate import access, legacy, style, target
+from .house import House
+from .image import process
+from .renderers import Result
+from .store.base import Object, Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted, now known to be there and allowed.
+
+    Attributes:
+        asked: The source, and what is done to it as the caller has said it.
+        grant: The caller's.
+        todo: The same with styles replaced; ``None`` for the object as it is.
+        keys: The names of the source and of what is laid on it.
+        found: What is known of them, in this order.
+    """
+
+    asked: target.Target
+    grant: access.Grant
+    todo: process.Process | None
+    keys: tuple[str, ...]
+    found: tuple[Object, ...]
+
+    @property
+    def source(self) -> Object:
+        """What is known of the source."""
+        return self.found[0]
+
+    @property
+    def modified(self) -> float:
+        """When the newest of the objects came to be, in seconds since the epoch."""
+        return max(item.modified for item in self.found)
+
+    def took_signature(self) -> bool:
+        """Would an anonymous caller have been refused one of the objects?"""
+        return any(
+            self.grant.took_signature(key, item.properties.acl, item.properties.content_type)
+            for key, item in zip(self.keys, self.found, strict=True)
+        )
+
+    def check(self) -> None:
+        """Ask what the objects say of themselves: their ACLs and their types.
+
+        That of what the caller has named; what a style names is read with the right of the
+        bucket's owner, who has written it.
+
+        Raises:
+            AccessDenied: One does not let this caller read.
+        """
+        named = 1 if style.pure(self.asked.process) else None
+        for key, item in list(zip(self.keys, self.found, strict=True))[:named]:
+            self.grant.check_acl(item.properties.acl)
+            access.check_source(self.grant, self.asked, key, item.properties.content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes, open until the one who fetched them is done.
+
+    Attributes:
+        order: As filled: of the objects that were really read.
+        descriptor: Where the bytes are.
+        size: How many.
+        result: What the renderer says; ``None`` for the object as it is.
+    """
+
+    order: Order
+    descriptor: int
+    size: int
+    result: Result | None = None
+
+
+async def order(house: House, grant: access.Grant, asked: target.Target) -> Order:
+    """Look whether it can be had, before anything is opened.
+
+    Raises:
+        AccessDenied: Not by this caller.
+        NoSuchKey: There is no such object.
+        OssError: The process text is not valid, or something that it needs is not there.
+    """
+    old = house.settings.server.legacy_at_api or grant.bucket.legacy_at_api
+    asked = await _split(asked, grant, house.store, old=old)
+    access.check_source(grant, asked, asked.key)
+    found = [await house.look(grant, asked.bucket, asked.key)]
+    if old and asked.process.startswith(legacy.MARK):
+        text = legacy.translate(asked.process.removeprefix(legacy.MARK))
+    else:
+        text = style.expanded(asked.process, grant.bucket.styles)
+    todo = process.parse(text, house.settings.limits) if text else None
+    needs = todo.needs() if todo else ()
+    by_owner = style.pure(asked.process)
+    for key in needs:
+        access.check_source(grant, asked, key)
+        look = house.store.stat if by_owner else partial(house.look, grant)
+        found.append(await _other(look, asked.bucket, key))
+    wanted = Order(asked, grant, todo, (asked.key, *needs), tuple(found))
+    wanted.check()
+    if todo:
+        _check_overrides(grant)
+        if not todo.snapshot:  # of a film only a part is read
+            house.settings.limits.check_bytes(wanted.source.size)
+    return wanted
+
+
+def headers(house: House, wanted: Order) -> dict[str, str]:
+    """ETag, Last-Modified, and who may keep the answer for how long.
+
+    They are known before any decoding: of the objects, of what is done to them, and of the
+    versions of those who do it.
+    """
+    bucket, source = wanted.grant.bucket, wanted.source
+    etag = source.etag
+    if wanted.todo is not None:
+        objects = " ".join(item.etag for item in wanted.found)
+        marks = f"{objects} {wanted.todo} {house.renderers.version} {house.settings.image}"
+        etag = f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+    made = answer.said(source.properties, bucket.cache_control)
+    if "Cache-Control" not in made and wanted.took_signature():
+        made["Cache-Control"] = "private"
+    if bucket.referer != RefererPolicy():
+        made["Vary"] = "Referer"
+    return made | answer.validators(etag, wanted.modified)
+
+
+@asynccontextmanager
+async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
+    """Open the objects, and have the picture made.
+
+    Raises:
+        OssError: It cannot be; see :meth:`vipsgate.renderers.Renderers.render`.
+    """
+    bucket, (key, *others) = wanted.asked.bucket, wanted.keys
+    with ExitStack() as stack:
+        opened = [stack.enter_context(closing(await house.store.open(bucket, key)))]
+        for other in others:
+            laid = await _other(house.store.open, bucket, other)
+            opened.append(stack.enter_context(closing(laid)))
+        found = tuple(item.object for item in opened)
+        if found != wanted.found:  # one has been replaced since
+            wanted = replace(wanted, found=found)
+            wanted.check()
+        source = opened[0].descriptor
+        if wanted.todo is None:
+            yield Content(wanted, source, found[0].size)
+            return
+        beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
+        result = await house.renderers.render(str(wanted.todo), source, beside)
+    with closing(result):
+        yield Content(wanted, result.descriptor, result.size, result)
+
+
+async def _split(
+    asked: target.Target, grant: access.Grant, store: Store, *, old: bool
+) -> target.Target:
+    """A key that also says what is to be done, read so; unless an object has that very name.
+
+    Args:
+        asked: With the key as it came.
+        grant: Of the bucket.
+        store: Where there are objects, or not.
+        old: Whether ``OBJECT@100w.jpg`` is understood.
+    """
+    separators = (*grant.bucket.separators, *([style.CLASSIC] if old else ()))
+    ways = (legacy.split(asked) if old else None, style.split(asked, separators))
+    found = [way for way in ways if way is not None]
+    if not found or await _is_there(asked, store):
+        return asked
+    for way in found:
+        if await _is_there(way, store):
+            return way
+    return asked
+
+
+async def _is_there(asked: target.Target, store: Store) -> bool:
+    try:
+        target.check_key(asked.key)
+        await store.stat(asked.bucket, asked.key)
+    except NoSuchKey:
+        return False
+    return True
+
+
+async def _other(call: Callable[[str, str], Awaitable[T]], bucket: str, key: str) -> T:
+    """What the store says of an object that is to be laid on the picture.
+
+    Raises:
+        WatermarkError: There is none of this name.
+        InvalidObjectName: There cannot be one.
+    """
+    try:
+        target.check_key(key)
+        return await call(bucket, key)
+    except NoSuchKey:
+        raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.") from None
+
+
+def _check_overrides(grant: access.Grant) -> None:
+    """The type of a picture that is made here is for nobody else to say.
+
+    Raises:
+        InvalidRequest: Somebody does.
+    """
+    if "Content-Type" in grant.overrides:
+        raise InvalidRequest(
+            "The parameter: response-content-type cannot be used with x-oss-process: "
+            "the result has a type of its own."
+        )

@@ -1,0 +1,268 @@
+"""Uploads in parts, kept in the store until they are completed or aborted.
+
+``.vipsgate/uploads/BUCKET/ID/about.json`` says what is to become of the parts beside it, ``00001``
+to ``10000``. Completing copies them into one draft, which becomes the object in one step; the
+upload is taken away after that, so that a client who never heard the answer may ask again. One
+that died in between is recognised by its object's tag, see :func:`sweep`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+
+import orjson
+
+from .errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchKey, NoSuchUpload, shown
+from .store.base import INTERNAL, PLAIN, Draft, Object, Properties, Store
+
+FOLDER, ABOUT = "uploads/", "about.json"
+IDENTITY = re.compile(r"[0-9A-F]{32}")
+MOST_PARTS = 10000  # OSS guide, Multipart upload
+LEAST_BYTES = 102400  # of a part that is not the last; OSS guide, Multipart upload
+PAGE = 1000  # entries read in one go
+ORPHAN = 3600.0  # seconds after which parts without an upload are nobody's
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One that has begun.
+
+    Attributes:
+        bucket: Of the object.
+        key: Of the object.
+        identity: ``uploadId``, 32 hexadecimal digits.
+        properties: What will be kept with the object.
+        begun: Seconds since the epoch.
+        made: The tag of the object that is being made of it; empty before that.
+    """
+
+    bucket: str
+    key: str
+    identity: str
+    properties: Properties
+    begun: float
+    made: str = ""
+
+    def place(self, name: str) -> str:
+        """Where in the store something of it is."""
+        return f"{FOLDER}{self.bucket}/{self.identity}/{name}"
+
+    def part(self, number: int) -> str:
+        """Where in the store one of its parts is."""
+        return self.place(f"{number:05d}")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One that has come.
+
+    Attributes:
+        number: 1 to 10,000.
+        object: What the store knows of it.
+    """
+
+    number: int
+    object: Object
+
+
+async def begin(store: Store, bucket: str, key: str, properties: Properties, now: float) -> Upload:
+    """Begin an upload."""
+    upload = Upload(bucket, key, secrets.token_hex(16).upper(), properties, now)
+    await _note(store, upload)
+    return upload
+
+
+async def find(store: Store, bucket: str, key: str, identity: str) -> Upload:
+    """The upload of this id, which is to this object.
+
+    Raises:
+        NoSuchUpload: There is none.
+    """
+    if IDENTITY.fullmatch(identity):
+        upload = await _read(store, bucket, identity)
+        if upload and upload.key == key:
+            return upload
+    raise NoSuchUpload(
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may "
+        "have been aborted or completed.",
+        extra={"UploadId": shown(identity)},
+    )
+
+
+async def keep(store: Store, upload: Upload, number: int, draft: Draft) -> Object:
+    """Make a draft in :data:`INTERNAL` a part of the upload, in place of an earlier one.
+
+    Raises:
+        NoSuchUpload: It has ended meanwhile.
+    """
+    made = await draft.keep(upload.part(number), PLAIN)
+    try:
+        await find(store, upload.bucket, upload.key, upload.identity)
+    except NoSuchUpload:
+        await store.delete(INTERNAL, upload.part(number))
+        raise
+    return made
+
+
+async def parts(store: Store, upload: Upload, *, after: int = 0, limit: int) -> Sequence[Part]:
+    """The parts that have come, by number, from behind ``after``."""
+    page = await store.list(
+        INTERNAL, prefix=upload.place(""), after=upload.part(after), limit=limit + 1
+    )
+    names = ((key.rpartition("/")[2], item) for key, item in page.objects)
+    return [Part(int(name), item) for name, item in names if name.isdigit()][:limit]
+
+
+async def complete(
+    store: Store,
+    upload: Upload,
+    wanted: Sequence[tuple[int, str]],
+    draft: Draft,
+    make: Callable[[str], Awaitable[Object]],
+) -> Object:
+    """Make the object of parts.
+
+    Args:
+        store: Where they are.
+        upload: Which one.
+        wanted: Number and tag of each part, in their order.
+        draft: Of the object.
+        make: Keeps the draft; called with the object's tag.
+
+    Raises:
+        InvalidPartOrder: The numbers do not ascend.
+        InvalidPart: One has not come, or has another tag.
+        EntityTooSmall: One that is not the last is below 100 KB.
+    """
+    numbers = [number for number, _ in wanted]
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
+        raise InvalidPartOrder("The list of parts was not in ascending order by part number.")
+    found = [await _part(store, upload, number, etag) for number, etag in wanted]
+    for part in found[:-1]:
+        if part.object.size < LEAST_BYTES:
+            raise EntityTooSmall(
+                f"Your proposed upload is smaller than the minimum allowed size: part "
+                f"{part.number} has {part.object.size} bytes, and only the last may have fewer "
+                f"than {LEAST_BYTES}.",
+                extra={"PartNumber": str(part.number)},
+            )
+    marks = hashlib.md5(usedforsecurity=False)
+    for part in found:
+        with closing(await store.open(INTERNAL, upload.part(part.number))) as opened:
+            if opened.object != part.object:
+                raise _missing(part.number, "has been sent anew meanwhile")
+            await draft.copy(opened.descriptor, 0, part.object.size)
+        marks.update(bytes.fromhex(part.object.etag.strip('"')))
+    etag = f'"{marks.hexdigest().upper()}-{len(wanted)}"'
+    await _note(store, replace(upload, made=etag))
+    made = await make(etag)
+    await abort(store, upload)
+    return made
+
+
+async def _part(store: Store, upload: Upload, number: int, etag: str) -> Part:
+    """A part that a client names.
+
+    Raises:
+        InvalidPart: It has not come, or has another tag.
+    """
+    try:
+        found = await store.stat(INTERNAL, upload.part(number))
+    except NoSuchKey:
+        raise _missing(number, "has not come") from None
+    if etag.strip('"').upper() != found.etag.strip('"').upper():
+        raise _missing(number, f"has the ETag {found.etag}, not {shown(etag)}")
+    return Part(number, found)
+
+
+async def abort(store: Store, upload: Upload) -> None:
+    """Take the upload and its parts away."""
+    # first what makes it one: a part that comes now takes itself away
+    await store.delete(INTERNAL, upload.place(ABOUT))
+    await _clear(store, upload.bucket, upload.identity)
+
+
+async def under_way(store: Store, bucket: str) -> AsyncIterator[Upload]:
+    """All uploads to a bucket that have begun and not ended."""
+    async for identity in _identities(store, bucket):
+        if upload := await _read(store, bucket, identity):
+            yield upload
+
+
+async def sweep(store: Store, now: float) -> None:
+    """Take away what a sudden end has left: uploads whose object is made, parts of none."""
+    async for bucket in _folders(store, FOLDER):
+        async for identity in _identities(store, bucket):
+            upload = await _read(store, bucket, identity)
+            if upload is None:
+                page = await store.list(
+                    INTERNAL, prefix=f"{FOLDER}{bucket}/{identity}/", limit=PAGE
+                )
+                if all(item.modified < now - ORPHAN for _, item in page.objects):
+                    await _clear(store, bucket, identity)
+            elif upload.made and await _is_made(store, upload):
+                await abort(store, upload)
+
+
+async def _is_made(store: Store, upload: Upload) -> bool:
+    try:
+        return (await store.stat(upload.bucket, upload.key)).etag == upload.made
+    except NoSuchKey:
+        return False
+
+
+async def _note(store: Store, upload: Upload) -> None:
+    async with store.draft(INTERNAL) as draft:
+        await draft.write(orjson.dumps(asdict(upload)))
+        await draft.keep(upload.place(ABOUT), PLAIN)
+
+
+async def _read(store: Store, bucket: str, identity: str) -> Upload | None:
+    try:
+        opened = await store.open(INTERNAL, f"{FOLDER}{bucket}/{identity}/{ABOUT}")
+    except NoSuchKey:
+        return None
+    try:
+        with closing(opened):
+            about = orjson.loads(opened.read())
+        return Upload(**{**about, "properties": Properties(**about["properties"])})
+    except (ValueError, TypeError, KeyError):  # not of our making
+        return None
+
+
+async def _clear(store: Store, bucket: str, identity: str) -> None:
+    place = f"{FOLDER}{bucket}/{identity}/"
+    while (page := await store.list(INTERNAL, prefix=place, limit=PAGE)).objects:
+        for key, _ in page.objects:
+            await store.delete(INTERNAL, key)
+
+
+async def _identities(store: Store, bucket: str) -> AsyncIterator[str]:
+    async for identity in _folders(store, f"{FOLDER}{bucket}/"):
+        if IDENTITY.fullmatch(identity):
+            yield identity
+
+
+async def _folders(store: Store, place: str) -> AsyncIterator[str]:
+    """The names directly below a place that have something below them."""
+    after = ""
+    while True:
+        page = await store.list(INTERNAL, prefix=place, delimiter="/", after=after, limit=PAGE)
+        for prefix in page.prefixes:
+            yield prefix.removeprefix(place).removesuffix("/")
+        if not (after := page.next):
+            return
+
+
+def _missing(number: int, what: str) -> InvalidPart:
+    return InvalidPart(
+        "One or more of the specified parts could not be found or the specified entity tag might "
+        f"not have matched the part's entity tag: part {number} {what}.",
+        extra={"PartNumber": str(number)},
+    )
