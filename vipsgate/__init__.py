@@ -2,17 +2,21 @@
 
 The way of a request, and who has which right on it::
 
-    HTTP -> gate.target -> gate.access -> image.process -> store.stat -> renderers -> answer
-            '-- pure ----------------'   '-- pure ----'   '- awaits -'      |
-                                                                            v
+    HTTP -> gate.target -> api -> gate.access -> picture -> image.process -> renderers -> answer
+            '-- pure --'  table  '-- pure --'    looks     '-- pure ----'      |
+                                                 into store, awaits            v
             renderer (a process):  image.probe -> image.plan -> image.render
 
 * :mod:`vipsgate.gate` decides what is asked and whether it may be had. It never waits.
 * :mod:`vipsgate.image` knows pictures: text to actions, arithmetic on frames, one lazy libvips
   pipeline. It opens nothing and waits for nothing; pixels move only in a renderer process.
 * :mod:`vipsgate.store` knows bytes by bucket and key. It knows no pictures.
-* :mod:`vipsgate.app` is the one conductor; :mod:`vipsgate.renderers` hands the work to
-  :mod:`vipsgate.renderer`, the only place that joins the image room to a process.
+* :mod:`vipsgate.api` has a handler for each call of OSS's, and one table of them all.
+* :mod:`vipsgate.app` is the one conductor; :mod:`vipsgate.house` is what the handlers work with;
+  :mod:`vipsgate.picture` is the way from a request to bytes, for all who answer with some;
+  :mod:`vipsgate.documents` and :mod:`vipsgate.uploads` are what we keep in the store ourselves.
+* :mod:`vipsgate.renderers` hands the work to :mod:`vipsgate.renderer`, the only place that joins
+  the image room to a process.
 
 The process that talks to the network never imports pyvips.
 """

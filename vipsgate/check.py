@@ -6,20 +6,23 @@ Nothing is looked up that can be tried: a format works when a picture made here 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from . import sandbox, typefaces
 from .documents import Documents
 from .errors import OssError
-from .image import heif, plan, probe, process
+from .image import heif, plan, probe, process, video
 from .image.codecs import CODECS
 from .image.config import Limits, Rendering
 from .image.fonts import NAMES, Fonts
+from .image.snapshot import Snapshot
 from .settings import Settings, SettingsError
 
 SIDE = 64  # pixels of the pictures that are tried
@@ -52,6 +55,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("libvips", True, render.version())
     yield from (_format(name) for name in CODECS)
+    yield _video()
     yield from _fonts(settings.image.fonts_dir)
     yield _parser()
     yield _walls()
@@ -71,6 +75,40 @@ def _format(name: str) -> Finding:
         return Finding(name, False, error.message)
     found = probe.probe(first).header.format, probe.probe(again).header.width
     return Finding(what, found == (name, SIDE), f"{len(first)} bytes")
+
+
+def _video() -> Finding:
+    """Take a picture of a video in each codec; where PyAV has no encoder, none can be made."""
+    what = "video in"
+    if not video.installed():
+        return Finding(what, None, f"optional: {video.INSTALL}")
+    try:
+        sizes = {name: _filmed(codec) for codec, name in video.DECODERS.items()}
+    except (OssError, ValueError) as error:
+        return Finding(what, False, f"{video.version()}: {error}")
+    wrong = [name for name, size in sizes.items() if size != (SIDE, SIDE)]
+    return Finding(what, not wrong, f"{video.version()}: {', '.join(wrong or sizes)}")
+
+
+def _filmed(codec: str) -> tuple[int, int]:
+    """Width and height of a picture that comes back from a video of one."""
+    file = io.BytesIO()
+    with video.library().open(file, "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=1)
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"x265-params": "log-level=none:pools=none"}
+        stream.codec_context.thread_count = 1
+        frame = video.library().VideoFrame(SIDE, SIDE, "yuv420p")
+        frame.pts, frame.time_base = 0, Fraction(1)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    memory = os.memfd_create("check", os.MFD_CLOEXEC)
+    try:
+        os.write(memory, file.getvalue())
+        image = video.take(memory, Snapshot(t=0), Limits()).image
+        return image.width, image.height
+    finally:
+        os.close(memory)
 
 
 def _painted(kind: str) -> bytes:

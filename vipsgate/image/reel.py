@@ -56,17 +56,18 @@ class Reel:
             ImageTooLarge: It is too many bytes away.
         """
         target = self._start + self._ticks(t)
-        at, back = target, self._ticks(1000)
+        at, key, back = target, target, self._ticks(1000)
         while True:
             self._seek(at)
-            packets = self._packets(target, first=at <= self._start, fast=fast)
+            packets = self._packets(target, key, first=at <= self._start, fast=fast)
             before, earliest = self._decode(packets, target)
-            if before is not None or at <= self._start:
-                break
-            at, back = max(self._start, target - back), FARTHER * back
-        found = earliest if before is None else before
-        # where a picture becomes whole over many, the first of them alone is none
-        return self.shown(t, fast=False) if found is None and fast else found
+            if before is not None or max(at, key) <= self._start:
+                return earliest if before is None else before
+            if at <= self._start:
+                key, fast = self._start, False
+            elif packets:  # of which the first was no picture, or not a whole one yet
+                key = min(key, _time(packets[0], key) - 1)
+            at, back = max(self._start, min(at, key) - back), FARTHER * back
 
     def milliseconds(self, frame: Any) -> float:
         """When a picture is shown, from the first one on."""
@@ -82,11 +83,12 @@ class Reel:
             self._container.seek(at, stream=self._stream)
         self._stream.codec_context.flush_buffers()
 
-    def _packets(self, target: int, *, first: bool, fast: bool) -> list[Any]:
-        """From the last key frame at or before ``target`` on, up to the picture shown then.
+    def _packets(self, target: int, key: int, *, first: bool, fast: bool) -> list[Any]:
+        """From the last key frame at or before ``key`` on, up to the picture shown at ``target``.
 
         Args:
             target: In the stream's own clock.
+            key: Likewise.
             first: There is nothing before: take what comes.
             fast: The key frame only.
         """
@@ -97,8 +99,7 @@ class Reel:
                 raise ServiceUnavailable("The work was stopped.")
             if not packet.size:  # the end
                 continue
-            when = packet.dts if packet.pts is None else packet.pts
-            late = when is not None and when > target
+            late = _time(packet, key) > key
             if packet.is_keyframe and late and not held and not first:
                 break
             if packet.is_keyframe and not late:
@@ -146,3 +147,8 @@ class Reel:
                     return before, earliest
                 before = frame
         return before, earliest
+
+
+def _time(packet: Any, unsaid: int) -> int:
+    times = (time for time in (packet.pts, packet.dts) if time is not None)
+    return int(next(times, unsaid))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadRequest, ImageDamage, ImageTooLarge, OssError, ServiceUnavailable
+from ..errors import BadRequest, ImageDamage, ImageTooLarge, OssError
 from . import codecs, containers, pixels, plan
 from .config import Limits
 from .frame import Header
@@ -178,8 +178,6 @@ def take(
     except (OssError, MemoryError):
         raise
     except (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError) as error:
-        if stopped():
-            raise _stopped() from None
         raise damaged(ValueError(getattr(error, "strerror", None) or str(error))) from None
     return Shot(image, turns, at, reel.decoded)
 
@@ -192,7 +190,7 @@ class _File:
 
     def read(self, count: int) -> bytes:
         if self._stopped():
-            raise _stopped()
+            return b""  # the end; who reads on will notice
         data = os.pread(self._descriptor, count, self._at)
         self._at += len(data)
         return data
@@ -202,7 +200,7 @@ class _File:
         if begin is None:
             begin = os.fstat(self._descriptor).st_size
         if begin + offset < 0:
-            raise ValueError("a place before the file's beginning")
+            return -1  # an exception would be printed, and go no further
         self._at = begin + offset
         return self._at
 
@@ -213,10 +211,6 @@ class _File:
 def _closed(url: str, flags: int, options: dict[str, str]) -> Any:
     """What a file says of other files is nobody's business."""
     raise PermissionError("The file refers to another one.")
-
-
-def _stopped() -> ServiceUnavailable:
-    return ServiceUnavailable("The work was stopped.")
 
 
 @cache
