@@ -136,9 +136,11 @@ class Draft(Protocol):
             expected: The tag that the present object must have; empty: there must be none.
 
         Raises:
+            NoSuchBucket: It is gone.
             InvalidObjectName: The store cannot have an object of this name.
             PreconditionFailed: The present object is not the expected one.
             MetadataTooLarge: The properties are larger than the store keeps them.
+            Unimplemented: The store cannot keep such properties.
             InsufficientStorage: The store is full.
         """
 
@@ -194,7 +196,7 @@ class Store(Protocol):
         """
 
     def draft(self, bucket: str) -> Draft:
-        """Begin an object of this bucket; ``async with`` it."""
+        """Begin an object of this bucket; ``async with`` it, which raises NoSuchBucket."""
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
         """Keep other properties with an object, whose bytes and times stay.
@@ -221,11 +223,13 @@ class Store(Protocol):
     ) -> Page:
         """A page of the bucket's objects, in memory that does not grow with the bucket.
 
+        An object that cannot be looked at now is not left out: the page is refused.
+
         Args:
             bucket: Which one.
             prefix: What the keys begin with; one that no key can have, such as ``../``, has an
                 empty page.
             delimiter: Keys that have it behind the prefix are one common prefix up to it.
-            after: Only what comes behind this key or common prefix.
+            after: Only keys and common prefixes that come behind this text.
             limit: How many objects and prefixes together, at least 1.
         """

@@ -15,25 +15,43 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
+from typing import ParamSpec, TypeVar
 
 import fastcrc
 
 from ..errors import PreconditionFailed, ServiceUnavailable
 from . import attribute, folder
-from .base import INTERNAL, Object, Properties
+from .base import Object, Properties
 
-DRAFTS = f"{INTERNAL}/drafts"  # in the bucket's own folder, which may be another file system's
-LOCK = f"{INTERNAL}/lock"
-MODE = 0o644
+DRAFTS = "drafts"  # in the bucket's own folder, which may be on another file system
 NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 NAMED = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
 UNKNOWN = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL))  # to file systems without it
 CHUNK = 1 << 20  # bytes copied at a time
 THREAD_BYTES = 1 << 15  # below, a hop to a thread costs more than it spares the loop
-TRIES = 10  # to put a file into a folder that others take away for being empty
+TRIES = 10  # to put a file into a folder that a stranger takes away
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def apart(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Work in a thread; whoever is cancelled still waits for its end.
+
+    A thread cannot be stopped, and it would go on with the number of a descriptor that is closed
+    and then another file's.
+    """
+    loop = asyncio.get_running_loop()
+    future = loop.run_in_executor(None, lambda: work(*args, **options))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({future})
+        raise
 
 
 class LocalDraft:
@@ -54,7 +72,7 @@ class LocalDraft:
         self._bucket, self._look, self._known = bucket, look, known
         self._md5, self._crc, self._size = hashlib.md5(usedforsecurity=False), 0, 0
         self._descriptor = -1
-        self._name = ""  # on file systems where a file cannot be without one
+        self._name = ""  # of ours, in the folder of drafts
 
     @property
     def size(self) -> int:
@@ -72,7 +90,11 @@ class LocalDraft:
         return self._crc
 
     async def __aenter__(self) -> LocalDraft:
-        await asyncio.to_thread(self._begin)
+        try:
+            await apart(self._begin)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     async def __aexit__(
@@ -81,117 +103,116 @@ class LocalDraft:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._name:
-            with contextlib.suppress(OSError):
-                os.unlink(self._name)
-        os.close(self._descriptor)
+        await apart(self._end)  # a large file is not gone in a moment
 
     async def write(self, data: bytes) -> None:
         """See :class:`vipsgate.store.base.Draft`."""
         if len(data) < THREAD_BYTES:
             self._write(data)
         else:
-            await asyncio.to_thread(self._write, data)
+            await apart(self._write, data)
 
     async def copy(self, descriptor: int, start: int, size: int) -> None:
         """See :class:`vipsgate.store.base.Draft`."""
         end = start + size
         while start < end:
-            data = await asyncio.to_thread(os.pread, descriptor, min(CHUNK, end - start), start)
-            if not data:
-                raise ServiceUnavailable("The object has become shorter while it was copied.")
-            await self.write(data)
-            start += len(data)
+            start += await apart(self._copy, descriptor, start, min(CHUNK, end - start))
 
     async def keep(
         self, key: str, properties: Properties, *, etag: str = "", expected: str | None = None
     ) -> Object:
         """See :class:`vipsgate.store.base.Draft`."""
         etag = etag or f'"{self.md5.hex().upper()}"'
-        return await asyncio.to_thread(self._keep, key, properties, etag, expected)
+        return await apart(self._keep, key, properties, etag, expected)
 
     def _begin(self) -> None:
-        place = f"{self._bucket}/{DRAFTS}"
         try:
-            os.makedirs(place, exist_ok=True)
-            try:
-                self._descriptor = os.open(place, NAMELESS, MODE)
-            except OSError as error:
-                if error.errno not in UNKNOWN:
-                    raise
-                self._name = f"{place}/{secrets.token_hex(16)}"
-                self._descriptor = os.open(self._name, NAMED, MODE)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with folder.own(self._bucket, DRAFTS) as drafts:
+                try:
+                    self._descriptor = os.open(".", NAMELESS, folder.FILE_MODE, dir_fd=drafts)
+                except OSError as error:
+                    if error.errno not in UNKNOWN:
+                        raise
+                    self._name = secrets.token_hex(16)
+                    self._descriptor = os.open(self._name, NAMED, folder.FILE_MODE, dir_fd=drafts)
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._name and not os.fstat(self._descriptor).st_nlink:
+                    raise ServiceUnavailable("The draft was swept away while it was begun.")
         except OSError as error:
             raise folder.refusal(error, "") from None
 
+    def _end(self) -> None:
+        if self._name:
+            with contextlib.suppress(OSError), folder.own(self._bucket, DRAFTS) as drafts:
+                os.unlink(self._name, dir_fd=drafts)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._name, self._descriptor = "", -1
+
     def _write(self, data: bytes) -> None:
-        self._md5.update(data)
-        self._crc = fastcrc.crc64.xz(data, self._crc)
-        self._size += len(data)
         rest = memoryview(data)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
             raise folder.refusal(error, "") from None
+        self._md5.update(data)
+        self._crc = fastcrc.crc64.xz(data, self._crc)
+        self._size += len(data)
+
+    def _copy(self, descriptor: int, start: int, size: int) -> int:
+        try:
+            data = os.pread(descriptor, size, start)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
+        if not data:
+            raise ServiceUnavailable("The object has become shorter while it was copied.")
+        self._write(data)
+        return len(data)
 
     def _keep(self, key: str, properties: Properties, etag: str, expected: str | None) -> Object:
         try:
             attribute.write(self._descriptor, properties, etag, self._crc)
+            if os.fstat(self._descriptor).st_size != self._size:
+                raise ServiceUnavailable("Not all of the object has been written.")
             os.fsync(self._descriptor)
-            if expected is None:
-                self._place(key)
-            else:
-                with locked(self._bucket):
-                    check(self._look(key), expected)
-                    self._place(key)
+            with contextlib.ExitStack() as held:
+                with folder.locked(self._bucket):
+                    if expected is not None:
+                        check(self._look(key), expected)
+                    way = self._place(key, held)
+                way.sync()
         except OSError as error:
             raise folder.refusal(error, key) from None
         return self._known(self._descriptor)
 
-    def _place(self, key: str) -> None:
-        name = self._name or self._link()
-        self._name = ""
-        try:
-            self._rename(name, key)
-        except BaseException:
-            os.unlink(name)
-            raise
-
-    def _link(self) -> str:
-        """Give the nameless file a name of ours."""
-        name = secrets.token_hex(16)
-        drafts = os.open(f"{self._bucket}/{DRAFTS}", folder.OPEN)
-        try:
+    def _place(self, key: str, held: contextlib.ExitStack) -> folder.Way:
+        """Give the file its name; the folders on the way stay open as long as ``held``."""
+        drafts = held.enter_context(folder.own(self._bucket, DRAFTS))
+        if not self._name:
+            name = secrets.token_hex(16)
             # with a descriptor of the folder, and only then, Python follows the link to the file
             os.link(f"/proc/self/fd/{self._descriptor}", name, dst_dir_fd=drafts)
-        finally:
-            os.close(drafts)
-        return f"{self._bucket}/{DRAFTS}/{name}"
-
-    def _rename(self, name: str, key: str) -> None:
+            self._name = name
         for left in reversed(range(TRIES)):
             try:
-                with folder.parent(self._bucket, key, make=True) as (above, last):
-                    os.rename(name, last, dst_dir_fd=above)
-                    os.fsync(above)
-                    return
-            except FileNotFoundError:  # the folder has just been taken away for being empty
+                way = held.enter_context(folder.way(self._bucket, key, make=True))
+                self._rename(drafts, way)
+                return way
+            except FileNotFoundError:  # a folder has just been taken away
                 if not left:  # it leads nowhere
-                    raise folder.impossible(key) from None
+                    break
+        raise folder.impossible(key)
 
-
-@contextlib.contextmanager
-def locked(bucket: str) -> Iterator[None]:
-    """Alone among all processes that look before they write, for one bucket."""
-    os.makedirs(f"{bucket}/{INTERNAL}", exist_ok=True)
-    descriptor = os.open(f"{bucket}/{LOCK}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    def _rename(self, drafts: int, way: folder.Way) -> None:
+        above, last = way.folders[-1], way.names[-1]
+        try:
+            os.rename(self._name, last, src_dir_fd=drafts, dst_dir_fd=above)
+        except IsADirectoryError:
+            folder.clear(above, last)  # somebody died before he put anything into it
+            os.rename(self._name, last, src_dir_fd=drafts, dst_dir_fd=above)
+        self._name = ""
 
 
 def check(found: Object | None, expected: str) -> None:
@@ -206,11 +227,13 @@ def check(found: Object | None, expected: str) -> None:
 
 def sweep(bucket: str) -> None:
     """Take away the drafts in a bucket's folder that nobody holds any more."""
-    for path in Path(bucket, DRAFTS).glob("*"):
-        with contextlib.suppress(OSError):  # it is held, or has just been kept
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(path)
-            finally:
-                os.close(descriptor)
+    with contextlib.suppress(FileNotFoundError), folder.own(bucket, DRAFTS, make=False) as drafts:
+        for name in os.listdir(drafts):
+            with contextlib.suppress(OSError):  # it is held, or has just been kept
+                flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                descriptor = os.open(name, flags, dir_fd=drafts)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(name, dir_fd=drafts)
+                finally:
+                    os.close(descriptor)

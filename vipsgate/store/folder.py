@@ -1,23 +1,37 @@
-"""Folders on the way to a file, opened one by one, so that none leads out of its bucket."""
+"""Folders on the way to a file, opened one by one, so that none leads out of its bucket.
+
+Whatever gives or takes a name in a bucket does it alone, under the bucket's lock: nobody then comes
+between the look at what is there and the step, and no folder goes while something is put into it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ..errors import (
     AccessDenied,
     InsufficientStorage,
     InvalidObjectName,
+    NoSuchBucket,
     OssError,
     ServiceUnavailable,
     shown,
 )
+from .base import INTERNAL
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-MODE = 0o755
+OWN = OPEN | os.O_NOFOLLOW  # nobody else has made it, so it is no link
+LOCK = "lock"
+LOCKING = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+MODE, FILE_MODE = 0o755, 0o644
+PATIENCE = 10.0  # seconds for a lock, which is held for less than a millisecond
+GONE = " (deleted)"  # what the kernel writes behind the name of a file that is gone
 # what the disk says when it cannot have a file of this name
 IMPOSSIBLE = frozenset(
     (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP)
@@ -25,9 +39,39 @@ IMPOSSIBLE = frozenset(
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The folders to a key's file, opened.
+
+    Attributes:
+        folders: Descriptors, the bucket's first.
+        names: Of each but the first in the one before, and of the file in the last.
+        fresh: How many of them, from the end, were made for this key.
+    """
+
+    folders: Sequence[int]
+    names: Sequence[str]
+    fresh: int
+
+    def sync(self) -> None:
+        """Make the file's name durable, and those of the folders made for it."""
+        for descriptor in self.folders[-1 - self.fresh :]:
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # some file systems sync no folders
+                    raise
+
+    def prune(self) -> None:
+        """Take away the folders that have become empty."""
+        with contextlib.suppress(OSError):  # one is not
+            for above, name in zip(self.folders[-2::-1], self.names[-2::-1], strict=True):
+                os.rmdir(name, dir_fd=above)
+
+
 @contextlib.contextmanager
-def parent(bucket: str, key: str, *, make: bool) -> Iterator[tuple[int, str]]:
-    """The folder that a key's file is in, as a descriptor, and the file's name in it.
+def way(bucket: str, key: str, *, make: bool) -> Iterator[Way]:
+    """Go to a key's file.
 
     Args:
         bucket: The bucket's folder.
@@ -35,36 +79,130 @@ def parent(bucket: str, key: str, *, make: bool) -> Iterator[tuple[int, str]]:
         make: Make the folders that are not there.
 
     Raises:
+        NoSuchBucket: The bucket's is not there.
         FileNotFoundError: One is not there.
         InvalidObjectName: One leads out of the bucket.
         OSError: One cannot be had.
     """
-    *folders, name = key.split("/")
-    descriptor = os.open(bucket, OPEN)
+    names = key.split("/")
+    if not {"", ".", "..", INTERNAL}.isdisjoint(names) or "\0" in key:
+        raise impossible(key)
+    with contextlib.ExitStack() as held:
+        folders = [opened(bucket)]
+        held.callback(os.close, folders[0])
+        top, fresh = real(folders[0]), 0
+        for name in names[:-1]:
+            try:
+                following = os.open(name, OPEN, dir_fd=folders[-1])
+            except FileNotFoundError:
+                if not make:
+                    raise
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, MODE, dir_fd=folders[-1])
+                following, fresh = os.open(name, OPEN, dir_fd=folders[-1]), fresh + 1
+            held.callback(os.close, following)
+            folders.append(following)
+            if not within(real(following), top):
+                raise impossible(key)
+        yield Way(folders, names, fresh)
+
+
+def opened(bucket: str) -> int:
+    """The bucket's folder; our own is made when it is wanted first.
+
+    Raises:
+        NoSuchBucket: There is none.
+    """
+    if os.path.basename(bucket) == INTERNAL:
+        os.makedirs(bucket, MODE, exist_ok=True)
     try:
-        inside = os.readlink(f"/proc/self/fd/{descriptor}") + "/"
-        for folder in folders:
+        return os.open(bucket, OPEN)
+    except (FileNotFoundError, NotADirectoryError):
+        name = os.path.basename(bucket)
+        raise NoSuchBucket(
+            "The specified bucket does not exist.", extra={"BucketName": name}
+        ) from None
+
+
+@contextlib.contextmanager
+def own(bucket: str, *names: str, make: bool = True) -> Iterator[int]:
+    """Our own folder in a bucket, or one below it.
+
+    Raises:
+        FileNotFoundError: It is not there, and shall not be made, or the bucket has just gone.
+    """
+    with contextlib.ExitStack() as held:
+        descriptor = opened(bucket)
+        held.callback(os.close, descriptor)
+        for name in (INTERNAL, *names):
             if make:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, MODE, dir_fd=descriptor)
-            following = os.open(folder, OPEN, dir_fd=descriptor)
+                    os.mkdir(name, MODE, dir_fd=descriptor)
+            descriptor = os.open(name, OWN, dir_fd=descriptor)
+            held.callback(os.close, descriptor)
+        yield descriptor
+
+
+@contextlib.contextmanager
+def locked(bucket: str) -> Iterator[None]:
+    """Alone among all processes that change what names there are in this bucket.
+
+    Raises:
+        ServiceUnavailable: Somebody does not let it go.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        with own(bucket) as ours:
+            descriptor = os.open(LOCK, LOCKING, FILE_MODE, dir_fd=ours)
+        try:
+            _lock(descriptor, until)
+            if not os.fstat(descriptor).st_nlink:  # it went with a bucket that was taken away
+                continue
+            yield
+            return
+        finally:
             os.close(descriptor)
-            descriptor = following
-            if not f"{os.readlink(f'/proc/self/fd/{descriptor}')}/".startswith(inside):
-                raise impossible(key)
-        yield descriptor, name
+
+
+def _lock(descriptor: int, until: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise ServiceUnavailable("The bucket is locked by another process.") from None
+            time.sleep(0.001)
+
+
+def clear(above: int, name: str) -> None:
+    """Take away a folder that has nothing but empty folders in it.
+
+    Raises:
+        OSError: It has more (ENOTEMPTY), or is none.
+    """
+    descriptor = os.open(name, OWN, dir_fd=above)
+    try:
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+                clear(descriptor, entry.name)
     finally:
         os.close(descriptor)
+    os.rmdir(name, dir_fd=above)
 
 
-def prune(bucket: str, key: str) -> None:
-    """Take away the folders on the way to a key that have become empty."""
-    folder = os.path.dirname(key)
-    with contextlib.suppress(OSError):  # one is not empty, or another was faster
-        while folder:
-            with parent(bucket, folder, make=False) as (above, name):
-                os.rmdir(name, dir_fd=above)
-            folder = os.path.dirname(folder)
+def real(descriptor: int) -> str:
+    """Where the opened file really is."""
+    return os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(GONE)
+
+
+def within(place: str, top: str) -> bool:
+    """Is a resolved path below a folder, and not one of our own documents?
+
+    A folder that is itself a symlink is in no resolved path, so it need not be resolved first.
+    """
+    return place.startswith(f"{top}/") and INTERNAL not in place[len(top) :].split("/")
 
 
 def impossible(key: str) -> InvalidObjectName:

@@ -2,11 +2,13 @@
 
 A folder counts as its name with the ``/`` behind it, so that ``a.b`` comes before ``a/b``. Of each
 folder only the next few entries are held; when they are used up it is read again. Folders behind a
-symlink are not gone into: they may lead in a circle.
+symlink are not gone into: they may lead in a circle. Of a folder that will be a common prefix any
+object will do, so it is read in the disk's order, up to that one.
 """
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 from collections.abc import Iterator
@@ -15,6 +17,11 @@ from .base import INTERNAL
 
 END = b"\xff"  # behind every byte of UTF-8
 OURS = INTERNAL.encode()
+HOLD = 1000  # entries of a folder held at a time, or more for a larger page
+# what the disk says of a folder in which no object can be seen
+HIDDEN = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM)
+)
 
 
 class Walk:
@@ -23,29 +30,39 @@ class Walk:
     Args:
         prefix: What the keys begin with.
         after: Only what comes behind this.
-        hold: How many entries of a folder are held at a time.
+        limit: How many entries of a folder are held at a time, at least.
+        folded: Whether folders behind the prefix will be common prefixes.
 
     Attributes:
         after: May be set while the keys are walked, to pass over some of them.
     """
 
-    def __init__(self, prefix: bytes, after: bytes, hold: int) -> None:
-        self.after = after
-        self._prefix, self._hold = prefix, hold
+    def __init__(self, prefix: bytes, after: bytes, limit: int, *, folded: bool) -> None:
+        self._prefix, self.after = prefix, after
+        self._hold, self._folded = max(limit, HOLD), folded
 
     def keys(self, folder: bytes, base: bytes) -> Iterator[bytes]:
-        """The names of the files below ``folder``, with ``base`` before them."""
-        last = b""
+        """The names of the files below ``folder``, with ``base`` before them.
+
+        Raises:
+            OSError: A folder cannot be read now.
+        """
+        folded = self._folded and len(base) > len(self._prefix)
+        for name, is_folder in (self._entries if folded else self._ordered)(folder, base, b""):
+            place = base + name
+            if not self._wanted(place, is_folder):  # ``after`` has moved on
+                continue
+            if is_folder:
+                yield from self.keys(folder + b"/" + name[:-1], place)
+            else:
+                yield place
+            if folded and not self._wanted(base, True):
+                return
+
+    def _ordered(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, bool]]:
         while True:
             entries = heapq.nsmallest(self._hold, self._entries(folder, base, last))
-            for name, is_folder in entries:
-                place = base + name
-                if not self._wanted(place, is_folder):  # ``after`` has moved on
-                    continue
-                if is_folder:
-                    yield from self.keys(folder + b"/" + name[:-1], place)
-                else:
-                    yield place
+            yield from entries
             if len(entries) < self._hold:
                 return
             last = entries[-1][0]
@@ -53,8 +70,10 @@ class Walk:
     def _entries(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, bool]]:
         try:
             listing = os.scandir(folder)
-        except (FileNotFoundError, NotADirectoryError):  # it has just been taken away
-            return
+        except OSError as error:
+            if error.errno in HIDDEN:
+                return
+            raise
         with listing:
             for entry in listing:
                 is_folder = entry.is_dir(follow_symlinks=False)

@@ -21,6 +21,7 @@ from pathlib import Path
 from ..errors import (
     AccessDenied,
     BucketNotEmpty,
+    InvalidObjectName,
     NoSuchBucket,
     NoSuchKey,
     OssError,
@@ -32,7 +33,6 @@ from .base import BUCKET, INTERNAL, Object, Opened, Page, Properties
 # a pipe or a device must not make the open wait, nor become a terminal
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 LOOK = os.O_PATH | os.O_CLOEXEC  # the file's facts, not its bytes
-DELETED = " (deleted)"  # what the kernel writes behind the name of a file that is gone
 
 
 class LocalStore:
@@ -54,7 +54,7 @@ class LocalStore:
     async def create(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`."""
         try:
-            await asyncio.to_thread(os.makedirs, self._folder(bucket), exist_ok=True)
+            await asyncio.to_thread(os.makedirs, self._folder(bucket), folder.MODE, exist_ok=True)
         except OSError as error:
             raise folder.refusal(error, bucket) from None
 
@@ -127,6 +127,8 @@ class LocalStore:
             descriptor = os.open(f"{place}/{key}", flags)
         except OSError as error:
             raise _refusal(error, key) from None
+        except ValueError:  # a NUL in it, or half a sign
+            raise _absent(key) from None
         try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode) or not _inside(descriptor, place):
@@ -137,33 +139,44 @@ class LocalStore:
             raise
 
     def _buckets(self) -> Sequence[tuple[str, float]]:
-        with os.scandir(self._root) as entries:
-            return sorted(
-                (entry.name, entry.stat().st_mtime)
-                for entry in entries
-                if BUCKET.fullmatch(entry.name) and entry.is_dir()
-            )
+        try:
+            with os.scandir(self._root) as entries:
+                return sorted(
+                    (entry.name, entry.stat().st_mtime)
+                    for entry in entries
+                    if BUCKET.fullmatch(entry.name) and entry.is_dir()
+                )
+        except OSError as error:
+            raise _refusal(error, "") from None
 
     def _remove(self, bucket: str) -> None:
         place = self._folder(bucket)
-        if self._list(bucket, "", "", "", 1).objects:
-            raise _not_empty(bucket)
-        if os.path.islink(place):
-            os.unlink(place)
-            return
-        shutil.rmtree(f"{place}/{INTERNAL}", ignore_errors=True)
-        for below, _, _ in os.walk(place, topdown=False):
-            os.rmdir(below)
+        with folder.locked(place), folder.way(place, "any", make=False) as way:
+            if self._list(bucket, "", "", "", 1).objects:
+                raise _not_empty(bucket)
+            if os.path.islink(place):
+                os.unlink(place)
+                return
+            for name in os.listdir(way.folders[0]):
+                if name != INTERNAL:
+                    try:
+                        folder.clear(way.folders[0], name)
+                    except OSError:
+                        raise _not_empty(bucket) from None
+            shutil.rmtree(INTERNAL, dir_fd=way.folders[0])
+            os.rmdir(place)
 
     def _sweep(self) -> None:
         for bucket in (INTERNAL, *(name for name, _ in self._buckets())):
-            draft.sweep(self._folder(bucket))
+            with contextlib.suppress(OSError, NoSuchBucket):  # one need not keep the others
+                draft.sweep(self._folder(bucket))
 
     def _describe(self, bucket: str, key: str, properties: Properties) -> Object:
-        with contextlib.closing(self._open(bucket, key, LOOK)) as opened:
+        with contextlib.closing(self._open(bucket, key, READ)) as opened:
             _, etag, crc = attribute.read(opened.descriptor, os.fstat(opened.descriptor))
             try:
                 attribute.write(opened.descriptor, properties, etag, crc)
+                os.fsync(opened.descriptor)
             except OSError as error:
                 raise folder.refusal(error, key) from None
             return known(opened.descriptor)
@@ -171,35 +184,34 @@ class LocalStore:
     def _delete(self, bucket: str, key: str, expected: str | None) -> None:
         place = self._folder(bucket)
         try:
-            found = self._stat(bucket, key)
-        except NoSuchKey:
-            return
-        try:
-            with draft.locked(place) if expected is not None else contextlib.nullcontext():
+            # held open, so that the disk frees the file behind the lock and not under it
+            with contextlib.closing(self._open(bucket, key, LOOK)), folder.locked(place):
+                found = self._stat(bucket, key)
                 if expected is not None:
-                    found = self._stat(bucket, key)
                     draft.check(found, expected)
-                with folder.parent(place, key, make=False) as (above, name):
-                    os.unlink(name, dir_fd=above)
-        except (FileNotFoundError, NoSuchKey):
+                with folder.way(place, key, make=False) as way:
+                    os.unlink(way.names[-1], dir_fd=way.folders[-1])
+                    way.prune()
+        except (FileNotFoundError, NoSuchKey, NoSuchBucket):
             return
         except OSError as error:
             raise folder.refusal(error, key) from None
-        folder.prune(place, key)
 
     def _list(self, bucket: str, prefix: str, delimiter: str, after: str, limit: int) -> Page:
         passed = listing.common(after, prefix, delimiter)
         behind = passed.encode() + listing.END if passed else after.encode()
-        walk = listing.Walk(prefix.encode(), behind, limit + 1)
+        walk = listing.Walk(prefix.encode(), behind, limit + 1, folded=delimiter == "/")
         base = prefix[: prefix.rfind("/") + 1]  # all keys with the prefix are below it
-        if {"", ".", "..", INTERNAL} & set(base.split("/")[:-1]):  # no key begins so
-            return Page([], [], "")
         try:
-            with folder.parent(self._folder(bucket), f"{base}x", make=False) as (descriptor, _):
-                keys = walk.keys(b"/proc/self/fd/%d" % descriptor, base.encode())
+            with folder.way(self._folder(bucket), f"{base}any", make=False) as way:
+                keys = walk.keys(b"/proc/self/fd/%d" % way.folders[-1], base.encode())
                 return self._page(bucket, walk, keys, prefix, delimiter, limit)
-        except (OSError, OssError, ValueError):  # no such folder, or elsewhere; NUL in its name
+        except (InvalidObjectName, NoSuchBucket):  # no key begins so
             return Page([], [], "")
+        except OSError as error:
+            if error.errno in listing.HIDDEN:  # there is no such folder
+                return Page([], [], "")
+            raise _refusal(error, "") from None
 
     def _page(
         self,
@@ -217,7 +229,7 @@ class LocalStore:
             try:
                 key = raw.decode()
                 found = self._stat(bucket, key)
-            except (UnicodeDecodeError, OssError):  # nobody can ask for it
+            except (UnicodeDecodeError, NoSuchKey, AccessDenied):  # nobody can ask for it
                 continue
             if len(objects) + len(prefixes) == limit:
                 return Page(objects, prefixes, last)
@@ -247,19 +259,10 @@ def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
     return Object(facts.st_size, etag, facts.st_mtime, properties, crc)
 
 
-def _inside(descriptor: int, folder: str) -> bool:
+def _inside(descriptor: int, place: str) -> bool:
     """Is the opened file below the bucket's real folder, and not one of our own documents?"""
-    real = os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(DELETED)
-    below = _below(real, folder) or _below(real, os.path.realpath(folder))
-    return bool(below) and INTERNAL not in below.split("/")
-
-
-def _below(real: str, folder: str) -> str:
-    """The part of a resolved path below a folder; empty if it is not there.
-
-    A folder that is itself a symlink is in no resolved path, so it need not be resolved first.
-    """
-    return real[len(folder) + 1 :] if real.startswith(f"{folder}/") else ""
+    real = folder.real(descriptor)
+    return folder.within(real, place) or folder.within(real, os.path.realpath(place))
 
 
 # what the disk says when no object can have this name
