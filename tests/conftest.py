@@ -172,6 +172,8 @@ def _serving(
 ) -> Iterator[Site]:
     command = [sys.executable, "-m", "vipsgate", "serve", str(root), "--port", "0"]
     command += ["--admin-port", "0", "--renderers", str(renderers), *options]
+    if "--cache-dir" not in options:  # never the user's own
+        command.append("--no-cache")
     clean = {key: value for key, value in os.environ.items() if not key.startswith("VIPSGATE_")}
     log = folder / "stderr.txt"
     with log.open("w") as errors:

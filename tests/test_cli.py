@@ -49,6 +49,17 @@ def test_render_writes_the_answer_of_info(photo, tmp_path):
     assert json.loads(made.read_text())["ImageWidth"] == {"value": "400"}
 
 
+def test_render_takes_a_picture_of_a_video(film, tmp_path):
+    source, made = tmp_path / "film.mp4", tmp_path / "made.png"
+    source.write_bytes(film(count=5))
+    got = run("render", source, made, "--process", "video/snapshot,t_40,f_png,w_32")
+    assert got.exit_code == 0, got.output
+    with Image.open(made) as image:
+        assert (image.format, image.size) == ("PNG", (32, 24))
+    got = run("render", source, "--process", "video/snapshot,t_40", "--explain")
+    assert (got.exit_code, "for pictures" in got.output) == (2, True)
+
+
 def test_explain_prints_the_plan(photo):
     got = json.loads(run("render", photo, "--process", "image/resize,w_100", "--explain").output)
     assert got["process"] == "image/resize,w_100"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vipsgate import demo
-from vipsgate.demo import films, land, things
+from vipsgate.demo import films, flight, land, things
 
 Facts = dict[str, object]
 
@@ -63,7 +63,23 @@ def one_note(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bucket_is_the_table(bucket: Path) -> None:
     made = {path.relative_to(bucket).as_posix() for path in bucket.rglob("*") if path.is_file()}
-    assert made == set(demo.PICTURES) == {*STORED, "notes.txt"}
+    assert made - {flight.KEY} == set(demo.PICTURES) == {*STORED, "notes.txt"}
+
+
+def test_the_video_is_one(bucket: Path) -> None:
+    av = pytest.importorskip("av", reason="pip install 'vipsgate[video]'")
+    if flight.ENCODER not in av.codec.codecs_available:
+        pytest.skip(f"this PyAV has no {flight.ENCODER}")
+    with av.open(str(bucket / flight.KEY)) as container:
+        (stream,) = container.streams
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 1280, 720)
+        keys = [frame.time for frame in container.decode(stream) if frame.key_frame]
+        assert (stream.frames, keys) == (120, [0, 4, 8])
+
+
+def test_without_pyav_only_the_video_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert flight.video(Path("nowhere")) == b""
 
 
 @pytest.mark.parametrize("key", STORED)

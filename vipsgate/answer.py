@@ -102,13 +102,17 @@ def not_modified(request: web.BaseRequest, headers: Mapping[str, str]) -> web.Re
 
 
 async def content(
-    request: web.BaseRequest, descriptor: int, size: int, modified: float, headers: dict[str, str]
+    request: web.BaseRequest,
+    body: bytes | int,
+    size: int,
+    modified: float,
+    headers: dict[str, str],
 ) -> web.StreamResponse:
-    """200 or 206 with the bytes behind a descriptor, or the part of them that was asked for.
+    """200 or 206 with a body, or the part of it that was asked for.
 
     Args:
         request: Whose method, Range and If-Range count.
-        descriptor: Where the bytes are.
+        body: The bytes, or the descriptor of a file that begins with them.
         size: How many there are.
         modified: When they came to be, in seconds since the epoch.
         headers: Of the answer, with ETag and Content-Type.
@@ -130,9 +134,13 @@ async def content(
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = len(span)
     await response.prepare(request)
-    if request.method != "HEAD":
-        await _sendfile(request, descriptor, span)
-    await response.write_eof()
+    if request.method == "HEAD":
+        await response.write_eof()
+    elif isinstance(body, bytes):
+        await response.write_eof(body if part is None else body[span.start : span.stop])
+    else:
+        await _sendfile(request, body, span)
+        await response.write_eof()
     return response
 
 

@@ -77,11 +77,12 @@ HOUSE = web.AppKey("house", House)
 
 
 def admin(house: House) -> web.Application:
-    """The application of the admin port: health."""
+    """The application of the admin port: health, and what is kept of pictures."""
     app = web.Application()
     app[HOUSE] = house
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
+    app.router.add_delete("/cache/{bucket}/{key:.+}", _purge)
     return app
 
 
@@ -99,3 +100,9 @@ async def _readyz(request: web.Request) -> web.Response:
     lines = [reason or "ready"]
     lines += [f"bucket {name}: {fault}" for name, fault in sorted(house.documents.faults.items())]
     return web.Response(text="\n".join(lines) + "\n", status=503 if reason else 200)
+
+
+async def _purge(request: web.Request) -> web.Response:
+    """Forget all that has been made of an object; the key is percent-encoded."""
+    await request.app[HOUSE].forget(request.match_info["bucket"], request.match_info["key"])
+    return web.Response(status=204)

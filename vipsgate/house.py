@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .buckets import Bucket
+from .cache.tiers import Cache
 from .documents import Documents
 from .errors import NoSuchKey
 from .gate import access, sign
@@ -25,6 +26,7 @@ class House:
         store: Where the objects are.
         renderers: Who makes pictures.
         documents: Of the buckets that the store describes.
+        cache: What has been made; ``None`` where nothing is kept.
         declared: Documents of the configuration, which win; replaced as a whole when it is read
             again.
         domains: Host name -> bucket, of all documents.
@@ -38,6 +40,7 @@ class House:
     store: Store
     renderers: Renderers
     documents: Documents
+    cache: Cache | None = None
     declared: dict[str, Bucket] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     plain: Bucket = field(default_factory=Bucket)
@@ -85,3 +88,8 @@ class House:
             raise
         grant.check_acl(found.properties.acl, right)
         return found
+
+    async def forget(self, bucket: str, key: str) -> None:
+        """Give up what has been made of an object that is another one now, or none."""
+        if self.cache:
+            await self.cache.purge(bucket, key)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from . import answer
 from .buckets import RefererPolicy
+from .cache.kept import Kept, Place
 from .errors import InvalidRequest, NoSuchKey, WatermarkError, shown
 from .gate import access, legacy, style, target
 from .house import House
 from .image import process
-from .renderers import Result
 from .store.base import Object, Store
 
+BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
 T = TypeVar("T")
 
 
@@ -80,16 +81,28 @@ class Content:
     """The bytes, open until the one who fetched them is done.
 
     Attributes:
-        order: As filled: of the objects that were really read.
-        descriptor: Where the bytes are.
+        order: What they answer.
+        body: The bytes, or the descriptor of a file that begins with them.
         size: How many.
-        result: What the renderer says; ``None`` for the object as it is.
+        mime: Content-Type of a picture; empty for the object as it is.
+        missing: Characters of its text that no font has.
+        cache: Where a picture came from, as ``X-Vipsgate-Cache`` says it.
+        queue: Seconds that the work waited for a renderer.
+        render: Seconds that it took.
     """
 
     order: Order
-    descriptor: int
+    body: bytes | int
     size: int
-    result: Result | None = None
+    mime: str = ""
+    missing: int = 0
+    cache: str = ""
+    queue: float = 0.0
+    render: float = 0.0
+
+
+class ReplacedError(Exception):
+    """An object is another one than when it was looked at: look again."""
 
 
 async def order(house: House, grant: access.Grant, asked: target.Target) -> Order:
@@ -124,32 +137,61 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
     return wanted
 
 
-def headers(house: House, wanted: Order) -> dict[str, str]:
-    """ETag, Last-Modified, and who may keep the answer for how long.
+def etag(house: House, wanted: Order) -> str:
+    """The tag of the answer, quoted; it covers all that the bytes depend on.
 
-    They are known before any decoding: of the objects, of what is done to them, and of the
-    versions of those who do it.
+    It is known before any decoding: of the objects, of what is done to them, and of the versions
+    of those who do it.
     """
-    bucket, source = wanted.grant.bucket, wanted.source
-    etag = source.etag
-    if wanted.todo is not None:
-        objects = " ".join(item.etag for item in wanted.found)
-        marks = f"{objects} {wanted.todo} {house.renderers.version} {house.settings.image}"
-        etag = f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
-    made = answer.said(source.properties, bucket.cache_control)
+    if wanted.todo is None:
+        return wanted.source.etag
+    objects = " ".join(item.etag for item in wanted.found)
+    marks = f"{objects} {wanted.todo} {house.renderers.version} {house.settings.image}"
+    return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+
+
+def headers(house: House, wanted: Order) -> dict[str, str]:
+    """ETag, Last-Modified, and who may keep the answer for how long."""
+    bucket = wanted.grant.bucket
+    made = answer.said(wanted.source.properties, bucket.cache_control)
     if "Cache-Control" not in made and wanted.took_signature():
         made["Cache-Control"] = "private"
     if bucket.referer != RefererPolicy():
         made["Vary"] = "Referer"
-    return made | answer.validators(etag, wanted.modified)
+    return made | answer.validators(etag(house, wanted), wanted.modified)
 
 
 @asynccontextmanager
 async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
-    """Open the objects, and have the picture made.
+    """Open the object, or have the picture: kept from before, or made now.
 
     Raises:
+        ReplacedError: An object has been replaced since it was looked at.
         OssError: It cannot be; see :meth:`vipsgate.renderers.Renderers.render`.
+    """
+    bucket, key = wanted.asked.bucket, wanted.asked.key
+    if wanted.todo is None:
+        with closing(await house.store.open(bucket, key)) as opened:
+            if opened.object != wanted.source:
+                raise ReplacedError
+            yield Content(wanted, opened.descriptor, opened.object.size)
+        return
+    spent: list[float] = []
+    make = partial(_make, house, wanted, spent)
+    if house.cache is None:
+        kept, where = await make(), BYPASS
+    else:
+        variant = etag(house, wanted).strip('"')
+        kept, where = await house.cache.fetch(Place(bucket, key, variant), make)
+    with closing(kept):
+        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, where, *spent)
+
+
+async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
+    """Open the objects, and have a renderer make the picture; ``spent`` is told queue and render.
+
+    Raises:
+        ReplacedError: An object has been replaced since it was looked at.
     """
     bucket, (key, *others) = wanted.asked.bucket, wanted.keys
     with ExitStack() as stack:
@@ -157,18 +199,12 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
         for other in others:
             laid = await _other(house.store.open, bucket, other)
             opened.append(stack.enter_context(closing(laid)))
-        found = tuple(item.object for item in opened)
-        if found != wanted.found:  # one has been replaced since
-            wanted = replace(wanted, found=found)
-            wanted.check()
-        source = opened[0].descriptor
-        if wanted.todo is None:
-            yield Content(wanted, source, found[0].size)
-            return
+        if wanted.found != tuple(item.object for item in opened):
+            raise ReplacedError
         beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-        result = await house.renderers.render(str(wanted.todo), source, beside)
-    with closing(result):
-        yield Content(wanted, result.descriptor, result.size, result)
+        done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside)
+    spent += (done.queue, done.render)
+    return Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
 
 
 async def _split(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
@@ -16,6 +17,9 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from . import app, uploads
+from .cache.disk import Disk
+from .cache.memory import Memory
+from .cache.tiers import Cache
 from .documents import Documents
 from .errors import OssError
 from .house import House
@@ -59,6 +63,35 @@ def store_of(settings: Settings) -> Store:
     return LocalStore(check(settings))
 
 
+def cache_of(settings: Settings) -> Cache | None:
+    """The cache that the settings name; ``None`` for none.
+
+    Raises:
+        SettingsError: Its folder is named, and cannot be had.
+    """
+    cache = settings.cache
+    if not cache.enabled:
+        return None
+    disk = None
+    folder = Path(cache.dir) if cache.dir else _usual_cache()
+    if cache.disk_bytes and folder:
+        try:
+            disk = Disk(folder, cache.disk_bytes)
+        except OSError as error:
+            if cache.dir:
+                raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
+            note(f"nothing is kept on disk: {folder}: {error.strerror}")
+    return Cache(Memory(cache.memory_bytes), disk)
+
+
+def _usual_cache() -> Path | None:
+    """A folder of ours in the user's cache (XDG Base Directory); ``None`` for no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipsgate"
+    except RuntimeError:
+        return None
+
+
 async def run(
     settings: Settings, reload: Callable[[], Settings], ready: Callable[[str], None]
 ) -> None:
@@ -85,7 +118,7 @@ async def run(
     )
     documents = Documents(store, settings.limits)
     await documents.look()
-    house = House(settings, store, renderers, documents)
+    house = House(settings, store, renderers, documents, cache_of(settings))
     house.furnish(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -113,6 +146,8 @@ async def run(
             task.cancel()
         await _finish(public, server.drain_seconds)
         await _finish(admin, 1)
+        if house.cache:
+            await house.cache.close()
         await renderers.close()
 
 

@@ -171,7 +171,7 @@ async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
 
 
 async def _keep(call: Call, draft: Draft, upload: uploads.Upload, etag: str) -> Object:
-    return await objects.keep(call, draft, upload.key, upload.properties, etag=etag)
+    return await objects.keep(call, draft, upload.bucket, upload.key, upload.properties, etag=etag)
 
 
 def _behind(place: tuple[str, str], marker: tuple[str, str]) -> bool:

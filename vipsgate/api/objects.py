@@ -18,12 +18,12 @@ from ..errors import (
     NoSuchKey,
     OssError,
     PreconditionFailed,
+    ServiceUnavailable,
     shown,
 )
 from ..gate import access, conditional, target
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target
-from ..renderers import Result
 from ..store.base import Draft, Object, Opened, Properties
 from . import xml
 from .call import Call
@@ -38,6 +38,7 @@ KEPT = (  # headers that are kept with an object besides its type (OSS guide, Pu
     "expires",
 )
 DIRECTIVE = "x-oss-metadata-directive"
+TRIES = 3  # to read an object that is replaced meanwhile
 
 
 async def get(call: Call) -> web.StreamResponse:
@@ -48,27 +49,38 @@ async def get(call: Call) -> web.StreamResponse:
 async def picture_of(call: Call, asked: Target) -> web.StreamResponse:
     """Answer with an object or with what is made of it."""
     request, house = call.request, call.house
-    wanted = await picture.order(house, call.grant, asked)
-    headers = picture.headers(house, wanted)
-    if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
-        return answer.not_modified(request, headers)
-    async with picture.fetch(house, wanted) as content:
-        if content.order is not wanted:
-            headers = picture.headers(house, content.order)
-        if result := content.result:
-            headers |= {
-                **call.grant.overrides,
-                "Content-Type": result.mime,
-                "X-Vipsgate-Cache": "bypass",
-                "Server-Timing": _timing(request[answer.BEGUN], result),
-            }
-            if result.missing:
-                headers["X-Vipsgate-Missing-Glyphs"] = str(result.missing)
-        else:
-            headers |= answer.stored(content.order.asked.key, content.order.source)
-            headers |= call.grant.overrides
-        modified = content.order.modified
-        return await answer.content(request, content.descriptor, content.size, modified, headers)
+    for _ in range(TRIES):
+        wanted = await picture.order(house, call.grant, asked)
+        headers = picture.headers(house, wanted)
+        if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
+            return answer.not_modified(request, headers)
+        try:
+            async with picture.fetch(house, wanted) as content:
+                headers |= _described(call, content)
+                return await answer.content(
+                    request, content.body, content.size, wanted.modified, headers
+                )
+        except picture.ReplacedError:
+            continue
+    raise ServiceUnavailable("The object is replaced all the time.", headers={"Retry-After": "1"})
+
+
+def _described(call: Call, content: picture.Content) -> dict[str, str]:
+    """Headers that tell of the bytes; the type of a picture is for nobody else to say."""
+    if not content.mime:
+        return {
+            **answer.stored(content.order.asked.key, content.order.source),
+            **call.grant.overrides,
+        }
+    headers = {
+        **call.grant.overrides,
+        "Content-Type": content.mime,
+        "X-Vipsgate-Cache": content.cache,
+        "Server-Timing": _timing(call.request[answer.BEGUN], content),
+    }
+    if content.missing:
+        headers["X-Vipsgate-Missing-Glyphs"] = str(content.missing)
+    return headers
 
 
 async def meta(call: Call) -> web.StreamResponse:
@@ -91,7 +103,7 @@ async def put(call: Call) -> web.StreamResponse:
             await draft.write(data)
         call.check_digest(draft.md5)
         crc = draft.crc
-        kept = await keep(call, draft, asked.key, properties)
+        kept = await keep(call, draft, asked.bucket, asked.key, properties)
     return call.said(headers={"ETag": kept.etag, answer.CRC: str(crc)})
 
 
@@ -115,7 +127,7 @@ async def copy(call: Call) -> web.StreamResponse:
         async with house.store.draft(asked.bucket) as draft:
             await draft.copy(source.descriptor, 0, source.object.size)
             crc = draft.crc
-            kept = await keep(call, draft, asked.key, properties)
+            kept = await keep(call, draft, asked.bucket, asked.key, properties)
     body = xml.copied("CopyObjectResult", kept)
     return call.said(body=body, headers={"ETag": kept.etag, answer.CRC: str(crc)})
 
@@ -125,6 +137,7 @@ async def delete(call: Call) -> web.StreamResponse:
     asked = call.asked
     await check_writable(call, call.grant, asked.bucket, asked.key, Right.DELETE)
     await call.house.store.delete(asked.bucket, asked.key)
+    await call.house.forget(asked.bucket, asked.key)
     return call.said(204)
 
 
@@ -139,6 +152,7 @@ async def delete_many(call: Call) -> web.StreamResponse:
         with contextlib.suppress(NoSuchKey):  # one that can never be here
             target.check_key(key)
             await call.house.store.delete(bucket, key)
+            await call.house.forget(bucket, key)
     encoding = call.parameter("encoding-type") == "url"
     return call.said(body=b"" if wanted.quiet else xml.deleted(wanted.keys, encoding=encoding))
 
@@ -178,7 +192,7 @@ async def check_writable(
 
 
 async def keep(
-    call: Call, draft: Draft, key: str, properties: Properties, *, etag: str = ""
+    call: Call, draft: Draft, bucket: str, key: str, properties: Properties, *, etag: str = ""
 ) -> Object:
     """Make a draft the object, unless ``x-oss-forbid-overwrite`` forbids it.
 
@@ -187,13 +201,14 @@ async def keep(
     """
     new_only = call.header("x-oss-forbid-overwrite").lower() == "true"
     try:
-        expected = "" if new_only else None
-        return await draft.keep(key, properties, etag=etag, expected=expected)
+        kept = await draft.keep(key, properties, etag=etag, expected="" if new_only else None)
     except PreconditionFailed:
         raise FileAlreadyExists(
             "The object you specified already exists and can not be overwritten.",
             extra={"Key": key},
         ) from None
+    await call.house.forget(bucket, key)
+    return kept
 
 
 async def open_source(call: Call) -> Opened:
@@ -300,13 +315,13 @@ def _unchanged(call: Call, source: Object) -> bool:
     return conditional.not_modified(wanted, source.etag, source.modified)
 
 
-def _timing(begun: float, result: Result) -> str:
+def _timing(begun: float, content: picture.Content) -> str:
     """Milliseconds; ``open`` is what neither waiting nor rendering took."""
     total = time.perf_counter() - begun
     spent = {
-        "queue": result.queue,
-        "open": max(0.0, total - result.queue - result.render),
-        "render": result.render,
+        "queue": content.queue,
+        "open": max(0.0, total - content.queue - content.render),
+        "render": content.render,
         "total": total,
     }
     return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in spent.items())

@@ -106,9 +106,12 @@ async def _save(call: Call, asked: Target, sink: SaveAs) -> web.StreamResponse:
     kind = wanted.source.properties.content_type
     access.check_source(call.grant, source, asked.key, kind)
     async with picture.fetch(house, wanted) as content, house.store.draft(bucket) as draft:
-        kind = content.result.mime if content.result else kind
-        await draft.copy(content.descriptor, 0, content.size)
-        await objects.keep(call, draft, sink.key, Properties(content_type=kind))
+        if isinstance(content.body, bytes):
+            await draft.write(content.body)
+        else:
+            await draft.copy(content.body, 0, content.size)
+        properties = Properties(content_type=content.mime)
+        await objects.keep(call, draft, bucket, sink.key, properties)
     said = {"bucket": bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(said, ensure_ascii=False).encode()
     return call.said(body=body, headers={"Content-Type": "application/json"})

@@ -88,12 +88,12 @@ def demo(port: int, admin_port: int, folder: Path) -> None:
 @click.option("--explain", is_flag=True, help="Print the plan as JSON instead of rendering.")
 @CONFIG
 def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path | None) -> None:
-    """Process the picture SRC into DST: the same pipeline, without HTTP.
+    """Process the picture or video SRC into DST: the same pipeline, without HTTP.
 
     Objects of watermarks are looked for in the folder of SRC.
     """
     from .. import typefaces
-    from ..image import answers, plan, probe, process
+    from ..image import answers, plan, probe, process, video
     from ..image import render as pixels
     from ..image.studio import Beside, Studio
 
@@ -105,6 +105,14 @@ def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path |
         found = typefaces.find(settings.image.fonts_dir)
         found.install()
         asked = process.parse(text, settings.limits)
+        if asked.snapshot:
+            if not dst:
+                raise click.UsageError("--explain is for pictures")
+            studio, never = Studio(settings.limits, settings.image, found.fonts), bool
+            with src.open("rb") as file:
+                wanted = file.fileno(), asked.snapshot
+                _replace(dst, lambda made: video.answer(*wanted, made, studio, never))
+            return
         source = probe.probe(src.read_bytes())
         made = plan.make(source.header, asked.actions, settings.limits, settings.image)
         beside = {key: Beside(key, (src.parent / key).read_bytes) for key in asked.needs()}

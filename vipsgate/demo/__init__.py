@@ -1,5 +1,7 @@
 """The demo bucket: sixteen pictures painted by code, so that a stranger has something to resize.
 
+Where PyAV is installed, a short video of one of them stands beside them.
+
 Rule: nothing is downloaded and nothing is left to chance (every noise has a fixed seed). Points are
 measured in picture heights from the top left corner, so that circles are round. pyvips is imported
 inside functions: the server reads the table `PICTURES` but must never load libvips itself, which
@@ -10,6 +12,7 @@ is why the bucket is made in a child process, ``python -m vipsgate.demo FOLDER``
     brush    what all are painted with: gradients, noise, light, perspective
     land     mountains, aurora, dunes, moon          films    spinner, waves
     water    sea, bay, lake, lighthouse              kinds    phone, wide, cmyk, notes
+                                                     flight   over the mountains, the video
     things   garden, logo, leaf, palette, chart
 """
 
@@ -24,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import films, kinds, land, things, water
+from . import films, flight, kinds, land, things, water
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -83,6 +86,13 @@ def _write(bucket: Path, key: str) -> None:
         made.write_to_file(f"{path}{picture.options}")
 
 
+def _film(bucket: Path) -> None:
+    """The video, where it can be made; without it nothing is missing but itself."""
+    land = bucket / flight.LAND
+    if land.exists() and (made := flight.video(land)):
+        (bucket / flight.KEY).write_bytes(made)
+
+
 def make(folder: Path) -> None:
     """Make `folder` with the bucket in it, whole or not at all; leave it alone if it exists.
 
@@ -95,6 +105,7 @@ def make(folder: Path) -> None:
     try:
         with ThreadPoolExecutor(2) as pool:  # libvips works outside Python's lock
             list(pool.map(functools.partial(_write, building / BUCKET), PICTURES))
+        _film(building / BUCKET)
         building.chmod(0o755)  # mkdtemp makes it private
         os.rename(building, folder)
     except OSError:

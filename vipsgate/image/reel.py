@@ -56,7 +56,7 @@ class Reel:
             ImageTooLarge: It is too many bytes away.
         """
         target = self._start + self._ticks(t)
-        at, key, back = target, target, self._ticks(1000)
+        at, key, back = target, target, max(1, self._ticks(1000))
         while True:
             self._seek(at)
             packets = self._packets(target, key, first=at <= self._start, fast=fast)

@@ -1,0 +1,219 @@
+"""Files in a folder, within a budget, that several processes may share.
+
+``FOLDER/<bucket>/<hash of the key>/<variant>``: the folder of a source makes forgetting it one
+removal. A file is the body and behind it, in JSON, what is said of it with a checksum; so the body
+can be sent from the file as it is. Nothing is flushed: what a crash has cut is found by the
+checksum, which is looked at when a process sees a file for the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import struct
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+
+from .kept import Kept, Place
+
+TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
+TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
+MARK = b"vipsgat1"
+TAIL_BYTES = 512  # read at once; JSON is about 100 bytes
+CHUNK = 1 << 20  # bytes copied at a time
+SEEN = 65536  # files whose checksum is known to be right
+RECENT = 60.0  # seconds within which a file counts as just used
+STALE = 600.0  # seconds after which a file that is being written is nobody's
+SHARE = 16  # a scan after each such part of the budget; so much may others have written meanwhile
+LEAST = 1 << 16  # bytes between two scans at least
+FREE = 8  # a scan leaves such a part of the budget free
+POLL = 0.02  # seconds between two looks at work that another process does
+
+
+class Disk:
+    """Bodies by place.
+
+    Args:
+        folder: Is made if it is not there.
+        budget: Bytes of all files in it.
+
+    Raises:
+        OSError: The folder cannot be had.
+    """
+
+    def __init__(self, folder: Path, budget: int) -> None:
+        self._folder, self._budget = os.fspath(folder), budget
+        self._written = budget  # since the last scan; the first is due at once
+        self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._scanning: asyncio.Task[None] | None = None
+        os.makedirs(f"{self._folder}/{TEMPORARY}", exist_ok=True)
+
+    async def get(self, place: Place) -> Kept | None:
+        """What is kept there."""
+        return self._open(place)
+
+    async def put(self, place: Place, kept: Kept) -> None:
+        """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
+        with contextlib.suppress(OSError):
+            self._written += await asyncio.to_thread(self._write, place, kept)
+        self._scan_if_due()
+
+    async def purge(self, bucket: str, key: str) -> None:
+        """Forget all that is made of an object."""
+        source = self._source(Place(bucket, key, ""))
+        await asyncio.to_thread(shutil.rmtree, source, ignore_errors=True)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, place: Place) -> AsyncIterator[bool]:
+        """Be the only one of all processes that makes this, for as long as it lasts.
+
+        Yields:
+            Whether another one has been waited for, who may have made it.
+        """
+        path, waited, descriptor = f"{self._path(place)}.lock", False, -1
+        try:
+            while (descriptor := self._lock(path)) < 0:
+                waited = True
+                await asyncio.sleep(POLL)
+            yield waited
+        finally:
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                os.close(descriptor)
+
+    async def close(self) -> None:
+        """Wait for a scan that is under way."""
+        if self._scanning:
+            await self._scanning
+
+    def _source(self, place: Place) -> str:
+        return f"{self._folder}/{place.bucket}/{place.source}"
+
+    def _path(self, place: Place) -> str:
+        return f"{self._source(place)}/{place.variant}"
+
+    def _open(self, place: Place) -> Kept | None:
+        path = self._path(place)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            kept = self._read(descriptor)
+        except (OSError, ValueError, TypeError, KeyError, struct.error):  # cut, or none of ours
+            kept = None
+        if kept is None:
+            os.close(descriptor)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        return kept
+
+    def _read(self, descriptor: int) -> Kept | None:
+        facts = os.fstat(descriptor)
+        end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
+        length, mark = TAIL.unpack(end[-TAIL.size :])
+        about = orjson.loads(end[-TAIL.size - length : -TAIL.size])
+        kept = Kept(about["mime"], about["missing"], about["size"], descriptor=descriptor)
+        if mark != MARK or kept.size + length + TAIL.size != facts.st_size:
+            return None
+        name = (facts.st_ino, facts.st_size)
+        if name not in self._seen:
+            if _checksum(kept) != about["crc"]:
+                return None
+            self._seen[name] = None
+            if len(self._seen) > SEEN:
+                self._seen.popitem(last=False)
+        if facts.st_mtime < time.time() - RECENT:
+            os.utime(descriptor)  # scans go by it: access times are often not kept
+        return kept
+
+    def _write(self, place: Place, kept: Kept) -> int:
+        """Write a file beside all others and give it its name; how many bytes it has."""
+        about = {"mime": kept.mime, "missing": kept.missing, "size": kept.size}
+        text = orjson.dumps({**about, "crc": _checksum(kept)})
+        temporary = f"{self._folder}/{TEMPORARY}/{secrets.token_hex(16)}"
+        try:
+            with open(temporary, "xb") as file:
+                if kept.data is not None:
+                    file.write(kept.data)
+                for start in range(0, kept.size if kept.data is None else 0, CHUNK):
+                    size = min(CHUNK, kept.size - start)
+                    file.write(os.pread(kept.descriptor, size, start))
+                file.write(text + TAIL.pack(len(text), MARK))
+            os.makedirs(self._source(place), exist_ok=True)
+            os.rename(temporary, self._path(place))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return kept.size + len(text) + TAIL.size
+
+    def _lock(self, path: str) -> int:
+        """The descriptor of a lock, -1 while another process has it."""
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        except OSError:  # a folder that cannot be written holds nobody up
+            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # not one just taken away
+                return descriptor
+        except OSError:
+            pass
+        os.close(descriptor)
+        return -1
+
+    def _scan_if_due(self) -> None:
+        if self._written >= max(LEAST, self._budget // SHARE) and not self._scanning:
+            self._scanning = asyncio.create_task(self._scan())
+
+    async def _scan(self) -> None:
+        self._written = 0
+        try:
+            await asyncio.to_thread(self._tidy)
+        finally:
+            self._scanning = None
+
+    def _tidy(self) -> None:
+        """Take away what was not used for longest, until there is room again."""
+        now, files, total = time.time(), [], 0
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                path = f"{folder}/{name}"
+                with contextlib.suppress(OSError):  # another process was faster
+                    facts = os.stat(path)
+                    if folder.endswith(f"/{TEMPORARY}") or name.endswith(".lock"):
+                        if facts.st_mtime < now - STALE:
+                            os.unlink(path)
+                        continue
+                    files.append((facts.st_mtime, facts.st_size, path))
+                    total += facts.st_size
+        if total <= self._budget:
+            return
+        for _, size, path in sorted(files):
+            if total <= self._budget - self._budget // FREE:
+                break
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+                total -= size
+                os.rmdir(os.path.dirname(path))
+
+
+def _checksum(kept: Kept) -> int:
+    if kept.data is not None:
+        return zlib.crc32(kept.data)
+    crc = 0
+    for start in range(0, kept.size, CHUNK):
+        crc = zlib.crc32(os.pread(kept.descriptor, min(CHUNK, kept.size - start), start), crc)
+    return crc

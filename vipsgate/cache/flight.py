@@ -1,0 +1,72 @@
+"""Equal work that is wanted by several at once is done once.
+
+The work runs in a task of its own, so that whoever asked first may leave; when the last one has
+left, it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+
+from .kept import Kept
+
+
+@dataclass(slots=True)
+class _Flight:
+    task: asyncio.Task[Kept]
+    waiting: int = 0
+
+
+class Flights:
+    """Work under way, by what it is."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, _Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    async def join(self, name: Hashable, work: Callable[[], Awaitable[Kept]]) -> tuple[Kept, bool]:
+        """Have work done, or wait for the same that is being done.
+
+        Args:
+            name: Equal names are equal work.
+            work: Does it; called by the first who wants it.
+
+        Returns:
+            The result, for the caller to close, and whether others had begun it.
+
+        Raises:
+            Exception: What the work raises, for all who wait.
+        """
+        flight = self._flights.get(name)
+        joined = flight is not None
+        if flight is None:
+            flight = _Flight(asyncio.ensure_future(_run(work)))
+            self._flights[name] = flight
+        flight.waiting += 1
+        try:
+            return (await asyncio.shield(flight.task)).again(), joined
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting:
+                self._land(name, flight)
+
+    def _land(self, name: Hashable, flight: _Flight) -> None:
+        """Nobody waits any more: nobody joins any more, and nothing is left open."""
+        if self._flights.get(name) is flight:
+            del self._flights[name]
+        if not flight.task.done():
+            flight.task.cancel()
+        flight.task.add_done_callback(_close)
+
+
+async def _run(work: Callable[[], Awaitable[Kept]]) -> Kept:
+    return await work()
+
+
+def _close(task: asyncio.Task[Kept]) -> None:
+    if not task.cancelled() and not task.exception():
+        task.result().close()

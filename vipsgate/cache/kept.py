@@ -1,0 +1,69 @@
+"""What is kept: the bytes of an answer, in memory or behind a descriptor, and what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The name of something that is made of an object.
+
+    Attributes:
+        bucket: Of the object.
+        key: Of the object.
+        variant: Hexadecimal digits that cover all that the bytes depend on.
+    """
+
+    bucket: str
+    key: str
+    variant: str
+
+    @property
+    def source(self) -> str:
+        """The object in a form that a file's name can have."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer, ready to be sent; whoever has one closes it.
+
+    Attributes:
+        mime: Content-Type.
+        missing: Characters of its text that no font has.
+        size: Bytes.
+        data: The bytes, where they are in memory.
+        descriptor: Of a file that begins with them, where they are not; else -1.
+    """
+
+    mime: str
+    missing: int
+    size: int
+    data: bytes | None = None
+    descriptor: int = -1
+
+    @property
+    def body(self) -> bytes | int:
+        """The bytes, or the descriptor of a file that begins with them."""
+        return self.descriptor if self.data is None else self.data
+
+    def again(self) -> Kept:
+        """The same for somebody else."""
+        if self.data is not None:
+            return self
+        return replace(self, descriptor=os.dup(self.descriptor))
+
+    def in_memory(self) -> Kept:
+        """The same with its bytes in memory; this one stays open."""
+        if self.data is not None:
+            return self
+        data = os.pread(self.descriptor, self.size, 0)
+        return replace(self, data=data, descriptor=-1)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self.data is None:
+            os.close(self.descriptor)

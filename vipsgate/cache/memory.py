@@ -1,0 +1,59 @@
+"""The least recently used leave first when the bytes are more than may be."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+
+from .kept import Kept, Place
+
+OVERHEAD = 512  # bytes that an entry takes besides its body: keys, tables, objects
+LARGEST = 8  # one entry takes at most this part of the budget, so that none empties it
+
+
+class Memory:
+    """Bodies by place, within a budget.
+
+    Args:
+        budget: Bytes.
+
+    Attributes:
+        used: Bytes.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.used = 0
+        self._budget = budget
+        self._kept: OrderedDict[Place, Kept] = OrderedDict()
+        self._of_source: defaultdict[tuple[str, str], set[Place]] = defaultdict(set)
+
+    def get(self, place: Place) -> Kept | None:
+        """What is kept there, and now the most recently used."""
+        kept = self._kept.get(place)
+        if kept is not None:
+            self._kept.move_to_end(place)
+        return kept
+
+    def put(self, place: Place, kept: Kept) -> None:
+        """Keep it, if it is not too large; the caller's stays open."""
+        weight = kept.size + OVERHEAD
+        if weight * LARGEST > self._budget or place in self._kept:
+            return
+        self._kept[place] = kept.in_memory()
+        self._of_source[place.bucket, place.key].add(place)
+        self.used += weight
+        while self.used > self._budget:
+            self._drop(next(iter(self._kept)))
+
+    def purge(self, bucket: str, key: str) -> int:
+        """Forget all that is made of an object; how many that were."""
+        places = list(self._of_source.get((bucket, key), ()))
+        for place in places:
+            self._drop(place)
+        return len(places)
+
+    def _drop(self, place: Place) -> None:
+        self.used -= self._kept.pop(place).size + OVERHEAD
+        source = (place.bucket, place.key)
+        self._of_source[source].discard(place)
+        if not self._of_source[source]:
+            del self._of_source[source]
