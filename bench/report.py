@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("aiohttp", "uvloop", "orjson", "msgpack", "pyvips", "pyvips-binary")
+PACKAGES = ("aiohttp", "uvloop", "orjson", "msgpack", "pyvips", "pyvips-binary", "av")
 
 
 def machine() -> dict[str, str]:

@@ -126,7 +126,8 @@ def test_memory_and_descriptors_come_back(site: Any) -> None:
     time.sleep(1.5)  # an idle renderer trims
     before, pids = held(), site.pids()
     for at in range(60):
-        assert site.get("demo.mp4", f"video/snapshot,t_{at * 160},f_png").status == 200
+        more = ",ar_auto" if at % 2 else ""
+        assert site.get("demo.mp4", f"video/snapshot,t_{at * 160},f_png{more}").status == 200
     time.sleep(1.5)
     assert site.pids() == pids
     for (memory, threads), (most, working) in zip(held(), before, strict=True):
@@ -164,10 +165,10 @@ def test_hostile_files(kind: tuple[str, str], site: Any, film: Callable[..., byt
     assert max(site.peaks().values()) < SWELL_MB
 
 
-def test_a_deadline(
+def test_a_key_frame_far_away(
     serving: Callable[..., Any], tmp_path: Path, film: Callable[..., bytes]
 ) -> None:
-    """One key frame, and much to be decoded after it: a clear refusal, and the next one is served."""
+    """Much to be decoded behind a key frame: a clear refusal, and the next one is served."""
     (tmp_path / BUCKET).mkdir()
     slow = film(size=(960, 720), count=250, gop=50)
     (tmp_path / BUCKET / "slow.mp4").write_bytes(slow)
@@ -177,3 +178,20 @@ def test_a_deadline(
         assert (answer.status, answer.code) == (400, "BadRequest")
         assert "more than 20 pictures away; m_fast" in answer.message
         assert site.get("slow.mp4", "video/snapshot,t_3950,m_fast").status == 200
+
+
+def test_a_deadline(
+    serving: Callable[..., Any], tmp_path: Path, film: Callable[..., bytes]
+) -> None:
+    """The renderer stops by itself, between two pictures, and takes the next job."""
+    (tmp_path / BUCKET).mkdir()
+    slow = film(size=(960, 720), count=250, gop=250)
+    (tmp_path / BUCKET / "slow.mp4").write_bytes(slow)
+    settings = {"VIPSGATE_SERVER__REQUEST_TIMEOUT": "0.05"}
+    with serving(tmp_path, renderers=1, env=settings) as site:
+        pids = site.pids()
+        answer = site.get("slow.mp4", "video/snapshot,t_9950")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        time.sleep(0.3)
+        assert site.get("slow.mp4", "video/snapshot,t_0,m_fast,w_90").status == 200
+        assert site.pids() == pids

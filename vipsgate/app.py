@@ -55,6 +55,8 @@ async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse
     request[answer.BEGUN] = time.perf_counter()
     refusal: OssError
     try:
+        if found := house.hot.find(request, house):
+            return answer.again(request, found[0].data or b"", found[1])
         return await serve(request, house)
     except OssError as error:
         refusal = error

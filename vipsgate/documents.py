@@ -92,11 +92,13 @@ class Documents:
     Attributes:
         known: The documents in force, by bucket.
         faults: What is wrong with a document, by bucket.
+        version: Another one as soon as one is another.
     """
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self.known: dict[str, Bucket] = {}
         self.faults: dict[str, str] = {}
+        self.version = 0
         self._store, self._limits = store, limits
         self._etags: dict[str, str] = {}  # as of the last look
         self._changing = asyncio.Lock()  # a look that began before a change must not undo it
@@ -181,6 +183,7 @@ class Documents:
             kept = await draft.keep(_key(name), PLAIN, expected=expected)
         self.known[name], self._etags[name] = made, kept.etag
         self.faults.pop(name, None)
+        self.version += 1
 
     async def _found(self) -> dict[str, str]:
         """Bucket -> ETag of every document that there is."""
@@ -202,6 +205,7 @@ class Documents:
         except NoSuchKey:
             self._forget(name)
             return
+        self.version += 1
         with closing(opened):
             self._etags[name] = opened.object.etag
             try:
@@ -215,6 +219,7 @@ class Documents:
                 log.error("the document of bucket %s is broken: %s", name, error)
 
     def _forget(self, name: str) -> None:
+        self.version += 1
         self.known.pop(name, None)
         self.faults.pop(name, None)
         self._etags.pop(name, None)

@@ -12,6 +12,7 @@ from .documents import Documents
 from .errors import NoSuchKey
 from .gate import access, sign
 from .gate.rights import Right
+from .hot import Hot
 from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
@@ -33,7 +34,9 @@ class House:
         plain: What counts for a bucket without a document.
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
+        hot: Requests that are known.
         draining: No new work is wanted.
+        furnished: How often settings have been taken over.
     """
 
     settings: Settings
@@ -46,7 +49,9 @@ class House:
     plain: Bucket = field(default_factory=Bucket)
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
+    hot: Hot = field(default_factory=Hot)
     draining: bool = False
+    furnished: int = 0
 
     def furnish(self, settings: Settings) -> None:
         """Take over the bucket documents and credentials of ``settings``."""
@@ -54,8 +59,14 @@ class House:
         self.keys = access.Keys(known, settings.server.region)
         self.plain = Bucket(acl=settings.default_acl)
         self.declared = dict(settings.buckets)
+        self.furnished += 1
         self.documents.adopt(settings.limits)
         self.name_domains()
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one as soon as settings or documents are others."""
+        return self.furnished, self.documents.version
 
     def name_domains(self) -> None:
         """Find out anew whose each host name is; where two claim one, the first keeps it."""

@@ -32,6 +32,7 @@ class Order:
 
     Attributes:
         asked: The source, and what is done to it as the caller has said it.
+        literal: The key as it came; another one where it also said what is to be done.
         grant: The caller's.
         todo: The same with styles replaced; ``None`` for the object as it is.
         keys: The names of the source and of what is laid on it.
@@ -39,6 +40,7 @@ class Order:
     """
 
     asked: target.Target
+    literal: str
     grant: access.Grant
     todo: process.Process | None
     keys: tuple[str, ...]
@@ -87,6 +89,7 @@ class Content:
         mime: Content-Type of a picture; empty for the object as it is.
         missing: Characters of its text that no font has.
         cache: Where a picture came from, as ``X-Vipsgate-Cache`` says it.
+        place: Where it is kept; ``None`` where it is not.
         queue: Seconds that the work waited for a renderer.
         render: Seconds that it took.
     """
@@ -97,6 +100,7 @@ class Content:
     mime: str = ""
     missing: int = 0
     cache: str = ""
+    place: Place | None = None
     queue: float = 0.0
     render: float = 0.0
 
@@ -114,6 +118,7 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
         OssError: The process text is not valid, or something that it needs is not there.
     """
     old = house.settings.server.legacy_at_api or grant.bucket.legacy_at_api
+    literal = asked.key
     asked = await _split(asked, grant, house.store, old=old)
     access.check_source(grant, asked, asked.key)
     found = [await house.look(grant, asked.bucket, asked.key)]
@@ -128,7 +133,7 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
         access.check_source(grant, asked, key)
         look = house.store.stat if by_owner else partial(house.look, grant)
         found.append(await _other(look, asked.bucket, key))
-    wanted = Order(asked, grant, todo, (asked.key, *needs), tuple(found))
+    wanted = Order(asked, literal, grant, todo, (asked.key, *needs), tuple(found))
     wanted.check()
     if todo:
         _check_overrides(grant)
@@ -178,13 +183,14 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
         return
     spent: list[float] = []
     make = partial(_make, house, wanted, spent)
+    place = None
     if house.cache is None:
         kept, where = await make(), BYPASS
     else:
-        variant = etag(house, wanted).strip('"')
-        kept, where = await house.cache.fetch(Place(bucket, key, variant), make)
+        place = Place(bucket, key, etag(house, wanted).strip('"'))
+        kept, where = await house.cache.fetch(place, make)
     with closing(kept):
-        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, where, *spent)
+        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, where, place, *spent)
 
 
 async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:

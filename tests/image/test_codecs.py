@@ -35,14 +35,21 @@ REFUSES = (
         b"RIFF\0\0\0\0WAVE",
         b"JUNK\0\0\0\0WEBP",
         b"\0\0\0\x14ftypmif1\0\0\0\0mif1",
-        b"\0\0\0\x14ftypmp42\0\0\0\0isom",
         b"hello, world",
         bytes(64),
     ),
     *(b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"%!PS-Adobe", b"II\x2a"),
-    *(b"\0\0\0\x18ftypmp42", b"\0\0\0\x0cjP  \r\n\x87\n", b"gimp xcf", b"P6 1 1 255 ", b"\xf1\xe3"),
+    *(b"\0\0\0\x0cjP  \r\n\x87\n", b"gimp xcf", b"P6 1 1 255 ", b"\xf1\xe3"),
     *(b" \xff\xd8\xff", b"#?RADIANCE", b"SIMPLE  =  T", b"\x01\0\0\0\x58\0\0\0"),
 )
+
+
+@pytest.mark.parametrize(
+    "data", [b"\0\0\0\x14ftypmp42\0\0\0\0isom", b"\0\0\0\x18ftypmp42", b"\x1a\x45\xdf\xa3"]
+)
+def test_a_video_is_told_what_to_ask_for(data):
+    with pytest.raises(BadRequest, match=r"file, not a picture; video/snapshot makes"):
+        codecs.sniff(data)
 
 
 @pytest.mark.parametrize("data", SNIFFS, ids=repr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from contextlib import closing
 from dataclasses import replace
 from urllib.parse import unquote
@@ -38,7 +37,7 @@ KEPT = (  # headers that are kept with an object besides its type (OSS guide, Pu
     "expires",
 )
 DIRECTIVE = "x-oss-metadata-directive"
-TRIES = 3  # to read an object that is replaced meanwhile
+TRIES = 20  # to read an object that is replaced meanwhile; none of them renders
 
 
 async def get(call: Call) -> web.StreamResponse:
@@ -57,6 +56,9 @@ async def picture_of(call: Call, asked: Target) -> web.StreamResponse:
         try:
             async with picture.fetch(house, wanted) as content:
                 headers |= _described(call, content)
+                if content.place:
+                    await house.hot.learn(request, house, content, headers)
+                headers |= _told(request, content)
                 return await answer.content(
                     request, content.body, content.size, wanted.modified, headers
                 )
@@ -72,12 +74,7 @@ def _described(call: Call, content: picture.Content) -> dict[str, str]:
             **answer.stored(content.order.asked.key, content.order.source),
             **call.grant.overrides,
         }
-    headers = {
-        **call.grant.overrides,
-        "Content-Type": content.mime,
-        "X-Vipsgate-Cache": content.cache,
-        "Server-Timing": _timing(call.request[answer.BEGUN], content),
-    }
+    headers = {**call.grant.overrides, "Content-Type": content.mime, "Accept-Ranges": "bytes"}
     if content.missing:
         headers["X-Vipsgate-Missing-Glyphs"] = str(content.missing)
     return headers
@@ -315,13 +312,12 @@ def _unchanged(call: Call, source: Object) -> bool:
     return conditional.not_modified(wanted, source.etag, source.modified)
 
 
-def _timing(begun: float, content: picture.Content) -> str:
-    """Milliseconds; ``open`` is what neither waiting nor rendering took."""
-    total = time.perf_counter() - begun
-    spent = {
-        "queue": content.queue,
-        "open": max(0.0, total - content.queue - content.render),
-        "render": content.render,
-        "total": total,
+def _told(request: web.BaseRequest, content: picture.Content) -> dict[str, str]:
+    """Headers that tell how a picture was come by."""
+    if not content.mime:
+        return {}
+    begun, queue, render = request[answer.BEGUN], content.queue, content.render
+    return {
+        "X-Vipsgate-Cache": content.cache,
+        "Server-Timing": answer.timing(begun, queue=queue, render=render),
     }
-    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in spent.items())

@@ -21,10 +21,13 @@ class Cache:
     Args:
         memory: The first.
         disk: The second; ``None`` for none.
+
+    Attributes:
+        memory: Likewise.
     """
 
     def __init__(self, memory: Memory, disk: Disk | None) -> None:
-        self._memory, self._disk = memory, disk
+        self.memory, self._disk = memory, disk
         self._flights = Flights()
         self._storing: set[asyncio.Task[None]] = set()
 
@@ -38,17 +41,17 @@ class Cache:
         Returns:
             The answer, for the caller to close, and where it came from.
         """
-        if (kept := self._memory.get(place)) is not None:
+        if (kept := self.memory.get(place)) is not None:
             return kept, HIT
         if self._disk and (kept := await self._disk.get(place)):
-            self._memory.put(place, kept)
+            self.memory.put(place, kept)
             return kept, HIT
         kept, joined = await self._flights.join(place, partial(self._made, place, make))
         return kept, JOINED if joined else MISS
 
     async def purge(self, bucket: str, key: str) -> None:
         """Forget all that is made of an object."""
-        self._memory.purge(bucket, key)
+        self.memory.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key)
 
@@ -64,10 +67,10 @@ class Cache:
             if self._disk:
                 waited = await alone.enter_async_context(self._disk.alone(place))
                 if waited and (kept := await self._disk.get(place)):
-                    self._memory.put(place, kept)
+                    self.memory.put(place, kept)
                     return kept
             kept = await make()
-            self._memory.put(place, kept)
+            self.memory.put(place, kept)
             if self._disk:
                 storing = self._stored(self._disk, place, kept.again(), alone.pop_all())
                 task = asyncio.create_task(storing)

@@ -27,16 +27,16 @@ def video(land: Path) -> bytes:
         return b""
     from pyvips import Image
 
-    picture, file = Image.new_from_file(str(land)).copy_memory(), io.BytesIO()
+    picture, file = Image.new_from_file(str(land)).addalpha().copy_memory(), io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(ENCODER, rate=RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         # one thread, or the bytes would be others on every machine
         params = f"threads=1:keyint={GROUP}:min-keyint={GROUP}:scenecut=0"
-        stream.options = {"preset": "faster", "crf": "26", "x264-params": params}
+        stream.options = {"preset": "veryfast", "crf": "29", "x264-params": params}
         for number in range(RATE * SECONDS):
             seen = bytes(_seen(picture, number / (RATE * SECONDS - 1)).write_to_memory())
-            frame = av.VideoFrame.from_bytes(seen, WIDTH, HEIGHT, format="rgb24")
+            frame = av.VideoFrame.from_bytes(seen, WIDTH, HEIGHT, format="rgba")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -28,7 +28,9 @@ class Container:
 CONTAINERS = (
     # the first box (ISO 14496-12); QuickTime's older files have no ftyp
     Container(
-        "MP4 or MOV", "mov", re.compile(rb".{4}(?:ftyp|moov|mdat|wide|free|skip)", re.DOTALL)
+        "MP4 or MOV",
+        "mov",
+        re.compile(rb".{4}(?:ftyp(?!mif1|msf1)|moov|mdat|wide|free|skip)", re.DOTALL),
     ),
     Container("Matroska or WebM", "matroska", re.compile(rb"\x1a\x45\xdf\xa3")),  # EBML (RFC 8794)
 )

@@ -188,6 +188,13 @@ class Store(Protocol):
             NoSuchKey: There is none of this name.
         """
 
+    def mark(self, bucket: str, key: str) -> object:
+        """Something that stays equal as long as the object stays the same, at once.
+
+        That covers its bytes, its properties and whether it is there; ``None`` where nobody can
+        tell so quickly.
+        """
+
     async def open(self, bucket: str, key: str) -> Opened:
         """The object, opened for reading.
 

@@ -83,6 +83,19 @@ class LocalStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self._stat(bucket, key)
 
+    def mark(self, bucket: str, key: str) -> object:
+        """See :class:`vipsgate.store.base.Store`.
+
+        The time of the inode tells of its properties, too, and of a file put in its place.
+        """
+        try:
+            facts = os.stat(f"{self._root}/{bucket}/{key}")
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError):
+            return None
+        return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
         return self._open(bucket, key, READ)

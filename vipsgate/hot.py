@@ -1,0 +1,111 @@
+"""Answers that were given just now, known again by the text of their request.
+
+The gate, the style and the process text say the same of the same request as long as nothing has
+changed that they look at. So an anonymous, plain request for a picture that is still in memory is
+answered again at once, if the settings and documents are the same (a number) and so are the objects
+(their marks, which cover their bytes and their ACLs). Everything else goes the whole way.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from .buckets import RefererPolicy
+from .cache.kept import Kept, Place
+
+if TYPE_CHECKING:
+    from .house import House
+    from .picture import Content
+
+MOST = 16384  # requests that are known; one takes about 1 KB
+LONGEST = 1024  # characters of a request that is remembered
+# what makes a request another one than its text says
+PARTICULAR = (
+    *("Authorization", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range"),
+    *("If-Unmodified-Since", "Range", "x-oss-security-token"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One request, and what its answer depended on.
+
+    Attributes:
+        version: Of the settings and documents.
+        marks: Bucket, key and mark of each object.
+        place: Where the picture is kept.
+        headers: Of the answer, but for those that are new each time.
+    """
+
+    version: tuple[int, int]
+    marks: tuple[tuple[str, str, object], ...]
+    place: Place
+    headers: Mapping[str, str]
+
+
+class Hot:
+    """The requests that are known, those asked last."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+
+    def find(self, request: web.BaseRequest, house: House) -> tuple[Kept, Mapping[str, str]] | None:
+        """The picture and the headers for a request that is known and still means the same."""
+        if request.method != "GET" or house.cache is None:
+            return None
+        text = _text(request)
+        known = self._known.get(text)
+        if known is None or _is_particular(request):
+            return None
+        mark = house.store.mark
+        if known.version != house.version or any(
+            mark(bucket, key) != before for bucket, key, before in known.marks
+        ):
+            del self._known[text]
+            return None
+        kept = house.cache.memory.get(known.place)
+        return None if kept is None else (kept, known.headers)
+
+    async def learn(
+        self, request: web.BaseRequest, house: House, content: Content, headers: Mapping[str, str]
+    ) -> None:
+        """Remember a request that has just been answered, where that may be done."""
+        wanted = content.order
+        bucket = wanted.grant.bucket
+        text = _text(request)
+        if (
+            request.method != "GET"
+            or content.place is None
+            or wanted.grant.caller is not None
+            or bucket.referer != RefererPolicy()
+            or bucket.legacy_at_api
+            or house.settings.server.legacy_at_api
+            or len(text[0]) > LONGEST
+            or _is_particular(request)
+        ):
+            return
+        version, name = house.version, wanted.asked.bucket
+        keys = dict.fromkeys((wanted.literal, *wanted.keys))  # a literal object would come first
+        marks = tuple((name, key, house.store.mark(name, key)) for key in keys)
+        if any(mark is None for _, _, mark in marks):
+            return
+        # marked now and equal to what was looked at before: so nothing has changed between
+        if [await house.store.stat(name, key) for key in wanted.keys] != list(wanted.found):
+            return
+        self._known[text] = Known(version, marks, content.place, dict(headers))
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
+
+
+def _text(request: web.BaseRequest) -> tuple[str, str]:
+    return request.raw_path, request.headers.get("Host", "")
+
+
+def _is_particular(request: web.BaseRequest) -> bool:
+    headers = request.headers
+    return any(name in headers for name in PARTICULAR)
