@@ -107,7 +107,9 @@ def test_large_ones_come_from_the_disk(start):
     with start() as site:
         process = "image/resize,w_900,limit_0/format,bmp"  # too large for this memory
         first, second = (ask(site, "photos/example.jpg", process) for _ in range(2))
-        assert second.headers["X-Vipsgate-Cache"] == "hit"
+        # what is stored is stored beside the answer
+        assert second.headers["X-Vipsgate-Cache"] in ("hit", "joined")
+        assert ask(site, "photos/example.jpg", process).headers["X-Vipsgate-Cache"] == "hit"
         assert first.body == second.body
         part = ask(site, "photos/example.jpg", process, headers={"Range": "bytes=-7"})
         assert part.body == first.body[-7:]

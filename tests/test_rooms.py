@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "vipsgate"
-ROOMS = ("gate", "image", "store")  # all bring their row below; api may see several
+ROOMS = ("cache", "gate", "image", "store")  # all bring their row below; api may see several
 NEVER = {
+    "cache": {"aiohttp", "pyvips", "PIL"},
     "gate": {"aiohttp", "aiofiles", "asyncio", "pyvips", "socket", "PIL"},
     "image": {"aiohttp", "aiofiles", "asyncio", "socket", "pathlib"},
     "store": {"aiohttp.web", "pyvips", "PIL"},

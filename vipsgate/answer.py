@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import random
 import re
 import time
 from collections.abc import Mapping
@@ -42,13 +43,17 @@ CAGE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 def request_id() -> str:
     """24 hexadecimal digits in upper case, as OSS writes them."""
-    return os.urandom(12).hex().upper()
+    return f"{random.getrandbits(96):024X}"
 
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
+    return _stamps(request[ID])
+
+
+def _stamps(identity: str) -> dict[str, str]:
     return {
-        "x-oss-request-id": request[ID],
+        "x-oss-request-id": identity,
         "x-oss-server-time": str(int(time.time() * 1000)),
         "Server": SERVER,
         "X-Content-Type-Options": "nosniff",
@@ -162,10 +167,10 @@ async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> 
     return response
 
 
-def again(request: web.BaseRequest, body: bytes, headers: Mapping[str, str]) -> web.Response:
-    """200 with a picture in memory whose headers are known already."""
-    told = {"X-Vipsgate-Cache": "hit", "Server-Timing": timing(request[BEGUN])}
-    return web.Response(body=body, headers={**headers, **told, **stamped(request)})
+def again(body: bytes, headers: Mapping[str, str], begun: float) -> web.Response:
+    """200 with a kept picture whose headers are known already, but for those of this request."""
+    told = {"X-Vipsgate-Cache": "hit", "Server-Timing": timing(begun)}
+    return web.Response(body=body, headers={**headers, **told, **_stamps(request_id())})
 
 
 async def _sendfile(request: web.BaseRequest, descriptor: int, span: range) -> None:

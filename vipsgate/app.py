@@ -51,12 +51,13 @@ def _resolve(request: web.BaseRequest, house: House) -> target.Target:
 
 async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
+    begun = time.perf_counter()
+    if found := house.hot.find(request, house):
+        return answer.again(*found, begun)
     identity = request[answer.ID] = answer.request_id()
-    request[answer.BEGUN] = time.perf_counter()
+    request[answer.BEGUN] = begun
     refusal: OssError
     try:
-        if found := house.hot.find(request, house):
-            return answer.again(request, found[0].data or b"", found[1])
         return await serve(request, house)
     except OssError as error:
         refusal = error

@@ -16,6 +16,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from . import sandbox, typefaces
+from .cache.disk import Disk
+from .cache.kept import Kept, Place
 from .documents import Documents
 from .errors import OssError
 from .image import heif, plan, probe, process, video
@@ -61,6 +63,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _walls()
     yield _store(settings)
     yield from _documents(settings)
+    yield _cache(settings)
 
 
 def _format(name: str) -> Finding:
@@ -175,6 +178,33 @@ def _walls() -> Finding:
     complete = subprocess.run([sys.executable, "-c", trial], check=False).returncode == 0
     detail = "Landlock and seccomp" if complete else "this kernel lacks Landlock or seccomp"
     return Finding("renderer sandbox", complete, detail)
+
+
+def _cache(settings: Settings) -> Finding:
+    """A file is kept and found again."""
+    from . import server
+
+    if not (settings.cache.enabled and settings.cache.disk_bytes):
+        return Finding("disk cache", None, "not wanted")
+    place = Place("check", "vipsgate check", "0" * 32)
+
+    async def tried(disk: Disk) -> bool:
+        await disk.put(place, Kept("text/plain", 0, 4, b"data"))
+        found = await disk.get(place)
+        if found:
+            found.close()
+        await disk.purge(place.bucket, place.key)
+        await disk.close()
+        return found is not None
+
+    try:
+        folder = server.cache_folder(settings)
+        if folder is None:
+            return Finding("disk cache", None, "there is no home for it; set cache.dir")
+        works = asyncio.run(tried(Disk(folder, settings.cache.disk_bytes)))
+    except OSError as error:
+        return Finding("disk cache", False, str(error))
+    return Finding("disk cache", works, str(folder))
 
 
 def _documents(settings: Settings) -> Iterator[Finding]:

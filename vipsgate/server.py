@@ -73,7 +73,7 @@ def cache_of(settings: Settings) -> Cache | None:
     if not cache.enabled:
         return None
     disk = None
-    folder = Path(cache.dir) if cache.dir else _usual_cache()
+    folder = cache_folder(settings)
     if cache.disk_bytes and folder:
         try:
             disk = Disk(folder, cache.disk_bytes)
@@ -84,8 +84,13 @@ def cache_of(settings: Settings) -> Cache | None:
     return Cache(Memory(cache.memory_bytes), disk)
 
 
-def _usual_cache() -> Path | None:
-    """A folder of ours in the user's cache (XDG Base Directory); ``None`` for no home."""
+def cache_folder(settings: Settings) -> Path | None:
+    """Where files are kept: as set, or a folder of ours in the user's cache (XDG Base Directory).
+
+    ``None`` where there is no home for one.
+    """
+    if settings.cache.dir:
+        return Path(settings.cache.dir)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipsgate"
     except RuntimeError:

@@ -379,3 +379,19 @@ async def test_nothing_stays_open(tmp_path):
     await cache.close()
     await asyncio.sleep(0)
     assert descriptors() == before
+
+
+async def test_a_peek_sees_what_has_been_seen(tmp_path):
+    cache = Cache(Memory(0), Disk(tmp_path, 1 << 20))
+    assert cache.peek(PLACE, 1 << 16) is None
+    await fetched(cache, PLACE, Maker())
+    await cache.close()
+    assert cache.peek(PLACE, 1 << 16) is None  # nobody has looked at its checksum yet
+    assert await fetched(cache, PLACE, Maker()) == (b"data", HIT)
+    assert cache.peek(PLACE, 1 << 16) == b"data"
+    assert cache.peek(PLACE, 10) is None  # with what is said of it, it is larger
+    await cache.purge(PLACE.bucket, PLACE.key)
+    assert cache.peek(PLACE, 1 << 16) is None
+    cache = Cache(Memory(1 << 20), None)
+    await fetched(cache, PLACE, Maker())
+    assert cache.peek(PLACE, 0) == b"data"

@@ -61,6 +61,25 @@ class Disk:
         """What is kept there."""
         return self._open(place)
 
+    def peek(self, place: Place, most: int) -> bytes | None:
+        """The bytes of a file that has been seen before, if they are few."""
+        try:
+            descriptor = os.open(self._path(place), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            facts = os.fstat(descriptor)
+            if facts.st_size > most or (facts.st_ino, facts.st_size) not in self._seen:
+                return None
+            data = os.pread(descriptor, most, 0)
+            length, _ = TAIL.unpack(data[-TAIL.size :])
+            _touch(descriptor, facts)
+            return data[: -TAIL.size - length]
+        except (OSError, struct.error):
+            return None
+        finally:
+            os.close(descriptor)
+
     async def put(self, place: Place, kept: Kept) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
         with contextlib.suppress(OSError):
@@ -133,8 +152,7 @@ class Disk:
             self._seen[name] = None
             if len(self._seen) > SEEN:
                 self._seen.popitem(last=False)
-        if facts.st_mtime < time.time() - RECENT:
-            os.utime(descriptor)  # scans go by it: access times are often not kept
+        _touch(descriptor, facts)
         return kept
 
     def _write(self, place: Place, kept: Kept) -> int:
@@ -208,6 +226,12 @@ class Disk:
                 os.unlink(path)
                 total -= size
                 os.rmdir(os.path.dirname(path))
+
+
+def _touch(descriptor: int, facts: os.stat_result) -> None:
+    """Tell scans that the file is used; access times are often not kept."""
+    if facts.st_mtime < time.time() - RECENT:
+        os.utime(descriptor)
 
 
 def _checksum(kept: Kept) -> int:

@@ -31,6 +31,17 @@ class Cache:
         self._flights = Flights()
         self._storing: set[asyncio.Task[None]] = set()
 
+    def peek(self, place: Place, most: int) -> bytes | None:
+        """The bytes of what is kept there and has been seen before, at once.
+
+        Args:
+            place: Its name.
+            most: Bytes that are read from the disk at most.
+        """
+        if (kept := self.memory.get(place)) is not None:
+            return kept.data
+        return self._disk.peek(place, most) if self._disk else None
+
     async def fetch(self, place: Place, make: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
         """What is kept there, or else is made now.
 
@@ -46,8 +57,10 @@ class Cache:
         if self._disk and (kept := await self._disk.get(place)):
             self.memory.put(place, kept)
             return kept, HIT
-        kept, joined = await self._flights.join(place, partial(self._made, place, make))
-        return kept, JOINED if joined else MISS
+        waited: list[bool] = []
+        work = partial(self._made, place, make, waited)
+        kept, joined = await self._flights.join(place, work)
+        return kept, JOINED if joined or waited else MISS
 
     async def purge(self, bucket: str, key: str) -> None:
         """Forget all that is made of an object."""
@@ -62,11 +75,15 @@ class Cache:
         if self._disk:
             await self._disk.close()
 
-    async def _made(self, place: Place, make: Callable[[], Awaitable[Kept]]) -> Kept:
+    async def _made(
+        self, place: Place, make: Callable[[], Awaitable[Kept]], waited: list[bool]
+    ) -> Kept:
+        """Make it, unless another process has; ``waited`` gets an entry then."""
         async with AsyncExitStack() as alone:
             if self._disk:
-                waited = await alone.enter_async_context(self._disk.alone(place))
-                if waited and (kept := await self._disk.get(place)):
+                others = await alone.enter_async_context(self._disk.alone(place))
+                if others and (kept := await self._disk.get(place)):
+                    waited.append(True)
                     self.memory.put(place, kept)
                     return kept
             kept = await make()

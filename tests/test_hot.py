@@ -1,0 +1,146 @@
+"""Requests that are known: whatever changes, the next answer is the right one."""
+
+import shutil
+import time
+
+import pytest
+
+from vipsgate.gate import sign
+
+CONFIG = """
+[[credentials]]
+access_key_id = "key1"
+access_key_secret = "secret1"
+"""
+KEY = sign.Credential("key1", "secret1")
+PATH = "/photos/example.jpg?x-oss-process=image/resize,w_100"
+STYLED = "/photos/example.jpg!small"
+MARKED = "/photos/example.jpg?x-oss-process=image/watermark,image_cGFuZGEucG5n"
+PUBLIC = '{"acl": "public-read", "separators": ["!"], "styles": {"small": "image/resize,w_%d"}%s}'
+
+
+@pytest.fixture(params=["memory", "disk"])
+def site(request, serving, tmp_path, root):
+    (tmp_path / "vipsgate.toml").write_text(CONFIG)
+    (tmp_path / "root" / "photos").mkdir(parents=True)
+    for name in ("example.jpg", "panda.png"):
+        shutil.copy(root / "examplebucket" / name, tmp_path / "root" / "photos" / name)
+    words = ["--config", str(tmp_path / "vipsgate.toml"), "--cache-dir", str(tmp_path / "cache")]
+    env = {"VIPSGATE_CACHE__MEMORY_BYTES": "0"} if request.param == "disk" else {}
+    with serving(tmp_path / "root", *words, env=env) as site:
+        document(site, PUBLIC % (70, ""))
+        until(lambda: site.ask(STYLED).status == 200)
+        for path in (PATH, STYLED, MARKED):
+            known(site, path)
+        yield site
+
+
+def document(site, text):
+    folder = site.root / ".vipsgate" / "buckets"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "photos.json").write_text(text)
+
+
+def until(fact):
+    end = time.monotonic() + 5
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def known(site, path):
+    """Ask until the answer is that of a known request; they all have to be the same."""
+    first = site.ask(path)
+    for _ in range(4):
+        answer = site.ask(path)
+        assert answer.status == 200
+        assert (answer.body, answer.etag, answer.kind) == (first.body, first.etag, first.kind)
+    assert answer.headers["X-Vipsgate-Cache"] == "hit"
+    names = set(first.headers) ^ set(answer.headers)
+    assert not names, names
+    assert answer.headers["x-oss-request-id"] != first.headers["x-oss-request-id"]
+
+
+def call(site, method, key, query=(), **headers):
+    request = sign.Request(method, "photos", key, tuple(query), sign.fields(headers.items()))
+    signed = sign.sign_headers(KEY, request, now=time.time(), version=4, region="cn-hangzhou")
+    text = "&".join(f"{name}={value}" for name, value in query)
+    headers = {"Content-Length": "0", **signed, **headers}
+    answer = site.ask(f"/photos/{key}?{text}", headers, method=method)
+    assert answer.status in (200, 204), answer.body
+    return answer
+
+
+def test_another_source(site):
+    before = site.ask(PATH)
+    shutil.copy(site.root / "photos" / "panda.png", site.root / "photos" / "example.jpg")
+    after = site.ask(PATH)
+    assert (after.status, after.etag == before.etag) == (200, False)
+    assert after.kind == "image/png"
+    (site.root / "photos" / "example.jpg").unlink()
+    assert site.ask(PATH).code == "NoSuchKey"
+
+
+def test_an_objects_acl(site):
+    call(site, "PUT", "example.jpg", [("acl", "")], **{"x-oss-object-acl": "private"})
+    for path in (PATH, STYLED, MARKED):
+        assert site.ask(path).code == "AccessDenied"
+    call(site, "PUT", "example.jpg", [("acl", "")], **{"x-oss-object-acl": "default"})
+    known(site, PATH)
+    call(site, "PUT", "panda.png", [("acl", "")], **{"x-oss-object-acl": "private"})
+    assert site.ask(PATH).status == 200
+    assert site.ask(MARKED).code == "AccessDenied"  # it was laid on it by the caller
+
+
+def test_a_buckets_acl(site):
+    call(site, "PUT", "", [("acl", "")], **{"x-oss-acl": "private"})
+    for path in (PATH, STYLED, MARKED):
+        assert site.ask(path).code == "AccessDenied"
+
+
+def test_protection_and_hotlinks(site):
+    document(site, PUBLIC % (70, ', "protection": {"enabled": true, "extensions": ["jpg"]}'))
+    until(lambda: site.ask(PATH).status == 403)
+    assert site.ask(STYLED).status == 200
+    rules = ', "referer": {"allow_empty": false, "whitelist": ["http://a"]}'
+    document(site, PUBLIC % (70, rules))
+    until(lambda: "referer policy" in site.ask(PATH).message)
+    for _ in range(4):
+        assert site.ask(PATH, {"Referer": "http://a/"}).status == 200
+        assert site.ask(PATH).status == 403
+
+
+def test_another_style(site):
+    document(site, PUBLIC % (50, ""))
+    until(lambda: site.ask(STYLED).picture.width == 50)
+
+
+def test_a_literal_object_comes_first(site):
+    shutil.copy(site.root / "photos" / "panda.png", site.root / "photos" / "example.jpg!small")
+    answer = site.ask(STYLED)
+    assert answer.body == (site.root / "photos" / "panda.png").read_bytes()
+
+
+def test_a_laid_on_object(site):
+    before = site.ask(MARKED)
+    shutil.copy(site.root / "photos" / "example.jpg", site.root / "photos" / "panda.png")
+    assert site.ask(MARKED).etag != before.etag
+
+
+def test_particular_requests(site):
+    whole = site.ask(PATH)
+    assert site.ask(PATH, {"Range": "bytes=0-9"}).body == whole.body[:10]
+    assert site.ask(PATH, {"If-None-Match": whole.etag}).status == 304
+    assert site.ask(PATH, {"If-Match": '"x"'}).status == 412
+    assert site.ask(PATH, method="HEAD").body == b""
+    assert site.ask(PATH, {"Authorization": "OSS a:b"}).status == 403
+    assert site.ask(f"{PATH}&Signature=x").status == 403
+    assert site.ask(PATH, host="photos.oss-cn-hangzhou.aliyuncs.com").code == "NoSuchKey"
+    assert site.ask(PATH).body == whole.body
+
+
+def test_purged(site):
+    assert site.ask(PATH).headers["X-Vipsgate-Cache"] == "hit"
+    call(site, "DELETE", "panda.png")
+    assert site.ask(MARKED).code == "WatermarkError"
+    assert site.ask(PATH).status == 200
