@@ -169,8 +169,12 @@ async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> 
 
 def again(body: bytes, headers: Mapping[str, str], begun: float) -> web.Response:
     """200 with a kept picture whose headers are known already, but for those of this request."""
-    told = {"X-Vipsgate-Cache": "hit", "Server-Timing": timing(begun)}
-    return web.Response(body=body, headers={**headers, **told, **_stamps(request_id())})
+    return web.Response(body=body, headers={**headers, **hit(begun), **_stamps(request_id())})
+
+
+def hit(begun: float) -> dict[str, str]:
+    """Headers of an answer that was kept, to a request that began then."""
+    return {"X-Vipsgate-Cache": "hit", "Server-Timing": timing(begun)}
 
 
 async def _sendfile(request: web.BaseRequest, descriptor: int, span: range) -> None:

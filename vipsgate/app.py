@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -52,12 +53,17 @@ def _resolve(request: web.BaseRequest, house: House) -> target.Target:
 async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
     begun = time.perf_counter()
-    if found := house.hot.find(request, house):
-        return answer.again(*found, begun)
+    known = house.hot.find(request, house)
+    if known and known[0].data is not None:
+        return answer.again(known[0].data, known[1], begun)
     identity = request[answer.ID] = answer.request_id()
     request[answer.BEGUN] = begun
     refusal: OssError
     try:
+        if known:
+            with closing(known[0]) as kept:
+                headers = {**known[1], **answer.hit(begun)}
+                return await answer.content(request, kept.body, kept.size, 0, headers)
         return await serve(request, house)
     except OssError as error:
         refusal = error

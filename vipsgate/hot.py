@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from .buckets import RefererPolicy
-from .cache.kept import Place
+from .cache.kept import Kept, Place
 
 if TYPE_CHECKING:
     from .house import House
@@ -29,7 +29,9 @@ PARTICULAR = (
     *("Authorization", "If-Match", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since"),
     "Range",
 )
-LARGEST = 1 << 16  # bytes of a body that is read from the disk into memory to be sent
+LARGEST = (
+    1 << 16
+)  # bytes of a file that is read into memory to be sent; a larger one goes by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,8 @@ class Hot:
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
 
-    def find(
-        self, request: web.BaseRequest, house: House
-    ) -> tuple[bytes, Mapping[str, str]] | None:
-        """The body and the headers for a request that is known and still means the same."""
+    def find(self, request: web.BaseRequest, house: House) -> tuple[Kept, Mapping[str, str]] | None:
+        """The picture and the headers for a request that is known and still means the same."""
         if request.method != "GET" or house.cache is None:
             return None
         text = _text(request)
@@ -71,8 +71,8 @@ class Hot:
         ):
             del self._known[text]
             return None
-        body = house.cache.peek(known.place, LARGEST)
-        return None if body is None else (body, known.headers)
+        kept = house.cache.peek(known.place, LARGEST)
+        return None if kept is None else (kept, known.headers)
 
     async def learn(
         self, request: web.BaseRequest, house: House, content: Content, headers: Mapping[str, str]

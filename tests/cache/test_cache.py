@@ -388,10 +388,12 @@ async def test_a_peek_sees_what_has_been_seen(tmp_path):
     await cache.close()
     assert cache.peek(PLACE, 1 << 16) is None  # nobody has looked at its checksum yet
     assert await fetched(cache, PLACE, Maker()) == (b"data", HIT)
-    assert cache.peek(PLACE, 1 << 16) == b"data"
-    assert cache.peek(PLACE, 10) is None  # with what is said of it, it is larger
+    assert cache.peek(PLACE, 1 << 16).data == b"data"
+    found = cache.peek(PLACE, 10)  # with what is said of it, it is larger
+    assert (found.data, found.in_memory().data) == (None, b"data")
+    found.close()
     await cache.purge(PLACE.bucket, PLACE.key)
     assert cache.peek(PLACE, 1 << 16) is None
     cache = Cache(Memory(1 << 20), None)
     await fetched(cache, PLACE, Maker())
-    assert cache.peek(PLACE, 0) == b"data"
+    assert cache.peek(PLACE, 0).data == b"data"

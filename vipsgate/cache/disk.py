@@ -61,24 +61,33 @@ class Disk:
         """What is kept there."""
         return self._open(place)
 
-    def peek(self, place: Place, most: int) -> bytes | None:
-        """The bytes of a file that has been seen before, if they are few."""
+    def peek(self, place: Place, most: int) -> Kept | None:
+        """A file that has been seen before, at once; its type is not told.
+
+        Args:
+            place: Its name.
+            most: Bytes up to which the body is read into memory.
+        """
         try:
             descriptor = os.open(self._path(place), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
             facts = os.fstat(descriptor)
-            if facts.st_size > most or (facts.st_ino, facts.st_size) not in self._seen:
-                return None
-            data = os.pread(descriptor, most, 0)
-            length, _ = TAIL.unpack(data[-TAIL.size :])
+            if (facts.st_ino, facts.st_size) not in self._seen:
+                raise ValueError
+            large = facts.st_size > most
+            start = max(0, facts.st_size - TAIL_BYTES) if large else 0
+            data = os.pread(descriptor, facts.st_size - start, start)
+            size = facts.st_size - TAIL.size - TAIL.unpack(data[-TAIL.size :])[0]
             _touch(descriptor, facts)
-            return data[: -TAIL.size - length]
-        except (OSError, struct.error):
-            return None
-        finally:
+        except (OSError, ValueError, struct.error):
             os.close(descriptor)
+            return None
+        if large:
+            return Kept("", 0, size, descriptor=descriptor)
+        os.close(descriptor)
+        return Kept("", 0, size, data[:size])
 
     async def put(self, place: Place, kept: Kept) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""

@@ -31,15 +31,15 @@ class Cache:
         self._flights = Flights()
         self._storing: set[asyncio.Task[None]] = set()
 
-    def peek(self, place: Place, most: int) -> bytes | None:
-        """The bytes of what is kept there and has been seen before, at once.
+    def peek(self, place: Place, most: int) -> Kept | None:
+        """What is kept there and has been seen before, at once; its type is not told.
 
         Args:
             place: Its name.
-            most: Bytes that are read from the disk at most.
+            most: Bytes up to which a body is read from the disk into memory.
         """
         if (kept := self.memory.get(place)) is not None:
-            return kept.data
+            return kept
         return self._disk.peek(place, most) if self._disk else None
 
     async def fetch(self, place: Place, make: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
