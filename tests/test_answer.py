@@ -121,3 +121,21 @@ async def test_a_body_that_cannot_be_finished_is_cut_not_followed_by_an_error(fa
         request = SimpleNamespace(transport=Silent(ours, fault == "closing"))
         with pytest.raises(ConnectionResetError):
             await answer._sendfile(request, 0, range(10))
+
+
+@pytest.mark.parametrize(
+    ("kind", "active"),
+    [
+        ("text/html", True),
+        ("Text/HTML; charset=utf-8", True),
+        ("text/html ;x", True),
+        ("image/svg+xml", True),
+        ("application/xhtml+xml;a=b", True),
+        ("application/xml", True),
+        ("text/plain", False),
+        ("image/jpeg", False),
+        ("", False),
+    ],
+)
+def test_what_a_browser_would_run(kind, active):
+    assert answer.is_active(kind) is active

@@ -7,9 +7,9 @@ renders. Between the two everything is known that a cache, a 304 or a 412 wants 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from .errors import InvalidRequest, NoSuchKey, WatermarkError, shown
 from .gate import access, legacy, style, target
 from .house import House
 from .image import process
-from .store.base import Object, Store
+from .store.base import Object, Opened, Store
 
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
 T = TypeVar("T")
@@ -193,22 +193,53 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
         yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, where, place, *spent)
 
 
+@asynccontextmanager
+async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
+    """As :func:`fetch`, of the objects as they are when they are opened; nothing is kept.
+
+    For objects that are replaced faster than they can be looked at and opened.
+    """
+    with ExitStack() as stack:
+        opened = await _open(house, wanted, stack)
+        wanted = replace(wanted, found=tuple(item.object for item in opened))
+        wanted.check()
+        if wanted.todo is None:
+            yield Content(wanted, opened[0].descriptor, wanted.source.size)
+            return
+        spent: list[float] = []
+        kept = await _render(house, wanted, opened, spent)
+    with closing(kept):
+        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, *spent)
+
+
 async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
     """Open the objects, and have a renderer make the picture; ``spent`` is told queue and render.
 
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
     """
-    bucket, (key, *others) = wanted.asked.bucket, wanted.keys
     with ExitStack() as stack:
-        opened = [stack.enter_context(closing(await house.store.open(bucket, key)))]
-        for other in others:
-            laid = await _other(house.store.open, bucket, other)
-            opened.append(stack.enter_context(closing(laid)))
+        opened = await _open(house, wanted, stack)
         if wanted.found != tuple(item.object for item in opened):
             raise ReplacedError
-        beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-        done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside)
+        return await _render(house, wanted, opened, spent)
+
+
+async def _open(house: House, wanted: Order, stack: ExitStack) -> list[Opened]:
+    """The source, and what is laid on it."""
+    bucket, (key, *others) = wanted.asked.bucket, wanted.keys
+    opened = [stack.enter_context(closing(await house.store.open(bucket, key)))]
+    for other in others:
+        laid = await _other(house.store.open, bucket, other)
+        opened.append(stack.enter_context(closing(laid)))
+    return opened
+
+
+async def _render(
+    house: House, wanted: Order, opened: Sequence[Opened], spent: list[float]
+) -> Kept:
+    beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
+    done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside)
     spent += (done.queue, done.render)
     return Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
 

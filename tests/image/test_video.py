@@ -536,9 +536,10 @@ def test_check_says_what_is_decoded():
 
 
 def test_import_starts_no_thread_and_decoding_neither(film):
-    before = len(os.listdir("/proc/self/task"))
+    data = film(size=(640, 480), count=30)  # encoders have threads, and libvips ends its own
+    before = set(os.listdir("/proc/self/task"))
     for _ in range(3):
-        with opened(film(size=(640, 480), count=30)) as descriptor:
+        with opened(data) as descriptor:
             asked = process.parse("video/snapshot,t_1000", LIMITS).snapshot
             video.take(descriptor, asked, LIMITS)
-    assert len(os.listdir("/proc/self/task")) == before
+    assert set(os.listdir("/proc/self/task")) <= before

@@ -20,6 +20,8 @@ access_key_secret = "writerSecret"
 role = "writer"
 [buckets.declared]
 acl = "public-read"
+[buckets.described-v1]
+[buckets.described-v4]
 """
 
 

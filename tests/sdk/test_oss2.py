@@ -225,6 +225,25 @@ def test_what_the_configuration_declares_is_not_changed(api, version):
     declared.delete_object("a")
 
 
+def test_a_bucket_that_is_only_described_is_made_by_the_first_put(api, version):
+    described = bucket_of(api, f"described-{version}", version)
+    with pytest.raises(oss2.exceptions.NoSuchKey):
+        described.get_object("a")
+    upload = described.init_multipart_upload("b").upload_id
+    part = described.upload_part("b", upload, 1, b"part")
+    described.complete_multipart_upload("b", upload, [oss2.models.PartInfo(1, part.etag)])
+    described.put_object("a", b"hello")
+    assert described.get_object("a").read() == b"hello"
+
+
+def test_what_a_browser_would_run_is_caged(bucket):
+    bucket.put_object("a", b"<script>", headers={"Content-Type": "text/html; charset=utf-8"})
+    headers = bucket.get_object("a").headers
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "sandbox" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_roles(api, bucket, version):
     bucket.put_object("a", b"hello")
     reader = bucket_of(api, bucket.bucket_name, version, "reader")

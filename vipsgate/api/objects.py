@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -17,12 +18,12 @@ from ..errors import (
     NoSuchKey,
     OssError,
     PreconditionFailed,
-    ServiceUnavailable,
     shown,
 )
 from ..gate import access, conditional, target
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target
+from ..house import House
 from ..store.base import Draft, Object, Opened, Properties
 from . import xml
 from .call import Call
@@ -37,7 +38,7 @@ KEPT = (  # headers that are kept with an object besides its type (OSS guide, Pu
     "expires",
 )
 DIRECTIVE = "x-oss-metadata-directive"
-TRIES = 20  # to read an object that is replaced meanwhile; none of them renders
+TRIES = 3  # to find an object when it is opened as it was when it was looked at
 
 
 async def get(call: Call) -> web.StreamResponse:
@@ -47,24 +48,33 @@ async def get(call: Call) -> web.StreamResponse:
 
 async def picture_of(call: Call, asked: Target) -> web.StreamResponse:
     """Answer with an object or with what is made of it."""
-    request, house = call.request, call.house
     for _ in range(TRIES):
-        wanted = await picture.order(house, call.grant, asked)
-        headers = picture.headers(house, wanted)
-        if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
-            return answer.not_modified(request, headers)
         try:
-            async with picture.fetch(house, wanted) as content:
-                headers |= _described(call, content)
-                if content.place:
-                    await house.hot.learn(request, house, content, headers)
-                headers |= _told(request, content)
-                return await answer.content(
-                    request, content.body, content.size, wanted.modified, headers
-                )
+            return await _answer(call, asked, picture.fetch)
         except picture.ReplacedError:
             continue
-    raise ServiceUnavailable("The object is replaced all the time.", headers={"Retry-After": "1"})
+    return await _answer(call, asked, picture.fetch_anew)
+
+
+async def _answer(
+    call: Call,
+    asked: Target,
+    fetch: Callable[[House, picture.Order], AbstractAsyncContextManager[picture.Content]],
+) -> web.StreamResponse:
+    request, house = call.request, call.house
+    wanted = await picture.order(house, call.grant, asked)
+    headers = picture.headers(house, wanted)
+    if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
+        return answer.not_modified(request, headers)
+    async with fetch(house, wanted) as content:
+        if content.order is not wanted:
+            headers = picture.headers(house, content.order)
+        headers |= _described(call, content)
+        if content.place:
+            await house.hot.learn(request, house, content, headers)
+        headers |= _told(request, content)
+        modified = content.order.modified
+        return await answer.content(request, content.body, content.size, modified, headers)
 
 
 def _described(call: Call, content: picture.Content) -> dict[str, str]:
@@ -177,6 +187,8 @@ async def check_writable(
 ) -> None:
     """Ask the ACL of the object that is there, or the bucket's.
 
+    A bucket that has only been described so far is made, once something may be put into it.
+
     Raises:
         AccessDenied: It does not let this caller write.
     """
@@ -186,6 +198,8 @@ async def check_writable(
     except NoSuchKey:
         acl = ""
     grant.check_acl(acl, right)
+    if right is Right.WRITE and not call.house.store.has(bucket):
+        await call.house.store.create(bucket)
 
 
 async def keep(

@@ -105,7 +105,10 @@ async def _save(call: Call, asked: Target, sink: SaveAs) -> web.StreamResponse:
     wanted = await picture.order(house, call.grant, asked)
     kind = wanted.source.properties.content_type
     access.check_source(call.grant, source, asked.key, kind)
-    async with picture.fetch(house, wanted) as content, house.store.draft(bucket) as draft:
+    async with (
+        picture.fetch_anew(house, wanted) as content,
+        house.store.draft(bucket) as draft,
+    ):
         if isinstance(content.body, bytes):
             await draft.write(content.body)
         else:
