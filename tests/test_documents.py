@@ -11,7 +11,9 @@ from vipsgate import documents
 from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy, Style
 from vipsgate.documents import CLOSED, DocumentError, Documents
 from vipsgate.errors import InvalidArgument, NoSuchKey, ServiceUnavailable
+from vipsgate.house import House
 from vipsgate.image.config import Limits
+from vipsgate.settings import Settings
 from vipsgate.store.local import LocalStore
 
 LIMITS = Limits()
@@ -236,3 +238,21 @@ async def test_the_document_is_no_object(shelf):
     shelf.put("one.json", "{}")
     with pytest.raises(NoSuchKey):
         await shelf.store.stat("one", "../.vipsgate/buckets/one.json")
+
+
+async def test_a_domain_is_of_one_bucket(shelf):
+    shelf.put("one.json", '{"domains": ["a.example.com", "b.example.com"]}')
+    shelf.put("two.json", '{"domains": ["b.example.com", "c.example.com"]}')
+    await shelf.documents.look()
+    house = House(Settings(), shelf.store, None, shelf.documents)
+    house.furnish(Settings(buckets={"own": Bucket(domains=("c.example.com",))}))
+    assert house.domains == {
+        "a.example.com": "one",
+        "b.example.com": "one",
+        "c.example.com": "own",
+    }
+    assert house.faults == {"two": "domains: 'c.example.com' is that of bucket own"}
+    shelf.put("two.json", "{}")
+    await shelf.documents.look()
+    house.name_domains()
+    assert house.faults == {}

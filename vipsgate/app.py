@@ -107,7 +107,7 @@ async def _readyz(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     reason = "draining" if house.draining else "queue full" if house.renderers.full else ""
     lines = [reason or "ready"]
-    lines += [f"bucket {name}: {fault}" for name, fault in sorted(house.documents.faults.items())]
+    lines += [f"bucket {name}: {fault}" for name, fault in sorted(house.faults.items())]
     return web.Response(text="\n".join(lines) + "\n", status=503 if reason else 200)
 
 

@@ -31,6 +31,7 @@ class House:
         declared: Documents of the configuration, which win; replaced as a whole when it is read
             again.
         domains: Host name -> bucket, of all documents.
+        conflicts: What a document claims in vain, by bucket.
         plain: What counts for a bucket without a document.
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
@@ -46,6 +47,7 @@ class House:
     cache: Cache | None = None
     declared: dict[str, Bucket] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
+    conflicts: dict[str, str] = field(default_factory=dict)
     plain: Bucket = field(default_factory=Bucket)
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
@@ -70,11 +72,18 @@ class House:
 
     def name_domains(self) -> None:
         """Find out anew whose each host name is; where two claim one, the first keeps it."""
-        self.domains = {}
+        self.domains, self.conflicts = {}, {}
         for documents in (self.declared, self.documents.known):
             for name, bucket in sorted(documents.items()):
                 for host in bucket.domains:
-                    self.domains.setdefault(host, name)
+                    owner = self.domains.setdefault(host, name)
+                    if owner != name and name not in self.declared:
+                        self.conflicts[name] = f"domains: {host!r} is that of bucket {owner}"
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the documents of buckets, by bucket."""
+        return self.conflicts | self.documents.faults
 
     def bucket(self, name: str) -> Bucket | None:
         """The document of a bucket, ``None`` where there is no such bucket."""
