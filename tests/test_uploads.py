@@ -141,3 +141,27 @@ async def test_what_is_not_of_our_making_is_no_upload(store, tmp_path):
         path.write_text(text)
         with pytest.raises(NoSuchUpload):
             await uploads.find(store, "photos", "a", upload.identity)
+
+
+async def test_what_died_while_it_was_taken_away_is_swept(store, tmp_path, monkeypatch):
+    upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
+    for number in (1, 2, 3):
+        await send(store, upload, number, b"x")
+    real, left_to_do = store.delete, [1, 2]
+
+    async def dying(bucket, key, **options):
+        if not left_to_do:
+            raise KeyboardInterrupt
+        left_to_do.pop()
+        await real(bucket, key, **options)
+
+    monkeypatch.setattr(store, "delete", dying)
+    with pytest.raises(KeyboardInterrupt):
+        await uploads.abort(store, upload)
+    monkeypatch.setattr(store, "delete", real)
+    assert left(tmp_path)
+    assert [one async for one in uploads.under_way(store, "photos")] == []
+    with pytest.raises(NoSuchUpload):
+        await uploads.find(store, "photos", "a", upload.identity)
+    await uploads.sweep(store, time.time())
+    assert left(tmp_path) == []

@@ -40,6 +40,7 @@ class Upload:
         properties: What will be kept with the object.
         begun: Seconds since the epoch.
         made: The tag of the object that is being made of it; empty before that.
+        ended: It is being taken away, and is none any more.
     """
 
     bucket: str
@@ -48,6 +49,7 @@ class Upload:
     properties: Properties
     begun: float
     made: str = ""
+    ended: bool = False
 
     def place(self, name: str) -> str:
         """Where in the store something of it is."""
@@ -86,7 +88,7 @@ async def find(store: Store, bucket: str, key: str, identity: str) -> Upload:
     """
     if IDENTITY.fullmatch(identity):
         upload = await _read(store, bucket, identity)
-        if upload and upload.key == key:
+        if upload and upload.key == key and not upload.ended:
             return upload
     raise NoSuchUpload(
         "The specified upload does not exist. The upload ID may be invalid, or the upload may "
@@ -182,16 +184,16 @@ async def _part(store: Store, upload: Upload, number: int, etag: str) -> Part:
 
 
 async def abort(store: Store, upload: Upload) -> None:
-    """Take the upload and its parts away."""
-    # first what makes it one: a part that comes now takes itself away
-    await store.delete(INTERNAL, upload.place(ABOUT))
+    """Take the upload and its parts away; who dies on the way is seen to by :func:`sweep`."""
+    # from now on it is none: a part that still comes takes itself away
+    await _note(store, replace(upload, ended=True))
     await _clear(store, upload.bucket, upload.identity)
 
 
 async def under_way(store: Store, bucket: str) -> AsyncIterator[Upload]:
     """All uploads to a bucket that have begun and not ended."""
     async for identity in _identities(store, bucket):
-        if upload := await _read(store, bucket, identity):
+        if (upload := await _read(store, bucket, identity)) and not upload.ended:
             yield upload
 
 
@@ -206,7 +208,7 @@ async def sweep(store: Store, now: float) -> None:
                 )
                 if all(item.modified < now - ORPHAN for _, item in page.objects):
                     await _clear(store, bucket, identity)
-            elif upload.made and await _is_made(store, upload):
+            elif upload.ended or (upload.made and await _is_made(store, upload)):
                 await abort(store, upload)
 
 
@@ -237,9 +239,11 @@ async def _read(store: Store, bucket: str, identity: str) -> Upload | None:
 
 
 async def _clear(store: Store, bucket: str, identity: str) -> None:
+    """Take all of it away, what is said of it last."""
     place = f"{FOLDER}{bucket}/{identity}/"
     while (page := await store.list(INTERNAL, prefix=place, limit=PAGE)).objects:
-        for key, _ in page.objects:
+        names = [key for key, _ in page.objects if key != place + ABOUT]
+        for key in names or [place + ABOUT]:
             await store.delete(INTERNAL, key)
 
 
