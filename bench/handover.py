@@ -196,17 +196,19 @@ def child() -> None:
     connection, control = socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])
     body = os.urandom(max(SIZES.values()))
 
-    def work(
-        job: dict[str, Any], descriptor: int, interrupt: renderer.Interrupt
-    ) -> tuple[dict[str, Any], int | None]:
-        size = int(job["process"])
-        memory = os.memfd_create("result", os.MFD_CLOEXEC)
-        os.write(memory, body[:size])
-        return {"type": "image/jpeg", "size": size, "seconds": 0.0}, memory
+    def begin(jobs: list[tuple[str, list[str]]], *_: object) -> Callable[[int], renderer.Answer]:
+        def work(place: int) -> renderer.Answer:
+            size = int(jobs[place][0])
+            memory = os.memfd_create("result", os.MFD_CLOEXEC)
+            os.write(memory, body[:size])
+            said = {"type": "image/jpeg", "size": size, "seconds": 0.0, "missing": 0}
+            return said, memory
+
+        return work
 
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     sandbox.enter(renderer.readable(), parent=json.loads(sys.argv[4])["parent"])
-    renderer.serve(connection, control, statm, work, {"ready": "0", "sandbox": ""})
+    renderer.serve(connection, control, statm, begin, {"ready": "0", "sandbox": ""})
 
 
 SIDES = ("front", "renderer", "both", "bytes")
@@ -231,6 +233,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
         timeout=60,
         ceiling=1 << 30,
         most=1 << 30,
+        memory=1 << 30,
         settings={},
         command=(sys.executable, __file__, "--child"),
     )

@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,31 @@ class Fake:
         self.statm = statm
         self.state = state
 
+    def begin(
+        self,
+        jobs: list[tuple[str, list[str]]],
+        descriptors: list[int],
+        most: renderer.Most,
+        interrupt: renderer.Interrupt,
+    ) -> Callable[[int], renderer.Answer]:
+        """See :data:`vipsgate.renderer.Begin`."""
+        note(self.state, "messages", f"{len(jobs)}")
+        return lambda place: self.work(jobs[place][0], descriptors, most, interrupt)
+
     def work(
-        self, job: dict[str, Any], descriptors: list[int], interrupt: renderer.Interrupt
-    ) -> tuple[dict[str, Any], int | None]:
-        note(self.state, "jobs", f"{job['id']} {job['process']}")
+        self,
+        text: str,
+        descriptors: list[int],
+        most: renderer.Most,
+        interrupt: renderer.Interrupt,
+    ) -> renderer.Answer:
+        note(self.state, "jobs", f"- {text}")
         begun = time.monotonic()
-        verb, *words = job["process"].split()
+        verb, *words = text.split()
+        if verb == "dear":  # SECONDS MEMORY PAGES and another verb
+            seconds, memory, pages, verb, *words = words
+            if most:
+                return {"cost": (float(seconds), int(memory), int(pages))}, None
         if verb == "once":
             first = self.state / "once"
             verb, words = ("answer", []) if first.exists() else (words[0], words[1:])
@@ -71,9 +91,9 @@ class Fake:
         body = getattr(self, verb)(*words, descriptor=descriptors[0], interrupt=interrupt)
         if body is None:
             body = f"{os.getpid()} {begun} {time.monotonic()}".encode()
-        memory = os.memfd_create("result", os.MFD_CLOEXEC)
-        os.write(memory, body)
-        return {"type": "text/fake", "size": len(body), "seconds": 0.75, "missing": 0}, memory
+        result = os.memfd_create("result", os.MFD_CLOEXEC)
+        os.write(result, body)
+        return {"type": "text/fake", "size": len(body), "seconds": 0.75, "missing": 0}, result
 
     def answer(self, *words: str, **_: Any) -> None:
         """At once; the words only mark the job in the notes."""
@@ -174,9 +194,9 @@ def main() -> None:
         time.sleep(float(words[0]) if words else LONG)
     statm = os.memfd_create("statm")
     os.write(statm, b"0 1000 0\n")
-    work = Fake(connection, statm, state).work
+    begin = Fake(connection, statm, state).begin
     ready = {"ready": VERSION, "sandbox": "none"}
-    renderer.serve(connection, control, statm, work, ready)
+    renderer.serve(connection, control, statm, begin, ready)
 
 
 if __name__ == "__main__":

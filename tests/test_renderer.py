@@ -54,6 +54,7 @@ async def started(
         timeout=timeout,
         ceiling=300 * MB,
         most=limits.render_bytes,
+        memory=limits.render_bytes,
         settings={"limits": asdict(limits), "image": asdict(Rendering())},
     )
     await pool.start()
@@ -358,7 +359,7 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
         from vipsgate.image.config import Limits, Rendering
 
         fonts = typefaces.find().fonts
-        work, interrupt = renderer.worker(Limits(), Rendering(), fonts), renderer.Interrupt()
+        begin, interrupt = renderer.worker(Limits(), Rendering(), fonts), renderer.Interrupt()
         whole = io.BytesIO()
         Image.effect_noise((300, 200), 90).save(whole, "JPEG")
         gc.disable()
@@ -368,10 +369,11 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
                 for _ in range(3):
                     source = os.memfd_create("source")
                     os.write(source, data)
-                    job = {"id": 1, "process": "image/" + text, "etags": []}
                     interrupt.begin(1)
-                    _, memory = renderer._answer(work, job, [source], interrupt)
+                    work = begin([("image/" + text, [])], [source], None, interrupt)
+                    _, memory = renderer._answer(work, 0, interrupt)
                     interrupt.end()
+                    del work
                     os.close(source)
                     if memory is not None:
                         os.close(memory)

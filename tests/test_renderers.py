@@ -8,6 +8,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import itertools
 import os
 import random
 import signal
@@ -23,7 +24,7 @@ import pytest
 import uvloop
 
 from vipsgate import errors, renderer, renderers
-from vipsgate.child import GRACE
+from vipsgate.child import GRACE, Job
 from vipsgate.renderers import Renderers, Result, StartError
 
 FAKE = Path(__file__).with_name("fake_renderer.py")
@@ -94,6 +95,7 @@ def make(
     timeout: float = 10.0,
     ceiling: int = 64 << 20,
     most: int = 64 << 20,
+    memory: int = 1 << 30,
     command: tuple[str, ...] = COMMAND,
 ) -> Renderers:
     return Renderers(
@@ -102,6 +104,7 @@ def make(
         timeout=timeout,
         ceiling=ceiling,
         most=most,
+        memory=memory,
         settings={},
         command=("/usr/bin/env", f"FAKE_STATE={os.environ['FAKE_STATE']}", *command),
     )
@@ -137,7 +140,7 @@ async def whole(pool: Renderers, count: int, within: float = PATIENCE) -> None:
             "all": len(pool._all),
             "idle": len(pool._idle),
             "working": len(pool._working),
-            "waiting": len(pool._waiting),
+            "waiting": len(pool._lanes),
         }
 
     wanted = {"all": count + 1, "idle": count + 1, "working": 0, "waiting": 0}
@@ -590,12 +593,14 @@ async def test_a_closed_child_touches_no_descriptor(state: State) -> None:
     """Its numbers belong to others by then: writing there would write into a client's file."""
     async with started() as pool:
         child = next(iter(pool._all))
+        job = Job("answer", -1, (), 0.0, asyncio.get_running_loop().create_future())
+        child.jobs.append(job)
         child.close()
         others = [os.memfd_create("other") for _ in range(8)]
         for other in others:
             os.write(other, b"x")
         try:
-            child.stop()
+            child.stop(job)
             assert [os.pread(other, 64, 0) for other in others] == [b"x"] * 8
             for other in others:
                 os.pwrite(other, b"1 99999 1", 0)
@@ -886,3 +891,150 @@ def test_word_during_the_image(stopped: int, killed: bool) -> None:
     interrupt.listen(listen)
     os.close(listen)
     assert image.killed is killed
+
+
+# -- lanes, and jobs that go together ----------------------------------------------------------
+
+DEAR = "dear 2.0 1000000 1"
+LARGE = b"\0" * renderers.LARGE
+
+
+@asynccontextmanager
+async def large() -> AsyncIterator[int]:
+    """A source whose jobs wait a moment for others of their kind."""
+    descriptor = os.memfd_create("large")
+    try:
+        os.write(descriptor, LARGE)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@on_uvloop
+async def test_a_dear_job_is_handed_back_once_and_then_done(state: State, source: int) -> None:
+    async with started(2) as pool:
+        assert await outcome(pool.render(f"{DEAR} answer", source)) == "done"
+        assert state.jobs() == [f"{DEAR} answer"] * 2
+        await whole(pool, 2)
+
+
+@on_uvloop
+async def test_quick_pictures_flow_while_dear_ones_queue(state: State, source: int) -> None:
+    async with started(2, queue=40) as pool:
+        dear = [asyncio.create_task(pool.render(f"{DEAR} sleep 0.3", source)) for _ in range(6)]
+        await state.begun(6 + 2)
+        begun = time.monotonic()
+        for _ in range(10):
+            assert await outcome(pool.render("answer", source)) == "done"
+        assert time.monotonic() - begun < 0.3
+        spans = [span(result) for result in await asyncio.gather(*dear)]
+        together = [sum(b <= begun < e for _, b, e in spans) for _, begun, _ in spans]
+        assert max(together) == 2
+        await whole(pool, 2)
+
+
+@on_uvloop
+async def test_dear_jobs_wait_for_memory(state: State, source: int) -> None:
+    async with started(3, memory=1 << 30) as pool:
+        text = f"dear 2.0 {700 << 20} 1 sleep 0.1"
+        results = await asyncio.gather(*(pool.render(text, source) for _ in range(3)))
+        spans = sorted(span(result)[1:] for result in results)
+        assert all(end <= begun for (_, end), (begun, _) in itertools.pairwise(spans))
+
+
+@on_uvloop
+async def test_a_dear_job_is_refused_where_too_many_wait(state: State, source: int) -> None:
+    async with started(1, queue=8) as pool:
+        jobs = [pool.render(f"{DEAR} sleep 0.2", source) for _ in range(6)]
+        found = await asyncio.gather(*map(outcome, jobs))
+        assert set(found) == {"done", "CpuLimitExceeded"}
+        await whole(pool, 1)
+
+
+@on_uvloop
+async def test_a_renderer_has_its_next_job_before_it_asks(state: State, source: int) -> None:
+    """The loop stands still, and yet two jobs are done."""
+    async with started(1) as pool:
+        tasks = [asyncio.create_task(pool.render("sleep 0.05", source)) for _ in range(3)]
+        await state.begun(1)
+        time.sleep(0.4)
+        assert len(state.jobs()) == 2
+        assert await asyncio.gather(*map(outcome, tasks)) == ["done"] * 3
+
+
+@on_uvloop
+async def test_a_job_that_waits_at_a_busy_renderer_goes_to_a_free_one(
+    state: State, source: int
+) -> None:
+    async with started(2) as pool:
+        slow = asyncio.create_task(pool.render("sleep 1.0", source))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(pool.render("sleep 0.1", source)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert sum(len(child.jobs) for child in pool._working) == 4
+        begun = time.monotonic()
+        assert await asyncio.gather(*map(outcome, others)) == ["done"] * 3
+        assert time.monotonic() - begun < 0.3 + SLACK
+        assert not slow.done()
+        assert await outcome(slow) == "done"
+        await whole(pool, 2)
+
+
+@on_uvloop
+async def test_a_job_that_waits_at_a_renderer_can_be_given_up(state: State, source: int) -> None:
+    async with started(1) as pool:
+        first = asyncio.create_task(pool.render("sleep 0.2", source))
+        second = asyncio.create_task(pool.render("sleep 60", source))
+        await state.begun(1)
+        second.cancel()
+        assert await asyncio.gather(outcome(first), outcome(second)) == ["done", "cancelled"]
+        await whole(pool, 1)
+        assert state.jobs() == ["sleep 0.2"]
+        assert len(state.starts()) == 2
+
+
+@pytest.mark.parametrize("death", ["signal 11", "exit 3", "mute"])
+@on_uvloop
+async def test_a_job_that_waits_at_a_renderer_outlives_it(
+    state: State, source: int, death: str
+) -> None:
+    async with started(1) as pool:
+        jobs = [pool.render(text, source) for text in (death, "answer", "answer")]
+        found = await asyncio.gather(*map(outcome, jobs))
+        assert found[1:] == ["done", "done"]
+        assert found[0] != "done"
+        await whole(pool, 1)
+
+
+@on_uvloop
+async def test_jobs_of_one_source_go_together(state: State) -> None:
+    async with large() as source, started(2) as pool:
+        texts = [f"answer {number}" for number in range(5)]
+        jobs = [pool.render(text, source, source="a") for text in texts]
+        other = pool.render("answer other", source, source="b")
+        found = await asyncio.gather(*map(outcome, [*jobs, other]))
+        assert found == ["done"] * 6
+        assert sorted(line.split()[1] for line in state._lines("messages")) == ["1", "5"]
+        await whole(pool, 2)
+
+
+@on_uvloop
+async def test_of_jobs_that_go_together_each_has_its_own_fate(state: State) -> None:
+    async with large() as source, started(1) as pool:
+        texts = ("answer", "refuse NoSuchKey", f"{DEAR} answer", "signal 11", "sleep 60", "answer")
+        tasks = [asyncio.create_task(pool.render(text, source, source="a")) for text in texts]
+        await asyncio.sleep(0.001)
+        tasks[4].cancel()
+        found = await asyncio.gather(*map(outcome, tasks))
+        assert found == ["done", "NoSuchKey", "done", "ImageDamage", "cancelled", "done"]
+        await whole(pool, 1)
+
+
+@on_uvloop
+async def test_a_job_alone_waits_only_a_moment_for_others(state: State) -> None:
+    async with large() as source, started(1) as pool:
+        taken(await pool.render("answer", source, source="a"))
+        begun = time.monotonic()
+        for _ in range(20):
+            taken(await pool.render("answer", source, source="a"))
+        assert (time.monotonic() - begun) / 20 < renderers.GATHER + 0.02

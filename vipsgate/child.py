@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from . import wire
+from .image.cost import Cost
+from .lanes import QUICK_BYTES, QUICK_SECONDS
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 GRACE = 0.25  # seconds that libvips has to stop when told so
@@ -35,8 +38,13 @@ class Job:
         beside: ETag and descriptor of each other object that the process needs, in its order.
         deadline: When nobody will wait for it any more, in the loop's time.
         answer: What the renderer says, and the descriptors with it.
+        source: Names the content of the source; jobs with the same one may go together.
+        ready: When it may begin, in the loop's time.
+        cost: As a renderer has estimated it; ``None`` until then.
         again: Whether it is tried once more when its renderer dies.
-        sent: When a renderer took it, in the loop's time.
+        sent: When a renderer began it, in the loop's time.
+        number: Under which its renderer knows it.
+        together: Whether it came to its renderer along with another one.
         child: Who works on it.
     """
 
@@ -45,8 +53,13 @@ class Job:
     beside: Sequence[tuple[str, int]]
     deadline: float
     answer: asyncio.Future[tuple[wire.Message, list[int]]]
+    source: str = ""
+    ready: float = 0.0
+    cost: Cost | None = None
     again: bool = True
     sent: float = 0.0
+    number: int = 0
+    together: bool = False
     child: Child | None = field(default=None, repr=False)
 
 
@@ -54,10 +67,13 @@ class Owner(Protocol):
     """Who is told what happens to a child."""
 
     def answered(self, child: Child, job: Job, said: wire.Message, beside: list[int]) -> None:
-        """A job is done, and the child free; the descriptors beside are the owner's."""
+        """A job is done, and the next one begun; the descriptors beside are the owner's."""
 
-    def lost(self, child: Child, job: Job | None) -> None:
-        """The process is gone, or has said what no renderer says; perhaps under a job."""
+    def returned(self, child: Child, job: Job, cost: Cost) -> None:
+        """A job turned out to cost more than a quick one, and was not begun."""
+
+    def lost(self, child: Child, jobs: Sequence[Job]) -> None:
+        """The process is gone, or has said what no renderer says; the first job was under work."""
 
 
 class Child:
@@ -71,8 +87,9 @@ class Child:
 
     Attributes:
         ready: What the process says when it has started.
-        job: What it works on, also when nobody waits for that any more.
+        jobs: What it works on, also when nobody waits for that any more, and what it does next.
         swollen: It was killed for the memory it took.
+        worn: It holds more memory than an idle one may, and gets no further job.
     """
 
     def __init__(
@@ -83,8 +100,8 @@ class Child:
         owner: Owner,
     ) -> None:
         self.process = process
-        self.job: Job | None = None
-        self.swollen = False
+        self.jobs: deque[Job] = deque()
+        self.swollen = self.worn = False
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[wire.Message] = self._loop.create_future()
         self._connection = connection
@@ -98,25 +115,46 @@ class Child:
             self._statm = -1
         self._loop.add_reader(connection.fileno(), self._readable)
 
-    def take(self, job: Job) -> None:
-        """Begin to work on a job."""
-        self._number += 1
-        self.job, job.child, job.sent = job, self, self._loop.time()
+    def take(self, jobs: Sequence[Job]) -> None:
+        """Begin to work on jobs of one source, or do so behind what is under work.
+
+        One whose cost is unknown comes back when it is no quick one.
+        """
+        first, number = jobs[0], self._number + 1
+        for job in jobs:
+            self._number += 1
+            job.number, job.child, job.together = self._number, self, job is not first
+        if not self.jobs:
+            first.sent = self._loop.time()
+        self.jobs.extend(jobs)
+        message = {
+            "id": number,
+            "most": None if first.cost else (QUICK_SECONDS, QUICK_BYTES),
+            "jobs": [(job.process, [etag for etag, _ in job.beside]) for job in jobs],
+        }
+        beside = [descriptor for job in jobs for _, descriptor in job.beside]
         try:
-            etags = [etag for etag, _ in job.beside]
-            message = {"id": self._number, "process": job.process, "etags": etags}
-            descriptors = [job.descriptor, *(descriptor for _, descriptor in job.beside)]
-            wire.send(self._connection, message, descriptors)
+            wire.send(self._connection, message, [first.descriptor, *beside])
         except OSError:
             self._end()
 
-    def stop(self) -> None:
-        """Tell libvips to stop the present job, and kill the process if it has not by then."""
+    def stop(self, job: Job) -> None:
+        """Tell libvips to stop a job; if it is under work, kill the process if it has not by then.
+
+        One that was not begun yet will not be.
+        """
         if self._control < 0:
             return
         with contextlib.suppress(OSError):
-            os.write(self._control, self._number.to_bytes(8, "little"))
-        self._grace = self._loop.call_later(GRACE, self.kill)
+            os.write(self._control, job.number.to_bytes(8, "little"))
+        if self.jobs and job is self.jobs[0]:
+            if self._grace:
+                self._grace.cancel()
+            self._grace = self._loop.call_later(GRACE, self.kill)
+
+    def give_back(self, job: Job) -> None:
+        """Another renderer does it; what this one says of it, if it does, is for nobody."""
+        self.jobs[self.jobs.index(job)] = replace(job, answer=_nobody(self._loop))
 
     def kill(self) -> None:
         """End the process now; that it is gone is noticed like any other death."""
@@ -149,20 +187,38 @@ class Child:
             said, beside = None, []
         if said is not None and not self.ready.done() and not beside:
             self.ready.set_result(said)
-        elif said is not None and self.job and wire.is_reply(said, beside, self._number):
-            job, self.job = self.job, None
-            if self._grace:
-                self._grace.cancel()
-            self._owner.answered(self, job, said, beside)
+        elif said is not None and self.jobs and wire.is_reply(said, beside, self.jobs[0].number):
+            self._replied(said, beside)
         else:
             wire.close(beside)
             self._end()
 
+    def _replied(self, said: wire.Message, beside: list[int]) -> None:
+        job = self.jobs.popleft()
+        if self._grace:
+            self._grace.cancel()
+        if self.jobs:
+            self.jobs[0].sent = self._loop.time()
+            if self.jobs[0].answer.done():
+                self.stop(self.jobs[0])  # nobody waits for it; it may have begun all the same
+        if "cost" in said:
+            self._owner.returned(self, job, Cost(*said["cost"]))
+        else:
+            self._owner.answered(self, job, said, beside)
+
     def _end(self) -> None:
-        job, self.job = self.job, None
+        jobs = list(self.jobs)
+        self.jobs.clear()
         if self._grace:
             self._grace.cancel()
         self.close()
         if not self.ready.done():
             self.ready.set_exception(Gone(self))
-        self._owner.lost(self, job)
+        self._owner.lost(self, jobs)
+
+
+def _nobody(loop: asyncio.AbstractEventLoop) -> asyncio.Future[tuple[wire.Message, list[int]]]:
+    """An answer that nobody waits for."""
+    future: asyncio.Future[tuple[wire.Message, list[int]]] = loop.create_future()
+    future.cancel()
+    return future

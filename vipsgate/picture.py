@@ -239,7 +239,8 @@ async def _render(
     house: House, wanted: Order, opened: Sequence[Opened], spent: list[float]
 ) -> Kept:
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-    done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside)
+    source = f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
+    done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
     spent += (done.queue, done.render)
     return Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
 

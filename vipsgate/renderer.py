@@ -40,7 +40,13 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 
-Work = Callable[[dict[str, Any], list[int], "Interrupt"], tuple[dict[str, Any], int | None]]
+Answer = tuple[dict[str, Any], int | None]  # what is said of a job, and the result's descriptor
+Most = tuple[float, int] | None  # seconds and bytes that a job may cost; above, it is handed back
+# jobs as their texts and the ETags of what is laid on them, all descriptors, most, who interrupts;
+# gives what does one of them, by its place among them
+Begin = Callable[
+    [list[tuple[str, list[str]]], list[int], Most, "Interrupt"], Callable[[int], Answer]
+]
 
 
 class Interrupt:
@@ -48,17 +54,18 @@ class Interrupt:
 
     def __init__(self) -> None:
         self._job = 0
-        self._stopped = 0
+        self._stopped: set[int] = set()
         self._image: Any = None
 
     @property
     def stopped(self) -> bool:
         """Is the work under way to be stopped? For what is no image of libvips'."""
-        return self._job <= self._stopped
+        return self._job in self._stopped
 
     def begin(self, job: int) -> None:
         """The work on this job begins."""
         self._job, self._image = job, None
+        self._stopped = {number for number in self._stopped if number >= job}
 
     def end(self) -> None:
         """The work is done, and nothing of it is held."""
@@ -73,65 +80,68 @@ class Interrupt:
     def listen(self, descriptor: int) -> None:
         """Wait for numbers of jobs to be stopped, for ever."""
         while word := os.read(descriptor, 8):
-            self._stopped = int.from_bytes(word, "little")
+            number = int.from_bytes(word, "little")
+            self._stopped = self._stopped | {number}
             image = self._image
-            if self._job == self._stopped and image is not None:
+            if self._job == number and image is not None:
                 image.set_kill(True)
 
 
-def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
-    """What a renderer does with a job. Imports libvips, which the front must not."""
-    from .image import answers, plan, probe, process, render, video
-    from .image.codecs import CODECS
+def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
+    """What a renderer does with jobs. Imports libvips, which the front must not."""
+    from .image import process, render, video
+    from .image.batch import Batch
     from .image.studio import Beside, Studio
 
     logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
     render.prepare()
     empty = Studio(limits, rendering, fonts)
 
-    def answer(asked: process.Process, descriptor: int, memory: int, studio: Studio) -> str:
-        """Of a picture; the MIME type."""
-        source = probe.probe(read(descriptor, limits))
-        if asked.answer:
-            plan.admit(source.header, limits)
-            os.write(memory, answers.ANSWERS[asked.answer](source, studio))
-            return answers.MIME
-        made = plan.make(source.header, asked.actions, limits, rendering)
-        render.render(source, made, memory, studio)
-        return CODECS[made.result.format].mime
+    def begin(
+        jobs: list[tuple[str, list[str]]], descriptors: list[int], most: Most, interrupt: Interrupt
+    ) -> Callable[[int], Answer]:
+        texts = [text for text, _ in jobs]
+        batch = Batch(partial(read, descriptors[0], limits), texts, limits, rendering, most)
+        others = iter(descriptors[1:])
+        beside = [list(zip(etags, others, strict=False)) for _, etags in jobs]
 
-    def work(
-        job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
-    ) -> tuple[dict[str, Any], int | None]:
-        begun = time.perf_counter()
-        asked = process.parse(job["process"], limits)
-        objects = {
-            key: Beside(etag, partial(read, descriptor, limits))
-            for key, etag, descriptor in zip(
-                asked.needs(), job["etags"], descriptors[1:], strict=True
-            )
-        }
-        studio = replace(empty, objects=objects, watch=interrupt.watch)
-        memory = os.memfd_create("result", os.MFD_CLOEXEC)
-        try:
-            if asked.snapshot:
-                mime = video.answer(
-                    descriptors[0], asked.snapshot, memory, studio, lambda: interrupt.stopped
-                )
-            else:
-                mime = answer(asked, descriptors[0], memory, studio)
-            said = {
-                "type": mime,
-                "size": os.fstat(memory).st_size,
-                "seconds": time.perf_counter() - begun,
-                "missing": fonts.missing(asked.writes()),
+        def work(number: int) -> Answer:
+            begun = time.perf_counter()
+            asked = process.parse(texts[number], limits)
+            objects = {
+                key: Beside(etag, partial(read, descriptor, limits))
+                for key, (etag, descriptor) in zip(asked.needs(), beside[number], strict=True)
             }
-        except BaseException:
-            os.close(memory)
-            raise
-        return said, memory
+            if asked.snapshot:
+                dear = video.cost(asked.snapshot)
+                cost = dear if most and not dear.within(*most) else None
+            else:
+                cost = batch.refused(number)
+            if cost:
+                return {"cost": (cost.seconds, cost.memory, cost.pages)}, None
+            studio = replace(empty, objects=objects, watch=interrupt.watch)
+            memory = os.memfd_create("result", os.MFD_CLOEXEC)
+            try:
+                if asked.snapshot:
+                    mime = video.answer(
+                        descriptors[0], asked.snapshot, memory, studio, lambda: interrupt.stopped
+                    )
+                else:
+                    mime = batch.answer(number, memory, studio)
+                said = {
+                    "type": mime,
+                    "size": os.fstat(memory).st_size,
+                    "seconds": time.perf_counter() - begun,
+                    "missing": fonts.missing(asked.writes()),
+                }
+            except BaseException:
+                os.close(memory)
+                raise
+            return said, memory
 
-    return work
+        return work
+
+    return begin
 
 
 def read(descriptor: int, limits: Limits) -> bytes:
@@ -149,7 +159,7 @@ def read(descriptor: int, limits: Limits) -> bytes:
 
 
 def serve(
-    connection: socket.socket, control: int, statm: int, work: Work, ready: dict[str, Any]
+    connection: socket.socket, control: int, statm: int, begin: Begin, ready: dict[str, Any]
 ) -> None:
     """Take jobs until the front is gone."""
     interrupt = Interrupt()
@@ -162,29 +172,33 @@ def serve(
         if not select.select([connection], [], [], IDLE)[0]:
             trim()
             select.select([connection], [], [])
-        job, descriptors = wire.receive(connection)
-        if job is None:
+        message, descriptors = wire.receive(connection)
+        if message is None:
             return
-        interrupt.begin(job["id"])
-        result, memory = _answer(work, job, descriptors, interrupt)
-        interrupt.end()
+        work = begin(message["jobs"], descriptors, message["most"], interrupt)
+        for place in range(len(message["jobs"])):
+            number = message["id"] + place
+            interrupt.begin(number)
+            result, memory = _answer(work, place, interrupt)
+            interrupt.end()
+            result |= {"id": number, "rss": _rss(statm)}
+            wire.send(connection, result, [] if memory is None else [memory])
+            if memory is not None:
+                os.close(memory)
+        del work  # and with it what the jobs had in common
         wire.close(descriptors)
-        result |= {"id": job["id"], "rss": _rss(statm)}
-        wire.send(connection, result, [] if memory is None else [memory])
-        if memory is not None:
-            os.close(memory)
 
 
-def _answer(
-    work: Work, job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
-) -> tuple[dict[str, Any], int | None]:
+def _answer(work: Callable[[int], Answer], place: int, interrupt: Interrupt) -> Answer:
     """The work's result, or the error as plain values.
 
     No exception is kept in a variable: it would hold its own frame, and with it the pipeline, its
     memory and its descriptors, until the garbage collector comes by.
     """
     try:
-        return work(job, descriptors, interrupt)
+        if interrupt.stopped:
+            return _refused(errors.CpuLimitExceeded("The picture is not wanted any more."))
+        return work(place)
     except errors.OssError as error:
         return {"error": errors.dump(error)}, None
     except MemoryError:

@@ -1,21 +1,23 @@
 """The pool of renderer processes: jobs wait in it, are given out, timed, and tried again.
 
 There is one process more than may work at a time, so that a dead one is replaced by a warm one at
-once. A renderer that has done a job gets the next one in the same breath, before the first is
-answered, so that it never waits for the loop. A client that leaves, and a deadline, are told to
-libvips first and enforced by SIGKILL after a grace. The memory of the working renderers is watched
-from here: RLIMIT_AS makes libvips crash, and an encoder cannot be asked.
+once, and a quick picture finds one while all others are at dear work (:mod:`.lanes`). A renderer
+has its next quick job before it is done with the last, so that it never waits for the loop; another
+one that is free takes it away again. Jobs of one source that wait at the same time go together,
+since the source is decoded once for all (:mod:`.image.batch`). A client that leaves, and a
+deadline, are told to libvips first and enforced by SIGKILL after a grace. The memory of the working
+renderers is watched from here: RLIMIT_AS makes libvips crash, and an encoder cannot be asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +26,18 @@ import orjson
 
 from . import errors, wire
 from .child import Child, Gone, Job
+from .image.cost import Cost
+from .lanes import PATIENCE, Lane, Lanes, lane_of
 from .renderer import ENVIRONMENT
 
 WATCH = 0.05  # seconds between two looks at the memory of the working renderers
 START = 30.0  # seconds for a renderer to be ready; 0.3 is usual
 COMMAND = (sys.executable, "-m", "vipsgate.renderer")
 BACK_SOON = {"Retry-After": "1"}
+LARGE = 512 << 10  # bytes of a source whose jobs wait for others of the same source
+GATHER = 0.002  # seconds that they wait; decoding takes ten times as long
+TOGETHER = 8  # jobs of one source that go to a renderer at once
+LONG_TEXT = 2048  # characters of a process; longer ones go alone
 # what a renderer inherits of the environment: keys of stores and secrets are none of its business
 INHERITED = (
     "HOME LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH LD_PRELOAD MALLOC_CONF PATH PYTHONHOME PYTHONPATH "
@@ -77,6 +85,7 @@ class Renderers:
         timeout: Seconds for one job, waiting included.
         ceiling: Bytes of memory above which an idle renderer is replaced.
         most: Bytes of memory that a job may take on top of that.
+        memory: Bytes that jobs other than quick ones may take together, as estimated.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
         command: What to start; tests start others.
     """
@@ -89,19 +98,22 @@ class Renderers:
         timeout: float,
         ceiling: int,
         most: int,
+        memory: int,
         settings: dict[str, Any],
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.version = ""
         self.sandbox = ""
-        self._count, self._queue, self._timeout = count, queue, timeout
+        self._count, self._timeout = count, timeout
         self._ceiling, self._most = ceiling, most
         self._command = command
         self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
         self._all: set[Child] = set()
         self._idle: list[Child] = []
         self._working: set[Child] = set()
-        self._waiting: deque[Job] = deque()
+        self._lanes: Lanes[Job] = Lanes(
+            count=count, queue=queue, wait=PATIENCE * timeout, memory=memory
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -129,8 +141,7 @@ class Renderers:
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        jobs = [*self._waiting, *(child.job for child in self._working if child.job)]
-        self._waiting.clear()
+        jobs = [*self._lanes.clear(), *(job for child in self._working for job in child.jobs)]
         for job in jobs:
             if not job.answer.done():
                 job.answer.set_exception(errors.ServiceUnavailable("The server is being stopped."))
@@ -144,14 +155,18 @@ class Renderers:
     @property
     def full(self) -> bool:
         """Would the next job be refused?"""
-        return len(self._waiting) >= self._queue and not self._free()
+        return self._lanes.full(Lane.QUICK, self._ahead())
 
     def pids(self) -> list[int]:
         """The process ids of all renderers, the spare one included."""
         return [child.process.pid for child in self._all]
 
     async def render(
-        self, process: str, descriptor: int, beside: Sequence[tuple[str, int]] = ()
+        self,
+        process: str,
+        descriptor: int,
+        beside: Sequence[tuple[str, int]] = (),
+        source: str = "",
     ) -> Result:
         """Have a picture rendered.
 
@@ -160,6 +175,8 @@ class Renderers:
             descriptor: The source, opened; it stays the caller's.
             beside: ETag and descriptor of each other object that the process needs, in its order;
                 they stay the caller's, too.
+            source: Names the content of the source, so that jobs of one may go together; empty
+                where nobody knows.
 
         Raises:
             CpuLimitExceeded: The queue is full, or the time is up.
@@ -170,7 +187,7 @@ class Renderers:
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        job = Job(process, descriptor, beside, begun + self._timeout, loop.create_future())
+        job = Job(process, descriptor, beside, begun + self._timeout, loop.create_future(), source)
         self._submit(job)
         try:
             async with asyncio.timeout_at(job.deadline):
@@ -198,34 +215,81 @@ class Renderers:
 
     # -- jobs ------------------------------------------------------------------------------------
 
-    def _free(self) -> bool:
-        return bool(self._idle) and len(self._working) < self._count
-
     def _submit(self, job: Job) -> None:
-        if not self._free() and len(self._waiting) >= self._queue:
-            raise errors.CpuLimitExceeded(
-                f"The server is busy: {len(self._waiting)} pictures are waiting.", headers=BACK_SOON
-            )
-        self._waiting.append(job)
+        if self._lanes.full(Lane.QUICK, self._ahead()):
+            raise self._busy(Lane.QUICK)
+        if job.source and os.fstat(job.descriptor).st_size >= LARGE:
+            job.ready = math.inf
+            asyncio.get_running_loop().call_later(GATHER, self._gathered, job)
+        self._lanes.enter(job)
         self._lend()
 
+    def _gathered(self, job: Job) -> None:
+        """It has waited for others long enough."""
+        job.ready = 0.0
+        self._lend()
+
+    def _busy(self, lane: Lane) -> errors.CpuLimitExceeded:
+        waiting = len(self._lanes) + self._ahead()
+        return errors.CpuLimitExceeded(
+            f"The server is busy: {waiting} pictures are waiting.",
+            headers={"Retry-After": str(self._lanes.retry(lane))},
+        )
+
+    def _ahead(self) -> int:
+        """Jobs that wait at a renderer."""
+        return sum(max(0, len(child.jobs) - 1) for child in self._working)
+
     def _lend(self) -> None:
-        """Give out what waits, as far as renderers are free."""
+        """Give out what waits, as far as renderers are free, and one job more for each."""
         now = asyncio.get_running_loop().time()
-        while self._waiting and self._free():
-            job = self._waiting.popleft()
+        while self._idle and (job := self._taken_back() or self._lanes.next(now)):
             if job.deadline <= now:
-                continue  # its own timer is about to say so
+                self._lanes.ended(job)  # its own timer is about to say so
+                continue
             child = self._idle.pop()  # the one used last: its memory is warm
             self._working.add(child)
-            child.take(job)
+            child.take([job, *self._alike(job)])
+        for child in list(self._working):  # one may turn out to be gone
+            if len(child.jobs) == 1 and child.jobs[0].cost is None and not child.worn:
+                job = self._lanes.ahead(now)
+                if job is None:
+                    break
+                child.take([job, *self._alike(job)])
+
+    def _alike(self, first: Job) -> list[Job]:
+        """Waiting jobs that can go along with this one."""
+        if not first.source or first.cost or len(first.process) > LONG_TEXT:
+            return []
+
+        def like(job: Job) -> bool:
+            return (
+                job.source == first.source
+                and len(job.process) <= LONG_TEXT
+                and len(job.beside) <= wire.MOST_DESCRIPTORS // TOGETHER - 1
+            )
+
+        return self._lanes.alike(like, TOGETHER - 1) if like(first) else []
+
+    def _taken_back(self) -> Job | None:
+        """A job that waits at a renderer which is busy, while another one is free."""
+        for child in self._working:
+            job = child.jobs[-1]
+            if len(child.jobs) > 1 and not (job.together or job.answer.done()):
+                if not self._lanes.may_begin(job):
+                    return None
+                child.stop(job)
+                child.give_back(job)
+                self._lanes.begun(job)
+                return job
+        return None
 
     def _drop(self, job: Job) -> None:
         """Nobody waits for this job any more."""
-        if job in self._waiting:
-            self._waiting.remove(job)
-        elif job.child and job.child.job is job:
-            job.child.stop()
+        if self._lanes.leave(job):
+            return
+        if job.child and job in job.child.jobs:
+            job.child.stop(job)
         elif job.answer.done() and not job.answer.cancelled() and not job.answer.exception():
             wire.close(job.answer.result()[1])  # it came in the very moment of giving up
 
@@ -235,26 +299,57 @@ class Renderers:
             wire.close(beside)
         else:
             job.answer.set_result((said, beside))
-        self._working.discard(child)
-        if said["rss"] > self._ceiling:
-            self._all.discard(child)
-            child.close()
-            self._later(self._replace())
-        else:
-            self._idle.append(child)
+        self._over(child, job, asyncio.get_running_loop().time() - job.sent)
+        child.worn = child.worn or said["rss"] > self._ceiling
+        self._next(child)
+
+    def returned(self, child: Child, job: Job, cost: Cost) -> None:
+        """See :class:`vipsgate.child.Owner`."""
+        self._over(child, job)
+        job.cost, job.child = cost, None
+        if not job.answer.done():
+            if self._lanes.full(lane_of(job), self._ahead()):
+                job.answer.set_exception(self._busy(lane_of(job)))
+            else:
+                self._lanes.enter(job)
+        self._next(child)
+
+    def _over(self, child: Child, job: Job, seconds: float | None = None) -> None:
+        """The renderer is done with a job, and at the next one if it has one."""
+        self._lanes.ended(job, seconds)
+        if child.jobs:
+            self._lanes.begun(child.jobs[0])
+
+    def _next(self, child: Child) -> None:
+        """What a renderer does that is done with a job."""
+        if not child.jobs:
+            self._working.discard(child)
+            if child.worn:
+                self._all.discard(child)
+                child.close()
+                self._later(self._replace())
+            else:
+                self._idle.append(child)
         self._lend()
 
-    def lost(self, child: Child, job: Job | None) -> None:
+    def lost(self, child: Child, jobs: Sequence[Job]) -> None:
         """See :class:`vipsgate.child.Owner`."""
         taken_in = child in self._working or child in self._idle
         self._all.discard(child)
         self._working.discard(child)
         if child in self._idle:
             self._idle.remove(child)
-        if job and not job.answer.done():
-            if job.again and not child.swollen:
+        if jobs:
+            self._lanes.ended(jobs[0])
+        for job in reversed(jobs):
+            job.child = None
+            if job.answer.done():
+                continue
+            if job is not jobs[0]:
+                self._lanes.enter_again(job)
+            elif job.again and not child.swollen:
                 job.again = False
-                self._waiting.appendleft(job)
+                self._lanes.enter_again(job)
             else:
                 job.answer.set_exception(Gone(child))
         if taken_in and not self._closed:

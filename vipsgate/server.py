@@ -119,6 +119,7 @@ async def run(
         timeout=server.request_timeout,
         ceiling=server.renderer_bytes,
         most=settings.limits.render_bytes,
+        memory=settings.dear_bytes(),
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
     )
     documents = Documents(store, settings.limits)

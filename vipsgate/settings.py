@@ -48,6 +48,7 @@ class Server(Record):
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     reuse_port: bool = False
     renderer_bytes: Annotated[int, Field(ge=1 << 26)] = 314_572_800
+    dear_bytes: Annotated[int, Field(ge=0)] = 0
     legacy_at_api: bool = False
 
 
@@ -111,6 +112,10 @@ class Settings(BaseSettings):
         """Host name -> bucket, of the buckets declared here."""
         return {host: name for name, bucket in self.buckets.items() for host in bucket.domains}
 
+    def dear_bytes(self) -> int:
+        """Memory that pictures other than quick ones may take together, as estimated."""
+        return self.server.dear_bytes or max(self.limits.render_bytes, usable_memory() // 2)
+
     def renderer_count(self) -> int:
         """Renderer processes: the number set, or the CPUs that this process may use."""
         return self.server.renderers or usable_cpus()
@@ -163,6 +168,16 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
         except documents.DocumentError as error:
             raise SettingsError(f"buckets.{name}.{error}") from None
     return made
+
+
+def usable_memory() -> int:
+    """Bytes of the machine, cut by the cgroup's limit (cgroup v2, memory.max)."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return memory
+    return memory if limit == "max" else min(memory, int(limit))
 
 
 def usable_cpus() -> int:

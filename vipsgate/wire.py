@@ -23,6 +23,7 @@ MOST_DESCRIPTORS = 33  # the source and what is laid on it, config.Limits.waterm
 
 Message = dict[str, Any]
 SHAPE = {"id": int, "rss": int, "type": str, "size": int, "seconds": float, "missing": int}
+COST = (float, int, int)  # seconds, bytes of memory, frames
 ERROR = {"code": str, "message": str, "ec": str, "extra": dict, "headers": dict}
 
 
@@ -61,8 +62,13 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
 def is_reply(message: Message, descriptors: Sequence[int], job: int) -> bool:
     """Is it what a renderer says when it has done ``job``? One that is taken over may say anything.
 
-    A picture comes with one descriptor, an error with none.
+    A picture comes with one descriptor, an error or a cost with none.
     """
+    if "cost" in message:
+        cost = message["cost"]
+        shape = isinstance(cost, list) and tuple(map(type, cost)) == COST
+        own = _has(message, {"id": int, "rss": int}) and message["id"] == job
+        return shape and own and not descriptors and min(cost) >= 0
     if "error" not in message:
         return _has(message, SHAPE) and message["id"] == job and len(descriptors) == 1
     error = message["error"]

@@ -95,6 +95,10 @@ class Action:
         """
         return 1.0
 
+    def cost(self, frame: Frame) -> float:
+        """Seconds of one core that ``apply`` is expected to take, for each page (:mod:`.cost`)."""
+        return 0.0 if type(self).apply is Action.apply else 20e-9 * frame.area
+
     def prepare(self, stage: Stage, studio: Studio) -> Image | None:
         """What is the same for every page, made before the source is read; ``stage.prepared``."""
         return None

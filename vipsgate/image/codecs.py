@@ -113,6 +113,9 @@ class Codec:
         held: Bytes for each pixel of the source that decoding keeps, given that shrink
             (measured with pictures of 30 to 250 megapixels).
         made: Bytes for each pixel of the result that encoding keeps (measured likewise).
+        reads: Nanoseconds for each pixel of the source that decoding takes, given that shrink
+            (see :mod:`.cost`).
+        writes: Nanoseconds for each pixel of the result that encoding takes.
     """
 
     mime: str
@@ -132,6 +135,8 @@ class Codec:
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
     made: Callable[[Frame], float] = lambda frame: 0.0
+    reads: Callable[[Header, float], float] = lambda header, shrink: 15.0
+    writes: Callable[[Frame], float] = lambda frame: 50.0
 
 
 CODECS: dict[str, Codec] = {
@@ -149,12 +154,16 @@ CODECS: dict[str, Codec] = {
         # two bytes for each coefficient of a progressive file, read or written
         held=lambda header, shrink: 2 * header.samples if header.interlaced else 0,
         made=lambda frame: 8 if frame.progressive else 0,
+        reads=lambda header, shrink: (8 if header.interlaced else 2) + 4 / shrink**2,
+        writes=lambda frame: 18 if frame.progressive else 5,
     ),
     "png": Codec(
         "image/png",
         "pngload_buffer",
         _png,
         held=lambda header, shrink: header.bands * header.depth / 8 if header.interlaced else 0,
+        reads=lambda header, shrink: 14,
+        writes=lambda frame: 45,
     ),
     "webp": Codec(
         "image/webp",
@@ -167,6 +176,8 @@ CODECS: dict[str, Codec] = {
         options=lambda shrink: {"scale": 1 / shrink},
         held=lambda header, shrink: 4 + 4 / shrink**2 if header.lossless else 8 / shrink**2,
         made=lambda frame: 12,
+        reads=lambda header, shrink: 32 if header.lossless else 8 + 12 / shrink**2,
+        writes=lambda frame: 800 if frame.lossless else 80,
     ),
     "gif": Codec(
         "image/gif",
@@ -176,6 +187,8 @@ CODECS: dict[str, Codec] = {
         profile=False,
         held=lambda header, shrink: 8,
         made=lambda frame: 8,
+        reads=lambda header, shrink: 10,
+        writes=lambda frame: 420,
     ),
     "tiff": Codec(
         "image/tiff",
@@ -210,6 +223,8 @@ CODECS: dict[str, Codec] = {
         quality=60,
         held=lambda header, shrink: 16,
         made=lambda frame: 40,
+        reads=lambda header, shrink: 60,
+        writes=lambda frame: 950 if frame.lossless else 320,
     ),
     "heic": Codec(
         "image/heic",
@@ -227,6 +242,8 @@ CODECS: dict[str, Codec] = {
             * max(1, header.coded / (header.width * header.height))
         ),
         made=lambda frame: (37 if frame.alpha else 21) + 17 * frame.lossless,
+        reads=lambda header, shrink: 25,
+        writes=lambda frame: 130,
     ),
 }
 

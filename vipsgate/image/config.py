@@ -33,6 +33,8 @@ class Limits:
         watermarks: Pictures laid on one (OSS guide, Add watermarks: at most 3).
         video_frames: Frames of a video that are decoded for one picture of it.
         render_bytes: Memory for one picture, estimated before decoding and watched while it lasts.
+        render_seconds: Time of one core for one picture, estimated before decoding (see
+            :mod:`.cost`); an encoder at work can only be killed.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -49,6 +51,7 @@ class Limits:
     watermarks: Annotated[int, Ge(0), Le(32)] = 3  # each is a descriptor of a renderer's 64
     video_frames: Positive = 3_000  # two minutes of 25 a second; a key frame comes every 2 to 10 s
     render_bytes: Positive = 536_870_912
+    render_seconds: Positive = 60
 
     def check_bytes(self, size: int) -> None:
         """Refuse a file that is too large, before it is opened.

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
+from . import cost
 from .action import Action, Stage
 from .actions import ACTIONS
 from .codecs import CODECS
 from .config import Limits, Rendering
+from .cost import Cost
 from .frame import SRGB, Frame, Header
 
 BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
@@ -34,6 +36,7 @@ class Plan:
         result: The frame that is written.
         shrink: How far the loader shrinks the source, 1.0 or more.
         memory: Bytes that rendering is expected to take.
+        seconds: Of one core, likewise.
     """
 
     header: Header
@@ -41,6 +44,12 @@ class Plan:
     result: Frame
     shrink: float
     memory: int
+    seconds: float = 0.0
+
+    @property
+    def cost(self) -> Cost:
+        """What it is admitted by."""
+        return Cost(self.seconds, self.memory, self.result.pages)
 
     def explain(self) -> dict[str, Any]:
         """The plan as plain values, for ``vipsgate render --explain``."""
@@ -69,6 +78,7 @@ class Plan:
                 "progressive": self.result.progressive,
             },
             "memory": self.memory,
+            "seconds": round(self.seconds, 4),
         }
 
 
@@ -100,8 +110,13 @@ def admit(header: Header, limits: Limits) -> None:
         raise BadRequest(f"The picture has {header.bands} channels; it may have {BANDS_MOST}.")
 
 
-def make(header: Header, actions: Iterable[Action], limits: Limits, rendering: Rendering) -> Plan:
-    """Decide every size, the shrink and the memory before anything is decoded.
+def make(
+    header: Header,
+    actions: Iterable[Action],
+    limits: Limits,
+    rendering: Rendering,
+) -> Plan:
+    """Decide every size, the shrink and the cost before anything is decoded.
 
     Raises:
         ImageTooLarge: A frame on the way, or the memory, passes a limit.
@@ -131,7 +146,25 @@ def make(header: Header, actions: Iterable[Action], limits: Limits, rendering: R
             f"The picture of {header.width}x{header.height} pixels would take {memory} bytes "
             f"of memory; it may take {limits.render_bytes}."
         )
-    return Plan(header, tuple(stages), result, shrink, memory)
+    seconds = cost.seconds(header, stages, result, shrink)
+    if seconds > limits.render_seconds:
+        raise ImageTooLarge(
+            f"The picture of {header.width}x{header.height} pixels would take {seconds:.0f} "
+            f"seconds; it may take {limits.render_seconds}."
+        )
+    return Plan(header, tuple(stages), result, shrink, memory, seconds)
+
+
+def at(plan: Plan, shrink: float) -> Plan:
+    """The same plan for a source that is reduced less by its loader.
+
+    Args:
+        plan: As it was made.
+        shrink: From 1.0 to that of the plan.
+    """
+    if shrink == plan.shrink:
+        return plan
+    return replace(plan, shrink=shrink, stages=tuple(_shrunk(plan.stages, shrink)))
 
 
 def _ordered(actions: Iterable[Action]) -> list[Action]:

@@ -64,6 +64,7 @@ def render(
     plan: Plan,
     descriptor: int,
     studio: Studio,
+    base: Image | None = None,
 ) -> None:
     """Run the plan and write the result to ``descriptor``.
 
@@ -72,6 +73,8 @@ def render(
         plan: What to do.
         descriptor: Of an empty file, where the result goes; some encoders read and seek in it.
         studio: Where actions get what they need besides this source.
+        base: The source in memory, as :func:`.load.load` gives it for this plan; ``None`` to have
+            it loaded.
 
     Raises:
         ImageDamage: The file cannot be decoded.
@@ -82,7 +85,7 @@ def render(
         stages = [
             replace(stage, prepared=stage.action.prepare(stage, studio)) for stage in plan.stages
         ]
-        image = load(source, plan)
+        image = load(source, plan) if base is None else base
         if plan.result.pages == 1:
             image = _apply(image, stages, studio.watch)
         else:
@@ -95,6 +98,23 @@ def render(
         codec.save(image, descriptor, plan.result)
     except OssError:
         raise
+    except FAULTS as error:
+        raise damaged(error) from None
+
+
+def held(image: Image, watch: Callable[[Image], None]) -> Image:
+    """The image in memory.
+
+    Args:
+        image: Lazy.
+        watch: Told of it before it is computed.
+
+    Raises:
+        ImageDamage: The file cannot be decoded.
+    """
+    try:
+        watch(image)
+        return image.copy_memory()
     except FAULTS as error:
         raise damaged(error) from None
 

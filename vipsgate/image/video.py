@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadRequest, ImageDamage, ImageTooLarge, OssError
 from . import codecs, containers, pixels, plan
 from .config import Limits
+from .cost import Cost
 from .frame import Header
 from .probe import damaged
 from .reel import Reel
@@ -47,6 +48,8 @@ OPTIONS = {
 }
 HELD = 12  # pictures that a decoder keeps to predict others from; the standards allow 16 small ones
 MADE = 9  # bytes for each pixel of what is made of the one that is wanted
+NEAREST = Cost(0.05, 96 << 20)  # a key frame of 1080p, and what FFmpeg keeps
+EXACT = Cost(0.5, 192 << 20)  # and all up to the moment; few have over 250 of them
 DEEP = 720  # rows from which a video that does not say so has the colours of HD (as players do)
 # AVColorSpace (ITU-T H.273) -> what libswscale calls it; others are left to it
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -91,6 +94,11 @@ def installed() -> bool:
 def version() -> str:
     """Of what decodes videos."""
     return f"FFmpeg {library().ffmpeg_version_info}" if installed() else "no FFmpeg"
+
+
+def cost(asked: Snapshot) -> Cost:
+    """What a picture is expected to take, as long as nothing is known of its video."""
+    return NEAREST if asked.m == "fast" else EXACT
 
 
 @dataclass(frozen=True, slots=True)

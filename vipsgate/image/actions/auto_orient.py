@@ -74,6 +74,9 @@ class AutoOrient(Action):
     def shrink(self, frame: Frame) -> None:
         return None
 
+    def cost(self, frame: Frame) -> float:
+        return 4e-9 * frame.area if self.turns(frame) else 0.0
+
     def apply(self, image: Image, stage: Stage) -> Image:
         if not self.turns(stage.before):
             return image

@@ -57,6 +57,9 @@ class Crop(Action):
     def streams(self, frame: Frame) -> bool:
         return True
 
+    def cost(self, frame: Frame) -> float:
+        return 0.0
+
     def apply(self, image: Image, stage: Stage) -> Image:
         left, top = self.corner(stage.before)
         return image.crop(left, top, stage.after.width, stage.after.height)

@@ -50,5 +50,8 @@ class IndexCrop(Action):
     def streams(self, frame: Frame) -> bool:
         return True
 
+    def cost(self, frame: Frame) -> float:
+        return 0.0
+
     def apply(self, image: Image, stage: Stage) -> Image:
         return image.crop(*self.box(stage.before))

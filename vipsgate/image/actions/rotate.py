@@ -52,6 +52,9 @@ class Rotate(Action):
     def shrink(self, frame: Frame) -> float | None:
         return None if self.angle % 90 == 0 else 1.0
 
+    def cost(self, frame: Frame) -> float:
+        return (4e-9 if self.angle % 90 == 0 else 70e-9) * frame.area
+
     def apply(self, image: Image, stage: Stage) -> Image:
         right_angles = (self.angle // 90) % 4
         if self.angle % 90 == 0:

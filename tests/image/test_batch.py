@@ -1,0 +1,121 @@
+"""Several pictures of one source: decoded once, and as good as made one by one."""
+
+import os
+
+import pytest
+
+from vipsgate.errors import ImageDamage, OssError
+from vipsgate.image import batch as batch_module
+from vipsgate.image.batch import SHARED_BYTES, Batch
+from vipsgate.image.config import Limits, Rendering
+
+LIMITS = Limits()
+CLOSE = 30.0  # dB between a picture made of the shared source and one made alone
+WIDTHS = [f"image/resize,w_{width}" for width in (40, 80, 160, 320, 640)]
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The shrinks with which the source is loaded."""
+    seen = []
+    real = batch_module.load, batch_module.render.load
+
+    def shared(source, made):
+        seen.append(made.shrink)
+        return real[0](source, made)
+
+    monkeypatch.setattr(batch_module, "load", shared)
+    monkeypatch.setattr(batch_module.render, "load", shared)
+    return seen
+
+
+@pytest.fixture
+def make(make_studio):
+    def made(data, texts, rendering=Rendering(), most=None, limits=LIMITS):
+        """The bytes of each, its cost where it is handed back, or its error."""
+        batch, found = Batch(lambda: data, texts, limits, rendering, most), []
+        for number in range(len(texts)):
+            descriptor = os.memfd_create("result")
+            try:
+                if cost := batch.refused(number):
+                    found.append(cost)
+                    continue
+                batch.answer(number, descriptor, make_studio())
+                found.append(os.pread(descriptor, 1 << 24, 0))
+            except OssError as error:
+                found.append(error)
+            finally:
+                os.close(descriptor)
+        return found
+
+    return made
+
+
+@pytest.mark.parametrize("shrink", ["fast", "balanced", "exact"])
+@pytest.mark.parametrize(
+    "source", ["jpg 1280x853", "jpg 1280x853 o6", "webp 1280x853", "png 640x400 alpha"]
+)
+def test_together_as_good_as_one_by_one(make, loads, photo, picture, pixels, psnr, source, shrink):
+    data, rendering = picture(source), Rendering(shrink=shrink)
+    together = make(data, WIDTHS, rendering)
+    assert len(loads) == 1
+    alone = [make(data, [text], rendering)[0] for text in WIDTHS]
+    assert len(loads) == 1 + len(WIDTHS)
+    for text, one, other in zip(WIDTHS, together, alone, strict=True):
+        assert pixels(one).shape == pixels(other).shape, text
+        assert psnr(pixels(one), pixels(other)) > CLOSE, text
+
+
+def test_the_source_is_reduced_as_far_as_all_allow(make, loads, picture):
+    make(picture("jpg 1280x853"), WIDTHS[:3], Rendering(shrink="fast"))
+    assert loads == [8.0]
+
+
+def test_other_things_of_one_source(make, loads, picture):
+    texts = [
+        "image/info",
+        "image/resize,w_100/format,webp",
+        "image/crop,w_10,h_10",
+        "image/crop,x_5000",
+        "image/average-hue",
+    ]
+    found = make(picture("jpg 640x480"), texts)
+    assert [type(one) for one in found] == [bytes, bytes, bytes, type(found[3]), bytes]
+    assert isinstance(found[3], OssError)
+    assert len(loads) == 2  # for the crop and the picture; the hue is asked by itself
+
+
+def test_one_alone_is_not_held_in_memory(make, loads, picture, monkeypatch):
+    monkeypatch.setattr(batch_module.render, "held", None)
+    made = make(picture("jpg 640x480"), ["image/resize,w_100", "image/info", "image/crop,x_9999"])
+    assert isinstance(made[0], bytes)
+
+
+def test_an_animation_is_made_by_itself(make, loads, picture):
+    data = picture("gif 40x30x3")
+    texts = ["image/resize,w_20", "image/resize,w_10", "image/format,png", "image/format,jpg"]
+    found = make(data, texts)
+    assert all(isinstance(one, bytes) for one in found)
+    assert len(loads) == 3  # each animation, and both stills together
+
+
+def test_a_large_source_is_not_shared(make, loads, picture, monkeypatch):
+    monkeypatch.setattr(batch_module, "SHARED_BYTES", 1000)
+    assert SHARED_BYTES > 1000
+    make(picture("jpg 640x480"), WIDTHS[:3])
+    assert len(loads) == 3
+
+
+def test_what_costs_too_much_is_handed_back_and_shares_nothing(make, loads, picture):
+    data = picture("jpg 640x480")
+    texts = ["image/format,avif", "image/resize,w_50", "image/resize,w_60"]
+    found = make(data, texts, most=(0.05, 1 << 30))
+    assert found[0].seconds > 0.05
+    assert [type(one) for one in found[1:]] == [bytes, bytes]
+    assert len(loads) == 1
+
+
+def test_a_broken_source_is_told_to_each(make, picture):
+    data = picture("jpg 640x480")
+    found = make(data[: len(data) // 2], WIDTHS[:3])
+    assert [type(one) for one in found] == [ImageDamage] * 3

@@ -1,0 +1,130 @@
+"""Several things to be made of one source: its header is read once, and it is decoded once.
+
+That is what a page with a ``srcset`` asks for. The source is decoded as far reduced as the most
+exact of the pictures needs it and kept in memory; for those that a JPEG would have been reduced
+further for, it is halved again, in steps as libjpeg has them. Animations, and what would take too
+much memory, are made one by one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import OssError
+from . import answers, plan, process, render
+from .codecs import CODECS
+from .config import Limits, Rendering
+from .cost import Cost
+from .load import load
+from .plan import Plan
+from .probe import Source, probe
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+    from .studio import Studio
+
+SHARED_BYTES = 64 << 20  # of a decoded source that is kept for several pictures
+
+
+class Batch:
+    """What is to be made of one source.
+
+    Args:
+        read: Gives the file's bytes.
+        texts: Canonical texts of what is to be done.
+        limits: Of every picture.
+        rendering: How pictures are made.
+        most: Seconds and bytes that each may cost; ``None`` for any.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], bytes],
+        texts: Sequence[str],
+        limits: Limits,
+        rendering: Rendering,
+        most: tuple[float, int] | None = None,
+    ) -> None:
+        self._read, self._texts, self._most = read, texts, most
+        self._limits, self._rendering = limits, rendering
+        self._source: Source | None = None
+        self._plans: dict[int, Plan] = {}
+        self._bases: dict[float, Image] = {}
+
+    def refused(self, number: int) -> Cost | None:
+        """What one of them is expected to take, where that is more than it may.
+
+        Raises:
+            OssError: The file is no picture, or what is asked does not fit it.
+        """
+        if self._most is None or self._asked(number).answer:
+            return None
+        cost = self._plan(number).cost
+        return None if cost.within(*self._most) else cost
+
+    def answer(self, number: int, descriptor: int, studio: Studio) -> str:
+        """Make one of them, and write it to a descriptor of an empty file; its MIME type.
+
+        Raises:
+            OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
+        """
+        asked = self._asked(number)
+        if asked.answer:
+            source = self._probed()
+            plan.admit(source.header, self._limits)
+            os.write(descriptor, answers.ANSWERS[asked.answer](source, studio))
+            return answers.MIME
+        made, base = self._plan(number), None
+        if (least := self._least()) and made.result.pages == 1:
+            base = self._base(least, made.shrink, studio)
+            made = plan.at(made, max(shrink for shrink in self._bases if shrink <= made.shrink))
+        render.render(self._probed(), made, descriptor, studio, base)
+        return CODECS[made.result.format].mime
+
+    def _asked(self, number: int) -> process.Process:
+        return process.parse(self._texts[number], self._limits)
+
+    def _probed(self) -> Source:
+        if self._source is None:
+            self._source = probe(self._read())
+        return self._source
+
+    def _plan(self, number: int) -> Plan:
+        if number not in self._plans:
+            actions, header = self._asked(number).actions, self._probed().header
+            self._plans[number] = plan.make(header, actions, self._limits, self._rendering)
+        return self._plans[number]
+
+    def _least(self) -> Plan | None:
+        """The plan that wants most of the source, if there are several and it fits into memory."""
+        plans = []
+        for number in range(len(self._texts) if len(self._texts) > 1 else 0):
+            try:
+                if not self._asked(number).answer and not self.refused(number):
+                    plans.append(self._plan(number))
+            except OssError:
+                continue  # it is told when its turn has come
+        stills = [made for made in plans if made.result.pages == 1]
+        if len(stills) < 2:
+            return None
+        least, header = min(stills, key=lambda made: made.shrink), self._probed().header
+        size = header.width * header.height * max(3, header.bands) / least.shrink**2
+        return least if size <= SHARED_BYTES else None
+
+    def _base(self, least: Plan, shrink: float, studio: Studio) -> Image:
+        """The source decoded, and halved as often as it may be for a picture of that shrink.
+
+        Raises:
+            ImageDamage: The file cannot be decoded.
+        """
+        if not self._bases:
+            self._bases[least.shrink] = render.held(load(self._probed(), least), studio.watch)
+        last = max(at for at in self._bases if at <= shrink)
+        while 2 * last <= shrink:
+            half = self._bases[last].shrink(2, 2)
+            last *= 2
+            self._bases[last] = render.held(half, studio.watch)
+        return self._bases[last]
