@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CONNECTIONS = 8
+PATIENCE = 30  # seconds before wrk calls an answer late; it would do so after two
 SCRIPT = """
 local requests, at = {}, 0
 function init(args)
@@ -79,7 +80,8 @@ def load(base: str, paths: Sequence[str], seconds: float) -> Load:
         with open(script, "w") as file:
             file.write(SCRIPT)
         if client() == "wrk":
-            command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds)}s", "-s", script, base]
+            command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds)}s"]
+            command += ["--timeout", f"{PATIENCE}s", "-s", script, base]
         else:
             command = [sys.executable, __file__, base, str(seconds)]
         before = _children()

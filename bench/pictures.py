@@ -10,13 +10,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyvips import Image
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 NAMES = 64  # under which each picture lies in the bucket
 QUALITY = 90  # of the JPEGs that are made here
 BUCKET = "bench"
+GRAIN = 4.0  # sigma of 255, for what is painted smaller than it is wanted: as files of cameras have
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,16 @@ JOBS = {
         (720, 588),
     ),
 }
+HUGE = Job(6000, 4000, "", "land.mountains", "image/resize,w_800", (800, 533), (800, 533))
+ALL = {**JOBS, "huge": HUGE}  # with the one that only some scripts make
 
 
-def make(root: Path) -> None:
-    """Make the bucket :data:`BUCKET` below ``root``, with every job's picture in it."""
+def make(root: Path, jobs: Iterable[str] = JOBS) -> None:
+    """Make the bucket :data:`BUCKET` below ``root``, with the picture of every job in it."""
     (root / BUCKET).mkdir()
-    subprocess.run([sys.executable, __file__, str(root / BUCKET)], check=True)
-    for name in JOBS:
+    jobs = list(jobs)
+    subprocess.run([sys.executable, __file__, str(root / BUCKET), *jobs], check=True)
+    for name in jobs:
         for number in range(1, NAMES):
             shutil.copyfile(file(root, name, 0), file(root, name, number))
 
@@ -75,23 +84,35 @@ def file(root: Path, job: str, number: int) -> Path:
 
 def path(job: str, number: int) -> str:
     """Its URL's path and query."""
-    return f"/{BUCKET}/{job}-{number:02}.jpg?x-oss-process={JOBS[job].process}"
+    return f"/{BUCKET}/{job}-{number:02}.jpg?x-oss-process={ALL[job].process}"
 
 
-def _write(bucket: Path) -> None:
+def painted(painter: str, width: int, height: int) -> Image:
+    """A painting in this size, with grain where it has to be enlarged for that."""
+    import pyvips
+
     from vipsgate.demo import land, water
 
     painters = {"land.mountains": land.mountains, "water.sea": water.sea}
-    for name, job in JOBS.items():
+    painting = painters[painter]()
+    made = painting.thumbnail_image(width, height=height, crop="centre")
+    if width <= painting.width and height <= painting.height:
+        return made
+    grain = pyvips.Image.gaussnoise(width, height, sigma=GRAIN, mean=0, seed=1)
+    return (made.copy_memory() + grain).cast("uchar").copy(interpretation="srgb")
+
+
+def _write(bucket: Path, jobs: list[str]) -> None:
+    for name in jobs:
+        job = ALL[name]
         target = bucket / f"{name}-00.jpg"
         photograph = DATA / job.photograph
         if job.photograph and photograph.is_file():
             shutil.copyfile(photograph, target)
             continue
-        painting = painters[job.painting]()
-        made = painting.thumbnail_image(job.width, height=job.height, crop="centre")
+        made = painted(job.painting, job.width, job.height)
         made.write_to_file(f"{target}[Q={QUALITY},keep=none]")
 
 
 if __name__ == "__main__":
-    _write(Path(sys.argv[1]))
+    _write(Path(sys.argv[1]), sys.argv[2:])
