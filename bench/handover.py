@@ -27,7 +27,7 @@ import orjson
 import report
 import uvloop
 
-from vipsgate import answer, renderer, sandbox, wire
+from vipsgate import picture, renderer, sandbox, wire
 from vipsgate.renderers import Renderers
 
 SIZES = {"2 KB": 2_000, "20 KB": 20_000, "60 KB": 60_000, "200 KB": 200_000, "1 MB": 1_000_000}
@@ -244,7 +244,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
     async def caller(size: int) -> None:
         for _ in range(PICTURES // CALLERS):
             result = await pool.render(str(size), source)
-            if size <= answer.INLINE:
+            if size <= picture.LARGEST_AT_ONCE:
                 os.pread(result.descriptor, size, 0)
             result.close()
 

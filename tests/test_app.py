@@ -57,7 +57,7 @@ class Renderers:
 
     version, full = "0", False
 
-    async def render(self, process, descriptor, beside=()):
+    async def render(self, process, descriptor, beside=(), source=""):
         return Result("text/plain", len(process), _memory(process.encode()), 0.0, 0.0, 0)
 
 

@@ -131,7 +131,7 @@ class Lanes(Generic[J]):
             return False
         short = len(self) + more >= self._queue
         if lane is not Lane.QUICK:
-            short = short or len(self._waiting[lane]) >= self._queue // HEAVY_PART
+            short = short or len(self._waiting[lane]) >= -(-self._queue // HEAVY_PART)
         return short or self.delay(lane) > self._wait
 
     def retry(self, lane: Lane) -> int:

@@ -22,6 +22,7 @@ from .house import House
 from .image import process
 from .store.base import Object, Opened, Store
 
+LARGEST_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
 T = TypeVar("T")
 
@@ -242,7 +243,11 @@ async def _render(
     source = f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
     spent += (done.queue, done.render)
-    return Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
+    made = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
+    if done.size > LARGEST_AT_ONCE:
+        return made
+    with closing(made):
+        return made.in_memory()
 
 
 async def _split(
