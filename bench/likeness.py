@@ -4,10 +4,10 @@ The best is made by another hand: Pillow decodes the source in full and reduces 
 the values as they are stored, as every server here does; both are compared as sRGB. The measure is
 SSIMULACRA2: 100 is equal, 90 cannot be told apart when flickered, 70 is high and 50 medium quality.
 
-Rule: the package (extra ``bench``) stays within 1.3 of the metric's port to Rust for scores from 50
-to 90 and within 4 below, 2 above (photographs at JPEG 20 to 95). The metric looks at six scales and needs
-256 pixels a side for them; a smaller picture is laid out as mirrored tiles first, because with
-fewer scales its weights fall on the wrong ones.
+Rule: the package (extra ``bench``) stays within 1.3 of the metric's port to Rust for scores from
+50 to 90, within 4 below and 2 above (photographs at JPEG 20 to 95). The metric looks at six scales
+and needs 256 pixels a side for them; a smaller picture is laid out as mirrored tiles first, because
+with fewer scales its weights fall on the wrong ones.
 """
 
 from __future__ import annotations
