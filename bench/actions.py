@@ -5,7 +5,7 @@ to a result's. Every round runs all rows one after the other, so that a busy mom
 a cell is CPU time as a multiple of the plain resize in the same run. An action is timed twice:
 behind that resize, as thumbnails have it, and alone, on every pixel of the source.
 
-    python bench/actions.py [--rounds 15] [--jobs medium] [--json FILE]
+    python bench/actions.py [--rounds 15] [--jobs medium] [--json FILE] [--chart FILE]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 os.environ |= {"VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "2"}  # as a renderer has it
 
+import chart
 import pictures
 import report
 
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--jobs", nargs="+", default=JOBS, choices=JOBS)
     parser.add_argument("--json", type=Path)
+    chart.add_option(parser)
     options = parser.parse_args()
     print(report.heading())
     render.prepare()
@@ -128,6 +130,18 @@ def main() -> None:
                 ratio = statistics.median(runs[f"{resize}/{text}"])
                 verdict = "reached" if ratio <= aim else "NOT reached"
                 print(f"{shown(text)}: {ratio:.2f}, aim {aim}: {verdict}")
+    if options.chart:
+        behind = {job: pictures.JOBS[job].process.removeprefix("image/") for job in results}
+        chart.bars(
+            options.chart,
+            "What each action costs behind a resize",
+            "CPU, as multiples of the plain resize",
+            [shown(text).strip("`") for text in ACTIONS],
+            {
+                f"{job}, behind {behind[job]}": [runs[f"{behind[job]}/{text}"] for text in ACTIONS]
+                for job, runs in results.items()
+            },
+        )
     report.write(options.json, results)
 
 

@@ -49,6 +49,7 @@ def bars(
     groups: Sequence[str],
     series: Mapping[str, Sequence[Sequence[float]]],
     note: str = "",
+    log: bool = False,
 ) -> None:
     """Draw grouped horizontal bars.
 
@@ -59,6 +60,7 @@ def bars(
         groups: Names, from top to bottom.
         series: Name -> for each group its runs; no runs, no bar.
         note: A sentence below, for the aim.
+        log: Scale by powers of ten, from below the smallest value; all are above 0.
     """
     slot = BAR * len(series) + GAP
     figure, axes = _figure(title, list(series), slot * len(groups))
@@ -81,19 +83,24 @@ def bars(
             error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 0},
         )
         for place, middle, (_, runs) in zip(places, middles, shown, strict=True):
-            axes.text(
-                max(runs) + longest * 0.008,
-                place,
+            axes.annotate(
                 number(middle),
+                (max(runs), place),
+                (4, 0),
+                textcoords="offset points",
                 va="center",
                 fontsize=NORMAL - 1,
                 color=INK,
             )
     axes.set_yticks([(at + 0.5) * slot for at in range(len(groups))], groups)
     axes.set_ylim(slot * len(groups), 0)
-    axes.set_xlim(0, longest * 1.09)
-    axes.xaxis.grid(True, color=RULE)
-    axes.xaxis.set_major_formatter(lambda value, _: number(value, short=True))
+    if log:
+        shortest = min(min(runs) for row in series.values() for runs in row if runs)
+        _scale(axes, "x", log)
+        axes.set_xlim(shortest / 2, longest * (longest / shortest) ** 0.09)
+    else:
+        axes.set_xlim(0, longest * 1.09)
+        _scale(axes, "x", log)
     axes.set_xlabel(unit)
     _finish(file, figure, axes, note)
 
@@ -129,14 +136,8 @@ def lines(
             marker="o" if len(points) <= 30 else None,
             markersize=4,
         )
-    for logarithmic, scale, axis in (
-        (log_x, axes.set_xscale, axes.xaxis),
-        (log_y, axes.set_yscale, axes.yaxis),
-    ):
-        if logarithmic:
-            scale("log")
-        axis.set_major_formatter(lambda value, _: number(value, short=True))
-        axis.grid(True, color=RULE)
+    _scale(axes, "x", log_x)
+    _scale(axes, "y", log_y)
     if not log_y:
         axes.set_ylim(bottom=0)
     axes.set_xlabel(x_label)
@@ -152,7 +153,7 @@ def number(value: float, *, short: bool = False) -> str:
         short: Without zeros behind the point, for an axis.
     """
     size = abs(value)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 else 3
+    digits = 0 if size >= 100 or not size else 1 if size >= 10 else 2 if size >= 0.1 else 3
     written = f"{value:,.{digits}f}"
     return written.rstrip("0").rstrip(".") if short and digits else written
 
@@ -187,6 +188,21 @@ def _figure(title: str, names: list[str], height: float) -> tuple[Any, Any]:
             columnspacing=1.6,
         )
     return figure, axes
+
+
+def _scale(axes: Any, which: str, log: bool) -> None:
+    """Rules and their numbers: of powers of ten at 1, 2 and 5 where there are few."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if log:
+        axes.set(**{f"{which}scale": "log"})
+        low, high = axis.get_data_interval()
+        few = 0 < low < high < 300 * low
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(lambda value, _: number(value, short=True))
+    axis.grid(True, color=RULE)
 
 
 def _finish(file: Path, figure: Any, axes: Any, note: str) -> None:

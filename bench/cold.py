@@ -5,7 +5,8 @@ They take turns, loop, server, loop, server, on one machine, and every ratio is 
 Both read each file anew, shrink on load by the same rule and resize once; that both make the same
 bytes is checked first. The client's own CPU is told, because it works on the same cores.
 
-    python bench/cold.py [--pairs 5] [--seconds 4] [--shrink fast] [--jobs small] [--json FILE]
+    python bench/cold.py [--pairs 5] [--seconds 4] [--shrink fast] [--jobs small]
+                         [--json FILE] [--chart FILE]
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import chart
 import load
 import pictures
 import report
@@ -226,21 +228,13 @@ def measure(root: Path, job: str, shrink: str, pairs: int, seconds: float) -> di
 
 def _watched(run: Callable[[], dict[str, float]], own: tuple[str, ...]) -> dict[str, float]:
     """What a run found, and the cores that strangers took and that nobody took meanwhile."""
-    begun, (idle, busy) = time.perf_counter(), _cores()
+    begun, (idle, busy) = time.perf_counter(), report.cores()
     found = run()
-    took, (idle_after, busy_after) = time.perf_counter() - begun, _cores()
+    took, (idle_after, busy_after) = time.perf_counter() - begun, report.cores()
     ours = sum(found[name] for name in own) * found["rate"] / 1e3
     found["idle"] = (idle_after - idle) / took
     found["strangers"] = max(0.0, (busy_after - busy) / took - ours)
     return found
-
-
-def _cores() -> tuple[float, float]:
-    """Seconds that all cores together have been idle and busy (proc_stat(5))."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().split()[1:9]]
-    idle = fields[3] + fields[4]
-    ticks = os.sysconf("SC_CLK_TCK")
-    return idle / ticks, (sum(fields) - idle) / ticks
 
 
 def speed_row(job: str, shrink: str, found: dict[str, Any]) -> list[str]:
@@ -283,6 +277,7 @@ def main() -> None:
     parser.add_argument("--shrink", default="fast,balanced", help="settings of image.shrink")
     parser.add_argument("--jobs", default=",".join(pictures.JOBS), help="of small,medium,large")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all runs here")
+    chart.add_option(parser)
     asked = parser.parse_args()
     print(report.heading())
     found: dict[str, dict[str, Any]] = {}
@@ -311,6 +306,18 @@ def main() -> None:
             [cost_row(*row) for row in rows],
         )
     )  # fmt: skip
+    if asked.chart:
+        chart.bars(
+            asked.chart,
+            f"The server, {PROCESSES} renderers, against {PROCESSES} bare pyvips loops",
+            "share of the loop; 1 is as fast, or as cheap",
+            list(found),
+            {
+                "pictures per second": [made["ratio"] for made in found.values()],
+                "by CPU for one": [made["ratio of cpu"] for made in found.values()],
+            },
+            "Aims, pictures per second: " + ", ".join(f"{k} {v:.2f}" for k, v in AIMS.items()),
+        )
     jobs = {name: dataclasses.asdict(job) for name, job in pictures.JOBS.items()}
     report.write(asked.json, {"jobs": jobs, "runs": found})
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import chart
 import load
 import report
 
@@ -88,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="of every kind")
     parser.add_argument("--json", type=Path, help="where all runs go")
+    chart.add_option(parser)
     options = parser.parse_args()
     print(report.heading())
     with tempfile.TemporaryDirectory() as folder:
@@ -117,6 +119,15 @@ def main() -> None:
         for name, runs in found.items()
     ]
     print(report.table("One answer: ms of CPU of the front", ["answer", "ms", "below 1 ms"], rows))
+    if options.chart:
+        chart.bars(
+            options.chart,
+            "What a refusal costs",
+            "ms of CPU of the front for one answer",
+            list(found),
+            {"refusal": list(found.values())},
+            f"Aim: below {AIM:g} ms",
+        )
     report.write(options.json, found)
 
 

@@ -4,7 +4,7 @@ Four questions: bytes inside the message or a descriptor beside it; which encodi
 a file is worth a thread; and the whole way through ``Renderers.render`` with a renderer that does
 everything but render. CPU is counted on both sides, because both share the machine with libvips.
 
-    python bench/handover.py [--json FILE]
+    python bench/handover.py [--json FILE] [--chart FILE]
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import chart
 import orjson
 import report
 import uvloop
@@ -273,7 +274,8 @@ async def whole() -> dict[str, dict[str, list[float]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all runs here")
-    file = parser.parse_args().json
+    chart.add_option(parser)
+    asked = parser.parse_args()
     print(report.heading())
     by_way = ways()
     by_coding = encodings()
@@ -316,8 +318,21 @@ def main() -> None:
             ],
         )
     )
+    if asked.chart:
+        chart.bars(
+            asked.chart,
+            "To hand a picture over from a renderer to the front",
+            "ms of CPU for one picture",
+            list(by_size),
+            {
+                "front": [row["front"] for row in by_size.values()],
+                "renderer": [row["renderer"] for row in by_size.values()],
+                "of it, writing the bytes": [row["bytes"] for row in by_size.values()],
+            },
+            f"Aim: below {BOUND} ms, both together",
+        )
     report.write(
-        file, {"way": by_way, "encoding": by_coding, "opening": by_opening, "whole": by_size}
+        asked.json, {"way": by_way, "encoding": by_coding, "opening": by_opening, "whole": by_size}
     )
 
 

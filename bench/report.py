@@ -71,6 +71,14 @@ def write(file: Path | None, results: Any) -> None:
         file.write_text(json.dumps(made, indent=1) + "\n")
 
 
+def cores() -> tuple[float, float]:
+    """Seconds that all cores together have been idle and busy (proc_stat(5))."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split()[1:9]]
+    idle = fields[3] + fields[4]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return idle / ticks, (sum(fields) - idle) / ticks
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU that a living process has used, all its threads, by the kernel's clock for it.
 

@@ -4,7 +4,7 @@ A video of ten minutes, made here, with a key frame every 250 pictures, read thr
 a renderer has it. Beside the two modes of ``video/snapshot`` stands what a plain loop does that
 decodes from the beginning. Every round runs all rows one after the other.
 
-    python bench/video.py [--rounds 15] [--size 640x360] [--json FILE]
+    python bench/video.py [--rounds 15] [--size 640x360] [--json FILE] [--chart FILE]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 os.environ |= {"VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "2"}  # as a renderer has it
 
 import av
+import chart
 import report
 
 from vipsgate.image import config, render, video
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--json", type=Path)
+    chart.add_option(parser)
     options = parser.parse_args()
     print(report.heading())
     render.prepare()
@@ -152,6 +154,19 @@ def main() -> None:
         for how in ("exact", "from the start")
     )
     print(f"at 90 %: exact takes 1/{whole / exact:.0f} of decoding from the start")
+    if options.chart:
+        chart.bars(
+            options.chart,
+            f"A picture of {MINUTES} minutes of video, by where it is taken",
+            "ms of CPU",
+            [f"at {place} %" for place in PLACES],
+            {
+                how.strip("`"): [
+                    [1000 * run.seconds for run in runs[f"{how}, {place} %"]] for place in PLACES
+                ]
+                for how in ("`m_fast`", "exact", "from the start")
+            },
+        )
     found = {name: [asdict(run) for run in all_runs] for name, all_runs in runs.items()}
     report.write(options.json, found)
 
