@@ -7,6 +7,7 @@ measures a front does not load libvips itself.
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ NAMES = 64  # under which each picture lies in the bucket
 QUALITY = 90  # of the JPEGs that are made here
 BUCKET = "bench"
 GRAIN = 4.0  # sigma of 255, for what is painted smaller than it is wanted: as files of cameras have
+WIDTHS = range(85, 101)  # percent of its job's, at which :func:`many` asks for each picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,24 @@ def file(root: Path, job: str, number: int) -> Path:
 def path(job: str, number: int) -> str:
     """Its URL's path and query."""
     return f"/{BUCKET}/{job}-{number:02}.jpg?x-oss-process={ALL[job].process}"
+
+
+def many() -> list[str]:
+    """Paths of all jobs and names, each at several widths, in a fixed disorder.
+
+    So many that no picture is under way twice, however many clients ask for the next one.
+    """
+    made = []
+    for name, job in JOBS.items():
+        for number in range(NAMES):
+            for percent in WIDTHS:
+                process = job.process.replace(
+                    f"w_{job.made[0]}", f"w_{job.made[0] * percent // 100}"
+                )
+                address = path(name, number).partition("?")[0]
+                made.append(f"{address}?x-oss-process={process}")
+    random.Random(6).shuffle(made)
+    return made
 
 
 def painted(painter: str, width: int, height: int) -> Image:
