@@ -1,0 +1,1 @@
+"""Scripts that measure: one for each question, run by itself or by ``python -m bench``."""
