@@ -31,6 +31,7 @@ from . import errors, sandbox, typefaces, wire
 from .image.config import Limits, Rendering
 from .image.fonts import Fonts
 
+NICE = 5  # steps behind the front, which has hits, refusals and health to answer meanwhile
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
 # one libvips thread for a picture, few arenas; what else libvips would heed is not inherited
 ENVIRONMENT = {
@@ -227,6 +228,7 @@ def _trimmer() -> Callable[[], object]:
 
 def main() -> None:
     """``python -m vipsgate.renderer SOCKET CONTROL SETTINGS``, started by the front."""
+    os.nice(NICE)
     connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     settings = orjson.loads(sys.argv[3])
     # what is imported lazily must be there before the files are out of reach
