@@ -33,11 +33,11 @@ def scaled(image: Image, width: int, height: int, size: tuple[float, float]) -> 
     """
     if (image.width, image.height) == (width, height):
         return image
-    across, down = _scale(image.width, width, size[0]), _scale(image.height, height, size[1])
+    across, down = factor(image.width, width, size[0]), factor(image.height, height, size[1])
     return _levels(_weighted(image, lambda part: _resampled(part, width, height, across, down)))
 
 
-def _scale(side: int, wanted: int, size: float) -> float:
+def factor(side: int, wanted: int, size: float) -> float:
     """By the true size, unless libvips would then make another number of pixels."""
     return wanted / size if round(side * wanted / size) == wanted else wanted / side
 

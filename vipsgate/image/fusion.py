@@ -1,0 +1,181 @@
+"""Less work for the same picture: steps reordered and joined, and the loader's shrink in front.
+
+The written chain decides all sizes and all limits; what is run in its place maps every corner of
+the result to the same point of the source. Neighbours are rewritten by :data:`RULES` until no rule
+has anything to say: turns go behind what makes smaller and cuts before turns, equals are joined.
+A step that no rule names stays where it is, and nothing passes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from . import pixels
+from .steps import Cut, Levels, Scale, Size, Step, Turn
+
+HALF = 0.5  # pixels of a scaled picture by which a cut in front may lie off, on each of its sides
+
+# --- neighbours: the size that goes in, one step and the next -> what does the same, or None
+
+
+def _turns(size: Size, first: Turn, second: Turn) -> tuple[Step, ...]:
+    return (first.then(second),)
+
+
+def _cuts(size: Size, first: Cut, second: Cut) -> tuple[Step, ...]:
+    left, top = first.left + second.left, first.top + second.top
+    return (replace(second, left=left, top=top),)
+
+
+def _turn_cut(size: Size, turn: Turn, cut: Cut) -> tuple[Step, ...]:
+    return turn.back.cut(cut, turn.sides(size)), turn
+
+
+def _turn_scale(size: Size, turn: Turn, scale: Scale) -> tuple[Step, ...] | None:
+    return None if _grows(size, scale) else (turn.back.scale(scale), turn)
+
+
+def _scale_turn(size: Size, scale: Scale, turn: Turn) -> tuple[Step, ...] | None:
+    return (turn, turn.scale(scale)) if _grows(size, scale) else None
+
+
+def _grows(size: Size, scale: Scale) -> bool:
+    """Is a turn, which holds the picture in memory, cheaper before it than behind it?"""
+    return scale.width * scale.height > size[0] * size[1]
+
+
+def _scales(size: Size, first: Scale, second: Scale) -> tuple[Step, ...] | None:
+    if second.width > first.width or second.height > first.height:
+        return None  # what was lost on the way would be there again
+    return (replace(second, size=first.size, ratio=first.ratio * second.ratio),)
+
+
+def _swapped(size: Size, first: Step, second: Step) -> tuple[Step, ...]:
+    return second, first
+
+
+def _levels(size: Size, first: Levels, second: Levels) -> tuple[Step, ...]:
+    return (Levels(first.table.translate(second.table)),)
+
+
+Rule = Callable[[Size, Any, Any], tuple[Step, ...] | None]
+RULES: dict[tuple[type[Step], type[Step]], Rule] = {
+    (Turn, Turn): _turns,
+    (Turn, Cut): _turn_cut,
+    (Turn, Scale): _turn_scale,
+    (Turn, Levels): _swapped,
+    (Scale, Turn): _scale_turn,
+    (Scale, Scale): _scales,
+    (Cut, Cut): _cuts,
+    (Levels, Cut): _swapped,
+    (Levels, Levels): _levels,
+}
+
+
+def fused(steps: Iterable[Step], size: Size) -> tuple[Step, ...]:
+    """Steps that do the same to a picture of that size, with less work."""
+    done: list[Step] = []  # no rule fits any two neighbours of these
+    sizes = [size]  # before each of them, and behind the last
+    left = [*steps][::-1]
+    while left:
+        step = left.pop()
+        if step.idle(sizes[-1]):
+            continue
+        rule = RULES.get((type(done[-1]), type(step))) if done else None
+        made = rule(sizes[-2], done[-1], step) if rule else None
+        if made is None:
+            done.append(step)
+            sizes.append(step.sides(sizes[-1]))
+        else:
+            done.pop()
+            sizes.pop()
+            left.extend(reversed(made))
+    return tuple(done)
+
+
+# --- the loader's shrink
+
+
+def lead(steps: Sequence[Step]) -> tuple[Cut | None, Scale | None]:
+    """The first scaling, where nothing before it needs every pixel, and the cut in front of it.
+
+    The steps are fused, so that there is one cut at most. Levels are the same at any size.
+    """
+    cut = None
+    for step in steps:
+        if isinstance(step, Scale):
+            return cut, step
+        if isinstance(step, Cut):
+            cut = step
+        elif not isinstance(step, Levels):
+            break
+    return None, None
+
+
+def shrunk(steps: Sequence[Step], shrink: float, size: Size) -> tuple[Step, ...] | None:
+    """The same steps for a picture that the loader has reduced.
+
+    Args:
+        steps: Fused, for a picture of ``size``.
+        shrink: How many times the loader reduces, 1.0 or more.
+        size: Of the source.
+
+    Returns:
+        Steps of which a cut is in whole pixels of the reduced picture; ``None`` where one of its
+        sides would then lie more than :data:`HALF` a pixel of the scaled picture off.
+    """
+    if shrink == 1:
+        return tuple(steps)
+    cut, scale = lead(steps)
+    if scale is None:
+        return None
+    true = size[0] / shrink, size[1] / shrink
+    moved = cut
+    if cut:
+        true = cut.width / shrink, cut.height / shrink
+        across = _window(cut.left / shrink, true[0], round(size[0] / shrink), scale.width)
+        down = _window(cut.top / shrink, true[1], round(size[1] / shrink), scale.height)
+        if across is None or down is None:
+            return None
+        moved = Cut(across[0], down[0], across[1] - across[0], down[1] - down[0])
+    scaled = replace(scale, size=true)
+    return tuple(
+        moved if moved and step is cut else scaled if step is scale else step for step in steps
+    )
+
+
+def _window(begin: float, length: float, most: int, wanted: int) -> tuple[int, int] | None:
+    """The whole pixels that show ``length`` from ``begin`` best when they are scaled.
+
+    Args:
+        begin: Pixels of the reduced picture.
+        length: Pixels of the reduced picture.
+        most: Pixels that the reduced picture has.
+        wanted: Pixels of the scaled one.
+
+    Returns:
+        Where they begin and end; ``None`` where none show it well enough.
+    """
+    end = begin + length
+    windows = (
+        (low, high)
+        for low in {math.floor(begin), math.ceil(begin)}
+        for high in {math.floor(end), math.ceil(end)}
+        if low < high <= most
+    )
+    found = min(
+        ((_off(begin, length, *window, wanted), window) for window in windows), default=None
+    )
+    return found[1] if found and found[0] <= HALF else None
+
+
+def _off(begin: float, length: float, low: int, high: int, wanted: int) -> float:
+    """How far the borders of what is scaled lie from where they should, in pixels of the result."""
+    side = high - low
+    scale = 1.0 if side == wanted else pixels.factor(side, wanted, length)
+    middle, reach = (low + high) / 2, wanted / scale / 2  # scaled around the middle
+    off = max(abs(middle - reach - begin), abs(middle + reach - begin - length))
+    return off * wanted / length

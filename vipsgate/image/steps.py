@@ -1,0 +1,186 @@
+"""What is really run: scaling, cutting, turning, a canvas, levels; each a value with its own call.
+
+Most actions are nothing but these (:meth:`.Action.steps`), and what is said in values can be
+reordered and joined before any pixel is read (:mod:`.fusion`). Points are counted in pixels from
+the upper left corner; a pixel lies between two whole numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from . import pixels
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+    from .studio import Studio
+
+Size = tuple[int, int]  # width and height, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is done to each page."""
+
+    def sides(self, before: Size) -> Size:
+        """The size that comes out when ``before`` goes in."""
+        return before
+
+    def idle(self, before: Size) -> bool:
+        """Does it leave a picture of this size as it is?"""
+        return False
+
+    @property
+    def streams(self) -> bool:
+        """Can it run from top to bottom? If not, the picture is held in memory before it."""
+        return True
+
+    def ready(self, studio: Studio) -> Step:
+        """With what is the same for every page, made before the source is read."""
+        return self
+
+    def apply(self, image: Image) -> Image:
+        """Add it to the pipeline of one page."""
+        return image
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(Step):
+    """To exactly ``width`` by ``height`` pixels.
+
+    Attributes:
+        size: What goes in, as it really measures; a loader that shrinks leaves whole pixels of it.
+        width: Of what comes out.
+        height: Of what comes out.
+        ratio: How many times what goes in is as large, before the sides were rounded.
+    """
+
+    size: tuple[float, float]
+    width: int
+    height: int
+    ratio: float
+
+    def sides(self, before: Size) -> Size:
+        return self.width, self.height
+
+    def idle(self, before: Size) -> bool:
+        return before == (self.width, self.height)
+
+    def apply(self, image: Image) -> Image:
+        return pixels.scaled(image, self.width, self.height, self.size)
+
+    def __str__(self) -> str:
+        return f"scale {self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut(Step):
+    """Keep the rectangle that begins at ``left``, ``top``."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def sides(self, before: Size) -> Size:
+        return self.width, self.height
+
+    def idle(self, before: Size) -> bool:
+        return before == (self.width, self.height)
+
+    def apply(self, image: Image) -> Image:
+        return image.crop(self.left, self.top, self.width, self.height)
+
+    def __str__(self) -> str:
+        return f"cut {self.width}x{self.height}+{self.left}+{self.top}"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn(Step):
+    """One of the eight ways to lay a picture: turn clockwise, then mirror left to right.
+
+    Attributes:
+        quarters: Times 90 degrees, 0-3.
+        mirror: Whether left and right change places after it.
+    """
+
+    quarters: int
+    mirror: bool = False
+
+    def sides(self, before: Size) -> Size:
+        return before[::-1] if self.quarters % 2 else before
+
+    def idle(self, before: Size) -> bool:
+        return self == Turn(0)
+
+    @property
+    def streams(self) -> bool:
+        return self.quarters == 0
+
+    @property
+    def back(self) -> Turn:
+        """The one that undoes it; what mirrors undoes itself."""
+        return self if self.mirror else Turn(-self.quarters % 4)
+
+    def then(self, other: Turn) -> Turn:
+        """Both in one; behind a mirror, clockwise is the other way round."""
+        further = -other.quarters if self.mirror else other.quarters
+        return Turn((self.quarters + further) % 4, self.mirror != other.mirror)
+
+    def cut(self, cut: Cut, before: Size) -> Cut:
+        """Where a rectangle of a picture of size ``before`` lies when that is turned."""
+        left, top, width, height = cut.left, cut.top, cut.width, cut.height
+        wide, high = before
+        for _ in range(self.quarters):
+            left, top, width, height = high - top - height, left, height, width
+            wide, high = high, wide
+        return Cut(wide - left - width if self.mirror else left, top, width, height)
+
+    def scale(self, scale: Scale) -> Scale:
+        """The same scaling of the turned picture."""
+        if self.quarters % 2 == 0:
+            return scale
+        return replace(scale, size=scale.size[::-1], width=scale.height, height=scale.width)
+
+    def apply(self, image: Image) -> Image:
+        if self == Turn(2, True):
+            return image.flipver()
+        if self.quarters:
+            image = image.rot(f"d{90 * self.quarters}")
+        return image.fliphor() if self.mirror else image
+
+    def __str__(self) -> str:
+        return f"turn {90 * self.quarters}" + " and mirror" * self.mirror
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas(Step):
+    """Lay the picture in the middle of an opaque canvas of this size and colour."""
+
+    width: int
+    height: int
+    colour: tuple[int, ...]
+
+    def sides(self, before: Size) -> Size:
+        return self.width, self.height
+
+    def apply(self, image: Image) -> Image:
+        return pixels.on_canvas(image, self.width, self.height, [*self.colour])
+
+    def __str__(self) -> str:
+        return f"canvas {self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Levels(Step):
+    """Replace each level of a colour by that of ``table``, 256 bytes."""
+
+    table: bytes
+
+    def apply(self, image: Image) -> Image:
+        return pixels.mapped(image, self.table.__getitem__)
+
+    def __str__(self) -> str:
+        return "levels"
