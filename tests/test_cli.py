@@ -69,8 +69,10 @@ def test_explain_prints_the_plan(photo):
         "action": "resize,w_100",
         "from": "400x267",
         "to": "100x67",
-        "whole": False,
     }
+    assert got["steps"] == [
+        {"step": "scale 100x67", "from": "200x134", "to": "100x67", "whole": False}
+    ]
     assert (got["result"]["format"], got["result"]["quality"]) == ("jpg", 85)
 
 

@@ -66,6 +66,27 @@ def test_together_as_good_as_one_by_one(make, loads, photo, picture, pixels, psn
         assert psnr(pixels(one), pixels(other)) > CLOSE, text
 
 
+CUTS = [
+    "image/resize,w_320",
+    "image/crop,x_133,y_55,w_701,h_603/resize,w_160",
+    "image/crop,x_133,y_55,w_701,h_603/resize,w_40/rotate,90",
+    "image/rotate,90/crop,x_333,y_250/resize,w_35",
+]
+
+
+@pytest.mark.parametrize("shrink", ["fast", "balanced"])
+@pytest.mark.parametrize("source", ["jpg 1277x851", "jpg 1277x851 o6", "webp 1277x851"])
+def test_parts_of_one_source(make, loads, picture, pixels, psnr, source, shrink):
+    """Cut out of what was halved after it was loaded."""
+    data, rendering = picture(source), Rendering(shrink=shrink)
+    together = make(data, CUTS, rendering)
+    assert len(loads) == 1
+    for text, one in zip(CUTS, together, strict=True):
+        (other,) = make(data, [text], rendering)
+        assert pixels(one).shape == pixels(other).shape, text
+        assert psnr(pixels(one), pixels(other)) > CLOSE, text
+
+
 def test_the_source_is_reduced_as_far_as_all_allow(make, loads, picture):
     make(picture("jpg 1280x853"), WIDTHS[:3], Rendering(shrink="fast"))
     assert loads == [8.0]

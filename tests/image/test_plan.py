@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import pyvips
 
 from vipsgate.errors import BadRequest, ImageTooLarge
 from vipsgate.image import load, plan, probe
@@ -136,8 +137,15 @@ MEMORY = {
     ("rotate,90", "jpg 1000x500"): 3 * 500_000,
     ("rotate,0", "jpg 1000x500"): 0,
     ("resize,w_100/rotate,90", "jpg 1000x500"): 3 * 5_000,
-    # held after shrink-on-load by 4
-    ("resize,w_100", "jpg 800x400 o6"): 3 * 800 * 400 / 2**2,
+    # held when it is small
+    ("resize,w_100", "jpg 800x400 o6"): 3 * 200 * 100,
+    ("rotate,90/crop,w_20,h_30", "jpg 1000x500"): 3 * 600,
+    ("rotate,90/blur,r_3,s_2/resize,w_10", "jpg 1000x500"): 3 * 500_000,
+    ("resize,p_200/rotate,90", "jpg 1000x500"): 3 * 500_000,
+    ("rotate,90/resize,p_200", "jpg 1000x500"): 3 * 500_000,
+    ("rotate,90/rotate,45/rotate,270", "png 100x100"): 3 * (10_000 + 10_000 + 142**2),
+    # what is laid on it, in the frame as it is written
+    ("rotate,90/watermark,text_QQ,size_10/resize,w_10", "png 1000x500"): 3 * 500_000 + 5 * 200,
     ("format,webp", "png 100x100"): 12 * 10_000,
 }
 
@@ -174,11 +182,30 @@ SHRINKS = {
     ("rotate,90/resize,h_100", "jpg 1000x750"): (8, 4),
     ("resize,w_100", "jpg 1000x1000 o6"): (8, 4),
     ("rotate,360/auto-orient,0/resize,w_100", "jpg 1000x750 o6"): (8, 4),
+    ("bright,9/contrast,9/resize,w_100", "jpg 1000x750"): (8, 4),
+    # a cut is made in the reduced picture, if that is near enough
+    ("crop,w_900/resize,w_100", "jpg 1000x750"): (8, 4),
+    ("indexcrop,x_900,i_0/resize,w_100", "jpg 1000x750"): (8, 4),
+    ("crop,w_200,h_200/resize,w_100", "jpg 1000x750"): (2, 1),
+    ("crop,x_3,y_5,w_900,h_700/resize,w_100", "webp 1000x750"): (9, 4.5),
+    ("crop,x_1,y_1,w_7,h_600/resize,m_fixed,w_3,h_100", "jpg 800x800"): (2, 1),
+    ("crop,w_15,h_700/resize,w_1", "jpg 1000x750"): (4, 4),  # two pixels must be left
+    ("crop,w_2,h_700/resize,h_100", "jpg 1000x750"): (1, 1),
+    ("crop,w_800/crop,w_400,h_400/resize,w_100", "jpg 1000x750"): (4, 2),
+    ("rotate,90/crop,w_400,h_400/resize,w_100", "jpg 1000x750 o5"): (4, 2),
+    # two reductions are one
+    ("resize,w_800/resize,w_100", "jpg 1000x750"): (8, 4),
+    ("resize,w_4000,limit_0/resize,w_500", "jpg 1000x750"): (2, 1),
+    ("resize,w_700/format,png/resize,w_300/resize,w_125", "jpg 1000x750"): (8, 4),
+    ("resize,w_800/rotate,90/resize,w_100", "jpg 1600x1600"): (8, 8),
+    ("resize,w_100/resize,w_800,limit_0", "jpg 1000x750"): (8, 4),
     # who needs them gets all
-    ("crop,w_900/resize,w_100", "jpg 1000x750"): (1, 1),
+    ("crop,w_900", "jpg 1000x750"): (1, 1),
+    ("resize,w_800/blur,r_3,s_2/resize,w_100", "jpg 1000x750"): (1, 1),
+    ("blur,r_3,s_2/crop,w_900/resize,w_100", "jpg 1000x750"): (1, 1),
+    ("crop,w_900/resize,w_1800,limit_0", "jpg 1000x750"): (1, 1),
     ("rotate,45/resize,w_100", "jpg 1000x750"): (1, 1),
     ("format,png", "jpg 1000x750"): (1, 1),
-    ("resize,w_800/resize,w_100", "jpg 1000x750"): (1, 1),
     # animations are decoded in full
     ("resize,w_10", "webp 1000x750x3"): (1, 1),
     ("resize,w_100/format,jpg", "webp 1000x800x3"): (10, 5),
@@ -213,27 +240,80 @@ def test_the_loader_really_shrinks(name, shrink, picture, planned):
     assert load.load(source, made).width == LOADED[name, shrink]
 
 
+# where a side divided by the shrink ends in a half, or nearly
+HALVES = [(250, 251, 2.9239766081871346), (333, 77, 3.041095890410959), (1000, 801, 2.4)]
+
+
+@pytest.mark.parametrize(("width", "height", "shrink"), [*HALVES, (999, 13, 4.4), (61, 43, 7.9)])
+def test_the_loader_gives_what_is_reckoned_with(width, height, shrink, picture):
+    source = probe.probe(picture(f"webp {width}x{height}"))
+    made = pyvips.Image.webpload_buffer(source.data, scale=1 / shrink)
+    assert plan.reduced(source.header, shrink) == (made.width, made.height)
+
+
+def test_the_same_for_a_source_that_is_halved(planned):
+    made = planned("jpg 1000x750", "crop,x_80,y_40,w_801,h_640/resize,w_50")
+    assert (made.shrink, str(made.steps[0])) == (8, "cut 100x80+10+5")
+    assert plan.at(made, 8, 0) is made
+    for shrink, halved, cut in [
+        (1, 0, "801x640+80+40"),
+        (2, 0, "400x320+40+20"),
+        (1, 1, "400x320+40+20"),
+        (2, 2, "100x80+10+5"),
+    ]:
+        at = plan.at(made, shrink, halved)
+        assert (at.shrink, str(at.steps[0])) == (shrink * 2**halved, f"cut {cut}")
+        assert at.steps[1].sides((0, 0)) == (50, 40)
+    assert plan.at(made, 8, 3) is None  # too small to be cut out of
+
+
 # --- order, streaming, explanation
 
-WHOLE = {
-    # (text, source) -> actions as they run; * sees the whole picture
-    ("resize,w_9", "jpg 40x27"): "auto-orient resize,w_9",
-    ("resize,w_9", "jpg 40x27 o6"): "auto-orient* resize,w_9",
-    ("resize,w_9", "jpg 40x27 o2"): "auto-orient resize,w_9",
-    ("resize,w_9/auto-orient,0", "jpg 40x27 o6"): "auto-orient,0 resize,w_9",
-    ("resize,w_9/rotate,90/crop,w_3", "jpg 40x27"): "auto-orient resize,w_9 rotate,90* crop,w_3",
-    ("rotate,0/rotate,360", "jpg 40x27"): "auto-orient rotate,0 rotate,360",
-    ("rotate,1/format,png", "jpg 40x27"): "auto-orient rotate,1* format,png",
-    ("quality,Q_9/interlace,1", "png 40x27"): "auto-orient quality,Q_9 interlace,1",
+RUNS = {
+    # (text, source) -> actions as they are written; what is run, * sees the whole picture
+    ("resize,w_9", "jpg 40x27"): ("auto-orient resize,w_9", "scale 9x6"),
+    ("resize,w_9", "jpg 40x27 o6"): ("auto-orient resize,w_9", "scale 13x9, turn 90*"),
+    ("resize,w_9", "jpg 40x27 o2"): ("auto-orient resize,w_9", "scale 9x6, turn 0 and mirror"),
+    ("resize,w_9/auto-orient,0", "jpg 40x27 o6"): ("auto-orient,0 resize,w_9", "scale 9x6"),
+    ("resize,w_9/rotate,90/crop,w_3", "jpg 40x27"): (
+        "auto-orient resize,w_9 rotate,90 crop,w_3",
+        "scale 9x6, cut 9x3+0+3, turn 90*",
+    ),
+    ("rotate,0/rotate,360", "jpg 40x27"): ("auto-orient rotate,0 rotate,360", ""),
+    ("rotate,1/format,png", "jpg 40x27"): ("auto-orient rotate,1 format,png", "rotate,1*"),
+    ("quality,Q_9/interlace,1", "png 40x27"): ("auto-orient quality,Q_9 interlace,1", ""),
+    ("crop,x_9,y_9/resize,w_20", "jpg 400x300"): (
+        "auto-orient crop,x_9,y_9 resize,w_20",
+        "cut 49x37+1+1, scale 20x15",
+    ),
+    ("resize,m_fill,w_10,h_9/rotate,90", "png 40x27"): (
+        "auto-orient resize,m_fill,w_10,h_9 rotate,90",
+        "scale 13x9, cut 10x9+1+0, turn 90*",
+    ),
+    ("resize,m_pad,w_30,h_30/bright,5/contrast,5", "png 40x27 o8"): (
+        "auto-orient resize,m_pad,w_30,h_30 bright,5 contrast,5",
+        "scale 30x20, turn 270*, canvas 30x30, levels",
+    ),
+    ("bright,0/contrast,0/resize,w_40/crop,w_90", "png 40x27"): (
+        "auto-orient bright,0 contrast,0 resize,w_40 crop,w_90",
+        "",
+    ),
+    ("rotate,90/watermark,text_QQ/rotate,270/circle,r_9", "png 40x27"): (
+        "auto-orient rotate,90 watermark,text_QQ rotate,270 circle,r_9",
+        "turn 90*, watermark,text_QQ, turn 270*, circle,r_9",
+    ),
 }
 
 
-@pytest.mark.parametrize(("text", "source"), WHOLE)
+@pytest.mark.parametrize(("text", "source"), RUNS)
 def test_explains(text, source, planned):
     told = json.loads(json.dumps(planned(source, text).explain()))
-    stages = [stage["action"] + "*" * stage["whole"] for stage in told["stages"]]
-    assert " ".join(stages) == WHOLE[text, source]
+    written = " ".join(stage["action"] for stage in told["stages"])
+    run = ", ".join(step["step"] + "*" * step["whole"] for step in told["steps"])
+    assert (written, run) == RUNS[text, source]
     made = planned(source, text)
+    if told["steps"]:
+        assert told["steps"][-1]["to"] == f"{made.result.width}x{made.result.height}"
     assert [told["result"]["width"], told["result"]["height"]] == [
         made.result.width,
         made.result.height,
@@ -243,11 +323,17 @@ def test_explains(text, source, planned):
 
 
 def test_explains_a_file(picture, planned):
-    told = planned(picture("jpg 40x27 o6"), "resize,w_10").explain()
+    fast = Rendering(shrink="fast")
+    told = planned(picture("jpg 40x27 o6"), "resize,w_10", rendering=fast).explain()
     assert json.loads(json.dumps(told)) == told
     assert told["source"]["exif"] > 0  # bytes, not the block
     assert told["stages"][0]["from"] == "40x27"
     assert told["stages"][0]["to"] == "27x40"
+    assert told["shrink"] == 2
+    assert told["steps"] == [
+        {"step": "scale 15x10", "from": "20x14", "to": "15x10", "whole": False},
+        {"step": "turn 90", "from": "15x10", "to": "10x15", "whole": True},
+    ]
 
 
 def test_default_quality_is_a_setting(planned):

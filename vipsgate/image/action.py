@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InvalidArgument, shown
 from . import params
 from .frame import Frame
+from .steps import Size, Step
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -33,9 +34,9 @@ class Wanted:
 class Action:
     """One ``name,key_value,...`` of a process text, already validated.
 
-    All but ``apply`` is arithmetic on frames; ``apply`` adds to the lazy pipeline. An action is
-    told every size by its stage and never asks the image: after shrink-on-load the image may be
-    smaller than its frame. Every question has an answer that is right, if slow, for any action.
+    All but ``apply`` is arithmetic on frames; ``apply`` adds to the lazy pipeline. An action that
+    is nothing but known steps says so in ``steps``, and may then run elsewhere, joined with others
+    or at another size. Every question has an answer that is right, if slow, for any action.
 
     Attributes:
         name: The word on the wire.
@@ -83,21 +84,20 @@ class Action:
         """Does it turn the picture, so that ``limits.rotate_side`` holds?"""
         return False
 
-    def streams(self, frame: Frame) -> bool:
-        """Can it run from top to bottom? If not, the picture is held in memory before it."""
-        return False
+    def steps(self, frame: Frame) -> tuple[Step, ...] | None:
+        """What it is made of, in place of ``apply``; nothing if it leaves all pixels as they are.
 
-    def shrink(self, frame: Frame) -> float | None:
-        """How far the loader may shrink the source without harm to this action.
-
-        1.0 asks for every pixel; ``None`` leaves it to the next action, and says that ``apply``
-        works at any size.
+        ``None`` says that it is something of its own, which needs every pixel of ``frame``.
         """
-        return 1.0
+        return None
+
+    def streams(self, frame: Frame) -> bool:
+        """Can ``apply`` run from top to bottom? If not, the picture is held in memory before it."""
+        return False
 
     def cost(self, frame: Frame) -> float:
         """Seconds of one core that ``apply`` is expected to take, for each page (:mod:`.cost`)."""
-        return 0.0 if type(self).apply is Action.apply else 20e-9 * frame.area
+        return 20e-9 * frame.area
 
     def prepare(self, stage: Stage, studio: Studio) -> Image | None:
         """What is the same for every page, made before the source is read; ``stage.prepared``."""
@@ -105,6 +105,8 @@ class Action:
 
     def apply(self, image: Image, stage: Stage) -> Image:
         """Add this action to the pipeline of one page."""
+        for step in self.steps(stage.before) or ():
+            image = step.apply(image)
         return image
 
     def __str__(self) -> str:
@@ -113,22 +115,44 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """An action between the frames on its two sides.
+class Stage(Step):
+    """An action between the frames on its two sides; a step where it is something of its own.
 
     Attributes:
         action: What is done.
         before: The frame that goes in.
         after: The frame that comes out.
-        shrunk: How far the image is reduced below ``before``; the loader does that.
         prepared: What ``action.prepare`` has made.
     """
 
     action: Action
     before: Frame
     after: Frame
-    shrunk: float = 1.0
     prepared: Image | None = None
+
+    def steps(self) -> tuple[Step, ...]:
+        """What is run for it."""
+        made = self.action.steps(self.before)
+        return (self,) if made is None else made
+
+    def sides(self, before: Size) -> Size:
+        return self.after.width, self.after.height
+
+    @property
+    def streams(self) -> bool:
+        return self.action.streams(self.before)
+
+    def cost(self, before: Size) -> float:
+        return self.action.cost(self.before)
+
+    def ready(self, studio: Studio) -> Stage:
+        return replace(self, prepared=self.action.prepare(self, studio))
+
+    def apply(self, image: Image) -> Image:
+        return self.action.apply(image, self)
+
+    def __str__(self) -> str:
+        return str(self.action)
 
 
 def read(word: str, actions: Mapping[str, type[Action]]) -> Action:

@@ -8,6 +8,7 @@ much memory, are made one by one.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ class Batch:
         self._limits, self._rendering = limits, rendering
         self._source: Source | None = None
         self._plans: dict[int, Plan] = {}
-        self._bases: dict[float, Image] = {}
+        self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
 
     def refused(self, number: int) -> Cost | None:
         """What one of them is expected to take, where that is more than it may.
@@ -79,8 +80,7 @@ class Batch:
             return answers.MIME
         made, base = self._plan(number), None
         if (least := self._least()) and made.result.pages == 1:
-            base = self._base(least, made.shrink, studio)
-            made = plan.at(made, max(shrink for shrink in self._bases if shrink <= made.shrink))
+            made, base = self._shared(least, made, studio)
         render.render(self._probed(), made, descriptor, studio, base)
         return CODECS[made.result.format].mime
 
@@ -114,17 +114,22 @@ class Batch:
         size = header.width * header.height * max(3, header.bands) / least.shrink**2
         return least if size <= SHARED_BYTES else None
 
-    def _base(self, least: Plan, shrink: float, studio: Studio) -> Image:
-        """The source decoded, and halved as often as it may be for a picture of that shrink.
+    def _shared(self, least: Plan, made: Plan, studio: Studio) -> tuple[Plan, Image | None]:
+        """The plan for the source decoded and halved as often as it may be for it, and that source.
 
         Raises:
             ImageDamage: The file cannot be decoded.
         """
+        for halved in range(int(math.log2(made.shrink / least.shrink)), -1, -1):
+            if (fit := plan.at(made, least.shrink, halved)) is not None:
+                return fit, self._base(least, halved, studio)
+        return made, None
+
+    def _base(self, least: Plan, halved: int, studio: Studio) -> Image:
         if not self._bases:
-            self._bases[least.shrink] = render.held(load(self._probed(), least), studio.watch)
-        last = max(at for at in self._bases if at <= shrink)
-        while 2 * last <= shrink:
-            half = self._bases[last].shrink(2, 2)
-            last *= 2
-            self._bases[last] = render.held(half, studio.watch)
-        return self._bases[last]
+            self._bases.append(render.held(load(self._probed(), least), studio.watch))
+        while len(self._bases) <= halved:
+            size = plan.reduced(least.header, least.shrink, len(self._bases))
+            half = self._bases[-1].shrink(2, 2, ceil=True).crop(0, 0, *size)
+            self._bases.append(render.held(half, studio.watch))
+        return self._bases[halved]

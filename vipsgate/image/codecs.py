@@ -109,6 +109,8 @@ class Codec:
         animated: Whether it can hold frames.
         profile: Whether it can say what its colours mean.
         shrink: The part of an allowed shrink that the loader can do itself.
+        stretches: Whether the whole pixels of a reduced picture show all of the source; else the
+            last ones reach over its border.
         options: The loader's options for that shrink.
         held: Bytes for each pixel of the source that decoding keeps, given that shrink
             (measured with pictures of 30 to 250 megapixels).
@@ -132,6 +134,7 @@ class Codec:
     animated: bool = False
     profile: bool = True
     shrink: Callable[[float], float] = lambda allowed: 1.0
+    stretches: bool = False
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
     made: Callable[[Frame], float] = lambda frame: 0.0
@@ -173,6 +176,7 @@ CODECS: dict[str, Codec] = {
         quality=80,
         animated=True,
         shrink=lambda allowed: allowed,
+        stretches=True,
         options=lambda shrink: {"scale": 1 / shrink},
         held=lambda header, shrink: 4 + 4 / shrink**2 if header.lossless else 8 / shrink**2,
         made=lambda frame: 12,

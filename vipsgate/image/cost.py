@@ -6,10 +6,8 @@ they are there to be compared with each other, and may be off by a factor of two
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .action import Stage
 from .codecs import CODECS
 from .frame import Frame, Header
 
@@ -35,9 +33,8 @@ class Cost:
         return self.seconds <= seconds and self.memory <= memory
 
 
-def seconds(header: Header, stages: Sequence[Stage], result: Frame, shrink: float) -> float:
-    """Decoding, what the stages do to each frame, encoding."""
+def seconds(header: Header, done: float, result: Frame, shrink: float) -> float:
+    """Decoding, the ``done`` seconds of what is done to each frame, encoding."""
     read = CODECS[header.format].reads(header, shrink) * header.width * header.height
-    done = sum(stage.action.cost(stage.before) / stage.shrunk**2 for stage in stages)
     written = CODECS[result.format].writes(result) * result.area
     return FIXED + result.pages * (read * 1e-9 + done + written * 1e-9)

@@ -115,29 +115,30 @@ def lead(steps: Sequence[Step]) -> tuple[Cut | None, Scale | None]:
     return None, None
 
 
-def shrunk(steps: Sequence[Step], shrink: float, size: Size) -> tuple[Step, ...] | None:
+def shrunk(
+    steps: Sequence[Step], shrink: tuple[float, float], size: Size
+) -> tuple[Step, ...] | None:
     """The same steps for a picture that the loader has reduced.
 
     Args:
         steps: Fused, for a picture of ``size``.
-        shrink: How many times the loader reduces, 1.0 or more.
+        shrink: How many times the loader really reduces across and down, 1.0 or more.
         size: Of the source.
 
     Returns:
         Steps of which a cut is in whole pixels of the reduced picture; ``None`` where one of its
         sides would then lie more than :data:`HALF` a pixel of the scaled picture off.
     """
-    if shrink == 1:
-        return tuple(steps)
     cut, scale = lead(steps)
     if scale is None:
         return None
-    true = size[0] / shrink, size[1] / shrink
+    wide, high = cut.sides(size) if cut else size
+    true = wide / shrink[0], high / shrink[1]
     moved = cut
     if cut:
-        true = cut.width / shrink, cut.height / shrink
-        across = _window(cut.left / shrink, true[0], round(size[0] / shrink), scale.width)
-        down = _window(cut.top / shrink, true[1], round(size[1] / shrink), scale.height)
+        whole = round(size[0] / shrink[0]), round(size[1] / shrink[1])
+        across = _window(cut.left / shrink[0], true[0], whole[0], scale.width)
+        down = _window(cut.top / shrink[1], true[1], whole[1], scale.height)
         if across is None or down is None:
             return None
         moved = Cut(across[0], down[0], across[1] - across[0], down[1] - down[0])

@@ -13,7 +13,7 @@ import pyvips
 
 from . import codecs, icc
 from .frame import SRGB, Header
-from .plan import Plan
+from .plan import Plan, reduced
 from .probe import Source
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _rounded(image: Image, header: Header, shrink: float) -> Image:
     libjpeg's are rounded down: up to a pixel of the reduced picture is lost at the right and lower
     border. The last one again stands for what is lost, so that nothing is moved by more than half.
     """
-    width, height = round(header.width / shrink), round(header.height / shrink)
+    width, height = reduced(header, shrink)
     if width <= image.width and height <= image.height:
         return image
     return image.embed(0, 0, max(width, image.width), max(height, image.height), extend="copy")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TAIL = 2e-4  # of a Gaussian's weight, too far out to be seen: 0.05 levels
 EXACT = 20  # pixels of a kernel's radius that is computed in floats
 WORK = 700_000_000  # and its weights times the picture's pixels; that takes about 3 s
+NEAR = 0.49  # pixels off a whole number that is still sure to be rounded to it
 LINES = 16  # that are computed at a time, between the passes of a blur
 WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code takes 64 as it is
 
@@ -38,8 +39,8 @@ def scaled(image: Image, width: int, height: int, size: tuple[float, float]) -> 
 
 
 def factor(side: int, wanted: int, size: float) -> float:
-    """By the true size, unless libvips would then make another number of pixels."""
-    return wanted / size if round(side * wanted / size) == wanted else wanted / side
+    """By the true size, unless libvips, which rounds, might then make another number of pixels."""
+    return wanted / size if abs(side * wanted / size - wanted) < NEAR else wanted / side
 
 
 def _resampled(image: Image, width: int, height: int, across: float, down: float) -> Image:

@@ -1,28 +1,30 @@
 """Geometry before pixels: fold the actions over the header's frame, and check every frame.
 
-A :class:`Plan` decides all sizes, how far the loader shrinks, which stages must see the whole
-picture, and how much memory that takes. Whatever passes here may be decoded; nothing else is.
+A :class:`Plan` decides all sizes, what is run in place of what is written, how far the loader
+shrinks, and how much memory that takes. Whatever passes here may be decoded; nothing else is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
-from . import cost
+from . import cost, fusion
 from .action import Action, Stage
 from .actions import ACTIONS
 from .codecs import CODECS
 from .config import Limits, Rendering
 from .cost import Cost
 from .frame import SRGB, Frame, Header
+from .steps import Size, Step
 
 BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
 PIPELINE_BYTES = 48 << 20  # libvips' line buffers and the codecs' own state, for any picture
 LEFT = 2  # pixels that the loader must leave of a side; it rounds down
+DIGITS = 9  # behind the point that the product of some ratios has right
 MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the loader must leave
 
 
@@ -32,7 +34,8 @@ class Plan:
 
     Attributes:
         header: What the source says of itself.
-        stages: The actions in the order in which they run.
+        stages: The actions as they are written, in their order; all limits hold of these.
+        steps: What is run: the same in result, with less work (:mod:`.fusion`).
         result: The frame that is written.
         shrink: How far the loader shrinks the source, 1.0 or more.
         memory: Bytes that rendering is expected to take.
@@ -41,6 +44,7 @@ class Plan:
 
     header: Header
     stages: tuple[Stage, ...]
+    steps: tuple[Step, ...]
     result: Frame
     shrink: float
     memory: int
@@ -63,9 +67,17 @@ class Plan:
                     "action": str(stage.action),
                     "from": _size(stage.before),
                     "to": _size(stage.after),
-                    "whole": not stage.action.streams(stage.before),
                 }
                 for stage in self.stages
+            ],
+            "steps": [
+                {
+                    "step": str(step),
+                    "from": f"{before[0]}x{before[1]}",
+                    "to": f"{after[0]}x{after[1]}",
+                    "whole": not step.streams,
+                }
+                for step, before, after in _sized(self.steps, self.header, self.shrink)
             ],
             "result": {
                 "format": self.result.format,
@@ -138,33 +150,41 @@ def make(
         stages.append(Stage(action, before, after))
         before = after
     result = _result(before, rendering)
-    shrink = _shrink(header, stages, result, rendering)
-    stages = _shrunk(stages, shrink)
-    memory = _memory(header, stages, result, shrink, limits)
+    shrink, steps = _shrunk(header, _fused(header, stages), result, rendering)
+    memory = _memory(header, stages, steps, result, shrink, limits)
     if memory > limits.render_bytes:
         raise ImageTooLarge(
             f"The picture of {header.width}x{header.height} pixels would take {memory} bytes "
             f"of memory; it may take {limits.render_bytes}."
         )
-    seconds = cost.seconds(header, stages, result, shrink)
+    done = sum(step.cost(before) for step, before, _ in _sized(steps, header, shrink))
+    seconds = cost.seconds(header, done, result, shrink)
     if seconds > limits.render_seconds:
         raise ImageTooLarge(
             f"The picture of {header.width}x{header.height} pixels would take {seconds:.0f} "
             f"seconds; it may take {limits.render_seconds}."
         )
-    return Plan(header, tuple(stages), result, shrink, memory, seconds)
+    return Plan(header, tuple(stages), steps, result, shrink, memory, seconds)
 
 
-def at(plan: Plan, shrink: float) -> Plan:
-    """The same plan for a source that is reduced less by its loader.
+def at(plan: Plan, shrink: float, halved: int) -> Plan | None:
+    """The same plan for a source that is reduced otherwise, and no further.
 
     Args:
         plan: As it was made.
-        shrink: From 1.0 to that of the plan.
+        shrink: How far the loader shrinks that source, 1.0 or more.
+        halved: How often it is halved after that.
+
+    Returns:
+        ``None`` where a cut would not be exact enough.
     """
-    if shrink == plan.shrink:
+    if (shrink, halved) == (plan.shrink, 0):
         return plan
-    return replace(plan, shrink=shrink, stages=tuple(_shrunk(plan.stages, shrink)))
+    size, steps = (plan.header.width, plan.header.height), _fused(plan.header, plan.stages)
+    made: tuple[Step, ...] | None = steps
+    if shrink * 2**halved > 1:
+        made = fusion.shrunk(steps, reduction(plan.header, shrink, halved), size)
+    return None if made is None else replace(plan, shrink=shrink * 2**halved, steps=made)
 
 
 def _ordered(actions: Iterable[Action]) -> list[Action]:
@@ -205,36 +225,78 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
     )
 
 
-def _shrink(header: Header, stages: Sequence[Stage], result: Frame, rendering: Rendering) -> float:
-    """Ask the actions in turn; the first that has an answer decides, and the loader as it can."""
-    asked = (stage.action.shrink(stage.before) for stage in stages)
-    allowed = next((far for far in asked if far is not None), 1.0)
-    if rendering.shrink == "exact" or result.pages > 1:
-        return 1.0
-    allowed = min(allowed / MARGIN[rendering.shrink], min(header.width, header.height) / LEFT)
-    return CODECS[header.format].shrink(max(1.0, allowed))
+def _fused(header: Header, stages: Iterable[Stage]) -> tuple[Step, ...]:
+    """What is run for the stages, on the source as it is."""
+    steps = (step for stage in stages for step in stage.steps())
+    return fusion.fused(steps, (header.width, header.height))
 
 
-def _shrunk(stages: Sequence[Stage], shrink: float) -> list[Stage]:
-    """Each stage with the reduction in front of it; who has an answer to it undoes it."""
-    made = []
-    for stage in stages:
-        made.append(replace(stage, shrunk=shrink))
-        if stage.action.shrink(stage.before) is not None:
-            shrink = 1.0
-    return made
+def _shrunk(
+    header: Header, steps: tuple[Step, ...], result: Frame, rendering: Rendering
+) -> tuple[float, tuple[Step, ...]]:
+    """How far the loader shrinks, and the steps that follow: as far as both sides of it allow."""
+    cut, scale = fusion.lead(steps)
+    if scale is None or rendering.shrink == "exact" or result.pages > 1:
+        return 1.0, steps
+    size = header.width, header.height
+    allowed = round(scale.ratio, DIGITS) / MARGIN[rendering.shrink]
+    allowed = min(allowed, min(cut.sides(size) if cut else size) / LEFT)
+    codec = CODECS[header.format]
+    while (shrink := codec.shrink(max(1.0, allowed))) > 1:
+        if (made := fusion.shrunk(steps, reduction(header, shrink), size)) is not None:
+            return shrink, made
+        allowed = shrink / 2
+    return 1.0, steps
+
+
+def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, float]:
+    """How far a source is really reduced across and down.
+
+    Args:
+        header: Of the source.
+        shrink: How far its loader is told to shrink it.
+        halved: How often it is halved after that.
+    """
+    if not CODECS[header.format].stretches:
+        return shrink * 2**halved, shrink * 2**halved
+    # as libvips rounds; a side that ends in a half is told by the last digit of the reciprocal
+    across, down = (side / round(side * (1 / shrink)) for side in (header.width, header.height))
+    return across * 2**halved, down * 2**halved
+
+
+def reduced(header: Header, shrink: float, halved: int = 0) -> Size:
+    """The sides of a source that is reduced like that, to the nearest pixel."""
+    across, down = reduction(header, shrink, halved)
+    return round(header.width / across), round(header.height / down)
+
+
+def _sized(
+    steps: Iterable[Step], header: Header, shrink: float
+) -> Iterator[tuple[Step, Size, Size]]:
+    """Each step with the sizes that really go in and come out."""
+    before = reduced(header, shrink)
+    for step in steps:
+        after = step.sides(before)
+        yield step, before, after
+        before = after
 
 
 def _memory(
-    header: Header, stages: Sequence[Stage], result: Frame, shrink: float, limits: Limits
+    header: Header,
+    stages: Sequence[Stage],
+    steps: Sequence[Step],
+    result: Frame,
+    shrink: float,
+    limits: Limits,
 ) -> int:
     """Decoder, pictures held whole on the way, what is laid on them, encoder."""
     source = header.width * header.height
     total = PIPELINE_BYTES + CODECS[header.format].held(header, shrink) * source
     pages = result.pages
+    for step, (width, height), _ in _sized(steps, header, shrink):
+        if not step.streams:
+            total += width * height * max(3, header.bands) * pages
     for stage in stages:
-        if not stage.action.streams(stage.before):
-            total += stage.before.area / stage.shrunk**2 * max(3, header.bands) * pages
         total += MARK_BYTES * min(stage.action.holds(stage.before), 2 * limits.output_pixels)
     return int(total + CODECS[result.format].made(result) * result.area * pages)
 

@@ -1,6 +1,6 @@
-"""From a plan to a file: load, apply each stage, save; one lazy pipeline.
+"""From a plan to a file: load, apply each step, save; one lazy pipeline.
 
-The one call that reads pixels is the save. Where a stage must see the whole picture, what comes
+The one call that reads pixels is the save. Where a step must see the whole picture, what comes
 before it is computed into memory first, after shrink-on-load and never earlier than needed. The
 pages of an animation are split and joined here, so that no action knows of them.
 """
@@ -8,26 +8,25 @@ pages of an animation are split and joined here, so that no action knows of them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyvips
 
 from ..errors import OssError
 from . import heif, icc
-from .action import Stage
 from .codecs import CODECS
 from .frame import SRGB
 from .load import load
 from .plan import Plan
 from .probe import Source, damaged
+from .steps import Step
 
 if TYPE_CHECKING:
     from pyvips import Image
 
     from .studio import Studio
 
-VERSION = 2  # of the pixels: raise it when the same plan gives another picture
+VERSION = 3  # of the pixels: raise it when the same plan gives another picture
 LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
 WHITE = [255, 255, 255]
@@ -82,14 +81,12 @@ def render(
     """
     try:
         # what is laid on the picture first: its decoder's memory is free again before ours needs it
-        stages = [
-            replace(stage, prepared=stage.action.prepare(stage, studio)) for stage in plan.stages
-        ]
+        steps = [step.ready(studio) for step in plan.steps]
         image = load(source, plan) if base is None else base
         if plan.result.pages == 1:
-            image = _apply(image, stages, studio.watch)
+            image = _apply(image, steps, studio.watch)
         else:
-            image = _joined(image, plan, stages, studio.watch)
+            image = _joined(image, plan, steps, studio.watch)
         image = icc.converted(image, plan.header.gamut, plan.result.gamut)
         codec = CODECS[plan.result.format]
         if image.hasalpha() and not codec.alpha:
@@ -131,7 +128,7 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         ImageDamage: The file cannot be decoded.
     """
     try:
-        image = _apply(load(source, plan), plan.stages, watch)
+        image = _apply(load(source, plan), plan.steps, watch)
         image = icc.converted(image, plan.header.gamut, SRGB)
         if image.bands < 3:
             image = image.colourspace("srgb")
@@ -146,27 +143,27 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         raise damaged(error) from None
 
 
-def _apply(image: Image, stages: Sequence[Stage], watch: Callable[[Image], None]) -> Image:
+def _apply(image: Image, steps: Sequence[Step], watch: Callable[[Image], None]) -> Image:
     streaming = True
-    for stage in stages:
-        if streaming and not stage.action.streams(stage.before):
+    for step in steps:
+        if streaming and not step.streams:
             watch(image)
             image, streaming = image.copy_memory(), False
-        image = stage.action.apply(image, stage)
+        image = step.apply(image)
     return image
 
 
 def _joined(
-    image: Image, plan: Plan, stages: Sequence[Stage], watch: Callable[[Image], None]
+    image: Image, plan: Plan, steps: Sequence[Step], watch: Callable[[Image], None]
 ) -> Image:
-    """Every page through the stages, then one below the other again, with their timing.
+    """Every page through the steps, then one below the other again, with their timing.
 
     The pages are made in their order, so that the source is still read once from top to bottom.
     """
     height, header = plan.header.height, plan.header
     pages = []
     for page in range(plan.result.pages):
-        one = _apply(image.crop(0, page * height, header.width, height), stages, watch)
+        one = _apply(image.crop(0, page * height, header.width, height), steps, watch)
         watch(one)
         pages.append(one.copy_memory())  # or every page's pipeline would live until all are joined
     joined = pyvips.Image.arrayjoin(pages, across=1).copy()

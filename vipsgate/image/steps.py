@@ -37,6 +37,10 @@ class Step:
         """Can it run from top to bottom? If not, the picture is held in memory before it."""
         return True
 
+    def cost(self, before: Size) -> float:
+        """Seconds of one core that it is expected to take, for each page (:mod:`.cost`)."""
+        return 0.0
+
     def ready(self, studio: Studio) -> Step:
         """With what is the same for every page, made before the source is read."""
         return self
@@ -67,6 +71,10 @@ class Scale(Step):
 
     def idle(self, before: Size) -> bool:
         return before == (self.width, self.height)
+
+    def cost(self, before: Size) -> float:
+        larger = self.width > before[0] or self.height > before[1]
+        return 8e-9 * _area(before) + larger * 25e-9 * self.width * self.height
 
     def apply(self, image: Image) -> Image:
         return pixels.scaled(image, self.width, self.height, self.size)
@@ -144,6 +152,9 @@ class Turn(Step):
             return scale
         return replace(scale, size=scale.size[::-1], width=scale.height, height=scale.width)
 
+    def cost(self, before: Size) -> float:
+        return 4e-9 * _area(before)
+
     def apply(self, image: Image) -> Image:
         if self == Turn(2, True):
             return image.flipver()
@@ -179,8 +190,15 @@ class Levels(Step):
 
     table: bytes
 
+    def cost(self, before: Size) -> float:
+        return 4e-9 * _area(before)
+
     def apply(self, image: Image) -> Image:
         return pixels.mapped(image, self.table.__getitem__)
 
     def __str__(self) -> str:
         return "levels"
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]

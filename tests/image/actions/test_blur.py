@@ -152,7 +152,7 @@ def test_every_page_by_itself(run):
 @pytest.mark.parametrize("source", ["png 30x3000", "png 3000x30", "jpg 30x3000", "webp 30x3000"])
 def test_streams_the_source(source, kernel, planned, picture, run, pixels):
     text = f"blur,{kernel}"
-    assert not planned(source, text).explain()["stages"][-1]["whole"]
+    assert not planned(source, text).explain()["steps"][-1]["whole"]
     data = picture(source)
     radius, sigma = (int(part[2:]) for part in kernel.split(","))
     got = pixels(run(data, text + "/format,png"), "RGB")

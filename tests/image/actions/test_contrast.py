@@ -82,7 +82,7 @@ def test_0_leaves_all_as_it_is(source, picture, run):
 def test_works_at_any_size(planned, table):
     made = planned("jpg 1000x750", "contrast,20/resize,w_100")
     assert made.shrink == 4
-    assert not any(stage["whole"] for stage in made.explain()["stages"])
+    assert not any(step["whole"] for step in made.explain()["steps"])
     table.renders("jpg 1000x750", "contrast,20/resize,w_100", "100x75")
 
 

@@ -101,4 +101,4 @@ def test_every_page_is_cut(table):
 def test_a_part_of_a_large_picture_is_no_large_result(planned):
     made = planned("jpg 20000x10000", "indexcrop,y_9000")
     assert made.result.area == 180_000_000
-    assert not any(stage["whole"] for stage in made.explain()["stages"])
+    assert not any(step["whole"] for step in made.explain()["steps"])

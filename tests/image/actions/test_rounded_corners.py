@@ -98,7 +98,7 @@ def test_example(picture, run, pixels):
 
 
 def test_streams_the_source(planned, picture, run, pixels):
-    assert not planned("jpg 300x3000", "rounded-corners,r_9").explain()["stages"][-1]["whole"]
+    assert not planned("jpg 300x3000", "rounded-corners,r_9").explain()["steps"][-1]["whole"]
     data = picture("png 300x3000")
     assert np.array_equal(pixels(run(data, "rounded-corners,r_150"))[..., :3], pixels(data))
 

@@ -94,7 +94,7 @@ def test_transparent_colours_do_not_bleed(encoded, run, pixels):
 
 @pytest.mark.parametrize("source", ["png 90x3000", "png 3000x90", "png 90x3000 alpha"])
 def test_streams_the_source(source, planned, picture, run, pixels):
-    assert not planned(source, "sharpen,100").explain()["stages"][-1]["whole"]
+    assert not planned(source, "sharpen,100").explain()["steps"][-1]["whole"]
     data = picture(source)
     got, whole = pixels(run(data, "sharpen,100")), pixels(data)
     if "alpha" not in source:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from ..action import Action, Stage
+from ..action import Action
 from ..frame import Frame
 from ..params import BARE, Param, parameter
+from ..steps import Turn
 
-if TYPE_CHECKING:
-    from pyvips import Image
-
-# EXIF Orientation -> (turn clockwise, then mirror left to right), which puts it upright
+# EXIF Orientation -> what puts it upright
 UPRIGHT = {
-    1: ("d0", False),
-    2: ("d0", True),
-    3: ("d180", False),
-    4: ("d180", True),
-    5: ("d90", True),
-    6: ("d90", False),
-    7: ("d270", True),
-    8: ("d270", False),
+    1: Turn(0),
+    2: Turn(0, mirror=True),
+    3: Turn(2),
+    4: Turn(2, mirror=True),
+    5: Turn(1, mirror=True),
+    6: Turn(1),
+    7: Turn(3, mirror=True),
+    8: Turn(3),
 }
 HERE = 2  # the value of ``auto-orient,here``
 VALUES = {"0": 0, "1": 1, "here": HERE}
@@ -68,19 +65,5 @@ class AutoOrient(Action):
     def turns(self, frame: Frame) -> bool:
         return self.value != 0 and frame.orientation != 1
 
-    def streams(self, frame: Frame) -> bool:
-        return not self.turns(frame) or frame.orientation == 2
-
-    def shrink(self, frame: Frame) -> None:
-        return None
-
-    def cost(self, frame: Frame) -> float:
-        return 4e-9 * frame.area if self.turns(frame) else 0.0
-
-    def apply(self, image: Image, stage: Stage) -> Image:
-        if not self.turns(stage.before):
-            return image
-        turn, mirror = UPRIGHT[stage.before.orientation]
-        if turn != "d0":
-            image = image.rot(turn)
-        return image.fliphor() if mirror else image
+    def steps(self, frame: Frame) -> tuple[Turn, ...]:
+        return (UPRIGHT[frame.orientation],) if self.turns(frame) else ()

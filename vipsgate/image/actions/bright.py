@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from .. import pixels
-from ..action import Action, Stage
+from ..action import Action
 from ..frame import Frame
 from ..params import BARE, integer
-
-if TYPE_CHECKING:
-    from pyvips import Image
+from ..steps import Levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +26,5 @@ class Bright(Action):
         """What becomes of a level, 0-255; halves go up."""
         return min(255, max(0, old + (255 * self.percent + 50) // 100))
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def shrink(self, frame: Frame) -> None:
-        return None
-
-    def apply(self, image: Image, stage: Stage) -> Image:
-        return pixels.mapped(image, self.level) if self.percent else image
+    def steps(self, frame: Frame) -> tuple[Levels, ...]:
+        return (Levels(bytes(map(self.level, range(256)))),) if self.percent else ()

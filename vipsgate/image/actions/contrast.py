@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from .. import pixels
-from ..action import Action, Stage
+from ..action import Action
 from ..frame import Frame
 from ..params import BARE, integer
-
-if TYPE_CHECKING:
-    from pyvips import Image
+from ..steps import Levels
 
 MIDDLE = 127.5  # the level that stays
 
@@ -36,11 +32,5 @@ class Contrast(Action):
         slope = math.tan(math.pi / 4 * (self.percent / 100 + 1))
         return math.floor(min(255.0, max(0.0, MIDDLE + slope * (old - MIDDLE))) + 0.5)
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def shrink(self, frame: Frame) -> None:
-        return None
-
-    def apply(self, image: Image, stage: Stage) -> Image:
-        return pixels.mapped(image, self.level) if self.percent else image
+    def steps(self, frame: Frame) -> tuple[Levels, ...]:
+        return (Levels(bytes(map(self.level, range(256)))),) if self.percent else ()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...errors import BadRequest
-from ..action import Action, Stage
+from ..action import Action
 from ..frame import Frame
 from ..gravity import ANCHORS
 from ..params import choice, integer
-
-if TYPE_CHECKING:
-    from pyvips import Image
+from ..steps import Cut
 
 FAR = 1_000_000  # pixels; a source's own border is what really bounds a position
 
@@ -54,15 +51,9 @@ class Crop(Action):
             min(self.h or frame.height, frame.height - top),
         )
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def cost(self, frame: Frame) -> float:
-        return 0.0
-
-    def apply(self, image: Image, stage: Stage) -> Image:
-        left, top = self.corner(stage.before)
-        return image.crop(left, top, stage.after.width, stage.after.height)
+    def steps(self, frame: Frame) -> tuple[Cut]:
+        after = self.plan(frame)
+        return (Cut(*self.corner(frame), after.width, after.height),)
 
 
 def _start(anchor: int, side: int, part: int) -> int:

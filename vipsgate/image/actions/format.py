@@ -45,8 +45,5 @@ class Format(Action):
         made = kept.get(self.value, self.value)
         return replace(frame, format=made, pages=frame.pages if CODECS[made].animated else 1)
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def shrink(self, frame: Frame) -> None:
-        return None
+    def steps(self, frame: Frame) -> tuple[()]:
+        return ()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...errors import MissingArgument
-from ..action import Action, Stage
+from ..action import Action
 from ..frame import Frame
 from ..params import integer
-
-if TYPE_CHECKING:
-    from pyvips import Image
+from ..steps import Cut
 
 FAR = 1_000_000  # pixels, and strips; a source's own border is what really bounds them
 
@@ -47,11 +44,5 @@ class IndexCrop(Action):
     def plan(self, frame: Frame) -> Frame:
         return frame.resized(*self.box(frame)[2:])
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def cost(self, frame: Frame) -> float:
-        return 0.0
-
-    def apply(self, image: Image, stage: Stage) -> Image:
-        return image.crop(*self.box(stage.before))
+    def steps(self, frame: Frame) -> tuple[Cut]:
+        return (Cut(*self.box(frame)),)

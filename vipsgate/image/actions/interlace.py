@@ -21,8 +21,5 @@ class Interlace(Action):
     def plan(self, frame: Frame) -> Frame:
         return replace(frame, progressive=self.value == 1)
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def shrink(self, frame: Frame) -> None:
-        return None
+    def steps(self, frame: Frame) -> tuple[()]:
+        return ()

@@ -62,8 +62,5 @@ class Quality(Action):
             return replace(frame, quality=self.relative, lossless=False)
         return frame
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def shrink(self, frame: Frame) -> None:
-        return None
+    def steps(self, frame: Frame) -> tuple[()]:
+        return ()

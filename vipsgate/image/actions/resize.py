@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ...errors import InvalidArgument, MissingArgument
-from .. import icc, pixels
-from ..action import Action, Stage
+from .. import icc
+from ..action import Action
 from ..frame import Frame, proportion
 from ..params import choice, colour, integer, rgb
-
-if TYPE_CHECKING:
-    from pyvips import Image
+from ..steps import Canvas, Cut, Scale, Step
 
 SIDE = 16384  # pixels; OSS guide, Resize
 
@@ -96,28 +93,19 @@ class Resize(Action):
     def between(self, frame: Frame) -> Frame:
         return self.scaled(frame)
 
-    def streams(self, frame: Frame) -> bool:
-        return True
-
-    def shrink(self, frame: Frame) -> float:
-        return self._scale(frame)[1]
-
-    def cost(self, frame: Frame) -> float:
-        return 8e-9 * (frame.area + 8 * self.scaled(frame).area)  # to enlarge takes longer
-
-    def apply(self, image: Image, stage: Stage) -> Image:
-        scaled, after = self.scaled(stage.before), stage.after
-        size = stage.before.width / stage.shrunk, stage.before.height / stage.shrunk
-        image = pixels.scaled(image, scaled.width, scaled.height, size)
-        if scaled is stage.before or self.box(stage.before) is None:
-            return image
+    def steps(self, frame: Frame) -> tuple[Step, ...]:
+        scaled, ratio = self._scale(frame)
+        if scaled is frame:
+            return ()
+        scale = Scale((frame.width, frame.height), scaled.width, scaled.height, ratio)
+        after = self.plan(frame)
         if self.m == "fill":
             left, top = (scaled.width - after.width) // 2, (scaled.height - after.height) // 2
-            return image.crop(left, top, after.width, after.height)
-        if self.m == "pad":
+            return scale, Cut(left, top, after.width, after.height)
+        if self.m == "pad" and self.box(frame):
             colour = icc.colour(rgb(self.color), after.gamut)
-            return pixels.on_canvas(image, after.width, after.height, colour)
-        return image
+            return scale, Canvas(after.width, after.height, tuple(colour))
+        return (scale,)
 
 
 @dataclass(frozen=True, slots=True)

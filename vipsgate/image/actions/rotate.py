@@ -10,6 +10,7 @@ from .. import pixels
 from ..action import Action, Stage
 from ..frame import Frame
 from ..params import BARE, integer
+from ..steps import Turn
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -46,19 +47,17 @@ class Rotate(Action):
     def turns(self, frame: Frame) -> bool:
         return self.angle % 360 != 0
 
-    def streams(self, frame: Frame) -> bool:
-        return self.angle % 360 == 0
-
-    def shrink(self, frame: Frame) -> float | None:
-        return None if self.angle % 90 == 0 else 1.0
+    def steps(self, frame: Frame) -> tuple[Turn, ...] | None:
+        if self.angle % 90:
+            return None
+        return (Turn(self.angle // 90 % 4),) if self.angle % 360 else ()
 
     def cost(self, frame: Frame) -> float:
-        return (4e-9 if self.angle % 90 == 0 else 70e-9) * frame.area
+        return 70e-9 * frame.area
 
     def apply(self, image: Image, stage: Stage) -> Image:
-        right_angles = (self.angle // 90) % 4
         if self.angle % 90 == 0:
-            return image.rot(f"d{right_angles * 90}") if right_angles else image
+            return Action.apply(self, image, stage)
         return pixels.turned(image, self.angle, stage.after.width, stage.after.height)
 
 
