@@ -30,6 +30,9 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "hits": ["--pairs", "1", "--seconds", "1"],
     "overload": ["--seconds", "10"],
     "lanes": ["--seconds", "5"],
+    "memory": ["--requests", "400", "--rounds", "1"],
+    "chains": ["--rounds", "1"],
+    "srcset": ["--rounds", "1"],
 }
 
 

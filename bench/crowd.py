@@ -39,6 +39,7 @@ class Stream:
         paths: Paths with their queries, asked in turn.
         rate: Requests per second, at random moments; 0 for a stream of clients.
         clients: Clients that ask one after the other; 0 for a stream with a rate.
+        most: Requests of all the clients together; 0 for as many as the time allows.
         begin: When it begins, in seconds from the start.
         end: When it asks no more.
     """
@@ -48,6 +49,7 @@ class Stream:
     paths: Sequence[str]
     rate: float = 0.0
     clients: int = 0
+    most: int = 0
     begin: float = 0.0
     end: float = 0.0
 
@@ -239,7 +241,7 @@ class Asker:
 
     async def _client(self, end: float) -> None:
         loop = asyncio.get_running_loop()
-        while loop.time() < end:
+        while loop.time() < end and not 0 < self._stream.most <= self._turn:
             pause = await self._ask()
             await asyncio.sleep(min(pause, max(0.0, end - loop.time())))
 
