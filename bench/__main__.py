@@ -33,6 +33,9 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "memory": ["--requests", "400", "--rounds", "1"],
     "chains": ["--rounds", "1"],
     "srcset": ["--rounds", "1"],
+    "quality": ["--rounds", "1"],
+    "scaling": ["--rounds", "1"],
+    "peers": ["--rounds", "1", "--seconds", "2"],
 }
 
 
