@@ -145,7 +145,7 @@ MEMORY = {
     ("rotate,90/resize,p_200", "jpg 1000x500"): 3 * 500_000,
     ("rotate,90/rotate,45/rotate,270", "png 100x100"): 3 * (10_000 + 10_000 + 142**2),
     # what is laid on it, in the frame as it is written
-    ("rotate,90/watermark,text_QQ,size_10/resize,w_10", "png 1000x500"): 3 * 500_000 + 5 * 200,
+    ("rotate,90/watermark,text_QQ,size_10/resize,w_10", "png 1000x500"): 6 * 500_000 + 5 * 200,
     ("format,webp", "png 100x100"): 12 * 10_000,
 }
 
@@ -300,7 +300,7 @@ RUNS = {
     ),
     ("rotate,90/watermark,text_QQ/rotate,270/circle,r_9", "png 40x27"): (
         "auto-orient rotate,90 watermark,text_QQ rotate,270 circle,r_9",
-        "turn 90*, watermark,text_QQ, turn 270*, circle,r_9",
+        "turn 90*, watermark,text_QQ*, turn 270*, circle,r_9",
     ),
 }
 

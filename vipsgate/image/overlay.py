@@ -1,7 +1,7 @@
 """libvips calls that lay one picture on another: lines of ink, blocks, tiles, blending.
 
 A mark is an 8-bit image in memory with four bands, its alpha not multiplied into its colours. Only
-the part of the picture that it covers is computed; the rest passes through as it is.
+the part of the picture that it covers is computed, where the picture can be asked for it again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CLEAR = [0, 0, 0, 0]
 SMALL = 32  # pixels of a tile's side
+WORTH = 2  # times a mark's pixels that a picture has from which only the mark's place is computed
 
 
 def inked(mask: Image, colour: Sequence[int]) -> Image:
@@ -76,11 +77,16 @@ def tiled(mark: Image, left: int, top: int, gap: tuple[int, int], width: int, he
     return tile.replicate(wide, high).crop(across, down, width, height)
 
 
-def laid(image: Image, mark: Image, left: int, top: int) -> Image:
+def laid(image: Image, mark: Image, left: int, top: int, *, again: bool) -> Image:
     """The mark on the picture; what reaches over the border is cut.
 
-    The picture is asked for each of its rows once, because a source that is read from top to
-    bottom can give them only once; so it must not be parted and put together again.
+    Args:
+        image: In 8 bits.
+        mark: What is laid on it.
+        left: Column of the picture where the mark begins; it may lie outside.
+        top: Row likewise.
+        again: Whether the picture may be asked for its rows again. A source that is read from top
+            to bottom can give them only once, so its picture must not be parted and put together.
     """
     x, right = max(0, left), min(left + mark.width, image.width)
     y, bottom = max(0, top), min(top + mark.height, image.height)
@@ -89,11 +95,20 @@ def laid(image: Image, mark: Image, left: int, top: int) -> Image:
     mark = mark.crop(x - left, y - top, right - x, bottom - y)
     if image.bands < 3:
         image = image.colourspace("srgb")
+    if not again or mark.width * mark.height > image.width * image.height / WORTH:
+        return _blended(image, mark, x, y)
+    part = image.crop(x, y, mark.width, mark.height)
+    return image.insert(_blended(part, mark, 0, 0), x, y)
+
+
+def _blended(image: Image, mark: Image, x: int, y: int) -> Image:
     if image.hasalpha():
         # in floats, because libvips cuts off what it should round
         made = image.cast("float").composite2(mark, "over", x=x, y=y)
         return made.rint().cast("uchar")
-    alpha, colours = (
-        part.copy_memory().embed(x, y, image.width, image.height) for part in (mark[3], mark[0:3])
-    )
+    alpha, colours = mark[3], mark[0:3]
+    if (mark.width, mark.height) != (image.width, image.height):
+        alpha, colours = (
+            part.copy_memory().embed(x, y, image.width, image.height) for part in (alpha, colours)
+        )
     return alpha.ifthenelse(colours, image, blend=True)
