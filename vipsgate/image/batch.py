@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
@@ -94,8 +95,13 @@ class Batch:
 
     def _plan(self, number: int) -> Plan:
         if number not in self._plans:
-            actions, header = self._asked(number).actions, self._probed().header
-            self._plans[number] = plan.make(header, actions, self._limits, self._rendering)
+            header = self._probed().header
+            self._plans[number] = plan.remembered(
+                replace(header, exif=b"") if header.exif else header,
+                self._asked(number).actions,
+                self._limits,
+                self._rendering,
+            )
         return self._plans[number]
 
     def _least(self) -> Plan | None:

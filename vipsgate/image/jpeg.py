@@ -34,7 +34,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         ImageTooLarge: More scans than it may have.
         BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
     """
-    kept = [data[:2]]
+    kept: list[bytes | memoryview] = [data[:2]]
     table = b""
     block = profile = b""
     frame: bytes | None = None
@@ -53,11 +53,14 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if marker == SOS:
             if frame is None:
                 break
-            scans = data.count(bytes((0xFF, SOS)), at)
+            header = _header(frame, progressive, table, block, profile)
+            # where the first scan has all components of a baseline file, no other one is read
+            scans = 1
+            if progressive or body[:1] != bytes((header.bands,)):
+                scans = data.count(bytes((0xFF, SOS)), at)
             if scans > MOST_SCANS:
                 raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MOST_SCANS}.")
-            header = _header(frame, progressive, table, block, profile)
-            kept.append(data[start:])
+            kept.append(memoryview(data)[start:])
             return header, b"".join(kept) if len(kept) > 2 else data
         if marker in OTHER_SOFS:
             raise BadRequest(f"The JPEG is of a kind that is not supported (SOF{marker - 0xC0}).")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
@@ -23,6 +24,7 @@ from .steps import Size, Step
 BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
 PIPELINE_BYTES = 48 << 20  # libvips' line buffers and the codecs' own state, for any picture
+KEPT = 512  # plans that are remembered: pages show many pictures of one size
 LEFT = 2  # pixels that the loader must leave of a side; it rounds down
 DIGITS = 9  # behind the point that the product of some ratios has right
 MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the loader must leave
@@ -165,6 +167,9 @@ def make(
             f"seconds; it may take {limits.render_seconds}."
         )
     return Plan(header, tuple(stages), steps, result, shrink, memory, seconds)
+
+
+remembered = lru_cache(maxsize=KEPT)(make)  # for headers without EXIF, which may be large
 
 
 def at(plan: Plan, shrink: float, halved: int) -> Plan | None:
