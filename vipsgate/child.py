@@ -73,6 +73,7 @@ class Child:
         ready: What the process says when it has started.
         job: What it works on, also when nobody waits for that any more.
         swollen: It was killed for the memory it took.
+        overdue: It was killed because it did not stop when told so.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Child:
     ) -> None:
         self.process = process
         self.job: Job | None = None
-        self.swollen = False
+        self.swollen = self.overdue = False
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[wire.Message] = self._loop.create_future()
         self._connection = connection
@@ -116,7 +117,11 @@ class Child:
             return
         with contextlib.suppress(OSError):
             os.write(self._control, self._number.to_bytes(8, "little"))
-        self._grace = self._loop.call_later(GRACE, self.kill)
+        self._grace = self._loop.call_later(GRACE, self._no_more_grace)
+
+    def _no_more_grace(self) -> None:
+        self.overdue = True
+        self.kill()
 
     def kill(self) -> None:
         """End the process now; that it is gone is noticed like any other death."""

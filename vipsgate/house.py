@@ -13,6 +13,7 @@ from .errors import NoSuchKey
 from .gate import access, sign
 from .gate.rights import Right
 from .hot import Hot
+from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
@@ -36,6 +37,7 @@ class House:
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
         hot: Requests that are known.
+        watch: Who is told what requests come to.
         draining: No new work is wanted.
         furnished: How often settings have been taken over.
     """
@@ -52,6 +54,7 @@ class House:
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
     hot: Hot = field(default_factory=Hot)
+    watch: Watch = field(default_factory=Watch)
     draining: bool = False
     furnished: int = 0
 

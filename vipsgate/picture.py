@@ -7,6 +7,7 @@ renders. Between the two everything is known that a cache, a 304 or a 412 wants 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -88,7 +89,7 @@ class Content:
         size: How many.
         mime: Content-Type of a picture; empty for the object as it is.
         missing: Characters of its text that no font has.
-        cache: Where a picture came from, as ``X-Vipsgate-Cache`` says it.
+        cache: Where a picture came from: a word of ``cache.tiers``, or :data:`BYPASS`.
         place: Where it is kept; ``None`` where it is not.
         queue: Seconds that the work waited for a renderer.
         render: Seconds that it took.
@@ -239,7 +240,9 @@ async def _render(
     house: House, wanted: Order, opened: Sequence[Opened], spent: list[float]
 ) -> Kept:
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
+    begun = time.perf_counter()
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside)
+    house.watch.rendered(begun, done.queue, done.probe, done.render)
     spent += (done.queue, done.render)
     return Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
 

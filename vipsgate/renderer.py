@@ -89,16 +89,20 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
     render.prepare()
     empty = Studio(limits, rendering, fonts)
 
-    def answer(asked: process.Process, descriptor: int, memory: int, studio: Studio) -> str:
-        """Of a picture; the MIME type."""
+    def answer(
+        asked: process.Process, descriptor: int, memory: int, studio: Studio
+    ) -> tuple[str, float]:
+        """Of a picture; the MIME type, and the seconds that its header took."""
+        begun = time.perf_counter()
         source = probe.probe(read(descriptor, limits))
+        probed = time.perf_counter() - begun
         if asked.answer:
             plan.admit(source.header, limits)
             os.write(memory, answers.ANSWERS[asked.answer](source, studio))
-            return answers.MIME
+            return answers.MIME, probed
         made = plan.make(source.header, asked.actions, limits, rendering)
         render.render(source, made, memory, studio)
-        return CODECS[made.result.format].mime
+        return CODECS[made.result.format].mime, probed
 
     def work(
         job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
@@ -113,17 +117,19 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
         }
         studio = replace(empty, objects=objects, watch=interrupt.watch)
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
+        probed = 0.0
         try:
             if asked.snapshot:
                 mime = video.answer(
                     descriptors[0], asked.snapshot, memory, studio, lambda: interrupt.stopped
                 )
             else:
-                mime = answer(asked, descriptors[0], memory, studio)
+                mime, probed = answer(asked, descriptors[0], memory, studio)
             said = {
                 "type": mime,
                 "size": os.fstat(memory).st_size,
                 "seconds": time.perf_counter() - begun,
+                "probe": probed,
                 "missing": fonts.missing(asked.writes()),
             }
         except BaseException:

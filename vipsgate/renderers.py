@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ WATCH = 0.05  # seconds between two looks at the memory of the working renderers
 START = 30.0  # seconds for a renderer to be ready; 0.3 is usual
 COMMAND = (sys.executable, "-m", "vipsgate.renderer")
 BACK_SOON = {"Retry-After": "1"}
+LANE = "all"  # there is one
+ENDS = ("died", "memory", "overdue", "replaced")  # why a renderer is no more
 # what a renderer inherits of the environment: keys of stores and secrets are none of its business
 INHERITED = (
     "HOME LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH LD_PRELOAD MALLOC_CONF PATH PYTHONHOME PYTHONPATH "
@@ -54,6 +56,7 @@ class Result:
         queue: Seconds waited for a renderer.
         render: Seconds from the first look at the file to the last byte.
         missing: Characters of its text that no font has.
+        probe: Seconds of ``render`` that reading the header took; 0 for a video.
     """
 
     mime: str
@@ -62,10 +65,34 @@ class Result:
     queue: float
     render: float
     missing: int
+    probe: float = 0.0
 
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the pool is doing, and how often it lost somebody.
+
+    Attributes:
+        permits: Jobs that may be worked on at a time, by lane.
+        working: Jobs that are worked on, by lane.
+        waiting: Jobs that wait, by lane.
+        queue: Jobs that may wait, in all lanes.
+        memory: Bytes that each renderer holds, the spare one included.
+        starts: Renderers that were ever ready.
+        ends: Renderers that have ended since, by reason, a word of :data:`ENDS`.
+    """
+
+    permits: Mapping[str, int]
+    working: Mapping[str, int]
+    waiting: Mapping[str, int]
+    queue: int
+    memory: tuple[int, ...]
+    starts: int
+    ends: Mapping[str, int]
 
 
 class Renderers:
@@ -104,6 +131,8 @@ class Renderers:
         self._waiting: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._starts = 0
+        self._ends = dict.fromkeys(ENDS, 0)
 
     # -- what the server sees --------------------------------------------------------------------
 
@@ -145,6 +174,18 @@ class Renderers:
     def full(self) -> bool:
         """Would the next job be refused?"""
         return len(self._waiting) >= self._queue and not self._free()
+
+    def state(self) -> State:
+        """See :class:`State`."""
+        return State(
+            permits={LANE: self._count},
+            working={LANE: len(self._working)},
+            waiting={LANE: len(self._waiting)},
+            queue=self._queue,
+            memory=tuple(child.rss() for child in self._all),
+            starts=self._starts,
+            ends=dict(self._ends),
+        )
 
     def pids(self) -> list[int]:
         """The process ids of all renderers, the spare one included."""
@@ -194,6 +235,7 @@ class Renderers:
             job.sent - begun,
             said["seconds"],
             said["missing"],
+            said["probe"],
         )
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -237,6 +279,7 @@ class Renderers:
             job.answer.set_result((said, beside))
         self._working.discard(child)
         if said["rss"] > self._ceiling:
+            self._ends["replaced"] += 1
             self._all.discard(child)
             child.close()
             self._later(self._replace())
@@ -258,6 +301,8 @@ class Renderers:
             else:
                 job.answer.set_exception(Gone(child))
         if taken_in and not self._closed:
+            why = "memory" if child.swollen else "overdue" if child.overdue else "died"
+            self._ends[why] += 1
             log.warning("renderer %d is gone; starting another", child.process.pid)
             self._later(self._replace())
         self._lend()
@@ -284,6 +329,7 @@ class Renderers:
                 raise StartError("a renderer ended, or hung, before it was ready") from None
             raise
         self.version, self.sandbox = ready["ready"], ready.get("sandbox", "")
+        self._starts += 1
         self._idle.append(child)
         self._lend()
 

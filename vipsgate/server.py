@@ -23,6 +23,7 @@ from .cache.tiers import Cache
 from .documents import Documents
 from .errors import OssError
 from .house import House
+from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
@@ -112,7 +113,8 @@ async def run(
         OSError: A port cannot be had.
     """
     server = settings.server
-    store = store_of(settings)
+    watch = Watch()
+    store = watch.store(store_of(settings))
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
@@ -123,7 +125,7 @@ async def run(
     )
     documents = Documents(store, settings.limits)
     await documents.look()
-    house = House(settings, store, renderers, documents, cache_of(settings))
+    house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)
     house.furnish(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -71,9 +71,11 @@ class Grant:
         if self.caller is not None or right in ACLS[acl or self.bucket.acl]:
             return
         if not acl:
-            raise AccessDenied("You have no right to access this object because of bucket acl.")
+            raise AccessDenied(
+                "You have no right to access this object because of bucket acl.", rule="bucket-acl"
+            )
         what = "read" if right is Right.READ else "write"
-        raise AccessDenied(f"You do not have {what} permission on this object.")
+        raise AccessDenied(f"You do not have {what} permission on this object.", rule="object-acl")
 
     def took_signature(self, key: str, acl: str, kind: str = "") -> bool:
         """Would an anonymous caller have been refused this object?"""
@@ -137,11 +139,12 @@ def check_role(caller: sign.Credential | None, right: Right) -> None:
         AccessDenied: It is refused.
     """
     if caller is None and right not in OF_OBJECTS:
-        raise AccessDenied("Anonymous access is forbidden for this operation.")
+        raise AccessDenied("Anonymous access is forbidden for this operation.", rule="role")
     if caller is not None and right not in ROLES[caller.role]:
         raise AccessDenied(
             f"Access denied by authorizer's policy: the role {caller.role} of this AccessKeyId "
-            f"has no right to {right.value}."
+            f"has no right to {right.value}.",
+            rule="role",
         )
 
 
@@ -161,7 +164,9 @@ def check_source(grant: Grant, asked: Target, key: str, kind: str = "") -> None:
     if grant.caller is not None or style.pure(asked.process):
         return
     if protection.covers(grant.bucket.protection, key, kind):
-        raise AccessDenied("You are forbidden to access the source image.", ec="0040-00000031")
+        raise AccessDenied(
+            "You are forbidden to access the source image.", ec="0040-00000031", rule="protection"
+        )
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:
