@@ -23,6 +23,7 @@ from .cache.tiers import Cache
 from .documents import Documents
 from .errors import OssError
 from .house import House
+from .observe.accesslog import AccessLog
 from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings, SettingsError
@@ -85,6 +86,20 @@ def cache_of(settings: Settings) -> Cache | None:
     return Cache(Memory(cache.memory_bytes), disk)
 
 
+def log_of(settings: Settings) -> AccessLog | None:
+    """The access log that the settings name; ``None`` for none.
+
+    Raises:
+        SettingsError: Its file cannot be had.
+    """
+    form, path = settings.log.format, settings.log.path
+    try:
+        return None if form == "off" else AccessLog(form, path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"log.path = {path!r}: {reason}") from None
+
+
 def cache_folder(settings: Settings) -> Path | None:
     """Where files are kept: as set, or a folder of ours in the user's cache (XDG Base Directory).
 
@@ -113,7 +128,7 @@ async def run(
         OSError: A port cannot be had.
     """
     server = settings.server
-    watch = Watch()
+    watch = Watch(log_of(settings))
     store = watch.store(store_of(settings))
     renderers = Renderers(
         count=settings.renderer_count(),
@@ -155,6 +170,8 @@ async def run(
         await _finish(admin, 1)
         if house.cache:
             await house.cache.close()
+        if watch.log:
+            watch.log.close()
         await renderers.close()
 
 
@@ -191,7 +208,9 @@ def _raise_limit() -> None:
 
 
 def _read_again(house: House, reload: Callable[[], Settings]) -> None:
-    """Take over the buckets; what was bound at the start needs another start."""
+    """Take over the buckets, begin a new log; what was bound at the start needs another start."""
+    if house.watch.log:
+        house.watch.log.reopen()
     try:
         house.furnish(reload())
     except SettingsError as error:

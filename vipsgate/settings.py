@@ -67,6 +67,13 @@ class Cache(Record):
     enabled: bool = True
 
 
+class Log(Record):
+    """``[log]``: a line for each request."""
+
+    format: Literal["json", "combined", "off"] = "json"
+    path: str = "-"  # standard error
+
+
 class Credential(Record):
     """``[[credentials]]``: a key pair and what its owner may do."""
 
@@ -88,6 +95,7 @@ class Settings(BaseSettings):
     cache: Cache = Cache()
     limits: Limits = Limits()
     image: Rendering = Rendering()
+    log: Log = Log()
     credentials: tuple[Credential, ...] = ()
     buckets: Mapping[str, Bucket] = Field(default_factory=dict)
 

@@ -37,6 +37,11 @@ class Gauges(Collector):
         yield GaugeMetricFamily(
             "vipsgate_document_faults", "Bucket documents that are broken.", len(house.faults)
         )
+        yield CounterMetricFamily(
+            "vipsgate_log_dropped_lines",
+            "Lines of the access log that a slow or full disk has not taken.",
+            house.watch.log.dropped if house.watch.log else 0,
+        )
         yield _by_lane("vipsgate_permits", "Pictures that may be worked on.", pool.permits)
         yield _by_lane("vipsgate_permits_in_use", "Pictures that are worked on.", pool.working)
         yield _by_lane("vipsgate_queue_length", "Pictures that wait for a renderer.", pool.waiting)

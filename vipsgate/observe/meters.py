@@ -145,8 +145,6 @@ class Meters(Collector):
         self.denials = Tally(
             "vipsgate_denials", "Requests that a rule has denied.", "bucket", "rule"
         )
-        self.dropped = Tally("vipsgate_log_dropped_lines", "Lines that no log has taken.")
-        self.dropped.sums[()] = 0
         for stage in ("queue", "probe", "render"):
             self.stages.by[stage] = Spread()
         self._buckets = Names(BUCKETS)

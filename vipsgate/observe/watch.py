@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from aiohttp import web
 
 from ..errors import OssError
+from .accesslog import AccessLog
 from .meters import Meters, Spread
 from .visit import CURRENT, GONE, Visit
 
@@ -21,12 +22,17 @@ SERVERS_FAULT = 500  # the lowest status that is none of the client's doing
 class Watch:
     """Who is told.
 
+    Args:
+        log: Where each request has its line; ``None`` for nowhere.
+
     Attributes:
         meters: What is counted.
+        log: Likewise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: AccessLog | None = None) -> None:
         self.meters = Meters()
+        self.log = log
 
     def begin(self, identity: str) -> Visit:
         """A request has come; what is done from here on is for it."""
@@ -47,6 +53,8 @@ class Watch:
             status = response.status
             size = 0 if request.method == "HEAD" else response.content_length or 0
         self.meters.answered(visit, request.method, status, size, seconds)
+        if self.log:
+            self.log.add(visit, request, status, size, seconds)
 
     def rendered(self, begun: float, queue: float, probe: float, render: float) -> None:
         """A renderer has made a picture.
