@@ -7,12 +7,14 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
+import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from . import __version__, answer, api
 from .errors import InternalError, NoSuchKey, OssError
+from .explain import explain
 from .gate import access, sign, target
 from .house import House
 from .observe import gauges
@@ -97,6 +99,7 @@ def public(house: House, **options: Any) -> web.Server:
     return web.Server(partial(converse, house=house), handler_cancellation=True, **options)
 
 
+INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 HOUSE = web.AppKey("house", House)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 
@@ -108,6 +111,7 @@ def admin(house: House) -> web.Application:
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/explain/{bucket}/{key:.+}", _explain)
     app.router.add_delete("/cache/{bucket}/{key:.+}", _purge)
     return app
 
@@ -132,6 +136,13 @@ async def _metrics(request: web.Request) -> web.Response:
     """In the form that the scraper asks for: Prometheus text, or OpenMetrics."""
     write, kind = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=write(request.app[METRICS]), headers={"Content-Type": kind})
+
+
+async def _explain(request: web.Request) -> web.Response:
+    """What a request to the public port comes to, and why; see :mod:`vipsgate.explain`."""
+    line = request.raw_path.removeprefix("/explain")
+    said = await explain(request.app[HOUSE], line, request.headers)
+    return web.Response(body=orjson.dumps(said, option=INDENTED), content_type="application/json")
 
 
 async def _purge(request: web.Request) -> web.Response:

@@ -64,19 +64,16 @@ class Order:
             for key, item in zip(self.keys, self.found, strict=True)
         )
 
+    def seen(self) -> tuple[access.Seen, ...]:
+        """The objects as the gate sees them."""
+        return tuple(
+            access.Seen(key, item.properties.acl, item.properties.content_type)
+            for key, item in zip(self.keys, self.found, strict=True)
+        )
+
     def check(self) -> None:
-        """Ask what the objects say of themselves: their ACLs and their types.
-
-        That of what the caller has named; what a style names is read with the right of the
-        bucket's owner, who has written it.
-
-        Raises:
-            AccessDenied: One does not let this caller read.
-        """
-        named = 1 if style.pure(self.asked.process) else None
-        for key, item in list(zip(self.keys, self.found, strict=True))[:named]:
-            self.grant.check_acl(item.properties.acl)
-            access.check_source(self.grant, self.asked, key, item.properties.content_type)
+        """See :func:`access.check_objects`."""
+        access.check_objects(self.grant, self.asked, self.seen())
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,12 +90,15 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
     empty = Studio(limits, rendering, fonts)
 
     def answer(
-        asked: process.Process, descriptor: int, memory: int, studio: Studio
+        asked: process.Process, descriptor: int, memory: int, studio: Studio, explain: bool
     ) -> tuple[str, float]:
         """Of a picture; the MIME type, and the seconds that its header took."""
         begun = time.perf_counter()
         source = probe.probe(read(descriptor, limits))
         probed = time.perf_counter() - begun
+        if explain:
+            os.write(memory, answers.explained(source, asked, limits, rendering))
+            return answers.MIME, probed
         if asked.answer:
             plan.admit(source.header, limits)
             os.write(memory, answers.ANSWERS[asked.answer](source, studio))
@@ -108,7 +111,7 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
         job: dict[str, Any], descriptors: list[int], interrupt: Interrupt
     ) -> tuple[dict[str, Any], int | None]:
         begun = time.perf_counter()
-        asked = process.parse(job["process"], limits)
+        asked = process.parse(job["process"].removeprefix(process.EXPLAIN), limits)
         objects = {
             key: Beside(etag, partial(read, descriptor, limits))
             for key, etag, descriptor in zip(
@@ -124,7 +127,8 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Work:
                     descriptors[0], asked.snapshot, memory, studio, lambda: interrupt.stopped
                 )
             else:
-                mime, probed = answer(asked, descriptors[0], memory, studio)
+                explain = job["process"].startswith(process.EXPLAIN)
+                mime, probed = answer(asked, descriptors[0], memory, studio, explain)
             said = {
                 "type": mime,
                 "size": os.fstat(memory).st_size,
