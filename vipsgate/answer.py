@@ -21,6 +21,7 @@ from .gate import conditional
 from .observe.visit import Visit
 from .store.base import PLAIN, Object, Properties
 
+ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
 VISIT = web.RequestKey("visit", Visit)  # what is known of a request
 SERVER = "vipsgate"
 CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
@@ -49,7 +50,10 @@ def request_id() -> str:
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
-    return _stamps(request[VISIT].identity)
+    made = _stamps(request[VISIT].identity)
+    if (ending := request.get(ENDING)) and ending.is_set():
+        made["Connection"] = "close"
+    return made
 
 
 def _stamps(identity: str) -> dict[str, str]:

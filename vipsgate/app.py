@@ -62,6 +62,8 @@ async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse
     visit, response = house.watch.begin(answer.request_id()), None
     try:
         response = await _answer(request, house, visit)
+        if house.draining.is_set() and response.headers.get("Connection") == "close":
+            request.protocol.close()  # aiohttp does not read its own header
         return response
     finally:  # also when the client leaves, which cancels this
         house.watch.end(visit, request, response)
@@ -69,10 +71,10 @@ async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse
 
 async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
-    known = house.hot.find(request, house, visit)
+    known = None if house.draining.is_set() else house.hot.find(request, house, visit)
     if known and known[0].data is not None:
         return answer.again(known[0].data, known[1], visit.begun, visit.identity)
-    request[answer.VISIT] = visit
+    request[answer.VISIT], request[answer.ENDING] = visit, house.draining
     refusal: OssError
     try:
         if known:
@@ -126,7 +128,7 @@ async def _readyz(request: web.Request) -> web.Response:
     These make nobody unready: an edit would take a whole fleet away, which serves what was good.
     """
     house = request.app[HOUSE]
-    reason = "draining" if house.draining else "queue full" if house.renderers.full else ""
+    reason = "draining" if house.draining.is_set() else "queue full" if house.renderers.full else ""
     lines = [reason or "ready"]
     lines += [f"bucket {name}: {fault}" for name, fault in sorted(house.faults.items())]
     return web.Response(text="\n".join(lines) + "\n", status=503 if reason else 200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class House:
         clock: Seconds since the epoch.
         hot: Requests that are known.
         watch: Who is told what requests come to.
-        draining: No new work is wanted.
+        draining: Set as soon as no new work is wanted.
         furnished: How often settings have been taken over.
     """
 
@@ -55,7 +56,7 @@ class House:
     clock: Callable[[], float] = time.time
     hot: Hot = field(default_factory=Hot)
     watch: Watch = field(default_factory=Watch)
-    draining: bool = False
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     furnished: int = 0
 
     def furnish(self, settings: Settings) -> None:

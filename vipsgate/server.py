@@ -16,11 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
-from . import app, uploads
+from . import app, notify, uploads
 from .cache.disk import Disk
 from .cache.memory import Memory
 from .cache.tiers import Cache
 from .documents import Documents
+from .door import Door
 from .errors import OssError
 from .house import House
 from .observe.accesslog import AccessLog
@@ -148,26 +149,32 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
 
-    public = web.ServerRunner(app.public(house, **HTTP), shutdown_timeout=server.drain_seconds)
-    admin = web.AppRunner(app.admin(house), access_log=None, shutdown_timeout=1)
+    public = Door(
+        web.ServerRunner(app.public(house, **HTTP), shutdown_timeout=server.drain_seconds)
+    )
+    admin = Door(web.AppRunner(app.admin(house), access_log=None, shutdown_timeout=1))
     _raise_limit()
     await renderers.start()
     beside = [
         asyncio.create_task(documents.follow(house.name_domains)),
         asyncio.create_task(_sweep(store)),
+        asyncio.create_task(notify.live()),
     ]
     try:
-        address = await _listen(public, server.host, server.port, server.reuse_port)
-        private = await _listen(admin, server.admin_host, server.admin_port, server.reuse_port)
+        shared = server.reuse_port
+        address = await public.open(server.host, server.port, shared=shared)
+        private = await admin.open(server.admin_host, server.admin_port, shared=shared)
         print(f"vipsgate ready on {address} (admin {private})", flush=True)
         ready(address)
+        notify.tell(notify.READY, f"STATUS=serving on {address}")
         await stop.wait()
-        house.draining = True
+        notify.tell(notify.STOPPING, "STATUS=finishing what is under way")
+        house.draining.set()
     finally:
         for task in beside:
             task.cancel()
-        await _finish(public, server.drain_seconds)
-        await _finish(admin, 1)
+        await public.close(server.drain_seconds)
+        await admin.close(1, linger=0)
         if house.cache:
             await house.cache.close()
         if watch.log:
@@ -184,22 +191,6 @@ async def _sweep(store: Store) -> None:
         log.error("what was left behind cannot be taken away: %s", error)
 
 
-async def _finish(runner: web.BaseRunner, seconds: float) -> None:
-    """Stop to listen, and wait for what is under way; aiohttp by itself waits twice as long."""
-    cleaning = asyncio.ensure_future(runner.cleanup())
-    await asyncio.wait({cleaning}, timeout=seconds)
-    cleaning.cancel()
-    await asyncio.wait({cleaning})
-
-
-async def _listen(runner: web.BaseRunner, host: str, port: int, reuse: bool) -> str:
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, reuse_port=reuse or None, backlog=1024)
-    await site.start()
-    where, number = runner.addresses[0][:2]
-    return f"http://[{where}]:{number}" if ":" in where else f"http://{where}:{number}"
-
-
 def _raise_limit() -> None:
     """As many open files as may be: a request holds three."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -209,12 +200,14 @@ def _raise_limit() -> None:
 
 def _read_again(house: House, reload: Callable[[], Settings]) -> None:
     """Take over the buckets, begin a new log; what was bound at the start needs another start."""
+    notify.reloading()
     if house.watch.log:
         house.watch.log.reopen()
     try:
         house.furnish(reload())
     except SettingsError as error:
         log.error("the configuration is kept as it was: %s", error)
+    notify.tell(notify.READY)
 
 
 def note(text: str) -> None:

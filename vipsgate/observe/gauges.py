@@ -32,7 +32,7 @@ class Gauges(Collector):
             house.watch.meters.in_progress,
         )
         yield GaugeMetricFamily(
-            "vipsgate_draining", "1 while the server is ending.", int(house.draining)
+            "vipsgate_draining", "1 while the server is ending.", int(house.draining.is_set())
         )
         yield GaugeMetricFamily(
             "vipsgate_document_faults", "Bucket documents that are broken.", len(house.faults)
