@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
-from . import app, notify, uploads
+from . import __version__, app, notify, uploads
 from .cache.disk import Disk
 from .cache.memory import Memory
 from .cache.tiers import Cache
@@ -30,6 +31,9 @@ from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .store.local import LocalStore
+
+if TYPE_CHECKING:
+    from .observe.traces import Traces
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
@@ -101,6 +105,23 @@ def log_of(settings: Settings) -> AccessLog | None:
         raise SettingsError(f"log.path = {path!r}: {reason}") from None
 
 
+def traces_of(settings: Settings) -> Traces | None:
+    """Where spans go; ``None`` where there shall be none.
+
+    Raises:
+        SettingsError: There shall be, and OpenTelemetry is not installed.
+    """
+    if not settings.traces.enabled:
+        return None
+    try:
+        from .observe.traces import otlp
+    except ImportError as error:
+        raise SettingsError(
+            f"traces.enabled = true: {error}; pip install 'vipsgate[otel]'"
+        ) from None
+    return otlp(__version__)
+
+
 def cache_folder(settings: Settings) -> Path | None:
     """Where files are kept: as set, or a folder of ours in the user's cache (XDG Base Directory).
 
@@ -129,7 +150,7 @@ async def run(
         OSError: A port cannot be had.
     """
     server = settings.server
-    watch = Watch(log_of(settings))
+    watch = Watch(log_of(settings), traces_of(settings))
     store = watch.store(store_of(settings))
     renderers = Renderers(
         count=settings.renderer_count(),
@@ -177,8 +198,7 @@ async def run(
         await admin.close(1, linger=0)
         if house.cache:
             await house.cache.close()
-        if watch.log:
-            watch.log.close()
+        watch.close()
         await renderers.close()
 
 

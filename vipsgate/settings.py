@@ -74,6 +74,12 @@ class Log(Record):
     path: str = "-"  # standard error
 
 
+class Traces(Record):
+    """``[traces]``: OpenTelemetry; where they go is said by its own ``OTEL_...`` variables."""
+
+    enabled: bool = False
+
+
 class Credential(Record):
     """``[[credentials]]``: a key pair and what its owner may do."""
 
@@ -96,6 +102,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     image: Rendering = Rendering()
     log: Log = Log()
+    traces: Traces = Traces()
     credentials: tuple[Credential, ...] = ()
     buckets: Mapping[str, Bucket] = Field(default_factory=dict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aiohttp import web
 
@@ -12,6 +12,9 @@ from ..errors import OssError
 from .accesslog import AccessLog
 from .meters import Meters, Spread
 from .visit import CURRENT, GONE, Visit
+
+if TYPE_CHECKING:
+    from .traces import Traces
 
 T = TypeVar("T")
 # calls of a store that wait for it; what is not named here costs nothing
@@ -24,15 +27,17 @@ class Watch:
 
     Args:
         log: Where each request has its line; ``None`` for nowhere.
+        traces: Where each request has its spans; ``None`` for nowhere.
 
     Attributes:
         meters: What is counted.
         log: Likewise.
+        traces: Likewise.
     """
 
-    def __init__(self, log: AccessLog | None = None) -> None:
+    def __init__(self, log: AccessLog | None = None, traces: Traces | None = None) -> None:
         self.meters = Meters()
-        self.log = log
+        self.log, self.traces = log, traces
 
     def begin(self, identity: str) -> Visit:
         """A request has come; what is done from here on is for it."""
@@ -55,6 +60,14 @@ class Watch:
         self.meters.answered(visit, request.method, status, size, seconds)
         if self.log:
             self.log.add(visit, request, status, size, seconds)
+        if self.traces:
+            self.traces.add(visit, request, status, size)
+
+    def close(self) -> None:
+        """Hand on what is left, if that can be done soon."""
+        for place in (self.log, self.traces):
+            if place:
+                place.close()
 
     def rendered(self, begun: float, queue: float, probe: float, render: float) -> None:
         """A renderer has made a picture.
