@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import closing
 from functools import partial
@@ -18,6 +19,7 @@ from .explain import explain
 from .gate import access, sign, target
 from .house import House
 from .observe import gauges
+from .observe.accesslog import redacted
 from .observe.visit import Visit
 
 log = logging.getLogger(__name__)
@@ -90,7 +92,8 @@ async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.S
             request.transport.abort()
         return web.Response()
     except Exception:
-        log.exception("request %s failed: %s %s", visit.identity, visit.bucket, visit.key)
+        key = redacted(visit.key)
+        log.exception("request %s failed: bucket %s, key %r", visit.identity, visit.bucket, key)
         refusal = InternalError("The server has a fault; its log has the request's id.")
     visit.code, visit.ec, visit.rule = refusal.code, refusal.ec, refusal.rule
     return answer.refusal(refusal, request)
@@ -137,7 +140,8 @@ async def _readyz(request: web.Request) -> web.Response:
 async def _metrics(request: web.Request) -> web.Response:
     """In the form that the scraper asks for: Prometheus text, or OpenMetrics."""
     write, kind = choose_encoder(request.headers.get("Accept", ""))
-    return web.Response(body=write(request.app[METRICS]), headers={"Content-Type": kind})
+    body = await asyncio.to_thread(write, gauges.Moment(request.app[METRICS]))
+    return web.Response(body=body, headers={"Content-Type": kind})
 
 
 async def _explain(request: web.Request) -> web.Response:

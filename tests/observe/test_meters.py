@@ -1,5 +1,7 @@
 """What is counted, and that no client can make labels without end."""
 
+from types import SimpleNamespace
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -126,3 +128,16 @@ async def test_a_store_is_timed_and_its_faults_are_counted():
 
 def test_a_spread_without_anything_is_nothing():
     assert sum(Spread().counts) == 0
+
+
+class Broken:
+    def add(self, *_):
+        raise RuntimeError("a fault for this test")
+
+
+def test_what_cannot_be_noted_fails_no_answer(caplog):
+    watch = Watch(log=Broken())
+    visit = watch.begin("4711")
+    watch.end(visit, SimpleNamespace(method="GET"), SimpleNamespace(status=200, content_length=1))
+    assert "request 4711 could not be noted" in caplog.text
+    assert Reader(watch.meters)("requests_total", method="GET", status="200", code="") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -20,6 +21,8 @@ T = TypeVar("T")
 # calls of a store that wait for it; what is not named here costs nothing
 OPERATIONS = ("stat", "open", "list", "describe", "delete", "create", "remove", "buckets")
 SERVERS_FAULT = 500  # the lowest status that is none of the client's doing
+
+log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -58,10 +61,13 @@ class Watch:
             status = response.status
             size = 0 if request.method == "HEAD" else response.content_length or 0
         self.meters.answered(visit, request.method, status, size, seconds)
-        if self.log:
-            self.log.add(visit, request, status, size, seconds)
-        if self.traces:
-            self.traces.add(visit, request, status, size)
+        try:
+            if self.log:
+                self.log.add(visit, request, status, size, seconds)
+            if self.traces:
+                self.traces.add(visit, request, status, size)
+        except Exception:
+            log.exception("request %s could not be noted", visit.identity)
 
     def close(self) -> None:
         """Hand on what is left, if that can be done soon."""
