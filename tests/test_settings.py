@@ -90,7 +90,7 @@ def load(tmp_path):
     return loading
 
 
-SECTIONS = ("server", "store", "cache", "limits", "image")
+SECTIONS = ("server", "store", "cache", "log", "traces", "limits", "image")
 KEYS = [
     (section, key, value)
     for section, rows in tomllib.loads(EXAMPLE).items()

@@ -15,12 +15,14 @@ from xml.etree import ElementTree
 
 from aiohttp import web
 
+from .cache import tiers
 from .errors import OssError
 from .gate import conditional
+from .observe.visit import Visit
 from .store.base import PLAIN, Object, Properties
 
-ID = web.RequestKey("id", str)  # of a request, as ``request_id`` makes it
-BEGUN = web.RequestKey("begun", float)  # when it came, by ``time.perf_counter``
+ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
+VISIT = web.RequestKey("visit", Visit)  # what is known of a request
 SERVER = "vipsgate"
 CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
@@ -48,7 +50,10 @@ def request_id() -> str:
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
-    return _stamps(request[ID])
+    made = _stamps(request[VISIT].identity)
+    if (ending := request.get(ENDING)) and ending.is_set():
+        made["Connection"] = "close"
+    return made
 
 
 def _stamps(identity: str) -> dict[str, str]:
@@ -173,9 +178,14 @@ async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> 
     return response
 
 
-def again(body: bytes, headers: Mapping[str, str], begun: float) -> web.Response:
+def again(body: bytes, headers: Mapping[str, str], begun: float, identity: str) -> web.Response:
     """200 with a kept picture whose headers are known already, but for those of this request."""
-    return web.Response(body=body, headers={**headers, **hit(begun), **_stamps(request_id())})
+    return web.Response(body=body, headers={**headers, **hit(begun), **_stamps(identity)})
+
+
+def cached(tier: str) -> str:
+    """Where a picture came from, as ``X-Vipsgate-Cache`` says it."""
+    return "hit" if tier in tiers.HITS else tier
 
 
 def hit(begun: float) -> dict[str, str]:
@@ -230,7 +240,7 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 
 def refusal(error: OssError, request: web.BaseRequest) -> web.Response:
     """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
-    body = xml(error, request[ID], request.headers.get("Host", ""))
+    body = xml(error, request[VISIT].identity, request.headers.get("Host", ""))
     headers = {**stamped(request), **error.headers, "Content-Type": "application/xml"}
     if error.ec:
         headers["x-oss-ec"] = error.ec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from .errors import NoSuchKey
 from .gate import access, sign
 from .gate.rights import Right
 from .hot import Hot
+from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
@@ -36,7 +38,8 @@ class House:
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
         hot: Requests that are known.
-        draining: No new work is wanted.
+        watch: Who is told what requests come to.
+        draining: Set as soon as no new work is wanted.
         furnished: How often settings have been taken over.
     """
 
@@ -52,7 +55,8 @@ class House:
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
     hot: Hot = field(default_factory=Hot)
-    draining: bool = False
+    watch: Watch = field(default_factory=Watch)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     furnished: int = 0
 
     def furnish(self, settings: Settings) -> None:

@@ -7,6 +7,7 @@ renders. Between the two everything is known that a cache, a 304 or a 412 wants 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -64,19 +65,16 @@ class Order:
             for key, item in zip(self.keys, self.found, strict=True)
         )
 
+    def seen(self) -> tuple[access.Seen, ...]:
+        """The objects as the gate sees them."""
+        return tuple(
+            access.Seen(key, item.properties.acl, item.properties.content_type)
+            for key, item in zip(self.keys, self.found, strict=True)
+        )
+
     def check(self) -> None:
-        """Ask what the objects say of themselves: their ACLs and their types.
-
-        That of what the caller has named; what a style names is read with the right of the
-        bucket's owner, who has written it.
-
-        Raises:
-            AccessDenied: One does not let this caller read.
-        """
-        named = 1 if style.pure(self.asked.process) else None
-        for key, item in list(zip(self.keys, self.found, strict=True))[:named]:
-            self.grant.check_acl(item.properties.acl)
-            access.check_source(self.grant, self.asked, key, item.properties.content_type)
+        """See :func:`access.check_objects`."""
+        access.check_objects(self.grant, self.asked, self.seen())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class Content:
         size: How many.
         mime: Content-Type of a picture; empty for the object as it is.
         missing: Characters of its text that no font has.
-        cache: Where a picture came from, as ``X-Vipsgate-Cache`` says it.
+        cache: Where a picture came from: a word of ``cache.tiers``, or :data:`BYPASS`.
         place: Where it is kept; ``None`` where it is not.
         queue: Seconds that the work waited for a renderer.
         render: Seconds that it took.
@@ -241,7 +239,9 @@ async def _render(
 ) -> Kept:
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
     source = f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
+    begun = time.perf_counter()
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
+    house.watch.rendered(begun, done.queue, done.probe, done.render)
     spent += (done.queue, done.render)
     made = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
     if done.size > LARGEST_AT_ONCE:

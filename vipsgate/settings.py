@@ -68,6 +68,19 @@ class Cache(Record):
     enabled: bool = True
 
 
+class Log(Record):
+    """``[log]``: a line for each request."""
+
+    format: Literal["json", "combined", "off"] = "json"
+    path: str = "-"  # standard error
+
+
+class Traces(Record):
+    """``[traces]``: OpenTelemetry; where they go is said by its own ``OTEL_...`` variables."""
+
+    enabled: bool = False
+
+
 class Credential(Record):
     """``[[credentials]]``: a key pair and what its owner may do."""
 
@@ -89,6 +102,8 @@ class Settings(BaseSettings):
     cache: Cache = Cache()
     limits: Limits = Limits()
     image: Rendering = Rendering()
+    log: Log = Log()
+    traces: Traces = Traces()
     credentials: tuple[Credential, ...] = ()
     buckets: Mapping[str, Bucket] = Field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from vipsgate.cache.disk import Disk
 from vipsgate.cache.flight import Flights
 from vipsgate.cache.kept import Kept, Place
 from vipsgate.cache.memory import OVERHEAD, Memory
-from vipsgate.cache.tiers import HIT, JOINED, MISS, Cache
+from vipsgate.cache.tiers import DISK, JOINED, MEMORY, MISS, Cache
 from vipsgate.errors import ImageDamage
 
 PLACE = Place("photos", "dir/西湖.jpg", "AB" * 16)
@@ -328,14 +328,14 @@ async def test_memory_then_disk_then_work(tmp_path):
     make = Maker()
     cache = Cache(Memory(1 << 20), Disk(tmp_path, 1 << 20))
     assert await fetched(cache, PLACE, make) == (b"data", MISS)
-    assert await fetched(cache, PLACE, make) == (b"data", HIT)
+    assert await fetched(cache, PLACE, make) == (b"data", MEMORY)
     await cache.close()
-    for other in (
-        Cache(Memory(1 << 20), Disk(tmp_path, 1 << 20)),  # after another start
-        Cache(Memory(0), Disk(tmp_path, 1 << 20)),
+    for other, then in (
+        (Cache(Memory(1 << 20), Disk(tmp_path, 1 << 20)), MEMORY),  # after another start
+        (Cache(Memory(0), Disk(tmp_path, 1 << 20)), DISK),
     ):
-        assert await fetched(other, PLACE, make) == (b"data", HIT)
-        assert await fetched(other, PLACE, make) == (b"data", HIT)
+        assert await fetched(other, PLACE, make) == (b"data", DISK)
+        assert await fetched(other, PLACE, make) == (b"data", then)
     assert make.times == 1
     await cache.purge(PLACE.bucket, PLACE.key)
     assert await fetched(cache, PLACE, make) == (b"data", MISS)
@@ -351,7 +351,7 @@ async def test_200_at_once_are_one_piece_of_work(tmp_path):
     assert {data for data, _ in found} == {make.data}
     assert make.times == 1
     assert sum(how == MISS for _, how in found) <= 2  # one for each that shares the folder
-    assert {how for _, how in found} <= {MISS, JOINED, HIT}
+    assert {how for _, how in found} <= {MISS, JOINED, MEMORY, DISK}
     for cache in caches:
         await cache.close()
 
@@ -387,13 +387,15 @@ async def test_a_peek_sees_what_has_been_seen(tmp_path):
     await fetched(cache, PLACE, Maker())
     await cache.close()
     assert cache.peek(PLACE, 1 << 16) is None  # nobody has looked at its checksum yet
-    assert await fetched(cache, PLACE, Maker()) == (b"data", HIT)
-    assert cache.peek(PLACE, 1 << 16).data == b"data"
-    found = cache.peek(PLACE, 10)  # with what is said of it, it is larger
+    assert await fetched(cache, PLACE, Maker()) == (b"data", DISK)
+    found, tier = cache.peek(PLACE, 1 << 16)
+    assert (found.data, tier) == (b"data", DISK)
+    found, tier = cache.peek(PLACE, 10)  # with what is said of it, it is larger
     assert (found.data, found.in_memory().data) == (None, b"data")
     found.close()
     await cache.purge(PLACE.bucket, PLACE.key)
     assert cache.peek(PLACE, 1 << 16) is None
     cache = Cache(Memory(1 << 20), None)
     await fetched(cache, PLACE, Maker())
-    assert cache.peek(PLACE, 0).data == b"data"
+    found, tier = cache.peek(PLACE, 0)
+    assert (found.data, tier) == (b"data", MEMORY)
