@@ -63,7 +63,7 @@ class Nginx:
 
     @property
     def log(self):
-        return (self.folder / "vipsgate.log").read_text()
+        return (self.folder / "access.log").read_text()
 
     def kept(self):
         """The names of what its cache has."""
@@ -124,10 +124,10 @@ def laid_out(folder, upstream, ports, more):
     rows = {
         "conf.d/vipsgate.conf": {
             "listen 80 ": f"listen 127.0.0.1:{http} ",
-            "listen 443 ": f"listen 127.0.0.1:{tls} ",
             "listen 127.0.0.1:8082": f"listen 127.0.0.1:{status}",
             "/var/cache/nginx/vipsgate": folder / "cache",
         },
+        "conf.d/vipsgate.tls.conf": {"listen 443 ": f"listen 127.0.0.1:{tls} "},
         "vipsgate/node.conf": {"127.0.0.1:8080": f"127.0.0.1:{upstream}"},
         "vipsgate/site.conf": {"/var/log/nginx": folder},
         "vipsgate/tls.conf": {"/etc/nginx/tls": folder / "tls"},

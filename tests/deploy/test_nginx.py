@@ -9,7 +9,6 @@ import shutil
 import ssl
 import subprocess
 import time
-import urllib.request
 import warnings
 from urllib.parse import quote, urlsplit
 
