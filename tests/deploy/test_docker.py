@@ -31,8 +31,21 @@ PASSED = [
     name for name in os.environ if re.match("PIP_|SSL_CERT_|REQUESTS_CA|.*_proxy$|.*_PROXY$", name)
 ]
 # of the base image
-ENVIRONMENT = {"PATH": f"{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin", "HOME": "/root"}
-FOLDERS = ("proc", "dev", "tmp", "root", "opt", "srv", "src", "var/cache", "var/lib", "run", "pip")
+ENVIRONMENT = {"PATH": "/base:/usr/local/bin:/usr/bin:/bin", "HOME": "/root"}
+FOLDERS = (
+    "base",
+    "proc",
+    "dev",
+    "tmp",
+    "root",
+    "opt",
+    "srv",
+    "src",
+    "var/cache",
+    "var/lib",
+    "run",
+    "pip",
+)
 # of /etc: what name resolution, certificates and the dynamic linker look at
 ETC = (
     *("resolv.conf", "hosts", "nsswitch.conf", "ld.so.cache", "passwd", "group"),
@@ -66,6 +79,7 @@ class Stage:
         for name in (*FOLDERS, "usr", "etc", sys.base_prefix[1:]):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         (self.root / "tmp").chmod(0o1777)
+        (self.root / "base" / "python").symlink_to(os.path.realpath(sys.executable))
         for name in ("bin", "sbin", "lib", "lib64"):
             if Path("/", name).is_symlink():
                 (self.root / name).symlink_to(os.readlink(f"/{name}"))
@@ -90,7 +104,7 @@ class Stage:
         if text.startswith("apt-get "):
             wanted = re.search(r"--no-install-recommends (.*?) &&", text)[1].split()
             for package in wanted:
-                if not subprocess.run(["dpkg", "-s", package], capture_output=True).returncode == 0:
+                if subprocess.run(["dpkg", "-s", package], capture_output=True).returncode:
                     pytest.skip(f"needs {package}: apt-get install {package}")
             return
         passed = {name: os.environ[name] for name in PASSED} | {"PIP_CACHE_DIR": "/pip"}
@@ -338,20 +352,21 @@ def test_the_services_fit_each_other(deploy, compose):
     assert services["vipsgate"]["read_only"] is services["nginx"]["read_only"] is True
 
 
-def test_the_settings_of_the_compose_file_can_be_loaded(deploy, compose, monkeypatch):
+def test_the_settings_of_the_compose_file_can_be_loaded(deploy, compose):
     service = compose["services"]["vipsgate"]
-    said = dict(
-        word.split("=", 1) for row in steps(deploy) if row[0] == "ENV" for word in row[1].split()
-    )
-    for name, value in (said | service["environment"]).items():
-        if name.startswith("VIPSGATE_"):
-            monkeypatch.setenv(name, value)
-    loaded = settings.load(deploy / "docker" / "vipsgate.toml", {})
+    folder = deploy / "docker"
+    own = settings.load(folder / "image.toml", {})
+    loaded = settings.load(folder / "vipsgate.toml", {})
+    assert loaded.server == own.server
     assert (loaded.server.host, loaded.server.port) == ("0.0.0.0", PORT)
     assert loaded.server.admin_port == ADMIN
+    place = dict(row for row in steps(deploy) if row[0] == "COPY" and "image.toml" in row[1])[
+        "COPY"
+    ]
+    assert f"./vipsgate.toml:{place.split()[-1]}:ro" in service["volumes"]
     bucket = loaded.store.url.removeprefix("s3://")
     assert f"-name {bucket}'" in compose["services"]["bucket"]["command"][0]
-    assert loaded.cache.dir == "/var/cache/vipsgate"
+    assert loaded.cache.dir == own.cache.dir == "/var/cache/vipsgate"
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert grace > loaded.server.drain_seconds
     endpoint = service["environment"]["AWS_ENDPOINT_URL"]
