@@ -62,7 +62,7 @@ async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse
     try:
         if known:
             with closing(known[0]) as kept:
-                headers = {**known[1], **answer.hit(begun)}
+                headers = {**known[1], **answer.hit(begun), **house.handed(kept.file)}
                 return await answer.content(request, kept.body, kept.size, 0, headers)
         return await serve(request, house)
     except OssError as error:

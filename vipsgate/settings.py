@@ -51,6 +51,7 @@ class Server(Record):
     reuse_port: bool = False
     renderer_bytes: Annotated[int, Field(ge=1 << 26)] = 314_572_800
     legacy_at_api: bool = False
+    accel_redirect: Annotated[str, Field(pattern=r"^(/([^/?#]+/)+)?$")] = ""
 
 
 class Store(Record):

@@ -431,6 +431,110 @@ def test_the_log_has_no_signature(site, nginx):
     assert "[error]" not in nginx.errors
 
 
+# -- hits that nginx sends from vipsgate's disk ----------------------------------------------------
+
+BITMAP = "image/resize,w_300,limit_0/format,bmp"  # above 64 KB, and too large for that memory
+HANDED = CONFIG.replace("memory_bytes = 10000000", "memory_bytes = 100000").replace(
+    'endpoint = "oss.example.com"', 'accel_redirect = "/.vipsgate/cache/"'
+)
+HANDING = {
+    "# include vipsgate/handoff.conf;": "include vipsgate/handoff.conf;",
+    "proxy_cache $vipsgate_zone": "proxy_cache off",  # it would not ask again
+}
+
+
+@pytest.fixture(scope="module")
+def handing(start, root, proxying, tmp_path_factory):
+    folder = filled(tmp_path_factory.mktemp("handing"), root)
+    (folder / "vipsgate.toml").write_text(HANDED)
+    alias = {"/var/cache/vipsgate/": f"{folder}/cache/"}
+    more = {"vipsgate/site.conf": HANDING, "vipsgate/handoff.conf": alias}
+    with start(folder) as direct, proxying(direct.port, more) as nginx:
+        yield folder, direct, dataclasses.replace(direct, port=nginx.port)
+
+
+def handed(site, target, headers=None):
+    """Ask until nginx sends it from the disk."""
+    for _ in range(100):
+        answer = site.ask(target, headers)
+        assert answer.status == 200
+        if answer.headers["X-Nginx-Cache"] == "HANDOFF":
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"{target} is not handed over")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: (f"/brief/example.jpg?x-oss-process={BITMAP}", {}),
+        lambda: (signed("shut", "example.jpg", BITMAP), {}),
+        lambda: (signed("shut", "example.jpg", BITMAP, version=4), {}),
+        lambda: (
+            f"/hotlink/example.jpg?x-oss-process={BITMAP}",
+            {"Referer": "http://good.example.com/"},
+        ),
+    ],
+    ids=["public", "V1", "V4", "hotlink"],
+)
+def test_handed_over_with_all_headers(handing, asked):
+    _, direct, site = handing
+    target, headers = asked()
+    first, through = direct.ask(target, headers), handed(site, target, headers)
+    plain = direct.ask(target, headers)
+    assert lasting(through) == lasting(plain)
+    assert through.body == plain.body == first.body
+    assert through.headers["X-Vipsgate-Cache"] == plain.headers["X-Vipsgate-Cache"] == "hit"
+    assert len(through.headers["x-oss-request-id"]) == 24
+    assert "X-Accel-Redirect" not in {*plain.headers, *through.headers}
+    part = site.ask(target, {**headers, "Range": "bytes=7-70000"})
+    assert (part.status, part.body) == (206, plain.body[7:70001])
+    assert site.ask(target, {**headers, "If-None-Match": plain.etag}).status == 304
+    # whoever comes past nginx, and says that it is nginx, gets no more than a name
+    bare = direct.ask(target, {**headers, "X-Vipsgate-Accel": "1"})
+    assert (bare.status, bare.body) == (200, b"")
+    assert bare.headers["X-Accel-Redirect"].startswith("/.vipsgate/cache/")
+
+
+def test_the_gate_is_asked_before_a_file_is_handed_over(handing):
+    folder, _, site = handing
+    handed(site, signed("shut", "example.jpg", BITMAP))
+    assert ask(site, "shut/example.jpg", BITMAP).status == 403
+    assert ask(site, "hotlink/example.jpg", BITMAP).status == 403
+    path = next((folder / "cache" / "shut").rglob("*.exact")).relative_to(folder / "cache")
+    for target in (f"/.vipsgate/cache/{path}", f"/.vipsgate/cache/../cache/{path}"):
+        for headers in ({}, {"X-Accel-Redirect": target, "X-Vipsgate-Accel": "1"}):
+            assert site.ask(target, headers).status in (400, 404)
+            assert ask(site, "shut/example.jpg", BITMAP, headers).status == 403
+
+
+def test_what_nginx_would_lose_is_not_handed_over(handing):
+    folder, _, site = handing
+    request = sign.Request("PUT", "brief", "told.jpg", (), {"x-oss-meta-who": "me"})
+    headers = sign.sign_headers(KEY, request, now=time.time(), version=4, region="cn-hangzhou")
+    data = (folder / "root" / "brief" / "example.jpg").read_bytes()
+    headers = {**headers, "x-oss-meta-who": "me"}
+    put = site.ask("/brief/told.jpg", headers, method="PUT", body=data)
+    assert put.status == 200, put.body
+    for _ in range(3):
+        answer = ask(site, "brief/told.jpg", BITMAP)
+        assert (answer.status, answer.headers["x-oss-meta-who"]) == (200, "me")
+        time.sleep(0.1)
+    assert "HANDOFF" not in answer.headers.get("X-Nginx-Cache", "")
+
+
+def test_a_file_that_nginx_does_not_find(handing, proxying):
+    """It asks again, and is given the bytes."""
+    folder, direct, site = handing
+    target = f"/bounded/example.jpg?x-oss-process={BITMAP}"
+    before = handed(site, target)
+    alias = {"/var/cache/vipsgate/": f"{folder}/nowhere/"}
+    more = {"vipsgate/site.conf": HANDING, "vipsgate/handoff.conf": alias}
+    with proxying(direct.port, more) as nginx:
+        again = dataclasses.replace(direct, port=nginx.port).ask(target)
+    assert lasting(again) == lasting(before)
+
+
 # -- many nodes ------------------------------------------------------------------------------------
 
 
