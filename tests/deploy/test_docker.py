@@ -369,9 +369,19 @@ def test_the_settings_of_the_compose_file_can_be_loaded(deploy, compose):
     assert loaded.cache.dir == own.cache.dir == "/var/cache/vipsgate"
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert grace > loaded.server.drain_seconds
-    endpoint = service["environment"]["AWS_ENDPOINT_URL"]
+    endpoint = service["environment"]["AWS_ENDPOINT"]
     port = endpoint.rpartition(":")[2]
-    assert f"-s3.port={port}" in compose["services"]["s3"]["command"]
+    s3 = compose["services"]["s3"]
+    assert f"-s3.port={port}" in s3["command"]
+    (mounted,) = s3["configs"]
+    assert f"-s3.config={mounted['target']}" in s3["command"]
+    (identity,) = json.loads(compose["configs"][mounted["source"]]["content"])["identities"]
+    assert identity["credentials"] == [
+        {
+            "accessKey": service["environment"]["AWS_ACCESS_KEY_ID"],
+            "secretKey": service["environment"]["AWS_SECRET_ACCESS_KEY"],
+        }
+    ]
 
 
 def test_nginx_of_the_compose_file(deploy, compose, serving, root, proxying):
