@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import chart
 import report
 from multidict import CIMultiDict
 
@@ -56,9 +57,10 @@ async def measure(form: str, folder: Path) -> float:
 
 def main() -> None:
     """Measure all forms in turn."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path, help="where all runs go")
+    chart.add_option(parser)
     options = parser.parse_args()
     print(report.heading())
     found: dict[str, list[float]] = {form: [] for form in FORMS}
@@ -68,6 +70,14 @@ def main() -> None:
                 found[form].append(asyncio.run(measure(form, Path(name))))
     rows = [[form, report.cell(found[form], 1), "10"] for form in FORMS]
     print(report.table("A hit, noted", ["access log", "us", "aim"], rows))
+    if options.chart:
+        chart.bars(
+            options.chart,
+            "What it costs to be seen",
+            "us of CPU for a hit",
+            list(found),
+            {"counted, and written": list(found.values())},
+        )
     report.write(options.json, found)
 
 

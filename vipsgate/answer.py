@@ -24,6 +24,9 @@ from .store.base import PLAIN, Object, Properties
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
 VISIT = web.RequestKey("visit", Visit)  # what is known of a request
 SERVER = "vipsgate"
+ACCEL = "X-Accel-Redirect"  # to nginx: send this file instead
+ACCEPTS_ACCEL = "X-Vipsgate-Accel"  # from nginx: that it does so; whoever comes past it gets bytes
+ACCEL_LOSES = ("x-oss-meta-", "content-language")  # deploy/nginx/vipsgate/handoff.conf has the rest
 CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
@@ -141,7 +144,8 @@ async def content(
         body: The bytes, or the descriptor of a file that begins with them.
         size: How many there are.
         modified: When they came to be, in seconds since the epoch.
-        headers: Of the answer, with ETag and Content-Type.
+        headers: Of the answer, with ETag and Content-Type; with X-Accel-Redirect, the server in
+            front sends the body where it can.
 
     Raises:
         InvalidRange: The part begins behind the end.
@@ -157,6 +161,9 @@ async def content(
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     if is_active(headers["Content-Type"]):
         headers["Content-Security-Policy"] = CAGE
+    file = headers.pop(ACCEL, "")
+    if file and status == 200 and request.method == "GET" and _goes_by_accel(request, headers):
+        return web.Response(headers={**headers, ACCEL: file})
     if isinstance(body, bytes) and request.method != "HEAD":
         data = body if part is None else body[span.start : span.stop]
         return web.Response(status=status, body=data, headers=headers)
@@ -167,6 +174,13 @@ async def content(
         await _sendfile(request, body, span)
     await response.write_eof()
     return response
+
+
+def _goes_by_accel(request: web.BaseRequest, headers: Mapping[str, str]) -> bool:
+    """Does the server in front send files, and with all of these headers?"""
+    if ACCEPTS_ACCEL not in request.headers:
+        return False
+    return not any(name.lower().startswith(ACCEL_LOSES) for name in headers)
 
 
 async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> web.StreamResponse:

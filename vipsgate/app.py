@@ -81,7 +81,7 @@ async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.S
     try:
         if known:
             with closing(known[0]) as kept:
-                headers = {**known[1], **answer.hit(visit.begun)}
+                headers = {**known[1], **answer.hit(visit.begun), **house.handed(kept.file)}
                 return await answer.content(request, kept.body, kept.size, 0, headers)
         return await serve(request, house)
     except OssError as error:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .answer import ACCEL
 from .buckets import Bucket
 from .cache.tiers import Cache
 from .documents import Documents
@@ -112,6 +113,10 @@ class House:
             raise
         grant.check_acl(found.properties.acl, right)
         return found
+
+    def handed(self, file: str) -> dict[str, str]:
+        """The header by which a server in front is given a file of the cache to send."""
+        return {ACCEL: self.settings.server.accel_redirect + file} if file else {}
 
     async def forget(self, bucket: str, key: str) -> None:
         """Give up what has been made of an object that is another one now, or none."""

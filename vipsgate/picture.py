@@ -89,6 +89,7 @@ class Content:
         missing: Characters of its text that no font has.
         cache: Where a picture came from: a word of ``cache.tiers``, or :data:`BYPASS`.
         place: Where it is kept; ``None`` where it is not.
+        file: Of the cache, with these bytes and nothing else; empty for none.
         queue: Seconds that the work waited for a renderer.
         render: Seconds that it took.
     """
@@ -100,6 +101,7 @@ class Content:
     missing: int = 0
     cache: str = ""
     place: Place | None = None
+    file: str = ""
     queue: float = 0.0
     render: float = 0.0
 
@@ -189,7 +191,9 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
         place = Place(bucket, key, etag(house, wanted).strip('"'))
         kept, where = await house.cache.fetch(place, make)
     with closing(kept):
-        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, where, place, *spent)
+        yield Content(
+            wanted, kept.body, kept.size, kept.mime, kept.missing, where, place, kept.file, *spent
+        )
 
 
 @asynccontextmanager
@@ -208,7 +212,9 @@ async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
         spent: list[float] = []
         kept = await _render(house, wanted, opened, spent)
     with closing(kept):
-        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, *spent)
+        yield Content(
+            wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, "", *spent
+        )
 
 
 async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:

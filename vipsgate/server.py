@@ -83,7 +83,7 @@ def cache_of(settings: Settings) -> Cache | None:
     folder = cache_folder(settings)
     if cache.disk_bytes and folder:
         try:
-            disk = Disk(folder, cache.disk_bytes)
+            disk = Disk(folder, cache.disk_bytes, exact=bool(settings.server.accel_redirect))
         except OSError as error:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None

@@ -1,6 +1,7 @@
 """The tiers by themselves: budgets, what is cut, what is asked for by many at once."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from vipsgate.cache.disk import Disk
+from vipsgate.cache.disk import EXACT_BYTES, Disk
 from vipsgate.cache.flight import Flights
 from vipsgate.cache.kept import Kept, Place
 from vipsgate.cache.memory import OVERHEAD, Memory
@@ -218,6 +219,35 @@ async def test_alone_in_one_process(disk):
 
     await asyncio.gather(*(work(name) for name in "abc"))
     assert order in [list("aabbcc"), list("aaccbb")]
+
+
+async def test_a_larger_body_gets_a_file_of_its_own(tmp_path):
+    small, large = place(1), place(2)
+    data = os.urandom(EXACT_BYTES)
+    for exact in (False, True):
+        disk = Disk(tmp_path, 10_000_000, exact=exact)
+        await disk.put(small, kept(data[1:]))
+        await disk.put(large, kept(data))
+        for one in (small, large):
+            (await disk.get(one)).close()
+        await disk.close()
+        with contextlib.closing(await disk.get(small)) as found:
+            assert found.file == ""
+        with contextlib.closing(await disk.get(large)) as found:
+            assert bool(found.file) is exact
+        with contextlib.closing(disk.peek(large, 100)) as peeked:
+            assert peeked.file == found.file
+    assert (tmp_path / found.file).read_bytes() == data
+    # to another process it may be one that a crash has cut
+    (tmp_path / found.file).write_bytes(data[:-1] + b"?")
+    other = Disk(tmp_path, 10_000_000, exact=True)
+    with contextlib.closing(await other.get(large)) as first:
+        assert first.file == ""
+    await other.close()
+    with contextlib.closing(await other.get(large)) as second:
+        assert (tmp_path / second.file).read_bytes() == data
+    await other.purge("photos", "a")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 # -- flights ---------------------------------------------------------------------------------------

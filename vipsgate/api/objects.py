@@ -76,7 +76,7 @@ async def _answer(
         headers |= _described(call, content)
         if content.place:
             await house.hot.learn(request, house, content, headers)
-        headers |= _told(request, content)
+        headers |= _told(request, content) | house.handed(content.file)
         modified = content.order.modified
         return await answer.content(request, content.body, content.size, modified, headers)
 
