@@ -218,8 +218,8 @@ def test_a_client_that_leaves(log):
     until(lambda: b'"status":499' in log.path.read_bytes())
 
 
-def test_standard_error_is_the_default_and_standard_output_stays_empty(serving, root):
-    with serving(root, env={"VIPSGATE_LOG__FORMAT": "combined"}) as site:
+def test_standard_error_takes_it_and_standard_output_stays_empty(serving, root):
+    with serving(root, env={"VIPSGATE_LOG__FORMAT": "combined", "VIPSGATE_LOG__PATH": "-"}) as site:
         site.get(KEY, THUMB)
         words = f'"GET /{BUCKET}/{KEY}?x-oss-process={THUMB} HTTP/1.1" 200'
         until(lambda: words in site.log.read_text())
@@ -234,8 +234,8 @@ def test_the_last_lines_are_written_when_the_server_ends(serving, root, tmp_path
     assert len((tmp_path / "log").read_bytes().splitlines()) == 10
 
 
-def test_off_is_off(serving, root):
-    with serving(root, env={"VIPSGATE_LOG__FORMAT": "off"}) as site:
+def test_nothing_is_written_unless_it_is_said_where(serving, root):
+    with serving(root) as site:
         assert site.get(KEY).status == 200
     assert KEY not in site.log.read_text()
 

@@ -99,7 +99,7 @@ def log_of(settings: Settings) -> AccessLog | None:
     """
     form, path = settings.log.format, settings.log.path
     try:
-        return None if form == "off" else AccessLog(form, path)
+        return AccessLog(form, path) if path else None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"log.path = {path!r}: {reason}") from None

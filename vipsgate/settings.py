@@ -74,8 +74,8 @@ class Cache(Record):
 class Log(Record):
     """``[log]``: a line for each request."""
 
-    format: Literal["json", "combined", "off"] = "json"
-    path: str = "-"  # standard error
+    format: Literal["json", "combined"] = "json"
+    path: str = ""  # none; - is standard error
 
 
 class Traces(Record):
