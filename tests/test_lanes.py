@@ -157,6 +157,16 @@ def test_length_is_bounded(queue: int) -> None:
     assert not waiting.full(Lane.HEAVY) or len(waiting) >= queue
 
 
+def test_who_waits_for_its_like_stands_in_nobodys_way() -> None:
+    waiting = lanes(1, queue=1)
+    one = job("q1")
+    one.ready = 1.0
+    waiting.enter(one)
+    assert not waiting.full(Lane.QUICK)
+    one.ready = 0.0
+    assert waiting.full(Lane.QUICK)
+
+
 def test_dear_work_fills_only_its_part_of_the_queue() -> None:
     queue = lanes(1, queue=40)
     queue.enter(job("h0"))

@@ -1031,6 +1031,17 @@ async def test_of_jobs_that_go_together_each_has_its_own_fate(state: State) -> N
 
 
 @on_uvloop
+async def test_jobs_that_went_together_are_parted_when_they_take_long(state: State) -> None:
+    async with large() as source, started(2) as pool:
+        begun = time.monotonic()
+        jobs = [pool.render("sleep 0.4", source, source="a") for _ in range(4)]
+        spans = [span(result) for result in await asyncio.gather(*jobs)]
+        assert len({pid for pid, _, _ in spans}) == 2
+        assert time.monotonic() - begun < 3 * 0.4 + SLACK
+        await whole(pool, 2)
+
+
+@on_uvloop
 async def test_a_job_alone_waits_only_a_moment_for_others(state: State) -> None:
     async with large() as source, started(1) as pool:
         taken(await pool.render("answer", source, source="a"))

@@ -457,7 +457,7 @@ def test_ready_tells_of_a_full_queue(root: Path) -> None:
     with serving(root, "--renderers", 1, SERVER__QUEUE="1") as server, Threads(3) as threads:
         # for a dear picture nobody would be kept waiting: there is a spare renderer
         answers = [threads.submit(server.get, SLOWER)]
-        server.busy(1)
+        until(lambda: b'permits_in_use{lane="heavy"} 1' in server.admin("/metrics").body, 2)
         assert server.admin("/readyz").status == 200
         answers += [threads.submit(server.get, text) for text in (LONGEST_QUICK, QUICK)]
         until(lambda: server.admin("/readyz").body == b"queue full\n", 2)

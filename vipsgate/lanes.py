@@ -131,8 +131,8 @@ class Lanes(Generic[J]):
             lane: Its lane.
             more: Jobs that wait elsewhere, already given to a renderer.
         """
-        if self._may_begin(lane) and not self._waiting[lane]:
-            return False
+        if self._may_begin(lane) and all(job.ready for job in self._waiting[lane]):
+            return False  # who is not ready yet waits for its like, and for nobody's renderer
         short = len(self) + more >= self._queue
         if lane is not Lane.QUICK:
             short = short or len(self._waiting[lane]) >= -(-self._queue // HEAVY_PART)

@@ -36,6 +36,7 @@ COMMAND = (sys.executable, "-m", "vipsgate.renderer")
 BACK_SOON = {"Retry-After": "1"}
 LARGE = 512 << 10  # bytes of a source whose jobs wait for others of the same source
 GATHER = 0.002  # seconds that they wait; decoding takes ten times as long
+PARTED = 0.15  # seconds that a job takes by itself before those that came with it may leave it
 TOGETHER = 8  # jobs of one source that go to a renderer at once
 LONG_TEXT = 2048  # characters of a process; longer ones go alone
 ENDS = ("died", "memory", "overdue", "replaced")  # why a renderer is no more
@@ -289,7 +290,7 @@ class Renderers:
     def _lend(self) -> None:
         """Give out what waits, as far as renderers are free, and one job more for each."""
         now = asyncio.get_running_loop().time()
-        while self._idle and (job := self._taken_back() or self._lanes.next(now)):
+        while self._idle and (job := self._taken_back(now) or self._lanes.next(now)):
             if job.deadline <= now:
                 self._lanes.ended(job)  # its own timer is about to say so
                 continue
@@ -317,11 +318,12 @@ class Renderers:
 
         return self._lanes.alike(like, TOGETHER - 1) if like(first) else []
 
-    def _taken_back(self) -> Job | None:
+    def _taken_back(self, now: float) -> Job | None:
         """A job that waits at a renderer which is busy, while another one is free."""
         for child in self._working:
             job = child.jobs[-1]
-            if len(child.jobs) > 1 and not (job.together or job.answer.done()):
+            stays = job.together and now - child.jobs[0].sent < PARTED
+            if len(child.jobs) > 1 and not (stays or job.answer.done()):
                 if not self._lanes.may_begin(job):
                     return None
                 child.stop(job)
@@ -480,13 +482,14 @@ class Renderers:
         return errors.ImageDamage("The image file may be damaged. Its decoder died of it.")
 
     async def _watch(self) -> None:
-        """Kill what swells."""
+        """Kill what swells, and part what takes too long together."""
         while True:
             await asyncio.sleep(WATCH)
             for child in self._working:
                 if child.rss() > self._most + self._ceiling:
                     child.swollen = True
                     child.kill()
+            self._lend()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from . import codecs, icc, pixels
+from . import codecs, icc
 from .frame import SRGB, Header
 from .plan import Plan, reduced
 from .probe import Source
-from .steps import Scale
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -39,19 +38,9 @@ def load(source: Source, plan: Plan) -> Image:
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
         image = image.copy()
         image.remove("orientation")
-    if plan.shrink > 1 and not _scaled_next(image, plan):
+    if plan.shrink > 1:
         image = _rounded(image, header, plan.shrink)
     return normal(image, header)
-
-
-def _scaled_next(image: Image, plan: Plan) -> bool:
-    """Is it scaled next, by its true size? That goes beyond the border where a pixel is missing."""
-    first = plan.steps[0] if plan.steps else None
-    return (
-        isinstance(first, Scale)
-        and pixels.fits(image.width, first.width, first.size[0])
-        and pixels.fits(image.height, first.height, first.size[1])
-    )
 
 
 def _rounded(image: Image, header: Header, shrink: float) -> Image:

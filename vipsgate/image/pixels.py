@@ -40,12 +40,7 @@ def scaled(image: Image, width: int, height: int, size: tuple[float, float]) -> 
 
 def factor(side: int, wanted: int, size: float) -> float:
     """By the true size, unless libvips, which rounds, might then make another number of pixels."""
-    return wanted / size if fits(side, wanted, size) else wanted / side
-
-
-def fits(side: int, wanted: int, size: float) -> bool:
-    """Does scaling by the true size make as many pixels as are wanted?"""
-    return abs(side * wanted / size - wanted) < NEAR
+    return wanted / size if abs(side * wanted / size - wanted) < NEAR else wanted / side
 
 
 def _resampled(image: Image, width: int, height: int, across: float, down: float) -> Image:
