@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from . import sandbox, typefaces
 from .cache.disk import Disk
@@ -26,6 +25,7 @@ from .image.config import Limits, Rendering
 from .image.fonts import NAMES, Fonts
 from .image.snapshot import Snapshot
 from .settings import Settings, SettingsError
+from .stores import store_of
 
 SIDE = 64  # pixels of the pictures that are tried
 CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape
@@ -209,12 +209,10 @@ def _cache(settings: Settings) -> Finding:
 
 def _documents(settings: Settings) -> Iterator[Finding]:
     """The bucket documents in the store, as a server would read them."""
-    from . import server
-
     if not settings.store.url:
         return
     try:
-        documents = Documents(server.store_of(settings), settings.limits)
+        documents = Documents(store_of(settings), settings.limits)
         asyncio.run(documents.look())
     except (SettingsError, OssError, OSError) as error:
         yield Finding("bucket documents", False, str(error))
@@ -225,13 +223,16 @@ def _documents(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Finding:
-    from . import server
-
+    """The store answers, within a bucket, too: an object store that may be listed may be read."""
     if not settings.store.url:
         return Finding("store", True, "none configured")
     try:
-        root: Path = server.check(settings)
-        buckets = sum(entry.is_dir() for entry in os.scandir(root))
-    except (SettingsError, OSError) as error:
-        return Finding("store", False, str(error))
-    return Finding("store", True, f"{root}: {buckets} folders")
+        buckets = asyncio.run(store_of(settings).buckets())
+    except (SettingsError, OssError) as error:
+        return Finding("store", False, " ".join(filter(None, (str(error), _cause(error)))))
+    return Finding("store", True, f"{settings.store.url}: {len(buckets)} buckets")
+
+
+def _cause(error: Exception) -> str:
+    """What an object store has said, in its own words."""
+    return str(error.__cause__).partition("\n")[0] if error.__cause__ else ""

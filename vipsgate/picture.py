@@ -16,11 +16,18 @@ from typing import TypeVar
 from . import answer
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
-from .errors import InvalidRequest, NoSuchKey, WatermarkError, shown
+from .errors import (
+    ImageTooLarge,
+    InvalidRequest,
+    NoSuchKey,
+    PreconditionFailed,
+    WatermarkError,
+    shown,
+)
 from .gate import access, legacy, style, target
 from .house import House
 from .image import process
-from .store.base import Object, Opened, Store
+from .store.base import Distant, Object, Opened, Store
 
 LARGEST_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
@@ -85,7 +92,7 @@ class Content:
 
     Attributes:
         order: What they answer.
-        body: The bytes, or the descriptor of a file that begins with them.
+        body: The bytes, or the descriptor of a file that begins with them, or what reads a part.
         size: How many.
         mime: Content-Type of a picture; empty for the object as it is.
         missing: Characters of its text that no font has.
@@ -96,7 +103,7 @@ class Content:
     """
 
     order: Order
-    body: bytes | int
+    body: bytes | int | answer.Reader
     size: int
     mime: str = ""
     missing: int = 0
@@ -140,6 +147,8 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
         _check_overrides(grant)
         if not todo.snapshot:  # of a film only a part is read
             house.settings.limits.check_bytes(wanted.source.size)
+        elif house.store.distant(asked.bucket):
+            _check_film(wanted.source.size, house.settings.store.film_bytes)
     return wanted
 
 
@@ -177,6 +186,9 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
     """
     bucket, key = wanted.asked.bucket, wanted.asked.key
     if wanted.todo is None:
+        if far := house.store.distant(bucket):
+            yield Content(wanted, partial(_read, far, wanted), wanted.source.size)
+            return
         with closing(await house.store.open(bucket, key)) as opened:
             if opened.object != wanted.source:
                 raise ReplacedError
@@ -211,6 +223,18 @@ async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
         kept = await _render(house, wanted, opened, spent)
     with closing(kept):
         yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, *spent)
+
+
+async def _read(far: Distant, wanted: Order, span: range) -> AsyncIterator[bytes]:
+    """A part of an object that is far away.
+
+    Raises:
+        ReplacedError: It is another one by now.
+    """
+    try:
+        return await far.read(wanted.asked.bucket, wanted.asked.key, wanted.source, span)
+    except (PreconditionFailed, NoSuchKey):
+        raise ReplacedError from None
 
 
 async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
@@ -293,6 +317,19 @@ async def _other(call: Callable[[str, str], Awaitable[T]], bucket: str, key: str
         return await call(bucket, key)
     except NoSuchKey:
         raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.") from None
+
+
+def _check_film(size: int, most: int) -> None:
+    """A film that is far away has to be fetched whole.
+
+    Raises:
+        ImageTooLarge: It is larger than is fetched.
+    """
+    if size > most:
+        raise ImageTooLarge(
+            f"Maximal size of video supported from an object store is {most} bytes; "
+            f"the object has {size}."
+        )
 
 
 def _check_overrides(grant: access.Grant) -> None:

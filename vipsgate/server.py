@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
@@ -26,7 +25,7 @@ from .house import House
 from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
-from .store.local import LocalStore
+from .stores import store_of
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
@@ -37,30 +36,6 @@ HTTP = {
     "access_log": None,
 }
 log = logging.getLogger(__name__)
-
-
-def check(settings: Settings) -> Path:
-    """The root folder of the store.
-
-    Raises:
-        SettingsError: There is none, or it is of a kind that this version cannot serve.
-    """
-    url = urlsplit(settings.store.url)
-    if not settings.store.url:
-        raise SettingsError("store.url: is not set; name a folder: vipsgate serve ROOT")
-    if url.scheme != "file":
-        raise SettingsError(
-            f"store.url = {settings.store.url!r}: only file:// is served by this version"
-        )
-    root = Path(unquote(url.path))
-    if not root.is_dir():
-        raise SettingsError(f"store.url = {settings.store.url!r}: {root} is not a folder")
-    return root
-
-
-def store_of(settings: Settings) -> Store:
-    """The store that the settings name; see :func:`check`."""
-    return LocalStore(check(settings))
 
 
 def cache_of(settings: Settings) -> Cache | None:

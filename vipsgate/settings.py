@@ -57,6 +57,11 @@ class Store(Record):
 
     url: str = ""
     upload_bytes: Annotated[int, Field(ge=1)] = 5_368_709_120  # OSS guide, PutObject
+    # of object stores only
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
+    stale_seconds: Annotated[float, Field(ge=0, le=86400)] = 600
+    film_bytes: Annotated[int, Field(ge=0)] = 536_870_912
 
 
 class Cache(Record):

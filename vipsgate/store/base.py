@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -155,6 +155,24 @@ class Draft(Protocol):
     ) -> None: ...
 
 
+class Distant(Protocol):
+    """What can be had of objects that are far away besides a descriptor of a copy."""
+
+    async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
+        """A part of the object, as it comes.
+
+        Args:
+            bucket: Where it is.
+            key: Its name.
+            found: What is known of it.
+            span: Which bytes.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+            PreconditionFailed: It is another one by now.
+        """
+
+
 class Store(Protocol):
     """Objects by bucket and key.
 
@@ -213,6 +231,9 @@ class Store(Protocol):
         Raises:
             NoSuchKey: There is none of this name.
         """
+
+    def distant(self, bucket: str) -> Distant | None:
+        """How to have less than all of an object, where all would have to be fetched first."""
 
     def draft(self, bucket: str) -> Draft:
         """Begin an object of this bucket; ``async with`` it, which raises NoSuchBucket."""

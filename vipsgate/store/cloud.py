@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -139,6 +139,14 @@ class CloudStore:
             return Opened(*await self._shelf.open(path))
         except NoSuchKey:
             raise _absent(key) from None
+
+    def distant(self, bucket: str) -> CloudStore:
+        """See :class:`vipsgate.store.base.Store`."""
+        return self
+
+    async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
+        """See :class:`vipsgate.store.base.Distant`."""
+        return await self._shelf.read(self._path(bucket, key), found, span)
 
     def draft(self, bucket: str) -> spool.CloudDraft:
         """See :class:`vipsgate.store.base.Store`."""

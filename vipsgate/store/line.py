@@ -81,17 +81,15 @@ def connect(url: str, seconds: float) -> ObjectStore:
         said = os.environ.get(f"{SCHEMES[scheme]}{name.upper()}", "")
         if said:
             client[name] = said.lower() in ("1", "true", "yes", "on") if name in SWITCHES else said
+    retry: Any = {
+        "max_retries": TRIES,
+        "retry_timeout": timedelta(seconds=seconds),
+        "backoff": {"init_backoff": PAUSE, "max_backoff": LONGEST, "base": 2},
+    }
+    make: Any = from_url  # one of four classes, by the scheme
     try:
-        return from_url(
-            url,
-            client_options=client,
-            retry_config={
-                "max_retries": TRIES,
-                "retry_timeout": timedelta(seconds=seconds),
-                "backoff": {"init_backoff": PAUSE, "max_backoff": LONGEST, "base": 2},
-            },
-            **options,
-        )
+        made: ObjectStore = make(url, client_options=client, retry_config=retry, **options)
+        return made
     except (obstore.exceptions.BaseError, ValueError, OSError) as error:
         raise ValueError(_first(str(error))) from None
 

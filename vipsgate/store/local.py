@@ -108,6 +108,9 @@ class LocalStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self._open(bucket, key, READ)
 
+    def distant(self, bucket: str) -> None:
+        """Nothing is far away."""
+
     def draft(self, bucket: str) -> draft.LocalDraft:
         """See :class:`vipsgate.store.base.Store`."""
 

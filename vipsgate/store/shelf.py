@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -97,11 +97,29 @@ class Shelf:
         found = cast(Object, head.object)
         descriptor = spool.begin(found.size)
         try:
-            await self._fill(descriptor, path, got, head)
+            async for piece in self._pieces(got, path, head, range(found.size)):
+                await spool.write(descriptor, piece)
         except BaseException:
             os.close(descriptor)
             raise
         return found, descriptor
+
+    async def read(self, path: str, found: Object, span: range) -> AsyncIterator[bytes]:
+        """A part of an object, as it comes.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+            PreconditionFailed: It is another one than ``found``.
+        """
+        head = self._heads.known(path)
+        if head is None or head.object != found:
+            head = await self.ask(path)
+            if head.object != found:
+                raise PreconditionFailed("The object is another one by now.")
+        if not span:
+            return _none()
+        got = await self._part(path, head, span)
+        return self._pieces(got, path, head, span)
 
     async def put(
         self,
@@ -166,23 +184,34 @@ class Shelf:
         said = cast("obstore.GetOptions", options)
         return await self.line.ask(partial(obstore.get_async, self.line.client, path, options=said))
 
-    async def _fill(self, descriptor: int, path: str, got: obstore.GetResult, head: Head) -> None:
-        """Write the object into a file; a transfer that breaks is gone on with where it broke."""
-        at, left = 0, RESUMES
+    async def _part(self, path: str, head: Head, span: range) -> obstore.GetResult:
+        return await self._get(path, if_match=head.native[0], range=(span.start, span.stop))
+
+    async def _pieces(
+        self, got: obstore.GetResult, path: str, head: Head, span: range
+    ) -> AsyncIterator[bytes]:
+        """What comes of a part; a transfer that breaks is gone on with where it broke."""
+        at, left = span.start, RESUMES
         while True:
             try:
                 async for piece in self.line.pieces(aiter(got.stream(PIECE))):
-                    await spool.write(descriptor, piece)
                     at += len(piece)
+                    yield bytes(piece)
                 return
             except (BadGateway, GatewayTimeout):
                 left -= 1
-                if not left:
+                if not left or at >= span.stop:
                     raise
             try:
-                got = await self._get(path, if_match=head.native[0], range={"offset": at})
+                got = await self._part(path, head, range(at, span.stop))
             except (PreconditionFailed, NoSuchKey):
                 raise ServiceUnavailable("The object was replaced while it was read.") from None
+
+
+async def _none() -> AsyncIterator[bytes]:
+    """Nothing, which cannot be asked for."""
+    return
+    yield
 
 
 def _head(got: obstore.GetResult, since: float) -> Head:
