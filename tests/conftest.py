@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -707,3 +708,90 @@ def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], o
         return functools.partial(by_http, request.getfixturevalue(kind))
 
     return make
+
+
+class Middleman:
+    """A port in front of a server: it counts what comes back, and can be told to fail.
+
+    Attributes:
+        mode: ``pass``; ``gone``: every connection is cut; ``hang``: nothing comes any more;
+            ``fault``: whatever is asked, the answer is 503.
+        down: Bytes that the server has sent.
+        cut: Bytes of a connection's answer after which it is cut, once; 0 for never.
+    """
+
+    FAULT = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n"
+
+    def __init__(self, aim: int) -> None:
+        self.mode, self.down, self.cut = "pass", 0, 0
+        self._aim = aim
+        self._ear = socket.create_server(("127.0.0.1", 0))
+        self._lines: set[socket.socket] = set()
+        self.port = self._ear.getsockname()[1]
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def set(self, mode: str) -> None:
+        """From now on, also on connections that are open."""
+        self.mode = mode
+        if mode in ("gone", "fault"):
+            self._cut_all()
+
+    def close(self) -> None:
+        self._ear.close()
+        self._cut_all()
+
+    def _cut_all(self) -> None:
+        for line in list(self._lines):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                near, _ = self._ear.accept()
+            except OSError:
+                return
+            if self.mode == "gone":
+                near.close()
+            else:
+                threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        with near, socket.create_connection(("127.0.0.1", self._aim)) as far:
+            self._lines |= {near, far}
+            back = threading.Thread(target=self._pump, args=(far, near, True), daemon=True)
+            back.start()
+            self._pump(near, far, False)
+            back.join()
+            self._lines -= {near, far}
+
+    def _pump(self, source: socket.socket, sink: socket.socket, down: bool) -> None:
+        seen = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(16384):
+                while self.mode == "hang":
+                    time.sleep(0.01)
+                if self.mode == "gone":
+                    break
+                if self.mode == "fault" and not down:
+                    source.sendall(self.FAULT)
+                    continue
+                if down:
+                    self.down += len(data)
+                    seen += len(data)
+                    if self.cut and seen > self.cut:
+                        self.cut = 0
+                        break
+                sink.sendall(data)
+        for line in (source, sink):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def middleman(moto: S3) -> Iterator[Middleman]:
+    """Between a client and :func:`moto`."""
+    made = Middleman(moto.port)
+    yield made
+    made.mode = "gone"
+    made.close()

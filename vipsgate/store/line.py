@@ -39,7 +39,8 @@ TEXTS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
 INSTALL = "pip install 'vipsgate[cloud]'"
 CONNECT = 2.0  # seconds for a connection; a store is in the same building, or at least continent
 TRIES = 8  # of one asking
-PAUSE, LONGEST = timedelta(milliseconds=50), timedelta(seconds=1)  # between two tries
+SILENCE, AGAIN = 0.4, 0.6  # parts of the time: for one answer to begin, to begin another try
+PAUSE, LONGEST = timedelta(milliseconds=50), 0.1  # between two tries; the longest, a part likewise
 WHOLE = timedelta(hours=6)  # for one transfer; that it moves is seen to piece by piece
 SLOWEST = 1 << 20  # bytes a second that a store takes at least
 SLOW = re.compile(r"TimedOut|timed out|deadline has elapsed")
@@ -73,7 +74,7 @@ def connect(url: str, seconds: float) -> ObjectStore:
     options: dict[str, Any] = {"disable_bulk_delete": True} if scheme == "s3" else {}
     client: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=min(CONNECT, seconds)),
-        "read_timeout": timedelta(seconds=seconds / 2),  # so that there is another try
+        "read_timeout": timedelta(seconds=SILENCE * seconds),
         "timeout": WHOLE,
         "user_agent": "vipsgate",
     }
@@ -83,8 +84,12 @@ def connect(url: str, seconds: float) -> ObjectStore:
             client[name] = said.lower() in ("1", "true", "yes", "on") if name in SWITCHES else said
     retry: Any = {
         "max_retries": TRIES,
-        "retry_timeout": timedelta(seconds=seconds),
-        "backoff": {"init_backoff": PAUSE, "max_backoff": LONGEST, "base": 2},
+        "retry_timeout": timedelta(seconds=AGAIN * seconds),
+        "backoff": {
+            "init_backoff": PAUSE,
+            "max_backoff": timedelta(seconds=LONGEST * seconds),
+            "base": 2,
+        },
     }
     make: Any = from_url  # one of four classes, by the scheme
     try:
