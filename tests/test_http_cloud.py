@@ -207,3 +207,65 @@ def test_a_document_edited_elsewhere_is_seen_within_five_seconds(site, cloud):
     while site.ask("/edited/a.txt").status == 200:
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+INFO = "?x-oss-process=image/info"
+
+
+@pytest.fixture(scope="module")
+def large(moto, root):
+    """A place with pictures of 20 MB, each told by its own means."""
+    place = Cloud(moto)
+    place.put(".vipsgate/buckets/photos.json", PUBLIC)
+    noise = np.random.default_rng(1).integers(0, 255, (1200, 1600, 3), dtype="uint8")
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0131] = "a camera"
+    exif[0x010E] = "x" * 60_000
+    Image.fromarray(noise).save(file, "JPEG", quality=95, exif=exif)
+    data = file.getvalue()
+    place.put("photos/large.jpg", data + bytes((20 << 20) - len(data)))
+    comments = 40 * (b"\xff\xfe" + (65535).to_bytes(2, "big") + bytes(65533))
+    place.put("photos/late.jpg", data[:2] + comments + data[2:])
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    place.put("photos/noise.png", file.getvalue())
+    return place
+
+
+@pytest.mark.parametrize(
+    ("key", "most"), [("large.jpg", 256 << 10), ("late.jpg", None), ("noise.png", None)]
+)
+def test_info_of_a_large_picture(large, moto, middleman, serving, key, most):
+    with serving(large.url, env=moto.env(middleman.port)) as site:
+        before = middleman.down
+        answer = site.ask(f"/photos/{key}{INFO}")
+        told = json.loads(answer.body)
+        taken = middleman.down - before
+        size = large.head(f"photos/{key}")["ContentLength"]
+        assert told["FileSize"]["value"] == str(size)
+        assert (told["ImageWidth"]["value"], told["ImageHeight"]["value"]) == ("1600", "1200")
+        if most:
+            assert taken < most, f"{taken} bytes were transferred"
+            assert size > 20_000_000
+            assert told["Software"]["value"] == "a camera"
+        else:
+            assert taken > size
+        # what needs the pixels has all of them, also when it is asked for at the same time
+        assert site.ask(f"/photos/{key}{RESIZE}").picture.size == (50, 38)
+
+
+def test_a_film_that_is_too_large_to_be_fetched(large, moto, serving):
+    large.put("photos/film.mp4", b"\0\0\0\x18ftypisom" + bytes(100_000))
+    env = moto.env() | {"VIPSGATE_STORE__FILM_BYTES": "100000"}
+    with serving(large.url, env=env) as site:
+        answer = site.ask("/photos/film.mp4?x-oss-process=video/snapshot,t_0,f_jpg")
+        assert (answer.status, answer.code) == (400, "ImageTooLarge")
+        assert "100000" in answer.message
+
+
+def test_a_film(large, moto, serving, film, number):
+    large.put("photos/clip.mp4", film("mp4", "h264", size=(64, 48), count=30, gop=10))
+    with serving(large.url, env=moto.env()) as site:
+        answer = site.ask("/photos/clip.mp4?x-oss-process=video/snapshot,t_0,f_png")
+        assert answer.picture.size == (64, 48)

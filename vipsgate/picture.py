@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from . import answer
+from . import answer, far
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
 from .errors import (
-    ImageTooLarge,
     InvalidRequest,
     NoSuchKey,
     PreconditionFailed,
@@ -148,7 +147,7 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
         if not todo.snapshot:  # of a film only a part is read
             house.settings.limits.check_bytes(wanted.source.size)
         elif house.store.distant(asked.bucket):
-            _check_film(wanted.source.size, house.settings.store.film_bytes)
+            far.check_film(wanted.source.size, house.settings.store.film_bytes)
     return wanted
 
 
@@ -186,8 +185,8 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
     """
     bucket, key = wanted.asked.bucket, wanted.asked.key
     if wanted.todo is None:
-        if far := house.store.distant(bucket):
-            yield Content(wanted, partial(_read, far, wanted), wanted.source.size)
+        if distant := house.store.distant(bucket):
+            yield Content(wanted, partial(_read, distant, wanted), wanted.source.size)
             return
         with closing(await house.store.open(bucket, key)) as opened:
             if opened.object != wanted.source:
@@ -225,14 +224,14 @@ async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
         yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, *spent)
 
 
-async def _read(far: Distant, wanted: Order, span: range) -> AsyncIterator[bytes]:
+async def _read(distant: Distant, wanted: Order, span: range) -> AsyncIterator[bytes]:
     """A part of an object that is far away.
 
     Raises:
         ReplacedError: It is another one by now.
     """
     try:
-        return await far.read(wanted.asked.bucket, wanted.asked.key, wanted.source, span)
+        return await distant.read(wanted.asked.bucket, wanted.asked.key, wanted.source, span)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 
@@ -244,10 +243,28 @@ async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
         ReplacedError: An object has been replaced since it was looked at.
     """
     with ExitStack() as stack:
+        if begun := await _begun(house, wanted):
+            stack.enter_context(closing(begun))
+            return await _render(house, wanted, [begun], spent, alone=True)
         opened = await _open(house, wanted, stack)
         if wanted.found != tuple(item.object for item in opened):
             raise ReplacedError
         return await _render(house, wanted, opened, spent)
+
+
+async def _begun(house: House, wanted: Order) -> Opened | None:
+    """The beginning of a source that is far away, where that is all that is needed.
+
+    Raises:
+        ReplacedError: It is another one by now.
+    """
+    distant = house.store.distant(wanted.asked.bucket)
+    if not (distant and wanted.todo and wanted.todo.answer in process.OF_HEADERS):
+        return None
+    try:
+        return await far.begin(distant, wanted.asked.bucket, wanted.asked.key, wanted.source)
+    except (PreconditionFailed, NoSuchKey):
+        raise ReplacedError from None
 
 
 async def _open(house: House, wanted: Order, stack: ExitStack) -> list[Opened]:
@@ -261,10 +278,16 @@ async def _open(house: House, wanted: Order, stack: ExitStack) -> list[Opened]:
 
 
 async def _render(
-    house: House, wanted: Order, opened: Sequence[Opened], spent: list[float]
+    house: House,
+    wanted: Order,
+    opened: Sequence[Opened],
+    spent: list[float],
+    *,
+    alone: bool = False,
 ) -> Kept:
+    """Have it made; ``alone`` where others could not go along, who need all of the source."""
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-    source = f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
+    source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
     spent += (done.queue, done.render)
     made = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
@@ -317,19 +340,6 @@ async def _other(call: Callable[[str, str], Awaitable[T]], bucket: str, key: str
         return await call(bucket, key)
     except NoSuchKey:
         raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.") from None
-
-
-def _check_film(size: int, most: int) -> None:
-    """A film that is far away has to be fetched whole.
-
-    Raises:
-        ImageTooLarge: It is larger than is fetched.
-    """
-    if size > most:
-        raise ImageTooLarge(
-            f"Maximal size of video supported from an object store is {most} bytes; "
-            f"the object has {size}."
-        )
 
 
 def _check_overrides(grant: access.Grant) -> None:
