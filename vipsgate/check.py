@@ -182,7 +182,6 @@ def _walls() -> Finding:
 
 def _cache(settings: Settings) -> Finding:
     """A file is kept and found again."""
-    from . import server
 
     if not (settings.cache.enabled and settings.cache.disk_bytes):
         return Finding("disk cache", None, "not wanted")
@@ -198,7 +197,7 @@ def _cache(settings: Settings) -> Finding:
         return found is not None
 
     try:
-        folder = server.cache_folder(settings)
+        folder = settings.cache_folder()
         if folder is None:
             return Finding("disk cache", None, "there is no home for it; set cache.dir")
         works = asyncio.run(tried(Disk(folder, settings.cache.disk_bytes)))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 from aiohttp import web
 
@@ -48,7 +46,7 @@ def cache_of(settings: Settings) -> Cache | None:
     if not cache.enabled:
         return None
     disk = None
-    folder = cache_folder(settings)
+    folder = settings.cache_folder()
     if cache.disk_bytes and folder:
         try:
             disk = Disk(folder, cache.disk_bytes)
@@ -57,19 +55,6 @@ def cache_of(settings: Settings) -> Cache | None:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
             note(f"nothing is kept on disk: {folder}: {error.strerror}")
     return Cache(Memory(cache.memory_bytes), disk)
-
-
-def cache_folder(settings: Settings) -> Path | None:
-    """Where files are kept: as set, or a folder of ours in the user's cache (XDG Base Directory).
-
-    ``None`` where there is no home for one.
-    """
-    if settings.cache.dir:
-        return Path(settings.cache.dir)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipsgate"
-    except RuntimeError:
-        return None
 
 
 async def run(

@@ -8,9 +8,12 @@ from urllib.parse import unquote, urlsplit
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .store.cloud import CloudStore
+from .store.copies import Copies
 from .store.line import SCHEMES, Line, connect
 from .store.local import LocalStore
 from .store.shelf import Shelf
+
+SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
 def store_of(settings: Settings) -> Store:
@@ -41,5 +44,16 @@ def _cloud(settings: Settings) -> CloudStore:
     except ValueError as error:
         raise SettingsError(f"store.url = {said.url!r}: {error}") from None
     line = Line(client, said.timeout_seconds)
-    shelf = Shelf(line, said.fresh_seconds, said.stale_seconds)
+    shelf = Shelf(line, said.fresh_seconds, said.stale_seconds, _copies(settings, said.url))
     return CloudStore(shelf, kind=url.scheme, prefix=url.path)
+
+
+def _copies(settings: Settings, url: str) -> Copies | None:
+    """Where copies of a store's objects are kept, beside what is made of them."""
+    folder = settings.cache_folder()
+    if not (settings.store.copy_bytes and folder):
+        return None
+    try:
+        return Copies(folder / SOURCES, settings.store.copy_bytes, url)
+    except OSError as error:
+        raise SettingsError(f"store.copy_bytes: {error.filename}: {error.strerror}") from None

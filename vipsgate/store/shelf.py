@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from ..errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
 from . import label, spool
 from .base import Object
+from .copies import Copies
+from .draft import apart
 from .heads import Head, Heads
 from .line import Line
+from .shared import Shared
 
 if TYPE_CHECKING:
     import obstore
@@ -38,14 +41,21 @@ class Shelf:
         line: To the store.
         fresh: Seconds for which an answer of the store counts as that of now.
         stale: Seconds for which it will do while the store is away.
+        copies: Of objects that have been opened; ``None`` for none.
         clock: Seconds.
     """
 
     def __init__(
-        self, line: Line, fresh: float, stale: float, clock: Callable[[], float] = time.monotonic
+        self,
+        line: Line,
+        fresh: float,
+        stale: float,
+        copies: Copies | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.line, self._clock = line, clock
+        self.line, self._copies, self._clock = line, copies, clock
         self._heads = Heads(fresh, stale, clock)
+        self._opening = Shared()
 
     def fresh(self, path: str) -> Head | None:
         """What is known and counts as of now."""
@@ -85,22 +95,35 @@ class Shelf:
         return await self.ask(path)
 
     async def open(self, path: str) -> tuple[Object, int]:
-        """The object, and the descriptor of a copy of it.
+        """The object, and the descriptor of a copy of it; asked for at once, it is fetched once.
 
         Raises:
             NoSuchKey: There is none of this name.
         """
+        if self._copies:
+            found = (await self.see(path)).object
+            descriptor = self._copies.find(path, found) if found else None
+            if found and descriptor is not None:
+                return found, descriptor
+        return await self._opening.join(path, partial(self._fetch, path))
+
+    async def _fetch(self, path: str) -> tuple[Object, int]:
         since = self._clock()
         got = await self._get(path)
         head = _head(got, since)
         self._heads.keep(path, head)
         found = cast(Object, head.object)
-        descriptor = spool.begin(found.size)
+        copy = self._copies.begin(path, found) if self._copies else None
+        descriptor = copy.descriptor if copy else spool.begin(found.size)
         try:
             async for piece in self._pieces(got, path, head, range(found.size)):
                 await spool.write(descriptor, piece)
+            if copy and self._copies:
+                await self._copies.keep(copy)
         except BaseException:
             os.close(descriptor)
+            if copy and self._copies:
+                self._copies.drop(copy)
             raise
         return found, descriptor
 
@@ -118,6 +141,9 @@ class Shelf:
                 raise PreconditionFailed("The object is another one by now.")
         if not span:
             return _none()
+        descriptor = self._copies.find(path, found) if self._copies else None
+        if descriptor is not None:
+            return _copied(descriptor, span)
         got = await self._part(path, head, span)
         return self._pieces(got, path, head, span)
 
@@ -206,6 +232,15 @@ class Shelf:
                 got = await self._part(path, head, range(at, span.stop))
             except (PreconditionFailed, NoSuchKey):
                 raise ServiceUnavailable("The object was replaced while it was read.") from None
+
+
+async def _copied(descriptor: int, span: range) -> AsyncIterator[bytes]:
+    """A part of a file, which is closed behind it."""
+    try:
+        for at in range(span.start, span.stop, PIECE):
+            yield await apart(os.pread, descriptor, min(PIECE, span.stop - at), at)
+    finally:
+        os.close(descriptor)
 
 
 async def _none() -> AsyncIterator[bytes]:
