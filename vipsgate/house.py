@@ -16,6 +16,7 @@ from .hot import Hot
 from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
+from .store.origins import Origins
 
 
 @dataclass
@@ -71,7 +72,10 @@ class House:
         return self.furnished, self.documents.version
 
     def name_domains(self) -> None:
-        """Find out anew whose each host name is; where two claim one, the first keeps it."""
+        """Find out anew whose each host name is, and which buckets are elsewhere.
+
+        Where two claim one host, the first keeps it.
+        """
         self.domains, self.conflicts = {}, {}
         for documents in (self.declared, self.documents.known):
             for name, bucket in sorted(documents.items()):
@@ -79,6 +83,11 @@ class House:
                     owner = self.domains.setdefault(host, name)
                     if owner != name and name not in self.declared:
                         self.conflicts[name] = f"domains: {host!r} is that of bucket {owner}"
+
+        if isinstance(self.store, Origins):
+            known = {**self.documents.known, **self.declared}
+            self.store.assign({name: one.origin for name, one in known.items() if one.origin})
+            self.conflicts |= self.store.faults
 
     @property
     def faults(self) -> dict[str, str]:

@@ -11,23 +11,35 @@ from .store.cloud import CloudStore
 from .store.copies import Copies
 from .store.line import SCHEMES, Line, connect
 from .store.local import LocalStore
+from .store.origins import Origins
 from .store.shelf import Shelf
 
 SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
-def store_of(settings: Settings) -> Store:
-    """The store; nothing has been asked of it yet.
+def store_of(settings: Settings) -> Origins:
+    """The store, and those of buckets that are elsewhere; nothing has been asked of it yet.
 
     Raises:
         SettingsError: There is none, or it is of a kind that there is not.
     """
+
+    def reach(bucket: str, url: str) -> Store:
+        return _cloud(settings, url, bucket)
+
+    return Origins(_base(settings), reach)
+
+
+def _base(settings: Settings) -> Store:
     url = settings.store.url
     scheme = urlsplit(url).scheme
     if not url:
         raise SettingsError("store.url: is not set; name a folder: vipsgate serve ROOT")
     if scheme in SCHEMES:
-        return _cloud(settings)
+        try:
+            return _cloud(settings, url)
+        except ValueError as error:
+            raise SettingsError(f"store.url = {url!r}: {error}") from None
     if scheme != "file":
         raise SettingsError(f"store.url = {url!r}: expects file://, s3://, gs:// or az://")
     root = Path(unquote(urlsplit(url).path))
@@ -36,16 +48,17 @@ def store_of(settings: Settings) -> Store:
     return LocalStore(root)
 
 
-def _cloud(settings: Settings) -> CloudStore:
+def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
+    """A place in an object store, of many buckets or of one.
+
+    Raises:
+        ValueError: It cannot be.
+    """
     said = settings.store
-    url = urlsplit(said.url)
-    try:
-        client = connect(said.url, said.timeout_seconds)
-    except ValueError as error:
-        raise SettingsError(f"store.url = {said.url!r}: {error}") from None
-    line = Line(client, said.timeout_seconds)
-    shelf = Shelf(line, said.fresh_seconds, said.stale_seconds, _copies(settings, said.url))
-    return CloudStore(shelf, kind=url.scheme, prefix=url.path)
+    line = Line(connect(url, said.timeout_seconds), said.timeout_seconds)
+    shelf = Shelf(line, said.fresh_seconds, said.stale_seconds, _copies(settings, url))
+    parts = urlsplit(url)
+    return CloudStore(shelf, kind=parts.scheme, prefix=parts.path, bucket=bucket)
 
 
 def _copies(settings: Settings, url: str) -> Copies | None:
@@ -56,4 +69,4 @@ def _copies(settings: Settings, url: str) -> Copies | None:
     try:
         return Copies(folder / SOURCES, settings.store.copy_bytes, url)
     except OSError as error:
-        raise SettingsError(f"store.copy_bytes: {error.filename}: {error.strerror}") from None
+        raise ValueError(f"store.copy_bytes: {error.filename}: {error.strerror}") from None
