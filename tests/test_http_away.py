@@ -136,3 +136,23 @@ def test_check_says_whether_it_can_be_had(run, middleman, place):
     away = run("check")
     assert away.returncode == 1
     assert "The object store cannot be had" in away.stdout
+
+
+def test_a_fleet_shares_what_has_been_made(place, moto, middleman, serving, tmp_path):
+    shared = moto.place()
+    env = {**moto.env(middleman.port), **QUICK, "VIPSGATE_CACHE__URL": shared}
+    path, first = f"/photos/a.jpg{RESIZE}", None
+    for node, where in (("one", "miss"), ("two", "hit")):
+        with serving(place, "--cache-dir", str(tmp_path / node), env=env) as site:
+            answer = site.ask(path)
+            assert (answer.status, answer.headers["X-Vipsgate-Cache"]) == (200, where)
+            first = first or answer.body
+            assert answer.body == first
+            if where == "hit":
+                request = urllib.request.Request(
+                    f"http://127.0.0.1:{site.admin_port}/cache/photos/a.jpg", method="DELETE"
+                )
+                with urllib.request.urlopen(request, timeout=5) as purged:
+                    assert purged.status == 204
+    found = moto.client.list_objects_v2(Bucket=moto.bucket, Prefix=shared.split("/", 3)[3])
+    assert "Contents" not in found

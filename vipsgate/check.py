@@ -17,6 +17,7 @@ from fractions import Fraction
 from . import sandbox, typefaces
 from .cache.disk import Disk
 from .cache.kept import Kept, Place
+from .cache.shared import Shared
 from .documents import Documents
 from .errors import OssError
 from .image import heif, plan, probe, process, video
@@ -25,7 +26,7 @@ from .image.config import Limits, Rendering
 from .image.fonts import NAMES, Fonts
 from .image.snapshot import Snapshot
 from .settings import Settings, SettingsError
-from .stores import store_of
+from .stores import shared_of, store_of
 
 SIDE = 64  # pixels of the pictures that are tried
 CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape
@@ -64,6 +65,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _store(settings)
     yield from _documents(settings)
     yield _cache(settings)
+    if settings.cache.url:
+        yield _shared(settings)
 
 
 def _format(name: str) -> Finding:
@@ -185,16 +188,11 @@ def _cache(settings: Settings) -> Finding:
 
     if not (settings.cache.enabled and settings.cache.disk_bytes):
         return Finding("disk cache", None, "not wanted")
-    place = Place("check", "vipsgate check", "0" * 32)
 
     async def tried(disk: Disk) -> bool:
-        await disk.put(place, Kept("text/plain", 0, 4, b"data"))
-        found = await disk.get(place)
-        if found:
-            found.close()
-        await disk.purge(place.bucket, place.key)
+        works = await _is_kept(disk)
         await disk.close()
-        return found is not None
+        return works
 
     try:
         folder = settings.cache_folder()
@@ -204,6 +202,29 @@ def _cache(settings: Settings) -> Finding:
     except OSError as error:
         return Finding("disk cache", False, str(error))
     return Finding("disk cache", works, str(folder))
+
+
+def _shared(settings: Settings) -> Finding:
+    """An object is kept in the bucket of the fleet, and found again."""
+
+    async def tried() -> bool:
+        shared = shared_of(settings)
+        return shared is not None and await _is_kept(shared)
+
+    try:
+        return Finding("shared cache", asyncio.run(tried()), settings.cache.url)
+    except SettingsError as error:
+        return Finding("shared cache", False, str(error))
+
+
+async def _is_kept(tier: Disk | Shared) -> bool:
+    place = Place("check", "vipsgate check", "0" * 32)
+    await tier.put(place, Kept("text/plain", 0, 4, b"data"))
+    found = await tier.get(place)
+    if found:
+        found.close()
+    await tier.purge(place.bucket, place.key)
+    return found is not None
 
 
 def _documents(settings: Settings) -> Iterator[Finding]:

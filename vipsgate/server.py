@@ -23,7 +23,7 @@ from .house import House
 from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
-from .stores import store_of
+from .stores import shared_of, store_of
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
@@ -54,7 +54,7 @@ def cache_of(settings: Settings) -> Cache | None:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
             note(f"nothing is kept on disk: {folder}: {error.strerror}")
-    return Cache(Memory(cache.memory_bytes), disk)
+    return Cache(Memory(cache.memory_bytes), disk, shared_of(settings))
 
 
 async def run(

@@ -71,6 +71,7 @@ class Cache(Record):
     dir: str = ""
     disk_bytes: Annotated[int, Field(ge=0)] = 1_073_741_824
     memory_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    url: str = ""
     enabled: bool = True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from .cache.shared import Shared
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .store.cloud import CloudStore
@@ -14,6 +15,7 @@ from .store.local import LocalStore
 from .store.origins import Origins
 from .store.shelf import Shelf
 
+SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
 SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
@@ -59,6 +61,23 @@ def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
     shelf = Shelf(line, said.fresh_seconds, said.stale_seconds, _copies(settings, url))
     parts = urlsplit(url)
     return CloudStore(shelf, kind=parts.scheme, prefix=parts.path, bucket=bucket)
+
+
+def shared_of(settings: Settings) -> Shared | None:
+    """The bucket for what is made that the settings name; ``None`` for none.
+
+    Raises:
+        SettingsError: It cannot be.
+    """
+    url = settings.cache.url
+    if not url:
+        return None
+    if urlsplit(url).scheme not in SCHEMES:
+        raise SettingsError(f"cache.url = {url!r}: expects s3://, gs:// or az://")
+    try:
+        return Shared(Line(connect(url, SHARED_SECONDS), SHARED_SECONDS))
+    except ValueError as error:
+        raise SettingsError(f"cache.url = {url!r}: {error}") from None
 
 
 def _copies(settings: Settings, url: str) -> Copies | None:
