@@ -683,31 +683,14 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @pytest.fixture(scope="session")
-def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], object]]:
-    """``stores("moto")(folder)``: a store with nothing in it."""
-    from obstore.store import MemoryStore
+def listening() -> Callable[..., contextlib.AbstractContextManager[S3]]:
+    """``with listening(lambda port: [...], folder) as server``: a server, once it answers."""
 
-    from vipsgate.store.cloud import CloudStore
-    from vipsgate.store.line import Line, connect
-    from vipsgate.store.local import LocalStore
-    from vipsgate.store.shelf import Shelf
+    def start(command: Callable[[int], list[str]], folder: Path) -> object:
+        [port] = free_ports(1)
+        return _listening(command(port), port, folder)
 
-    def in_memory(folder: Path) -> CloudStore:
-        return CloudStore(Shelf(Line(MemoryStore(), 10), 1, 0), kind="memory")
-
-    def by_http(server: S3, folder: Path) -> CloudStore:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in server.env().items():
-                patch.setenv(name, value)
-            client = connect(server.place(), 60)  # SeaweedFS waits by whole seconds for a lock
-        return CloudStore(Shelf(Line(client, 60), 1, 0), kind="s3", prefix="p" * 12)
-
-    def make(kind: str) -> Callable[[Path], object]:
-        if kind in ("local", "memory"):
-            return {"local": LocalStore, "memory": in_memory}[kind]
-        return functools.partial(by_http, request.getfixturevalue(kind))
-
-    return make
+    return start
 
 
 class Middleman:

@@ -233,7 +233,7 @@ async def test_too_much_is_refused(store):
 # -- large ones ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["moto", "seaweedfs"])
+@pytest.mark.parametrize("kind", ["moto", "azurite", "seaweedfs"])
 async def test_what_is_put_in_parts(stores, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(cloud, "ONE_PUT", 1 << 20)
     store = stores(kind)(tmp_path)
@@ -248,16 +248,12 @@ async def test_what_is_put_in_parts(stores, tmp_path, monkeypatch, kind):
     told = await store.describe("photos", "large", PLAIN)
     assert (told.etag, told.crc) == (made.etag, made.crc)
     # a store that has just come looks at what a listing cannot tell
-    listed = (await stores_again(store).list("photos", limit=9)).objects
+    again = CloudStore(Shelf(store._shelf.line, 0, 0), kind=store._kind)
+    listed = (await again.list("photos", limit=9)).objects
     assert listed == [("large", told)]
 
 
-def stores_again(store):
-    shelf = Shelf(store._shelf.line, 0, 0)
-    return CloudStore(shelf, kind="s3")
-
-
-@pytest.mark.parametrize("kind", ["memory", "moto", "seaweedfs"])
+@pytest.mark.parametrize("kind", ["memory", "moto", "azurite", "seaweedfs"])
 async def test_an_upload_in_parts(stores, tmp_path, kind):
     store = stores(kind)(tmp_path)
     await store.create("photos")
@@ -313,6 +309,24 @@ async def test_a_folder_is_not_walked_through(store, client, monkeypatch):
     page = await store.list("photos", delimiter="/", limit=9)
     assert page.prefixes == ["0/", "1/", "2/"]
     assert counting.taken() == ["list"] * 4
+
+
+async def test_a_store_that_begins_where_it_likes(store, client, monkeypatch):
+    """Not every store heeds the name behind which it shall begin."""
+    monkeypatch.setattr(walk, "FOLD", 3)
+    found = [f"{folder}/{number}" for folder in "abc" for number in range(9)] + ["b0", "d"]
+    for key in found:
+        await put(store, key)
+    real = obstore.list
+    monkeypatch.setattr(
+        obstore, "list", lambda *args, **options: real(*args, **{**options, "offset": None})
+    )
+    page = await store.list("photos", delimiter="/", limit=2)
+    assert (page.prefixes, page.next) == (["a/", "b/"], "b/")
+    page = await store.list("photos", delimiter="/", after=page.next, limit=9)
+    assert (page.prefixes, [key for key, _ in page.objects]) == (["c/"], ["b0", "d"])
+    page = await store.list("photos", after="c/7", limit=9)
+    assert [key for key, _ in page.objects] == ["c/8", "d"]
 
 
 async def test_tags_of_a_listing_are_those_of_a_look(make, store):

@@ -1,6 +1,6 @@
 """What every store does, whatever it is made of: put, look, list, describe, take away.
 
-A further store is one more row in the table of ``tests/conftest.py``.
+A further store is one more kind in ``conftest.py``.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from vipsgate.errors import (
 from vipsgate.store.base import INTERNAL, PLAIN, Page, Properties
 
 # rows of stores(): a folder, obstore's own store in memory, and real ones over HTTP
-STORES = ("local", "memory", "moto", "seaweedfs")
+STORES = ("local", "memory", "moto", "azurite", "seaweedfs")
 CLOUDS = STORES[1:]
 FULL = Properties(
     content_type="text/x-odd",

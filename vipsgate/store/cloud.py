@@ -199,7 +199,7 @@ class CloudStore:
         Of an object that nobody has looked at lately, properties and checksum are left out.
         """
         base = "" if self._bucket else f"{bucket}/"
-        walk = Walk(self._shelf.line, base, prefix, delimiter, after)
+        walk = Walk(self._shelf.line, base, prefix, delimiter, after, trust=self._kind == "s3")
         found: list[tuple[str, ObjectMeta]] = []
         prefixes: list[str] = []
         last = ""

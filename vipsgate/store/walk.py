@@ -2,8 +2,8 @@
 
 Stores fold by themselves, but obstore then holds all that is found; and they fold at ``/`` only.
 So names come as a stream from behind some name, and where many have the same common prefix the
-stream is begun again behind that. A store's own order is left as it is: SeaweedFS goes folder by
-folder, and what it says is behind a name is not to be held against the order of bytes.
+stream is begun again behind that. What S3 says is behind a name is not held against the order of
+bytes, for SeaweedFS goes folder by folder; others may tell what comes before it, too.
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ class Walk:
         prefix: What keys begin with.
         delimiter: Where they are folded behind the prefix; empty for nowhere.
         after: Only what comes behind this.
+        trust: Whether the store begins where it is told to.
     """
 
-    def __init__(self, line: Line, base: str, prefix: str, delimiter: str, after: str) -> None:
+    def __init__(
+        self, line: Line, base: str, prefix: str, delimiter: str, after: str, *, trust: bool
+    ) -> None:
+        self._trust = trust
         self._line, self._base, self._prefix = line, base, prefix
         self._delimiter, self._after = delimiter, after
         self._folder = (base + prefix[: prefix.rfind("/") + 1]).removesuffix("/")
@@ -47,12 +51,12 @@ class Walk:
         while True:
             passed, again = 0, False
             offset = _nameable(self._base + start)
-            exact = offset == self._base + start
+            exact = self._trust and offset == self._base + start
             async for meta in self._stream(offset):
                 key = meta["path"].removeprefix(self._base)
                 if folded and key.startswith(folded):
                     passed += 1
-                    if passed < FOLD:
+                    if passed < FOLD or start == folded + END:  # it begins where it likes
                         continue
                     start, again = folded + END, True
                     break
@@ -62,7 +66,7 @@ class Walk:
                     continue
                 if INTERNAL in key.split("/"):
                     continue
-                if not exact and key.encode() <= self._after.encode():
+                if not exact and key.encode() <= start.encode():
                     continue
                 passed, folded = 0, common(key, self._prefix, self._delimiter)
                 yield (folded, None) if folded else (key, meta)
