@@ -39,7 +39,12 @@ from vipsgate.image.plan import MARGIN
 PROCESSES = 2  # renderers, and loops
 WARMING = 1.0  # seconds of each before a job is measured
 PAUSE = 1.0  # seconds for the server to end what its clients have left behind
-AIMS = {"small": 0.85, "medium": 0.95, "large": 0.95, "huge": 0.95}  # of the loop's pictures per second
+AIMS = {
+    "small": 0.85,
+    "medium": 0.95,
+    "large": 0.95,
+    "huge": 0.95,
+}  # of the loop's pictures per second
 PEAK = 150  # MB that a renderer may reach
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vipsgate import answer
 from vipsgate.errors import BadRequest, NoSuchKey
+from vipsgate.observe.visit import Visit
 
 
 def test_the_elements_come_in_order():
@@ -84,7 +85,7 @@ def test_a_type_is_always_a_type(key):
 
 
 def test_every_answer_is_stamped():
-    headers = answer.stamped({answer.ID: "ABC"})
+    headers = answer.stamped({answer.VISIT: Visit(0.0, "ABC")})
     assert headers["x-oss-request-id"] == "ABC"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["x-oss-server-time"].isdigit()

@@ -383,7 +383,7 @@ async def test_deadline_strikes_in_the_queue(state: State, source: int) -> None:
         assert await asyncio.gather(*map(outcome, jobs)) == ["CpuLimitExceeded"] * 3
         assert time.monotonic() - begun < 0.3 + SLACK
         await whole(pool, 1)
-        assert state.jobs() == ["obey 60"]
+        assert state.jobs() in (["obey 60"], ["obey 60", "answer a"])  # the renderer had that, too
 
 
 @on_uvloop

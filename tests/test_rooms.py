@@ -15,6 +15,7 @@ NEVER = {
     "image": {"aiohttp", "aiofiles", "asyncio", "socket", "pathlib"},
     "store": {"aiohttp.web", "pyvips", "PIL"},
     "api": {"pyvips", "PIL"},
+    "observe": {"pyvips", "PIL"},
 }
 SHARED = {"vipsgate.errors", "vipsgate.buckets"}  # what a room may have from outside of itself
 # type checkers read these, nothing runs them

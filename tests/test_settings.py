@@ -90,7 +90,7 @@ def load(tmp_path):
     return loading
 
 
-SECTIONS = ("server", "store", "cache", "limits", "image")
+SECTIONS = ("server", "store", "cache", "log", "traces", "limits", "image")
 KEYS = [
     (section, key, value)
     for section, rows in tomllib.loads(EXAMPLE).items()
@@ -163,6 +163,17 @@ def test_every_section_comes_from_the_environment(load, monkeypatch, name, value
     monkeypatch.setenv(name, value)
     assert read(load()) == value
     assert read(load("[limits]\npipes = 3\n")) == value  # beside other keys of the file
+
+
+def test_lists_and_tables_come_from_the_environment_as_json(load, monkeypatch):
+    """So that secrets need not lie in the file."""
+    rows = '[{"access_key_id": "a", "access_key_secret": "b", "role": "reader"}]'
+    monkeypatch.setenv("VIPSGATE_CREDENTIALS", rows)
+    monkeypatch.setenv("VIPSGATE_BUCKETS", '{"photos": {"acl": "private"}}')
+    made = load("[server]\nport = 1\n")
+    assert [(item.access_key_id, item.role) for item in made.credentials] == [("a", "reader")]
+    assert made.buckets["photos"].acl == "private"
+    assert made.default_acl == "private"
 
 
 # -- what stops the start --------------------------------------------------------------------------

@@ -15,13 +15,18 @@ from xml.etree import ElementTree
 
 from aiohttp import web
 
+from .cache import tiers
 from .errors import OssError
 from .gate import conditional
+from .observe.visit import Visit
 from .store.base import PLAIN, Object, Properties
 
-ID = web.RequestKey("id", str)  # of a request, as ``request_id`` makes it
-BEGUN = web.RequestKey("begun", float)  # when it came, by ``time.perf_counter``
+ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
+VISIT = web.RequestKey("visit", Visit)  # what is known of a request
 SERVER = "vipsgate"
+ACCEL = "X-Accel-Redirect"  # to nginx: send this file instead
+ACCEPTS_ACCEL = "X-Vipsgate-Accel"  # from nginx: that it does so; whoever comes past it gets bytes
+ACCEL_LOSES = ("x-oss-meta-", "content-language")  # deploy/nginx/vipsgate/handoff.conf has the rest
 CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
@@ -49,7 +54,10 @@ def request_id() -> str:
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
-    return _stamps(request[ID])
+    made = _stamps(request[VISIT].identity)
+    if (ending := request.get(ENDING)) and ending.is_set():
+        made["Connection"] = "close"
+    return made
 
 
 def _stamps(identity: str) -> dict[str, str]:
@@ -137,7 +145,8 @@ async def content(
         body: The bytes, or the descriptor of a file that begins with them, or what reads a part.
         size: How many there are.
         modified: When they came to be, in seconds since the epoch.
-        headers: Of the answer, with ETag and Content-Type.
+        headers: Of the answer, with ETag and Content-Type; with X-Accel-Redirect, the server in
+            front sends the body where it can.
 
     Raises:
         InvalidRange: The part begins behind the end.
@@ -153,6 +162,9 @@ async def content(
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     if is_active(headers["Content-Type"]):
         headers["Content-Security-Policy"] = CAGE
+    file = headers.pop(ACCEL, "")
+    if file and status == 200 and request.method == "GET" and _goes_by_accel(request, headers):
+        return web.Response(headers={**headers, ACCEL: file})
     if isinstance(body, bytes) and request.method != "HEAD":
         data = body if part is None else body[span.start : span.stop]
         return web.Response(status=status, body=data, headers=headers)
@@ -170,6 +182,13 @@ async def content(
     return response
 
 
+def _goes_by_accel(request: web.BaseRequest, headers: Mapping[str, str]) -> bool:
+    """Does the server in front send files, and with all of these headers?"""
+    if ACCEPTS_ACCEL not in request.headers:
+        return False
+    return not any(name.lower().startswith(ACCEL_LOSES) for name in headers)
+
+
 async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> web.StreamResponse:
     """200 to a HEAD for a body of ``size`` bytes."""
     response = web.StreamResponse(headers=headers | stamped(request))
@@ -179,9 +198,14 @@ async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> 
     return response
 
 
-def again(body: bytes, headers: Mapping[str, str], begun: float) -> web.Response:
+def again(body: bytes, headers: Mapping[str, str], begun: float, identity: str) -> web.Response:
     """200 with a kept picture whose headers are known already, but for those of this request."""
-    return web.Response(body=body, headers={**headers, **hit(begun), **_stamps(request_id())})
+    return web.Response(body=body, headers={**headers, **hit(begun), **_stamps(identity)})
+
+
+def cached(tier: str) -> str:
+    """Where a picture came from, as ``X-Vipsgate-Cache`` says it."""
+    return "hit" if tier in tiers.HITS else tier
 
 
 def hit(begun: float) -> dict[str, str]:
@@ -248,7 +272,7 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 
 def refusal(error: OssError, request: web.BaseRequest) -> web.Response:
     """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
-    body = xml(error, request[ID], request.headers.get("Host", ""))
+    body = xml(error, request[VISIT].identity, request.headers.get("Host", ""))
     headers = {**stamped(request), **error.headers, "Content-Type": "application/xml"}
     if error.ec:
         headers["x-oss-ec"] = error.ec

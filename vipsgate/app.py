@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from contextlib import closing
 from functools import partial
 from typing import Any
 
+import orjson
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
-from . import answer, api
+from . import __version__, answer, api
 from .errors import InternalError, NoSuchKey, OssError
+from .explain import explain
 from .gate import access, sign, target
 from .house import House
+from .observe import gauges
+from .observe.accesslog import redacted
+from .observe.visit import Visit
 
 log = logging.getLogger(__name__)
 
 
 async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
-    asked = _resolve(request, house)
+    asked, visit = _resolve(request, house), request[answer.VISIT]
+    visit.bucket, visit.key, visit.process = asked.bucket, asked.key, asked.process
     row = api.find(request.method, asked)
-    document = house.bucket(asked.bucket) or (house.plain if row.anew else None)
+    known = house.bucket(asked.bucket)
+    document, visit.exists = known or (house.plain if row.anew else None), known is not None
     grant = access.check(
         asked,
         request.method,
@@ -51,29 +60,42 @@ def _resolve(request: web.BaseRequest, house: House) -> target.Target:
 
 
 async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse:
+    """Answer, and have noted what came of it."""
+    visit, response = house.watch.begin(answer.request_id()), None
+    try:
+        response = await _answer(request, house, visit)
+        if house.draining.is_set() and response.headers.get("Connection") == "close":
+            request.protocol.close()  # aiohttp does not read its own header
+        return response
+    finally:  # also when the client leaves, which cancels this
+        house.watch.end(visit, request, response)
+
+
+async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
-    begun = time.perf_counter()
-    known = house.hot.find(request, house)
+    known = None if house.draining.is_set() else house.hot.find(request, house, visit)
     if known and known[0].data is not None:
-        return answer.again(known[0].data, known[1], begun)
-    identity = request[answer.ID] = answer.request_id()
-    request[answer.BEGUN] = begun
+        return answer.again(known[0].data, known[1], visit.begun, visit.identity)
+    request[answer.VISIT], request[answer.ENDING] = visit, house.draining
     refusal: OssError
     try:
         if known:
             with closing(known[0]) as kept:
-                headers = {**known[1], **answer.hit(begun)}
+                headers = {**known[1], **answer.hit(visit.begun), **house.handed(kept.file)}
                 return await answer.content(request, kept.body, kept.size, 0, headers)
         return await serve(request, house)
     except OssError as error:
         refusal = error
     except ConnectionError:  # nobody is there to be told
+        visit.gone = True
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
     except Exception:
-        log.exception("request %s failed: %s", identity, request.raw_path)
+        key = redacted(visit.key)
+        log.exception("request %s failed: bucket %s, key %r", visit.identity, visit.bucket, key)
         refusal = InternalError("The server has a fault; its log has the request's id.")
+    visit.code, visit.ec, visit.rule = refusal.code, refusal.ec, refusal.rule
     return answer.refusal(refusal, request)
 
 
@@ -82,15 +104,19 @@ def public(house: House, **options: Any) -> web.Server:
     return web.Server(partial(converse, house=house), handler_cancellation=True, **options)
 
 
+INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 HOUSE = web.AppKey("house", House)
+METRICS = web.AppKey("metrics", CollectorRegistry)
 
 
 def admin(house: House) -> web.Application:
-    """The application of the admin port: health, and what is kept of pictures."""
+    """The application of the admin port: health, metrics, and what is kept of pictures."""
     app = web.Application()
-    app[HOUSE] = house
+    app[HOUSE], app[METRICS] = house, gauges.registry(house, __version__)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
+    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/explain/{bucket}/{key:.+}", _explain)
     app.router.add_delete("/cache/{bucket}/{key:.+}", _purge)
     return app
 
@@ -106,10 +132,24 @@ async def _readyz(request: web.Request) -> web.Response:
     """
     house = request.app[HOUSE]
     full = "queue full" if house.renderers.full else ""
-    reason = "draining" if house.draining else house.store.away or full
+    reason = "draining" if house.draining.is_set() else house.store.away or full
     lines = [reason or "ready"]
     lines += [f"bucket {name}: {fault}" for name, fault in sorted(house.faults.items())]
     return web.Response(text="\n".join(lines) + "\n", status=503 if reason else 200)
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    """In the form that the scraper asks for: Prometheus text, or OpenMetrics."""
+    write, kind = choose_encoder(request.headers.get("Accept", ""))
+    body = await asyncio.to_thread(write, gauges.Moment(request.app[METRICS]))
+    return web.Response(body=body, headers={"Content-Type": kind})
+
+
+async def _explain(request: web.Request) -> web.Response:
+    """What a request to the public port comes to, and why; see :mod:`vipsgate.explain`."""
+    line = request.raw_path.removeprefix("/explain")
+    said = await explain(request.app[HOUSE], line, request.headers)
+    return web.Response(body=orjson.dumps(said, option=INDENTED), content_type="application/json")
 
 
 async def _purge(request: web.Request) -> web.Response:

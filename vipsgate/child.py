@@ -90,6 +90,7 @@ class Child:
         jobs: What it works on, also when nobody waits for that any more, and what it does next.
         swollen: It was killed for the memory it took.
         worn: It holds more memory than an idle one may, and gets no further job.
+        overdue: It was killed because it did not stop when told so.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Child:
     ) -> None:
         self.process = process
         self.jobs: deque[Job] = deque()
-        self.swollen = self.worn = False
+        self.swollen = self.worn = self.overdue = False
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[wire.Message] = self._loop.create_future()
         self._connection = connection
@@ -150,11 +151,15 @@ class Child:
         if self.jobs and job is self.jobs[0]:
             if self._grace:
                 self._grace.cancel()
-            self._grace = self._loop.call_later(GRACE, self.kill)
+            self._grace = self._loop.call_later(GRACE, self._no_more_grace)
 
     def give_back(self, job: Job) -> None:
         """Another renderer does it; what this one says of it, if it does, is for nobody."""
         self.jobs[self.jobs.index(job)] = replace(job, answer=_nobody(self._loop))
+
+    def _no_more_grace(self) -> None:
+        self.overdue = True
+        self.kill()
 
     def kill(self) -> None:
         """End the process now; that it is gone is noticed like any other death."""

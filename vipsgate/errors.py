@@ -55,6 +55,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+# what can deny a request: the time of its signature, the caller's role, the bucket's or the
+# object's ACL, protection of sources, hotlink protection
+RULES = ("expired", "role", "bucket-acl", "object-acl", "protection", "referer")
 SHOWN = 64  # characters of a client's own text that a message repeats
 
 
@@ -66,6 +69,8 @@ class OssError(Exception):
         code: OSS error code, the ``<Code>`` of the XML body.
         message: What was wrong, with which parameter, and what was expected.
         ec: OSS's sub-code (``x-oss-ec``, ``<EC>``), empty where none is known.
+        rule: Which of a bucket's or a role's rules it was, one of :data:`RULES`; the client is not
+            told, counts and the log are.
         extra: Further elements of the XML body, such as ``Key``.
         headers: Further headers of the response, such as ``Retry-After``.
     """
@@ -78,12 +83,14 @@ class OssError(Exception):
         message: str,
         *,
         ec: str = "",
+        rule: str = "",
         extra: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.ec = ec
+        self.rule = rule
         self.extra = dict(extra or {})
         self.headers = dict(headers or {})
 

@@ -17,9 +17,11 @@ from aiohttp import web
 
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
+from .gate import style
 
 if TYPE_CHECKING:
     from .house import House
+    from .observe.visit import Visit
     from .picture import Content
 
 MOST = 16384  # requests that are known; one takes about 1 KB
@@ -43,12 +45,23 @@ class Known:
         marks: Bucket, key and mark of each object.
         place: Where the picture is kept.
         headers: Of the answer, but for those that are new each time.
+        key: The object's name.
+        process: What is done to it, as the caller has said it.
+        style: The style that this is; empty for none.
     """
 
     version: tuple[int, int]
     marks: tuple[tuple[str, str, object], ...]
     place: Place
     headers: Mapping[str, str]
+    key: str
+    process: str
+    style: str
+
+    def tell(self, visit: Visit, tier: str) -> None:
+        """Note what the request is about, and that its answer was kept."""
+        visit.bucket, visit.key, visit.exists = self.place.bucket, self.key, True
+        visit.process, visit.style, visit.cache = self.process, self.style, tier
 
 
 class Hot:
@@ -57,7 +70,9 @@ class Hot:
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
 
-    def find(self, request: web.BaseRequest, house: House) -> tuple[Kept, Mapping[str, str]] | None:
+    def find(
+        self, request: web.BaseRequest, house: House, visit: Visit
+    ) -> tuple[Kept, Mapping[str, str]] | None:
         """The picture and the headers for a request that is known and still means the same."""
         if request.method != "GET" or house.cache is None:
             return None
@@ -71,8 +86,11 @@ class Hot:
         ):
             del self._known[text]
             return None
-        kept = house.cache.peek(known.place, LARGEST)
-        return None if kept is None else (kept, known.headers)
+        if (found := house.cache.peek(known.place, LARGEST)) is None:
+            return None
+        kept, tier = found
+        known.tell(visit, tier)
+        return kept, known.headers
 
     async def learn(
         self, request: web.BaseRequest, house: House, content: Content, headers: Mapping[str, str]
@@ -100,7 +118,10 @@ class Hot:
         # marked now and equal to what was looked at before: so nothing has changed between
         if [await house.store.stat(name, key) for key in wanted.keys] != list(wanted.found):
             return
-        self._known[text] = Known(version, marks, content.place, dict(headers))
+        asked, named = wanted.asked, style.named(wanted.asked.process, bucket.styles)
+        self._known[text] = Known(
+            version, marks, content.place, dict(headers), asked.key, asked.process, named
+        )
         if len(self._known) > MOST:
             self._known.popitem(last=False)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .answer import ACCEL
 from .buckets import Bucket
 from .cache.tiers import Cache
 from .documents import Documents
@@ -13,6 +15,7 @@ from .errors import NoSuchKey
 from .gate import access, sign
 from .gate.rights import Right
 from .hot import Hot
+from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
@@ -28,6 +31,7 @@ class House:
         store: Where the objects are.
         renderers: Who makes pictures.
         documents: Of the buckets that the store describes.
+        origins: Who is told which buckets are elsewhere; ``None`` where none can be.
         cache: What has been made; ``None`` where nothing is kept.
         declared: Documents of the configuration, which win; replaced as a whole when it is read
             again.
@@ -37,7 +41,8 @@ class House:
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
         hot: Requests that are known.
-        draining: No new work is wanted.
+        watch: Who is told what requests come to.
+        draining: Set as soon as no new work is wanted.
         furnished: How often settings have been taken over.
     """
 
@@ -46,6 +51,7 @@ class House:
     renderers: Renderers
     documents: Documents
     cache: Cache | None = None
+    origins: Origins | None = None
     declared: dict[str, Bucket] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     conflicts: dict[str, str] = field(default_factory=dict)
@@ -53,7 +59,8 @@ class House:
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
     hot: Hot = field(default_factory=Hot)
-    draining: bool = False
+    watch: Watch = field(default_factory=Watch)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     furnished: int = 0
 
     def furnish(self, settings: Settings) -> None:
@@ -84,10 +91,10 @@ class House:
                     if owner != name and name not in self.declared:
                         self.conflicts[name] = f"domains: {host!r} is that of bucket {owner}"
 
-        if isinstance(self.store, Origins):
+        if self.origins:
             known = {**self.documents.known, **self.declared}
-            self.store.assign({name: one.origin for name, one in known.items() if one.origin})
-            self.conflicts |= self.store.faults
+            self.origins.assign({name: one.origin for name, one in known.items() if one.origin})
+            self.conflicts |= self.origins.faults
 
     @property
     def faults(self) -> dict[str, str]:
@@ -117,6 +124,10 @@ class House:
             raise
         grant.check_acl(found.properties.acl, right)
         return found
+
+    def handed(self, file: str) -> dict[str, str]:
+        """The header by which a server in front is given a file of the cache to send."""
+        return {ACCEL: self.settings.server.accel_redirect + file} if file else {}
 
     async def forget(self, bucket: str, key: str) -> None:
         """Give up what has been made of an object that is another one now, or none."""

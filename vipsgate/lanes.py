@@ -81,6 +81,10 @@ class Lanes(Generic[J]):
         """Jobs under work, by lane."""
         return {lane.value: count for lane, count in self._working.items()}
 
+    def permits(self) -> dict[str, int]:
+        """Jobs that may be under work at a time, by lane."""
+        return {lane.value: self._permits(lane) for lane in Lane}
+
     @property
     def held(self) -> int:
         """Bytes of memory for which jobs other than quick ones have a permit."""

@@ -7,6 +7,7 @@ renders. Between the two everything is known that a cache, a 304 or a 412 wants 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -70,19 +71,16 @@ class Order:
             for key, item in zip(self.keys, self.found, strict=True)
         )
 
+    def seen(self) -> tuple[access.Seen, ...]:
+        """The objects as the gate sees them."""
+        return tuple(
+            access.Seen(key, item.properties.acl, item.properties.content_type)
+            for key, item in zip(self.keys, self.found, strict=True)
+        )
+
     def check(self) -> None:
-        """Ask what the objects say of themselves: their ACLs and their types.
-
-        That of what the caller has named; what a style names is read with the right of the
-        bucket's owner, who has written it.
-
-        Raises:
-            AccessDenied: One does not let this caller read.
-        """
-        named = 1 if style.pure(self.asked.process) else None
-        for key, item in list(zip(self.keys, self.found, strict=True))[:named]:
-            self.grant.check_acl(item.properties.acl)
-            access.check_source(self.grant, self.asked, key, item.properties.content_type)
+        """See :func:`access.check_objects`."""
+        access.check_objects(self.grant, self.asked, self.seen())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +93,9 @@ class Content:
         size: How many.
         mime: Content-Type of a picture; empty for the object as it is.
         missing: Characters of its text that no font has.
-        cache: Where a picture came from, as ``X-Vipsgate-Cache`` says it.
+        cache: Where a picture came from: a word of ``cache.tiers``, or :data:`BYPASS`.
         place: Where it is kept; ``None`` where it is not.
+        file: Of the cache, with these bytes and nothing else; empty for none.
         queue: Seconds that the work waited for a renderer.
         render: Seconds that it took.
     """
@@ -108,6 +107,7 @@ class Content:
     missing: int = 0
     cache: str = ""
     place: Place | None = None
+    file: str = ""
     queue: float = 0.0
     render: float = 0.0
 
@@ -202,7 +202,9 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
         place = Place(bucket, key, etag(house, wanted).strip('"'))
         kept, where = await house.cache.fetch(place, make)
     with closing(kept):
-        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, where, place, *spent)
+        yield Content(
+            wanted, kept.body, kept.size, kept.mime, kept.missing, where, place, kept.file, *spent
+        )
 
 
 @asynccontextmanager
@@ -221,7 +223,9 @@ async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
         spent: list[float] = []
         kept = await _render(house, wanted, opened, spent)
     with closing(kept):
-        yield Content(wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, *spent)
+        yield Content(
+            wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, "", *spent
+        )
 
 
 async def _read(distant: Distant, wanted: Order, span: range) -> AsyncIterator[bytes]:
@@ -288,7 +292,9 @@ async def _render(
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
     source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
+    begun = time.perf_counter()
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
+    house.watch.rendered(begun, done.queue, done.probe, done.render)
     spent += (done.queue, done.render)
     made = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
     if done.size > LARGEST_AT_ONCE:

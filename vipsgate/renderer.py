@@ -90,7 +90,7 @@ class Interrupt:
 
 def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
     """What a renderer does with jobs. Imports libvips, which the front must not."""
-    from .image import process, render, video
+    from .image import render, video
     from .image.batch import Batch
     from .image.studio import Beside, Studio
 
@@ -108,7 +108,7 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
 
         def work(number: int) -> Answer:
             begun = time.perf_counter()
-            asked = process.parse(texts[number], limits)
+            asked = batch.asked(number)
             objects = {
                 key: Beside(etag, partial(read, descriptor, limits))
                 for key, (etag, descriptor) in zip(asked.needs(), beside[number], strict=True)
@@ -133,6 +133,7 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
                     "type": mime,
                     "size": os.fstat(memory).st_size,
                     "seconds": time.perf_counter() - begun,
+                    "probe": batch.looked,
                     "missing": fonts.missing(asked.writes()),
                 }
             except BaseException:

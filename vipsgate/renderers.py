@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ LARGE = 512 << 10  # bytes of a source whose jobs wait for others of the same so
 GATHER = 0.002  # seconds that they wait; decoding takes ten times as long
 TOGETHER = 8  # jobs of one source that go to a renderer at once
 LONG_TEXT = 2048  # characters of a process; longer ones go alone
+ENDS = ("died", "memory", "overdue", "replaced")  # why a renderer is no more
 # what a renderer inherits of the environment: keys of stores and secrets are none of its business
 INHERITED = (
     "HOME LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH LD_PRELOAD MALLOC_CONF PATH PYTHONHOME PYTHONPATH "
@@ -62,6 +63,7 @@ class Result:
         queue: Seconds waited for a renderer.
         render: Seconds from the first look at the file to the last byte.
         missing: Characters of its text that no font has.
+        probe: Seconds of ``render`` that reading the header took; 0 for a video.
     """
 
     mime: str
@@ -70,10 +72,36 @@ class Result:
     queue: float
     render: float
     missing: int
+    probe: float = 0.0
 
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the pool is doing, and how often it lost somebody.
+
+    Attributes:
+        permits: Jobs that may be worked on at a time, by lane.
+        working: Jobs that are worked on, by lane.
+        waiting: Jobs that wait, by lane.
+        held: Bytes of memory for which jobs other than quick ones have a permit.
+        queue: Jobs that may wait, in all lanes.
+        memory: Bytes that each renderer holds, the spare one included.
+        starts: Renderers that were ever ready.
+        ends: Renderers that have ended since, by reason, a word of :data:`ENDS`.
+    """
+
+    permits: Mapping[str, int]
+    working: Mapping[str, int]
+    waiting: Mapping[str, int]
+    held: int
+    queue: int
+    memory: tuple[int, ...]
+    starts: int
+    ends: Mapping[str, int]
 
 
 class Renderers:
@@ -104,7 +132,7 @@ class Renderers:
     ) -> None:
         self.version = ""
         self.sandbox = ""
-        self._count, self._timeout = count, timeout
+        self._count, self._queue, self._timeout = count, queue, timeout
         self._ceiling, self._most = ceiling, most
         self._command = command
         self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
@@ -116,6 +144,8 @@ class Renderers:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._starts = 0
+        self._ends = dict.fromkeys(ENDS, 0)
 
     # -- what the server sees --------------------------------------------------------------------
 
@@ -156,6 +186,21 @@ class Renderers:
     def full(self) -> bool:
         """Would the next job be refused?"""
         return self._lanes.full(Lane.QUICK, self._ahead())
+
+    def state(self) -> State:
+        """See :class:`State`."""
+        waiting = self._lanes.waiting()
+        waiting[Lane.QUICK] += self._ahead()
+        return State(
+            permits=self._lanes.permits(),
+            working=self._lanes.working(),
+            waiting=waiting,
+            held=self._lanes.held,
+            queue=self._queue,
+            memory=tuple(child.rss() for child in self._all),
+            starts=self._starts,
+            ends=dict(self._ends),
+        )
 
     def pids(self) -> list[int]:
         """The process ids of all renderers, the spare one included."""
@@ -211,6 +256,7 @@ class Renderers:
             job.sent - begun,
             said["seconds"],
             said["missing"],
+            said["probe"],
         )
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -325,6 +371,7 @@ class Renderers:
         if not child.jobs:
             self._working.discard(child)
             if child.worn:
+                self._ends["replaced"] += 1
                 self._all.discard(child)
                 child.close()
                 self._later(self._replace())
@@ -353,6 +400,8 @@ class Renderers:
             else:
                 job.answer.set_exception(Gone(child))
         if taken_in and not self._closed:
+            why = "memory" if child.swollen else "overdue" if child.overdue else "died"
+            self._ends[why] += 1
             log.warning("renderer %d is gone; starting another", child.process.pid)
             self._later(self._replace())
         self._lend()
@@ -379,6 +428,7 @@ class Renderers:
                 raise StartError("a renderer ended, or hung, before it was ready") from None
             raise
         self.version, self.sandbox = ready["ready"], ready.get("sandbox", "")
+        self._starts += 1
         self._idle.append(child)
         self._lend()
 

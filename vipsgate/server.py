@@ -10,20 +10,27 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from . import app, uploads
+from . import __version__, app, notify, uploads
 from .cache.disk import Disk
 from .cache.memory import Memory
 from .cache.tiers import Cache
 from .documents import Documents
+from .door import Door
 from .errors import OssError
 from .house import House
+from .observe.accesslog import AccessLog
+from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .stores import shared_of, store_of
+
+if TYPE_CHECKING:
+    from .observe.traces import Traces
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
@@ -49,12 +56,43 @@ def cache_of(settings: Settings) -> Cache | None:
     folder = settings.cache_folder()
     if cache.disk_bytes and folder:
         try:
-            disk = Disk(folder, cache.disk_bytes)
+            disk = Disk(folder, cache.disk_bytes, exact=bool(settings.server.accel_redirect))
         except OSError as error:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
             note(f"nothing is kept on disk: {folder}: {error.strerror}")
     return Cache(Memory(cache.memory_bytes), disk, shared_of(settings))
+
+
+def log_of(settings: Settings) -> AccessLog | None:
+    """The access log that the settings name; ``None`` for none.
+
+    Raises:
+        SettingsError: Its file cannot be had.
+    """
+    form, path = settings.log.format, settings.log.path
+    try:
+        return None if form == "off" else AccessLog(form, path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"log.path = {path!r}: {reason}") from None
+
+
+def traces_of(settings: Settings) -> Traces | None:
+    """Where spans go; ``None`` where there shall be none.
+
+    Raises:
+        SettingsError: There shall be, and OpenTelemetry is not installed.
+    """
+    if not settings.traces.enabled:
+        return None
+    try:
+        from .observe.traces import otlp
+    except ImportError as error:
+        raise SettingsError(
+            f"traces.enabled = true: {error}; pip install 'vipsgate[otel]'"
+        ) from None
+    return otlp(__version__)
 
 
 async def run(
@@ -72,7 +110,9 @@ async def run(
         OSError: A port cannot be had.
     """
     server = settings.server
-    store = store_of(settings)
+    watch = Watch(log_of(settings), traces_of(settings))
+    origins = store_of(settings)
+    store: Store = watch.store(origins)
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
@@ -84,7 +124,8 @@ async def run(
     )
     documents = Documents(store, settings.limits)
     await documents.look()
-    house = House(settings, store, renderers, documents, cache_of(settings))
+    house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)
+    house.origins = origins
     house.furnish(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -92,28 +133,35 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
 
-    public = web.ServerRunner(app.public(house, **HTTP), shutdown_timeout=server.drain_seconds)
-    admin = web.AppRunner(app.admin(house), access_log=None, shutdown_timeout=1)
+    public = Door(
+        web.ServerRunner(app.public(house, **HTTP), shutdown_timeout=server.drain_seconds)
+    )
+    admin = Door(web.AppRunner(app.admin(house), access_log=None, shutdown_timeout=1))
     _raise_limit()
     await renderers.start()
     beside = [
         asyncio.create_task(documents.follow(house.name_domains)),
         asyncio.create_task(_sweep(store)),
+        asyncio.create_task(notify.live()),
     ]
     try:
-        address = await _listen(public, server.host, server.port, server.reuse_port)
-        private = await _listen(admin, server.admin_host, server.admin_port, server.reuse_port)
+        shared = server.reuse_port
+        address = await public.open(server.host, server.port, shared=shared)
+        private = await admin.open(server.admin_host, server.admin_port, shared=shared)
         print(f"vipsgate ready on {address} (admin {private})", flush=True)
         ready(address)
+        notify.tell(notify.READY, f"STATUS=serving on {address}")
         await stop.wait()
-        house.draining = True
+        notify.tell(notify.STOPPING, "STATUS=finishing what is under way")
+        house.draining.set()
     finally:
         for task in beside:
             task.cancel()
-        await _finish(public, server.drain_seconds)
-        await _finish(admin, 1)
+        await public.close(server.drain_seconds)
+        await admin.close(1, linger=0)
         if house.cache:
             await house.cache.close()
+        watch.close()
         await renderers.close()
 
 
@@ -126,22 +174,6 @@ async def _sweep(store: Store) -> None:
         log.error("what was left behind cannot be taken away: %s", error)
 
 
-async def _finish(runner: web.BaseRunner, seconds: float) -> None:
-    """Stop to listen, and wait for what is under way; aiohttp by itself waits twice as long."""
-    cleaning = asyncio.ensure_future(runner.cleanup())
-    await asyncio.wait({cleaning}, timeout=seconds)
-    cleaning.cancel()
-    await asyncio.wait({cleaning})
-
-
-async def _listen(runner: web.BaseRunner, host: str, port: int, reuse: bool) -> str:
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, reuse_port=reuse or None, backlog=1024)
-    await site.start()
-    where, number = runner.addresses[0][:2]
-    return f"http://[{where}]:{number}" if ":" in where else f"http://{where}:{number}"
-
-
 def _raise_limit() -> None:
     """As many open files as may be: a request holds three."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -150,11 +182,15 @@ def _raise_limit() -> None:
 
 
 def _read_again(house: House, reload: Callable[[], Settings]) -> None:
-    """Take over the buckets; what was bound at the start needs another start."""
+    """Take over the buckets, begin a new log; what was bound at the start needs another start."""
+    notify.reloading()
+    if house.watch.log:
+        house.watch.log.reopen()
     try:
         house.furnish(reload())
     except SettingsError as error:
         log.error("the configuration is kept as it was: %s", error)
+    notify.tell(notify.READY)
 
 
 def note(text: str) -> None:

@@ -1,7 +1,8 @@
 """The server's settings: one row each, from flags, environment and ``vipsgate.toml``.
 
-A flag wins over ``VIPSGATE_<SECTION>__<KEY>``, that over the file, that over the default. Keys that
-are not known and values out of range stop the start.
+A flag wins over ``VIPSGATE_<SECTION>__<KEY>``, that over the file, that over the default; lists and
+tables (``VIPSGATE_CREDENTIALS``, ``VIPSGATE_BUCKETS``) are JSON. Keys that are not known and values
+out of range stop the start.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .gate.target import BUCKET
 from .image.config import Limits, Rendering
 
 PREFIX = "VIPSGATE_"
+WHOLE = frozenset(("CREDENTIALS", "BUCKETS"))  # sections that the environment has as JSON
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -50,6 +52,7 @@ class Server(Record):
     renderer_bytes: Annotated[int, Field(ge=1 << 26)] = 314_572_800
     dear_bytes: Annotated[int, Field(ge=0)] = 0
     legacy_at_api: bool = False
+    accel_redirect: Annotated[str, Field(pattern=r"^(/([^/?#]+/)+)?$")] = ""
 
 
 class Store(Record):
@@ -75,6 +78,19 @@ class Cache(Record):
     enabled: bool = True
 
 
+class Log(Record):
+    """``[log]``: a line for each request."""
+
+    format: Literal["json", "combined", "off"] = "json"
+    path: str = "-"  # standard error
+
+
+class Traces(Record):
+    """``[traces]``: OpenTelemetry; where they go is said by its own ``OTEL_...`` variables."""
+
+    enabled: bool = False
+
+
 class Credential(Record):
     """``[[credentials]]``: a key pair and what its owner may do."""
 
@@ -96,6 +112,8 @@ class Settings(BaseSettings):
     cache: Cache = Cache()
     limits: Limits = Limits()
     image: Rendering = Rendering()
+    log: Log = Log()
+    traces: Traces = Traces()
     credentials: tuple[Credential, ...] = ()
     buckets: Mapping[str, Bucket] = Field(default_factory=dict)
 
@@ -213,6 +231,8 @@ def _check_environment() -> None:
     for name in os.environ:
         section, nested, key = name.upper().removeprefix(PREFIX).partition("__")
         if not name.upper().startswith(PREFIX) or name == f"{PREFIX}CONFIG":
+            continue
+        if section in WHOLE and not nested:
             continue
         if section.lower() not in Settings.model_fields or not (nested and key):
             known = ", ".join(name.upper() for name in Settings.model_fields)

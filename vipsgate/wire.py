@@ -22,7 +22,15 @@ MOST_BYTES = 65536  # of a message; a process text is below 32 KB
 MOST_DESCRIPTORS = 33  # the source and what is laid on it, config.Limits.watermarks
 
 Message = dict[str, Any]
-SHAPE = {"id": int, "rss": int, "type": str, "size": int, "seconds": float, "missing": int}
+SHAPE = {
+    "id": int,
+    "rss": int,
+    "type": str,
+    "size": int,
+    "missing": int,
+    "seconds": float,
+    "probe": float,
+}
 COST = (float, int, int)  # seconds, bytes of memory, frames
 ERROR = {"code": str, "message": str, "ec": str, "extra": dict, "headers": dict}
 

@@ -24,6 +24,7 @@ from vipsgate.errors import (
 )
 from vipsgate.gate import access, target
 from vipsgate.house import House
+from vipsgate.observe.visit import Visit
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, Object, Opened, Page, Properties
 
@@ -195,7 +196,7 @@ class Desk:
 
     async def answer(self, request):
         house = self.serving
-        request[answer.ID] = "0" * 24
+        request[answer.VISIT] = Visit(0.0, "0" * 24)
         try:
             asked = target.resolve(request.raw_path, request.headers["Host"], house.domains, "")
             row = api.find(request.method, asked)

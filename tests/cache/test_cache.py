@@ -1,6 +1,7 @@
 """The tiers by themselves: budgets, what is cut, what is asked for by many at once."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,11 +9,11 @@ import time
 
 import pytest
 
-from vipsgate.cache.disk import Disk
+from vipsgate.cache.disk import EXACT_BYTES, Disk
 from vipsgate.cache.flight import Flights
 from vipsgate.cache.kept import Kept, Place
 from vipsgate.cache.memory import OVERHEAD, Memory
-from vipsgate.cache.tiers import HIT, JOINED, MISS, Cache
+from vipsgate.cache.tiers import DISK, JOINED, MEMORY, MISS, Cache
 from vipsgate.errors import ImageDamage
 
 PLACE = Place("photos", "dir/西湖.jpg", "AB" * 16)
@@ -220,6 +221,35 @@ async def test_alone_in_one_process(disk):
     assert order in [list("aabbcc"), list("aaccbb")]
 
 
+async def test_a_larger_body_gets_a_file_of_its_own(tmp_path):
+    small, large = place(1), place(2)
+    data = os.urandom(EXACT_BYTES)
+    for exact in (False, True):
+        disk = Disk(tmp_path, 10_000_000, exact=exact)
+        await disk.put(small, kept(data[1:]))
+        await disk.put(large, kept(data))
+        for one in (small, large):
+            (await disk.get(one)).close()
+        await disk.close()
+        with contextlib.closing(await disk.get(small)) as found:
+            assert found.file == ""
+        with contextlib.closing(await disk.get(large)) as found:
+            assert bool(found.file) is exact
+        with contextlib.closing(disk.peek(large, 100)) as peeked:
+            assert peeked.file == found.file
+    assert (tmp_path / found.file).read_bytes() == data
+    # to another process it may be one that a crash has cut
+    (tmp_path / found.file).write_bytes(data[:-1] + b"?")
+    other = Disk(tmp_path, 10_000_000, exact=True)
+    with contextlib.closing(await other.get(large)) as first:
+        assert first.file == ""
+    await other.close()
+    with contextlib.closing(await other.get(large)) as second:
+        assert (tmp_path / second.file).read_bytes() == data
+    await other.purge("photos", "a")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 # -- flights ---------------------------------------------------------------------------------------
 
 
@@ -328,14 +358,14 @@ async def test_memory_then_disk_then_work(tmp_path):
     make = Maker()
     cache = Cache(Memory(1 << 20), Disk(tmp_path, 1 << 20))
     assert await fetched(cache, PLACE, make) == (b"data", MISS)
-    assert await fetched(cache, PLACE, make) == (b"data", HIT)
+    assert await fetched(cache, PLACE, make) == (b"data", MEMORY)
     await cache.close()
-    for other in (
-        Cache(Memory(1 << 20), Disk(tmp_path, 1 << 20)),  # after another start
-        Cache(Memory(0), Disk(tmp_path, 1 << 20)),
+    for other, then in (
+        (Cache(Memory(1 << 20), Disk(tmp_path, 1 << 20)), MEMORY),  # after another start
+        (Cache(Memory(0), Disk(tmp_path, 1 << 20)), DISK),
     ):
-        assert await fetched(other, PLACE, make) == (b"data", HIT)
-        assert await fetched(other, PLACE, make) == (b"data", HIT)
+        assert await fetched(other, PLACE, make) == (b"data", DISK)
+        assert await fetched(other, PLACE, make) == (b"data", then)
     assert make.times == 1
     await cache.purge(PLACE.bucket, PLACE.key)
     assert await fetched(cache, PLACE, make) == (b"data", MISS)
@@ -351,7 +381,7 @@ async def test_200_at_once_are_one_piece_of_work(tmp_path):
     assert {data for data, _ in found} == {make.data}
     assert make.times == 1
     assert sum(how == MISS for _, how in found) <= 2  # one for each that shares the folder
-    assert {how for _, how in found} <= {MISS, JOINED, HIT}
+    assert {how for _, how in found} <= {MISS, JOINED, MEMORY, DISK}
     for cache in caches:
         await cache.close()
 
@@ -387,13 +417,15 @@ async def test_a_peek_sees_what_has_been_seen(tmp_path):
     await fetched(cache, PLACE, Maker())
     await cache.close()
     assert cache.peek(PLACE, 1 << 16) is None  # nobody has looked at its checksum yet
-    assert await fetched(cache, PLACE, Maker()) == (b"data", HIT)
-    assert cache.peek(PLACE, 1 << 16).data == b"data"
-    found = cache.peek(PLACE, 10)  # with what is said of it, it is larger
+    assert await fetched(cache, PLACE, Maker()) == (b"data", DISK)
+    found, tier = cache.peek(PLACE, 1 << 16)
+    assert (found.data, tier) == (b"data", DISK)
+    found, tier = cache.peek(PLACE, 10)  # with what is said of it, it is larger
     assert (found.data, found.in_memory().data) == (None, b"data")
     found.close()
     await cache.purge(PLACE.bucket, PLACE.key)
     assert cache.peek(PLACE, 1 << 16) is None
     cache = Cache(Memory(1 << 20), None)
     await fetched(cache, PLACE, Maker())
-    assert cache.peek(PLACE, 0).data == b"data"
+    found, tier = cache.peek(PLACE, 0)
+    assert (found.data, tier) == (b"data", MEMORY)

@@ -11,7 +11,7 @@ from vipsgate.cache.disk import Disk
 from vipsgate.cache.kept import Kept, Place
 from vipsgate.cache.memory import Memory
 from vipsgate.cache.shared import ABOUT, LARGEST, Shared
-from vipsgate.cache.tiers import HIT, JOINED, MISS, Cache
+from vipsgate.cache.tiers import DISK, JOINED, MISS, SHARED, Cache
 from vipsgate.errors import BadGateway, NoSuchKey
 
 PLACE = Place("photos", "dir/西湖.jpg", "AB" * 16)
@@ -123,10 +123,10 @@ async def test_another_node_finds_it_and_keeps_it(line, tmp_path):
     await one.close()
     found = await asyncio.gather(*(two.fetch(PLACE, make) for _ in range(5)))
     assert {kept.data for kept, _ in found} == {b"data"}
-    assert sorted(where for _, where in found) == [HIT] + [JOINED] * 4
+    assert sorted(where for _, where in found) == [JOINED] * 4 + [SHARED]
     await two.close()
     line.away = True
-    assert (await node("two").fetch(PLACE, make))[1] == HIT  # from its own disk
+    assert (await node("two").fetch(PLACE, make))[1] == DISK  # from its own disk
     assert made == [1]
     line.away = False
     await two.purge(PLACE.bucket, PLACE.key)

@@ -19,7 +19,7 @@ from vipsgate.errors import (
     OssError,
     Unimplemented,
 )
-from vipsgate.store.base import PLAIN, Page, Properties
+from vipsgate.store.base import INTERNAL, PLAIN, Page, Properties
 from vipsgate.store.local import LocalStore
 
 CANARY = b"this lies outside of the bucket"
@@ -187,6 +187,16 @@ async def test_what_the_server_may_not_read(store, root):
     finally:
         os.seteuid(me)
         path.chmod(0o644)
+
+
+async def test_looking_makes_nothing(tmp_path):
+    """A store may be on a disk that is only read; then it has no documents of ours."""
+    (tmp_path / "photos").mkdir()
+    store = LocalStore(tmp_path)
+    assert await store.list(INTERNAL, prefix="buckets/", limit=5) == Page([], [], "")
+    await store.sweep()
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    assert not list((tmp_path / "photos").iterdir())
 
 
 # -- the tag ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ..errors import (
     PreconditionFailed,
     shown,
 )
-from ..gate import access, conditional, target
+from ..gate import access, conditional, style, target
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target
 from ..house import House
@@ -64,16 +64,20 @@ async def _answer(
 ) -> web.StreamResponse:
     request, house = call.request, call.house
     wanted = await picture.order(house, call.grant, asked)
+    visit = request[answer.VISIT]
+    visit.key, visit.process = wanted.asked.key, wanted.asked.process
+    visit.style = style.named(visit.process, call.grant.bucket.styles)
     headers = picture.headers(house, wanted)
     if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
         return answer.not_modified(request, headers)
     async with fetch(house, wanted) as content:
+        visit.cache = content.cache
         if content.order is not wanted:
             headers = picture.headers(house, content.order)
         headers |= _described(call, content)
         if content.place:
             await house.hot.learn(request, house, content, headers)
-        headers |= _told(request, content)
+        headers |= _told(request, content) | house.handed(content.file)
         modified = content.order.modified
         return await answer.content(request, content.body, content.size, modified, headers)
 
@@ -333,8 +337,8 @@ def _told(request: web.BaseRequest, content: picture.Content) -> dict[str, str]:
     """Headers that tell how a picture was come by."""
     if not content.mime:
         return {}
-    begun, queue, render = request[answer.BEGUN], content.queue, content.render
+    begun, queue, render = request[answer.VISIT].begun, content.queue, content.render
     return {
-        "X-Vipsgate-Cache": content.cache,
+        "X-Vipsgate-Cache": answer.cached(content.cache),
         "Server-Timing": answer.timing(begun, queue=queue, render=render),
     }

@@ -4,6 +4,9 @@
 removal. A file is the body and behind it, in JSON, what is said of it with a checksum; so the body
 can be sent from the file as it is. Nothing is flushed: what a crash has cut is found by the
 checksum, which is looked at when a process sees a file for the first time.
+
+Where a server in front sends files itself, which it can only do to their end, a larger body that is
+asked for again gets a file of its own beside the first: ``<variant>.exact``.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -36,6 +40,7 @@ STALE = 600.0  # seconds after which a file that is being written is nobody's
 SHARE = 16  # a scan after each such part of the budget; so much may others have written meanwhile
 LEAST = 1 << 16  # bytes between two scans at least
 FREE = 8  # a scan leaves such a part of the budget free
+EXACT, EXACT_BYTES = ".exact", 1 << 16  # ending of a file with the body alone; least size of one
 POLL = 0.02  # seconds between two looks at work that another process does
 
 
@@ -45,13 +50,15 @@ class Disk:
     Args:
         folder: Is made if it is not there.
         budget: Bytes of all files in it.
+        exact: Whether larger bodies get files of their own.
 
     Raises:
         OSError: The folder cannot be had.
     """
 
-    def __init__(self, folder: Path, budget: int) -> None:
-        self._folder, self._budget = os.fspath(folder), budget
+    def __init__(self, folder: Path, budget: int, *, exact: bool = False) -> None:
+        self._folder, self._budget, self._exact = os.fspath(folder), budget, exact
+        self._copying: dict[str, asyncio.Task[None]] = {}
         self._written = budget  # since the last scan; the first is due at once
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._scanning: asyncio.Task[None] | None = None
@@ -85,7 +92,7 @@ class Disk:
             os.close(descriptor)
             return None
         if large:
-            return Kept("", 0, size, descriptor=descriptor)
+            return self._with_file(place, Kept("", 0, size, descriptor=descriptor))
         os.close(descriptor)
         return Kept("", 0, size, data[:size])
 
@@ -120,9 +127,11 @@ class Disk:
                 os.close(descriptor)
 
     async def close(self) -> None:
-        """Wait for a scan that is under way."""
+        """Wait for a scan that is under way, and for files that are being written."""
         if self._scanning:
             await self._scanning
+        if self._copying:
+            await asyncio.wait(self._copying.values())
 
     def _source(self, place: Place) -> str:
         return f"{self._folder}/{place.bucket}/{place.source}"
@@ -144,7 +153,8 @@ class Disk:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        return kept
+            return None
+        return self._with_file(place, kept)
 
     def _read(self, descriptor: int) -> Kept | None:
         facts = os.fstat(descriptor)
@@ -164,10 +174,44 @@ class Disk:
         _touch(descriptor, facts)
         return kept
 
+    def _with_file(self, place: Place, kept: Kept) -> Kept:
+        """The same, with the name of a file with the body alone; if there is none, one is begun.
+
+        One that this process has not written may have been cut by a crash: it is written anew.
+        """
+        if not self._exact or kept.size < EXACT_BYTES:
+            return kept
+        path = self._path(place) + EXACT
+        try:
+            facts = os.stat(path)
+            if facts.st_size == kept.size and (facts.st_ino, facts.st_size) in self._seen:
+                if facts.st_mtime < time.time() - RECENT:
+                    os.utime(path)
+                return replace(kept, file=path.removeprefix(f"{self._folder}/"))
+        except OSError:
+            pass
+        if path not in self._copying:
+            self._copying[path] = asyncio.create_task(self._copy(path, kept.again()))
+        return kept
+
+    async def _copy(self, path: str, kept: Kept) -> None:
+        try:
+            with contextlib.closing(kept), contextlib.suppress(OSError):
+                self._seen[await asyncio.to_thread(self._put, path, kept, b"")] = None
+                self._written += kept.size
+        finally:
+            del self._copying[path]
+        self._scan_if_due()
+
     def _write(self, place: Place, kept: Kept) -> int:
-        """Write a file beside all others and give it its name; how many bytes it has."""
+        """Write a file; how many bytes it has."""
         about = {"mime": kept.mime, "missing": kept.missing, "size": kept.size}
         text = orjson.dumps({**about, "crc": _checksum(kept)})
+        os.makedirs(self._source(place), exist_ok=True)
+        return self._put(self._path(place), kept, text + TAIL.pack(len(text), MARK))[1]
+
+    def _put(self, path: str, kept: Kept, behind: bytes) -> tuple[int, int]:
+        """Write a file beside all others and give it its name; its inode and its bytes."""
         temporary = f"{self._folder}/{TEMPORARY}/{secrets.token_hex(16)}"
         try:
             with open(temporary, "xb") as file:
@@ -176,14 +220,15 @@ class Disk:
                 for start in range(0, kept.size if kept.data is None else 0, CHUNK):
                     size = min(CHUNK, kept.size - start)
                     file.write(os.pread(kept.descriptor, size, start))
-                file.write(text + TAIL.pack(len(text), MARK))
-            os.makedirs(self._source(place), exist_ok=True)
-            os.rename(temporary, self._path(place))
+                file.write(behind)
+                file.flush()
+                inode = os.fstat(file.fileno()).st_ino
+            os.rename(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        return kept.size + len(text) + TAIL.size
+        return inode, kept.size + len(behind)
 
     def _lock(self, path: str) -> int:
         """The descriptor of a lock, -1 while another process has it."""

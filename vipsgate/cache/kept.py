@@ -37,6 +37,8 @@ class Kept:
         size: Bytes.
         data: The bytes, where they are in memory.
         descriptor: Of a file that begins with them, where they are not; else -1.
+        file: Name of a file below the cache's folder that has them and nothing else; empty where
+            there is none, or none is wanted.
     """
 
     mime: str
@@ -44,6 +46,7 @@ class Kept:
     size: int
     data: bytes | None = None
     descriptor: int = -1
+    file: str = ""
 
     @property
     def body(self) -> bytes | int:

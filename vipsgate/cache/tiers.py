@@ -14,7 +14,9 @@ from .kept import Kept, Place
 from .memory import Memory
 from .shared import Shared
 
-HIT, MISS, JOINED = "hit", "miss", "joined"  # as X-Vipsgate-Cache says it
+# where an answer came from
+MEMORY, DISK, SHARED, MISS, JOINED = "memory", "disk", "shared", "miss", "joined"
+HITS = (MEMORY, DISK, SHARED)  # all are a "hit" to X-Vipsgate-Cache
 
 
 class Cache:
@@ -35,16 +37,21 @@ class Cache:
         self._flights = Flights()
         self._storing: set[asyncio.Task[None]] = set()
 
-    def peek(self, place: Place, most: int) -> Kept | None:
+    def peek(self, place: Place, most: int) -> tuple[Kept, str] | None:
         """What is kept there and has been seen before, at once; its type is not told.
 
         Args:
             place: Its name.
             most: Bytes up to which a body is read from the disk into memory.
+
+        Returns:
+            The answer, for the caller to close, and its tier.
         """
         if (kept := self.memory.get(place)) is not None:
-            return kept
-        return self._disk.peek(place, most) if self._disk else None
+            return kept, MEMORY
+        if self._disk and (kept := self._disk.peek(place, most)) is not None:
+            return kept, DISK
+        return None
 
     async def fetch(self, place: Place, make: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
         """What is kept there, or else is made now.
@@ -57,10 +64,10 @@ class Cache:
             The answer, for the caller to close, and where it came from.
         """
         if (kept := self.memory.get(place)) is not None:
-            return kept, HIT
+            return kept, MEMORY
         if self._disk and (kept := await self._disk.get(place)):
             self.memory.put(place, kept)
-            return kept, HIT
+            return kept, DISK
         found: list[str] = []
         work = partial(self._made, place, make, found)
         kept, joined = await self._flights.join(place, work)
@@ -94,7 +101,7 @@ class Cache:
                     return kept
             others_made = await self._shared.get(place) if self._shared else None
             if others_made:
-                found.append(HIT)
+                found.append(SHARED)
             kept = others_made or await make()
             self.memory.put(place, kept)
             if self._disk:

@@ -7,8 +7,9 @@ known: :meth:`Grant.check_acl`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ..buckets import Bucket
 from ..errors import AccessDenied, InvalidArgument, InvalidRequest, NoSuchBucket, shown
@@ -71,9 +72,11 @@ class Grant:
         if self.caller is not None or right in ACLS[acl or self.bucket.acl]:
             return
         if not acl:
-            raise AccessDenied("You have no right to access this object because of bucket acl.")
+            raise AccessDenied(
+                "You have no right to access this object because of bucket acl.", rule="bucket-acl"
+            )
         what = "read" if right is Right.READ else "write"
-        raise AccessDenied(f"You do not have {what} permission on this object.")
+        raise AccessDenied(f"You do not have {what} permission on this object.", rule="object-acl")
 
     def took_signature(self, key: str, acl: str, kind: str = "") -> bool:
         """Would an anonymous caller have been refused this object?"""
@@ -81,6 +84,21 @@ class Grant:
             return False
         open_to_all = Right.READ in ACLS[acl or self.bucket.acl]
         return not open_to_all or protection.covers(self.bucket.protection, key, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object as the gate sees it.
+
+    Attributes:
+        key: Its name.
+        acl: Its own; empty where it has none.
+        kind: The Content-Type that it was stored with; empty where nobody has said it.
+    """
+
+    key: str
+    acl: str = ""
+    kind: str = ""
 
 
 def check(
@@ -112,6 +130,17 @@ def check(
         InvalidArgument: A header cannot have the value wanted.
     """
     caller = identify(target, method, headers, keys, now)
+    return admit(target, headers, bucket, caller, right)
+
+
+def admit(
+    target: Target,
+    headers: Mapping[str, str],
+    bucket: Bucket | None,
+    caller: sign.Credential | None,
+    right: Right = Right.READ,
+) -> Grant:
+    """What :func:`check` asks once it is known who signed; see there."""
     if bucket is None:
         raise NoSuchBucket(
             "The specified bucket does not exist.", extra={"BucketName": target.bucket}
@@ -137,11 +166,12 @@ def check_role(caller: sign.Credential | None, right: Right) -> None:
         AccessDenied: It is refused.
     """
     if caller is None and right not in OF_OBJECTS:
-        raise AccessDenied("Anonymous access is forbidden for this operation.")
+        raise AccessDenied("Anonymous access is forbidden for this operation.", rule="role")
     if caller is not None and right not in ROLES[caller.role]:
         raise AccessDenied(
             f"Access denied by authorizer's policy: the role {caller.role} of this AccessKeyId "
-            f"has no right to {right.value}."
+            f"has no right to {right.value}.",
+            rule="role",
         )
 
 
@@ -161,7 +191,28 @@ def check_source(grant: Grant, asked: Target, key: str, kind: str = "") -> None:
     if grant.caller is not None or style.pure(asked.process):
         return
     if protection.covers(grant.bucket.protection, key, kind):
-        raise AccessDenied("You are forbidden to access the source image.", ec="0040-00000031")
+        raise AccessDenied(
+            "You are forbidden to access the source image.", ec="0040-00000031", rule="protection"
+        )
+
+
+def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
+    """Ask what objects say of themselves: their ACLs and their types.
+
+    Those that the caller has named; what a style names is read with the right of the bucket's
+    owner, who has written it.
+
+    Args:
+        grant: That the bucket may be read.
+        asked: The object and what is to be done with it, as the caller wants it.
+        objects: The object itself first, then those that are laid on it.
+
+    Raises:
+        AccessDenied: One does not let this caller read.
+    """
+    for item in islice(objects, 1 if style.pure(asked.process) else None):
+        grant.check_acl(item.acl)
+        check_source(grant, asked, item.key, item.kind)
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:

@@ -33,7 +33,7 @@ def check(policy: RefererPolicy, referer: str) -> None:
         AccessDenied: It is kept out.
     """
     if not allows(policy, referer):
-        raise AccessDenied("You are denied by bucket referer policy.")
+        raise AccessDenied("You are denied by bucket referer policy.", rule="referer")
 
 
 def allows(policy: RefererPolicy, referer: str) -> bool:

@@ -27,6 +27,12 @@ def pure(text: str) -> bool:
     return text.startswith(PREFIX) and "|" not in text
 
 
+def named(text: str, styles: Mapping[str, Style]) -> str:
+    """The bucket's style that a process text asks for and nothing else; empty for none."""
+    name = text.removeprefix(PREFIX) if pure(text) else ""
+    return name if name in styles else ""
+
+
 def expanded(text: str, styles: Mapping[str, Style]) -> str:
     """A process text with each ``style/NAME`` replaced by what stands behind the name.
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from . import hue, info
+from . import hue, info, plan
 from .probe import Source
-from .process import BASIC, EXIF, HUE, INFO
+from .process import BASIC, EXIF, HUE, INFO, Process
 
 if TYPE_CHECKING:
+    from .config import Limits, Rendering
     from .studio import Studio
 
 MIME = "application/json"
@@ -20,3 +23,18 @@ ANSWERS: dict[str, Callable[[Source, Studio], bytes]] = {
     BASIC: lambda source, studio: info.basic(source),
     EXIF: lambda source, studio: info.tags(source),
 }
+
+
+def explained(source: Source, asked: Process, limits: Limits, rendering: Rendering) -> bytes:
+    """The plan as JSON; of what is said of a picture only the picture itself.
+
+    Raises:
+        OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
+    """
+    plan.admit(source.header, limits)
+    if asked.answer:
+        header = asdict(source.header)
+        said: dict[str, Any] = {"source": header | {"exif": len(source.header.exif)}}
+    else:
+        said = plan.make(source.header, asked.actions, limits, rendering).explain()
+    return json.dumps(said).encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -40,6 +41,9 @@ class Batch:
         limits: Of every picture.
         rendering: How pictures are made.
         most: Seconds and bytes that each may cost; ``None`` for any.
+
+    Attributes:
+        looked: Seconds that reading the file and its header took.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Batch:
         self._read, self._texts, self._most = read, texts, most
         self._limits, self._rendering = limits, rendering
         self._source: Source | None = None
+        self.looked = 0.0
         self._plans: dict[int, Plan] = {}
         self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
 
@@ -62,7 +67,7 @@ class Batch:
         Raises:
             OssError: The file is no picture, or what is asked does not fit it.
         """
-        if self._most is None or self._asked(number).answer:
+        if self._most is None or self._told(number):
             return None
         cost = self._plan(number).cost
         return None if cost.within(*self._most) else cost
@@ -73,11 +78,15 @@ class Batch:
         Raises:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
-        asked = self._asked(number)
-        if asked.answer:
+        asked = self.asked(number)
+        if self._told(number):
             source = self._probed()
-            plan.admit(source.header, self._limits)
-            os.write(descriptor, answers.ANSWERS[asked.answer](source, studio))
+            if self._texts[number].startswith(process.EXPLAIN):
+                said = answers.explained(source, asked, self._limits, self._rendering)
+            else:
+                plan.admit(source.header, self._limits)
+                said = answers.ANSWERS[asked.answer](source, studio)
+            os.write(descriptor, said)
             return answers.MIME
         made, base = self._plan(number), None
         if (least := self._least()) and made.result.pages == 1:
@@ -85,12 +94,20 @@ class Batch:
         render.render(self._probed(), made, descriptor, studio, base)
         return CODECS[made.result.format].mime
 
-    def _asked(self, number: int) -> process.Process:
-        return process.parse(self._texts[number], self._limits)
+    def asked(self, number: int) -> process.Process:
+        """What one of them is, read."""
+        text = self._texts[number].removeprefix(process.EXPLAIN)
+        return process.parse(text, self._limits)
+
+    def _told(self, number: int) -> bool:
+        """Is something said of the picture, in place of another picture?"""
+        return bool(self.asked(number).answer) or self._texts[number].startswith(process.EXPLAIN)
 
     def _probed(self) -> Source:
         if self._source is None:
+            begun = time.perf_counter()
             self._source = probe(self._read())
+            self.looked = time.perf_counter() - begun
         return self._source
 
     def _plan(self, number: int) -> Plan:
@@ -98,7 +115,7 @@ class Batch:
             header = self._probed().header
             self._plans[number] = plan.remembered(
                 replace(header, exif=b"") if header.exif else header,
-                self._asked(number).actions,
+                self.asked(number).actions,
                 self._limits,
                 self._rendering,
             )
@@ -109,7 +126,7 @@ class Batch:
         plans = []
         for number in range(len(self._texts) if len(self._texts) > 1 else 0):
             try:
-                if not self._asked(number).answer and not self.refused(number):
+                if not self._told(number) and not self.refused(number):
                     plans.append(self._plan(number))
             except OssError:
                 continue  # it is told when its turn has come

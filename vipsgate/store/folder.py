@@ -88,7 +88,7 @@ def way(bucket: str, key: str, *, make: bool) -> Iterator[Way]:
     if not {"", ".", "..", INTERNAL}.isdisjoint(names) or "\0" in key:
         raise impossible(key)
     with contextlib.ExitStack() as held:
-        folders = [opened(bucket)]
+        folders = [opened(bucket, make=make)]
         held.callback(os.close, folders[0])
         top, fresh = real(folders[0]), 0
         for name in names[:-1]:
@@ -107,13 +107,17 @@ def way(bucket: str, key: str, *, make: bool) -> Iterator[Way]:
         yield Way(folders, names, fresh)
 
 
-def opened(bucket: str) -> int:
-    """The bucket's folder; our own is made when it is wanted first.
+def opened(bucket: str, *, make: bool) -> int:
+    """The bucket's folder.
+
+    Args:
+        bucket: Its path.
+        make: Make our own, if it is that and not there; a store that is only read has none.
 
     Raises:
         NoSuchBucket: There is none.
     """
-    if os.path.basename(bucket) == INTERNAL:
+    if make and os.path.basename(bucket) == INTERNAL:
         os.makedirs(bucket, MODE, exist_ok=True)
     try:
         return os.open(bucket, OPEN)
@@ -132,7 +136,7 @@ def own(bucket: str, *names: str, make: bool = True) -> Iterator[int]:
         FileNotFoundError: It is not there, and shall not be made, or the bucket has just gone.
     """
     with contextlib.ExitStack() as held:
-        descriptor = opened(bucket)
+        descriptor = opened(bucket, make=make)
         held.callback(os.close, descriptor)
         for name in (INTERNAL, *names):
             if make:

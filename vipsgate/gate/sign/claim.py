@@ -224,7 +224,9 @@ def check_end(end: float, now: float) -> None:
     """
     if now > end:
         raise AccessDenied(
-            "Request has expired.", extra={"Expires": instant(end), "ServerTime": instant(now)}
+            "Request has expired.",
+            rule="expired",
+            extra={"Expires": instant(end), "ServerTime": instant(now)},
         )
 
 

@@ -1,0 +1,57 @@
+"""Which rule stops whom: a table of buckets, objects and what is asked for."""
+
+import pytest
+
+from vipsgate.buckets import Bucket
+from vipsgate.errors import RULES, NoSuchKey
+from vipsgate.gate.access import Seen
+from vipsgate.gate.target import PROCESS, Target
+from vipsgate.gate.verdicts import CALLERS, verdicts
+
+PUBLIC, PRIVATE = Bucket(acl="public-read"), Bucket(acl="private")
+PROTECTED = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["jpg"]})
+CLOSED = Bucket(acl="private", protection={"enabled": True, "extensions": ["*"]})
+GUARDED = Bucket(acl="public-read", referer={"allow_empty": False, "whitelist": ["http://a"]})
+JPEG, LOGO = Seen("a.jpg"), Seen("logo.png")
+ALL = "anonymous reader writer owner"
+ROWS = [
+    # bucket, process, objects, Referer, who is stopped, by which rule
+    (PUBLIC, "", [JPEG], "", "", ""),
+    (PRIVATE, "", [JPEG], "", "anonymous", "bucket-acl"),
+    (PRIVATE, "", [Seen("a.jpg", "public-read")], "", "", ""),
+    (PUBLIC, "", [Seen("a.jpg", "private")], "", "anonymous", "object-acl"),
+    (PROTECTED, "", [JPEG], "", "anonymous", "protection"),
+    (PROTECTED, "image/resize,w_1", [JPEG], "", "anonymous", "protection"),
+    (PROTECTED, "style/thumb", [JPEG], "", "", ""),
+    (PROTECTED, "style/thumb|image/resize,w_1", [JPEG], "", "anonymous", "protection"),
+    (PROTECTED, "", [LOGO], "", "", ""),
+    (PROTECTED, "image/watermark", [LOGO, JPEG], "", "anonymous", "protection"),
+    (PROTECTED, "style/thumb", [LOGO, JPEG], "", "", ""),
+    (PUBLIC, "image/watermark", [JPEG, Seen("logo.png", "private")], "", "anonymous", "object-acl"),
+    (PUBLIC, "style/thumb", [JPEG, Seen("logo.png", "private")], "", "", ""),
+    (CLOSED, "", [Seen("a", kind="image/jpeg")], "", "anonymous", "bucket-acl"),
+    (CLOSED, "", [Seen("a.jpg")], "", "anonymous", "protection"),
+    (CLOSED, "", [Seen("a", "public-read", "image/jpeg")], "", "anonymous", "protection"),
+    (GUARDED, "", [JPEG], "", ALL, "referer"),
+    (GUARDED, "", [JPEG], "http://b/", ALL, "referer"),
+    (GUARDED, "", [JPEG], "http://a/page", "", ""),
+]
+
+
+@pytest.mark.parametrize(("bucket", "text", "objects", "referer", "stopped", "rule"), ROWS)
+def test_who_is_stopped_by_what(bucket, text, objects, referer, stopped, rule):
+    query = ((PROCESS, text),) if text else ()
+    found = verdicts(Target("photos", objects[0].key, query), bucket, objects, referer)
+    assert [*found] == [*CALLERS] == ALL.split()
+    assert " ".join(who for who, error in found.items() if error) == stopped
+    assert {error.rule for error in found.values() if error} == ({rule} if rule else set())
+    assert rule in (*RULES, "")
+
+
+def test_of_what_is_not_there_nothing_is_told_to_strangers():
+    asked, missing = Target("photos", "a.jpg"), NoSuchKey("none")
+    found = verdicts(asked, PRIVATE, (), missing=missing)
+    assert found.pop("anonymous").rule == "bucket-acl"
+    assert set(found.values()) == {missing}
+    assert set(verdicts(asked, PUBLIC, (), missing=missing).values()) == {missing}
+    assert verdicts(asked, PROTECTED, (), missing=missing)["anonymous"].rule == "protection"

@@ -1,0 +1,145 @@
+"""Spans: whose part a request is, what is inside it, and what is not there without the extra."""
+
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+
+import pytest
+from multidict import CIMultiDict
+
+from vipsgate.observe.visit import Visit
+from vipsgate.observe.watch import Watch
+
+pytest.importorskip("opentelemetry.sdk", reason="pip install 'vipsgate[otel]'")
+
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from vipsgate.observe.traces import Traces
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def spans(status=200, headers=None, **known):
+    """The spans of one request, by name."""
+    exporter = InMemorySpanExporter()
+    watch = Watch(traces=Traces("1.2", exporter))
+    visit = watch.begin("ID")
+    for name, value in known.items():
+        setattr(visit, name, value)
+    request = SimpleNamespace(method="GET", headers=CIMultiDict(headers or {}))
+    watch.end(visit, request, SimpleNamespace(status=status, content_length=7))
+    watch.close()
+    return visit, {span.name: span for span in exporter.get_finished_spans()}
+
+
+def test_a_request_and_its_parts():
+    visit = Visit(0.0, "ID")
+    begun = visit.begun
+    parts = [("store.stat", begun, begun + 1), ("queue", begun + 1, begun + 2)]
+    visit, found = spans(bucket="photos", key="a.jpg", cache="miss", spans=parts)
+    whole = found.pop("GET")
+    assert whole.kind is SpanKind.SERVER
+    assert whole.parent is None
+    assert whole.attributes["url.path"] == "/photos/a.jpg"
+    assert whole.attributes["vipsgate.cache"] == "miss"
+    assert whole.attributes["http.response.status_code"] == 200
+    assert whole.resource.attributes["service.name"] == "vipsgate"
+    assert whole.resource.attributes["service.version"] == "1.2"
+    assert [*found] == ["store.stat", "queue"]
+    for part in found.values():
+        assert part.parent.span_id == whole.context.span_id
+        assert part.end_time - part.start_time == pytest.approx(1e9, abs=1000)
+    assert found["queue"].start_time - found["store.stat"].end_time < 1000
+
+
+def test_a_trace_goes_on():
+    _, found = spans(headers={"Traceparent": f"00-{TRACE}-{PARENT}-01"})
+    context = found["GET"].context
+    assert (f"{context.trace_id:032x}", f"{found['GET'].parent.span_id:016x}") == (TRACE, PARENT)
+
+
+@pytest.mark.parametrize("text", ["", "00-0-0-01", "x" * 5000, f"00-{TRACE}-{PARENT}-00"])
+def test_a_traceparent_that_is_none_or_says_no_harms_nobody(text):
+    _, found = spans(headers={"traceparent": text})
+    assert len(found) == (not text.endswith("-00"))  # sampled where nobody has said no
+
+
+def test_faults_of_the_server_are_errors():
+    assert spans(503, code="CpuLimitExceeded")[1]["GET"].status.status_code is StatusCode.ERROR
+    assert spans(404, code="NoSuchKey")[1]["GET"].status.status_code is StatusCode.UNSET
+
+
+def test_no_secret_is_in_a_span():
+    _, found = spans(bucket="b", key="a?Signature=abc", process="image/x&Signature=abc")
+    assert "abc" not in str(found["GET"].attributes)
+
+
+def test_a_server_sends_them_away(serving, root):
+    """To an endpoint that OpenTelemetry's own variable names, the last ones when it ends."""
+    got = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Nobody wants to know."""
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        thread = threading.Thread(target=collector.serve_forever)
+        thread.start()
+        try:
+            env = {
+                "VIPSGATE_TRACES__ENABLED": "true",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+                "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+            }
+            with serving(root, env=env) as site:
+                headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+                assert site.get("example.jpg", "image/resize,w_31", headers=headers).status == 200
+        finally:
+            collector.shutdown()
+            thread.join()
+    paths, bodies = zip(*got, strict=True)
+    assert set(paths) == {"/v1/traces"}
+    sent = b"".join(bodies)
+    assert bytes.fromhex(TRACE) in sent
+    for name in (b"store.stat", b"store.open", b"queue", b"render", b"vipsgate.request_id"):
+        assert name in sent
+
+
+def test_a_collector_that_is_away_holds_nobody_up(serving, root):
+    env = {
+        "VIPSGATE_TRACES__ENABLED": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+    }
+    with serving(root, env=env) as site:
+        assert site.get("example.jpg").status == 200
+
+
+@pytest.mark.parametrize("name", ["opentelemetry", "opentelemetry.exporter"])
+def test_without_the_extra_the_start_says_what_to_install(name):
+    code = f"""if True:
+        import sys
+        sys.modules[{name!r}] = None
+        from vipsgate import server, settings
+        assert server.traces_of(settings.Settings()) is None
+        try:
+            server.traces_of(settings.Settings(traces={{"enabled": True}}))
+        except settings.SettingsError as error:
+            print(error)
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("traces.enabled = true: ")
+    assert "pip install 'vipsgate[otel]'" in run.stdout
+
+
+def test_who_does_not_want_them_does_not_load_them():
+    code = "import sys, vipsgate.server; print([m for m in sys.modules if 'opentele' in m])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -1,0 +1,146 @@
+"""``GET /explain/...`` on the admin port tells what the public port does, and why."""
+
+import http.client
+import json
+import time
+from contextlib import closing
+
+import pytest
+
+from vipsgate.gate import sign
+
+BUCKET, KEY = "examplebucket", "example.jpg"
+OWNER = sign.Credential("key1", "secret1")
+CONFIG = """
+[[credentials]]
+access_key_id = "key1"
+access_key_secret = "secret1"
+[buckets.examplebucket]
+acl = "public-read"
+separators = ["!"]
+[buckets.examplebucket.styles]
+small = "image/resize,w_40"
+marked = "image/watermark,image_cGFuZGEucG5n"
+[buckets.examplebucket.protection]
+enabled = true
+extensions = ["png"]
+[buckets.guarded]
+acl = "private"
+[buckets.guarded.referer]
+allow_empty = false
+whitelist = ["http://a"]
+"""
+CALLERS = ["request", "anonymous", "reader", "writer", "owner"]
+
+
+@pytest.fixture(scope="module")
+def site(serving, root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    (folder / "vipsgate.toml").write_text(CONFIG)
+    (root / "guarded").mkdir(exist_ok=True)
+    (root / "guarded" / KEY).write_bytes((root / BUCKET / KEY).read_bytes())
+    with serving(root, "--config", str(folder / "vipsgate.toml")) as site:
+        yield site
+
+
+def explained(site, target, **headers):
+    with closing(http.client.HTTPConnection(site.host, site.admin_port, timeout=10)) as link:
+        link.request("GET", f"/explain{target}", headers=headers)
+        answer = link.getresponse()
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "application/json"
+        return json.loads(answer.read())
+
+
+def stopped(said):
+    assert [*said["access"]] == CALLERS
+    return {who: found["rule"] for who, found in said["access"].items() if not found["allowed"]}
+
+
+def test_a_chain_and_its_plan(site):
+    target = f"/{BUCKET}/{KEY}?x-oss-process=image/resize,w_200|image/rotate,90/format,webp"
+    said = explained(site, target)
+    assert said["target"] == {
+        "bucket": BUCKET,
+        "key": KEY,
+        "process": "image/resize,w_200|image/rotate,90/format,webp",
+    }
+    assert said["process"]["text"] == "image/resize,w_200/rotate,90/format,webp"
+    assert said["process"]["chain"] == ["resize,w_200", "rotate,90", "format,webp"]
+    plan = said["plan"]
+    assert (plan["source"]["width"], plan["source"]["height"]) == (400, 267)
+    sizes = [(stage["action"], stage["to"]) for stage in plan["stages"]]
+    assert ("resize,w_200", "200x134") in sizes
+    assert ("rotate,90", "134x200") in sizes
+    assert plan["memory"] > 1 << 20
+    result = plan["result"]
+    assert (result["format"], result["width"], result["height"]) == ("webp", 134, 200)
+    assert said["refused"] is None
+    assert stopped(said) == {}
+    picture = site.ask(target)
+    assert (picture.etag, picture.picture.size) == (said["etag"], (134, 200))
+
+
+@pytest.mark.parametrize(
+    ("target", "process", "keys"),
+    [
+        (f"/{BUCKET}/alpha.png!small", "image/resize,w_40", ["alpha.png"]),
+        (f"/{BUCKET}/{KEY}?x-oss-process=style/marked", None, [KEY, "panda.png"]),
+        (f"/{BUCKET}/{KEY}?x-oss-process=image/info", "image/info", [KEY]),
+        (f"/{BUCKET}/{KEY}", "", [KEY]),
+    ],
+)
+def test_styles_answers_and_objects_as_they_are(site, target, process, keys):
+    said = explained(site, target)
+    assert said["refused"] is None
+    assert [item["key"] for item in said["objects"]] == keys
+    assert process in (None, said["process"]["text"])
+    assert (said["plan"] is None) == (process == "")
+    assert stopped(said) == {}
+    assert site.ask(target).status == 200
+
+
+REFUSED = [
+    # target, what stops everybody, and the rule that stops some
+    (f"/{BUCKET}/alpha.png?x-oss-process=image/resize,w_9", "", "protection"),
+    (f"/guarded/{KEY}", "", "referer"),
+    (f"/{BUCKET}/{KEY}?x-oss-process=image/resize,w_0", "InvalidArgument", ""),
+    (f"/{BUCKET}/{KEY}?x-oss-process=style/none", "NoSuchStyle", ""),
+    (f"/{BUCKET}/alpha.png?x-oss-process=style/none", "NoSuchStyle", ""),
+    (f"/{BUCKET}/missing.jpg", "NoSuchKey", ""),
+    (f"/{BUCKET}/truncated.jpg?x-oss-process=image/resize,w_9", "", ""),
+    (f"/{BUCKET}/note.txt?x-oss-process=image/resize,w_9", "BadRequest", ""),
+    (f"/{BUCKET}/big21.jpg?x-oss-process=image/info", "ImageTooLarge", ""),
+    ("/nowhere/a.jpg", "NoSuchBucket", ""),
+    ("/B/a.jpg", "InvalidBucketName", ""),
+]
+
+
+@pytest.mark.parametrize(("target", "code", "rule"), REFUSED)
+def test_a_refusal_is_the_public_ports(site, target, code, rule):
+    said = explained(site, target)
+    assert (said["refused"] or {}).get("code", "") == code
+    if said["access"]:
+        assert said["access"]["request"].get("rule", "") == rule
+    answer = site.ask(target)
+    if code or rule:
+        assert answer.code == (code if not rule else "AccessDenied")
+
+
+def test_this_very_request(site):
+    target = sign.sign_url(OWNER, "guarded", KEY, now=time.time() - 60, expires=1, endpoint="")
+    said = explained(site, target, Referer="http://a/")
+    assert said["access"]["request"]["rule"] == "expired"
+    assert stopped(said) == {"request": "expired", "anonymous": "bucket-acl"}
+    target = sign.sign_url(OWNER, "guarded", KEY, now=time.time(), version=4, endpoint="")
+    said = explained(site, target, Referer="http://a/")
+    assert stopped(said) == {"anonymous": "bucket-acl"}
+    assert site.ask(target, {"Referer": "http://a/"}).status == 200
+    said = explained(site, target.replace("example.jpg", "other.jpg"), Referer="http://a/")
+    assert said["access"]["request"]["code"] == "SignatureDoesNotMatch"
+    assert "secret1" not in json.dumps(said)
+
+
+def test_the_public_port_does_not_explain(site):
+    assert site.ask(f"/explain/{BUCKET}/{KEY}").code == "NoSuchBucket"
+    assert site.get(KEY, "explain/image/resize,w_9").code == "InvalidArgument"

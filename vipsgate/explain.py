@@ -1,0 +1,155 @@
+"""Why is the answer what it is? A request taken apart, without its picture being made.
+
+For ``GET /explain/BUCKET/KEY?...`` on the admin port: whatever stands behind ``/explain`` is what
+somebody asks the public port for, with its signature if it has one. All is found out with the
+rights of an owner, and who would be let through is told beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from . import picture
+from .buckets import Bucket
+from .errors import NoSuchBucket, NoSuchKey, OssError
+from .gate import access, sign, target, verdicts
+from .gate.access import Seen
+from .house import House
+from .image.process import EXPLAIN
+
+OWNER = verdicts.CALLERS["owner"]
+SIGNATURE = frozenset(("authorization", "date", "referer", "x-oss-date"))  # headers that count
+
+
+async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The answer to a request, explained, as plain values.
+
+    Args:
+        house: Where it is asked.
+        line: ``/BUCKET/KEY?...`` as a client would send it, the bucket in the path.
+        headers: As the client would send them; a signature and the Referer count.
+    """
+    said: dict[str, Any] = dict.fromkeys(
+        ("target", "objects", "process", "plan", "refused", "access")
+    )
+    try:
+        asked = target.resolve(line, "", {}, "")
+        said["target"] = {"bucket": asked.bucket, "key": asked.key, "process": asked.process}
+        document = house.bucket(asked.bucket)
+        if document is None:
+            raise NoSuchBucket("The specified bucket does not exist.")
+        wanted, missing = None, None
+        try:
+            wanted = await picture.order(house, access.Grant(document, OWNER), asked)
+        except NoSuchKey as error:
+            missing = error
+        except OssError as error:
+            said["refused"] = told(error)
+        whole = wanted.asked if wanted else asked
+        seen = wanted.seen() if wanted else await _source(house, asked)
+        said["access"] = _access(house, document, whole, asked, seen, headers, missing)
+        if missing:
+            raise missing
+        if wanted:
+            said |= _found(house, wanted)
+            said["plan"] = await _plan(house, wanted)
+    except OssError as error:
+        said["refused"] = told(error)
+    return said
+
+
+def told(error: OssError | None) -> dict[str, Any]:
+    """An error, or that there is none, as plain values."""
+    if error is None:
+        return {"allowed": True}
+    return {
+        "allowed": False,
+        "status": error.status,
+        "code": error.code,
+        "ec": error.ec,
+        "rule": error.rule,
+        "message": error.message,
+    }
+
+
+def _access(
+    house: House,
+    document: Bucket,
+    whole: target.Target,
+    asked: target.Target,
+    seen: tuple[Seen, ...],
+    headers: Mapping[str, str],
+    missing: OssError | None,
+) -> dict[str, Any]:
+    """Of this very request, and of each kind of caller; ``asked`` is what was signed."""
+    fields = sign.fields((name, text) for name, text in headers.items() if _counts(name))
+    referer = fields.get("referer", "")
+    bare = replace(whole, query=tuple(p for p in whole.query if p[0] not in sign.NAMES))
+    found = verdicts.verdicts(bare, document, seen, referer, missing)
+    try:
+        grant = access.check(asked, "GET", fields, document, house.keys, house.clock())
+        mine = verdicts.refusal(grant, whole, seen, missing)
+    except OssError as error:
+        mine = error
+    return {who: told(error) for who, error in {"request": mine, **found}.items()}
+
+
+def _counts(name: str) -> bool:
+    return name.lower() in SIGNATURE or name.lower().startswith("x-oss-")
+
+
+async def _source(house: House, asked: target.Target) -> tuple[Seen, ...]:
+    """The object itself, where what is to be done with it is refused."""
+    try:
+        found = await house.store.stat(asked.bucket, asked.key)
+    except OssError:
+        return (Seen(asked.key),)
+    return (Seen(asked.key, found.properties.acl, found.properties.content_type),)
+
+
+def _found(house: House, wanted: picture.Order) -> dict[str, Any]:
+    asked, todo = wanted.asked, wanted.todo
+    chain = [str(action) for action in todo.actions] if todo else []
+    return {
+        "target": {"bucket": asked.bucket, "key": asked.key, "process": asked.process},
+        "objects": [
+            {
+                "key": key,
+                "bytes": item.size,
+                "etag": item.etag,
+                "modified": item.modified,
+                "acl": item.properties.acl or "default",
+                "content_type": item.properties.content_type,
+            }
+            for key, item in zip(wanted.keys, wanted.found, strict=True)
+        ],
+        "process": {"text": str(todo) if todo else "", "chain": chain},
+        "etag": picture.etag(house, wanted),
+    }
+
+
+async def _plan(house: House, wanted: picture.Order) -> dict[str, Any] | None:
+    """What a renderer would do; of a video it is not known before it is done.
+
+    Raises:
+        OssError: It would not do it.
+    """
+    if wanted.todo is None or wanted.todo.snapshot:
+        return None
+    bucket, key = wanted.asked.bucket, wanted.asked.key
+    with ExitStack() as stack:
+        opened = stack.enter_context(closing(await house.store.open(bucket, key)))
+        beside = []
+        for other in wanted.keys[1:]:
+            laid = stack.enter_context(closing(await house.store.open(bucket, other)))
+            beside.append((laid.object.etag, laid.descriptor))
+        text = f"{EXPLAIN}{wanted.todo}"
+        with closing(await house.renderers.render(text, opened.descriptor, beside)) as done:
+            made: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
+            return made

@@ -1,0 +1,50 @@
+"""What systemd is told of a service: ``sd_notify(3)``, a datagram to the socket that it names.
+
+Without ``NOTIFY_SOCKET`` nobody is told. The package sdnotify does the same, has not changed since
+2017, and has neither an abstract socket's name nor the watchdog right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+
+READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
+MARGIN = 2  # a sign of life comes so many times within the time that systemd waits
+
+
+def tell(*words: str) -> None:
+    """Send assignments; one that cannot be sent is not."""
+    name = os.environ.get("NOTIFY_SOCKET", "")
+    if not name:
+        return
+    name = f"\0{name[1:]}" if name.startswith("@") else name  # an abstract one
+    with (
+        contextlib.suppress(OSError, ValueError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line,
+    ):
+        line.setblocking(False)
+        line.sendto("\n".join(words).encode(), name)
+
+
+def reloading() -> None:
+    """The configuration is about to be read; :data:`READY` ends that (systemd.service, Type=)."""
+    tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+
+def watchdog() -> float:
+    """Seconds between two signs of life that systemd wants of this process; 0 for none."""
+    said, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not (said.isascii() and said.isdigit()) or pid not in ("", str(os.getpid())):
+        return 0.0
+    return int(said) / 1e6 / MARGIN
+
+
+async def live() -> None:
+    """Give signs of life as long as the loop turns, where they are wanted."""
+    while pause := watchdog():
+        tell(ALIVE)
+        await asyncio.sleep(pause)

@@ -1,0 +1,264 @@
+"""A line for each request: JSON for programs, or the combined format of Apache and nginx.
+
+RULE: no secret is ever in it. Of a query only the process text is written; a signature that
+somebody has encoded into a key or a process text is taken out; a Referer loses its query, which is
+a signed one where a signed page shows a picture.
+
+Lines are gathered and written by a thread of their own: a disk that is slow or full costs lines,
+which are counted, and no answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import quote, unquote
+
+import orjson
+from aiohttp import web
+
+from .visit import Visit
+
+STDERR = "-"  # standard output carries the ready line only
+FLUSH = 0.2  # seconds that a line waits for others
+BATCH = 1 << 16  # bytes that are written at once, before that time is over
+MOST = 1 << 23  # bytes that may wait for a slow disk; what comes then is lost
+PATIENCE = 1.0  # seconds for the last lines when the server ends
+TEXT, HEADER = 1024, 512  # characters of a process text, of a header
+SECRET = re.compile(
+    r"((?:signature|token|credential|secret|accesskeyid|authorization)[^=&%]{0,32}"
+    r"(?:=|%(?:25)*3d))(?:(?!&|%(?:25)*26).)*",
+    re.IGNORECASE | re.DOTALL,
+)
+USER = re.compile(r"://[^/@]*@")  # of a Referer: name and password
+Format = Literal["json", "combined"]
+
+log = logging.getLogger(__name__)
+
+
+class AccessLog:
+    """The lines of one server.
+
+    Args:
+        form: Of the lines.
+        path: Of a file, which is appended to; ``-`` for standard error.
+
+    Raises:
+        OSError: The file cannot be had.
+    """
+
+    def __init__(self, form: Format, path: str) -> None:
+        self._line: Callable[..., bytes] = {"json": _json, "combined": _combined}[form]
+        self._writer = Writer(path)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost."""
+        return self._writer.dropped
+
+    def add(
+        self, visit: Visit, request: web.BaseRequest, status: int, size: int, seconds: float
+    ) -> None:
+        """Write down a request.
+
+        Args:
+            visit: What is known of it.
+            request: As it came.
+            status: Of the answer.
+            size: Bytes of the answer's body.
+            seconds: From its coming to its answer.
+        """
+        self._writer.add(self._line(visit, request, status, size, seconds))
+
+    def reopen(self) -> None:
+        """Open the file anew, which may have been renamed."""
+        self._writer.reopen()
+
+    def close(self) -> None:
+        """Write what is left, if that can be done soon."""
+        self._writer.close()
+
+
+def _json(visit: Visit, request: web.BaseRequest, status: int, size: int, seconds: float) -> bytes:
+    headers = request.headers
+    rest = max(0.0, seconds - visit.queue - visit.render)
+    said = {
+        "time": datetime.now(UTC),
+        "id": visit.identity,
+        "remote": request.remote or "",
+        "method": _plain(request.method, HEADER),
+        "bucket": visit.bucket,
+        "key": redacted(visit.key if visit.bucket else _path(request)),
+        "process": redacted(visit.process[:TEXT]),
+        "status": status,
+        "code": visit.code,
+        "ec": visit.ec,
+        "rule": visit.rule,
+        "bytes": size,
+        "cache": visit.cache,
+        "queue_ms": round(visit.queue * 1e6) / 1e3,
+        "open_ms": round(rest * 1e6) / 1e3,
+        "render_ms": round(visit.render * 1e6) / 1e3,
+        "total_ms": round(seconds * 1e6) / 1e3,
+        "agent": _plain(headers.get("User-Agent", ""), HEADER),
+        "referer": _page(headers.get("Referer", "")),
+    }
+    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _combined(
+    visit: Visit, request: web.BaseRequest, status: int, size: int, seconds: float
+) -> bytes:
+    target = redacted(f"/{visit.bucket}/{visit.key}" if visit.bucket else f"/{_path(request)}")
+    target = quote(target, safe="/!*(),:;@&=+$~'")
+    if visit.process:
+        target += "?x-oss-process=" + quote(redacted(visit.process[:TEXT]), safe="/,:;@=+!~*|")
+    now = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+    version = f"HTTP/{request.version.major}.{request.version.minor}"
+    words = f"{_plain(request.method, HEADER)} {target} {version}"
+    agent, referer = request.headers.get("User-Agent", ""), request.headers.get("Referer", "")
+    return (
+        f'{request.remote or "-"} - - [{now}] "{_quoted(words)}" {status} {size} '
+        f'"{_quoted(_page(referer) or "-")}" "{_quoted(_plain(agent, HEADER) or "-")}"\n'
+    ).encode()
+
+
+def redacted(text: str) -> str:
+    """A key or a process text without what looks like a part of a signature."""
+    if "=" in text or "%" in text:
+        text = SECRET.sub(r"\1***", text)
+    return _plain(text, len(text))
+
+
+def _path(request: web.BaseRequest) -> str:
+    """Of a request whose bucket and key cannot be told."""
+    return unquote(request.raw_path.partition("?")[0]).lstrip("/")[:TEXT]
+
+
+def _page(referer: str) -> str:
+    if not referer:
+        return ""
+    bare = referer.partition("#")[0].partition("?")[0]
+    return redacted((USER.sub("://", bare) if "@" in bare else bare)[:HEADER])
+
+
+def _plain(text: str, most: int) -> str:
+    """What UTF-8 has no bytes for, as a question mark; at most so many characters."""
+    return text[:most] if text.isascii() else text[:most].encode(errors="replace").decode()
+
+
+def _quoted(text: str) -> str:
+    """For between quotes; what does not print is written as Python writes it."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in escaped
+    )
+
+
+class Writer:
+    """Appends to a file in a thread of its own, and never makes anybody wait.
+
+    Args:
+        path: Of the file; ``-`` for standard error.
+
+    Raises:
+        OSError: It cannot be had.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = self._open()
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._given = self._taken = 0  # bytes; each is counted by one thread only
+        self._refused = self._failed = 0  # lines, likewise
+        self._torn = False  # a line has been written in part
+        self._jobs: queue.SimpleQueue[list[bytes] | Literal["reopen", "end"]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost."""
+        return self._refused + self._failed
+
+    def add(self, line: bytes) -> None:
+        """A line with its end, soon to be written."""
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > BATCH:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH, self.flush)
+
+    def flush(self) -> None:
+        """Hand the lines on."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        lines, size = self._lines, self._size
+        self._lines, self._size = [], 0
+        if self._given - self._taken + size > MOST:
+            self._refused += len(lines)
+        elif lines:
+            self._given += size
+            self._jobs.put(lines)
+
+    def reopen(self) -> None:
+        """What comes from now on goes to the file that has the name then."""
+        self.flush()
+        self._jobs.put("reopen")
+
+    def close(self) -> None:
+        """Write what is left, if that can be done soon."""
+        self.flush()
+        self._jobs.put("end")
+        self._thread.join(PATIENCE)
+
+    # -- in the thread ---------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) != "end":
+            if job == "reopen":
+                self._again()
+            else:
+                self._write(job)
+
+    def _open(self) -> int:
+        if self._path == STDERR:
+            return 2
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _again(self) -> None:
+        try:
+            fresh = self._open()
+        except OSError as error:
+            log.error("the log stays in its old file: %s: %s", self._path, error.strerror)
+            return
+        if self._descriptor != fresh:
+            os.close(self._descriptor)
+        self._descriptor = fresh
+
+    def _write(self, lines: list[bytes]) -> None:
+        data = memoryview(b"\n" * self._torn + b"".join(lines))
+        whole = len(data)
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            self._failed += len(lines)
+            if not self._failed - len(lines) and self._path != STDERR:  # once
+                log.error("lines of the log are lost: %s: %s", self._path, error.strerror)
+        self._torn = bool(data) and (len(data) < whole or self._torn)
+        self._taken += sum(map(len, lines))

@@ -1,0 +1,92 @@
+"""Spans of OpenTelemetry, with the extra ``otel``: a request, its store, queue and render.
+
+They are made when the answer is there, of times that were noted on the way, so nothing on the way
+waits for them and nothing is spent where they are off. Where they go is said as OpenTelemetry says
+it, by ``OTEL_EXPORTER_OTLP_ENDPOINT`` and the like. Process texts and keys that may hold a secret
+go through the same hands as those of the access log.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from aiohttp import web
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from .accesslog import TEXT, redacted
+from .meters import METHODS
+from .visit import Visit
+
+PATIENCE = 2.0  # seconds for the last spans when the server ends
+SERVERS_FAULT = 500  # the lowest status that makes a server's span an error; OpenTelemetry, HTTP
+
+
+class Traces:
+    """Makes spans and sends them away.
+
+    Args:
+        version: Of vipsgate.
+        exporter: Where they go.
+    """
+
+    def __init__(self, version: str, exporter: SpanExporter) -> None:
+        name = os.environ.get("OTEL_SERVICE_NAME", "vipsgate")
+        about = Resource.create({SERVICE_NAME: name, SERVICE_VERSION: version})
+        self._provider = TracerProvider(resource=about, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("vipsgate", version)
+        self._parents = TraceContextTextMapPropagator()
+
+    def add(self, visit: Visit, request: web.BaseRequest, status: int, size: int) -> None:
+        """The spans of a request whose answer is there.
+
+        Args:
+            visit: What is known of it.
+            request: As it came; its ``traceparent`` is whose part this is (W3C Trace Context).
+            status: Of the answer.
+            size: Bytes of the answer's body.
+        """
+        method = request.method if request.method in METHODS else "_OTHER"
+        zero = time.time_ns() - time.perf_counter_ns()  # of perf_counter, since the epoch
+        whole = self._tracer.start_span(
+            method,
+            self._parents.extract(request.headers),
+            SpanKind.SERVER,
+            {
+                "http.request.method": method,
+                "http.response.status_code": status,
+                "http.response.body.size": size,
+                "url.path": redacted(f"/{visit.bucket}/{visit.key}"),
+                "vipsgate.request_id": visit.identity,
+                "vipsgate.bucket": visit.bucket,
+                "vipsgate.process": redacted(visit.process[:TEXT]),
+                "vipsgate.cache": visit.cache,
+                "vipsgate.code": visit.code,
+            },
+            start_time=zero + int(visit.begun * 1e9),
+        )
+        if status >= SERVERS_FAULT:
+            whole.set_status(Status(StatusCode.ERROR, visit.code))
+        inside = set_span_in_context(whole)
+        for name, begun, ended in visit.spans:
+            part = self._tracer.start_span(name, inside, start_time=zero + int(begun * 1e9))
+            part.end(zero + int(ended * 1e9))
+        whole.end()
+
+    def close(self) -> None:
+        """Send what is left, if that can be done soon."""
+        last = threading.Thread(target=self._provider.shutdown, daemon=True)
+        last.start()
+        last.join(PATIENCE)
+
+
+def otlp(version: str) -> Traces:
+    """Traces that go to where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says, over HTTP."""
+    return Traces(version, OTLPSpanExporter())

@@ -1,0 +1,144 @@
+"""Where all that is noted comes together: counts, the access log, traces."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from aiohttp import web
+
+from ..errors import OssError
+from .accesslog import AccessLog
+from .meters import Meters, Spread
+from .visit import CURRENT, GONE, Visit
+
+if TYPE_CHECKING:
+    from .traces import Traces
+
+T = TypeVar("T")
+# calls of a store that wait for it; what is not named here costs nothing
+OPERATIONS = ("stat", "open", "list", "describe", "delete", "create", "remove", "buckets")
+READ = "read"  # of an object that is far away
+SERVERS_FAULT = 500  # the lowest status that is none of the client's doing
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Who is told.
+
+    Args:
+        log: Where each request has its line; ``None`` for nowhere.
+        traces: Where each request has its spans; ``None`` for nowhere.
+
+    Attributes:
+        meters: What is counted.
+        log: Likewise.
+        traces: Likewise.
+    """
+
+    def __init__(self, log: AccessLog | None = None, traces: Traces | None = None) -> None:
+        self.meters = Meters()
+        self.log, self.traces = log, traces
+
+    def begin(self, identity: str) -> Visit:
+        """A request has come; what is done from here on is for it."""
+        visit = Visit(time.perf_counter(), identity)
+        CURRENT.set(visit)
+        self.meters.in_progress += 1
+        return visit
+
+    def end(
+        self, visit: Visit, request: web.BaseRequest, response: web.StreamResponse | None
+    ) -> None:
+        """Its answer is there, or will never be: ``None``."""
+        seconds = time.perf_counter() - visit.begun
+        self.meters.in_progress -= 1
+        if response is None or visit.gone:
+            status, size = GONE, 0
+        else:
+            status = response.status
+            size = 0 if request.method == "HEAD" else response.content_length or 0
+        self.meters.answered(visit, request.method, status, size, seconds)
+        try:
+            if self.log:
+                self.log.add(visit, request, status, size, seconds)
+            if self.traces:
+                self.traces.add(visit, request, status, size)
+        except Exception:
+            log.exception("request %s could not be noted", visit.identity)
+
+    def close(self) -> None:
+        """Hand on what is left, if that can be done soon."""
+        for place in (self.log, self.traces):
+            if place:
+                place.close()
+
+    def rendered(self, begun: float, queue: float, probe: float, render: float) -> None:
+        """A renderer has made a picture.
+
+        Args:
+            begun: When it was asked for, by ``time.perf_counter``.
+            queue: Seconds waited for a renderer.
+            probe: Seconds for the header.
+            render: Seconds for all of it, the header included.
+        """
+        stages = self.meters.stages.by
+        stages["queue"].add(queue)
+        stages["probe"].add(probe)
+        stages["render"].add(render - probe)
+        if visit := CURRENT.get():
+            visit.queue, visit.render = queue, render
+            start, end = begun + queue, time.perf_counter()
+            visit.spans += (("queue", begun, start), ("render", start, end))
+
+    def store(self, store: T) -> T:
+        """The same store, whose calls are timed and whose failures are counted."""
+        return cast(T, _Watched(store, self.meters))
+
+
+class _Watched:
+    """A store; calls that wait are timed, all others are those of the store itself."""
+
+    def __init__(self, store: Any, meters: Meters) -> None:
+        self._store = store
+        self.mark, self.has = store.mark, store.has  # asked for every hit
+        for name in (*OPERATIONS, READ):
+            meters.store.by[name] = Spread()
+            meters.store_errors.sums[name,] = 0
+        for name in OPERATIONS:
+            setattr(self, name, _timed(name, getattr(store, name), meters))
+        self._meters = meters
+
+    def distant(self, bucket: str) -> Any:
+        """How to have a part of an object that is far away: timed until it begins to come."""
+        far = self._store.distant(bucket)
+        return far and SimpleNamespace(read=_timed(READ, far.read, self._meters))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def _timed(
+    name: str, call: Callable[..., Awaitable[Any]], meters: Meters
+) -> Callable[..., Awaitable[Any]]:
+    spread, errors = meters.store.by[name], meters.store_errors.sums
+
+    async def timed(*arguments: Any, **more: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return await call(*arguments, **more)
+        except Exception as error:
+            if not isinstance(error, OssError) or error.status >= SERVERS_FAULT:
+                errors[name,] += 1
+            raise
+        finally:
+            end = time.perf_counter()
+            spread.add(end - begun)
+            if visit := CURRENT.get():
+                visit.spans.append((f"store.{name}", begun, end))
+
+    return timed
