@@ -38,8 +38,13 @@ class Store:
     def __init__(self):
         self.asked = Counter()
 
+    away = ""
+
     def has(self, bucket):
         return bucket == "examplebucket"
+
+    def distant(self, bucket):
+        return None
 
     async def stat(self, bucket, key):
         self.asked["stat"] += 1

@@ -8,7 +8,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from mimetypes import MimeTypes
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
@@ -30,6 +30,7 @@ ACCEL_LOSES = ("x-oss-meta-", "content-language")  # deploy/nginx/vipsgate/hando
 CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
+Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # of a body that is far away
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 TYPES = MimeTypes()  # the table of the standard library, not that of the machine
@@ -132,7 +133,7 @@ def not_modified(request: web.BaseRequest, headers: Mapping[str, str]) -> web.Re
 
 async def content(
     request: web.BaseRequest,
-    body: bytes | int,
+    body: bytes | int | Reader,
     size: int,
     modified: float,
     headers: dict[str, str],
@@ -141,7 +142,7 @@ async def content(
 
     Args:
         request: Whose method, Range and If-Range count.
-        body: The bytes, or the descriptor of a file that begins with them.
+        body: The bytes, or the descriptor of a file that begins with them, or what reads a part.
         size: How many there are.
         modified: When they came to be, in seconds since the epoch.
         headers: Of the answer, with ETag and Content-Type; with X-Accel-Redirect, the server in
@@ -169,7 +170,12 @@ async def content(
         return web.Response(status=status, body=data, headers=headers)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = len(span)
-    await response.prepare(request)
+    if not isinstance(body, int | bytes) and request.method != "HEAD":
+        pieces = await body(span)  # an error has a status as long as nothing has been sent
+        await response.prepare(request)
+        await _pass_on(response, pieces)
+    else:
+        await response.prepare(request)
     if request.method != "HEAD" and isinstance(body, int):
         await _sendfile(request, body, span)
     await response.write_eof()
@@ -205,6 +211,18 @@ def cached(tier: str) -> str:
 def hit(begun: float) -> dict[str, str]:
     """Headers of an answer that was kept, to a request that began then."""
     return {"X-Vipsgate-Cache": "hit", "Server-Timing": timing(begun)}
+
+
+async def _pass_on(response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> None:
+    """Send what comes as it comes."""
+    try:
+        async for piece in pieces:
+            async with asyncio.timeout(STALL):
+                await response.write(piece)
+    except TimeoutError:
+        raise ConnectionResetError("the client takes nothing") from None
+    except OssError as error:
+        raise ConnectionResetError("the body cannot be sent to its end") from error
 
 
 async def _sendfile(request: web.BaseRequest, descriptor: int, span: range) -> None:

@@ -131,7 +131,8 @@ async def _readyz(request: web.Request) -> web.Response:
     These make nobody unready: an edit would take a whole fleet away, which serves what was good.
     """
     house = request.app[HOUSE]
-    reason = "draining" if house.draining.is_set() else "queue full" if house.renderers.full else ""
+    full = "queue full" if house.renderers.full else ""
+    reason = "draining" if house.draining.is_set() else house.store.away or full
     lines = [reason or "ready"]
     lines += [f"bucket {name}: {fault}" for name, fault in sorted(house.faults.items())]
     return web.Response(text="\n".join(lines) + "\n", status=503 if reason else 200)

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+ORIGIN = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9._-]+(?:/[^?#]*)?")
 
 StyleName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]  # OSS guide, Image styles
 Acl = Literal["private", "public-read", "public-read-write"]
@@ -28,6 +29,12 @@ def _domain(text: str) -> str:
     if not DOMAIN.fullmatch(name):
         raise ValueError("is a host name without scheme, port and path")
     return name
+
+
+def _origin(url: str) -> str:
+    if url and not ORIGIN.fullmatch(url):
+        raise ValueError("is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX")
+    return url
 
 
 class Record(BaseModel):
@@ -106,6 +113,7 @@ class Bucket(Record):
         referer: Which pages may show its pictures.
         legacy_at_api: Whether ``OBJECT@100w.jpg`` is understood, where the server does not say so
             for all buckets.
+        origin: The place of its objects in an object store; empty for where all others are.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
@@ -120,4 +128,5 @@ class Bucket(Record):
     protection: Protection = Protection()
     referer: RefererPolicy = RefererPolicy()
     legacy_at_api: bool = False
+    origin: Annotated[str, AfterValidator(_origin)] = ""
     created: Seconds = 0

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from . import sandbox, typefaces
 from .cache.disk import Disk
 from .cache.kept import Kept, Place
+from .cache.shared import Shared
 from .documents import Documents
 from .errors import OssError
 from .image import heif, plan, probe, process, video
@@ -26,6 +26,7 @@ from .image.config import Limits, Rendering
 from .image.fonts import NAMES, Fonts
 from .image.snapshot import Snapshot
 from .settings import Settings, SettingsError
+from .stores import shared_of, store_of
 
 SIDE = 64  # pixels of the pictures that are tried
 CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape
@@ -64,6 +65,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _store(settings)
     yield from _documents(settings)
     yield _cache(settings)
+    if settings.cache.url:
+        yield _shared(settings)
 
 
 def _format(name: str) -> Finding:
@@ -182,23 +185,17 @@ def _walls() -> Finding:
 
 def _cache(settings: Settings) -> Finding:
     """A file is kept and found again."""
-    from . import server
 
     if not (settings.cache.enabled and settings.cache.disk_bytes):
         return Finding("disk cache", None, "not wanted")
-    place = Place("check", "vipsgate check", "0" * 32)
 
     async def tried(disk: Disk) -> bool:
-        await disk.put(place, Kept("text/plain", 0, 4, b"data"))
-        found = await disk.get(place)
-        if found:
-            found.close()
-        await disk.purge(place.bucket, place.key)
+        works = await _is_kept(disk)
         await disk.close()
-        return found is not None
+        return works
 
     try:
-        folder = server.cache_folder(settings)
+        folder = settings.cache_folder()
         if folder is None:
             return Finding("disk cache", None, "there is no home for it; set cache.dir")
         works = asyncio.run(tried(Disk(folder, settings.cache.disk_bytes)))
@@ -207,14 +204,35 @@ def _cache(settings: Settings) -> Finding:
     return Finding("disk cache", works, str(folder))
 
 
+def _shared(settings: Settings) -> Finding:
+    """An object is kept in the bucket of the fleet, and found again."""
+
+    async def tried() -> bool:
+        shared = shared_of(settings)
+        return shared is not None and await _is_kept(shared)
+
+    try:
+        return Finding("shared cache", asyncio.run(tried()), settings.cache.url)
+    except SettingsError as error:
+        return Finding("shared cache", False, str(error))
+
+
+async def _is_kept(tier: Disk | Shared) -> bool:
+    place = Place("check", "vipsgate check", "0" * 32)
+    await tier.put(place, Kept("text/plain", 0, 4, b"data"))
+    found = await tier.get(place)
+    if found:
+        found.close()
+    await tier.purge(place.bucket, place.key)
+    return found is not None
+
+
 def _documents(settings: Settings) -> Iterator[Finding]:
     """The bucket documents in the store, as a server would read them."""
-    from . import server
-
     if not settings.store.url:
         return
     try:
-        documents = Documents(server.store_of(settings), settings.limits)
+        documents = Documents(store_of(settings), settings.limits)
         asyncio.run(documents.look())
     except (SettingsError, OssError, OSError) as error:
         yield Finding("bucket documents", False, str(error))
@@ -225,13 +243,16 @@ def _documents(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Finding:
-    from . import server
-
+    """The store answers, within a bucket, too: an object store that may be listed may be read."""
     if not settings.store.url:
         return Finding("store", True, "none configured")
     try:
-        root: Path = server.check(settings)
-        buckets = sum(entry.is_dir() for entry in os.scandir(root))
-    except (SettingsError, OSError) as error:
-        return Finding("store", False, str(error))
-    return Finding("store", True, f"{root}: {buckets} folders")
+        buckets = asyncio.run(store_of(settings).buckets())
+    except (SettingsError, OssError) as error:
+        return Finding("store", False, " ".join(filter(None, (str(error), _cause(error)))))
+    return Finding("store", True, f"{settings.store.url}: {len(buckets)} buckets")
+
+
+def _cause(error: Exception) -> str:
+    """What an object store has said, in its own words."""
+    return str(error.__cause__).partition("\n")[0] if error.__cause__ else ""

@@ -100,14 +100,15 @@ class Documents:
         self.faults: dict[str, str] = {}
         self.version = 0
         self._store, self._limits = store, limits
-        self._etags: dict[str, str] = {}  # as of the last look
+        self._etags: dict[str, str] = {}  # as they were read
+        self._seen: dict[str, str] = {}  # as listed since; in some stores those are others
         self._changing = asyncio.Lock()  # a look that began before a change must not undo it
 
     def adopt(self, limits: Limits) -> None:
         """Hold styles to other limits; broken documents are read again."""
         self._limits = limits
         for name in self.faults:
-            self._etags.pop(name, None)
+            self._seen[name] = ""
 
     async def look(self) -> None:
         """Read what is new or has changed.
@@ -116,12 +117,14 @@ class Documents:
             OssError: The store is away; all stays as it was.
         """
         async with self._changing:
+            await self._store.look()
             found = await self._found()
             for name in self._etags.keys() - found.keys():
                 self._forget(name)
             for name, etag in found.items():
-                if self._etags.get(name) != etag:
+                if self._seen.get(name, self._etags.get(name)) != etag:
                     await self._take(name)
+                self._seen[name] = etag
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """Look again and again, for ever.
@@ -182,6 +185,7 @@ class Documents:
             await draft.write(write(made))
             kept = await draft.keep(_key(name), PLAIN, expected=expected)
         self.known[name], self._etags[name] = made, kept.etag
+        self._seen.pop(name, None)
         self.faults.pop(name, None)
         self.version += 1
 
@@ -208,6 +212,7 @@ class Documents:
         self.version += 1
         with closing(opened):
             self._etags[name] = opened.object.etag
+            self._seen.pop(name, None)
             try:
                 if opened.object.size > MOST_BYTES:
                     raise DocumentError(f"has more than {MOST_BYTES} bytes")
@@ -223,6 +228,7 @@ class Documents:
         self.known.pop(name, None)
         self.faults.pop(name, None)
         self._etags.pop(name, None)
+        self._seen.pop(name, None)
 
 
 def _key(name: str) -> str:

@@ -43,8 +43,10 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- InvalidRange          416
      +-- InternalError         500  a fault of ours
      +-- Unimplemented         501  OSS knows it, this version does not
+     +-- BadGateway            502  the object store cannot be had; come again
      +-- CpuLimitExceeded      503  more work than is taken on; come again
      +-- ServiceUnavailable    503  something that is needed is away; come again
+     +-- GatewayTimeout        504  the object store does not answer; come again
      +-- InsufficientStorage   507  the store is full
 """
 
@@ -352,6 +354,13 @@ class Unimplemented(OssError):
     code = "NotImplemented"
 
 
+class BadGateway(OssError):
+    """The object store behind this server cannot be had, or answers with a fault of its own."""
+
+    status = 502
+    code = "BadGateway"
+
+
 class CpuLimitExceeded(OssError):
     """More work than this server takes on."""
 
@@ -364,6 +373,13 @@ class ServiceUnavailable(OssError):
 
     status = 503
     code = "ServiceUnavailable"
+
+
+class GatewayTimeout(OssError):
+    """The object store behind this server does not answer in time."""
+
+    status = 504
+    code = "GatewayTimeout"
 
 
 class InsufficientStorage(OssError):

@@ -19,6 +19,7 @@ from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
+from .store.origins import Origins
 
 
 @dataclass
@@ -30,6 +31,7 @@ class House:
         store: Where the objects are.
         renderers: Who makes pictures.
         documents: Of the buckets that the store describes.
+        origins: Who is told which buckets are elsewhere; ``None`` where none can be.
         cache: What has been made; ``None`` where nothing is kept.
         declared: Documents of the configuration, which win; replaced as a whole when it is read
             again.
@@ -49,6 +51,7 @@ class House:
     renderers: Renderers
     documents: Documents
     cache: Cache | None = None
+    origins: Origins | None = None
     declared: dict[str, Bucket] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     conflicts: dict[str, str] = field(default_factory=dict)
@@ -76,7 +79,10 @@ class House:
         return self.furnished, self.documents.version
 
     def name_domains(self) -> None:
-        """Find out anew whose each host name is; where two claim one, the first keeps it."""
+        """Find out anew whose each host name is, and which buckets are elsewhere.
+
+        Where two claim one host, the first keeps it.
+        """
         self.domains, self.conflicts = {}, {}
         for documents in (self.declared, self.documents.known):
             for name, bucket in sorted(documents.items()):
@@ -84,6 +90,11 @@ class House:
                     owner = self.domains.setdefault(host, name)
                     if owner != name and name not in self.declared:
                         self.conflicts[name] = f"domains: {host!r} is that of bucket {owner}"
+
+        if self.origins:
+            known = {**self.documents.known, **self.declared}
+            self.origins.assign({name: one.origin for name, one in known.items() if one.origin})
+            self.conflicts |= self.origins.faults
 
     @property
     def faults(self) -> dict[str, str]:

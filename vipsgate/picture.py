@@ -14,14 +14,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from . import answer
+from . import answer, far
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
-from .errors import InvalidRequest, NoSuchKey, WatermarkError, shown
+from .errors import (
+    InvalidRequest,
+    NoSuchKey,
+    PreconditionFailed,
+    WatermarkError,
+    shown,
+)
 from .gate import access, legacy, style, target
 from .house import House
 from .image import process
-from .store.base import Object, Opened, Store
+from .store.base import Distant, Object, Opened, Store
 
 LARGEST_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
@@ -83,7 +89,7 @@ class Content:
 
     Attributes:
         order: What they answer.
-        body: The bytes, or the descriptor of a file that begins with them.
+        body: The bytes, or the descriptor of a file that begins with them, or what reads a part.
         size: How many.
         mime: Content-Type of a picture; empty for the object as it is.
         missing: Characters of its text that no font has.
@@ -95,7 +101,7 @@ class Content:
     """
 
     order: Order
-    body: bytes | int
+    body: bytes | int | answer.Reader
     size: int
     mime: str = ""
     missing: int = 0
@@ -140,6 +146,8 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
         _check_overrides(grant)
         if not todo.snapshot:  # of a film only a part is read
             house.settings.limits.check_bytes(wanted.source.size)
+        elif house.store.distant(asked.bucket):
+            far.check_film(wanted.source.size, house.settings.store.film_bytes)
     return wanted
 
 
@@ -177,6 +185,9 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
     """
     bucket, key = wanted.asked.bucket, wanted.asked.key
     if wanted.todo is None:
+        if distant := house.store.distant(bucket):
+            yield Content(wanted, partial(_read, distant, wanted), wanted.source.size)
+            return
         with closing(await house.store.open(bucket, key)) as opened:
             if opened.object != wanted.source:
                 raise ReplacedError
@@ -217,6 +228,18 @@ async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
         )
 
 
+async def _read(distant: Distant, wanted: Order, span: range) -> AsyncIterator[bytes]:
+    """A part of an object that is far away.
+
+    Raises:
+        ReplacedError: It is another one by now.
+    """
+    try:
+        return await distant.read(wanted.asked.bucket, wanted.asked.key, wanted.source, span)
+    except (PreconditionFailed, NoSuchKey):
+        raise ReplacedError from None
+
+
 async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
     """Open the objects, and have a renderer make the picture; ``spent`` is told queue and render.
 
@@ -224,10 +247,28 @@ async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
         ReplacedError: An object has been replaced since it was looked at.
     """
     with ExitStack() as stack:
+        if begun := await _begun(house, wanted):
+            stack.enter_context(closing(begun))
+            return await _render(house, wanted, [begun], spent, alone=True)
         opened = await _open(house, wanted, stack)
         if wanted.found != tuple(item.object for item in opened):
             raise ReplacedError
         return await _render(house, wanted, opened, spent)
+
+
+async def _begun(house: House, wanted: Order) -> Opened | None:
+    """The beginning of a source that is far away, where that is all that is needed.
+
+    Raises:
+        ReplacedError: It is another one by now.
+    """
+    distant = house.store.distant(wanted.asked.bucket)
+    if not (distant and wanted.todo and wanted.todo.answer in process.OF_HEADERS):
+        return None
+    try:
+        return await far.begin(distant, wanted.asked.bucket, wanted.asked.key, wanted.source)
+    except (PreconditionFailed, NoSuchKey):
+        raise ReplacedError from None
 
 
 async def _open(house: House, wanted: Order, stack: ExitStack) -> list[Opened]:
@@ -241,10 +282,16 @@ async def _open(house: House, wanted: Order, stack: ExitStack) -> list[Opened]:
 
 
 async def _render(
-    house: House, wanted: Order, opened: Sequence[Opened], spent: list[float]
+    house: House,
+    wanted: Order,
+    opened: Sequence[Opened],
+    spent: list[float],
+    *,
+    alone: bool = False,
 ) -> Kept:
+    """Have it made; ``alone`` where others could not go along, who need all of the source."""
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-    source = f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
+    source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
     house.watch.rendered(begun, done.queue, done.probe, done.render)

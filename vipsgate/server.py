@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
@@ -30,7 +27,7 @@ from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
-from .store.local import LocalStore
+from .stores import shared_of, store_of
 
 if TYPE_CHECKING:
     from .observe.traces import Traces
@@ -46,30 +43,6 @@ HTTP = {
 log = logging.getLogger(__name__)
 
 
-def check(settings: Settings) -> Path:
-    """The root folder of the store.
-
-    Raises:
-        SettingsError: There is none, or it is of a kind that this version cannot serve.
-    """
-    url = urlsplit(settings.store.url)
-    if not settings.store.url:
-        raise SettingsError("store.url: is not set; name a folder: vipsgate serve ROOT")
-    if url.scheme != "file":
-        raise SettingsError(
-            f"store.url = {settings.store.url!r}: only file:// is served by this version"
-        )
-    root = Path(unquote(url.path))
-    if not root.is_dir():
-        raise SettingsError(f"store.url = {settings.store.url!r}: {root} is not a folder")
-    return root
-
-
-def store_of(settings: Settings) -> Store:
-    """The store that the settings name; see :func:`check`."""
-    return LocalStore(check(settings))
-
-
 def cache_of(settings: Settings) -> Cache | None:
     """The cache that the settings name; ``None`` for none.
 
@@ -80,7 +53,7 @@ def cache_of(settings: Settings) -> Cache | None:
     if not cache.enabled:
         return None
     disk = None
-    folder = cache_folder(settings)
+    folder = settings.cache_folder()
     if cache.disk_bytes and folder:
         try:
             disk = Disk(folder, cache.disk_bytes, exact=bool(settings.server.accel_redirect))
@@ -88,7 +61,7 @@ def cache_of(settings: Settings) -> Cache | None:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
             note(f"nothing is kept on disk: {folder}: {error.strerror}")
-    return Cache(Memory(cache.memory_bytes), disk)
+    return Cache(Memory(cache.memory_bytes), disk, shared_of(settings))
 
 
 def log_of(settings: Settings) -> AccessLog | None:
@@ -122,19 +95,6 @@ def traces_of(settings: Settings) -> Traces | None:
     return otlp(__version__)
 
 
-def cache_folder(settings: Settings) -> Path | None:
-    """Where files are kept: as set, or a folder of ours in the user's cache (XDG Base Directory).
-
-    ``None`` where there is no home for one.
-    """
-    if settings.cache.dir:
-        return Path(settings.cache.dir)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipsgate"
-    except RuntimeError:
-        return None
-
-
 async def run(
     settings: Settings, reload: Callable[[], Settings], ready: Callable[[str], None]
 ) -> None:
@@ -151,7 +111,8 @@ async def run(
     """
     server = settings.server
     watch = Watch(log_of(settings), traces_of(settings))
-    store = watch.store(store_of(settings))
+    origins = store_of(settings)
+    store: Store = watch.store(origins)
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
@@ -164,6 +125,7 @@ async def run(
     documents = Documents(store, settings.limits)
     await documents.look()
     house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)
+    house.origins = origins
     house.furnish(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

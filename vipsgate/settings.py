@@ -60,6 +60,12 @@ class Store(Record):
 
     url: str = ""
     upload_bytes: Annotated[int, Field(ge=1)] = 5_368_709_120  # OSS guide, PutObject
+    # of object stores only
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
+    stale_seconds: Annotated[float, Field(ge=0, le=86400)] = 600
+    copy_bytes: Annotated[int, Field(ge=0)] = 0
+    film_bytes: Annotated[int, Field(ge=0)] = 536_870_912
 
 
 class Cache(Record):
@@ -68,6 +74,7 @@ class Cache(Record):
     dir: str = ""
     disk_bytes: Annotated[int, Field(ge=0)] = 1_073_741_824
     memory_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    url: str = ""
     enabled: bool = True
 
 
@@ -133,6 +140,18 @@ class Settings(BaseSettings):
     def dear_bytes(self) -> int:
         """Memory that pictures other than quick ones may take together, as estimated."""
         return self.server.dear_bytes or max(self.limits.render_bytes, usable_memory() // 2)
+
+    def cache_folder(self) -> Path | None:
+        """Where files are kept: as set, or a folder of ours in the user's cache (XDG).
+
+        ``None`` where there is no home for one.
+        """
+        if self.cache.dir:
+            return Path(self.cache.dir)
+        try:
+            return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipsgate"
+        except RuntimeError:
+            return None
 
     def renderer_count(self) -> int:
         """Renderer processes: the number set, or the CPUs that this process may use."""

@@ -69,6 +69,14 @@ class Memory:
             etag = f'"{hashlib.md5(data).hexdigest().upper()}"'
             room[key] = data, Object(len(data), etag, NOW, Properties(kind=kind))
 
+    away = ""
+
+    async def look(self):
+        pass
+
+    def distant(self, bucket):
+        pass
+
     def has(self, bucket):
         return bucket in self.rooms
 

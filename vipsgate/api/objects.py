@@ -24,6 +24,7 @@ from ..gate import access, conditional, style, target
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target
 from ..house import House
+from ..store import origins
 from ..store.base import Draft, Object, Opened, Properties
 from . import xml
 from .call import Call
@@ -202,6 +203,8 @@ async def check_writable(
     except NoSuchKey:
         acl = ""
     grant.check_acl(acl, right)
+    if grant.bucket.origin:
+        origins.refuse(bucket)
     if right is Right.WRITE and not call.house.store.has(bucket):
         await call.house.store.create(bucket)
 

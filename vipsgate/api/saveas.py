@@ -109,6 +109,7 @@ async def _save(call: Call, asked: Target, sink: SaveAs) -> web.StreamResponse:
         picture.fetch_anew(house, wanted) as content,
         house.store.draft(bucket) as draft,
     ):
+        assert not callable(content.body)  # it is there as a whole
         if isinstance(content.body, bytes):
             await draft.write(content.body)
         else:

@@ -260,7 +260,9 @@ class Disk:
     def _tidy(self) -> None:
         """Take away what was not used for longest, until there is room again."""
         now, files, total = time.time(), [], 0
-        for folder, _, names in os.walk(self._folder):
+        for folder, folders, names in os.walk(self._folder):
+            if folder == self._folder:  # others may have folders here, which are no buckets'
+                folders[:] = [name for name in folders if name[0] != "." or name == TEMPORARY]
             for name in names:
                 path = f"{folder}/{name}"
                 with contextlib.suppress(OSError):  # another process was faster

@@ -21,7 +21,7 @@ from ..errors import OssError
 from ..settings import Settings, SettingsError, load
 from ..tour import TOUR
 from .bucket import bucket
-from .shared import CONFIG, Usage
+from .shared import CONFIG, Usage, address
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("root", required=False, type=click.Path(path_type=Path))
+@click.argument("root", required=False)
 @CONFIG
 @click.option("--host", help="Address of the public port.  [127.0.0.1]")
 @click.option("--port", type=int, help="Public port, 0 picks a free one.  [8080]")
@@ -40,12 +40,12 @@ def main() -> None:
 @click.option("--reuse-port", is_flag=True, default=None, help="Share the port with others.")
 @click.option("--cache-dir", help="Folder of the derivative cache.")
 @click.option("--no-cache", is_flag=True, help="Keep no derivatives.")
-def serve(root: Path | None, config: Path | None, **flags: Any) -> None:
-    """Serve the buckets, which are the folders below ROOT."""
+def serve(root: str | None, config: Path | None, **flags: Any) -> None:
+    """Serve the buckets, which are the folders below ROOT; or ROOT is s3://, gs:// or az://."""
     server = ("host", "port", "admin_port", "renderers", "reuse_port")
     rows = {
         "server": {name: flags[name] for name in server},
-        "store": {"url": root.resolve().as_uri() if root else None},
+        "store": {"url": address(root)},
         "cache": {"dir": flags["cache_dir"], "enabled": False if flags["no_cache"] else None},
     }
     _serve(lambda: load(config, rows), lambda address: None)
@@ -240,20 +240,22 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
     import uvloop
 
     from .. import server
+    from ..errors import OssError
     from ..renderers import StartError
+    from ..stores import store_of
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     # what a client sends that is not HTTP at all, with a traceback each; our own faults are ours
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     try:
         settings = read()
-        server.check(settings)
+        store_of(settings)
         if not settings.credentials:
             server.note("no credentials, so buckets without a document are public-read")
         uvloop.run(server.run(settings, read, show))
     except SettingsError as error:
         raise Usage(str(error)) from None
-    except (StartError, OSError) as error:
+    except (StartError, OssError, OSError) as error:
         raise click.ClickException(f"cannot start: {error}") from None
 
 

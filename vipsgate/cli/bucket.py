@@ -14,24 +14,25 @@ from typing import Any, TypeVar
 
 import click
 
-from .. import documents, server
+from .. import documents
 from ..buckets import Acl, Bucket
 from ..documents import DocumentError, Documents
 from ..errors import NoSuchBucket, OssError
 from ..gate import target
 from ..settings import Settings, SettingsError, load
 from ..store.base import Store
-from .shared import CONFIG, Usage
+from ..stores import store_of
+from .shared import CONFIG, Usage, address
 
 T = TypeVar("T")
-ROOT = click.option("--root", type=click.Path(path_type=Path), help="The store's folder.")
+ROOT = click.option("--root", help="The store's folder, or its URL.")
 
 
 @click.group()
 @CONFIG
 @ROOT
 @click.pass_context
-def bucket(context: click.Context, config: Path | None, root: Path | None) -> None:
+def bucket(context: click.Context, config: Path | None, root: str | None) -> None:
     """Buckets and their documents: ACL, domains, styles, protection, hotlink rules."""
     context.obj = Shelf(config, root)
 
@@ -39,15 +40,15 @@ def bucket(context: click.Context, config: Path | None, root: Path | None) -> No
 class Shelf:
     """The store that the configuration names, opened when a command wants it."""
 
-    def __init__(self, config: Path | None, root: Path | None) -> None:
+    def __init__(self, config: Path | None, root: str | None) -> None:
         self._config, self._root = config, root
 
     def run(self, work: Callable[[Settings, Store, Documents], Coroutine[Any, Any, T]]) -> T:
         """Do something with the store; what goes wrong is said without a traceback."""
-        rows = {"store": {"url": self._root.resolve().as_uri() if self._root else None}}
+        rows = {"store": {"url": address(self._root)}}
         try:
             settings = load(self._config, rows)
-            store = server.store_of(settings)
+            store = store_of(settings)
         except SettingsError as error:
             raise Usage(str(error)) from None
 

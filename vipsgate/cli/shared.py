@@ -14,6 +14,11 @@ CONFIG = click.option(
 )
 
 
+def address(root: str | None) -> str | None:
+    """The URL of a store that is named on the command line: a folder, or a URL already."""
+    return root if root is None or "://" in root else Path(root).resolve().as_uri()
+
+
 class Usage(click.ClickException):
     """Wrong usage or configuration."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aiohttp import web
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # calls of a store that wait for it; what is not named here costs nothing
 OPERATIONS = ("stat", "open", "list", "describe", "delete", "create", "remove", "buckets")
+READ = "read"  # of an object that is far away
 SERVERS_FAULT = 500  # the lowest status that is none of the client's doing
 
 log = logging.getLogger(__name__)
@@ -104,10 +106,17 @@ class _Watched:
     def __init__(self, store: Any, meters: Meters) -> None:
         self._store = store
         self.mark, self.has = store.mark, store.has  # asked for every hit
-        for name in OPERATIONS:
+        for name in (*OPERATIONS, READ):
             meters.store.by[name] = Spread()
             meters.store_errors.sums[name,] = 0
+        for name in OPERATIONS:
             setattr(self, name, _timed(name, getattr(store, name), meters))
+        self._meters = meters
+
+    def distant(self, bucket: str) -> Any:
+        """How to have a part of an object that is far away: timed until it begins to come."""
+        far = self._store.distant(bucket)
+        return far and SimpleNamespace(read=_timed(READ, far.read, self._meters))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

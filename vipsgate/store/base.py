@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -132,7 +132,8 @@ class Draft(Protocol):
         Args:
             key: The object's name.
             properties: What is kept with it.
-            etag: Its tag, quoted; empty for the MD5 of the bytes.
+            etag: Its tag, quoted; empty for the MD5 of the bytes. A store that has tags of its
+                own may give it one of them instead.
             expected: The tag that the present object must have; empty: there must be none.
 
         Raises:
@@ -154,6 +155,24 @@ class Draft(Protocol):
     ) -> None: ...
 
 
+class Distant(Protocol):
+    """What can be had of objects that are far away besides a descriptor of a copy."""
+
+    async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
+        """A part of the object, as it comes.
+
+        Args:
+            bucket: Where it is.
+            key: Its name.
+            found: What is known of it.
+            span: Which bytes.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+            PreconditionFailed: It is another one by now.
+        """
+
+
 class Store(Protocol):
     """Objects by bucket and key.
 
@@ -161,8 +180,19 @@ class Store(Protocol):
     that none leads out of its bucket. The bucket :data:`INTERNAL` is our own and always there.
     """
 
+    @property
+    def away(self) -> str:
+        """Why nothing can be had of it now, for the operator; empty where it can."""
+
+    async def look(self) -> None:
+        """Find out, now and then, which buckets others have made or taken away.
+
+        Raises:
+            OssError: The store is away.
+        """
+
     def has(self, bucket: str) -> bool:
-        """Is there such a bucket?"""
+        """Is there such a bucket, or was there at the last look?"""
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
         """The names of all buckets but :data:`INTERNAL`, in order, and when each was made."""
@@ -202,6 +232,9 @@ class Store(Protocol):
             NoSuchKey: There is none of this name.
         """
 
+    def distant(self, bucket: str) -> Distant | None:
+        """How to have less than all of an object, where all would have to be fetched first."""
+
     def draft(self, bucket: str) -> Draft:
         """Begin an object of this bucket; ``async with`` it, which raises NoSuchBucket."""
 
@@ -230,7 +263,8 @@ class Store(Protocol):
     ) -> Page:
         """A page of the bucket's objects, in memory that does not grow with the bucket.
 
-        An object that cannot be looked at now is not left out: the page is refused.
+        An object that cannot be looked at now is not left out: the page is refused. Where looking
+        at each would be asking for each, properties and checksum may be left out; never the tag.
 
         Args:
             bucket: Which one.

@@ -54,25 +54,16 @@ async def apart(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         raise
 
 
-class LocalDraft:
-    """See :class:`vipsgate.store.base.Draft`.
+class Bytes:
+    """What every draft counts while bytes are appended to a file of its own.
 
-    Args:
-        bucket: The bucket's folder.
-        look: Key -> what is known of the object; ``None`` where there is none.
-        known: Descriptor of a file -> what is known of it.
+    Attributes:
+        descriptor: Of the file; -1 while there is none.
     """
 
-    def __init__(
-        self,
-        bucket: str,
-        look: Callable[[str], Object | None],
-        known: Callable[[int], Object],
-    ) -> None:
-        self._bucket, self._look, self._known = bucket, look, known
+    def __init__(self) -> None:
+        self.descriptor = -1
         self._md5, self._crc, self._size = hashlib.md5(usedforsecurity=False), 0, 0
-        self._descriptor = -1
-        self._name = ""  # of ours, in the folder of drafts
 
     @property
     def size(self) -> int:
@@ -89,22 +80,6 @@ class LocalDraft:
         """See :class:`vipsgate.store.base.Draft`."""
         return self._crc
 
-    async def __aenter__(self) -> LocalDraft:
-        try:
-            await apart(self._begin)
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await apart(self._end)  # a large file is not gone in a moment
-
     async def write(self, data: bytes) -> None:
         """See :class:`vipsgate.store.base.Draft`."""
         if len(data) < THREAD_BYTES:
@@ -118,42 +93,11 @@ class LocalDraft:
         while start < end:
             start += await apart(self._copy, descriptor, start, min(CHUNK, end - start))
 
-    async def keep(
-        self, key: str, properties: Properties, *, etag: str = "", expected: str | None = None
-    ) -> Object:
-        """See :class:`vipsgate.store.base.Draft`."""
-        etag = etag or f'"{self.md5.hex().upper()}"'
-        return await apart(self._keep, key, properties, etag, expected)
-
-    def _begin(self) -> None:
-        try:
-            with folder.own(self._bucket, DRAFTS) as drafts:
-                try:
-                    self._descriptor = os.open(".", NAMELESS, folder.FILE_MODE, dir_fd=drafts)
-                except OSError as error:
-                    if error.errno not in UNKNOWN:
-                        raise
-                    self._name = secrets.token_hex(16)
-                    self._descriptor = os.open(self._name, NAMED, folder.FILE_MODE, dir_fd=drafts)
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._name and not os.fstat(self._descriptor).st_nlink:
-                    raise ServiceUnavailable("The draft was swept away while it was begun.")
-        except OSError as error:
-            raise folder.refusal(error, "") from None
-
-    def _end(self) -> None:
-        if self._name:
-            with contextlib.suppress(OSError), folder.own(self._bucket, DRAFTS) as drafts:
-                os.unlink(self._name, dir_fd=drafts)
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._name, self._descriptor = "", -1
-
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[os.write(self.descriptor, rest) :]
         except OSError as error:
             raise folder.refusal(error, "") from None
         self._md5.update(data)
@@ -171,12 +115,79 @@ class LocalDraft:
         self._write(data)
         return len(data)
 
+
+class LocalDraft(Bytes):
+    """See :class:`vipsgate.store.base.Draft`.
+
+    Args:
+        bucket: The bucket's folder.
+        look: Key -> what is known of the object; ``None`` where there is none.
+        known: Descriptor of a file -> what is known of it.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        look: Callable[[str], Object | None],
+        known: Callable[[int], Object],
+    ) -> None:
+        super().__init__()
+        self._bucket, self._look, self._known = bucket, look, known
+        self._name = ""  # of ours, in the folder of drafts
+
+    async def __aenter__(self) -> LocalDraft:
+        try:
+            await apart(self._begin)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await apart(self._end)  # a large file is not gone in a moment
+
+    async def keep(
+        self, key: str, properties: Properties, *, etag: str = "", expected: str | None = None
+    ) -> Object:
+        """See :class:`vipsgate.store.base.Draft`."""
+        etag = etag or f'"{self.md5.hex().upper()}"'
+        return await apart(self._keep, key, properties, etag, expected)
+
+    def _begin(self) -> None:
+        try:
+            with folder.own(self._bucket, DRAFTS) as drafts:
+                try:
+                    self.descriptor = os.open(".", NAMELESS, folder.FILE_MODE, dir_fd=drafts)
+                except OSError as error:
+                    if error.errno not in UNKNOWN:
+                        raise
+                    self._name = secrets.token_hex(16)
+                    self.descriptor = os.open(self._name, NAMED, folder.FILE_MODE, dir_fd=drafts)
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._name and not os.fstat(self.descriptor).st_nlink:
+                    raise ServiceUnavailable("The draft was swept away while it was begun.")
+        except OSError as error:
+            raise folder.refusal(error, "") from None
+
+    def _end(self) -> None:
+        if self._name:
+            with contextlib.suppress(OSError), folder.own(self._bucket, DRAFTS) as drafts:
+                os.unlink(self._name, dir_fd=drafts)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self._name, self.descriptor = "", -1
+
     def _keep(self, key: str, properties: Properties, etag: str, expected: str | None) -> Object:
         try:
-            attribute.write(self._descriptor, properties, etag, self._crc)
-            if os.fstat(self._descriptor).st_size != self._size:
+            attribute.write(self.descriptor, properties, etag, self._crc)
+            if os.fstat(self.descriptor).st_size != self._size:
                 raise ServiceUnavailable("Not all of the object has been written.")
-            os.fsync(self._descriptor)
+            os.fsync(self.descriptor)
             with contextlib.ExitStack() as held:
                 with folder.locked(self._bucket):
                     if expected is not None:
@@ -185,7 +196,7 @@ class LocalDraft:
                 way.sync()
         except OSError as error:
             raise folder.refusal(error, key) from None
-        return self._known(self._descriptor)
+        return self._known(self.descriptor)
 
     def _place(self, key: str, held: contextlib.ExitStack) -> folder.Way:
         """Give the file its name; the folders on the way stay open as long as ``held``."""
@@ -193,7 +204,7 @@ class LocalDraft:
         if not self._name:
             name = secrets.token_hex(16)
             # with a descriptor of the folder, and only then, Python follows the link to the file
-            os.link(f"/proc/self/fd/{self._descriptor}", name, dst_dir_fd=drafts)
+            os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=drafts)
             self._name = name
         for left in reversed(range(TRIES)):
             try:

@@ -43,6 +43,14 @@ class LocalStore:
 
     # -- buckets ---------------------------------------------------------------------------------
 
+    @property
+    def away(self) -> str:
+        """A disk is there."""
+        return ""
+
+    async def look(self) -> None:
+        """Folders are looked for whenever they are asked for."""
+
     def has(self, bucket: str) -> bool:
         """Is there such a folder?"""
         return os.path.isdir(self._folder(bucket))
@@ -99,6 +107,9 @@ class LocalStore:
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
         return self._open(bucket, key, READ)
+
+    def distant(self, bucket: str) -> None:
+        """Nothing is far away."""
 
     def draft(self, bucket: str) -> draft.LocalDraft:
         """See :class:`vipsgate.store.base.Store`."""

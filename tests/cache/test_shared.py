@@ -1,0 +1,133 @@
+"""What a fleet shares: found by another node, never in the way."""
+
+import asyncio
+import json
+
+import obstore
+import pytest
+from obstore.store import MemoryStore
+
+from vipsgate.cache.disk import Disk
+from vipsgate.cache.kept import Kept, Place
+from vipsgate.cache.memory import Memory
+from vipsgate.cache.shared import ABOUT, LARGEST, Shared
+from vipsgate.cache.tiers import DISK, JOINED, MISS, SHARED, Cache
+from vipsgate.errors import BadGateway, NoSuchKey
+
+PLACE = Place("photos", "dir/西湖.jpg", "AB" * 16)
+
+
+class Line:
+    """To a store in memory; away when it is told so."""
+
+    def __init__(self):
+        self.client, self.away, self.asked = MemoryStore(), False, 0
+
+    async def ask(self, work, size=0):
+        self.asked += 1
+        if self.away:
+            raise BadGateway("away")
+        try:
+            return await work()
+        except FileNotFoundError:
+            raise NoSuchKey("none") from None
+
+
+@pytest.fixture
+def line():
+    return Line()
+
+
+def kept(data=b"data", missing=0):
+    return Kept("image/jpeg", missing, len(data), data)
+
+
+async def test_what_is_put_is_there(line):
+    await Shared(line).put(PLACE, kept(missing=3))
+    found = await Shared(line).get(PLACE)
+    assert found == kept(missing=3)
+    [meta] = await obstore.list(line.client).collect_async()
+    assert meta["path"] == f"photos/{PLACE.source}/{PLACE.variant}"
+    assert await Shared(line).get(Place("photos", "b", "AB" * 16)) is None
+    assert await Shared(line).get(Place("other", PLACE.key, PLACE.variant)) is None
+
+
+BROKEN = {
+    "other bytes": (b"dat0", json.dumps({"mime": "a/b", "missing": 0, "crc": 2918445923})),
+    "cut": (b"dat", json.dumps({"mime": "a/b", "missing": 0, "crc": 2918445923})),
+    "no checksum": (b"data", json.dumps({"mime": "a/b", "missing": 0})),
+    "not JSON": (b"data", "{"),
+    "not an object": (b"data", "[]"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_what_is_not_whole_is_not_there(line, what):
+    data, about = BROKEN[what]
+    path = f"photos/{PLACE.source}/{PLACE.variant}"
+    await obstore.put_async(
+        line.client,
+        path,
+        b"data",
+        attributes={ABOUT: json.dumps({"mime": "a/b", "missing": 0, "crc": 2918445923})},
+    )
+    assert await Shared(line).get(PLACE)
+    await obstore.put_async(line.client, path, data, attributes={ABOUT: about})
+    assert await Shared(line).get(PLACE) is None
+    await obstore.put_async(line.client, path, data)
+    assert await Shared(line).get(PLACE) is None
+
+
+async def test_forgets_a_source(line):
+    shared = Shared(line)
+    for number in range(40):
+        await shared.put(Place("photos", "ab"[number % 2], f"{number:032X}"), kept())
+    await shared.purge("photos", "a")
+    assert len(await obstore.list(line.client).collect_async()) == 20
+    assert await shared.get(Place("photos", "b", f"{1:032X}"))
+
+
+async def test_what_is_large_is_not_kept(line):
+    await Shared(line).put(PLACE, Kept("a/b", 0, LARGEST + 1, b""))
+    assert line.asked == 0
+
+
+async def test_away_it_is_in_nobodys_way(line):
+    line.away = True
+    shared = Shared(line)
+    await shared.put(PLACE, kept())
+    assert await shared.get(PLACE) is None
+    await shared.purge("photos", "a")
+    cache = Cache(Memory(1 << 20), None, shared)
+
+    async def make():
+        return kept()
+
+    assert await cache.fetch(PLACE, make) == (kept(), MISS)
+    await cache.purge(PLACE.bucket, PLACE.key)
+    await cache.close()
+
+
+async def test_another_node_finds_it_and_keeps_it(line, tmp_path):
+    made = []
+
+    async def make():
+        made.append(1)
+        return kept()
+
+    def node(name):
+        return Cache(Memory(1 << 20), Disk(tmp_path / name, 1 << 20), Shared(line))
+
+    one, two = node("one"), node("two")
+    assert (await one.fetch(PLACE, make))[1] == MISS
+    await one.close()
+    found = await asyncio.gather(*(two.fetch(PLACE, make) for _ in range(5)))
+    assert {kept.data for kept, _ in found} == {b"data"}
+    assert sorted(where for _, where in found) == [JOINED] * 4 + [SHARED]
+    await two.close()
+    line.away = True
+    assert (await node("two").fetch(PLACE, make))[1] == DISK  # from its own disk
+    assert made == [1]
+    line.away = False
+    await two.purge(PLACE.bucket, PLACE.key)
+    assert (await node("three").fetch(PLACE, make))[1] == MISS

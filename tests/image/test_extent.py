@@ -1,0 +1,87 @@
+"""How much of a file is needed to tell of it: the beginning says what the whole does."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vipsgate.image import extent, info
+from vipsgate.image.probe import probe
+
+NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (600, 800, 3), dtype="uint8"))
+
+
+def saved(kind, picture=NOISE, **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif(size=0):
+    made = Image.Exif()
+    made[0x0131] = "software " + "x" * size
+    made[0x0112] = 6
+    return made
+
+
+def commented(jpeg, count):
+    """A JPEG with long comments in front."""
+    comment = b"\xff\xfe" + (65535).to_bytes(2, "big") + bytes(65533)
+    return jpeg[:2] + count * comment + jpeg[2:]
+
+
+ALPHA = NOISE.convert("RGBA")
+ALPHA.putalpha(128)
+PROFILE = bytes(range(256)) * 300
+
+FILES = {
+    # what, its bytes, at most so many are needed; None for all
+    "jpg": (saved("JPEG"), 1000),
+    "jpg, progressive": (saved("JPEG", progressive=True), 1000),
+    "jpg with EXIF": (saved("JPEG", exif=exif()), 2000),
+    "jpg with much EXIF": (saved("JPEG", exif=exif(60_000)), 62_000),
+    "jpg with a profile": (saved("JPEG", icc_profile=PROFILE), 80_000),
+    "jpg with EXIF behind comments": (commented(saved("JPEG", exif=exif()), 3), 200_000),
+    "webp": (saved("WEBP", quality=95), 100),
+    "webp, lossless": (saved("WEBP", lossless=True), 100),
+    "webp with alpha": (saved("WEBP", ALPHA, quality=95), 200),
+    "webp with a profile": (saved("WEBP", icc_profile=PROFILE), 78_000),
+    "webp with EXIF": (saved("WEBP", exif=exif()), None),
+    "webp, animated": (saved("WEBP", save_all=True, append_images=[ALPHA]), None),
+    "bmp": (saved("BMP"), 200),
+    "bmp with a palette": (saved("BMP", NOISE.convert("P")), 1200),
+    "png": (saved("PNG"), None),
+    "gif": (saved("GIF"), None),
+    "tiff": (saved("TIFF"), None),
+    "avif": (saved("AVIF"), None),
+}
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_the_beginning_says_it(what):
+    data, most = FILES[what]
+    if most is None:
+        assert extent.needed(data[:100_000]) > len(data)
+        return
+    held = 16
+    while (need := extent.needed(data[:held])) > held:
+        held = need
+    assert held <= most
+    hollow = data[:held] + bytes(len(data) - held)
+    assert info.answer(probe(hollow)) == info.answer(probe(data))
+    assert info.basic(probe(hollow)) == info.basic(probe(data))
+    for cut in range(16, held, 997):  # however the beginning is cut, more is asked for
+        assert extent.needed(data[:cut]) > cut
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"\xff\xd8\xff", b"RIFF", b"BM", b"x" * 99, b"\xff\xd8" + b"\xff" * 99]
+)
+def test_what_is_cut_off_needs_more(data):
+    assert extent.needed(data) > len(data)
+
+
+def test_what_is_broken_is_told_as_of_the_whole():
+    data = saved("JPEG")
+    assert extent.needed(data[:20] + bytes(500)) <= 520

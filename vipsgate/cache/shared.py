@@ -1,0 +1,105 @@
+"""Bodies in a bucket of an object store, which a whole fleet shares; best effort.
+
+``<bucket>/<hash of the key>/<variant>`` below its place. It never fails a request: what cannot be
+had is made, what cannot be kept is not. How much is kept is for the store's own lifecycle rule to
+say; what was forgotten by nobody's fault but time's is made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import zlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ..errors import OssError
+from .kept import Kept, Place
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+ABOUT = "vipsgate"  # the entry of an object's metadata: {"mime", "missing", "crc"}
+LARGEST = 16 << 20  # bytes of a body that is kept there; it goes through memory
+AT_ONCE = 16  # removals under way
+
+T = TypeVar("T")
+
+
+class Line(Protocol):
+    """To the store; what it raises is an OssError."""
+
+    client: ObjectStore
+
+    async def ask(self, work: Callable[[], Awaitable[T]], size: int = 0) -> T:
+        """Have the store do something that sends so many bytes."""
+
+
+class Shared:
+    """Bodies by place.
+
+    Args:
+        line: To the store.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def get(self, place: Place) -> Kept | None:
+        """What is kept there; ``None`` also where it cannot be had, or is not whole."""
+        import obstore
+
+        try:
+            got = await self._line.ask(partial(obstore.get_async, self._line.client, _path(place)))
+            size = got.meta["size"]
+            if size > LARGEST:
+                return None
+            about = json.loads(got.attributes[ABOUT])
+            data = bytes(await self._line.ask(got.bytes_async))
+            if zlib.crc32(data) != about["crc"]:
+                return None
+            return Kept(about["mime"], about["missing"], size, data)
+        except (OssError, ValueError, KeyError, TypeError):
+            return None
+
+    async def put(self, place: Place, kept: Kept) -> None:
+        """Keep it, if that can be; the caller's stays open."""
+        import obstore
+
+        if kept.size > LARGEST:
+            return
+        data = kept.in_memory().data or b""
+        about = {"mime": kept.mime, "missing": kept.missing, "crc": zlib.crc32(data)}
+        work = partial(
+            obstore.put_async,
+            self._line.client,
+            _path(place),
+            data,
+            attributes={"Content-Type": kept.mime, ABOUT: json.dumps(about, separators=(",", ":"))},
+            use_multipart=False,
+        )
+        with contextlib.suppress(OssError):
+            await self._line.ask(work, kept.size)
+
+    async def purge(self, bucket: str, key: str) -> None:
+        """Forget all that is made of an object, as far as that can be."""
+        import obstore
+
+        prefix = _path(Place(bucket, key, ""))
+        client = self._line.client
+        with contextlib.suppress(OssError):
+            found = await self._line.ask(lambda: obstore.list(client, prefix).collect_async())
+            for start in range(0, len(found), AT_ONCE):
+                paths = [meta["path"] for meta in found[start : start + AT_ONCE]]
+                await asyncio.gather(*map(self._delete, paths))
+
+    async def _delete(self, path: str) -> None:
+        import obstore
+
+        await self._line.ask(partial(obstore.delete_async, self._line.client, path))
+
+
+def _path(place: Place) -> str:
+    return f"{place.bucket}/{place.source}/{place.variant}".rstrip("/")

@@ -1,0 +1,51 @@
+"""Objects that are far away: passed on as they come, or only as much of them as is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+
+from .errors import ImageTooLarge
+from .image import extent
+from .store.base import Distant, Object, Opened
+
+STEPS = (128 << 10, 512 << 10)  # bytes of a beginning that are tried; a camera's EXIF has 64 KB
+
+
+async def begin(far: Distant, bucket: str, key: str, found: Object) -> Opened | None:
+    """A file of the object's length that has its beginning, where ``image/info`` needs no more.
+
+    ``None`` where it does; the rest of the file is a hole, which nobody looks into.
+
+    Raises:
+        PreconditionFailed: The object is another one by now.
+        NoSuchKey: There is none any more.
+    """
+    held = b""
+    for stop in STEPS:
+        if 2 * stop > found.size:  # one request for all is as good
+            return None
+        held += await _bytes(await far.read(bucket, key, found, range(len(held), stop)))
+        if extent.needed(held) <= len(held):
+            descriptor = os.memfd_create("beginning", os.MFD_CLOEXEC)
+            os.write(descriptor, held)
+            os.ftruncate(descriptor, found.size)
+            return Opened(found, descriptor)
+    return None
+
+
+async def _bytes(pieces: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in pieces])
+
+
+def check_film(size: int, most: int) -> None:
+    """A film that is far away has to be fetched whole.
+
+    Raises:
+        ImageTooLarge: It is larger than is fetched.
+    """
+    if size > most:
+        raise ImageTooLarge(
+            f"Maximal size of video supported from an object store is {most} bytes; "
+            f"the object has {size}."
+        )

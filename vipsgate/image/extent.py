@@ -1,0 +1,72 @@
+"""How much of a file's beginning has all that ``image/info`` says of it; pure arithmetic.
+
+For files that are far away: the rest need not come. A format is in :data:`FORMATS` where its order
+makes that certain. It is not for PNG, whose EXIF may stand behind the pixels, nor for GIF, whose
+frames are counted by walking through them, nor for TIFF and HEIC, whose parts may be anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+FILL = re.compile(rb"\xff{2,}")  # any number may stand before a marker (ITU-T T.81, B.1.1.2)
+SOS = 0xDA
+RIFF = 30  # bytes in front of a VP8X file's chunks
+ANIMATED, HAS_EXIF = 0x02, 0x08  # flags of VP8X (WebP container specification)
+BITMAP = 14 + 124  # bytes of a BMP's two headers, the second in its longest version
+
+
+def needed(data: bytes) -> int:
+    """Bytes from the beginning that it takes; all where nobody can tell so.
+
+    Args:
+        data: The beginning. Where the answer is more than it has, that many or more are needed.
+    """
+    for magic, measure in FORMATS:
+        if magic.match(data):
+            return measure(data)
+    return ALL
+
+
+def _jpeg(data: bytes) -> int:
+    """Up to the first scan; every segment says how long it is."""
+    at = 2
+    while True:
+        if fill := FILL.match(data, at):
+            at = fill.end() - 1
+        if at + 4 > len(data):
+            return at + 4
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at] != 0xFF or data[at + 1] == SOS or end < at + 4:
+            return end
+        at = end
+
+
+def _webp(data: bytes) -> int:
+    """The header, and what stands before the picture; all of an animation, or if there is EXIF."""
+    if len(data) < RIFF:
+        return RIFF
+    if data[12:16] != b"VP8X":
+        return RIFF  # nothing but the picture
+    if data[20] & (ANIMATED | HAS_EXIF):
+        return ALL
+    at = RIFF
+    while at + 8 <= len(data):
+        if data[at : at + 4] in (b"VP8 ", b"VP8L"):
+            return at + RIFF
+        at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1 & ~1)
+    return at + 8
+
+
+def _bmp(data: bytes) -> int:
+    """The headers and the palette, in front of the pixels."""
+    return max(BITMAP, int.from_bytes(data[10:14], "little")) if len(data) >= 14 else BITMAP
+
+
+ALL = 1 << 62  # bytes
+FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], int]], ...] = (
+    (re.compile(rb"\xff\xd8\xff"), _jpeg),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), _webp),
+    (re.compile(rb"BM"), _bmp),
+)

@@ -1,0 +1,301 @@
+"""Buckets in an object store, S3, GCS or Azure, by way of obstore.
+
+One place there, ``s3://BUCKET/PREFIX``, holds all of ours as first parts of the names of objects:
+``PREFIX/<bucket>/<key>``. Objects are replaced on the store's own conditions (If-Match,
+If-None-Match), so of two writers one is told. What is larger than :data:`ONE_PUT` goes in parts,
+where obstore takes no conditions: there the look comes just before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import (
+    BucketNotEmpty,
+    InvalidObjectName,
+    NoSuchBucket,
+    NoSuchKey,
+    PreconditionFailed,
+    shown,
+)
+from . import label, spool
+from .base import BUCKET, INTERNAL, Object, Opened, Page, Properties
+from .label import Label
+from .shelf import Shelf
+from .walk import Walk
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+MARK = f"{INTERNAL}/bucket"  # the object that keeps an empty bucket, below its name
+UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f]")  # characters that no name of obstore's has
+NAME_BYTES = 1024  # of a name with its bucket and prefix; S3, GCS and Azure
+ONE_PUT = 16 << 20  # bytes that are put in one piece, from memory
+LOOKS = 32  # objects looked at at the same time for a listing
+BUCKETS = 30.0  # seconds between two looks for buckets that others have made
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class CloudStore:
+    """See :class:`vipsgate.store.base.Store`.
+
+    Args:
+        shelf: The objects.
+        kind: Of the store, as its URL has it: ``s3``, ``gs``, ``az``.
+        prefix: That the client puts before all names.
+        bucket: The only bucket, to which all objects belong; empty for many.
+    """
+
+    def __init__(self, shelf: Shelf, *, kind: str, prefix: str = "", bucket: str = "") -> None:
+        self._shelf, self._kind, self._bucket = shelf, kind, bucket
+        self._room = NAME_BYTES - len(prefix.encode())
+        self._buckets = {bucket} if bucket else set()
+        self._looked = -BUCKETS
+
+    # -- buckets ---------------------------------------------------------------------------------
+
+    @property
+    def away(self) -> str:
+        """See :class:`vipsgate.store.base.Store`."""
+        return self._shelf.line.away
+
+    def has(self, bucket: str) -> bool:
+        """Was there such a bucket at the last look?"""
+        return bucket in self._buckets or (bucket == INTERNAL and not self._bucket)
+
+    async def look(self) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        now = time.monotonic()
+        if now - self._looked >= BUCKETS and not self._bucket:
+            self._buckets = set(await self._names())
+            self._looked = now
+
+    async def buckets(self) -> Sequence[tuple[str, float]]:
+        """See :class:`vipsgate.store.base.Store`."""
+        if self._bucket:
+            return [(self._bucket, 0.0)]
+        names = await self._names()
+        self._buckets = set(names)
+        heads = await _all(self._shelf.recall, [f"{name}/{MARK}" for name in names])
+        times = [head.object.modified if head.object else 0.0 for head in heads]
+        return list(zip(names, times, strict=True))
+
+    async def create(self, bucket: str) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        if (await self._shelf.ask(f"{bucket}/{MARK}")).object is None:
+            await self._shelf.put(f"{bucket}/{MARK}", b"", {})
+        self._buckets.add(bucket)
+
+    async def remove(self, bucket: str) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        if not self.has(bucket):
+            raise _no_bucket(bucket)
+        if (await self.list(bucket, limit=1)).objects:
+            raise BucketNotEmpty(
+                "The bucket you tried to delete is not empty.", extra={"BucketName": bucket}
+            )
+        self._buckets.discard(bucket)
+        await self._shelf.delete(f"{bucket}/{MARK}")
+
+    async def sweep(self) -> None:
+        """Nothing: drafts are files without a name, and parts are the store's to take away."""
+
+    async def _names(self) -> list[str]:
+        """Of all buckets, in order."""
+        import obstore
+
+        line = self._shelf.line
+        found = await line.ask(lambda: obstore.list_with_delimiter_async(line.client))
+        return sorted(name for name in found["common_prefixes"] if BUCKET.fullmatch(name))
+
+    # -- objects ---------------------------------------------------------------------------------
+
+    async def stat(self, bucket: str, key: str) -> Object:
+        """See :class:`vipsgate.store.base.Store`; while the store is away, as it was."""
+        found = (await self._shelf.see(self._path(bucket, key))).object
+        if found is None:
+            raise _absent(key)
+        return found
+
+    def mark(self, bucket: str, key: str) -> object:
+        """See :class:`vipsgate.store.base.Store`: what the store has said just now."""
+        try:
+            head = self._shelf.fresh(self._path(bucket, key))
+        except NoSuchKey:
+            return ()
+        return head and (head.object or ())
+
+    async def open(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked."""
+        path = self._path(bucket, key)
+        try:
+            return Opened(*await self._shelf.open(path))
+        except NoSuchKey:
+            raise _absent(key) from None
+
+    def distant(self, bucket: str) -> CloudStore:
+        """See :class:`vipsgate.store.base.Store`."""
+        return self
+
+    async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
+        """See :class:`vipsgate.store.base.Distant`."""
+        return await self._shelf.read(self._path(bucket, key), found, span)
+
+    def draft(self, bucket: str) -> spool.CloudDraft:
+        """See :class:`vipsgate.store.base.Store`."""
+
+        async def keep(
+            draft: spool.CloudDraft,
+            key: str,
+            properties: Properties,
+            etag: str,
+            expected: str | None,
+        ) -> Object:
+            told = Label(properties, etag or draft.tag, draft.crc)
+            return await self._keep(draft, bucket, key, told, expected)
+
+        def begin() -> None:
+            if not self.has(bucket):
+                raise _no_bucket(bucket)
+
+        return spool.CloudDraft(begin, keep)
+
+    async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
+        """See :class:`vipsgate.store.base.Store`.
+
+        The object is put anew: through obstore no store changes attributes by themselves.
+        """
+        with closing(await self.open(bucket, key)) as opened:
+            before = opened.object
+            async with self.draft(bucket) as draft:
+                await draft.copy(opened.descriptor, 0, before.size)
+                told = Label(properties, before.etag, before.crc, before.modified)
+                return await self._keep(draft, bucket, key, told, before.etag)
+
+    async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
+        """See :class:`vipsgate.store.base.Store`; the look comes just before."""
+        try:
+            path = self._path(bucket, key)
+        except NoSuchKey:
+            return
+        if expected is not None:
+            found = (await self._shelf.ask(path)).object
+            if found and found.etag != expected:
+                raise _changed()
+        await self._shelf.delete(path)
+
+    async def list(
+        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
+    ) -> Page:
+        """See :class:`vipsgate.store.base.Store`.
+
+        Of an object that nobody has looked at lately, properties and checksum are left out.
+        """
+        base = "" if self._bucket else f"{bucket}/"
+        walk = Walk(self._shelf.line, base, prefix, delimiter, after, trust=self._kind == "s3")
+        found: list[tuple[str, ObjectMeta]] = []
+        prefixes: list[str] = []
+        last = ""
+        async for name, meta in walk.entries():
+            if len(found) + len(prefixes) == limit:
+                break
+            last = name
+            if meta is None:
+                prefixes.append(name)
+            else:
+                found.append((name, meta))
+        else:
+            last = ""
+        heads = await _all(lambda one: self._shelf.recall(one[1]["path"], one[1]), found)
+        pairs = zip(found, heads, strict=True)
+        objects = [(name, head.object) for (name, _), head in pairs if head.object]
+        return Page(objects, prefixes, last)
+
+    # -- as they are done ------------------------------------------------------------------------
+
+    def _path(self, bucket: str, key: str) -> str:
+        """The name of an object in the store.
+
+        Raises:
+            NoSuchKey: None can have this key.
+        """
+        path = key if self._bucket else f"{bucket}/{key}"
+        if (
+            not {"", ".", "..", INTERNAL}.isdisjoint(key.split("/"))
+            or UNNAMEABLE.search(key)
+            or len(path.encode()) > self._room
+        ):
+            raise _absent(key)
+        return path
+
+    async def _keep(
+        self, draft: spool.CloudDraft, bucket: str, key: str, told: Label, expected: str | None
+    ) -> Object:
+        """Make a draft the object."""
+        try:
+            path = self._path(bucket, key)
+        except NoSuchKey:
+            raise _impossible(key) from None
+        attributes = label.write(told, draft.size, self._kind)
+        mode = None if expected is None else await self._condition(path, expected)
+        # of one piece S3's own tag would be taken for the object's, for it looks like an MD5
+        own = self._kind == "s3" and draft.size > 0 and told.etag != draft.tag
+        if own or draft.size > ONE_PUT:
+            with draft.file() as file:
+                native = await self._shelf.put(path, file, attributes, size=draft.size)
+        else:
+            native = await self._shelf.put(path, await draft.all(), attributes, mode, draft.size)
+        head = await self._shelf.ask(path)
+        if head.object is None or native not in ("", head.native[0]):
+            # another one has been put meanwhile; this is what ours was
+            return Object(draft.size, told.etag, time.time(), told.properties, told.crc)
+        return head.object
+
+    async def _condition(self, path: str, expected: str) -> Any:
+        """What the store shall see to, as obstore has it.
+
+        Raises:
+            PreconditionFailed: The present object is not the expected one.
+        """
+        head = await self._shelf.ask(path)
+        if (head.object.etag if head.object else "") != expected:
+            raise _changed()
+        if not expected:
+            return "create"
+        known = {"e_tag": head.native[0], "version": head.version}
+        return {name: value for name, value in known.items() if value}
+
+
+async def _all(look: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
+    """Look at all, several at a time."""
+    found: list[T] = []
+    for start in range(0, len(items), LOOKS):
+        found += await asyncio.gather(*map(look, items[start : start + LOOKS]))
+    return found
+
+
+def _absent(key: str) -> NoSuchKey:
+    return NoSuchKey("The specified key does not exist.", ec="0026-00000001", extra={"Key": key})
+
+
+def _changed() -> PreconditionFailed:
+    return PreconditionFailed("The object is another one by now.")
+
+
+def _impossible(key: str) -> InvalidObjectName:
+    return InvalidObjectName(
+        "The specified object is not valid. In the object store a name has at most "
+        f"{NAME_BYTES} bytes with its bucket, no part of it is empty, . or .., and none has "
+        f"control characters; it was {shown(key)!r}."
+    )
+
+
+def _no_bucket(bucket: str) -> NoSuchBucket:
+    return NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": bucket})

@@ -1,0 +1,127 @@
+"""Local copies of objects that are far away, within a budget; several processes may share them.
+
+A file is named by all that is known of its object, so that none is ever out of date. Nothing is
+flushed to the disk: the folder is that of this start of the machine, and what an earlier one has
+left, perhaps cut off, is taken away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .base import Object
+from .draft import apart
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+NEW = ".new"  # behind the name of a file that is being written
+LARGEST = 4  # one copy takes at most this part of the budget
+SHARE = 16  # a scan after each such part of the budget; so much may others have written meanwhile
+FREE = 8  # a scan leaves such a part of the budget free
+STALE = 3600.0  # seconds after which a file that is being written is nobody's
+RECENT = 60.0  # seconds within which a file counts as just used
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file that is being written.
+
+    Attributes:
+        descriptor: Of it.
+        place: Where it is.
+    """
+
+    descriptor: int
+    place: str
+
+
+class Copies:
+    """Files by the names of objects.
+
+    Args:
+        folder: Is made if it is not there.
+        budget: Bytes of all files in it.
+        store: Names the store that they are of.
+
+    Raises:
+        OSError: The folder cannot be had.
+    """
+
+    def __init__(self, folder: Path, budget: int, store: str) -> None:
+        now = BOOT.read_text().strip()
+        self._folder, self._budget, self._store = f"{folder}/{now}", budget, store
+        self._written = budget  # since the last scan; the first is due at once
+        os.makedirs(self._folder, exist_ok=True)
+        for name in os.listdir(folder):
+            if name != now:
+                shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+
+    def find(self, path: str, found: Object) -> int | None:
+        """The descriptor of a copy, if there is one."""
+        try:
+            descriptor = os.open(self._place(path, found), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        facts = os.fstat(descriptor)
+        if facts.st_size != found.size:  # somebody has meddled with it
+            os.close(descriptor)
+            return None
+        if facts.st_mtime < time.time() - RECENT:
+            os.utime(descriptor)
+        return descriptor
+
+    def begin(self, path: str, found: Object) -> Copy | None:
+        """A file to write the object into; ``None`` where it shall not, or cannot, have one."""
+        if found.size * LARGEST > self._budget:
+            return None
+        place = f"{self._place(path, found)}{NEW}{secrets.token_hex(8)}"
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+            return Copy(os.open(place, flags, 0o600), place)
+        except OSError:
+            return None
+
+    async def keep(self, copy: Copy) -> None:
+        """It has been written: others may find it."""
+        with contextlib.suppress(OSError):
+            self._written += os.fstat(copy.descriptor).st_size
+            os.rename(copy.place, copy.place.rpartition(NEW)[0])
+            if self._written >= self._budget // SHARE:
+                self._written = 0
+                await apart(self._tidy)
+
+    def drop(self, copy: Copy) -> None:
+        """It will not be finished; its descriptor stays."""
+        with contextlib.suppress(OSError):
+            os.unlink(copy.place)
+
+    def _place(self, path: str, found: Object) -> str:
+        marks = f"{self._store} {path} {found.etag} {found.size} {found.modified}"
+        return f"{self._folder}/{hashlib.sha256(marks.encode()).hexdigest()[:40]}"
+
+    def _tidy(self) -> None:
+        """Take away what was not used for longest, until there is room again."""
+        now, files, total = time.time(), [], 0
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # another process was faster
+                    facts = entry.stat()
+                    if NEW in entry.name and facts.st_mtime < now - STALE:
+                        os.unlink(entry.path)
+                    elif NEW not in entry.name:
+                        files.append((facts.st_mtime, facts.st_size, entry.path))
+                        total += facts.st_size
+        if total <= self._budget:
+            return
+        for _, size, path in sorted(files):
+            if total <= self._budget - self._budget // FREE:
+                break
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+                total -= size

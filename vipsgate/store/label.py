@@ -1,0 +1,146 @@
+"""What is kept with an object of an object store besides its bytes: its attributes there.
+
+What HTTP has a header for goes there as it is, and ``x-oss-meta-NAME`` becomes the store's own
+metadata, so that other clients of the same store see both. The rest, and whatever such a header
+cannot carry, is one more entry of the metadata, ``vipsgate``, in JSON. All of it comes and goes
+with the bytes, in one step.
+
+The entry names the length of the object that it was written for. Where that does not fit, somebody
+has put other bytes under it: its tag, checksum and headers are void then, but not its ACL, or a
+private object would become public. One that cannot be read closes the object.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import MetadataTooLarge
+from .base import PLAIN, Properties
+
+# {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "time"}; as is usual, left
+# out. A "type" of "" says that the writer has named none: stores put one of their own there.
+LABEL = "vipsgate"
+ACLS = ("", "private", "public-read", "public-read-write")
+NATIVE = {  # headers that object stores keep; Expires is none that all of them do
+    "cache-control": "Cache-Control",
+    "content-disposition": "Content-Disposition",
+    "content-encoding": "Content-Encoding",
+    "content-language": "Content-Language",
+}
+TYPE = "Content-Type"
+NOTHING_SAID = ("application/octet-stream", "binary/octet-stream")  # of an object put without one
+# a header's value: visible ASCII, single blanks inside; a signature folds several into one
+VALUE = re.compile(r"[!-~]+(?: [!-~]+)*")
+# names of metadata; those of Azure are identifiers of C#
+NAMES = {"az": re.compile(r"[a-z][a-z0-9_]*"), "": re.compile(r"[a-z0-9][a-z0-9-]*")}
+MOST_BYTES = 2048  # of names and values; S3's limit of user-defined metadata, the smallest
+CLOSED = Properties(acl="private")
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is known from an object's attributes.
+
+    Attributes:
+        properties: As its writer has said them.
+        etag: Its tag, quoted, where the store's own will not do; empty for the store's.
+        crc: CRC-64/XZ; ``None`` where it is not known.
+        time: When its bytes came to be, where not when they were put last; 0 for then.
+    """
+
+    properties: Properties = PLAIN
+    etag: str = ""
+    crc: int | None = None
+    time: float = 0.0
+
+
+def write(label: Label, size: int, kind: str) -> dict[str, str]:
+    """The attributes of an object.
+
+    Args:
+        label: What they say.
+        size: Bytes of the object.
+        kind: Of the store, as its URL has it: ``s3``, ``gs``, ``az``.
+
+    Raises:
+        MetadataTooLarge: Object stores do not keep so much.
+    """
+    properties = label.properties
+    names = NAMES.get(kind, NAMES[""])
+    made: dict[str, str] = {}
+    rest: dict[str, Any] = {"of": size, "etag": label.etag.strip('"'), "crc": label.crc}
+    rest |= {"acl": properties.acl, "time": label.time or ""}
+    rest["kind"] = properties.kind if properties.kind != PLAIN.kind else ""
+    rest["headers"], rest["meta"] = {}, {}
+    for name, value in properties.headers.items():
+        if name in NATIVE and VALUE.fullmatch(value):
+            made[NATIVE[name]] = value
+        else:
+            rest["headers"][name] = value
+    metadata: dict[str, str] = {}
+    for name, value in properties.meta.items():
+        if name != LABEL and names.fullmatch(name) and VALUE.fullmatch(value):
+            metadata[name] = value
+        else:
+            rest["meta"][name] = value
+    rest = {name: value for name, value in rest.items() if value not in ("", None, {})}
+    if VALUE.fullmatch(properties.content_type):
+        made[TYPE] = properties.content_type
+    else:
+        rest["type"] = properties.content_type
+    # ASCII without blanks: as it stands in a header and in a signature
+    metadata[LABEL] = json.dumps(rest, separators=(",", ":")).replace(" ", "\\u0020")
+    length = sum(len(name) + len(value) for name, value in metadata.items())
+    if length > MOST_BYTES:
+        raise MetadataTooLarge(
+            "Your metadata headers exceed the maximum allowed metadata size: they come to "
+            f"{length} bytes, and the object store keeps {MOST_BYTES} with an object."
+        )
+    return made | metadata
+
+
+def read(attributes: Mapping[str, str], size: int) -> Label:
+    """What the attributes of an object say."""
+    try:
+        return _read(attributes, size)
+    except (ValueError, TypeError, KeyError, AttributeError):  # not of our making
+        return Label(CLOSED)
+
+
+def _read(attributes: Mapping[str, str], size: int) -> Label:
+    own = {name.title(): value for name, value in attributes.items() if name.title() in HTTP}
+    meta = {name: value for name, value in attributes.items() if name.title() not in HTTP}
+    headers = {name: own[native] for name, native in NATIVE.items() if native in own}
+    said = own.get(TYPE, "")
+    text = meta.pop(LABEL, None)
+    if text is None:
+        said = "" if said in NOTHING_SAID else said
+        if not (said or headers or meta):
+            return Label()
+        return Label(Properties(said, "", headers, meta))
+    rest = json.loads(text)
+    acl = rest.get("acl", "")
+    if acl not in ACLS:
+        raise ValueError(acl)
+    if rest["of"] != size:
+        return Label(Properties(acl=acl))
+    properties = Properties(
+        rest.get("type", said),
+        acl,
+        headers | rest.get("headers", {}),
+        meta | rest.get("meta", {}),
+        rest.get("kind", PLAIN.kind),
+    )
+    etag, crc = rest.get("etag", ""), rest.get("crc")
+    texts = [etag, properties.content_type, properties.kind]
+    texts += [*properties.headers.values(), *properties.meta.values()]
+    if not all(type(text) is str for text in texts) or type(crc) not in (int, type(None)):
+        raise TypeError(rest)
+    return Label(properties, etag and f'"{etag}"', crc, float(rest.get("time", 0)))
+
+
+HTTP = frozenset((*NATIVE.values(), TYPE, "Storage-Class"))

@@ -1,0 +1,181 @@
+"""A store of which some buckets are elsewhere: each at a place of its own, and read-only.
+
+Such a bucket belongs to somebody else, who puts objects into it in his own way; here it is looked
+at, listed and read. That it is written only there is a promise to him.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import NoReturn
+
+from ..errors import AccessDenied, BadGateway
+from .base import Distant, Draft, Object, Opened, Page, Properties, Store
+
+log = logging.getLogger(__name__)
+
+
+class Origins:
+    """See :class:`vipsgate.store.base.Store`.
+
+    Args:
+        base: Where all other buckets are, and our own documents.
+        reach: Opens the store of one bucket, by its name and the URL of its place; raises
+            ValueError where it cannot.
+
+    Attributes:
+        faults: Why a bucket's place cannot be opened, by bucket.
+    """
+
+    def __init__(self, base: Store, reach: Callable[[str, str], Store]) -> None:
+        self.faults: dict[str, str] = {}
+        self._base, self._reach = base, reach
+        self._places: dict[str, str] = {}
+        self._stores: dict[str, Store] = {}
+
+    def assign(self, places: Mapping[str, str]) -> None:
+        """Say which buckets are elsewhere; those that stay where they were are not opened anew."""
+        for name in self._places.keys() - places.keys():
+            self._stores.pop(name, None)
+            self.faults.pop(name, None)
+        for name, url in places.items():
+            if self._places.get(name) != url:
+                self._stores.pop(name, None)
+                self.faults.pop(name, None)
+                try:
+                    self._stores[name] = self._reach(name, url)
+                except ValueError as error:
+                    self.faults[name] = f"origin = {url!r}: {error}"
+                    log.error("bucket %s: %s", name, self.faults[name])
+        self._places = dict(places)
+
+    def _of(self, bucket: str) -> Store:
+        """The store of a bucket.
+
+        Raises:
+            BadGateway: It cannot be opened.
+        """
+        if bucket in self.faults:
+            raise BadGateway("The bucket's origin cannot be reached.")
+        return self._stores.get(bucket, self._base)
+
+    # -- buckets ---------------------------------------------------------------------------------
+
+    @property
+    def away(self) -> str:
+        """Of the base; of a bucket elsewhere its own requests are told."""
+        return self._base.away
+
+    async def look(self) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        await self._base.look()
+
+    def has(self, bucket: str) -> bool:
+        """Is it elsewhere, or in the base?"""
+        return bucket in self._places or self._base.has(bucket)
+
+    async def buckets(self) -> Sequence[tuple[str, float]]:
+        """See :class:`vipsgate.store.base.Store`."""
+        found = dict.fromkeys(self._places, 0.0) | dict(await self._base.buckets())
+        return sorted(found.items())
+
+    async def create(self, bucket: str) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        if bucket not in self._places:
+            await self._base.create(bucket)
+
+    async def remove(self, bucket: str) -> None:
+        """See :class:`vipsgate.store.base.Store`; one that is elsewhere stays there."""
+        if bucket not in self._places:
+            await self._base.remove(bucket)
+
+    async def sweep(self) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        await self._base.sweep()
+
+    # -- objects ---------------------------------------------------------------------------------
+
+    async def stat(self, bucket: str, key: str) -> Object:
+        """See :class:`vipsgate.store.base.Store`."""
+        return await self._of(bucket).stat(bucket, key)
+
+    def mark(self, bucket: str, key: str) -> object:
+        """See :class:`vipsgate.store.base.Store`."""
+        return None if bucket in self.faults else self._of(bucket).mark(bucket, key)
+
+    async def open(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.Store`."""
+        return await self._of(bucket).open(bucket, key)
+
+    def distant(self, bucket: str) -> Distant | None:
+        """See :class:`vipsgate.store.base.Store`."""
+        return self._of(bucket).distant(bucket)
+
+    async def list(
+        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
+    ) -> Page:
+        """See :class:`vipsgate.store.base.Store`."""
+        return await self._of(bucket).list(
+            bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+        )
+
+    def draft(self, bucket: str) -> Draft:
+        """See :class:`vipsgate.store.base.Store`."""
+        return _Refused(bucket) if bucket in self._places else self._base.draft(bucket)
+
+    async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
+        """See :class:`vipsgate.store.base.Store`."""
+        if bucket in self._places:
+            refuse(bucket)
+        return await self._base.describe(bucket, key, properties)
+
+    async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        if bucket in self._places:
+            refuse(bucket)
+        await self._base.delete(bucket, key, expected=expected)
+
+
+class _Refused:
+    """A draft that cannot be begun."""
+
+    size, md5, crc = 0, b"", 0
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    async def __aenter__(self) -> NoReturn:
+        refuse(self._bucket)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return
+
+    async def write(self, data: bytes) -> None:
+        refuse(self._bucket)
+
+    async def copy(self, descriptor: int, start: int, size: int) -> None:
+        refuse(self._bucket)
+
+    async def keep(
+        self, key: str, properties: Properties, *, etag: str = "", expected: str | None = None
+    ) -> Object:
+        refuse(self._bucket)
+
+
+def refuse(bucket: str) -> NoReturn:
+    """Nothing is written to a bucket that is elsewhere.
+
+    Raises:
+        AccessDenied: Always.
+    """
+    raise AccessDenied(
+        f"The bucket {bucket} is served from its origin and is written only there.",
+        extra={"BucketName": bucket},
+    )

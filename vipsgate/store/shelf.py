@@ -1,0 +1,269 @@
+"""Objects of an object store by their names there: looked at, fetched, put, taken away.
+
+What is known of an object is asked for with its attributes (HEAD), and counts for a moment
+(:mod:`.heads`).
+
+A tag is the store's own where that is an MD5, as S3 has it for what was put in one piece, because
+listings tell it, too. Elsewhere it is the one in the object's label, or else the store's as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from ..errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
+from . import label, spool
+from .base import Object
+from .copies import Copies
+from .draft import apart
+from .heads import Head, Heads
+from .line import Line
+from .shared import Shared
+
+if TYPE_CHECKING:
+    import obstore
+
+MD5 = re.compile(r"[0-9a-f]{32}")
+PART, AT_ONCE = 8 << 20, 4  # bytes of one of several pieces, and how many are under way
+PIECE = 1 << 20  # bytes of an object that are read at a time
+RESUMES = 3  # times that a broken transfer is begun, or gone on with
+
+
+class Shelf:
+    """All objects of a store, or those behind a prefix that its client puts before all names.
+
+    Args:
+        line: To the store.
+        fresh: Seconds for which an answer of the store counts as that of now.
+        stale: Seconds for which it will do while the store is away.
+        copies: Of objects that have been opened; ``None`` for none.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        fresh: float,
+        stale: float,
+        copies: Copies | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.line, self._copies, self._clock = line, copies, clock
+        self._heads = Heads(fresh, stale, clock)
+        self._opening = Shared()
+
+    def fresh(self, path: str) -> Head | None:
+        """What is known and counts as of now."""
+        return self._heads.fresh(path)
+
+    async def ask(self, path: str) -> Head:
+        """What is there, as of now."""
+        return await self._heads.ask(path, partial(self._look, path))
+
+    async def see(self, path: str) -> Head:
+        """What is there, or was a moment ago, or where the store is away longer ago."""
+        head = self._heads.fresh(path)
+        if head is not None:
+            return head
+        try:
+            return await self.ask(path)
+        except (BadGateway, GatewayTimeout):
+            head = self._heads.stale(path)
+            if head is None:
+                raise
+            return head
+
+    async def recall(self, path: str, meta: Mapping[str, Any] | None = None) -> Head:
+        """What is there, asked only where it is not known from before.
+
+        Args:
+            path: Its name.
+            meta: What a listing has just said of it; without that anything known will do.
+        """
+        known = self._heads.known(path)
+        if known and (meta is None or known.native == _native(meta)):
+            return known
+        if meta is not None:
+            etag, modified = _native(meta)
+            if MD5.fullmatch(etag.strip('"')):
+                return Head(Object(meta["size"], _tag(etag), modified))
+        return await self.ask(path)
+
+    async def open(self, path: str) -> tuple[Object, int]:
+        """The object, and the descriptor of a copy of it; asked for at once, it is fetched once.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+        """
+        if self._copies:
+            found = (await self.see(path)).object
+            descriptor = self._copies.find(path, found) if found else None
+            if found and descriptor is not None:
+                return found, descriptor
+        return await self._opening.join(path, partial(self._fetch, path))
+
+    async def _fetch(self, path: str) -> tuple[Object, int]:
+        since = self._clock()
+        got = await self._get(path)
+        head = _head(got, since)
+        self._heads.keep(path, head)
+        found = cast(Object, head.object)
+        copy = self._copies.begin(path, found) if self._copies else None
+        descriptor = copy.descriptor if copy else spool.begin(found.size)
+        try:
+            async for piece in self._pieces(got, path, head, range(found.size)):
+                await spool.write(descriptor, piece)
+            if copy and self._copies:
+                await self._copies.keep(copy)
+        except BaseException:
+            os.close(descriptor)
+            if copy and self._copies:
+                self._copies.drop(copy)
+            raise
+        return found, descriptor
+
+    async def read(self, path: str, found: Object, span: range) -> AsyncIterator[bytes]:
+        """A part of an object, as it comes.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+            PreconditionFailed: It is another one than ``found``.
+        """
+        head = self._heads.known(path)
+        if head is None or head.object != found:
+            head = await self.ask(path)
+            if head.object != found:
+                raise PreconditionFailed("The object is another one by now.")
+        if not span:
+            return _none()
+        descriptor = self._copies.find(path, found) if self._copies else None
+        if descriptor is not None:
+            return _copied(descriptor, span)
+        got = await self._part(path, head, span)
+        return self._pieces(got, path, head, span)
+
+    async def put(
+        self,
+        path: str,
+        body: bytes | BinaryIO,
+        attributes: dict[str, str],
+        mode: Any = None,
+        size: int = 0,
+    ) -> str:
+        """Put bytes in one piece, a file in parts; the store's own tag.
+
+        Args:
+            path: The name.
+            body: What.
+            attributes: As :func:`label.write` makes them.
+            mode: The condition, as obstore has it; for bytes only.
+            size: How many there are.
+
+        Raises:
+            PreconditionFailed: The condition does not hold.
+        """
+        import obstore
+
+        work = partial(
+            obstore.put_async,
+            self.line.client,
+            path,
+            body,
+            attributes=attributes,
+            mode=mode,
+            use_multipart=not isinstance(body, bytes),
+            chunk_size=PART,
+            max_concurrency=AT_ONCE,
+        )
+        try:
+            result: obstore.PutResult = await self.line.ask(work, size)
+            return result["e_tag"] or ""
+        finally:
+            self._heads.drop(path)
+
+    async def delete(self, path: str) -> None:
+        """Take an object away, if it is there."""
+        import obstore
+
+        try:
+            await self.line.ask(partial(obstore.delete_async, self.line.client, path))
+        except NoSuchKey:
+            return
+        finally:
+            self._heads.drop(path)
+
+    async def _look(self, path: str) -> Head:
+        since = self._clock()
+        try:
+            return _head(await self._get(path, head=True), since)
+        except NoSuchKey:
+            return Head(None, since=since)
+
+    async def _get(self, path: str, **options: Any) -> obstore.GetResult:
+        import obstore
+
+        said = cast("obstore.GetOptions", options)
+        return await self.line.ask(partial(obstore.get_async, self.line.client, path, options=said))
+
+    async def _part(self, path: str, head: Head, span: range) -> obstore.GetResult:
+        return await self._get(path, if_match=head.native[0], range=(span.start, span.stop))
+
+    async def _pieces(
+        self, got: obstore.GetResult, path: str, head: Head, span: range
+    ) -> AsyncIterator[bytes]:
+        """What comes of a part; a transfer that breaks is gone on with where it broke."""
+        at, left = span.start, RESUMES
+        while True:
+            try:
+                async for piece in self.line.pieces(aiter(got.stream(PIECE))):
+                    at += len(piece)
+                    yield bytes(piece)
+                return
+            except (BadGateway, GatewayTimeout):
+                left -= 1
+                if not left or at >= span.stop:
+                    raise
+            try:
+                got = await self._part(path, head, range(at, span.stop))
+            except (PreconditionFailed, NoSuchKey):
+                raise ServiceUnavailable("The object was replaced while it was read.") from None
+
+
+async def _copied(descriptor: int, span: range) -> AsyncIterator[bytes]:
+    """A part of a file, which is closed behind it."""
+    try:
+        for at in range(span.start, span.stop, PIECE):
+            yield await apart(os.pread, descriptor, min(PIECE, span.stop - at), at)
+    finally:
+        os.close(descriptor)
+
+
+async def _none() -> AsyncIterator[bytes]:
+    """Nothing, which cannot be asked for."""
+    return
+    yield
+
+
+def _head(got: obstore.GetResult, since: float) -> Head:
+    meta = got.meta
+    native, size = _native(meta), meta["size"]
+    told = label.read(got.attributes, size)
+    plain = MD5.fullmatch(native[0].strip('"'))
+    etag = _tag(native[0]) if plain or not told.etag else told.etag
+    made = Object(size, etag, told.time or native[1], told.properties, told.crc)
+    return Head(made, native, meta["version"], since)
+
+
+def _native(meta: Mapping[str, Any]) -> tuple[str, float]:
+    return meta["e_tag"] or "", meta["last_modified"].timestamp()
+
+
+def _tag(native: str) -> str:
+    """The store's tag as OSS writes one: strong, quoted, an MD5 in upper case."""
+    bare = native.removeprefix("W/").strip('"')
+    return f'"{bare.upper() if MD5.fullmatch(bare) else bare}"'

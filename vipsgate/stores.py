@@ -1,0 +1,91 @@
+"""From settings to the store that they name: a folder, or a place in an object store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from .cache.shared import Shared
+from .settings import Settings, SettingsError
+from .store.base import Store
+from .store.cloud import CloudStore
+from .store.copies import Copies
+from .store.line import SCHEMES, Line, connect
+from .store.local import LocalStore
+from .store.origins import Origins
+from .store.shelf import Shelf
+
+SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
+SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
+
+
+def store_of(settings: Settings) -> Origins:
+    """The store, and those of buckets that are elsewhere; nothing has been asked of it yet.
+
+    Raises:
+        SettingsError: There is none, or it is of a kind that there is not.
+    """
+
+    def reach(bucket: str, url: str) -> Store:
+        return _cloud(settings, url, bucket)
+
+    return Origins(_base(settings), reach)
+
+
+def _base(settings: Settings) -> Store:
+    url = settings.store.url
+    scheme = urlsplit(url).scheme
+    if not url:
+        raise SettingsError("store.url: is not set; name a folder: vipsgate serve ROOT")
+    if scheme in SCHEMES:
+        try:
+            return _cloud(settings, url)
+        except ValueError as error:
+            raise SettingsError(f"store.url = {url!r}: {error}") from None
+    if scheme != "file":
+        raise SettingsError(f"store.url = {url!r}: expects file://, s3://, gs:// or az://")
+    root = Path(unquote(urlsplit(url).path))
+    if not root.is_dir():
+        raise SettingsError(f"store.url = {url!r}: {root} is not a folder")
+    return LocalStore(root)
+
+
+def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
+    """A place in an object store, of many buckets or of one.
+
+    Raises:
+        ValueError: It cannot be.
+    """
+    said = settings.store
+    line = Line(connect(url, said.timeout_seconds), said.timeout_seconds)
+    shelf = Shelf(line, said.fresh_seconds, said.stale_seconds, _copies(settings, url))
+    parts = urlsplit(url)
+    return CloudStore(shelf, kind=parts.scheme, prefix=parts.path, bucket=bucket)
+
+
+def shared_of(settings: Settings) -> Shared | None:
+    """The bucket for what is made that the settings name; ``None`` for none.
+
+    Raises:
+        SettingsError: It cannot be.
+    """
+    url = settings.cache.url
+    if not url:
+        return None
+    if urlsplit(url).scheme not in SCHEMES:
+        raise SettingsError(f"cache.url = {url!r}: expects s3://, gs:// or az://")
+    try:
+        return Shared(Line(connect(url, SHARED_SECONDS), SHARED_SECONDS))
+    except ValueError as error:
+        raise SettingsError(f"cache.url = {url!r}: {error}") from None
+
+
+def _copies(settings: Settings, url: str) -> Copies | None:
+    """Where copies of a store's objects are kept, beside what is made of them."""
+    folder = settings.cache_folder()
+    if not (settings.store.copy_bytes and folder):
+        return None
+    try:
+        return Copies(folder / SOURCES, settings.store.copy_bytes, url)
+    except OSError as error:
+        raise ValueError(f"store.copy_bytes: {error.filename}: {error.strerror}") from None
