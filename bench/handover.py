@@ -202,7 +202,7 @@ def child() -> None:
             size = int(jobs[place][0])
             memory = os.memfd_create("result", os.MFD_CLOEXEC)
             os.write(memory, body[:size])
-            said = {"type": "image/jpeg", "size": size, "seconds": 0.0, "missing": 0}
+            said = {"type": "image/jpeg", "size": size, "seconds": 0.0, "probe": 0.0, "missing": 0}
             return said, memory
 
         return work
