@@ -233,7 +233,7 @@ def main() -> None:
     connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     settings = orjson.loads(sys.argv[3])
     # what is imported lazily must be there before the files are out of reach
-    from PIL import BmpImagePlugin, TiffImagePlugin  # noqa: F401
+    from PIL import BmpImagePlugin, JpegImagePlugin, TiffImagePlugin  # noqa: F401
 
     for optional in ("pillow_heif", "av"):
         with contextlib.suppress(ImportError):

@@ -1,9 +1,15 @@
 """The formats: what the bytes say they are, and that the table is whole."""
 
+import os
+from dataclasses import replace
+
 import pytest
+import pyvips
+from PIL import Image
 
 from vipsgate.errors import BadRequest
 from vipsgate.image import codecs
+from vipsgate.image.frame import Frame, Header
 
 SNIFFS = {
     b"\xff\xd8\xff\xe0": "jpg",
@@ -78,3 +84,23 @@ def test_the_table_is_whole():
         codec.mime == f"image/{name}" for name, codec in codecs.CODECS.items() if name != "jpg"
     )
     assert codecs.CODECS["jpg"].mime == "image/jpeg"
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("quality", [1, 50, 85, 89, 90, 100])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("size", [(1, 1), (17, 9), (100, 67)])
+def test_a_jpeg_made_at_once_is_the_one_that_libvips_makes(mode, size, quality, progressive):
+    """The same tables and coefficients, so the same pixels; a JFIF header is all that is more."""
+    picture = Image.effect_mandelbrot(size, (-2, -1.5, 1, 1.5), 90).convert(mode)
+    header = Header("jpg", *size, bands=len(mode))
+    frame = replace(Frame.of(header), quality=quality, progressive=progressive)
+    made = codecs.CODECS["jpg"].at_once(picture.tobytes(), frame)
+    image = pyvips.Image.new_from_memory(picture.tobytes(), *size, len(mode), "uchar")
+    image = image.copy(interpretation="srgb" if mode == "RGB" else "b-w")
+    descriptor = os.memfd_create("result")
+    codecs.CODECS["jpg"].save(image, descriptor, frame)
+    theirs = os.pread(descriptor, 1 << 20, 0)
+    os.close(descriptor)
+    assert made[:2] + made[20:] == theirs
+    assert made[2:20].startswith(b"\xff\xe0\0\x10JFIF\0")

@@ -6,6 +6,7 @@ not recognised here never reaches libvips, and inside libvips every other loader
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 WEBP_EFFORT = 4  # 0-6; libwebp's own default
 AVIF_EFFORT = 2  # 0-9; libvips' default of 4 takes about three times as long
+FULL_COLOUR = 90  # quality from which on libvips keeps colours at every pixel
 GIF_EFFORT = 3  # 1-10; libvips' default of 7 takes about ten times as long
 
 
@@ -28,6 +30,24 @@ def _jpg(image: Image, descriptor: int, frame: Frame) -> None:
     image.jpegsave_target(
         _target(descriptor), Q=frame.quality, interlace=frame.progressive, **_kept(frame)
     )
+
+
+def _jpg_at_once(pixels: bytes, frame: Frame) -> bytes:
+    """As :func:`_jpg` codes them, by Pillow's libjpeg-turbo, with a JFIF header in front."""
+    from PIL import Image
+
+    assert frame.quality is not None  # the plan has decided it
+    size = frame.width, frame.height
+    mode = "L" if len(pixels) == frame.area else "RGB"
+    made = io.BytesIO()
+    Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1).save(
+        made,
+        "JPEG",
+        quality=frame.quality,
+        progressive=frame.progressive,
+        subsampling="4:4:4" if mode == "L" or frame.quality >= FULL_COLOUR else "4:2:0",
+    )
+    return made.getvalue()
 
 
 def _png(image: Image, descriptor: int, frame: Frame) -> None:
@@ -97,6 +117,8 @@ class Codec:
         mime: Content-Type of a result.
         loader: libvips' operation that reads it; empty where it has none.
         save: Writes the image to a descriptor as the frame says.
+        at_once: Makes the same of pixels in memory, row by row, 8 bits of grey or sRGB, where that
+            is less work than libvips' threads.
         header: Reads what a file says of itself, where libvips does not.
         load: Gives its pixels, where libvips does not.
         side: Pixels of a source's side; ``None`` leaves it to ``limits.source_side``.
@@ -123,6 +145,7 @@ class Codec:
     mime: str
     loader: str
     save: Callable[[Image, int, Frame], None]
+    at_once: Callable[[bytes, Frame], bytes] | None = None
     header: Callable[[bytes], Header] | None = None
     load: Callable[[bytes, Header], Image] | None = None
     side: int | None = None
@@ -147,6 +170,7 @@ CODECS: dict[str, Codec] = {
         "image/jpeg",
         "jpegload_buffer",
         _jpg,
+        _jpg_at_once,
         side_ec="0040-00000019",
         saved=(65500, 65500),
         quality=0,
@@ -209,8 +233,8 @@ CODECS: dict[str, Codec] = {
         "image/bmp",
         "",
         bmp.write,
-        bmp.header,
-        bmp.load,
+        header=bmp.header,
+        load=bmp.load,
         profile=False,
         side_ec="0040-00000017",
         held=lambda header, shrink: 12,  # Pillow's pixels, their bytes, libvips' copy
@@ -234,8 +258,8 @@ CODECS: dict[str, Codec] = {
         "image/heic",
         "",
         heif.write,
-        heif.header,
-        heif.load,
+        header=heif.header,
+        load=heif.load,
         side=16384,
         saved=(16384, 16384),
         quality=50,  # libheif's own default

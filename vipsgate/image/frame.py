@@ -29,6 +29,8 @@ class Header:
         rows: Rows that are decoded at a time, of a TIFF's strip or tile.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
         gamut: What its colours mean once they are loaded; grey is ``srgb``.
+        plain: Whether its pixels come out of the loader as they are meant: 8 bits of grey or of
+            sRGB, without a profile. Where that is not known they are looked at.
         coded: Pixels of the largest picture inside a HEIC, which may show only a part of it.
         exif: The EXIF block from its byte-order mark on; empty when there is none.
     """
@@ -47,6 +49,7 @@ class Header:
     rows: int = 1
     quality: int = 0
     gamut: Gamut = SRGB
+    plain: bool = False
     coded: int = 0
     exif: bytes = field(default=b"", repr=False)
 

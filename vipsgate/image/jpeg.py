@@ -38,7 +38,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     table = b""
     block = profile = b""
     frame: bytes | None = None
-    progressive = False
+    progressive = profiled = False
     at = start = 2
     for _ in range(MOST_SEGMENTS):
         if fill := FILL.match(data, at):
@@ -53,7 +53,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if marker == SOS:
             if frame is None:
                 break
-            header = _header(frame, progressive, table, block, profile)
+            header = _header(frame, progressive, table, block, profile, plain=not profiled)
             # where the first scan has all components of a baseline file, no other one is read
             scans = 1
             if progressive or body[:1] != bytes((header.bands,)):
@@ -70,8 +70,10 @@ def read(data: bytes) -> tuple[Header, bytes]:
             table = table or luminance(body)
         elif marker == APP1 and body.startswith(EXIF) and not block:
             block = body[len(EXIF) :]
-        elif marker == APP2 and body.startswith(ICC + b"\1"):
-            profile = body[len(ICC) + 2 :]  # of perhaps several; the first part has the name
+        elif marker == APP2 and body.startswith(ICC):
+            profiled = True
+            if body.startswith(ICC + b"\1"):  # of perhaps several parts; the first has the name
+                profile = body[len(ICC) + 2 :]
         if _droppable(marker, body):
             kept.append(data[start:at])
             start = end
@@ -86,7 +88,9 @@ def _droppable(marker: int, body: bytes) -> bool:
     return (APP1 <= marker <= APP15 and marker != APP14) or marker == COM
 
 
-def _header(frame: bytes, progressive: bool, table: bytes, block: bytes, profile: bytes) -> Header:
+def _header(
+    frame: bytes, progressive: bool, table: bytes, block: bytes, profile: bytes, *, plain: bool
+) -> Header:
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
         raise ImageDamage("The image file may be damaged. The JPEG's frame header is cut off.")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
@@ -108,6 +112,7 @@ def _header(frame: bytes, progressive: bool, table: bytes, block: bytes, profile
         samples=sum(factors) / max([1, *factors]),
         quality=quality(table),
         gamut=icc.gamut(profile) if bands == 3 else SRGB,
+        plain=plain and frame[0] == 8 and bands in (1, 3),
         exif=block,
     )
 

@@ -50,6 +50,8 @@ def _rounded(image: Image, header: Header, shrink: float) -> Image:
     border. The last one again stands for what is lost, so that nothing is moved by more than half.
     """
     width, height = reduced(header, shrink)
+    if (width * shrink, height * shrink) == (header.width, header.height):
+        return image  # nothing is lost
     if width <= image.width and height <= image.height:
         return image
     return image.embed(0, 0, max(width, image.width), max(height, image.height), extend="copy")
@@ -57,6 +59,8 @@ def _rounded(image: Image, header: Header, shrink: float) -> Image:
 
 def normal(image: Image, header: Header) -> Image:
     """The same picture in 8 bits of ``header.gamut`` or grey, with alpha if it has one."""
+    if header.plain:
+        return image
     if image.format == "uint":  # 2**32 - 1 is white (TIFF 6.0, BitsPerSample)
         image = (image >> 24).cast("uchar")
     if header.gamut == SRGB and image.get_typeof("icc-profile-data"):

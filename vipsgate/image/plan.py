@@ -24,6 +24,7 @@ from .steps import Size, Step
 BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
 PIPELINE_BYTES = 48 << 20  # libvips' line buffers and the codecs' own state, for any picture
+AT_ONCE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
 KEPT = 512  # plans that are remembered: pages show many pictures of one size
 LEFT = 2  # pixels that the loader must leave of a side; it rounds down
 DIGITS = 9  # behind the point that the product of some ratios has right
@@ -56,6 +57,11 @@ class Plan:
     def cost(self) -> Cost:
         """What it is admitted by."""
         return Cost(self.seconds, self.memory, self.result.pages)
+
+    @property
+    def at_once(self) -> bool:
+        """Is it so little work that it is done in one go, in one thread?"""
+        return self.result.pages == 1 and self.seconds <= AT_ONCE
 
     def explain(self) -> dict[str, Any]:
         """The plan as plain values, for ``vipsgate render --explain``."""

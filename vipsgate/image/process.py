@@ -15,7 +15,7 @@ stands alone. Equal canonical texts mean equal work, which is what results are k
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
@@ -43,18 +43,21 @@ class Process:
         actions: In the order written.
         answer: One of :data:`ANSWERS` where the result is no picture; else empty.
         snapshot: What is taken from a video, where the source is one; then there is nothing else.
+        text: The canonical text: parsing it gives an equal process.
     """
 
     actions: tuple[Action, ...] = ()
     answer: str = ""
     snapshot: Snapshot | None = None
+    text: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        words = [self.answer] if self.answer else [str(action) for action in self.actions]
+        text = f"video/{self.snapshot}" if self.snapshot else "/".join(["image", *words])
+        object.__setattr__(self, "text", text)
 
     def __str__(self) -> str:
-        """The canonical text: parsing it gives an equal process."""
-        if self.snapshot:
-            return f"video/{self.snapshot}"
-        words = [self.answer] if self.answer else [str(action) for action in self.actions]
-        return "/".join(["image", *words])
+        return self.text
 
     def needs(self) -> tuple[str, ...]:
         """Keys of the other objects that the actions use, each once."""
