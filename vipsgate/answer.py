@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from aiohttp import web
 
+from . import ready
 from .cache import tiers
 from .errors import OssError
 from .gate import conditional
@@ -23,10 +24,11 @@ from .store.base import PLAIN, Object, Properties
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
 VISIT = web.RequestKey("visit", Visit)  # what is known of a request
-SERVER = "vipsgate"
+STEADY = {"Server": "vipsgate", "X-Content-Type-Options": "nosniff"}  # on every answer
 ACCEL = "X-Accel-Redirect"  # to nginx: send this file instead
 ACCEPTS_ACCEL = "X-Vipsgate-Accel"  # from nginx: that it does so; whoever comes past it gets bytes
 ACCEL_LOSES = ("x-oss-meta-", "content-language")  # deploy/nginx/vipsgate/handoff.conf has the rest
+HIT = {"X-Vipsgate-Cache": "hit"}
 CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
@@ -61,12 +63,8 @@ def stamped(request: web.BaseRequest) -> dict[str, str]:
 
 
 def _stamps(identity: str) -> dict[str, str]:
-    return {
-        "x-oss-request-id": identity,
-        "x-oss-server-time": str(int(time.time() * 1000)),
-        "Server": SERVER,
-        "X-Content-Type-Options": "nosniff",
-    }
+    now = str(int(time.time() * 1000))
+    return {"x-oss-request-id": identity, "x-oss-server-time": now, **STEADY}
 
 
 def timing(begun: float, *, queue: float = 0.0, render: float = 0.0) -> str:
@@ -198,9 +196,34 @@ async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> 
     return response
 
 
-def again(body: bytes, headers: Mapping[str, str], begun: float, identity: str) -> web.Response:
-    """200 with a kept picture whose headers are known already, but for those of this request."""
-    return web.Response(body=body, headers={**headers, **hit(begun), **_stamps(identity)})
+def again(
+    request: web.BaseRequest, body: bytes, headers: Mapping[str, str], head: bytes | None
+) -> web.StreamResponse:
+    """200 with a kept picture whose headers are known already, but for those of this request.
+
+    Args:
+        request: What is answered.
+        body: The picture.
+        headers: Those that are known.
+        head: The same from :func:`kept_head`.
+    """
+    visit = request[VISIT]
+    if head is None or not ready.fits(request):
+        return web.Response(
+            body=body, headers={**headers, **hit(visit.begun), **_stamps(visit.identity)}
+        )
+    now = time.time()
+    said = (
+        f"Server-Timing: {timing(visit.begun)}\r\nx-oss-request-id: {visit.identity}\r\n"
+        f"x-oss-server-time: {int(now * 1000)}\r\nDate: {conditional.http_date(int(now))}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return ready.Ready(request, head + said.encode(), body)
+
+
+def kept_head(headers: Mapping[str, str]) -> bytes | None:
+    """What is the same each time that a kept picture is sent, written; see :func:`again`."""
+    return ready.written({**headers, **HIT, **STEADY})
 
 
 def cached(tier: str) -> str:
@@ -210,7 +233,7 @@ def cached(tier: str) -> str:
 
 def hit(begun: float) -> dict[str, str]:
     """Headers of an answer that was kept, to a request that began then."""
-    return {"X-Vipsgate-Cache": "hit", "Server-Timing": timing(begun)}
+    return {**HIT, "Server-Timing": timing(begun)}
 
 
 async def _pass_on(response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> None:

@@ -74,14 +74,14 @@ async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse
 async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
     known = None if house.draining.is_set() else house.hot.find(request, house, visit)
-    if known and known[0].data is not None:
-        return answer.again(known[0].data, known[1], visit.begun, visit.identity)
     request[answer.VISIT], request[answer.ENDING] = visit, house.draining
+    if known and known[0].data is not None:
+        return answer.again(request, known[0].data, known[1].headers, known[1].head)
     refusal: OssError
     try:
         if known:
             with closing(known[0]) as kept:
-                headers = {**known[1], **answer.hit(visit.begun), **house.handed(kept.file)}
+                headers = {**known[1].headers, **answer.hit(visit.begun), **house.handed(kept.file)}
                 return await answer.content(request, kept.body, kept.size, 0, headers)
         return await serve(request, house)
     except OssError as error:

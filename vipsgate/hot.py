@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from . import answer
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
 from .gate import style
@@ -45,6 +46,7 @@ class Known:
         marks: Bucket, key and mark of each object.
         place: Where the picture is kept.
         headers: Of the answer, but for those that are new each time.
+        head: The same, written (``answer.kept_head``).
         key: The object's name.
         process: What is done to it, as the caller has said it.
         style: The style that this is; empty for none.
@@ -54,6 +56,7 @@ class Known:
     marks: tuple[tuple[str, str, object], ...]
     place: Place
     headers: Mapping[str, str]
+    head: bytes | None
     key: str
     process: str
     style: str
@@ -72,8 +75,8 @@ class Hot:
 
     def find(
         self, request: web.BaseRequest, house: House, visit: Visit
-    ) -> tuple[Kept, Mapping[str, str]] | None:
-        """The picture and the headers for a request that is known and still means the same."""
+    ) -> tuple[Kept, Known] | None:
+        """The picture for a request that is known and still means the same, and what is known."""
         if request.method != "GET" or house.cache is None:
             return None
         text = _text(request)
@@ -90,7 +93,7 @@ class Hot:
             return None
         kept, tier = found
         known.tell(visit, tier)
-        return kept, known.headers
+        return kept, known
 
     async def learn(
         self, request: web.BaseRequest, house: House, content: Content, headers: Mapping[str, str]
@@ -119,8 +122,9 @@ class Hot:
         if [await house.store.stat(name, key) for key in wanted.keys] != list(wanted.found):
             return
         asked, named = wanted.asked, style.named(wanted.asked.process, bucket.styles)
+        said, head = dict(headers), answer.kept_head(headers)
         self._known[text] = Known(
-            version, marks, content.place, dict(headers), asked.key, asked.process, named
+            version, marks, content.place, said, head, asked.key, asked.process, named
         )
         if len(self._known) > MOST:
             self._known.popitem(last=False)
