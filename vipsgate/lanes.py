@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from .image.cost import Cost
@@ -72,6 +73,9 @@ class Lanes(Generic[J]):
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
+
+    def __iter__(self) -> Iterator[J]:
+        return chain.from_iterable(self._waiting.values())
 
     def waiting(self) -> dict[str, int]:
         """Jobs that wait, by lane."""

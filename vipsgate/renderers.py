@@ -30,7 +30,7 @@ from .image.cost import Cost
 from .lanes import PATIENCE, Lane, Lanes, lane_of
 from .renderer import ENVIRONMENT
 
-WATCH = 0.05  # seconds between two looks at the memory of the working renderers
+WATCH = 0.05  # seconds between two looks at the memory of the working renderers, and at deadlines
 START = 30.0  # seconds for a renderer to be ready; 0.3 is usual
 COMMAND = (sys.executable, "-m", "vipsgate.renderer")
 BACK_SOON = {"Retry-After": "1"}
@@ -236,8 +236,7 @@ class Renderers:
         job = Job(process, descriptor, beside, begun + self._timeout, loop.create_future(), source)
         self._submit(job)
         try:
-            async with asyncio.timeout_at(job.deadline):
-                said, made = await job.answer
+            said, made = await job.answer
         except Gone as gone:
             raise await self._verdict(gone.child) from None
         except BaseException as error:  # the time is up, or the client gone
@@ -292,7 +291,7 @@ class Renderers:
         now = asyncio.get_running_loop().time()
         while self._idle and (job := self._taken_back(now) or self._lanes.next(now)):
             if job.deadline <= now:
-                self._lanes.ended(job)  # its own timer is about to say so
+                self._lanes.ended(job)  # the watch is about to say so
                 continue
             child = self._idle.pop()  # the one used last: its memory is warm
             self._working.add(child)
@@ -482,13 +481,17 @@ class Renderers:
         return errors.ImageDamage("The image file may be damaged. Its decoder died of it.")
 
     async def _watch(self) -> None:
-        """Kill what swells, and part what takes too long together."""
+        """Kill what swells, give up what is overdue, and part what takes too long together."""
         while True:
             await asyncio.sleep(WATCH)
             for child in self._working:
                 if child.rss() > self._most + self._ceiling:
                     child.swollen = True
                     child.kill()
+            now = asyncio.get_running_loop().time()
+            for job in (*self._lanes, *(job for child in self._working for job in child.jobs)):
+                if job.deadline <= now and not job.answer.done():
+                    job.answer.set_exception(TimeoutError())
             self._lend()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:

@@ -92,8 +92,10 @@ def _listed(header: str, etag: str, *, weak: bool) -> bool:
 
 
 def _date(text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
-        date = parsedate_to_datetime(text or "")
+        date = parsedate_to_datetime(text)
         return int(date.replace(tzinfo=date.tzinfo or UTC).timestamp())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from ..errors import InvalidArgument, InvalidBucketName, InvalidObjectName, NoSuchKey, shown
@@ -34,16 +34,17 @@ class Target:
         bucket: A valid bucket name; empty for a call to the service itself.
         key: The object's name, decoded; empty for a call to the bucket.
         query: The parameters in their order, decoded; a missing value is empty.
+        process: The text of ``x-oss-process`` among them, empty where there is none.
     """
 
     bucket: str
     key: str
     query: tuple[tuple[str, str], ...] = ()
+    process: str = field(init=False)
 
-    @property
-    def process(self) -> str:
-        """The text of ``x-oss-process``, empty where there is none."""
-        return next((value for name, value in self.query if name == PROCESS), "")
+    def __post_init__(self) -> None:
+        said = next((value for name, value in self.query if name == PROCESS), "")
+        object.__setattr__(self, "process", said)
 
     def names(self) -> frozenset[str]:
         """The names of the parameters."""
