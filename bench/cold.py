@@ -3,7 +3,8 @@
 The server has 2 renderers and no cache and is asked by 8 connections; the loop runs in 2 processes.
 They take turns, loop, server, loop, server, on one machine, and every ratio is of two neighbours.
 Both read each file anew, shrink on load by the same rule and resize once; that both make the same
-bytes, but for the JFIF header that the server puts before small pictures, is checked first. The client's own CPU is told, because it works on the same cores.
+bytes, but for the JFIF header that the server puts before small pictures, is checked first. The
+client's own CPU is told, because it works on the same cores.
 
     python bench/cold.py [--pairs 5] [--seconds 4] [--shrink fast] [--jobs small]
                          [--json FILE] [--chart FILE]
