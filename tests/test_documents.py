@@ -66,7 +66,7 @@ buckets = st.builds(
     Bucket,
     acl=st.sampled_from(["private", "public-read", "public-read-write"]),
     separators=st.lists(st.sampled_from(["-", "_", "/", "!", "@!"])).map(tuple),
-    cache_control=st.text(max_size=20),
+    cache_control=st.from_regex("[ -~]{0,20}", fullmatch=True),
     styles=st.dictionaries(
         st.from_regex(r"[0-9A-Za-z_.-]{1,64}", fullmatch=True),
         st.builds(Style, content=st.just("image/crop,w_9"), created=st.sampled_from([0, 5.25])),

@@ -206,6 +206,7 @@ WRONG = [
     ("[image]\njpeg_quality = 0", ["image.jpeg_quality", "0"]),
     ("[buckets.A_B]\nacl = 'private'", ["buckets", "A_B"]),
     ("[buckets.photos]\nacl = 'open'", ["buckets.photos.acl", "open"]),
+    ('[buckets.photos]\ncache_control = "a\\nb"', ["buckets.photos.cache_control", "a\\nb"]),
     ("[buckets.photos]\ndomains = ['http://x']", ["buckets.photos.domains", "http://x"]),
     ("[buckets.photos]\nseparators = ['?']", ["buckets.photos.separators", "?"]),
     ("[buckets.photos.protection]\nrules = [{ case_insensitive = true }]", ["rules", "prefix"]),

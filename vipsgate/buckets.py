@@ -120,7 +120,7 @@ class Bucket(Record):
     acl: Acl = "private"
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
     separators: tuple[Literal["-", "_", "/", "!", "@!"], ...] = ()
-    cache_control: str = ""
+    cache_control: Annotated[str, Field(pattern=r"^[ -~]*$")] = ""  # a header's value is one line
     styles: Annotated[
         Mapping[StyleName, Annotated[Style, BeforeValidator(_style), PlainSerializer(_written)]],
         Field(max_length=50),
