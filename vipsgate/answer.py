@@ -63,8 +63,12 @@ def stamped(request: web.BaseRequest) -> dict[str, str]:
 
 
 def _stamps(identity: str) -> dict[str, str]:
-    now = str(int(time.time() * 1000))
-    return {"x-oss-request-id": identity, "x-oss-server-time": now, **STEADY}
+    return {"x-oss-request-id": identity, "x-oss-server-time": str(_now()), **STEADY}
+
+
+def _now() -> int:
+    """Milliseconds since the epoch."""
+    return int(time.time() * 1000)
 
 
 def timing(begun: float, *, queue: float = 0.0, render: float = 0.0) -> str:
@@ -165,7 +169,7 @@ async def content(
         return web.Response(headers={**headers, ACCEL: file})
     if isinstance(body, bytes) and request.method != "HEAD":
         data = body if part is None else body[span.start : span.stop]
-        return web.Response(status=status, body=data, headers=headers)
+        return ready.respond(request, status, headers, data)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = len(span)
     if not isinstance(body, int | bytes) and request.method != "HEAD":
@@ -212,13 +216,11 @@ def again(
         return web.Response(
             body=body, headers={**headers, **hit(visit.begun), **_stamps(visit.identity)}
         )
-    now = time.time()
     said = (
         f"Server-Timing: {timing(visit.begun)}\r\nx-oss-request-id: {visit.identity}\r\n"
-        f"x-oss-server-time: {int(now * 1000)}\r\nDate: {conditional.http_date(int(now))}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"x-oss-server-time: {_now()}\r\n"
     )
-    return ready.Ready(request, head + said.encode(), body)
+    return ready.Ready(request, head + said.encode() + ready.end(len(body)), body)
 
 
 def kept_head(headers: Mapping[str, str]) -> bytes | None:

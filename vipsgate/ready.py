@@ -1,29 +1,35 @@
-"""An answer that was given before: its headers are written once, and sent as they are.
+"""Answers whose bytes are all there: headers and body are sent in one piece, as they are.
 
-From a table of headers to bytes aiohttp takes as long as all the rest of a hit. What is written
-here holds for HTTP/1.1 and a connection that stays open; everybody else is answered as usual.
+From a table of headers to bytes aiohttp takes as long as all the rest of a hit; what is the same
+each time is written once. This holds for HTTP/1.1 and a connection that stays open; everybody else
+is answered as usual.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
+from .gate import conditional
+
 HIGH = 1 << 16  # bytes that may wait for the client before its next request is looked at
 LOOK = 0.002  # seconds between two looks whether it has taken them
 STALL = 60.0  # seconds that it may take none
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
 FORBIDDEN = frozenset("\r\n\0")  # they would end a header inside its value (RFC 9110, 5.5)
 
 
-def written(headers: Mapping[str, str]) -> bytes | None:
-    """The status line of a 200, and these headers; ``None`` where one of them has no such form."""
+def written(headers: Mapping[str, str], status: int = 200) -> bytes | None:
+    """A status line and these headers; ``None`` where one of them has no such form."""
     lines = [f"{name}: {value}" for name, value in headers.items()]
     if any(not FORBIDDEN.isdisjoint(line) for line in lines):
         return None
-    return "\r\n".join(["HTTP/1.1 200 OK", *lines, ""]).encode()
+    return "\r\n".join([f"HTTP/1.1 {status} {PHRASES[status]}", *lines, ""]).encode()
 
 
 def fits(request: web.BaseRequest) -> bool:
@@ -31,8 +37,23 @@ def fits(request: web.BaseRequest) -> bool:
     return request.version == HttpVersion11 and request.keep_alive
 
 
+def respond(
+    request: web.BaseRequest, status: int, headers: Mapping[str, str], body: bytes
+) -> web.StreamResponse:
+    """An answer with these headers and this body, sent in one piece."""
+    if fits(request) and "Connection" not in headers and (head := written(headers, status)):
+        return Ready(request, head + end(len(body)), body)
+    return web.Response(status=status, headers=headers, body=body)
+
+
+def end(size: int) -> bytes:
+    """The last headers, of a body of so many bytes that is sent now, and the empty line."""
+    date = conditional.http_date(int(time.time()))
+    return b"Date: %b\r\nContent-Length: %d\r\n\r\n" % (date.encode(), size)
+
+
 class Ready(web.StreamResponse):
-    """200 with headers and a body that are bytes already.
+    """An answer with headers and a body that are bytes already.
 
     Args:
         request: One that :func:`fits`.
