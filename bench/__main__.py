@@ -35,7 +35,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "chains": ["--rounds", "1"],
     "srcset": ["--rounds", "1"],
     "quality": ["--rounds", "1"],
-    "scaling": ["--rounds", "1"],
+    "scaling": ["--runs", "1"],
     "peers": ["--rounds", "1", "--seconds", "2"],
 }
 
