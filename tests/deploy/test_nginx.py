@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import shutil
 import ssl
 import subprocess
@@ -606,3 +607,11 @@ def test_nodes_that_nginx_holds_for_dead_are_asked_rather_than_nobody(
                 assert lasting(site.ask(target)) == lasting(node.ask(target))
             assert ask(site, "open/none.jpg").code == "NoSuchKey"
         assert '"node":"vipsgate : ' in nginx.log
+
+
+def test_both_groups_of_a_fleet_are_the_same_nodes(deploy):
+    text = (deploy / "nginx" / "vipsgate" / "fleet.conf").read_text()
+    first, again = (
+        re.findall(r"^ *server (\S+)", part, re.M) for part in text.split("upstream ")[1:]
+    )
+    assert first == again != []
