@@ -191,10 +191,6 @@ def ratio(answers):
     return sum(answer.hit for answer in answers) / max(1, len(answers))
 
 
-def failed(answers):
-    return [answer for answer in answers if answer.status != 200]
-
-
 # -- those who answer ------------------------------------------------------------------------------
 
 
@@ -353,16 +349,26 @@ class Fleet:
     """All of it.
 
     Attributes:
-        homes: Source -> address of the node that has it while all are there.
         place: The beginning of names in the store's bucket.
+        homes: Source -> address of the node that has it while all are there.
+        bodies: Path -> the picture, of those that are asked for all the time.
     """
 
     cloud: Cloud
     nodes: list[Node]
     nginx: object
     load: Load
-    homes: dict[str, str]
     place: str
+    homes: dict[str, str] = dataclasses.field(default_factory=dict)
+    bodies: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+    def failed(self, answers):
+        """What was asked in vain, or answered with another picture than when all began."""
+        return [
+            (answer.status, answer.path, answer.body[:300])
+            for answer in answers
+            if answer.status != 200 or self.bodies.get(answer.path, answer.body) != answer.body
+        ]
 
     def ways(self, answers):
         """Each one's source, and the addresses that nginx tried for it in turn, by its log."""
@@ -445,7 +451,7 @@ def fleet(weed, listening, nginx_binary, proxying, kept_ports, pictures, heavy, 
         nginx = stack.enter_context(proxying(nodes[0].port, more))
         paths = [path_of(source, width) for width in WIDTHS for source in SOURCES]
         load = Load(nginx.port, paths)
-        made = Fleet(cloud, nodes, nginx, load, {}, url.split("/", 3)[3])
+        made = Fleet(cloud, nodes, nginx, load, url.split("/", 3)[3])
         made.put(DOCUMENT, json.dumps(PUBLIC).encode())
         for source, data in pictures.items():
             made.put(f"photos/{source}", data)
@@ -456,8 +462,10 @@ def fleet(weed, listening, nginx_binary, proxying, kept_ports, pictures, heavy, 
         for node in nodes:
             node.ready()
         warm = ask_all(nginx.port, paths)
-        assert not failed(warm)
+        assert not made.failed(warm)
         homes = made.nodes_of(warm)
+        made.bodies = {answer.path: answer.body for answer in warm}
+        assert len(set(made.bodies.values())) == len(paths)
         made.homes = {source: home for source, [home] in homes.items()}
         stack.callback(load.stop)
         load.start()
@@ -473,7 +481,7 @@ def test_steady(fleet):
     with told("steady") as figures:
         begun = time.monotonic()
         answers = until(functools.partial(fleet.load.a_round, begun))
-        assert not failed(answers)
+        assert not fleet.failed(answers)
         assert ratio(answers) == 1.0
         assert fleet.nodes_of(answers) == {source: {home} for source, home in fleet.homes.items()}
         assert set(fleet.homes.values()) == {node.address for node in fleet.nodes}
@@ -495,12 +503,12 @@ def test_a_node_dies_and_comes_back(fleet):
         node.kill()
         until(lambda: all(map(is_gone, renderers)))
         again = fleet.settle(begun, rest)
-        assert not failed(under_way.result())
+        assert not fleet.failed(under_way.result())
         for _, (first, *others) in fleet.ways(under_way.result()):
             assert first == node.address
             assert others
         gone = fleet.load.since(begun)
-        assert not failed(gone)
+        assert not fleet.failed(gone)
         elsewhere = sum(len(way) > 1 for _, way in fleet.ways(gone))
         assert elsewhere
         where = fleet.nodes_of(gone)
@@ -519,7 +527,7 @@ def test_a_node_dies_and_comes_back(fleet):
         node.ready()
         back = fleet.settle(begun, fleet.homes)
         answers = fleet.load.since(begun)
-        assert not failed(answers)
+        assert not fleet.failed(answers)
         assert ratio(answers) == 1.0  # the cache on its disk was still there
         figures |= {"asked": len(answers), "failed": 0, "hits": 1.0}
         figures |= {"seconds until it has its part": round(back - begun, 1)}
@@ -552,11 +560,11 @@ def test_the_store_is_away(fleet, how):
             time.sleep(0.2)
         end = time.monotonic()
         return_(fleet.cloud)
-        until(lambda: not failed(ask_all(fleet.nginx.port, itertools.islice(cold, 6))))
+        until(lambda: not fleet.failed(ask_all(fleet.nginx.port, itertools.islice(cold, 6))))
         again = time.monotonic()
         fleet.settle(again, fleet.homes)
         answers = fleet.load.since(begun)
-        assert not failed(answers)
+        assert not fleet.failed(answers)
         assert ratio(answers) == 1.0
         assert len(probes) >= 6
         for probe in probes:
@@ -586,7 +594,7 @@ def test_all_nodes_are_rolled(fleet):
         rolled = time.monotonic()
         again = fleet.settle(rolled, {})
         answers = fleet.load.since(begun)
-        assert not failed(answers)
+        assert not fleet.failed(answers)
         figures |= {"asked": len(answers), "failed": 0, "hits at the worst": worst(answers)}
         figures |= {"hits": round(ratio(answers), 2), "seconds": round(rolled - begun, 1)}
         figures |= {"seconds to a round of hits": round(again - rolled, 1)}
@@ -608,7 +616,7 @@ def test_a_document_reaches_every_node(fleet):
         widths = {"by-one": 22, "by-another": 23, "aside": 21}
         until(lambda: all(node.widths_of(widths) == widths for node in fleet.nodes), SEEN_S)
         figures |= {"seconds by way of one": round(time.monotonic() - begun, 1)}
-        assert not failed(fleet.load.since(begun))
+        assert not fleet.failed(fleet.load.since(begun))
 
 
 def test_editors_at_the_same_moment_lose_nothing(fleet):
@@ -651,7 +659,7 @@ def test_a_node_that_has_just_come_finds_what_is_made(fleet, kept_ports, tmp_pat
     before = shared()
     paths = [path_of(source, 150) for source in SOURCES]
     made = ask_all(fleet.nginx.port, paths)
-    assert not failed(made)
+    assert not fleet.failed(made)
     assert not any(answer.hit for answer in made)
     until(lambda: shared() == before + len(paths))  # it is told beside the answer
     node = Node(tmp_path / "fourth", "", fleet.nodes[0].env, kept_ports(2))
@@ -659,7 +667,7 @@ def test_a_node_that_has_just_come_finds_what_is_made(fleet, kept_ports, tmp_pat
         node.start()
         node.ready()
         found = ask_all(node.port, paths)
-        assert not failed(found)
+        assert not fleet.failed(found)
         assert ratio(found) == 1.0
         assert [answer.body for answer in found] == [answer.body for answer in made]
         render = 'vipsgate_stage_duration_seconds_count{stage="render"}'
@@ -668,4 +676,4 @@ def test_a_node_that_has_just_come_finds_what_is_made(fleet, kept_ports, tmp_pat
         assert node.stop() == 0
     finally:
         node.kill()
-    assert not failed(fleet.load.answers)
+    assert not fleet.failed(fleet.load.answers)
