@@ -7,8 +7,10 @@ import http.client
 import json
 import re
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -615,3 +617,38 @@ def test_both_groups_of_a_fleet_are_the_same_nodes(deploy):
         re.findall(r"^ *server (\S+)", part, re.M) for part in text.split("upstream ")[1:]
     )
     assert first == again != []
+
+
+def test_what_may_not_be_repeated_is_sent_once(proxying, kept_ports):
+    """Three nodes that take every request and hang up: a GET goes to others, a POST does not."""
+    ports, seen = kept_ports(3), []
+
+    def take(ear):
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = ear.accept()
+                with line:
+                    seen.append(line.recv(65536).split()[0])
+
+    more = {
+        "conf.d/vipsgate.conf": {"vipsgate/node.conf": "vipsgate/fleet.conf"},
+        "vipsgate/fleet.conf": {
+            f"10.0.0.{11 + at}:8080": f"127.0.0.1:{port}" for at, port in enumerate(ports)
+        },
+    }
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            ear = socket.create_server(("127.0.0.1", port))
+            stack.callback(ear.close)
+            stack.callback(ear.shutdown, socket.SHUT_RDWR)
+            threading.Thread(target=take, args=(ear,), daemon=True).start()
+        nginx = stack.enter_context(proxying(ports[0], more))
+        for method, most in (("POST", 1), ("GET", 6)) * 10:  # ten: until all are held for dead
+            seen.clear()
+            line = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=PATIENCE_S)
+            with contextlib.closing(line):
+                line.request(method, "/open/a.jpg", b"x" if method == "POST" else None)
+                answer = line.getresponse()
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert 1 <= len(seen) <= most, (method, seen)
+        assert '"node":"vipsgate : ' in nginx.log
