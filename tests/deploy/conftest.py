@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -82,6 +83,22 @@ def free_ports(count):
         for line in lines:
             line.bind(("127.0.0.1", 0))
         return [line.getsockname()[1] for line in lines]
+
+
+def lasting_ports(count):
+    """Ports that nobody has just now, nor is given by the kernel as the near end of a line.
+
+    Whoever leaves such a port and comes back finds it free.
+    """
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = []
+    for port in random.sample(range(first // 2, first), 50 * count):
+        with contextlib.suppress(OSError), socket.socket() as line:
+            line.bind(("127.0.0.1", port))
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise AssertionError("there are no free ports")
 
 
 def substituted(text, rows):
@@ -183,3 +200,9 @@ def proxying(nginx_binary, tmp_path_factory):
 def ports():
     """``ports(3)``: so many that nobody has just now."""
     return free_ports
+
+
+@pytest.fixture(scope="session")
+def kept_ports():
+    """``kept_ports(3)``: so many that stay free also while nobody listens there."""
+    return lasting_ports

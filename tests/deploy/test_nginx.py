@@ -5,10 +5,15 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 import time
+import urllib.error
+import urllib.request
 import warnings
 from urllib.parse import quote, urlsplit
 
@@ -43,6 +48,7 @@ allow_empty = false
 whitelist = ["http://good.example.com"]
 """
 KEY = sign.Credential("key1", "secret1")
+PATIENCE_S = 20
 SMALL = "image/resize,w_100"
 BUCKETS = ("open", "brief", "bounded", "shut", "hotlink")
 KEYS = {  # as they are stored; what differs between clients is how they write them
@@ -77,9 +83,9 @@ def filled(folder, root):
 
 @pytest.fixture(scope="module")
 def start(serving):
-    def starting(folder):
+    def starting(folder, *more):
         words = ["--config", str(folder / "vipsgate.toml"), "--cache-dir", str(folder / "cache")]
-        return serving(folder / "root", *words)
+        return serving(folder / "root", *words, *more)
 
     return starting
 
@@ -576,3 +582,73 @@ def test_a_fleet_sends_a_source_to_one_node_and_past_a_dead_one(start, root, pro
         assert len({node for seen in where.values() for node in seen}) == 3
         doomed.close()
         assert set(everything((42,))) == {200}
+
+
+def test_nodes_that_nginx_holds_for_dead_are_asked_rather_than_nobody(
+    start, root, proxying, kept_ports, tmp_path
+):
+    """Two that are restarted one by one: the one is back, and the other goes, within its 5 s."""
+    folder = filled(tmp_path, root)
+    ports = kept_ports(3)
+    hosts = {f"10.0.0.{11 + at}:8080": f"127.0.0.1:{port}" for at, port in enumerate(ports)}
+    more = {
+        "conf.d/vipsgate.conf": {"vipsgate/node.conf": "vipsgate/fleet.conf"},
+        "vipsgate/fleet.conf": hosts,
+    }
+    with proxying(ports[0], more) as nginx:
+        for number in range(40):  # until either worker has given all three up
+            url = f"http://127.0.0.1:{nginx.port}/open/{number}.jpg"
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(url, timeout=PATIENCE_S)
+            assert caught.value.code == 503
+            assert caught.value.headers["Retry-After"] == "5"
+            assert b"<Code>ServiceUnavailable</Code>" in caught.value.read()
+        with start(folder, "--port", str(ports[0])) as node:
+            site = dataclasses.replace(node, port=nginx.port)
+            for target in ("/open/example.jpg", signed("shut", "example.jpg")):
+                assert lasting(site.ask(target)) == lasting(node.ask(target))
+            assert ask(site, "open/none.jpg").code == "NoSuchKey"
+        assert '"node":"vipsgate : ' in nginx.log
+
+
+def test_both_groups_of_a_fleet_are_the_same_nodes(deploy):
+    text = (deploy / "nginx" / "vipsgate" / "fleet.conf").read_text()
+    first, again = (
+        re.findall(r"^ *server (\S+)", part, re.M) for part in text.split("upstream ")[1:]
+    )
+    assert first == again != []
+
+
+def test_what_may_not_be_repeated_is_sent_once(proxying, kept_ports):
+    """Three nodes that take every request and hang up: a GET goes to others, a POST does not."""
+    ports, seen = kept_ports(3), []
+
+    def take(ear):
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = ear.accept()
+                with line:
+                    seen.append(line.recv(65536).split()[0])
+
+    more = {
+        "conf.d/vipsgate.conf": {"vipsgate/node.conf": "vipsgate/fleet.conf"},
+        "vipsgate/fleet.conf": {
+            f"10.0.0.{11 + at}:8080": f"127.0.0.1:{port}" for at, port in enumerate(ports)
+        },
+    }
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            ear = socket.create_server(("127.0.0.1", port))
+            stack.callback(ear.close)
+            stack.callback(ear.shutdown, socket.SHUT_RDWR)
+            threading.Thread(target=take, args=(ear,), daemon=True).start()
+        nginx = stack.enter_context(proxying(ports[0], more))
+        for method, most in (("POST", 1), ("GET", 6)) * 10:  # ten: until all are held for dead
+            seen.clear()
+            line = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=PATIENCE_S)
+            with contextlib.closing(line):
+                line.request(method, "/open/a.jpg", b"x" if method == "POST" else None)
+                answer = line.getresponse()
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert 1 <= len(seen) <= most, (method, seen)
+        assert '"node":"vipsgate : ' in nginx.log

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from vipsgate.errors import AccessDenied, BadGateway, GatewayTimeout, NoSuchKey
+from vipsgate.store import shelf
 from vipsgate.store.base import PLAIN
 from vipsgate.store.breaker import MOST
 from vipsgate.store.cloud import CloudStore
@@ -24,8 +25,8 @@ def reach(moto, middleman, monkeypatch):
         monkeypatch.setenv(name, value)
 
     def made(url, **options):
-        shelf = Shelf(Line(connect(url, SECONDS), SECONDS), 0, options.pop("stale", 0))
-        return CloudStore(shelf, kind="s3", **options)
+        objects = Shelf(Line(connect(url, SECONDS), SECONDS), 0, options.pop("stale", 0))
+        return CloudStore(objects, kind="s3", **options)
 
     return made
 
@@ -76,6 +77,21 @@ async def test_away(store, middleman, mode):
             continue
     with closing(await store.open("photos", "a")) as opened:
         assert opened.read() == DATA
+
+
+async def test_one_that_hangs_is_not_waited_for_where_the_object_is_known(
+    store, middleman, monkeypatch
+):
+    monkeypatch.setattr(shelf, "PATIENCE", SECONDS / 20)
+    found = await store.stat("photos", "a")
+    middleman.set("hang")
+    begun = time.monotonic()
+    for _ in range(3):
+        assert await store.stat("photos", "a") == found
+    assert time.monotonic() - begun < SECONDS
+    with pytest.raises(GatewayTimeout):  # of this one nothing is known
+        await store.stat("photos", "b")
+    middleman.set("pass")
 
 
 async def test_a_short_absence_is_waited_for(store, middleman):

@@ -55,6 +55,24 @@ def test_an_earlier_answer_does_not_replace_a_later_one(heads):
     assert heads.known("a").object == TWO
 
 
+async def test_how_long_a_question_has_been_under_way(heads, clock):
+    go = asyncio.Event()
+
+    async def work():
+        await go.wait()
+        return Head(ONE, since=100.0)
+
+    assert heads.waited("a") == 0
+    asking = asyncio.create_task(heads.ask("a", work))
+    await asyncio.sleep(0)
+    clock.now = 103.0
+    assert (heads.waited("a"), heads.waited("b")) == (3, 0)
+    go.set()
+    await asking
+    await asyncio.sleep(0)
+    assert heads.waited("a") == 0
+
+
 async def test_equal_questions_are_asked_once(heads, clock):
     asked = []
     go = asyncio.Event()

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .base import Object
 
@@ -29,6 +30,13 @@ class Head:
     since: float = 0.0
 
 
+class Asking(NamedTuple):
+    """A question that is under way, and since when."""
+
+    task: asyncio.Task[Head]
+    since: float
+
+
 class Heads:
     """The names asked for last.
 
@@ -41,7 +49,7 @@ class Heads:
     def __init__(self, fresh: float, stale: float, clock: Callable[[], float]) -> None:
         self._fresh, self._stale, self._clock = fresh, stale, clock
         self._known: OrderedDict[str, Head] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[Head]] = {}
+        self._asking: dict[str, Asking] = {}
 
     def fresh(self, path: str) -> Head | None:
         """What is known and counts as of now."""
@@ -72,21 +80,30 @@ class Heads:
 
     async def ask(self, path: str, work: Callable[[], Awaitable[Head]]) -> Head:
         """Ask, or wait for the same question that is being asked."""
-        task = self._asking.get(path)
-        if task is None:
-            task = asyncio.ensure_future(self._ask(path, work))
-            self._asking[path] = task
-            task.add_done_callback(lambda done: self._asked(path, done))
-        return await asyncio.shield(task)
+        asking = self._asking.get(path)
+        if asking is None:
+            asking = Asking(asyncio.ensure_future(self._ask(path, work)), self._clock())
+            self._asking[path] = asking
+            asking.task.add_done_callback(lambda done: self._asked(path, done))
+        return await asyncio.shield(asking.task)
+
+    def waited(self, path: str) -> float:
+        """Seconds since the question that is under way was asked; 0 where none is."""
+        asking = self._asking.get(path)
+        return self._clock() - asking.since if asking else 0.0
 
     async def _ask(self, path: str, work: Callable[[], Awaitable[Head]]) -> Head:
         head = await work()
-        if self._asking.get(path) is asyncio.current_task():  # nobody has written meanwhile
+        if self._is_asked(path, asyncio.current_task()):  # nobody has written meanwhile
             self.keep(path, head)
         return head
 
+    def _is_asked(self, path: str, task: asyncio.Task[Head] | None) -> bool:
+        asking = self._asking.get(path)
+        return asking is not None and asking.task is task
+
     def _asked(self, path: str, task: asyncio.Task[Head]) -> None:
-        if self._asking.get(path) is task:
+        if self._is_asked(path, task):
             del self._asking[path]
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody may have

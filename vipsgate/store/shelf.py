@@ -9,6 +9,7 @@ listings tell it, too. Elsewhere it is the one in the object's label, or else th
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 MD5 = re.compile(r"[0-9a-f]{32}")
 PART, AT_ONCE = 8 << 20, 4  # bytes of one of several pieces, and how many are under way
 PIECE = 1 << 20  # bytes of an object that are read at a time
+PATIENCE = 1.0  # seconds that the store has to say whether what is known still holds
 RESUMES = 3  # times that a broken transfer is begun, or gone on with
 
 
@@ -66,17 +68,26 @@ class Shelf:
         return await self._heads.ask(path, partial(self._look, path))
 
     async def see(self, path: str) -> Head:
-        """What is there, or was a moment ago, or where the store is away longer ago."""
+        """What is there, or was a moment ago, or where the store is away longer ago.
+
+        A store that hangs is away long before its time is over: whoever asks for an object that is
+        known waits for :data:`PATIENCE`, the asking goes on.
+        """
         head = self._heads.fresh(path)
         if head is not None:
             return head
+        known = self._heads.stale(path)
+        wait = PATIENCE - self._heads.waited(path) if known and known.object else None
         try:
-            return await self.ask(path)
+            async with asyncio.timeout(wait):
+                return await self.ask(path)
+        except TimeoutError:
+            return self._heads.stale(path) or await self.ask(path)
         except (BadGateway, GatewayTimeout):
-            head = self._heads.stale(path)
-            if head is None:
+            known = self._heads.stale(path)
+            if known is None:
                 raise
-            return head
+            return known
 
     async def recall(self, path: str, meta: Mapping[str, Any] | None = None) -> Head:
         """What is there, asked only where it is not known from before.
