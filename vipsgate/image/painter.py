@@ -75,8 +75,10 @@ def _film(scene: Scene, watch: Callable[[Image], None]) -> Image:
     wide = _land(width + way, height, scene.seed)
     watch(wide)
     wide = wide.copy_memory()
-    # there in one half of the time, back in the other
-    places = [way * min(number, frames - number) * 2 // frames for number in range(frames)]
+    # there in one half of the time, back in the other, and nowhere twice: an encoder would make
+    # one frame of two that are equal
+    times = [4 * number + 1 for number in range(frames)]
+    places = [way * min(time, 4 * frames - time) // (2 * frames) for time in times]
     film = pyvips.Image.arrayjoin(
         [wide.crop(place, 0, width, height) for place in places], across=1
     ).copy()
@@ -198,8 +200,13 @@ def _shapes() -> Image:
 
 @cache
 def _surfaces() -> Image:
-    """A tile of noise in which all lengths count alike, for the roughness of surfaces."""
-    return _noise(2, ((wave, 17.0) for wave in SMALL)).rint().cast("short").copy_memory()
+    """A tile of noise in which all lengths count, for the roughness of surfaces."""
+    return (
+        _noise(2, ((wave, 24.0 if wave < 4 else 17.0) for wave in SMALL))
+        .rint()
+        .cast("short")
+        .copy_memory()
+    )
 
 
 def _noise(seed: int, waves: Iterable[tuple[int, float]]) -> Image:

@@ -5,7 +5,7 @@
     name = KIND "-" WIDTH "x" HEIGHT [ "x" FRAMES ] "-" SEED "." FORMAT
 
 Names and arithmetic only; :mod:`.painter` paints. Numbers have no leading zeros, so that there is
-one name for each picture, and an animation, which alone has frames, has at least two.
+one name for each picture; an animation alone has frames, at least two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import ImageTooLarge, NoSuchKey
 from . import plan
 from .codecs import CODECS
 from .config import Limits
-from .cost import FIXED, Cost
+from .cost import Cost
 from .frame import Frame, Header
 
 # of what :mod:`.painter` makes: another number and another day when a name gives another picture
@@ -30,18 +30,20 @@ NAME = re.compile(
 )
 GRAMMAR = "KIND-WIDTHxHEIGHT[xFRAMES]-SEED.FORMAT, such as photo-800x600-1.jpg"
 QUALITY = 85  # of a JPEG; the other formats have their codec's own
-FORMATS = tuple(name for name in CODECS if name != "heic")  # which is not there everywhere
+FORMATS = ("jpg", "png", "webp", "gif", "tiff", "bmp", "avif")  # HEIC is not there everywhere
 # kind -> what it can be written as
 KINDS = {
     "photo": FORMATS,
     "alpha": tuple(name for name in FORMATS if CODECS[name].alpha),
     "anim": tuple(name for name in FORMATS if CODECS[name].animated),
 }
-MOVING = "anim"
+MOVING, LEAST = "anim", 8  # pixels of its sides: in smaller ones nothing can be seen to move
 # measured with pictures of 1 to 24 megapixels, as those of codecs.CODECS
+BEGUN = 0.015  # seconds for any picture: what is painted small
 PAINTED = 45.0  # nanoseconds for each pixel that painting takes
 MASKED = 35.0  # and those of its mask, where it has one
-WRITTEN = 3.0  # bytes for each pixel that no file is larger than, but for a few of tiny pictures
+# bytes of the file for each pixel, at most, but for tiny pictures: it is held in memory
+WRITTEN = {"jpg": 0.6, "png": 3, "webp": 0.6, "gif": 1, "tiff": 3, "bmp": 4, "avif": 0.6}
 HELD = 4.0  # bytes for each pixel of an animation that is held until it is written
 
 
@@ -89,9 +91,9 @@ class Scene:
         codec, frame = CODECS[self.format], self.frame
         pixels = frame.area * self.frames
         painted = PAINTED + (MASKED if frame.alpha else 0)
-        held = WRITTEN + frame.alpha + codec.made(frame) + (HELD if self.frames > 1 else 0)
+        held = WRITTEN[self.format] + codec.made(frame) + (HELD if self.frames > 1 else 0)
         return Cost(
-            FIXED + pixels * (painted + codec.writes(frame)) * 1e-9,
+            BEGUN + pixels * (painted + codec.writes(frame)) * 1e-9,
             plan.PIPELINE_BYTES + int(pixels * held),
             self.frames,
         )
@@ -114,6 +116,8 @@ def read(name: str, limits: Limits) -> Scene:
     scene = Scene(kind, int(width), int(height), int(frames), int(seed), form)
     if str(scene) != name or (scene.frames > 1) != (kind == MOVING):
         raise _absent(name, f"FRAMES, at least 2, are for {MOVING}.")
+    if kind == MOVING and min(scene.width, scene.height) < LEAST:
+        raise _absent(name, f"a side of {MOVING} has at least {LEAST} pixels.")
     try:
         plan.admit(scene.header, limits)
     except ImageTooLarge as error:
