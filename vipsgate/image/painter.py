@@ -5,15 +5,17 @@ lies, with noise on it; it is enlarged by a power of two, gets finer noise from 
 table turns it into colours. Where the table jumps there is a ridge, sharp at every size. So a pixel
 costs one interpolation, two tiles and a look-up, however large the picture is.
 
-Rule: equal bytes on every machine. Chance comes from seeds, arithmetic keeps to what IEEE 754 says
+Rule: equal pixels on every machine. Chance comes from seeds, arithmetic keeps to what IEEE 754 says
 to the last bit (no powers, no sines), and no pixel depends on how libvips cuts the work.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .codecs import CODECS
@@ -126,8 +128,8 @@ def _petals(scene: Scene) -> Image:
     x, y = ((here[i] + 0.5 / scale) * (2 * scale / [width, height][i]) - 1 for i in (0, 1))
     xx, yy = x * x, y * y
     square = xx + yy + 1e-6
-    # the cosine of five times the angle, as the real part of a fifth power
-    turned = (xx * xx - 10 * xx * yy + 5 * yy * yy) * x / (square * square * square) * square
+    # the cosine of five times the angle, as the real part of a fifth power, by how far out it is
+    turned = (xx * xx - 10 * xx * yy + 5 * yy * yy) * x / (square * square)
     far = square / (1 + turned * 0.3) * 400  # about the square of how far out, 400 at the border
     steps = [(0.0, 255), (200.0, 255), (200.0 + max(4.0, 1600 / min(width, height)), 110)]
     table = _table([(at / 1024, (value,)) for at, value in [*steps, (420.0, 0)]], 1024)
@@ -174,19 +176,20 @@ def _mixed(one: Colour, other: Colour, part: float) -> Colour:
     return tuple(a + (b - a) * part for a, b in zip(one, other, strict=True))
 
 
-def _table(stops: list[Stop], entries: int) -> Image:
-    """A table of so many entries: straight lines from stop to stop, jumps where two are one."""
+def _table(stops: Sequence[Stop], entries: int) -> Image:
+    """A table of so many entries: straight lines from stop to stop, jumps where two are at one."""
     import pyvips
 
-    made, last = bytearray(), 0
-    for number in range(entries):
-        at = number / entries
-        while last < len(stops) - 2 and stops[last + 1][0] <= at:
-            last += 1
-        (low, first), (high, second) = stops[last], stops[last + 1]
-        part = min(1.0, max(0.0, (at - low) / (high - low))) if high > low else 1.0
-        made += bytes(min(255, int(value)) for value in _mixed(first, second, part))
-    return pyvips.Image.new_from_memory(bytes(made), entries, 1, len(stops[0][1]), "uchar")
+    bands = len(stops[0][1])
+    made = bytearray(entries * bands)
+    for (low, first), (high, second) in pairwise([*stops, (2.0, stops[-1][1])]):
+        begin, end = (min(entries, math.ceil(at * entries)) for at in (low, high))
+        for band, (one, other) in enumerate(zip(first, second, strict=True)):
+            if begin < end:
+                step = (other - one) / ((high - low) * entries)
+                values = [int(one + step * (at - low * entries)) for at in range(begin, end)]
+                made[begin * bands + band : end * bands : bands] = bytes(values)
+    return pyvips.Image.new_from_memory(bytes(made), entries, 1, bands, "uchar")
 
 
 # -- noise -----------------------------------------------------------------------------------------
