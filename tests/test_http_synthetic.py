@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -294,10 +295,19 @@ def test_a_style_that_would_paint_is_broken(site):
 
 
 def ready(site):
-    import urllib.request
+    return private(site, "/readyz")
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}/readyz") as answer:
+
+def private(site, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}{path}") as answer:
         return answer.read().decode()
+
+
+def test_is_explained_like_any_other(site):
+    told = json.loads(private(site, f"/explain/load/{PHOTO}{RESIZE}"))
+    assert told["plan"]["source"]["width"] == 400
+    assert told["etag"] == site.ask(f"/load/{PHOTO}{RESIZE}").etag
+    assert told["access"]["anonymous"]["allowed"]
 
 
 # -- who may -----------------------------------------------------------------------------------
@@ -402,6 +412,21 @@ def test_all_may_fail(site):
     for path in (f"/broken/{PHOTO}", f"/broken/{PHOTO}{RESIZE}", "/broken/none.jpg"):
         assert site.ask(path).code == "ServiceUnavailable"
         assert site.ask(path, method="HEAD").status == 503
+
+
+def test_another_acl_leaves_it_as_slow_and_faulty_as_it_was(site):
+    said = {"acl": "public-read", "origin": "synthetic", "delay_ms": 1.5, "error_rate": 0.25}
+    document(site.root, "kept", said)
+    end = time.monotonic() + 6
+    while (
+        done := call(site, "PUT", "kept", query=[("acl", "")], x_oss_acl="private")
+    ).status != 200:
+        assert time.monotonic() < end, done
+        time.sleep(0.1)
+    path = site.root / ".vipsgate" / "buckets" / "kept.json"
+    kept = json.loads(path.read_text())
+    path.unlink()
+    assert kept == {"origin": "synthetic", "delay_ms": 1.5, "error_rate": 0.25}
 
 
 def test_a_document_may_turn_it_on_and_off(site):

@@ -9,7 +9,7 @@ import pytest
 
 from vipsgate.errors import AccessDenied, NoSuchKey, ServiceUnavailable
 from vipsgate.store.base import PLAIN
-from vipsgate.store.synthetic import Gallery, Synthetic
+from vipsgate.store.synthetic import HELD, Gallery, Synthetic
 
 
 class Painter:
@@ -139,6 +139,15 @@ async def test_one_above_the_budget_is_held_alone(gallery, painter):
     assert painter.painted == ["10.a", "500.b"]
     await gallery.stat("10.c")
     assert (list(gallery._held), gallery._bytes) == (["10.c"], 10)
+
+
+async def test_no_more_are_held_than_there_may_be_descriptors(painter):
+    gallery = Gallery(painter)
+    for number in range(HELD + 5):
+        await gallery.stat(f"1.{number}")
+    assert len(gallery._held) == HELD
+    for descriptor in gallery._held.values():
+        os.close(descriptor)
 
 
 async def test_names_that_were_asked_longest_ago_are_forgotten(gallery, painter):

@@ -23,6 +23,7 @@ from .shared import Fetched, Shared
 
 NAMES = 65536  # pictures whose size is remembered; one takes about 400 bytes
 HELD_BYTES = 64 << 20  # of pictures that are held; the last one is, however large
+HELD = 512  # of them: each is a descriptor, and a memory page at least
 FAULT = "This is one of the faults that the bucket's error_rate asks for."
 
 
@@ -139,7 +140,7 @@ class Gallery:
             self._let_go(before)
         self._held[name] = descriptor
         self._bytes += size
-        while self._bytes > self._most and len(self._held) > 1:
+        while len(self._held) > 1 and (self._bytes > self._most or len(self._held) > HELD):
             self._let_go(self._held.popitem(last=False)[1])
 
     def _let_go(self, descriptor: int) -> None:
