@@ -32,6 +32,10 @@ READS = {
         styles={"a": Style(content="image/crop", created=5, modified=6)}
     ),
     '{"domains": ["IMG.example.com."]}': Bucket(domains=("img.example.com",)),
+    '{"origin": "s3://box/x", "delay_ms": 0}': Bucket(origin="s3://box/x"),
+    '{"delay_ms": 0.5, "error_rate": 1, "origin": "synthetic"}': Bucket(
+        origin="synthetic", delay_ms=0.5, error_rate=1
+    ),
 }
 REFUSES = {
     # what, part of the message: key and value
@@ -47,6 +51,13 @@ REFUSES = {
     '{"separators": ["?"]}': "separators.0 = '?'",
     '{"protection": {"rules": [{}]}}': "protection.rules.0",
     '{"referer": {"allow_empty": "perhaps"}}': "referer.allow_empty = 'perhaps'",
+    '{"origin": "Synthetic"}': "origin = 'Synthetic': Value error, is s3://BUCKET/PREFIX",
+    '{"delay_ms": 5}': "delay_ms = 5: Value error, is only for a bucket with origin = ",
+    '{"origin": "s3://box/x", "error_rate": 0.5}': "error_rate = 0.5: Value error, is only for",
+    '{"origin": "synthetic", "delay_ms": 60001}': "delay_ms = 60001: Input should be less than",
+    '{"origin": "synthetic", "delay_ms": -1}': "delay_ms = -1: Input should be greater than",
+    '{"origin": "synthetic", "error_rate": 1.01}': "error_rate = 1.01: Input should be less than",
+    '{"origin": "synthetic", "error_rate": "often"}': "error_rate = 'often'",
 }
 
 

@@ -209,6 +209,12 @@ WRONG = [
     ('[buckets.photos]\ncache_control = "a\\nb"', ["buckets.photos.cache_control", "a\\nb"]),
     ("[buckets.photos]\ndomains = ['http://x']", ["buckets.photos.domains", "http://x"]),
     ("[buckets.photos]\nseparators = ['?']", ["buckets.photos.separators", "?"]),
+    ("[buckets.photos]\ndelay_ms = 5", ["buckets.photos.delay_ms", "5", 'origin = "synthetic"']),
+    (
+        "[buckets.photos]\norigin = 's3://a/b'\nerror_rate = 0.1",
+        ["buckets.photos.error_rate", "0.1", 'origin = "synthetic"'],
+    ),
+    ("[buckets.photos]\norigin = 'synthetic'\nerror_rate = 2", ["photos.error_rate", "2"]),
     ("[buckets.photos.protection]\nrules = [{ case_insensitive = true }]", ["rules", "prefix"]),
     ("[buckets.photos.styles]\n'a b' = 'image/crop'", ["photos.styles", "a b"]),
     ("[buckets.photos.styles]\nx = 'image/resize,w_a'", ["photos.styles.x", "parameter: w"]),

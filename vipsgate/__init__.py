@@ -18,7 +18,7 @@ The way of a request, and who has which right on it::
 * :mod:`vipsgate.explain` says why an answer is what it is, on the admin port.
 * :mod:`vipsgate.observe` notes what requests come to: metrics, and what else is seen from outside.
 * :mod:`vipsgate.renderers` hands the work to :mod:`vipsgate.renderer`, the only place that joins
-  the image room to a process.
+  the image room to a process; :mod:`vipsgate.easel` has it paint what no object is the source of.
 
 The process that talks to the network never imports pyvips.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,11 +14,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 ORIGIN = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9._-]+(?:/[^?#]*)?")
+SYNTHETIC = "synthetic"  # the origin of pictures that are painted when they are asked for
 
 StyleName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]  # OSS guide, Image styles
 Acl = Literal["private", "public-read", "public-read-write"]
@@ -32,9 +36,26 @@ def _domain(text: str) -> str:
 
 
 def _origin(url: str) -> str:
-    if url and not ORIGIN.fullmatch(url):
-        raise ValueError("is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX")
+    if url not in ("", SYNTHETIC) and not ORIGIN.fullmatch(url):
+        raise ValueError(
+            "is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or synthetic"
+        )
     return url
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the objects of a bucket come from that is elsewhere.
+
+    Attributes:
+        url: A place in an object store, or :data:`SYNTHETIC`.
+        delay_ms: See :class:`Bucket`.
+        error_rate: Likewise.
+    """
+
+    url: str
+    delay_ms: float = 0
+    error_rate: float = 0
 
 
 class Record(BaseModel):
@@ -113,7 +134,10 @@ class Bucket(Record):
         referer: Which pages may show its pictures.
         legacy_at_api: Whether ``OBJECT@100w.jpg`` is understood, where the server does not say so
             for all buckets.
-        origin: The place of its objects in an object store; empty for where all others are.
+        origin: The place of its objects in an object store, or :data:`SYNTHETIC`; empty for where
+            all others are.
+        delay_ms: How long each look at a synthetic object and each opening of one takes.
+        error_rate: The part of the looks at synthetic objects that fail, 0-1.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
@@ -129,4 +153,22 @@ class Bucket(Record):
     referer: RefererPolicy = RefererPolicy()
     legacy_at_api: bool = False
     origin: Annotated[str, AfterValidator(_origin)] = ""
+    delay_ms: Annotated[float, Field(ge=0, le=60_000)] = 0
+    error_rate: Annotated[float, Field(ge=0, le=1)] = 0
     created: Seconds = 0
+
+    @field_validator("delay_ms", "error_rate")
+    @classmethod
+    def _of_synthetic(cls, value: float, said: ValidationInfo) -> float:
+        if value and said.data.get("origin", SYNTHETIC) != SYNTHETIC:
+            raise ValueError(f'is only for a bucket with origin = "{SYNTHETIC}"')
+        return value
+
+    @property
+    def synthetic(self) -> bool:
+        """Are its objects painted when they are asked for? Then none has an ACL of its own."""
+        return self.origin == SYNTHETIC
+
+    def elsewhere(self) -> Origin | None:
+        """Where its objects come from; ``None`` for where all others are."""
+        return Origin(self.origin, self.delay_ms, self.error_rate) if self.origin else None

@@ -93,7 +93,8 @@ class House:
 
         if self.origins:
             known = {**self.documents.known, **self.declared}
-            self.origins.assign({name: one.origin for name, one in known.items() if one.origin})
+            places = {name: one.elsewhere() for name, one in known.items()}
+            self.origins.assign({name: place for name, place in places.items() if place})
             self.conflicts |= self.origins.faults
 
     @property
@@ -117,6 +118,8 @@ class House:
             AccessDenied: It does not; also where there is no object, and the bucket is private.
             NoSuchKey: There is none of this name.
         """
+        if grant.bucket.synthetic:  # to look at an object may be to have it painted
+            grant.check_acl("", right)
         try:
             found = await self.store.stat(bucket, key)
         except NoSuchKey:

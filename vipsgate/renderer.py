@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ from .image.fonts import Fonts
 
 NICE = 5  # steps behind the front, which has hits, refusals and health to answer meanwhile
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
+UNWANTED = "The picture is not wanted any more."
 # one libvips thread for a picture, few arenas; what else libvips would heed is not inherited
 ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",
@@ -90,7 +91,7 @@ class Interrupt:
 
 def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
     """What a renderer does with jobs. Imports libvips, which the front must not."""
-    from .image import render, video
+    from .image import painter, render, scene, video
     from .image.batch import Batch
     from .image.studio import Beside, Studio
 
@@ -102,6 +103,8 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
         jobs: list[tuple[str, list[str]]], descriptors: list[int], most: Most, interrupt: Interrupt
     ) -> Callable[[int], Answer]:
         texts = [text for text, _ in jobs]
+        if texts[0].startswith(scene.PAINT):  # such a job has no source, so it comes alone
+            return lambda number: paint(texts[number], most, interrupt)
         batch = Batch(partial(read, descriptors[0], limits), texts, limits, rendering, most)
         others = iter(descriptors[1:])
         beside = [list(zip(etags, others, strict=False)) for _, etags in jobs]
@@ -142,6 +145,28 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
             return said, memory
 
         return work
+
+    def paint(text: str, most: Most, interrupt: Interrupt) -> Answer:
+        begun = time.perf_counter()
+        wanted = scene.read(text.removeprefix(scene.PAINT), limits)
+        if most and not wanted.cost.within(*most):
+            return {"cost": astuple(wanted.cost)}, None
+        memory = os.memfd_create("painted", os.MFD_CLOEXEC)
+        try:
+            mime = painter.paint(wanted, memory, interrupt.watch)
+            said = {
+                "type": mime,
+                "size": os.fstat(memory).st_size,
+                "seconds": time.perf_counter() - begun,
+                "probe": 0.0,
+                "missing": 0,
+            }
+        except BaseException:
+            os.close(memory)
+            if interrupt.stopped:  # libvips says no more than that it failed
+                raise errors.CpuLimitExceeded(UNWANTED) from None
+            raise
+        return said, memory
 
     return begin
 
@@ -199,7 +224,7 @@ def _answer(work: Callable[[int], Answer], place: int, interrupt: Interrupt) -> 
     """
     try:
         if interrupt.stopped:
-            return _refused(errors.CpuLimitExceeded("The picture is not wanted any more."))
+            return _refused(errors.CpuLimitExceeded(UNWANTED))
         return work(place)
     except errors.OssError as error:
         return {"error": errors.dump(error)}, None

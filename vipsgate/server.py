@@ -20,6 +20,7 @@ from .cache.memory import Memory
 from .cache.tiers import Cache
 from .documents import Documents
 from .door import Door
+from .easel import Easel
 from .errors import OssError
 from .house import House
 from .observe.accesslog import AccessLog
@@ -111,8 +112,6 @@ async def run(
     """
     server = settings.server
     watch = Watch(log_of(settings), traces_of(settings))
-    origins = store_of(settings)
-    store: Store = watch.store(origins)
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
@@ -122,6 +121,8 @@ async def run(
         memory=settings.dear_bytes(),
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
     )
+    origins = store_of(settings, Easel(renderers, settings.limits))
+    store: Store = watch.store(origins)
     documents = Documents(store, settings.limits)
     await documents.look()
     house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)

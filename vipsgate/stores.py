@@ -1,10 +1,15 @@
-"""From settings to the store that they name: a folder, or a place in an object store."""
+"""From settings to the store that they name: a folder, or a place in an object store.
+
+And to those of single buckets that are elsewhere, or painted.
+"""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from .buckets import SYNTHETIC, Origin
 from .cache.shared import Shared
 from .settings import Settings, SettingsError
 from .store.base import Store
@@ -14,20 +19,31 @@ from .store.line import SCHEMES, Line, connect
 from .store.local import LocalStore
 from .store.origins import Origins
 from .store.shelf import Shelf
+from .store.synthetic import Gallery, Painter, Synthetic
 
 SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
 SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
-def store_of(settings: Settings) -> Origins:
+def store_of(settings: Settings, painter: Painter | None = None) -> Origins:
     """The store, and those of buckets that are elsewhere; nothing has been asked of it yet.
+
+    Args:
+        settings: Which one.
+        painter: Makes the pictures of synthetic buckets; ``None`` where nobody can.
 
     Raises:
         SettingsError: There is none, or it is of a kind that there is not.
     """
+    gallery = Gallery(painter) if painter else None
 
-    def reach(bucket: str, url: str) -> Store:
-        return _cloud(settings, url, bucket)
+    def reach(bucket: str, origin: Origin) -> Store:
+        if origin.url != SYNTHETIC:
+            return _cloud(settings, origin.url, bucket)
+        if gallery is None:
+            raise ValueError("there are no renderers here that would paint")
+        chance = random.Random(bucket).random  # the same faults after every start
+        return Synthetic(gallery, origin.delay_ms / 1000, origin.error_rate, chance)
 
     return Origins(_base(settings), reach)
 

@@ -195,8 +195,11 @@ async def check_writable(
     A bucket that has only been described so far is made, once something may be put into it.
 
     Raises:
-        AccessDenied: It does not let this caller write.
+        AccessDenied: It does not let this caller write, or nobody may.
     """
+    if grant.bucket.synthetic:  # to look at an object may be to have it painted
+        grant.check_acl("", right)
+        origins.refuse(bucket)
     try:
         target.check_key(key)
         acl = (await call.house.store.stat(bucket, key)).properties.acl

@@ -1,7 +1,8 @@
 """A store of which some buckets are elsewhere: each at a place of its own, and read-only.
 
-Such a bucket belongs to somebody else, who puts objects into it in his own way; here it is looked
-at, listed and read. That it is written only there is a promise to him.
+Such a bucket belongs to somebody else, who puts objects into it in his own way, or its objects are
+painted (:mod:`.synthetic`); here it is looked at, listed and read. That it is written only there is
+a promise to its owner.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn
 
+from ..buckets import Origin
 from ..errors import AccessDenied, BadGateway
 from .base import Distant, Draft, Object, Opened, Page, Properties, Store
 
@@ -22,32 +24,32 @@ class Origins:
 
     Args:
         base: Where all other buckets are, and our own documents.
-        reach: Opens the store of one bucket, by its name and the URL of its place; raises
-            ValueError where it cannot.
+        reach: Opens the store of one bucket, by its name and its origin; raises ValueError where
+            it cannot.
 
     Attributes:
         faults: Why a bucket's place cannot be opened, by bucket.
     """
 
-    def __init__(self, base: Store, reach: Callable[[str, str], Store]) -> None:
+    def __init__(self, base: Store, reach: Callable[[str, Origin], Store]) -> None:
         self.faults: dict[str, str] = {}
         self._base, self._reach = base, reach
-        self._places: dict[str, str] = {}
+        self._places: dict[str, Origin] = {}
         self._stores: dict[str, Store] = {}
 
-    def assign(self, places: Mapping[str, str]) -> None:
+    def assign(self, places: Mapping[str, Origin]) -> None:
         """Say which buckets are elsewhere; those that stay where they were are not opened anew."""
         for name in self._places.keys() - places.keys():
             self._stores.pop(name, None)
             self.faults.pop(name, None)
-        for name, url in places.items():
-            if self._places.get(name) != url:
+        for name, origin in places.items():
+            if self._places.get(name) != origin:
                 self._stores.pop(name, None)
                 self.faults.pop(name, None)
                 try:
-                    self._stores[name] = self._reach(name, url)
+                    self._stores[name] = self._reach(name, origin)
                 except ValueError as error:
-                    self.faults[name] = f"origin = {url!r}: {error}"
+                    self.faults[name] = f"origin = {origin.url!r}: {error}"
                     log.error("bucket %s: %s", name, self.faults[name])
         self._places = dict(places)
 
@@ -123,7 +125,7 @@ class Origins:
 
     def draft(self, bucket: str) -> Draft:
         """See :class:`vipsgate.store.base.Store`."""
-        return _Refused(bucket) if bucket in self._places else self._base.draft(bucket)
+        return Refused(bucket) if bucket in self._places else self._base.draft(bucket)
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
@@ -138,7 +140,7 @@ class Origins:
         await self._base.delete(bucket, key, expected=expected)
 
 
-class _Refused:
+class Refused:
     """A draft that cannot be begun."""
 
     size, md5, crc = 0, b"", 0
