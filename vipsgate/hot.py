@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from . import answer
 from .buckets import RefererPolicy
@@ -29,8 +29,8 @@ MOST = 16384  # requests that are known; one takes about 1 KB
 LONGEST = 1024  # characters of a request that is remembered
 # what makes a request another one than its text says
 PARTICULAR = (
-    *("Authorization", "If-Match", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since"),
-    "Range",
+    *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
+    *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE),
 )
 LARGEST = (
     1 << 16
@@ -131,7 +131,7 @@ class Hot:
 
 
 def _text(request: web.BaseRequest) -> tuple[str, str]:
-    return request.raw_path, request.headers.get("Host", "")
+    return request.raw_path, request.headers.get(hdrs.HOST, "")
 
 
 def _is_particular(request: web.BaseRequest) -> bool:

@@ -420,7 +420,7 @@ async def test_a_peek_sees_what_has_been_seen(tmp_path):
     assert await fetched(cache, PLACE, Maker()) == (b"data", DISK)
     found, tier = cache.peek(PLACE, 1 << 16)
     assert (found.data, tier) == (b"data", DISK)
-    found, tier = cache.peek(PLACE, 10)  # with what is said of it, it is larger
+    found, tier = cache.peek(PLACE, 3)  # it is larger
     assert (found.data, found.in_memory().data) == (None, b"data")
     found.close()
     await cache.purge(PLACE.bucket, PLACE.key)

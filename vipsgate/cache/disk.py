@@ -60,7 +60,8 @@ class Disk:
         self._folder, self._budget, self._exact = os.fspath(folder), budget, exact
         self._copying: dict[str, asyncio.Task[None]] = {}
         self._written = budget  # since the last scan; the first is due at once
-        self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
+        # inode and bytes of files whose checksum is right: bytes of their bodies
+        self._seen: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._scanning: asyncio.Task[None] | None = None
         os.makedirs(f"{self._folder}/{TEMPORARY}", exist_ok=True)
 
@@ -81,20 +82,15 @@ class Disk:
             return None
         try:
             facts = os.fstat(descriptor)
-            if (facts.st_ino, facts.st_size) not in self._seen:
-                raise ValueError
-            large = facts.st_size > most
-            start = max(0, facts.st_size - TAIL_BYTES) if large else 0
-            data = os.pread(descriptor, facts.st_size - start, start)
-            size = facts.st_size - TAIL.size - TAIL.unpack(data[-TAIL.size :])[0]
+            size = self._seen.get((facts.st_ino, facts.st_size), -1)
+            data = os.pread(descriptor, size, 0) if 0 <= size <= most else b""
             _touch(descriptor, facts)
-        except (OSError, ValueError, struct.error):
-            os.close(descriptor)
-            return None
-        if large:
+        except OSError:
+            size = -1
+        if size > most:
             return self._with_file(place, Kept("", 0, size, descriptor=descriptor))
         os.close(descriptor)
-        return Kept("", 0, size, data[:size])
+        return Kept("", 0, size, data) if size >= 0 else None
 
     async def put(self, place: Place, kept: Kept) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
@@ -168,7 +164,7 @@ class Disk:
         if name not in self._seen:
             if _checksum(kept) != about["crc"]:
                 return None
-            self._seen[name] = None
+            self._seen[name] = kept.size
             if len(self._seen) > SEEN:
                 self._seen.popitem(last=False)
         _touch(descriptor, facts)
@@ -197,7 +193,7 @@ class Disk:
     async def _copy(self, path: str, kept: Kept) -> None:
         try:
             with contextlib.closing(kept), contextlib.suppress(OSError):
-                self._seen[await asyncio.to_thread(self._put, path, kept, b"")] = None
+                self._seen[await asyncio.to_thread(self._put, path, kept, b"")] = kept.size
                 self._written += kept.size
         finally:
             del self._copying[path]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,16 +15,17 @@ class Place:
         bucket: Of the object.
         key: Of the object.
         variant: Hexadecimal digits that cover all that the bytes depend on.
+        source: The object in a form that a file's name can have.
     """
 
     bucket: str
     key: str
     variant: str
+    source: str = field(init=False, compare=False)
 
-    @property
-    def source(self) -> str:
-        """The object in a form that a file's name can have."""
-        return hashlib.sha256(self.key.encode()).hexdigest()[:32]
+    def __post_init__(self) -> None:
+        source = hashlib.sha256(self.key.encode()).hexdigest()[:32]
+        object.__setattr__(self, "source", source)
 
 
 @dataclass(frozen=True, slots=True)
