@@ -295,7 +295,7 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         loop.remove_writer(descriptor)
 
 
-def refusal(error: OssError, request: web.BaseRequest) -> web.Response:
+def refusal(error: OssError, request: web.BaseRequest) -> web.StreamResponse:
     """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
     body = xml(error, request[VISIT].identity, request.headers.get("Host", ""))
     headers = {**stamped(request), **error.headers, "Content-Type": "application/xml"}
@@ -303,8 +303,8 @@ def refusal(error: OssError, request: web.BaseRequest) -> web.Response:
         headers["x-oss-ec"] = error.ec
     if request.method == "HEAD":
         headers["x-oss-err"] = base64.b64encode(body).decode()
-        body = b""
-    return web.Response(status=error.status, body=body, headers=headers)
+        return web.Response(status=error.status, headers=headers)
+    return ready.respond(request, error.status, headers, body)
 
 
 def xml(error: OssError, identity: str, host: str) -> bytes:
