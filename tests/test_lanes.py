@@ -1,5 +1,6 @@
 """Who is rendered next, as tables: jobs are words, renderers are counted, nothing runs."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -178,6 +179,18 @@ def test_dear_work_fills_only_its_part_of_the_queue() -> None:
     assert taken == min(40 // HEAVY_PART, taken)
     assert not queue.full(Lane.QUICK)
     assert not queue.full(Lane.ANIMATED)
+
+
+@pytest.mark.parametrize(("count", "queue"), [(1, 2), (2, 0), (2, 5)], ids=str)
+def test_those_that_wait_for_their_like_are_bounded_too(count: int, queue: int) -> None:
+    """As many as could begin, and as many as may wait."""
+    made = lanes(count=count, queue=queue)
+    for _ in range(count + queue):
+        assert not made.full(Lane.QUICK)
+        one = job("q")
+        one.ready = math.inf
+        made.enter(one)
+    assert made.full(Lane.QUICK)
 
 
 def test_who_would_wait_too_long_is_refused() -> None:

@@ -136,7 +136,8 @@ class Lanes(Generic[J]):
             more: Jobs that wait elsewhere, already given to a renderer.
         """
         if self._may_begin(lane) and all(job.ready for job in self._waiting[lane]):
-            return False  # who is not ready yet waits for its like, and for nobody's renderer
+            # who is not ready yet waits for its like: some of these are about to begin
+            return len(self) + more >= self._queue + self._count
         short = len(self) + more >= self._queue
         if lane is not Lane.QUICK:
             short = short or len(self._waiting[lane]) >= -(-self._queue // HEAVY_PART)
