@@ -113,8 +113,8 @@ DENIED = [
     f"panda.png?x-oss-process=image/watermark,{LAUNDERED}",
     f"panda.png?x-oss-process=style/exists|image/watermark,{LAUNDERED}",
     "example.jpg?x-oss-process=",
-    "example.jpg?X-OSS-PROCESS=style/exists",
     "example.jpg?x-oss-process",
+    "example.jpg?utm_source=style/exists",
 ]
 
 

@@ -29,7 +29,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
     asked, visit = _resolve(request, house), request[answer.VISIT]
     visit.bucket, visit.key, visit.process = asked.bucket, asked.key, asked.process
-    row = api.find(request.method, asked)
+    row = api.find(request.method, asked, request.headers.items())
     known = house.bucket(asked.bucket)
     document, visit.exists = known or (house.plain if row.anew else None), known is not None
     grant = access.check(

@@ -32,6 +32,7 @@ PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE),
 )
+OSS = "x-oss-"  # the beginning of other such headers
 LARGEST = (
     1 << 16
 )  # bytes of a file that is read into memory to be sent; a larger one goes by itself
@@ -136,4 +137,6 @@ def _text(request: web.BaseRequest) -> tuple[str, str]:
 
 def _is_particular(request: web.BaseRequest) -> bool:
     headers = request.headers
-    return any(name in headers for name in PARTICULAR)
+    return any(name in headers for name in PARTICULAR) or any(
+        name[:6].lower() == OSS for name in headers
+    )

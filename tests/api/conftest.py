@@ -199,7 +199,7 @@ class Desk:
         request[answer.VISIT] = Visit(0.0, "0" * 24)
         try:
             asked = target.resolve(request.raw_path, request.headers["Host"], house.domains, "")
-            row = api.find(request.method, asked)
+            row = api.find(request.method, asked, request.headers.items())
             document = house.bucket(asked.bucket) or (house.plain if row.anew else None)
             if document is None:
                 raise NoSuchBucket("there is none")

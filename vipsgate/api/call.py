@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -151,12 +151,18 @@ class Row:
         name: As OSS calls it.
         right: What the caller must have.
         work: Who does it.
+        parameters: Those of the query that it understands, besides the one that names it and those
+            of a signature.
+        headers: ``x-oss-`` headers that it understands, in lower case, with the values that each
+            may have, likewise; none stands for any. A name may end in ``*``.
         anew: Whether there need not be such a bucket.
     """
 
     name: str
     right: Right
     work: Handler
+    parameters: frozenset[str] = frozenset()
+    headers: Mapping[str, Collection[str]] = field(default_factory=dict)
     anew: bool = False
 
 

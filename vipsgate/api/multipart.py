@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 from aiohttp import web
 
 from .. import answer, uploads
-from ..errors import InvalidArgument, InvalidRange, shown
+from ..errors import InvalidArgument, InvalidRange, Unimplemented, shown
 from ..gate.rights import Right
 from ..store.base import INTERNAL, Draft, Object
 from . import objects, xml
@@ -46,6 +46,8 @@ async def put_part(call: Call) -> web.StreamResponse:
     async with store.draft(INTERNAL) as draft:
         if call.header(objects.COPY_SOURCE):
             with closing(await objects.open_source(call)) as source:
+                if objects.unchanged(call, source.object):
+                    return call.said(304)
                 span = _span(call, source.object)
                 await draft.copy(source.descriptor, span.start, len(span))
         else:
@@ -125,6 +127,8 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     """ListMultipartUploads: those under way, by key and id."""
     most = call.number("max-uploads", MOST_LISTED, 1, MOST_LISTED)
     prefix = call.parameter("prefix")
+    if call.parameter("delimiter"):
+        raise Unimplemented("The parameter: delimiter of ListMultipartUploads is not implemented.")
     marker = (call.parameter("key-marker"), call.parameter("upload-id-marker"))
     found = [
         (upload.key, upload.identity, upload.begun)

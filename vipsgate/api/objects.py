@@ -131,7 +131,7 @@ async def copy(call: Call) -> web.StreamResponse:
         )
     properties = said_properties(call)
     with closing(await open_source(call)) as source:
-        if _unchanged(call, source.object):
+        if unchanged(call, source.object):
             return call.said(304)
         if directive == "COPY":
             theirs = source.object.properties
@@ -321,7 +321,7 @@ def _check_printable(name: str, value: str) -> None:
         )
 
 
-def _unchanged(call: Call, source: Object) -> bool:
+def unchanged(call: Call, source: Object) -> bool:
     """Do the ``x-oss-copy-source-if-`` headers make a copy needless?
 
     Raises:

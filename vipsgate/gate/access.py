@@ -17,7 +17,8 @@ from . import protection, referer, sign, style
 from .rights import ACLS, OF_OBJECTS, ROLES, Right
 from .target import Target
 
-# what a signed caller may have said otherwise (OSS guide, GetObject)
+# parameters by which a signed caller sets headers of the answer (OSS guide, GetObject); each is
+# spelled as V1 signs it, and in no other way
 OVERRIDES = {
     f"response-{name.lower()}": name
     for name in (
@@ -216,12 +217,8 @@ def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:
-    wanted = {
-        OVERRIDES[name.lower()]: value
-        for name, value in target.query
-        if name.lower() in OVERRIDES and value
-    }
-    if caller is None and any(name.lower() in OVERRIDES for name in target.names()):
+    wanted = {OVERRIDES[name]: value for name, value in target.query if name in OVERRIDES and value}
+    if caller is None and not OVERRIDES.keys().isdisjoint(target.names()):
         raise InvalidRequest(
             "Request specific response headers cannot be used for anonymous GET requests."
         )
