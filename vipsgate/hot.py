@@ -30,7 +30,7 @@ LONGEST = 1024  # characters of a request that is remembered
 # what makes a request another one than its text says
 PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
-    *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE),
+    *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )
 OSS = "x-oss-"  # the beginning of other such headers
 LARGEST = (
@@ -137,6 +137,10 @@ def _text(request: web.BaseRequest) -> tuple[str, str]:
 
 def _is_particular(request: web.BaseRequest) -> bool:
     headers = request.headers
-    return any(name in headers for name in PARTICULAR) or any(
-        name[:6].lower() == OSS for name in headers
-    )
+    for name in PARTICULAR:  # any() takes half as long again, for each hit
+        if name in headers:
+            return True
+    for name in headers:  # noqa: SIM110
+        if name[:6].lower() == OSS:
+            return True
+    return False
