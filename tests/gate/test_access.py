@@ -47,6 +47,7 @@ DECIDES = [
     (PUBLIC, [("response-content-type", "text/html")], {}, "InvalidRequest"),
     (PUBLIC, [("response-cache-control", "")], {}, "InvalidRequest"),
     (PRIVATE, [("response-content-type", "text/html")], {}, "InvalidRequest"),
+    (PUBLIC, [("Response-Content-Type", "text/html")], {}, "InvalidArgument"),
     # a signature that is not right is never as good as none, wherever it leads
     *((bucket, [], UNKNOWN, "InvalidAccessKeyId") for bucket in (PUBLIC, PRIVATE, None)),
     *(
@@ -147,6 +148,11 @@ OVERRIDES = [
     ("response-content-type", "a\r\nSet-Cookie: b", "InvalidArgument"),
     ("response-content-language", "a\0", "InvalidArgument"),
     ("response-content-encoding", "\udc80", "InvalidArgument"),
+    # in one spelling only
+    ("Response-Content-Type", "text/html", "InvalidArgument"),
+    ("RESPONSE-EXPIRES", "", "InvalidArgument"),
+    ("response%2Dcache-control", "no-cache", "InvalidArgument"),
+    ("response-cache-control ", "no-cache", {}),
 ]
 
 

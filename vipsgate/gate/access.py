@@ -13,22 +13,9 @@ from itertools import islice
 
 from ..buckets import Bucket
 from ..errors import AccessDenied, InvalidArgument, InvalidRequest, NoSuchBucket, shown
-from . import protection, referer, sign, style
+from . import parameters, protection, referer, sign, style
 from .rights import ACLS, OF_OBJECTS, ROLES, Right
 from .target import Target
-
-# what a signed caller may have said otherwise (OSS guide, GetObject)
-OVERRIDES = {
-    f"response-{name.lower()}": name
-    for name in (
-        "Content-Type",
-        "Content-Language",
-        "Expires",
-        "Cache-Control",
-        "Content-Disposition",
-        "Content-Encoding",
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +114,7 @@ def check(
         AccessDenied: The caller's role does not have the right; or the caller is anonymous and the
             call one to the bucket; or the page that shows the object may not.
         InvalidRequest: An anonymous request overrides headers of the response.
-        InvalidArgument: A header cannot have the value wanted.
+        InvalidArgument: A header cannot have the value wanted, or its parameter this spelling.
     """
     caller = identify(target, method, headers, keys, now)
     return admit(target, headers, bucket, caller, right)
@@ -216,19 +203,18 @@ def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:
-    wanted = {
-        OVERRIDES[name.lower()]: value
-        for name, value in target.query
-        if name.lower() in OVERRIDES and value
-    }
-    if caller is None and any(name.lower() in OVERRIDES for name in target.names()):
-        raise InvalidRequest(
-            "Request specific response headers cannot be used for anonymous GET requests."
-        )
-    for name, value in wanted.items():
-        if not value.isprintable():
+    headers = {}
+    for name, value in target.query:
+        header = parameters.overridden(name)
+        if header and caller is None:
+            raise InvalidRequest(
+                "Request specific response headers cannot be used for anonymous GET requests."
+            )
+        if header and not value.isprintable():
             raise InvalidArgument(
-                f"The value: {shown(value)!r} of parameter: response-{name.lower()} is invalid. "
+                f"The value: {shown(value)!r} of parameter: {name} is invalid. "
                 "It expects printable characters."
             )
-    return wanted
+        if header and value:
+            headers[header] = value
+    return headers
