@@ -181,7 +181,7 @@ PAGES |= PAGES.map("http://{}".format)
 
 
 @given(page=PAGES)
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 def test_no_host_passes_that_is_not_listed(page):
     hosts = {by_rfc(page), by_browsers(page)}
     if page and referer.allows(policy("http://ok.com", "https://*.ok.com"), page):
