@@ -23,6 +23,7 @@ from .gate.access import Seen
 from .house import House
 from .image.process import EXPLAIN
 
+META = "objectMeta"  # the call that tells of an object and not of its picture
 OWNER = verdicts.CALLERS["owner"]
 SIGNATURE = frozenset(("authorization", "date", "referer", "x-oss-date"))  # headers that count
 
@@ -44,14 +45,20 @@ async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[s
         document = house.bucket(asked.bucket)
         if document is None:
             raise NoSuchBucket("The specified bucket does not exist.")
-        wanted, missing = None, None
+        wanted, missing, whole = None, None, asked
+        plain = META in asked.names()
+        order = picture.plain_order if plain else picture.order
         try:
-            wanted = await picture.order(house, access.Grant(document, OWNER), asked)
+            wanted = await order(house, access.Grant(document, OWNER), asked)
+            wanted = await _sniffed(house, document, wanted)
+            whole = wanted.asked
         except NoSuchKey as error:
             missing = error
         except OssError as error:
             said["refused"] = told(error)
-        whole = wanted.asked if wanted else asked
+        if plain:
+            query = tuple(pair for pair in asked.query if pair[0] != target.PROCESS)
+            whole = replace(whole, query=query)
         seen = wanted.seen() if wanted else await _source(house, asked)
         said["access"] = _access(house, document, whole, asked, seen, headers, missing)
         if missing:
@@ -100,6 +107,13 @@ def _access(
     return {who: told(error) for who, error in {"request": mine, **found}.items()}
 
 
+async def _sniffed(house: House, document: Bucket, wanted: picture.Order) -> picture.Order:
+    """The same with what an anonymous caller's right may depend on: is it a picture?"""
+    anonymous = access.Grant(document, None)
+    item, shown = await picture.sniff(house, anonymous, wanted.asked, wanted.source)
+    return replace(wanted, found=(item, *wanted.found[1:]), picture=shown)
+
+
 def _counts(name: str) -> bool:
     return name.lower() in SIGNATURE or name.lower().startswith("x-oss-")
 
@@ -110,7 +124,7 @@ async def _source(house: House, asked: target.Target) -> tuple[Seen, ...]:
         found = await house.store.stat(asked.bucket, asked.key)
     except OssError:
         return (Seen(asked.key),)
-    return (Seen(asked.key, found.properties.acl, found.properties.content_type),)
+    return (picture.seen(asked.key, found),)
 
 
 def _found(house: House, wanted: picture.Order) -> dict[str, Any]:
@@ -126,6 +140,7 @@ def _found(house: House, wanted: picture.Order) -> dict[str, Any]:
                 "modified": item.modified,
                 "acl": item.properties.acl or "default",
                 "content_type": item.properties.content_type,
+                "aliases": [name.encode(errors="replace").decode() for name in item.aliases],
             }
             for key, item in zip(wanted.keys, wanted.found, strict=True)
         ],

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -51,6 +52,8 @@ class Known:
         key: The object's name.
         process: What is done to it, as the caller has said it.
         style: The style that this is; empty for none.
+        by_names: Whether the answer depended on all names of the objects, of which the marks
+            then tell, too: a rule of the bucket's protection may cover one.
     """
 
     version: tuple[int, int]
@@ -61,6 +64,7 @@ class Known:
     key: str
     process: str
     style: str
+    by_names: bool
 
     def tell(self, visit: Visit, tier: str) -> None:
         """Note what the request is about, and that its answer was kept."""
@@ -84,9 +88,9 @@ class Hot:
         known = self._known.get(text)
         if known is None or _is_particular(request):
             return None
-        mark = house.store.mark
+        mark, by_names = house.store.mark, known.by_names
         if known.version != house.version or any(
-            mark(bucket, key) != before for bucket, key, before in known.marks
+            mark(bucket, key, aliases=by_names) != before for bucket, key, before in known.marks
         ):
             del self._known[text]
             return None
@@ -116,17 +120,19 @@ class Hot:
             return
         version, name = house.version, wanted.asked.bucket
         keys = dict.fromkeys((wanted.literal, *wanted.keys))  # a literal object would come first
-        marks = tuple((name, key, house.store.mark(name, key)) for key in keys)
+        asked = wanted.asked
+        by_names = bucket.protection.enabled and not style.pure(asked.process)
+        mark = partial(house.store.mark, name, aliases=by_names)
+        marks = tuple((name, key, mark(key)) for key in keys)
         if any(mark is None for _, _, mark in marks):
             return
         # marked now and equal to what was looked at before: so nothing has changed between
         if [await house.store.stat(name, key) for key in wanted.keys] != list(wanted.found):
             return
-        asked, named = wanted.asked, style.named(wanted.asked.process, bucket.styles)
+        named = style.named(asked.process, bucket.styles)
         said, head = dict(headers), answer.kept_head(headers)
-        self._known[text] = Known(
-            version, marks, content.place, said, head, asked.key, asked.process, named
-        )
+        about = asked.key, asked.process, named, by_names
+        self._known[text] = Known(version, marks, content.place, said, head, *about)
         if len(self._known) > MOST:
             self._known.popitem(last=False)
 

@@ -18,6 +18,7 @@ from .hot import Hot
 from .observe.watch import Watch
 from .renderers import Renderers
 from .settings import Settings
+from .sniffer import Sniffer
 from .store.base import Object, Store
 from .store.origins import Origins
 
@@ -41,6 +42,7 @@ class House:
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
         hot: Requests that are known.
+        sniffer: Which objects are pictures, by their bytes.
         watch: Who is told what requests come to.
         draining: Set as soon as no new work is wanted.
         furnished: How often settings have been taken over.
@@ -59,6 +61,7 @@ class House:
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
     hot: Hot = field(default_factory=Hot)
+    sniffer: Sniffer = field(default_factory=Sniffer)
     watch: Watch = field(default_factory=Watch)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     furnished: int = 0

@@ -47,6 +47,7 @@ class Order:
         todo: The same with styles replaced; ``None`` for the object as it is.
         keys: The names of the source and of what is laid on it.
         found: What is known of them, in this order.
+        picture: Whether the source's bytes are a picture's, where the gate wants to know.
     """
 
     asked: target.Target
@@ -55,6 +56,7 @@ class Order:
     todo: process.Process | None
     keys: tuple[str, ...]
     found: tuple[Object, ...]
+    picture: bool = False
 
     @property
     def source(self) -> Object:
@@ -67,18 +69,13 @@ class Order:
         return max(item.modified for item in self.found)
 
     def took_signature(self) -> bool:
-        """Would an anonymous caller have been refused one of the objects?"""
-        return any(
-            self.grant.took_signature(key, item.properties.acl, item.properties.content_type)
-            for key, item in zip(self.keys, self.found, strict=True)
-        )
+        """Might an anonymous caller have been refused one of the objects?"""
+        return any(map(self.grant.took_signature, self.seen()))
 
     def seen(self) -> tuple[access.Seen, ...]:
         """The objects as the gate sees them."""
-        return tuple(
-            access.Seen(key, item.properties.acl, item.properties.content_type)
-            for key, item in zip(self.keys, self.found, strict=True)
-        )
+        source, *others = zip(self.keys, self.found, strict=True)
+        return (seen(*source, picture=self.picture), *(seen(*other) for other in others))
 
     def check(self) -> None:
         """Refuse objects that the caller may not have, or of which no picture can be made.
@@ -136,6 +133,13 @@ def _check_encoding(item: Object, error: type[OssError]) -> None:
         )
 
 
+def seen(key: str, item: Object, *, picture: bool = False) -> access.Seen:
+    """An object as the gate sees it."""
+    properties = item.properties
+    kind = properties.content_type or answer.mime_of(key)
+    return access.Seen(key, properties.acl, kind, item.aliases, picture)
+
+
 async def order(house: House, grant: access.Grant, asked: target.Target) -> Order:
     """Look whether it can be had, before anything is opened.
 
@@ -149,8 +153,9 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
     if grant.bucket.synthetic:  # to look at an object may be to have it painted
         grant.check_acl("")
     asked = await _split(asked, grant, house.store, old=old)
-    access.check_source(grant, asked, asked.key)
-    found = [await house.look(grant, asked.bucket, asked.key)]
+    access.check_source(grant, asked, access.Seen(asked.key))
+    source, picture = await look(house, grant, asked)
+    found = [source]
     if old and asked.process.startswith(legacy.MARK):
         text = legacy.translate(asked.process.removeprefix(legacy.MARK))
     else:
@@ -159,10 +164,10 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
     needs = todo.needs() if todo else ()
     by_owner = style.pure(asked.process)
     for key in needs:
-        access.check_source(grant, asked, key)
-        look = house.store.stat if by_owner else partial(house.look, grant)
-        found.append(await _other(look, asked.bucket, key))
-    wanted = Order(asked, literal, grant, todo, (asked.key, *needs), tuple(found))
+        access.check_source(grant, asked, access.Seen(key))
+        look_at = house.store.stat if by_owner else partial(house.look, grant)
+        found.append(await _other(look_at, asked.bucket, key))
+    wanted = Order(asked, literal, grant, todo, (asked.key, *needs), tuple(found), picture)
     wanted.check()
     if todo:
         _check_overrides(grant)
@@ -171,6 +176,55 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
         elif house.store.distant(asked.bucket):
             far.check_film(wanted.source.size, house.settings.store.film_bytes)
     return wanted
+
+
+async def plain_order(house: House, grant: access.Grant, asked: target.Target) -> Order:
+    """The same of the object itself, also where its key says what is to be done with it.
+
+    For what is told of an object and not of its picture: so ``a.jpg!thumb`` is ``a.jpg``, and who
+    may see that through styles only is told nothing of it.
+    """
+    wanted = await order(house, grant, replace(asked, query=()))
+    if wanted.asked.process:
+        return await order(house, grant, target.Target(asked.bucket, wanted.asked.key))
+    return wanted
+
+
+async def look(house: House, grant: access.Grant, asked: target.Target) -> tuple[Object, bool]:
+    """What is known of an object, and whether it is a picture, where the gate wants to know.
+
+    Raises:
+        AccessDenied: Its ACL does not give it to this caller; whether it is protected is not asked.
+        NoSuchKey: There is none of this name.
+    """
+    item = await house.look(grant, asked.bucket, asked.key)
+    return await sniff(house, grant, asked, item)
+
+
+async def sniff(
+    house: House, grant: access.Grant, asked: target.Target, item: Object
+) -> tuple[Object, bool]:
+    """See :func:`look`; ``item`` is what is known of the object from a look just before."""
+    if access.asks_bytes(grant, asked, seen(asked.key, item)):
+        return await house.sniffer.sniff(house.store, asked.bucket, asked.key, item)
+    return item, False
+
+
+def check_opened(house: House, grant: access.Grant, asked: target.Target, opened: Opened) -> bool:
+    """Ask the gate about the object that has been opened, which may be another one by now.
+
+    Returns:
+        Whether it is a picture, where the gate wants to know.
+
+    Raises:
+        AccessDenied: It is not for this caller.
+    """
+    item, picture = seen(asked.key, opened.object), False
+    if access.asks_bytes(grant, asked, item):
+        picture = house.sniffer.sniff_opened(asked.bucket, asked.key, opened)
+        item = replace(item, picture=picture)
+    access.check_objects(grant, asked, [item])
+    return picture
 
 
 def etag(house: House, wanted: Order) -> str:
@@ -237,7 +291,9 @@ async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
     """
     with ExitStack() as stack:
         opened = await _open(house, wanted, stack)
-        wanted = replace(wanted, found=tuple(item.object for item in opened))
+        picture = check_opened(house, wanted.grant, wanted.asked, opened[0])
+        found = tuple(item.object for item in opened)
+        wanted = replace(wanted, found=found, picture=picture)
         wanted.check()
         if wanted.todo is None:
             yield Content(wanted, opened[0].descriptor, wanted.source.size)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from vipsgate.buckets import Bucket
 from vipsgate.errors import OssError
 from vipsgate.gate import access, sign
+from vipsgate.gate.access import Seen
 from vipsgate.gate.rights import Right
 from vipsgate.gate.target import Target
 
@@ -47,6 +48,7 @@ DECIDES = [
     (PUBLIC, [("response-content-type", "text/html")], {}, "InvalidRequest"),
     (PUBLIC, [("response-cache-control", "")], {}, "InvalidRequest"),
     (PRIVATE, [("response-content-type", "text/html")], {}, "InvalidRequest"),
+    (PUBLIC, [("Response-Content-Type", "text/html")], {}, "InvalidArgument"),
     # a signature that is not right is never as good as none, wherever it leads
     *((bucket, [], UNKNOWN, "InvalidAccessKeyId") for bucket in (PUBLIC, PRIVATE, None)),
     *(
@@ -147,6 +149,11 @@ OVERRIDES = [
     ("response-content-type", "a\r\nSet-Cookie: b", "InvalidArgument"),
     ("response-content-language", "a\0", "InvalidArgument"),
     ("response-content-encoding", "\udc80", "InvalidArgument"),
+    # in one spelling only
+    ("Response-Content-Type", "text/html", "InvalidArgument"),
+    ("RESPONSE-EXPIRES", "", "InvalidArgument"),
+    ("response%2Dcache-control", "no-cache", "InvalidArgument"),
+    ("response-cache-control ", "no-cache", {}),
 ]
 
 
@@ -162,19 +169,25 @@ def test_a_signed_caller_may_override_headers(name, value, expected):
 GUARDED = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["jpg"]})
 
 
+ALL = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["*"]})
+
+
 @pytest.mark.parametrize(
-    ("bucket", "own", "took"),
+    ("bucket", "item", "took"),
     [
-        (PUBLIC, "", False),
-        (PUBLIC, "private", True),
-        (PRIVATE, "", True),
-        (PRIVATE, "public-read", False),
-        (GUARDED, "", True),
+        (PUBLIC, Seen("a.jpg"), False),
+        (PUBLIC, Seen("a.jpg", "private"), True),
+        (PRIVATE, Seen("a.jpg"), True),
+        (PRIVATE, Seen("a.jpg", "public-read"), False),
+        (GUARDED, Seen("a.jpg"), True),
+        (GUARDED, Seen("a.dat"), False),
+        (GUARDED, Seen("a.dat", aliases=("a.jpg",)), True),
+        (ALL, Seen("a.dat"), True),  # it may be a picture
     ],
 )
-def test_what_needed_a_signature(bucket, own, took):
-    assert check(bucket, headers=signed()).took_signature("a.jpg", own) is took
-    assert not check(bucket).took_signature("a.jpg", own)
+def test_what_needed_a_signature(bucket, item, took):
+    assert check(bucket, headers=signed()).took_signature(item) is took
+    assert not check(bucket).took_signature(item)
 
 
 def test_the_bucket_that_is_not_there_is_named():

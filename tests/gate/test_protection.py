@@ -5,6 +5,7 @@ import pytest
 from vipsgate.buckets import Bucket, Protection, ProtectionRule
 from vipsgate.errors import AccessDenied
 from vipsgate.gate import access, protection, sign
+from vipsgate.gate.access import Seen
 from vipsgate.gate.target import Target
 
 
@@ -64,9 +65,9 @@ DENIED = [
 SEEN = [("a.jpg", "style/s", ()), ("a.png", "", ()), ("a.png", "style/s", ("a.jpg",))]
 
 
-def check(grant, asked, needs):
+def check(grant, asked, needs=(), **facts):
     for key in (asked.key, *needs):
-        access.check_source(grant, asked, key)
+        access.check_source(grant, asked, Seen(key, **facts))
 
 
 @pytest.mark.parametrize(("key", "process", "needs"), DENIED)
@@ -83,15 +84,79 @@ def test_what_anyone_may_see(key, process, needs):
     check(ANYONE, Target("photos", key, (("x-oss-process", process),)), needs)
 
 
-@pytest.mark.parametrize(
-    ("settings", "key", "kind", "covered"),
-    [
-        (ALL, "photo", "image/jpeg", True),
-        (ALL, "photo", "IMAGE/x-odd", True),
-        (ALL, "photo", "text/html", False),
-        (ALL, "photo", "", False),
-        (JPG, "photo", "image/jpeg", False),  # only * speaks of all pictures
-    ],
+FACTS = [
+    # settings, what is known besides the name, covered
+    (ALL, {"kind": "image/jpeg"}, True),
+    (ALL, {"kind": " IMAGE/x-odd"}, True),
+    (ALL, {"kind": "image/svg+xml"}, True),
+    (ALL, {"kind": "text/html"}, False),
+    (ALL, {"kind": "imagery/x"}, False),
+    (ALL, {}, False),
+    (ALL, {"picture": True}, True),
+    (ALL, {"picture": True, "kind": "text/plain"}, True),
+    (rules(extensions=(".*",)), {"picture": True}, True),
+    (JPG, {"kind": "image/jpeg"}, False),  # only * speaks of all pictures
+    (JPG, {"picture": True}, False),
+    (Protection(extensions=("*",)), {"picture": True, "kind": "image/png"}, False),  # not enabled
+    # the names that a symlink leads to
+    (JPG, {"aliases": ("a.jpg",)}, True),
+    (JPG, {"aliases": ("b", "a.JPG", "c.png")}, True),
+    (JPG, {"aliases": ("a.png",)}, False),
+    (ALL, {"aliases": ("a.webp",)}, True),
+    (BOTH, {"aliases": ("img/a.png",)}, True),
+    (BOTH, {"aliases": ("img/a", "x/a.png")}, False),  # each name by itself
+]
+
+
+@pytest.mark.parametrize(("settings", "facts", "covered"), FACTS, ids=repr)
+def test_facts_beside_the_name(settings, facts, covered):
+    assert protection.covers(settings, "photo", **facts) is covered
+    grant = access.Grant(Bucket(acl="public-read", protection=settings), None)
+    asked = Target("photos", "photo")
+    if covered:
+        with pytest.raises(AccessDenied):
+            check(grant, asked, **facts)
+    else:
+        check(grant, asked, **facts)
+    check(access.Grant(grant.bucket, SIGNED.caller), asked, **facts)
+    check(grant, Target("photos", "photo", (("x-oss-process", "style/s"),)), **facts)
+
+
+PROCESSES = (
+    *("image/resize,w_1", "image/info", "image/average-hue", "video/snapshot,t_0", "nonsense"),
+    *("style/s|image/info", "image/crop|style/s", "style/s|sys/saveas,o_YQ", "legacy:100w", " "),
 )
-def test_a_picture_by_its_type_under_another_name(settings, key, kind, covered):
-    assert protection.covers(settings, key, kind) is covered
+
+
+@pytest.mark.parametrize("key", ["a", "a.txt", "a.jpg.bak", "a.mp4"])
+@pytest.mark.parametrize("process", PROCESSES)
+def test_with_all_pictures_protected_a_process_is_for_one(key, process):
+    asked = Target("photos", key, (("x-oss-process", process),))
+    grant = access.Grant(Bucket(acl="public-read", protection=ALL), None)
+    with pytest.raises(AccessDenied) as caught:
+        check(grant, asked)
+    assert (caught.value.ec, caught.value.rule) == ("0040-00000031", "protection")
+    check(access.Grant(Bucket(acl="public-read", protection=JPG), None), asked)
+    check(access.Grant(grant.bucket, SIGNED.caller), asked)
+
+
+ASKS = [
+    # settings, caller, key, process, kind, whether the first bytes have to be read
+    (ALL, None, "a", "", "", True),
+    (ALL, None, "a.txt", "", "text/plain", True),
+    (ALL, None, "a.jpg", "", "", False),
+    (ALL, None, "a", "", "image/png", False),
+    (ALL, None, "a", "style/s", "", False),
+    (ALL, None, "a", "image/info", "", False),
+    (ALL, SIGNED.caller, "a", "", "", False),
+    (JPG, None, "a", "", "", False),
+    (Protection(), None, "a", "", "", False),
+    (Protection(extensions=("*",)), None, "a", "", "", False),
+]
+
+
+@pytest.mark.parametrize(("settings", "caller", "key", "process", "kind", "asks"), ASKS)
+def test_when_bytes_are_read(settings, caller, key, process, kind, asks):
+    grant = access.Grant(Bucket(acl="public-read", protection=settings), caller)
+    query = (("x-oss-process", process),) if process else ()
+    assert access.asks_bytes(grant, Target("photos", key, query), Seen(key, kind=kind)) is asks

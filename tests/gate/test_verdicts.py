@@ -11,6 +11,8 @@ from vipsgate.gate.verdicts import CALLERS, verdicts
 PUBLIC, PRIVATE = Bucket(acl="public-read"), Bucket(acl="private")
 PROTECTED = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["jpg"]})
 CLOSED = Bucket(acl="private", protection={"enabled": True, "extensions": ["*"]})
+STARRED = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["*"]})
+STRANGER = ("anonymous", "protection")
 GUARDED = Bucket(acl="public-read", referer={"allow_empty": False, "whitelist": ["http://a"]})
 JPEG, LOGO = Seen("a.jpg"), Seen("logo.png")
 ALL = "anonymous reader writer owner"
@@ -32,7 +34,17 @@ ROWS = [
     (CLOSED, "", [Seen("a", kind="image/jpeg")], "", "anonymous", "bucket-acl"),
     (CLOSED, "", [Seen("a.jpg")], "", "anonymous", "protection"),
     (CLOSED, "", [Seen("a", "public-read", "image/jpeg")], "", "anonymous", "protection"),
+    # with * a picture is one whatever it is called, and a process is for one
+    (STARRED, "", [Seen("a")], "", "", ""),
+    (STARRED, "", [Seen("a", picture=True)], "", "anonymous", "protection"),
+    (STARRED, "", [Seen("a", aliases=("a.png",))], "", "anonymous", "protection"),
+    (STARRED, "image/info", [Seen("a")], "", "anonymous", "protection"),
+    (STARRED, "style/thumb", [Seen("a", picture=True)], "", "", ""),
+    (PROTECTED, "", [Seen("a", aliases=("b", "a.jpg"))], "", "anonymous", "protection"),
+    (PROTECTED, "image/watermark", [LOGO, Seen("b", aliases=("a.jpg",))], "", *STRANGER),
     (GUARDED, "", [JPEG], "", ALL, "referer"),
+    (GUARDED, "", [JPEG], "http:a/page", ALL, "referer"),
+    (GUARDED, "", [JPEG], "http://a\\.a/page", ALL, "referer"),
     (GUARDED, "", [JPEG], "http://b/", ALL, "referer"),
     (GUARDED, "", [JPEG], "http://a/page", "", ""),
 ]
@@ -55,3 +67,13 @@ def test_of_what_is_not_there_nothing_is_told_to_strangers():
     assert set(found.values()) == {missing}
     assert set(verdicts(asked, PUBLIC, (), missing=missing).values()) == {missing}
     assert verdicts(asked, PROTECTED, (), missing=missing)["anonymous"].rule == "protection"
+
+
+def test_overrides_in_another_spelling_are_nobodys():
+    asked = Target("photos", "a.jpg", (("Response-Content-Type", "text/html"),))
+    found = verdicts(asked, PUBLIC, [JPEG])
+    assert {error.code for error in found.values()} == {"InvalidArgument"}
+    asked = Target("photos", "a.jpg", (("response-content-type", "text/html"),))
+    found = verdicts(asked, PUBLIC, [JPEG])
+    assert found.pop("anonymous").code == "InvalidRequest"
+    assert set(found.values()) == {None}

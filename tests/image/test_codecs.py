@@ -63,6 +63,39 @@ def test_sniffs(data):
     assert codecs.sniff(data) == SNIFFS[data]
 
 
+def ftyp(*brands, size=None):
+    size = 8 + 4 * (1 + len(brands)) if size is None else size
+    return size.to_bytes(4) + b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
+
+
+BITMAP = b"BM" + bytes(12) + b"%c\0\0\0"
+SHOWN = [
+    *(data for data in SNIFFS if SNIFFS[data] != "bmp"),
+    *(BITMAP % size for size in (12, 16, 40, 52, 56, 64, 108, 124)),
+    *(ftyp(brand) for brand in (b"mif1", b"msf1", b"avci", b"miaf", b"avif", b"heic")),
+    *(ftyp(b"mif1", *[b"none"] * count, b"avif") for count in (1, 31, 200)),
+    ftyp(b"isom", b"heic", size=0),
+    ftyp(b"isom", b"heic", size=1),
+]
+HIDDEN = [
+    *(data for data in REFUSES if b"mif1" not in data),
+    *(b"BM", b"BMW is a make of cars, and this is text", b"BM\0\0", BITMAP % 11, BITMAP % 125),
+    *(ftyp(b"isom", b"iso2", b"avc1", b"mp41"), ftyp(b"qt  "), b"\0\0\0\x14ftyp", b"GIF8"),
+    b"%PDF-1.7 heic",
+]
+
+
+@pytest.mark.parametrize("data", SHOWN, ids=repr)
+def test_shows_a_picture(data):
+    assert codecs.is_picture(data)
+    assert codecs.is_picture((data + bytes(codecs.HEAD_BYTES))[: codecs.HEAD_BYTES])
+
+
+@pytest.mark.parametrize("data", HIDDEN, ids=repr)
+def test_shows_none(data):
+    assert not codecs.is_picture(data)
+
+
 @pytest.mark.parametrize("data", REFUSES, ids=repr)
 def test_refuses(data):
     with pytest.raises(
@@ -74,6 +107,7 @@ def test_refuses(data):
 @pytest.mark.parametrize("name", codecs.CODECS)
 def test_own_files_are_recognised(name, picture, run):
     assert codecs.sniff(picture(f"{name} 9x9")) == name
+    assert codecs.is_picture(picture(f"{name} 9x9")[: codecs.HEAD_BYTES])
     if name != "gif":
         assert codecs.sniff(run(picture("png 9x9"), f"format,{name}")) == name
 

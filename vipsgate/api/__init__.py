@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from ..errors import InvalidArgument, MethodNotAllowed, Unimplemented, shown
-from ..gate import access, sign
+from ..gate import parameters, sign
 from ..gate.rights import Right
-from ..gate.sign import v1
 from ..gate.target import PROCESS, Target
 from . import buckets, images, listing, multipart, objects, referer, saveas, styles
 from .call import Call, Row
@@ -61,7 +60,7 @@ PART_HEADERS = {**COPIED, "x-oss-copy-source-range": ANY}
 RANGED = {"x-oss-range-behavior": ("standard",)}  # 416 for a range behind the end, as RFC 9110 says
 
 ENCODING = frozenset(("encoding-type",))
-READ_PARAMETERS = frozenset((PROCESS, *access.OVERRIDES))
+READ_PARAMETERS = frozenset((PROCESS, *parameters.OVERRIDES))
 STYLE = frozenset(("styleName",))
 LIST = ENCODING | frozenset(
     "continuation-token delimiter fetch-owner list-type marker max-keys prefix start-after".split()
@@ -174,7 +173,7 @@ def find(method: str, target: Target, headers: Iterable[tuple[str, str]] = ()) -
 def _is_oss(name: str, value: str) -> bool:
     """Would OSS hear this parameter? One without a value is taken for a sub-resource of OSS's."""
     own = name.lower().startswith((PREFIX, OVERRIDE_PREFIX))
-    return not value or own or name in v1.SUB_RESOURCES
+    return not value or own or name in parameters.SUB_RESOURCES
 
 
 def _refusal(method: str, level: str, names: list[str]) -> Unimplemented | MethodNotAllowed:

@@ -31,7 +31,7 @@ from .call import Call
 
 ACL, COPY_SOURCE = "x-oss-object-acl", "x-oss-copy-source"
 META = "x-oss-meta-"
-KEPT = (  # headers that are kept with an object besides its type (OSS guide, PutObject)
+KEPT = (  # headers kept with an object besides its type (OSS guide, PutObject); nobody signs them
     "cache-control",
     "content-disposition",
     "content-encoding",
@@ -96,8 +96,13 @@ def _described(call: Call, content: picture.Content) -> dict[str, str]:
 
 
 async def meta(call: Call) -> web.StreamResponse:
-    """GetObjectMeta: how long, which version, since when."""
-    wanted = await picture.order(call.house, call.grant, replace(call.asked, query=()))
+    """GetObjectMeta: how long, which version, since when; of the object, never of a picture.
+
+    OSS has it for objects. To answer ``a.jpg!thumb?objectMeta`` with the style's picture would be
+    HeadObject, which is there for that; with ``a.jpg`` itself, as is done, it is a look at the
+    source, which protection refuses.
+    """
+    wanted = await picture.plain_order(call.house, call.grant, call.asked)
     source = wanted.source
     headers = answer.validators(source.etag, source.modified)
     return await answer.head(call.request, source.size, headers)
@@ -251,12 +256,12 @@ async def open_source(call: Call) -> Opened:
     grant = other_grant(call, bucket)
     target.check_key(key)
     source = Target(bucket, key)
-    access.check_source(grant, source, key)
-    await call.house.look(grant, bucket, key)
+    access.check_source(grant, source, access.Seen(key))
+    item, is_picture = await picture.look(call.house, grant, source)
+    access.check_objects(grant, source, [picture.seen(key, item, picture=is_picture)])
     opened = await call.house.store.open(bucket, key)
     try:
-        grant.check_acl(opened.object.properties.acl)
-        access.check_source(grant, source, key, opened.object.properties.content_type)
+        picture.check_opened(call.house, grant, source, opened)
     except OssError:
         opened.close()
         raise

@@ -49,11 +49,12 @@ class SaveAs:
 async def post(call: Call) -> web.StreamResponse:
     """Make a picture; store it, or send it."""
     text = read_body(await call.document())
-    text, sink = split(text)
-    asked = replace(call.asked, query=((PROCESS, text),))
+    rest, sink = split(text)
+    asked = replace(call.asked, query=((PROCESS, rest),))
     if sink is None:
         return await objects.picture_of(call, asked)
-    return await _save(call, asked, sink)
+    whole = replace(call.asked, query=((PROCESS, text),))  # a style does not open what is kept
+    return await _save(call, asked, sink, whole)
 
 
 def read_body(body: bytes) -> str:
@@ -94,17 +95,15 @@ def split(text: str) -> tuple[str, SaveAs | None]:
     return rest, SaveAs(found["o"], found["b"])
 
 
-async def _save(call: Call, asked: Target, sink: SaveAs) -> web.StreamResponse:
+async def _save(call: Call, asked: Target, sink: SaveAs, whole: Target) -> web.StreamResponse:
     house, bucket = call.house, sink.bucket or asked.bucket
     target.check_stored_key(sink.key)
     access.check_role(call.grant.caller, Right.WRITE)
     grant = objects.other_grant(call, bucket)
-    source = Target(asked.bucket, asked.key)  # a style does not open what will be kept
-    access.check_source(call.grant, source, asked.key)
+    access.check_source(call.grant, whole, access.Seen(asked.key))
     await objects.check_writable(call, grant, bucket, sink.key)
     wanted = await picture.order(house, call.grant, asked)
-    kind = wanted.source.properties.content_type
-    access.check_source(call.grant, source, asked.key, kind)
+    access.check_source(call.grant, whole, wanted.seen()[0])
     async with (
         picture.fetch_anew(house, wanted) as content,
         house.store.draft(bucket) as draft,

@@ -11,25 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ..buckets import Bucket
+from ..buckets import Bucket, Protection
 from ..errors import AccessDenied, InvalidArgument, InvalidRequest, NoSuchBucket, shown
-from . import protection, referer, sign, style
+from . import parameters, protection, referer, sign, style
 from .rights import ACLS, OF_OBJECTS, ROLES, Right
 from .target import Target
-
-# parameters by which a signed caller sets headers of the answer (OSS guide, GetObject); each is
-# spelled as V1 signs it, and in no other way
-OVERRIDES = {
-    f"response-{name.lower()}": name
-    for name in (
-        "Content-Type",
-        "Content-Language",
-        "Expires",
-        "Cache-Control",
-        "Content-Disposition",
-        "Content-Encoding",
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +65,17 @@ class Grant:
         what = "read" if right is Right.READ else "write"
         raise AccessDenied(f"You do not have {what} permission on this object.", rule="object-acl")
 
-    def took_signature(self, key: str, acl: str, kind: str = "") -> bool:
-        """Would an anonymous caller have been refused this object?"""
+    def took_signature(self, item: Seen) -> bool:
+        """Might an anonymous caller have been refused this object?
+
+        Where all pictures are protected every object counts, without a look at its bytes.
+        """
         if self.caller is None:
             return False
-        open_to_all = Right.READ in ACLS[acl or self.bucket.acl]
-        return not open_to_all or protection.covers(self.bucket.protection, key, kind)
+        if Right.READ not in ACLS[item.acl or self.bucket.acl]:
+            return True
+        protected = self.bucket.protection
+        return protection.of_all_pictures(protected) or item.is_protected(protected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +85,22 @@ class Seen:
     Attributes:
         key: Its name.
         acl: Its own; empty where it has none.
-        kind: The Content-Type that it was stored with; empty where nobody has said it.
+        kind: The Content-Type that it is answered with; empty where it is not known yet.
+        aliases: Its other names, where ``key`` is a symlink to it.
+        picture: Whether its first bytes are a picture's, where :func:`asks_bytes` asks for them.
     """
 
     key: str
     acl: str = ""
     kind: str = ""
+    aliases: tuple[str, ...] = ()
+    picture: bool = False
+
+    def is_protected(self, rules: Protection) -> bool:
+        """Is it, as far as it is known? See :func:`protection.covers`."""
+        return protection.covers(
+            rules, self.key, self.kind, aliases=self.aliases, picture=self.picture
+        )
 
 
 def check(
@@ -128,7 +129,7 @@ def check(
         AccessDenied: The caller's role does not have the right; or the caller is anonymous and the
             call one to the bucket; or the page that shows the object may not.
         InvalidRequest: An anonymous request overrides headers of the response.
-        InvalidArgument: A header cannot have the value wanted.
+        InvalidArgument: A header cannot have the value wanted, or its parameter this spelling.
     """
     caller = identify(target, method, headers, keys, now)
     return admit(target, headers, bucket, caller, right)
@@ -176,25 +177,46 @@ def check_role(caller: sign.Credential | None, right: Right) -> None:
         )
 
 
-def check_source(grant: Grant, asked: Target, key: str, kind: str = "") -> None:
+def check_source(grant: Grant, asked: Target, item: Seen) -> None:
     """Keep anonymous callers from protected objects, but for what a style makes of them.
+
+    Where all pictures are protected, whatever is to be processed is taken for one.
 
     Args:
         grant: That the bucket may be read.
         asked: The object and what is to be done with it, as the caller wants it.
-        key: The object itself, or another that the caller has named: laid on a public picture, a
-            protected one would be seen as well as by itself.
-        kind: The Content-Type that it was stored with, where that is known already.
+        item: The object itself, or another that the caller has named: laid on a public picture, a
+            protected one would be seen as well as by itself. As far as it is known: its key alone
+            may be enough to refuse it.
 
     Raises:
         AccessDenied: It is protected.
     """
-    if grant.caller is not None or style.pure(asked.process):
+    protected = grant.bucket.protection
+    if not protected.enabled or grant.caller is not None or style.pure(asked.process):
         return
-    if protection.covers(grant.bucket.protection, key, kind):
+    processed = bool(asked.process) and protection.of_all_pictures(protected)
+    if processed or item.is_protected(protected):
         raise AccessDenied(
             "You are forbidden to access the source image.", ec="0040-00000031", rule="protection"
         )
+
+
+def asks_bytes(grant: Grant, asked: Target, item: Seen) -> bool:
+    """Do only the object's first bytes tell whether :func:`check_source` lets this caller have it?
+
+    Args:
+        grant: That the bucket may be read.
+        asked: The object and what is to be done with it.
+        item: The object, all that is known of it without reading it.
+    """
+    protected = grant.bucket.protection
+    return (
+        protection.of_all_pictures(protected)
+        and grant.caller is None
+        and not asked.process
+        and not item.is_protected(protected)
+    )
 
 
 def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
@@ -213,19 +235,22 @@ def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
     """
     for item in islice(objects, 1 if style.pure(asked.process) else None):
         grant.check_acl(item.acl)
-        check_source(grant, asked, item.key, item.kind)
+        check_source(grant, asked, item)
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:
-    wanted = {OVERRIDES[name]: value for name, value in target.query if name in OVERRIDES and value}
-    if caller is None and not OVERRIDES.keys().isdisjoint(target.names()):
-        raise InvalidRequest(
-            "Request specific response headers cannot be used for anonymous GET requests."
-        )
-    for name, value in wanted.items():
-        if not value.isprintable():
+    headers = {}
+    for name, value in target.query:
+        header = parameters.overridden(name)
+        if header and caller is None:
+            raise InvalidRequest(
+                "Request specific response headers cannot be used for anonymous GET requests."
+            )
+        if header and not value.isprintable():
             raise InvalidArgument(
-                f"The value: {shown(value)!r} of parameter: response-{name.lower()} is invalid. "
+                f"The value: {shown(value)!r} of parameter: {name} is invalid. "
                 "It expects printable characters."
             )
-    return wanted
+        if header and value:
+            headers[header] = value
+    return headers

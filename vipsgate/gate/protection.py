@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..buckets import Protection, ProtectionRule
 
-PICTURES = frozenset("jpg jpeg png webp bmp gif tiff tif heic heif avif".split())  # what * means
+ALL = "*"  # every image object, whatever its name (OSS guide, Source image protection)
+PICTURES = frozenset("jpg jpeg png webp bmp gif tiff tif heic heif avif".split())  # their names
 
 
-def covers(protection: Protection, key: str, kind: str = "") -> bool:
+def of_all_pictures(protection: Protection) -> bool:
+    """Is every picture of the bucket protected, whatever its name?"""
+    return protection.enabled and any(_bare(item) == ALL for item in protection.extensions)
+
+
+def covers(
+    protection: Protection,
+    key: str,
+    kind: str = "",
+    *,
+    aliases: Sequence[str] = (),
+    picture: bool = False,
+) -> bool:
     """Is the object protected, by its extension or by one of the rules?
 
-    An extension is what follows the last dot, in any case; ``*`` is that of every picture, and
-    what was stored as a picture under another name (OSS guide, Source image protection).
+    An extension is what follows the last dot, in any case. With ``*`` it is that of every picture,
+    and whatever has the type or the first bytes of one is protected, too.
 
     Args:
         protection: The bucket's.
         key: The object's name.
-        kind: The Content-Type that it was stored with, where that is known.
+        kind: The Content-Type that it is answered with, where that is known.
+        aliases: Its other names, where it has any.
+        picture: Whether its first bytes are a picture's, where they are known.
     """
     if not protection.enabled:
         return False
-    _, dot, extension = key.rpartition(".")
-    named = {item.lower().removeprefix(".") for item in protection.extensions}
-    if "*" in named:
-        named |= PICTURES
-    by_extension = bool(dot) and extension.lower() in named
-    by_kind = "*" in named and kind.lower().startswith("image/")
-    return by_extension or by_kind or any(_matches(rule, key) for rule in protection.rules)
+    extensions = {_bare(item) for item in protection.extensions}
+    if ALL in extensions:
+        if picture or kind.strip().lower().startswith("image/"):
+            return True
+        extensions |= PICTURES
+    return any(
+        _extension(name) in extensions or any(_matches(rule, name) for rule in protection.rules)
+        for name in (key, *aliases)
+    )
+
+
+def _bare(extension: str) -> str:
+    return extension.lower().removeprefix(".")
+
+
+def _extension(name: str) -> str | None:
+    _, dot, extension = name.rpartition(".")
+    return extension.lower() if dot else None
 
 
 def _matches(rule: ProtectionRule, key: str) -> bool:

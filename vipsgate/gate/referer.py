@@ -5,13 +5,17 @@ for any characters and ``?`` for one; in a host both stop at its end, or ``http:
 would admit ``http://evil.net/x.example.com``. An entry ends where a part of the URL ends, or
 ``http://www.example.com`` would admit ``http://www.example.com.evil.net`` (OSS guide, Hotlink
 protection; both bounds are ours).
+
+A Referer is read in one way only: what a browser and RFC 3986 could read differently is on no list,
+and refused as soon as there is one. Hosts in other scripts are written as browsers send them, as
+A-labels: ``http://xn--fiqs8s.example``.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address, ip_address
 
 from ..buckets import RefererPolicy
 from ..errors import AccessDenied
@@ -20,6 +24,20 @@ ENDS = "/?#:"  # what may follow an entry
 IN_HOST, BEHIND = "[^/?#:]", "."  # what a wildcard may stand for
 ENTRY = re.compile(r"((?:[^/?#*]*://)?)([^/#]*)(.*)", re.DOTALL)  # a ? in the host is a wildcard
 KEPT_ENTRIES = 1024
+# a page's URL, and nothing that could be taken for another one's: no user's name, no blanks and
+# control characters, no backslash before the query, no empty label (RFC 3986, 3.2; URL Standard,
+# 4.4; RFC 9110, 10.1.3). What stands behind # is not sent by browsers, and does not count
+PAGE = re.compile(
+    r"(https?)://"
+    r"(\[[0-9a-f:.]+\]|[a-z0-9_~-]+(?:\.[a-z0-9_~-]+)*\.?)"
+    r"(?::([0-9]{0,5}))?"
+    r"(/[^?#\\\x00-\x20\x7f]*)?"
+    r"(\?[^#\x00-\x20\x7f]*)?"
+    r"(?:#[^\x00-\x20\x7f]*)?",
+    re.IGNORECASE | re.ASCII,
+)
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as a last label: an IPv4 address (URL Standard, 3.5)
+MAX_PORT = 65535
 
 
 def check(policy: RefererPolicy, referer: str) -> None:
@@ -40,31 +58,47 @@ def allows(policy: RefererPolicy, referer: str) -> bool:
     """In the guide's order: an empty one, the blacklist, the whitelist; without that, all."""
     if not referer:
         return policy.allow_empty or not policy.whitelist
+    if not (policy.whitelist or policy.blacklist):
+        return True
     bare, path = policy.truncate_query or policy.truncate_path, not policy.truncate_path
     page = _page(referer, query=not bare, path=path)
-    if any(_pattern(entry, not bare, path).match(page) for entry in policy.blacklist):
+    if page is None or any(
+        _pattern(entry, not bare, path).match(page) for entry in policy.blacklist
+    ):
         return False
     listed = any(_pattern(entry, not bare, path).match(page) for entry in policy.whitelist)
     return listed or not policy.whitelist
 
 
-def _page(referer: str, *, query: bool, path: bool) -> str:
-    """Scheme and host in lower case, without a user's name, and what else counts."""
+def _page(referer: str, *, query: bool, path: bool) -> str | None:
+    """Scheme and host in lower case, and what else counts; ``None`` for what is no page's URL."""
+    found = PAGE.fullmatch(referer)
+    if not found:
+        return None
+    scheme, host, port, where, asked = found.groups()
+    host = host.lower().removesuffix(".")
+    if not _is_host(host) or (port and int(port) > MAX_PORT):
+        return None
+    page = f"{scheme.lower()}://{host}" + (f":{port}" if port else "")
+    page += (where or "/") if path else ""
+    return f"{page}{asked}" if query and asked else page
+
+
+def _is_host(host: str) -> bool:
+    """Is it an address, or a name that is not one in disguise, such as ``0x7f.1``?"""
     try:
-        parts = urlsplit(referer)
-    except ValueError:  # such as half of an IPv6 address
-        return referer
-    host = parts.netloc.rpartition("@")[2].lower()
-    page = f"{parts.scheme.lower()}://{host}"
-    page += (parts.path or "/") if path else ""
-    return f"{page}?{parts.query}" if query and parts.query else page
+        if host.startswith("["):
+            return bool(IPv6Address(host[1:-1]))
+        return bool(ip_address(host)) if NUMBER.fullmatch(host.rpartition(".")[2]) else True
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=KEPT_ENTRIES)
 def _pattern(entry: str, query: bool, path: bool) -> re.Pattern[str]:
     found = ENTRY.fullmatch(entry)
     scheme, host, rest = found.groups() if found else ("", entry, "")
-    scheme, host = scheme.lower(), host.lower()
+    scheme, host = scheme.lower(), host.lower().removesuffix(".")
     if not query:
         rest = rest.partition("?")[0]
     if not path:

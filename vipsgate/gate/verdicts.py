@@ -54,7 +54,7 @@ def refusal(
 ) -> OssError | None:
     """What a caller is told of the objects whom the bucket has let pass; see :func:`verdicts`."""
     try:
-        access.check_source(grant, asked, asked.key)
+        access.check_source(grant, asked, Seen(asked.key))
         if missing:
             grant.check_acl("")
             return missing

@@ -46,6 +46,7 @@ class Object:
         modified: Seconds since the epoch.
         properties: What its writer has said of it.
         crc: CRC-64/XZ of the bytes, ``x-oss-hash-crc64ecma``; ``None`` where it is not known.
+        aliases: Other keys of the same object, where the one asked for is a symlink to it.
     """
 
     size: int
@@ -53,6 +54,7 @@ class Object:
     modified: float
     properties: Properties = PLAIN
     crc: int | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +220,16 @@ class Store(Protocol):
             NoSuchKey: There is none of this name.
         """
 
-    def mark(self, bucket: str, key: str) -> object:
+    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """Something that stays equal as long as the object stays the same, at once.
 
         That covers its bytes, its properties and whether it is there; ``None`` where nobody can
         tell so quickly.
+
+        Args:
+            bucket: Where it is.
+            key: Its name.
+            aliases: Cover its aliases, too, where there can be any.
         """
 
     async def open(self, bucket: str, key: str) -> Opened:

@@ -124,7 +124,7 @@ class CloudStore:
             raise _absent(key)
         return found
 
-    def mark(self, bucket: str, key: str) -> object:
+    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`: what the store has said just now."""
         try:
             head = self._shelf.fresh(self._path(bucket, key))

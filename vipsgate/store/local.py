@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import (
@@ -27,7 +28,7 @@ from ..errors import (
     OssError,
     ServiceUnavailable,
 )
-from . import attribute, draft, folder, listing
+from . import attribute, draft, folder, links, listing
 from .base import BUCKET, INTERNAL, Object, Opened, Page, Properties
 
 # a pipe or a device must not make the open wait, nor become a terminal
@@ -91,18 +92,21 @@ class LocalStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self._stat(bucket, key)
 
-    def mark(self, bucket: str, key: str) -> object:
+    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`.
 
-        The time of the inode tells of its properties, too, and of a file put in its place.
+        The time of the inode tells of its properties, too, and of a file put in its place. It does
+        not tell of folders above it that are renamed, and of links to them.
         """
         try:
             facts = os.stat(f"{self._root}/{bucket}/{key}")
+            names = self._aliases(bucket, key) if aliases else None
         except FileNotFoundError:
             return ()
         except (OSError, ValueError):
             return None
-        return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        times = facts.st_mtime_ns, facts.st_ctime_ns
+        return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
 
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
@@ -155,12 +159,26 @@ class LocalStore:
             raise _absent(key) from None
         try:
             facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode) or not _inside(descriptor, place):
+            real = links.real_key(descriptor, place) if stat.S_ISREG(facts.st_mode) else None
+            if real is None:
                 raise _absent(key)
-            return Opened(known(descriptor, facts), descriptor)
+            item = known(descriptor, facts)
+            if real != key:
+                item = replace(item, aliases=links.aliases(place, key, real))
+            return Opened(item, descriptor)
         except BaseException:
             os.close(descriptor)
             raise
+
+    def _aliases(self, bucket: str, key: str) -> tuple[str, ...] | None:
+        """What :attr:`Object.aliases` is; ``None`` for what is no object."""
+        place = self._folder(bucket)
+        descriptor = os.open(f"{place}/{key}", LOOK)
+        try:
+            real = links.real_key(descriptor, place)
+            return None if real is None else links.aliases(place, key, real)
+        finally:
+            os.close(descriptor)
 
     def _buckets(self) -> Sequence[tuple[str, float]]:
         try:
@@ -281,12 +299,6 @@ def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
         marks = f"{facts.st_ino:x}-{facts.st_size:x}-{times}"
         etag = f'"{hashlib.md5(marks.encode(), usedforsecurity=False).hexdigest().upper()}"'
     return Object(facts.st_size, etag, facts.st_mtime, properties, crc)
-
-
-def _inside(descriptor: int, place: str) -> bool:
-    """Is the opened file below the bucket's real folder, and not one of our own documents?"""
-    real = folder.real(descriptor)
-    return folder.within(real, place) or folder.within(real, os.path.realpath(place))
 
 
 # what the disk says when no object can have this name

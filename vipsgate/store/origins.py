@@ -103,9 +103,11 @@ class Origins:
         """See :class:`vipsgate.store.base.Store`."""
         return await self._of(bucket).stat(bucket, key)
 
-    def mark(self, bucket: str, key: str) -> object:
+    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`."""
-        return None if bucket in self.faults else self._of(bucket).mark(bucket, key)
+        if bucket in self.faults:
+            return None
+        return self._of(bucket).mark(bucket, key, aliases=aliases)
 
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""

@@ -200,7 +200,7 @@ class Synthetic:
             )
         return await self._gallery.stat(key)
 
-    def mark(self, bucket: str, key: str) -> object:
+    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`; with delay or faults nobody can tell at once.
 
         So no request is answered without a look, and each has its delay and its share of faults.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from ...errors import AccessDenied, InvalidArgument
+from ..parameters import is_signed
 from .claim import (
     PREFIX,
     TOKEN_HEADER,
@@ -27,24 +28,6 @@ from .claim import (
 
 KEY_ID, EXPIRES, SIGNATURE, TOKEN = "OSSAccessKeyId", "Expires", "Signature", "security-token"
 HEADER = re.compile(r"([^:\s]+):(\S+)")
-SUB_RESOURCES = frozenset(  # OSS guide, signature V1; below the gap, what the SDKs sign besides
-    "acl append bucketInfo cname comp cors delete endTime img lifecycle live location logging "
-    "objectMeta partNumber position qos referer replication replicationLocation "
-    "replicationProgress response-cache-control response-content-disposition "
-    "response-content-encoding response-content-language response-content-type response-expires "
-    "security-token startTime status style styleName symlink tagging uploadId uploads vod website "
-    "  "
-    "accessPoint accessPointPolicy asyncFetch bucketArchiveDirectRead callback callback-var "
-    "cloudboxes continuation-token encryption group httpsConfig inventory inventoryId link "
-    "metaQuery objectInfo policy processConfiguration publicAccessBlock qosInfo qosRequester "
-    "redundancyTransition regionList requestPayment requesterQosInfo resourceGroup resourcePool "
-    "resourcePoolBuckets resourcePoolInfo restore sequential stat transferAcceleration udf "
-    "udfApplication udfApplicationLog udfImage udfImageDesc udfName versionId versioning versions "
-    "vpcip worm wormExtend wormId".split()
-)
-# the Go SDK signs every parameter that begins so. No "=" in the name: it would be taken for the
-# one before the value, and "x-oss-process%3Dstyle/thumb" would sign like a process, and do nothing
-EXTENSION = re.compile(r"x-oss-[A-Za-z0-9_-]+")
 MARK = re.compile(r"[?&]([A-Za-z0-9_-]+)(?=[=&]|\Z)")  # where a parameter may begin
 
 
@@ -105,8 +88,8 @@ def mac(secret: str, text: str) -> str:
 
 def ambiguous(request: Request) -> bool:
     """Would another request, one with more sub-resources, be signed by the same text?"""
-    begins = sum(map(_signed, MARK.findall(_resource(request))))
-    return begins != sum(_signed(name) for name, _ in request.query)
+    begins = sum(map(is_signed, MARK.findall(_resource(request))))
+    return begins != sum(is_signed(name) for name, _ in request.query)
 
 
 def _claim(request: Request, key_id: str, token: str, signature: str, date: str) -> Claim:
@@ -119,10 +102,6 @@ def _claim(request: Request, key_id: str, token: str, signature: str, date: str)
 
 
 def _resource(request: Request) -> str:
-    signed = sorted((name, value) for name, value in request.query if _signed(name))
+    signed = sorted((name, value) for name, value in request.query if is_signed(name))
     words = "&".join(f"{name}={value}" if value else name for name, value in signed)
     return resource(request) + (f"?{words}" if words else "")
-
-
-def _signed(name: str) -> bool:
-    return name in SUB_RESOURCES or EXTENSION.fullmatch(name) is not None

@@ -1,0 +1,69 @@
+"""Parameters of a query that change an answer: which ones, in one spelling, and signed by whom.
+
+V2 and V4 sign all of a query. V1 signs what :func:`is_signed` says, and nothing else of a query is
+heard but the parameters of listings (:data:`OF_LISTINGS`): OSS leaves those out of V1's text, and
+its SDKs send them so. Whoever has a V1-signed URL of a listing may turn its pages; V4 has no such
+gap.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from ..errors import InvalidArgument, shown
+
+# what a signed caller may have said otherwise, and the header that it is (OSS guide, GetObject)
+OVERRIDES = {
+    f"response-{name.lower()}": name
+    for name in (
+        "Content-Type",
+        "Content-Language",
+        "Expires",
+        "Cache-Control",
+        "Content-Disposition",
+        "Content-Encoding",
+    )
+}
+# OSS guide, signature V1; below the gap, what the SDKs sign besides
+SUB_RESOURCES = frozenset(
+    "acl append bucketInfo cname comp cors delete endTime img lifecycle live location logging "
+    "objectMeta partNumber position qos referer replication replicationLocation "
+    "replicationProgress security-token startTime status style styleName symlink tagging uploadId "
+    "uploads vod website "
+    "  "
+    "accessPoint accessPointPolicy asyncFetch bucketArchiveDirectRead callback callback-var "
+    "cloudboxes continuation-token encryption group httpsConfig inventory inventoryId link "
+    "metaQuery objectInfo policy processConfiguration publicAccessBlock qosInfo qosRequester "
+    "redundancyTransition regionList requestPayment requesterQosInfo resourceGroup resourcePool "
+    "resourcePoolBuckets resourcePoolInfo restore sequential stat transferAcceleration udf "
+    "udfApplication udfApplicationLog udfImage udfImageDesc udfName versionId versioning versions "
+    "vpcip worm wormExtend wormId".split()
+)
+# the Go SDK signs every parameter that begins so. No "=" in the name: it would be taken for the
+# one before the value, and "x-oss-process%3Dstyle/thumb" would sign like a process, and do nothing
+EXTENSION = re.compile(r"x-oss-[A-Za-z0-9_-]+")
+# of listings of buckets, objects, uploads and parts, and how the names in an answer are written
+OF_LISTINGS = frozenset(
+    "delimiter encoding-type fetch-owner key-marker list-type marker max-keys max-parts "
+    "max-uploads part-number-marker prefix start-after upload-id-marker".split()
+)
+
+
+def is_signed(name: str) -> bool:
+    """Is a parameter of this name, exactly, in the text that V1 signs?"""
+    return name in SUB_RESOURCES or name in OVERRIDES or EXTENSION.fullmatch(name) is not None
+
+
+def overridden(name: str) -> str:
+    """The header of the answer that a parameter sets; empty for none.
+
+    Raises:
+        InvalidArgument: It is one that does, written otherwise: it would be signed by nobody.
+    """
+    if header := OVERRIDES.get(name):
+        return header
+    meant = unquote(name).lower()
+    if meant in OVERRIDES:
+        raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
+    return ""
