@@ -102,6 +102,9 @@ class Parser:
     def message_consumed(self) -> None:
         """A request is answered now; requests wait here, not in the parser."""
 
+    def set_upgraded(self, val: bool) -> None:
+        """There is no other protocol to end; aiohttp 3.14.1 ends one after each answer."""
+
     def _feed(self, data: bytes) -> Fed:
         found: list[Any] = []
         if self.ended:
