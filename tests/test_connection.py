@@ -467,6 +467,51 @@ def test_the_server_ends_while_a_client_goes_on(name):
     run(scenario, name)
 
 
+@pytest.mark.parametrize("name", LOOPS)
+def test_many_small_chunks_do_not_hold_up_others(name):
+    """Between two parts of them the loop has its turn, and all of them arrive."""
+
+    async def scenario():
+        async with serving(echo) as (_, open_):
+            count, turns = 100_000, 0
+            reader, writer = await open_()
+            writer.write(put(b"", b"Transfer-Encoding: chunked", length=False))
+            writer.write(chunked(*[b"a"] * count))
+            answer = asyncio.create_task(answer_of(reader))
+            while not answer.done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert answer.result() == (200, "close", str(count))
+            assert turns > count // 10_000
+            writer.close()
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_large_body_is_read_however_slowly(name):
+    async def slowly(request):
+        size = 0
+        async for data in request.content.iter_chunked(1 << 18):
+            size += len(data)
+            await asyncio.sleep(0.001)
+        return ready.respond(request, 200, {"Content-Type": "text/plain"}, b"%d" % size)
+
+    async def scenario():
+        async with serving(slowly) as (_, open_):
+            reader, writer = await open_()
+            for text in (put(bytes(3 << 20)), put(bytes(3 << 20)) + GET):
+                writer.write(text)
+                assert await answer_of(reader) == (200, "", str(3 << 20))
+            assert await answer_of(reader) == (200, "", "0")
+            pieces = [bytes(70_000)] * 40
+            writer.write(put(chunked(*pieces), b"Transfer-Encoding: chunked", length=False))
+            assert await answer_of(reader) == (200, "close", str(40 * 70_000))
+            writer.close()
+
+    run(scenario, name)
+
+
 ORDER = [  # what is sent at once -> the answers to it, behind which the connection is closed
     (b"\0", [(400, "close", "InvalidRequest")]),
     (GET + GET + b"\0" + GET, [(200, "", "-1")] * 2 + [(400, "close", "InvalidRequest")]),

@@ -354,6 +354,42 @@ def test_afterwards_nobody_has_asked_for_what_was_hidden(wire):
     assert not [line for line in wire.lines() if line["key"] == "hidden"]
 
 
+# -- bodies that nobody wants ----------------------------------------------------------------------
+
+ENDLESS = "Content-Length: 999999999999"
+UNWANTED = {  # request line and headers, no byte of the body -> status, and what is sent before it
+    f"GET /open/none HTTP/1.1|{ENDLESS}": [404],
+    "GET /open/none HTTP/1.1|Transfer-Encoding: chunked": [404],
+    f"DELETE /shut/none HTTP/1.1|{ENDLESS}": [403],
+    f"PUT /shut/none HTTP/1.1|{ENDLESS}": [403],
+    f"PUT /shut/none HTTP/1.1|{ENDLESS}|Expect: 100-continue": [403],
+    "PUT /shut/none HTTP/1.1|Content-Length: 5|Expect: 100-continue": [403],
+    "PUT /shut/none HTTP/1.1|Transfer-Encoding: chunked|Expect: 100-continue": [403],
+    f"PUT /open/none HTTP/1.1|{ENDLESS}|Expect: miracles": [417],
+    f"PUT /open/none HTTP/1.1|{ENDLESS}": [400],  # above store.upload_bytes
+    f"PUT /none-such/none HTTP/1.1|{ENDLESS}": [404],
+    f"PUT /open/none?tagging HTTP/1.1|{ENDLESS}": [501],
+    f"POST /open?delete HTTP/1.1|{ENDLESS}|Content-Encoding: gzip": [501],
+    f"PUT /open//none HTTP/1.1|{ENDLESS}": [400],
+    "POST /open/none?x-oss-process HTTP/1.1|Content-Length: 0|Expect: 100-continue": [100, 400],
+}
+
+
+@pytest.mark.parametrize("text", UNWANTED, ids=ids)
+def test_a_refusal_waits_for_no_body(wire, text):
+    """It says that the connection ends, and what still comes does not destroy it."""
+    line, *rows = text.split("|")
+    head = "\r\n".join([line, "Host: a", *rows, "", ""]).encode()
+    found = answers(exchange(wire.site, wire.site.port, head))
+    check(found, public=True)
+    assert [status for status, _, _ in found] == UNWANTED[text]
+    if "Content-Length: 0" not in text:
+        assert found[-1][1]["connection"] == "close"
+        body = bytes(5 if "Length: 5|" in text else 4 << 20)
+        again = answers(exchange(wire.site, wire.site.port, head + body))
+        assert [status for status, _, _ in again] == UNWANTED[text]
+
+
 # -- both: the length is dropped -------------------------------------------------------------------
 
 BOTH = ("Transfer-Encoding: chunked", "Content-Length: 5")

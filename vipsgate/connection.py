@@ -102,6 +102,9 @@ class Parser:
     def message_consumed(self) -> None:
         """A request is answered now; requests wait here, not in the parser."""
 
+    def set_upgraded(self, val: bool) -> None:
+        """There is no other protocol to end; aiohttp 3.14.1 ends one after each answer."""
+
     def _feed(self, data: bytes) -> Fed:
         found: list[Any] = []
         if self.ended:
@@ -179,7 +182,7 @@ class Connection(web.RequestHandler):
         options: See ``web.RequestHandler``.
     """
 
-    __slots__ = ("_refuse",)
+    __slots__ = ("_refuse", "_resuming")
 
     def __init__(
         self, manager: Server, *, loop: asyncio.AbstractEventLoop, refuse: Refuse, **options: Any
@@ -206,6 +209,24 @@ class Connection(web.RequestHandler):
         )
         self._parser: Any = Parser(make)
         self._refuse = refuse
+        self._resuming = False
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on with a body that was not taken fast enough, after the loop's next turn.
+
+        A block from the kernel may have 40,000 chunks of one byte; at once they would all be parsed
+        inside of one read, and nobody else be answered for a quarter of a second.
+        """
+        if not resume_parser:
+            super().resume_reading(resume_parser=False)
+        elif self._reading_paused and not self._resuming:
+            self._resuming = True
+            self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self._parser is not None and self._reading_paused:
+            super().resume_reading()
 
     def handle_error(
         self,

@@ -76,7 +76,7 @@ class Call:
         return self.request.headers.get(name, "").strip()
 
     async def body(self, most: int) -> AsyncIterator[bytes]:
-        """The body in pieces; all of it, or an error.
+        """The body in pieces, as it came whatever its Content-Encoding; all of it, or an error.
 
         Raises:
             MissingContentLength: Nobody has said where it ends.
