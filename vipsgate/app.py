@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from . import __version__, answer, api
 from .errors import InternalError, NoSuchKey, OssError
 from .explain import explain
-from .gate import access, sign, target
+from .gate import access, headers, sign, target
 from .house import House
 from .observe import gauges
 from .observe.accesslog import redacted
@@ -29,7 +29,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
     asked, visit = _resolve(request, house), request[answer.VISIT]
     visit.bucket, visit.key, visit.process = asked.bucket, asked.key, asked.process
-    row = api.find(request.method, asked)
+    row = api.find(request.method, asked, request.headers)
     known = house.bucket(asked.bucket)
     document, visit.exists = known or (house.plain if row.anew else None), known is not None
     grant = access.check(
@@ -41,6 +41,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
         house.clock(),
         row.right,
     )
+    headers.check(row.name, row.headers, request.headers)
     return await row.work(api.Call(request, house, asked, grant))
 
 

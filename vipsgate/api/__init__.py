@@ -1,92 +1,203 @@
-"""The calls of OSS's API, one table; a call that is not in it is refused by name.
+"""The calls of OSS's API, one table; a request that is none of them is refused by name.
 
 RULE: HTTP handling, and nothing else: what a call changes is in :mod:`vipsgate.store`,
 :mod:`vipsgate.uploads` and :mod:`vipsgate.documents`.
+
+A row is all that its call understands. A parameter that a row does not have may be the name of a
+call that OSS has and this version does not, so the request is never taken for the one without it.
+Only GetObject and HeadObject pass over what cannot be such a name: one with a value, that OSS does
+not have (``utm_source=...``, ``t=123``).
 """
 
 from __future__ import annotations
 
-from ..errors import MethodNotAllowed, Unimplemented
+from collections import Counter
+from collections.abc import Mapping
+
+from ..errors import InvalidArgument, MethodNotAllowed, Unimplemented, shown
+from ..gate import access, headers, sign
 from ..gate.rights import Right
+from ..gate.sign import v1
 from ..gate.target import PROCESS, Target
 from . import buckets, images, listing, multipart, objects, referer, saveas, styles
 from .call import Call, Row
 
-__all__ = ["Call", "Row", "find"]
+__all__ = ["BUCKET", "OBJECT", "SERVICE", "Call", "Row", "find"]
 
 METHODS = "GET, HEAD, PUT, POST, DELETE"
 KNOWN_METHODS = frozenset(METHODS.split(", ")) | {"OPTIONS"}  # to OSS
-# all that OSS has for sub-resources: a call that names one is never the one without
-SUB_RESOURCES = frozenset(
-    "acl append asyncFetch bucketInfo callback cname comp cors delete encryption img inventory "
-    "lifecycle link live location logging objectMeta partNumber policy processConfiguration qos "
-    "referer replication requestPayment restore stat status style styleName symlink tagging "
-    "uploadId uploads versionId versioning versions vod website worm x-oss-async-process".split()
-)
 
-# method and sub-resource -> call; on the service, a bucket, an object
-SERVICE = {("GET", ""): Row("ListBuckets", Right.VIEW, buckets.list_buckets, anew=True)}
-BUCKET = {
-    ("GET", ""): Row("ListObjects", Right.VIEW, listing.list_objects),
-    ("PUT", ""): Row("PutBucket", Right.RULE, buckets.put_bucket, anew=True),
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+# what names a call of OSS's besides what V1 signs (SDKs for Python, JavaScript, Java); it need not
+# be complete, as a name without a value counts as OSS's in any case
+OSS_NAMES = v1.SUB_RESOURCES | names(
+    "accessmonitor agenticBucket bucketSpace cleanRestoredObject dataPipeline legalHold "
+    "metadataConfiguration metadataInventoryTable metadataJournalTable MetaQuery objectWorm "
+    "overwriteConfig playlistName policyStatus quota regions resourcegroup responseHeader "
+    "retention rtc seal userDefinedLogFieldsConfig version-id-marker"
+)
+OSS_PREFIXES = (headers.PREFIX, "response-")  # in any case
+
+KEYS = names("delimiter encoding-type max-keys prefix")
+READ = names(PROCESS) | access.OVERRIDES.keys()
+PART = names("partNumber")
+
+# method and the parameter that names the call, if one does -> call; on the service, a bucket, an
+# object
+Table = Mapping[tuple[str, str], Row]
+SERVICE: Table = {
+    ("GET", ""): Row(
+        *("ListBuckets", Right.VIEW, buckets.list_buckets, names("marker max-keys prefix")),
+        anew=True,
+    ),
+}
+BUCKET: Table = {
+    ("GET", ""): Row("ListObjects", Right.VIEW, listing.list_objects, KEYS | names("marker")),
+    ("GET", "list-type"): Row(
+        *("ListObjectsV2", Right.VIEW, listing.list_objects_v2),
+        KEYS | names("continuation-token fetch-owner start-after"),
+    ),
+    ("PUT", ""): Row(
+        *("PutBucket", Right.RULE, buckets.put_bucket),
+        headers={headers.BUCKET_ACL: headers.ANY},
+        anew=True,
+    ),
     ("DELETE", ""): Row("DeleteBucket", Right.RULE, buckets.delete_bucket),
     ("GET", "acl"): Row("GetBucketAcl", Right.VIEW, buckets.get_acl),
-    ("PUT", "acl"): Row("PutBucketAcl", Right.RULE, buckets.put_acl),
+    ("PUT", "acl"): Row(
+        *("PutBucketAcl", Right.RULE, buckets.put_acl),
+        headers={headers.BUCKET_ACL: headers.ANY},
+    ),
     ("GET", "bucketInfo"): Row("GetBucketInfo", Right.VIEW, buckets.bucket_info),
-    ("POST", "delete"): Row("DeleteMultipleObjects", Right.DELETE, objects.delete_many),
+    ("POST", "delete"): Row(
+        *("DeleteMultipleObjects", Right.DELETE, objects.delete_many, names("encoding-type")),
+        headers.DELETE,
+    ),
     ("GET", "location"): Row("GetBucketLocation", Right.VIEW, buckets.location),
     ("GET", "processConfiguration"): Row("GetBucketProcess", Right.VIEW, images.get),
     ("PUT", "processConfiguration"): Row("PutBucketProcess", Right.RULE, images.put),
     ("GET", "referer"): Row("GetBucketReferer", Right.VIEW, referer.get),
     ("PUT", "referer"): Row("PutBucketReferer", Right.RULE, referer.put),
-    ("GET", "style"): Row("GetStyle, ListStyle", Right.VIEW, styles.get),
-    ("PUT", "style"): Row("PutStyle", Right.RULE, styles.put),
-    ("DELETE", "style"): Row("DeleteStyle", Right.RULE, styles.delete),
-    ("GET", "uploads"): Row("ListMultipartUploads", Right.VIEW, multipart.list_uploads),
+    ("GET", "style"): Row("GetStyle, ListStyle", Right.VIEW, styles.get, names("styleName")),
+    ("PUT", "style"): Row("PutStyle", Right.RULE, styles.put, names("category styleName")),
+    ("DELETE", "style"): Row("DeleteStyle", Right.RULE, styles.delete, names("styleName")),
+    ("GET", "uploads"): Row(
+        *("ListMultipartUploads", Right.VIEW, multipart.list_uploads),
+        names("delimiter encoding-type key-marker max-uploads prefix upload-id-marker"),
+    ),
 }
-OBJECT = {
-    ("GET", ""): Row("GetObject", Right.READ, objects.get),
-    ("HEAD", ""): Row("HeadObject", Right.READ, objects.get),
-    ("PUT", ""): Row("PutObject, CopyObject", Right.WRITE, objects.put),
-    ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete),
+OBJECT: Table = {
+    ("GET", ""): Row("GetObject", Right.READ, objects.get, READ, headers.READ, lenient=True),
+    ("HEAD", ""): Row("HeadObject", Right.READ, objects.get, READ, headers.READ, lenient=True),
+    ("PUT", ""): Row(
+        *("PutObject", Right.WRITE, objects.put),
+        headers=headers.WRITE,
+        copying=Row("CopyObject", Right.WRITE, objects.copy, headers=headers.COPY),
+    ),
+    ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, headers=headers.DELETE),
     ("HEAD", "objectMeta"): Row("GetObjectMeta", Right.READ, objects.meta),
     ("GET", "acl"): Row("GetObjectACL", Right.VIEW, objects.get_acl),
-    ("PUT", "acl"): Row("PutObjectACL", Right.RULE, objects.put_acl),
-    ("POST", PROCESS): Row("PostProcess", Right.READ, saveas.post),
-    ("POST", "uploads"): Row("InitiateMultipartUpload", Right.WRITE, multipart.initiate),
-    ("PUT", "uploadId"): Row("UploadPart, UploadPartCopy", Right.WRITE, multipart.put_part),
-    ("POST", "uploadId"): Row("CompleteMultipartUpload", Right.WRITE, multipart.complete),
+    ("PUT", "acl"): Row(
+        *("PutObjectACL", Right.RULE, objects.put_acl),
+        headers={headers.ACL: headers.ANY},
+    ),
+    ("POST", PROCESS): Row("PostProcess", Right.READ, saveas.post, headers=headers.SAVE_AS),
+    ("POST", "uploads"): Row(
+        *("InitiateMultipartUpload", Right.WRITE, multipart.initiate, names("encoding-type")),
+        headers.UPLOAD,
+    ),
+    ("PUT", "uploadId"): Row(
+        *("UploadPart", Right.WRITE, multipart.put_part, PART, headers.UPLOAD),
+        copying=Row(
+            *("UploadPartCopy", Right.WRITE, multipart.copy_part, PART, headers.COPY_PART),
+        ),
+    ),
+    ("POST", "uploadId"): Row(
+        *("CompleteMultipartUpload", Right.WRITE, multipart.complete, names("encoding-type")),
+        headers.COMPLETE,
+    ),
     ("DELETE", "uploadId"): Row("AbortMultipartUpload", Right.WRITE, multipart.abort),
-    ("GET", "uploadId"): Row("ListParts", Right.READ, multipart.list_parts),
+    ("GET", "uploadId"): Row(
+        *("ListParts", Right.READ, multipart.list_parts),
+        names("encoding-type max-parts part-number-marker"),
+        headers.UPLOAD,
+    ),
 }
-# what only says more of a call that another sub-resource names
-BESIDE = {"partNumber": "uploadId", "styleName": "style"}
 
 
-def find(method: str, asked: Target) -> Row:
+def find(method: str, asked: Target, sent: Mapping[str, str]) -> Row:
     """The call that a request makes.
 
+    Args:
+        method: Of the request, as sent.
+        asked: Its bucket, key and parameters.
+        sent: Its headers, looked up without regard to case.
+
     Raises:
-        Unimplemented: OSS knows it, this version does not.
+        Unimplemented: OSS may know it, this version does not.
+        InvalidArgument: A parameter is there twice.
         MethodNotAllowed: HTTP may know the method, OSS does not.
     """
-    level = "Object" if asked.key else "Bucket" if asked.bucket else "Service"
-    table = {"Object": OBJECT, "Bucket": BUCKET, "Service": SERVICE}[level]
-    names = asked.names() & SUB_RESOURCES
-    names -= {name for name, other in BESIDE.items() if other in names}
-    if method == "POST":
-        names |= asked.names() & {PROCESS}
-    name = min(names) if len(names) == 1 else " and ".join(sorted(names))
-    if row := table.get((method, name)):
-        return row
-    if method in KNOWN_METHODS:
-        call = f"{method} ?{name}" if name else method
-        raise Unimplemented(f"The call: {call} on {_WHAT[level]} is not implemented.")
-    raise MethodNotAllowed(
-        "The specified method is not allowed against this resource.",
-        extra={"Method": method, "ResourceType": level},
-        headers={"Allow": METHODS},
-    )
+    level, table = _level(asked)
+    given = asked.names() - sign.NAMES
+    call = next((name for name in sorted(given) if (method, name) in table), "")
+    row = table.get((method, call))
+    if row is None:
+        if method in KNOWN_METHODS:
+            raise _unimplemented(method, level, given)
+        raise MethodNotAllowed(
+            "The specified method is not allowed against this resource.",
+            extra={"Method": method, "ResourceType": level},
+            headers={"Allow": METHODS},
+        )
+    if not (given <= row.parameters and len(given) == len(asked.query)):  # a picture's are
+        _check_parameters(method, level, call, row, asked)
+    return row.copying if row.copying and headers.COPY_SOURCE in sent else row
+
+
+def _level(asked: Target) -> tuple[str, Table]:
+    if asked.key:
+        return "Object", OBJECT
+    return ("Bucket", BUCKET) if asked.bucket else ("Service", SERVICE)
+
+
+def _check_parameters(method: str, level: str, call: str, row: Row, asked: Target) -> None:
+    """Refuse parameters that the call does not understand, and those that say two things.
+
+    Raises:
+        Unimplemented: One is not understood.
+        InvalidArgument: One is there twice.
+    """
+    understood = row.parameters | {call} if call else row.parameters
+    times = Counter(name for name, _ in asked.query if name in understood)
+    unknown = {
+        name
+        for name, value in asked.query
+        if name not in understood
+        and name not in sign.NAMES
+        and not (row.lenient and _is_nobodys(name, value))
+    }
+    if unknown:
+        raise _unimplemented(method, level, unknown | ({call} if call else set()))
+    for name, count in times.items():
+        if count > 1:
+            raise InvalidArgument(f"The parameter: {name} is given {count} times.")
+
+
+def _is_nobodys(name: str, value: str) -> bool:
+    """Whether a parameter cannot be the name of a call, or of something that OSS does."""
+    return bool(value) and name not in OSS_NAMES and not name.lower().startswith(OSS_PREFIXES)
+
+
+def _unimplemented(method: str, level: str, given: frozenset[str] | set[str]) -> Unimplemented:
+    text = shown(" and ".join(sorted(name or "''" for name in given)))
+    call = f"{method} ?{text}" if text else method
+    return Unimplemented(f"The call: {call} on {_WHAT[level]} is not implemented.")
 
 
 _WHAT = {"Object": "an object", "Bucket": "a bucket", "Service": "the service"}

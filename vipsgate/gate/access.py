@@ -216,12 +216,8 @@ def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:
-    wanted = {
-        OVERRIDES[name.lower()]: value
-        for name, value in target.query
-        if name.lower() in OVERRIDES and value
-    }
-    if caller is None and any(name.lower() in OVERRIDES for name in target.names()):
+    wanted = {OVERRIDES[name]: value for name, value in target.query if name in OVERRIDES and value}
+    if caller is None and any(name in OVERRIDES for name in target.names()):
         raise InvalidRequest(
             "Request specific response headers cannot be used for anonymous GET requests."
         )
