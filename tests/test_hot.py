@@ -75,6 +75,13 @@ def call(site, method, key, query=(), **headers):
 
 
 @BOTH
+def test_a_header_that_asks_for_more(site):
+    assert site.ask(PATH, {"x-oss-traffic-limit": "819200"}).code == "NotImplemented"
+    assert site.ask(PATH, {"X-OSS-Process": "image/info"}).code == "NotImplemented"
+    assert site.ask(PATH, {"x-oss-request-payer": "requester"}).status == 200
+
+
+@BOTH
 def test_another_source(site):
     before = site.ask(PATH)
     shutil.copy(site.root / "photos" / "panda.png", site.root / "photos" / "example.jpg")

@@ -564,12 +564,25 @@ def test_methods_that_oss_does_not_know(site, method):
         *("/examplebucket/example.jpg?tagging", "/examplebucket/example.jpg?uploads"),
         *("/examplebucket/example.jpg?objectMeta=", "/examplebucket/example.jpg?partNumber=1"),
         *("/examplebucket/example.jpg?acl&tagging", "/examplebucket/example.jpg?append"),
+        *("/examplebucket/?transferAcceleration", "/?publicAccessBlock", "/examplebucket/?ACL"),
+        *("/examplebucket/example.jpg?seal", "/examplebucket/example.jpg?Response-Expires=a"),
+        *("/examplebucket/example.jpg?callback=foo", "/examplebucket/example.jpg?versionId=a"),
     ],
 )
 def test_calls_of_a_later_version_are_never_the_object(site, target):
     answer = site.ask(target)
     assert (answer.status, answer.code) == (501, "NotImplemented")
     proper(answer)
+
+
+@pytest.mark.parametrize("query", ["utm_source=mail&utm_medium=a%20b", "t=123", "_=1&fbclid=x"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_campaigns_and_caches_add_is_passed_over(site, bodies, method, query):
+    for process in ("", "image/resize,w_100"):
+        text = f"&x-oss-process={process}" * bool(process)
+        answer = site.ask(f"/examplebucket/example.jpg?{query}{text}", method=method)
+        plain = site.get("example.jpg", process, method=method)
+        assert (answer.status, answer.body, answer.etag) == (200, plain.body, plain.etag)
 
 
 # -- rows 121 to 125 and the shape of a refusal ----------------------------------------------------

@@ -111,6 +111,8 @@ REFUSED = [
     (f"/{BUCKET}/truncated.jpg?x-oss-process=image/resize,w_9", "", ""),
     (f"/{BUCKET}/note.txt?x-oss-process=image/resize,w_9", "BadRequest", ""),
     (f"/{BUCKET}/big21.jpg?x-oss-process=image/info", "ImageTooLarge", ""),
+    (f"/{BUCKET}/{KEY}?seal", "NotImplemented", ""),
+    (f"/{BUCKET}/{KEY}?callback=a", "NotImplemented", ""),
     ("/nowhere/a.jpg", "NoSuchBucket", ""),
     ("/B/a.jpg", "InvalidBucketName", ""),
 ]

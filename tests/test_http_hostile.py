@@ -762,10 +762,16 @@ def test_two_texts_are_refused(site, query):
 
 
 @pytest.mark.parametrize(
-    "query", ["", "&", "&&&", "=y", "x=y", "x=%", "x-oss-process", "x-oss-process=", "a=b;c=d"]
+    "query", ["", "&", "&&&", "=x", "x=%", "x-oss-process", "x-oss-process=", "a=b;c=d"]
 )
 def test_a_query_without_a_process_is_the_object(site, bodies, query):
     assert site.ask(f"/examplebucket/example.jpg?{query}").body == bodies["example.jpg"]
+
+
+@pytest.mark.parametrize("query", ["=", "=&=", "x", "x=", "x&x=1", "%00", "%3Fx", "t=1&x"])
+def test_a_name_without_a_value_may_be_a_call(site, query):
+    answer = site.ask(f"/examplebucket/example.jpg?{query}")
+    assert (answer.status, answer.code) == (501, "NotImplemented")
 
 
 @pytest.mark.parametrize("query", ["%ff=1", "a=%ff", "x-oss-process=image/info&a=%c0%ae", "%80"])

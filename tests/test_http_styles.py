@@ -127,6 +127,18 @@ def test_rows_101_102_and_106_protected(gate, path, method, headers):
     assert not {"ETag", "Last-Modified", "Content-Range"} & set(answer.headers)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("key", ["example.jpg", "panda.png", "missing.jpg"])
+def test_what_is_not_understood_tells_nothing_of_an_object(gate, key, method):
+    asked = [
+        gate.ask(f"/{GUARDED}/{key}?X-OSS-PROCESS=style/exists", method=method),
+        gate.ask(f"/{GUARDED}/{key}", {"x-oss-traffic-limit": "819200"}, method=method),
+    ]
+    for answer in asked:
+        assert (answer.status, answer.code) == (501, "NotImplemented")
+        assert not {"ETag", "Last-Modified"} & set(answer.headers)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from . import __version__, answer, api, connection
 from .errors import ExpectationFailed, InternalError, NoSuchKey, OssError, shown
 from .explain import explain
-from .gate import access, sign, target
+from .gate import access, headers, sign, target
 from .house import House
 from .observe import gauges
 from .observe.accesslog import redacted
@@ -30,7 +30,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     _check_expectation(request)
     asked, visit = _resolve(request, house), request[answer.VISIT]
     visit.bucket, visit.key, visit.process = asked.bucket, asked.key, asked.process
-    row = api.find(request.method, asked, request.headers.items())
+    row = api.find(request.method, asked, request.headers)
     known = house.bucket(asked.bucket)
     document, visit.exists = known or (house.plain if row.anew else None), known is not None
     grant = access.check(
@@ -42,6 +42,7 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
         house.clock(),
         row.right,
     )
+    headers.check(row.name, row.headers, request.headers)
     return await row.work(api.Call(request, house, asked, grant))
 
 

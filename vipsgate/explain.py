@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from . import picture
+from . import api, picture
 from .buckets import Bucket
 from .errors import NoSuchBucket, NoSuchKey, OssError
 from .gate import access, sign, target, verdicts
@@ -42,6 +42,7 @@ async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[s
     try:
         asked = target.resolve(line, "", {}, "")
         said["target"] = {"bucket": asked.bucket, "key": asked.key, "process": asked.process}
+        api.find("GET", asked, headers)
         document = house.bucket(asked.bucket)
         if document is None:
             raise NoSuchBucket("The specified bucket does not exist.")

@@ -20,6 +20,7 @@ from . import answer
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
 from .gate import style
+from .gate.headers import may_have_oss
 
 if TYPE_CHECKING:
     from .house import House
@@ -32,8 +33,7 @@ LONGEST = 1024  # characters of a request that is remembered
 PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
-)
-OSS = "x-oss-"  # the beginning of other such headers
+)  # and x-oss-*
 LARGEST = (
     1 << 16
 )  # bytes of a file that is read into memory to be sent; a larger one goes by itself
@@ -142,11 +142,8 @@ def _text(request: web.BaseRequest) -> tuple[str, str]:
 
 
 def _is_particular(request: web.BaseRequest) -> bool:
-    headers = request.headers
-    for header in PARTICULAR:  # any() takes half as long again, for each hit
-        if header in headers:
+    sent = request.headers
+    for name in PARTICULAR:  # any() would take twice as long
+        if name in sent:
             return True
-    for name in headers:  # noqa: SIM110
-        if name[:6].lower() == OSS:
-            return True
-    return False
+    return may_have_oss(sent)

@@ -22,7 +22,7 @@ from vipsgate.errors import (
     OssError,
     PreconditionFailed,
 )
-from vipsgate.gate import access, target
+from vipsgate.gate import access, headers, target
 from vipsgate.house import House
 from vipsgate.observe.visit import Visit
 from vipsgate.settings import Settings
@@ -199,12 +199,13 @@ class Desk:
         request[answer.VISIT] = Visit(0.0, "0" * 24)
         try:
             asked = target.resolve(request.raw_path, request.headers["Host"], house.domains, "")
-            row = api.find(request.method, asked, request.headers.items())
+            row = api.find(request.method, asked, request.headers)
             document = house.bucket(asked.bucket) or (house.plain if row.anew else None)
             if document is None:
                 raise NoSuchBucket("there is none")
             if self.meanwhile:
                 await self.meanwhile()
+            headers.check(row.name, row.headers, request.headers)
             return await row.work(api.Call(request, house, asked, access.Grant(document, None)))
         except OssError as error:
             return answer.refusal(error, request)

@@ -33,7 +33,6 @@ FEW = ["a/1.jpg", "a/2.jpg", "b.jpg", "c/1.jpg", "c/d/2.jpg", "e"]
 # query -> keys, common prefixes, where the next page begins
 PAGES = {
     "": (FEW, [], ""),
-    "list-type=1": (FEW, [], ""),
     "prefix=a/": (["a/1.jpg", "a/2.jpg"], [], ""),
     "prefix=x": ([], [], ""),
     "delimiter=/": (["b.jpg", "e"], ["a/", "c/"], ""),
@@ -48,7 +47,6 @@ PAGES = {
     "max-keys=2&delimiter=/&marker=c/": (["e"], [], ""),
     "max-keys=": (FEW, [], ""),
     "encoding-type=": (FEW, [], ""),
-    "start-after=c&continuation-token=!": (FEW, [], ""),  # the newer call's
 }
 REFUSES = {
     # query: parameter that the message names
@@ -61,6 +59,8 @@ REFUSES = {
     "max-keys=99999999999999999999": "max-keys",
     "encoding-type=URL": "encoding-type",
     "encoding-type=base64": "encoding-type",
+    "list-type=": "list-type",
+    "list-type=1": "list-type",
     "list-type=3": "list-type",
     "list-type=2&fetch-owner=maybe": "fetch-owner",
     "list-type=2&continuation-token=!": "continuation-token",

@@ -204,6 +204,13 @@ def test_refusals_are_vipsgates_own(direct, site):
     assert (head.status, head.code) == (404, "NoSuchKey")
 
 
+def test_a_header_that_asks_for_something_is_not_answered_from_the_cache(site):
+    for _ in range(2):
+        assert ask(site, "open/example.jpg", SMALL).status == 200
+    for headers in ({"x-oss-traffic-limit": "819200"}, {"X-Oss-Traffic-Limit": "0"}):
+        assert ask(site, "open/example.jpg", SMALL, headers).code == "NotImplemented"
+
+
 def test_ranges_and_conditions(direct, site):
     whole = ask(site, "open/example.jpg")
     for process in ("", SMALL):

@@ -100,6 +100,26 @@ async function main() {
   said.raw = Buffer.compare(Buffer.concat(pieces), packed) === 0;
   const stranger = new OSS({ ...settings, accessKeySecret: "wrong" });
   said.refused = await code(stranger.put("large", Buffer.alloc(20 << 20)));
+  // headers go with the beginning, every part and the end of an upload, and twice with a copy
+  const own = { "x-oss-object-acl": "public-read", "x-oss-storage-class": "Standard" };
+  const more = await client.multipartUpload("more", big,
+    { partSize: 1 << 20, headers: { ...own, "x-oss-forbid-overwrite": "true" }, meta: { a: "1" } });
+  const told = await client.head("more");
+  said.more = [more.res.status, (await client.getACL("more")).acl, told.meta.a];
+  await client.copy("more too", "more", { headers: { ...own, "Cache-Control": "max-age=7" } });
+  const copied = await client.head("more too");
+  said.copied = [(await client.getACL("more too")).acl, copied.res.headers["cache-control"]];
+  said.unhonoured = [
+    await code(client.put("more", data, { headers: { "x-oss-server-side-encryption": "AES256" } })),
+    await code(client.put("more", data, { callback: { url: "http://x", body: "y" } })),
+    await code(client.get("more", { headers: { "x-oss-traffic-limit": "819200" } })),
+    await code(client.multipartUpload("more", big, { headers: { "x-oss-tagging": "a=b" } })),
+    await code(client.append("more", data)),
+    await code(client.putSymlink("link", "more", {})),
+    await code(client.getBucketLifecycle(bucket)),
+  ];
+  said.still = (await client.head("more")).res.headers["content-length"];
+  await client.deleteMulti(["more", "more too"]);
   said.missing = await code(client.get("none"));
   const names = [...said.pages, "big", "a.gz", "b.gz"];
   said.gone = (await client.deleteMulti(names)).res.status;

@@ -60,6 +60,10 @@ def test_ali_oss(request, root, name, style, version):
     assert said["raw"]
     assert said["streamed"] == 200
     assert said["refused"] == "SignatureDoesNotMatch"
+    assert said["more"] == [200, "public-read", "1"]
+    assert said["copied"] == ["public-read", "max-age=7"]
+    assert set(said["unhonoured"]) == {"NotImplemented"}
+    assert said["still"] == str(5 << 20)
     assert said["missing"] == "NoSuchKey"
     assert said["left"] == 0
     if style == "cname":

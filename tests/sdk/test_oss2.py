@@ -340,6 +340,69 @@ def test_resumable_upload_and_download(bucket, tmp_path):
     assert target.read_bytes() == source.read_bytes()
 
 
+def test_a_resumable_upload_says_its_headers_at_both_ends(bucket, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(bytes(300_000))
+    headers = {"x-oss-object-acl": "private", "x-oss-meta-a": "1", "x-oss-forbid-overwrite": "true"}
+    bucket.put_bucket_acl("public-read")
+    options = {
+        "store": oss2.ResumableStore(root=str(tmp_path)),
+        "multipart_threshold": 100_000,
+        "part_size": 102_400,
+        "num_threads": 1,
+        "headers": headers,
+    }
+    sent = []
+
+    def stop_once(seen, whole):
+        sent.append(seen)
+        if len(sent) == 3:
+            raise KeyError("the client stops")
+
+    with pytest.raises(KeyError):  # and goes on, by a list of the parts with the same headers
+        oss2.resumable_upload(bucket, "a", str(source), progress_callback=stop_once, **options)
+    oss2.resumable_upload(bucket, "a", str(source), **options)
+    assert bucket.head_object("a").headers["x-oss-meta-a"] == "1"
+    assert bucket.get_object_acl("a").acl == "private"
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        oss2.resumable_upload(bucket, "a", str(source), **options)
+    assert caught.value.code == "FileAlreadyExists"
+
+
+ASKS = {
+    "x-oss-server-side-encryption": "AES256",
+    "x-oss-tagging": "a=b",
+    "x-oss-traffic-limit": "819200",
+    "x-oss-storage-class": "IA",
+    "x-oss-callback": "e30=",
+}
+
+
+@pytest.mark.parametrize("header", ASKS)
+def test_what_is_not_done_is_not_said_to_be_done(bucket, header, tmp_path):
+    """Whatever the SDK sends it with; nothing is stored, and nothing taken away."""
+    bucket.put_object("there", b"data")
+    (tmp_path / "a").write_bytes(b"x" * 300_000)
+    sent, small = {header: ASKS[header]}, {"multipart_threshold": 1000}
+    for call in (
+        lambda: bucket.put_object("there", b"other", headers=sent),
+        lambda: bucket.put_object_from_file("new", str(tmp_path / "a"), headers=sent),
+        lambda: bucket.copy_object(bucket.bucket_name, "there", "new", headers=sent),
+        lambda: bucket.update_object_meta("there", dict(sent)),
+        lambda: bucket.init_multipart_upload("new", headers=sent),
+        lambda: oss2.resumable_upload(bucket, "new", str(tmp_path / "a"), headers=sent, **small),
+        lambda: bucket.get_object("there", headers=sent),
+        lambda: bucket.head_object("there", headers=sent),
+        lambda: bucket.delete_object("there", headers=sent),
+    ):
+        with pytest.raises(oss2.exceptions.ServerError) as caught:
+            call()
+        assert (caught.value.status, caught.value.code) == (501, "NotImplemented")
+        assert header in caught.value.message
+    assert [item.key for item in bucket.list_objects().object_list] == ["there"]
+    assert bucket.get_object("there").read() == b"data"
+
+
 def test_parts_that_are_wrong(bucket):
     upload = bucket.init_multipart_upload("big").upload_id
     one = bucket.upload_part("big", upload, 1, b"x" * 102400)

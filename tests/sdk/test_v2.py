@@ -240,6 +240,47 @@ def test_what_is_not_implemented_is_named(client, bucket):
     assert "lifecycle" in error.message
 
 
+def test_an_acl_holds_for_an_upload_in_parts(client, bucket, tmp_path):
+    """Which the SDK says only in the end."""
+    client.put_bucket_acl(oss.PutBucketAclRequest(bucket=bucket, acl="public-read"))
+    (tmp_path / "a").write_bytes(bytes(300_000))
+    asked = oss.PutObjectRequest(bucket=bucket, key="a", acl="private", metadata={"m": "1"})
+    done = client.uploader(part_size=102_400).upload_file(asked, str(tmp_path / "a"))
+    assert done.etag.strip('"').endswith("-3")
+    found = client.get_object_acl(oss.GetObjectAclRequest(bucket=bucket, key="a"))
+    assert found.acl == "private"
+    asked = oss.CopyObjectRequest(
+        bucket=bucket, key="b", source_bucket=bucket, source_key="a", acl="private"
+    )
+    client.copier(part_size=102_400, multipart_copy_threshold=1, disable_shallow_copy=True).copy(
+        asked
+    )
+    found = client.get_object_acl(oss.GetObjectAclRequest(bucket=bucket, key="b"))
+    assert found.acl == "private"
+    head = client.head_object(oss.HeadObjectRequest(bucket=bucket, key="b"))
+    assert (head.metadata["m"], head.object_type) == ("1", "Multipart")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"server_side_encryption": "AES256"},
+        {"tagging": "a=b"},
+        {"traffic_limit": 819200},
+        {"storage_class": "IA"},
+        {"callback": "e30="},
+        {"object_worm_mode": "COMPLIANCE"},
+    ],
+    ids=str,
+)
+def test_what_is_not_done_is_not_said_to_be_done(client, bucket, option):
+    with pytest.raises(oss.exceptions.OperationError) as caught:
+        client.put_object(oss.PutObjectRequest(bucket=bucket, key="a", body=b"x", **option))
+    error = caught.value.unwrap()
+    assert (error.status_code, error.code) == (501, "NotImplemented")
+    assert not client.is_object_exist(bucket, "a")
+
+
 def test_uploads_of_20_mb_in_parts(client, bucket, tmp_path):
     data = bytes(range(256)) * 4096 * 20
     (tmp_path / "a").write_bytes(data)

@@ -24,12 +24,12 @@ from ..errors import (
     InvalidArgument,
     NoSuchBucket,
 )
+from ..gate.headers import BUCKET_ACL
 from ..gate.rights import ACLS
 from ..house import House
 from . import xml
 from .call import Call, invalid
 
-ACL = "x-oss-acl"
 MOST_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
 
 
@@ -121,7 +121,7 @@ async def put_acl(call: Call) -> web.StreamResponse:
     """PutBucketAcl."""
     acl = _acl(call)
     if not acl:
-        raise invalid(ACL, "", f"one of {', '.join(ACLS)}")
+        raise invalid(BUCKET_ACL, "", f"one of {', '.join(ACLS)}")
     await change(call, partial(with_acl, acl=acl))
     return call.said()
 
@@ -200,9 +200,9 @@ def _check_undeclared(call: Call) -> None:
 
 def _acl(call: Call) -> str:
     """The ACL in ``x-oss-acl``; empty where there is no such header."""
-    acl = call.header(ACL)
+    acl = call.header(BUCKET_ACL)
     if acl and acl not in ACLS:
-        raise invalid(ACL, acl, f"one of {', '.join(ACLS)}")
+        raise invalid(BUCKET_ACL, acl, f"one of {', '.join(ACLS)}")
     return acl
 
 

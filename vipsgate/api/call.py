@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -70,6 +70,14 @@ class Call:
         if said not in values:
             raise invalid(name, said, f"one of {', '.join(filter(None, values))}")
         return said
+
+    def encodes_keys(self) -> bool:
+        """Whether the answer has keys percent-encoded, ``encoding-type=url``.
+
+        Raises:
+            InvalidArgument: The parameter has another value.
+        """
+        return self.chosen("encoding-type", ("", "url")) == "url"
 
     def header(self, name: str) -> str:
         """Of the request; empty where there is none."""
@@ -153,25 +161,30 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One call of OSS's API.
+    """One call of OSS's API, and all that a request for it may ask.
 
     Attributes:
         name: As OSS calls it.
         right: What the caller must have.
         work: Who does it.
-        parameters: Those of the query that it understands, besides the one that names it and those
-            of a signature.
-        headers: ``x-oss-`` headers that it understands, in lower case, with the values that each
-            may have, likewise; none stands for any. A name may end in ``*``.
+        parameters: Names that the query may have, besides the one that names the call and those of
+            a signature.
+        headers: Each ``x-oss-`` header that the request may have, and the values that pass; see
+            :mod:`vipsgate.gate.headers`, which also has those of every call.
+        lenient: Whether parameters that nobody understands (``utm_source=...``) are passed over.
         anew: Whether there need not be such a bucket.
+        copying: The call that this is with ``x-oss-copy-source``; ``None`` where it has no such
+            header.
     """
 
     name: str
     right: Right
     work: Handler
     parameters: frozenset[str] = frozenset()
-    headers: Mapping[str, Collection[str]] = field(default_factory=dict)
+    headers: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    lenient: bool = False
     anew: bool = False
+    copying: Row | None = None
 
 
 def invalid(name: str, said: str, expected: str) -> InvalidArgument:

@@ -21,14 +21,24 @@ MOST_KEYS, USUAL_KEYS = 1000, 100  # objects and prefixes in one answer; OSS gui
 
 
 async def list_objects(call: Call) -> web.StreamResponse:
-    """ListObjects, or ListObjectsV2 with ``list-type=2``."""
-    version = call.chosen("list-type", ("", "1", "2"))
-    url = call.chosen("encoding-type", ("", "url")) == "url"
+    """ListObjects."""
+    return await _list(call, second=False)
+
+
+async def list_objects_v2(call: Call) -> web.StreamResponse:
+    """ListObjectsV2."""
+    call.chosen("list-type", ("2",))
+    return await _list(call, second=True)
+
+
+async def _list(call: Call, *, second: bool) -> web.StreamResponse:
+    """A page, in the words of the first version of the call or of the second."""
+    url = call.encodes_keys()
     prefix, delimiter = _text(call, "prefix"), _text(call, "delimiter")
     most = call.number("max-keys", USUAL_KEYS, 1, MOST_KEYS)
-    start = _text(call, "start-after" if version == "2" else "marker")
-    token = call.parameter("continuation-token") if version == "2" else ""
-    owner = version != "2" or call.chosen("fetch-owner", ("", "false", "true")) == "true"
+    start = _text(call, "start-after" if second else "marker")
+    token = call.parameter("continuation-token") if second else ""
+    owner = not second or call.chosen("fetch-owner", ("", "false", "true")) == "true"
 
     after = _read(token) or start
     page = await call.house.store.list(
@@ -37,14 +47,14 @@ async def list_objects(call: Call) -> web.StreamResponse:
     rows: dict[str, str | int] = {
         "Name": call.asked.bucket,
         "Prefix": xml.encoded(prefix, url),
-        "StartAfter" if version == "2" else "Marker": xml.encoded(start, url),
+        "StartAfter" if second else "Marker": xml.encoded(start, url),
         "MaxKeys": most,
         "Delimiter": xml.encoded(delimiter, url),
         "IsTruncated": str(bool(page.next)).lower(),
     }
     if url:
         rows["EncodingType"] = "url"
-    if version == "2":
+    if second:
         rows["KeyCount"] = len(page.objects) + len(page.prefixes)
         rows |= {"ContinuationToken": token} if token else {}
         rows |= {"NextContinuationToken": _write(page.next)} if page.next else {}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from xml.etree.ElementTree import Element, SubElement
 
 from aiohttp import web
 
 from .. import answer, uploads
-from ..errors import InvalidArgument, InvalidRange, Unimplemented, shown
+from ..errors import InvalidArgument, InvalidRange, NoSuchKey, shown
+from ..gate.headers import ACL, COMPLETE_ALL, COPY_SOURCE
 from ..gate.rights import Right
 from ..store.base import INTERNAL, Draft, Object
+from ..store.listing import common
 from . import objects, xml
 from .call import Call
 
@@ -25,51 +29,69 @@ async def initiate(call: Call) -> web.StreamResponse:
     asked = call.asked
     await objects.check_writable(call, call.grant, asked.bucket, asked.key)
     properties = objects.said_properties(call, kind="Multipart")
+    encoding = call.encodes_keys()
+    if objects.may_not_overwrite(call):
+        with contextlib.suppress(NoSuchKey):
+            await call.house.store.stat(asked.bucket, asked.key)
+            raise objects.already_exists(asked.key)
     upload = await uploads.begin(
         call.house.store, asked.bucket, asked.key, properties, call.house.clock()
     )
     root = xml.add(
         Element("InitiateMultipartUploadResult"),
-        **_encoding(call),
+        **_encoding(encoding),
         Bucket=asked.bucket,
-        Key=_key(call, asked.key),
+        Key=xml.encoded(asked.key, encoding),
         UploadId=upload.identity,
     )
     return call.said(body=xml.write(root))
 
 
 async def put_part(call: Call) -> web.StreamResponse:
-    """UploadPart, or UploadPartCopy where the bytes are another object's."""
+    """UploadPart."""
     store = call.house.store
-    upload = await _upload(call)
-    number = call.number("partNumber", 0, 1, uploads.MOST_PARTS)
+    upload, number = await _upload(call), _number(call)
     async with store.draft(INTERNAL) as draft:
-        if call.header(objects.COPY_SOURCE):
-            with closing(await objects.open_source(call)) as source:
-                if objects.unchanged(call, source.object):
-                    return call.said(304)
-                span = _span(call, source.object)
-                await draft.copy(source.descriptor, span.start, len(span))
-        else:
-            async for data in call.body(call.house.settings.store.upload_bytes):
-                await draft.write(data)
-            call.check_digest(draft.md5)
+        async for data in call.body(call.house.settings.store.upload_bytes):
+            await draft.write(data)
+        call.check_digest(draft.md5)
         crc = draft.crc
         kept = await uploads.keep(store, upload, number, draft)
-    copied = call.header(objects.COPY_SOURCE)
-    body = xml.copied("CopyPartResult", kept) if copied else b""
+    return call.said(headers={"ETag": kept.etag, answer.CRC: str(crc)})
+
+
+async def copy_part(call: Call) -> web.StreamResponse:
+    """UploadPartCopy: the bytes of another object, or a range of them."""
+    store = call.house.store
+    upload, number = await _upload(call), _number(call)
+    with closing(await objects.open_source(call)) as source:
+        if objects.unchanged(call, source.object):
+            return call.said(304)
+        span = _span(call, source.object)
+        async with store.draft(INTERNAL) as draft:
+            await draft.copy(source.descriptor, span.start, len(span))
+            crc = draft.crc
+            kept = await uploads.keep(store, upload, number, draft)
+    body = xml.copied("CopyPartResult", kept)
     return call.said(body=body, headers={"ETag": kept.etag, answer.CRC: str(crc)})
 
 
 async def complete(call: Call) -> web.StreamResponse:
-    """CompleteMultipartUpload: the parts that are named, or with ``x-oss-complete-all`` all."""
-    store, asked = call.house.store, call.asked
+    """CompleteMultipartUpload: the parts that are named, or with ``x-oss-complete-all`` all.
+
+    An ACL that is said now replaces one that was said when the upload began: of the SDKs some say
+    it here, some there.
+    """
+    store, asked, encoding = call.house.store, call.asked, call.encodes_keys()
     upload = await _upload(call)
-    if call.header("x-oss-complete-all").lower() == "yes":
+    if call.header(ACL):
+        properties = replace(upload.properties, acl=objects.said_acl(call))
+        upload = replace(upload, properties=properties)
+    if call.header(COMPLETE_ALL):
         came = await uploads.parts(store, upload, limit=uploads.MOST_PARTS)
         wanted = [(part.number, part.object.etag) for part in came]
         if not wanted:
-            raise InvalidArgument("x-oss-complete-all: no part has come yet.")
+            raise InvalidArgument(f"{COMPLETE_ALL}: no part has come yet.")
     else:
         wanted = list(xml.read_parts(await call.document()))
     async with store.draft(asked.bucket) as draft:
@@ -78,10 +100,10 @@ async def complete(call: Call) -> web.StreamResponse:
         crc = draft.crc
     root = xml.add(
         Element("CompleteMultipartUploadResult"),
-        **_encoding(call),
+        **_encoding(encoding),
         Location=f"http://{call.header('Host')}/{asked.key}",
         Bucket=asked.bucket,
-        Key=_key(call, asked.key),
+        Key=xml.encoded(asked.key, encoding),
         ETag=kept.etag,
     )
     return call.said(body=xml.write(root), headers={"ETag": kept.etag, answer.CRC: str(crc)})
@@ -96,15 +118,16 @@ async def abort(call: Call) -> web.StreamResponse:
 async def list_parts(call: Call) -> web.StreamResponse:
     """ListParts: those that have come, by number."""
     upload = await _upload(call, Right.READ)
+    encoding = call.encodes_keys()
     most = call.number("max-parts", MOST_LISTED, 1, MOST_LISTED)
     after = call.number("part-number-marker", 0, 0, uploads.MOST_PARTS)
     came = await uploads.parts(call.house.store, upload, after=after, limit=most + 1)
     shown_parts = came[:most]
     root = xml.add(
         Element("ListPartsResult"),
-        **_encoding(call),
+        **_encoding(encoding),
         Bucket=upload.bucket,
-        Key=_key(call, upload.key),
+        Key=xml.encoded(upload.key, encoding),
         UploadId=upload.identity,
         StorageClass="Standard",
         PartNumberMarker=after,
@@ -124,41 +147,46 @@ async def list_parts(call: Call) -> web.StreamResponse:
 
 
 async def list_uploads(call: Call) -> web.StreamResponse:
-    """ListMultipartUploads: those under way, by key and id."""
+    """ListMultipartUploads: those under way, by key and id, or by common prefix."""
+    encoding = call.encodes_keys()
     most = call.number("max-uploads", MOST_LISTED, 1, MOST_LISTED)
-    prefix = call.parameter("prefix")
-    if call.parameter("delimiter"):
-        raise Unimplemented("The parameter: delimiter of ListMultipartUploads is not implemented.")
+    prefix, delimiter = call.parameter("prefix"), call.parameter("delimiter")
     marker = (call.parameter("key-marker"), call.parameter("upload-id-marker"))
-    found = [
-        (upload.key, upload.identity, upload.begun)
-        async for upload in uploads.under_way(call.house.store, call.asked.bucket)
-        if upload.key.startswith(prefix) and _behind((upload.key, upload.identity), marker)
-    ]
-    found.sort(key=lambda one: (one[0].encode(), one[1]))
+    places: dict[tuple[str, str], float] = {}  # key and id, or common prefix -> begun
+    async for upload in uploads.under_way(call.house.store, call.asked.bucket):
+        if upload.key.startswith(prefix):
+            shared = common(upload.key, prefix, delimiter)
+            place = (shared, "") if shared else (upload.key, upload.identity)
+            if _behind(place, marker):
+                places[place] = upload.begun
+    found = sorted(places, key=lambda place: (place[0].encode(), place[1]))
     listed = found[:most]
-    last = listed[-1] if len(found) > most else ("", "", 0)
+    last = listed[-1] if len(found) > most else ("", "")
     root = xml.add(
         Element("ListMultipartUploadsResult"),
-        **_encoding(call),
+        **_encoding(encoding),
         Bucket=call.asked.bucket,
-        KeyMarker=_key(call, marker[0]),
+        KeyMarker=xml.encoded(marker[0], encoding),
         UploadIdMarker=marker[1],
-        NextKeyMarker=_key(call, last[0]),
+        NextKeyMarker=xml.encoded(last[0], encoding),
         NextUploadIdMarker=last[1],
-        Delimiter="",
-        Prefix=_key(call, prefix),
+        Delimiter=xml.encoded(delimiter, encoding),
+        Prefix=xml.encoded(prefix, encoding),
         MaxUploads=most,
         IsTruncated=str(len(found) > most).lower(),
     )
-    for key, identity, begun in listed:
-        xml.add(
-            SubElement(root, "Upload"),
-            Key=_key(call, key),
-            UploadId=identity,
-            StorageClass="Standard",
-            Initiated=xml.iso(begun),
-        )
+    for key, identity in listed:
+        if identity:
+            xml.add(
+                SubElement(root, "Upload"),
+                Key=xml.encoded(key, encoding),
+                UploadId=identity,
+                StorageClass="Standard",
+                Initiated=xml.iso(places[key, identity]),
+            )
+    for key, identity in listed:
+        if not identity:
+            xml.add(SubElement(root, "CommonPrefixes"), Prefix=xml.encoded(key, encoding))
     return call.said(body=xml.write(root))
 
 
@@ -188,15 +216,19 @@ def _behind(place: tuple[str, str], marker: tuple[str, str]) -> bool:
     return place[0].encode() > key.encode()
 
 
+def _number(call: Call) -> int:
+    return call.number("partNumber", 0, 1, uploads.MOST_PARTS)
+
+
 def _span(call: Call, source: Object) -> range:
     """The part of the source that ``x-oss-copy-source-range`` names; all of it without."""
-    said = call.header(f"{objects.COPY_SOURCE}-range")
+    said = call.header(f"{COPY_SOURCE}-range")
     if not said:
         return range(source.size)
     found = SPAN.fullmatch(said)
     if not found or int(found[1]) > int(found[2]):
         raise InvalidArgument(
-            f"The value: {shown(said)} of parameter: {objects.COPY_SOURCE}-range is invalid. "
+            f"The value: {shown(said)} of parameter: {COPY_SOURCE}-range is invalid. "
             "It expects bytes=FIRST-LAST."
         )
     if int(found[2]) >= source.size:
@@ -207,9 +239,5 @@ def _span(call: Call, source: Object) -> range:
     return range(int(found[1]), int(found[2]) + 1)
 
 
-def _encoding(call: Call) -> dict[str, str]:
-    return {"EncodingType": "url"} if call.parameter("encoding-type") == "url" else {}
-
-
-def _key(call: Call, key: str) -> str:
-    return xml.encoded(key, call.parameter("encoding-type") == "url")
+def _encoding(url: bool) -> dict[str, str]:
+    return {"EncodingType": "url"} if url else {}

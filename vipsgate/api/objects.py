@@ -18,9 +18,11 @@ from ..errors import (
     NoSuchKey,
     OssError,
     PreconditionFailed,
+    Unimplemented,
     shown,
 )
 from ..gate import access, conditional, style, target
+from ..gate.headers import ACL, COPY_SOURCE, DIRECTIVE, FORBID_OVERWRITE, META
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target
 from ..house import House
@@ -29,8 +31,6 @@ from ..store.base import Draft, Object, Opened, Properties
 from . import xml
 from .call import Call
 
-ACL, COPY_SOURCE = "x-oss-object-acl", "x-oss-copy-source"
-META = "x-oss-meta-"
 KEPT = (  # headers kept with an object besides its type (OSS guide, PutObject); nobody signs them
     "cache-control",
     "content-disposition",
@@ -38,7 +38,6 @@ KEPT = (  # headers kept with an object besides its type (OSS guide, PutObject);
     "content-language",
     "expires",
 )
-DIRECTIVE = "x-oss-metadata-directive"
 TRIES = 3  # to find an object when it is opened as it was when it was looked at
 
 
@@ -109,9 +108,7 @@ async def meta(call: Call) -> web.StreamResponse:
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutObject, or CopyObject where the bytes are another object's."""
-    if call.header(COPY_SOURCE):
-        return await copy(call)
+    """PutObject."""
     house, asked = call.house, call.asked
     await check_writable(call, call.grant, asked.bucket, asked.key)
     properties = said_properties(call)
@@ -161,6 +158,7 @@ async def delete(call: Call) -> web.StreamResponse:
 async def delete_many(call: Call) -> web.StreamResponse:
     """DeleteMultipleObjects: up to 1,000 keys of a document; the answer names them unless quiet."""
     call.grant.check_acl("", Right.DELETE)  # before the document is read
+    encoding = call.encodes_keys()
     wanted = xml.read_delete(await call.document())
     bucket = call.asked.bucket
     for key in wanted.keys:
@@ -170,7 +168,6 @@ async def delete_many(call: Call) -> web.StreamResponse:
             target.check_key(key)
             await call.house.store.delete(bucket, key)
             await call.house.forget(bucket, key)
-    encoding = call.parameter("encoding-type") == "url"
     return call.said(body=b"" if wanted.quiet else xml.deleted(wanted.keys, encoding=encoding))
 
 
@@ -225,16 +222,25 @@ async def keep(
     Raises:
         FileAlreadyExists: It does, and there is one.
     """
-    new_only = call.header("x-oss-forbid-overwrite").lower() == "true"
+    expected = "" if may_not_overwrite(call) else None
     try:
-        kept = await draft.keep(key, properties, etag=etag, expected="" if new_only else None)
+        kept = await draft.keep(key, properties, etag=etag, expected=expected)
     except PreconditionFailed:
-        raise FileAlreadyExists(
-            "The object you specified already exists and can not be overwritten.",
-            extra={"Key": key},
-        ) from None
+        raise already_exists(key) from None
     await call.house.forget(bucket, key)
     return kept
+
+
+def may_not_overwrite(call: Call) -> bool:
+    """Whether ``x-oss-forbid-overwrite`` says that an object that is there is to stay."""
+    return call.header(FORBID_OVERWRITE).lower() == "true"
+
+
+def already_exists(key: str) -> FileAlreadyExists:
+    """The error for an object that is not to be overwritten."""
+    return FileAlreadyExists(
+        "The object you specified already exists and can not be overwritten.", extra={"Key": key}
+    )
 
 
 async def open_source(call: Call) -> Opened:
@@ -242,11 +248,14 @@ async def open_source(call: Call) -> Opened:
 
     Raises:
         InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded.
+        Unimplemented: It names a version of one.
         NoSuchBucket: There is no such bucket.
         NoSuchKey: There is no such object.
         AccessDenied: Not for this caller: by an ACL, or by source protection.
     """
     named = call.header(COPY_SOURCE)
+    if "?versionId=" in named:
+        raise Unimplemented(f"The parameter: versionId of {COPY_SOURCE} is not implemented.")
     bucket, _, key = unquote(named).removeprefix("/").partition("/")
     if not (bucket and key):
         raise InvalidArgument(

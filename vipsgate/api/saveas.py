@@ -20,6 +20,7 @@ from ..errors import (
     InvalidArgument,
     InvalidRequest,
     MissingArgument,
+    Unimplemented,
     shown,
 )
 from ..gate import access, target
@@ -47,7 +48,16 @@ class SaveAs:
 
 
 async def post(call: Call) -> web.StreamResponse:
-    """Make a picture; store it, or send it."""
+    """Make a picture; store it, or send it.
+
+    Raises:
+        Unimplemented: The process is in the query, as in SelectObject.
+    """
+    if text := call.asked.process:
+        raise Unimplemented(
+            f"The call: POST ?{PROCESS}={shown(text)} on an object is not implemented. PostProcess "
+            "has its process in the body."
+        )
     text = read_body(await call.document())
     rest, sink = split(text)
     asked = replace(call.asked, query=((PROCESS, rest),))

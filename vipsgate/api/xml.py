@@ -12,7 +12,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ..answer import NOT_XML
-from ..errors import MalformedXML
+from ..errors import MalformedXML, Unimplemented
 from ..store.base import Object
 
 OWNER = "vipsgate"  # the one account that there is
@@ -141,8 +141,11 @@ def read_delete(data: bytes) -> Delete:
 
     Raises:
         MalformedXML: It is another document, names nothing, or too much.
+        Unimplemented: It names versions of objects.
     """
     root = parse(data, "Delete")
+    if any(item.text for item in root.iter("VersionId")):
+        raise Unimplemented("The element: VersionId of Delete is not implemented.")
     keys = tuple(item.findtext("Key") or "" for item in root.iter("Object"))
     if not 1 <= len(keys) <= MOST_KEYS:
         raise malformed(f"it names {len(keys)} objects where 1 to {MOST_KEYS} are expected")

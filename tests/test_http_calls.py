@@ -1,0 +1,566 @@
+"""What no row of the table of calls declares never changes anything, in whatever store.
+
+The server runs inside the test, with a store in between that notes every call that writes.
+"""
+
+import asyncio
+import contextlib
+import functools
+import http.client
+import os
+import re
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vipsgate import answer, api, app, uploads
+from vipsgate.documents import Documents
+from vipsgate.errors import OssError
+from vipsgate.gate import headers as oss_headers
+from vipsgate.gate import sign, target
+from vipsgate.house import House
+from vipsgate.renderers import Result
+from vipsgate.settings import Settings
+from vipsgate.store.base import INTERNAL, PLAIN
+from vipsgate.store.local import LocalStore
+
+REGION = "cn-hangzhou"
+OWNER = sign.Credential("ownerKey", "ownerSecret")
+CREDENTIALS = [{"access_key_id": "ownerKey", "access_key_secret": "ownerSecret"}]
+BUCKET, KEY, NEW = "photos", "a.jpg", "new/b.txt"
+DOCUMENT = b'{"acl": "public-read-write", "styles": {"small": "image/resize,w_9"}}'
+OBJECTS = {KEY: b"data of a.jpg", "dir/b.txt": b"data of b.txt", "x": b""}
+WRITES = ("create", "remove", "draft", "describe", "delete")
+
+
+class Noting:
+    """A store behind which another one does the work; it notes what would write."""
+
+    def __init__(self, store):
+        self.store, self.written = store, []
+
+    def __getattr__(self, name):
+        method = getattr(self.store, name)
+        if name not in WRITES:
+            return method
+
+        @functools.wraps(method)
+        def noting(*args, **options):
+            self.written.append((name, *args[:2]))
+            return method(*args, **options)
+
+        return noting
+
+
+class Renderers:
+    """Says what it was asked for."""
+
+    version, full = "0", False
+
+    async def render(self, process, descriptor, beside=(), source=""):
+        text = process.encode()
+        file = os.memfd_create("test")
+        os.write(file, text)
+        return Result("text/plain", len(text), file, 0.0, 0.0, 0)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: str
+
+    @property
+    def message(self):
+        found = re.search("<Message>(.*?)</Message>", self.body, re.DOTALL)
+        return found[1].replace("&amp;", "&") if found else ""
+
+
+class World:
+    """A server on a store with one bucket, its document, three objects and an upload."""
+
+    def __init__(self, store):
+        self.store, self.noting = store, Noting(store)
+        chosen = Settings(server={"region": REGION}, credentials=CREDENTIALS)
+        documents = Documents(self.noting, chosen.limits)
+        self.house = House(chosen, self.noting, Renderers(), documents)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.run(self._start(chosen))
+        self.run(self.restore())
+        self.state = self.run(self.snapshot())
+
+    def run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
+
+    async def _start(self, chosen):
+        self.house.furnish(chosen)
+        line = socket.create_server(("127.0.0.1", 0))
+        self.port = line.getsockname()[1]
+        self.runner = web.ServerRunner(app.public(self.house))
+        await self.runner.setup()
+        await web.SockSite(self.runner, line).start()
+
+    def close(self):
+        self.run(self.runner.cleanup())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    async def restore(self):
+        """All as it was in the beginning."""
+        for place in await self.snapshot():
+            await self.store.delete(*place)
+        for name, _ in await self.store.buckets():
+            if name != BUCKET:
+                await self.store.remove(name)
+        await self.store.create(BUCKET)
+        for key, data in OBJECTS.items():
+            await self.put(BUCKET, key, data)
+        await self.put(INTERNAL, f"buckets/{BUCKET}.json", DOCUMENT)
+        self.upload = (await uploads.begin(self.store, BUCKET, KEY, PLAIN, 1.0)).identity
+        await self.house.documents.look()
+        self.state = await self.snapshot()
+
+    async def put(self, bucket, key, data):
+        async with self.store.draft(bucket) as draft:
+            await draft.write(data)
+            await draft.keep(key, PLAIN)
+
+    async def snapshot(self):
+        """Bucket and key -> tag and what is said of it, of all objects and documents."""
+        names = [INTERNAL, *(name for name, _ in await self.store.buckets())]
+        return {
+            (name, key): (item.etag, (await self.store.stat(name, key)).properties)
+            for name in names
+            for key, item in (await self.store.list(name, limit=1000)).objects
+        }
+
+    def ask(self, method, line, body=b"", headers=(), *, signed=True):
+        """One request, and what was written for it."""
+        sent = {"Host": "127.0.0.1", **dict(headers)}
+        if signed:
+            with contextlib.suppress(OssError):  # it will be refused
+                asked = target.resolve(line, "", {}, "")
+                request = sign.Request(
+                    *(method, asked.bucket, asked.key, asked.query), sign.fields(sent.items())
+                )
+                sent |= sign.sign_headers(OWNER, request, now=time.time(), version=4, region=REGION)
+        self.noting.written.clear()
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        with contextlib.closing(link):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                link.request(method, line, body or None, sent)
+            response = link.getresponse()
+            return Answer(response.status, response.read().decode("utf-8", "replace"))
+
+
+def in_memory():
+    from obstore.store import MemoryStore
+
+    from vipsgate.store.cloud import CloudStore
+    from vipsgate.store.line import Line
+    from vipsgate.store.shelf import Shelf
+
+    return CloudStore(Shelf(Line(MemoryStore(), 10), 0, 0), kind="memory")
+
+
+@pytest.fixture(scope="module", params=["folder", "object store"])
+def world(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("root")
+    made = World(LocalStore(folder) if request.param == "folder" else in_memory())
+    yield made
+    made.close()
+
+
+# -- requests of any kind --------------------------------------------------------------------------
+
+TABLES = (api.SERVICE, api.BUCKET, api.OBJECT)
+OURS = sorted(
+    {
+        name
+        for table in TABLES
+        for (_, call), row in table.items()
+        for name in row.parameters | {call}
+    }
+)
+NOBODYS = ("utm_source", "t", "_", "a=b", "?")  # that browsers and campaigns may add
+names = st.one_of(
+    st.sampled_from(OURS),
+    st.sampled_from(OURS).map(str.swapcase),
+    st.sampled_from(sorted(api.OSS_NAMES)),
+    st.sampled_from(sorted(api.OSS_NAMES)).map(str.title),
+    st.sampled_from([*NOBODYS, "x-oss-rename", "X-OSS-ACL", "response-x"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
+)
+values = st.one_of(
+    st.sampled_from([None, "", "2", "small", "url", "image", "image/resize,w_9", "UPLOAD"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
+)
+# mostly few, so that some are calls
+queries = st.lists(st.tuples(names, values), max_size=4)
+bodies = st.sampled_from(
+    [
+        *(b"", b"x", b"<Delete><Object><Key>dir/b.txt</Key></Object></Delete>"),
+        b"<Style><Content>image/resize,w_5</Content></Style>",
+        b"x-oss-process=image/resize,w_9",
+        b"<RefererConfiguration><AllowEmptyReferer>true</AllowEmptyReferer><RefererList/>"
+        b"</RefererConfiguration>",
+        b"<BucketProcessConfiguration/>",
+    ]
+)
+methods = st.sampled_from(["PUT", "POST", "DELETE", "GET", "HEAD", "OPTIONS"])
+paths = st.sampled_from(["/", f"/{BUCKET}", f"/{BUCKET}/", f"/{BUCKET}/{KEY}", f"/{BUCKET}/{NEW}"])
+
+
+def line_of(path, query, upload):
+    words = []
+    for name, value in query:
+        value = upload if value == "UPLOAD" else value
+        words.append(quote(name, safe="") + ("" if value is None else "=" + quote(value, safe="")))
+    return path + ("?" + "&".join(words) if words else "")
+
+
+def declared(method, line):
+    """The row that understands all of a request; ``None`` for none."""
+    try:
+        asked = target.resolve(line, "", {}, "")
+    except OssError:
+        return None
+    table = TABLES[bool(asked.bucket) + bool(asked.key)]
+    given = [(name, value) for name, value in asked.query if name not in sign.NAMES]
+    for call in ("", *(name for name, _ in given)):
+        row = table.get((method, call))
+        if row is None:
+            continue
+        own = [name for name, _ in given if name and (name == call or name in row.parameters)]
+        others = [(name, value) for name, value in given if name not in own]
+        foreign = all(
+            value
+            and name not in api.OSS_NAMES
+            and not name.lower().startswith(("x-oss-", "response-"))
+            for name, value in others
+        )
+        reads = method in ("GET", "HEAD") and bool(asked.key) and not call
+        if len(own) == len({*own}) and (not others or (reads and foreign)):
+            return row
+    return None
+
+
+OBJECT = r"photos/(a\.jpg|new/b\.txt)"
+SETTINGS = r"\.vipsgate/buckets/photos\.json"
+UPLOAD = r"\.vipsgate/uploads/photos/.*"
+CHANGES = {  # call -> what it may change, all that it is declared to
+    **dict.fromkeys(("PutObject", "DeleteObject", "PutObjectACL"), OBJECT),
+    **dict.fromkeys(("PutBucket", "PutBucketAcl", "PutBucketProcess"), SETTINGS),
+    **dict.fromkeys(("PutBucketReferer", "PutStyle", "DeleteStyle"), SETTINGS),
+    **dict.fromkeys(("InitiateMultipartUpload", "UploadPart", "AbortMultipartUpload"), UPLOAD),
+    "CompleteMultipartUpload": f"{OBJECT}|{UPLOAD}",
+    "DeleteMultipleObjects": r"photos/.*",
+}
+
+
+def try_one(world, method, path, query, body, signed):
+    line = line_of(path, query, world.upload)
+    row = declared(method, line)
+    said = world.ask(method, line, body, signed=signed)
+    written = list(world.noting.written)
+    now = world.run(world.snapshot()) if written else world.state  # nothing else writes
+    changed = {place for place in {*now, *world.state} if now.get(place) != world.state.get(place)}
+    buckets = [name for name, _ in world.run(world.store.buckets())]
+    try:
+        assert said.status != 500
+        assert buckets == [BUCKET]
+        if row is None:
+            assert said.status in (400, 501), (said.status, said.body)
+            assert written == []
+            assert not changed
+        else:
+            may = CHANGES.get(row.name, "$")
+            assert all(re.fullmatch(may, "/".join(place)) for place in changed), (row.name, changed)
+            assert row.name in CHANGES or not written, (row.name, written)
+    finally:
+        if changed:
+            world.run(world.restore())
+
+
+QUICK = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@QUICK
+@given(methods, paths, queries, bodies, st.booleans())
+def test_what_is_not_declared_changes_nothing(world, method, path, query, body, signed):
+    try_one(world, method, path, query, body, signed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@settings(QUICK, max_examples=10_000)
+@given(methods, paths, queries, bodies, st.booleans())
+def test_what_is_not_declared_changes_nothing_at_length(world, method, path, query, body, signed):
+    try_one(world, method, path, query, body, signed)
+
+
+@pytest.mark.parametrize("world", ["folder"], indirect=True)
+@pytest.mark.parametrize("path", ["/", f"/{BUCKET}/", f"/{BUCKET}/{KEY}"])
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "GET", "HEAD"])
+def test_every_name_that_oss_has(world, method, path):
+    """One by one, bare and, where that may make a difference, with a value; and others."""
+    known = sorted({*api.OSS_NAMES, *OURS} - sign.NAMES - {""})
+    for name in (*known, *NOBODYS):
+        for value in (None, "1") if method in ("GET", "HEAD") or name in NOBODYS else (None,):
+            try_one(world, method, path, [(name, value)], b"x", signed=path != f"/{BUCKET}/{KEY}")
+    assert world.run(world.snapshot()) == world.state
+
+
+def test_the_oracle_knows_calls_that_write(world):
+    """Or the tests above would show nothing."""
+    world.ask("PUT", f"/{BUCKET}/{KEY}", b"other")
+    assert world.noting.written
+    world.ask("DELETE", f"/{BUCKET}/?style&styleName=small")
+    assert world.noting.written
+    assert world.run(world.snapshot()) != world.state
+    world.run(world.restore())
+
+
+# -- headers ---------------------------------------------------------------------------------------
+
+ASKS = {
+    "x-oss-server-side-encryption": "AES256",
+    "x-oss-server-side-encryption-key-id": "9468da86-3509-4f8d-a61e-6eab1eac",
+    "x-oss-callback": "eyJ9",
+    "x-oss-callback-var": "eyJ9",
+    "x-oss-object-worm-mode": "COMPLIANCE",
+    "x-oss-object-worm-legal-hold": "ON",
+    "x-oss-traffic-limit": "819200",
+    "x-oss-storage-class": "IA",
+    "x-oss-tagging": "a=b",
+    "X-Oss-Nobody-Knows": "a",
+}
+CALLS = {  # each row of the table, as a request with a body where it takes one
+    row.name: (method, call, row, level)
+    for level, table in enumerate(TABLES)
+    for (method, call), first in table.items()
+    for row in (first, first.copying)
+    if row
+}
+PATHS = ("/", f"/{BUCKET}/", f"/{BUCKET}/{KEY}")
+NEEDED = {"list-type": "2", "uploadId": "UPLOAD", "partNumber": "1", "styleName": "small"}
+
+
+def request_of(world, name):
+    method, call, row, level = CALLS[name]
+    wanted = {call, *(row.parameters & {"partNumber", "styleName"})} - {""}
+    query = [(word, NEEDED.get(word)) for word in sorted(wanted)]
+    copying = oss_headers.COPY_SOURCE in row.headers
+    sent = {oss_headers.COPY_SOURCE: f"/{BUCKET}/dir/b.txt"} if copying else {}
+    return method, line_of(PATHS[level], query, world.upload), sent
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_header_that_is_not_honoured_is_refused_by_name(world, name):
+    method, line, sent = request_of(world, name)
+    for header, value in ASKS.items():
+        said = world.ask(method, line, b"body" * (method != "GET"), {**sent, header: value})
+        assert said.status == 501
+        if method != "HEAD":
+            assert header.lower() in said.message
+        assert world.noting.written == []
+    assert world.run(world.snapshot()) == world.state
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_comes_with_every_call_of_the_sdks_passes(world, name):
+    method, line, sent = request_of(world, name)
+    passes = {"x-oss-request-payer": "requester", "x-oss-user-agent": "aliyun-sdk-js"}
+    said = world.ask(method, line, b"", {**sent, **passes})
+    assert said.status not in (500, 501), said.body
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_header_that_is_there_twice(world, name):
+    method, line, sent = request_of(world, name)
+    said = raw(
+        world,
+        *(f"{method} {line} HTTP/1.1", "Host: x", "Connection: close", "Content-Length: 0"),
+        *(f"{one}: {value}" for one, value in sent.items()),
+        *("x-oss-request-payer: requester", "X-OSS-Request-Payer: requester"),
+    )
+    # the service and buckets tell an anonymous caller nothing but that he has to sign
+    anonymous = CALLS[name][2].right.value in ("view", "rule")
+    assert said.split()[1] == (b"403" if anonymous else b"400")
+    assert world.noting.written == []
+
+
+def raw(world, *rows):
+    """The status line of the answer to these rows."""
+    with socket.create_connection(("127.0.0.1", world.port), timeout=30) as line:
+        line.sendall("\r\n".join([*rows, "", ""]).encode())
+        return line.makefile("rb").readline()
+
+
+def test_it_is_refused_before_the_body_is_asked_for(world):
+    said = raw(
+        world,
+        *(f"PUT /{BUCKET}/{KEY} HTTP/1.1", "Host: x", "Connection: close"),
+        *("Content-Length: 1000000", "Expect: 100-continue", "x-oss-tagging: a=b"),
+    )
+    assert said.startswith(b"HTTP/1.1 501 ")  # and not 100 before
+
+
+def test_a_bad_signature_comes_first(world):
+    sent = {"Authorization": "OSS ownerKey:nonsense", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    for name in ("x-oss-tagging", "x-oss-nobody-knows"):
+        said = world.ask("PUT", f"/{BUCKET}/{KEY}", b"x", {**sent, name: "a"}, signed=False)
+        assert said.status == 403
+        assert name not in said.message
+
+
+def test_an_anonymous_caller_learns_nothing_by_a_header(world):
+    """It does not matter whether there is such an object."""
+    for line in (f"/{BUCKET}/{KEY}", f"/{BUCKET}/missing"):
+        sent = {"x-oss-traffic-limit": "819200"}
+        said = world.ask("GET", line, headers=sent, signed=False)
+        assert (said.status, "x-oss-traffic-limit" in said.message) == (501, True)
+    assert world.ask("GET", "/", headers=sent, signed=False).status == 403
+
+
+# -- what calls do with what they understand -------------------------------------------------------
+
+
+def upload_of(said):
+    return re.search("<UploadId>(.*?)<", said.body)[1]
+
+
+def test_uploads_are_listed_by_common_prefixes(world):
+    for key in ("dir/1", "dir/2", "dir/sub/3", "e"):
+        world.ask("POST", f"/{BUCKET}/{key}?uploads")
+    said = world.ask("GET", f"/{BUCKET}/?uploads&delimiter=/")
+    assert re.findall("<Prefix>(.+?)<", said.body) == ["dir/"]
+    assert re.findall("<Key>(.*?)<", said.body) == [KEY, "e"]
+    said = world.ask("GET", f"/{BUCKET}/?uploads&delimiter=/&prefix=dir/")
+    assert re.findall("<CommonPrefixes><Prefix>(.*?)<", said.body) == ["dir/sub/"]
+    assert re.findall("<Key>(.*?)<", said.body) == ["dir/1", "dir/2"]
+    seen, key, identity = [], "", ""
+    for _ in range(3):
+        said = world.ask(
+            "GET",
+            f"/{BUCKET}/?uploads&delimiter=%2F&max-uploads=1&encoding-type=url"
+            f"&key-marker={key}&upload-id-marker={identity}",
+        )
+        seen += re.findall("<(?:Key|CommonPrefixes><Prefix)>(.*?)<", said.body)
+        key, identity = (
+            re.search(f"<{name}>(.*?)<", said.body)
+            for name in ("NextKeyMarker", "NextUploadIdMarker")
+        )
+        key, identity = (found[1] if found else "" for found in (key, identity))
+    assert (seen, key) == ([KEY, "dir%2F", "e"], "")
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(
+    ("begun", "completed", "acl"),
+    [
+        ({}, {}, ""),
+        ({}, {"x-oss-object-acl": "private"}, "private"),
+        ({"x-oss-object-acl": "private"}, {}, "private"),
+        ({"x-oss-object-acl": "private"}, {"x-oss-object-acl": "public-read"}, "public-read"),
+        ({"x-oss-object-acl": "private"}, {"x-oss-object-acl": "default"}, ""),
+    ],
+)
+def test_an_acl_counts_wherever_an_sdk_says_it(world, begun, completed, acl):
+    identity = upload_of(world.ask("POST", f"/{BUCKET}/{NEW}?uploads", headers=begun))
+    world.ask("PUT", f"/{BUCKET}/{NEW}?partNumber=1&uploadId={identity}", b"data")
+    sent = {"x-oss-complete-all": "yes", **completed}
+    said = world.ask("POST", f"/{BUCKET}/{NEW}?uploadId={identity}", headers=sent)
+    assert said.status == 200, said.body
+    assert world.run(world.store.stat(BUCKET, NEW)).properties.acl == acl
+    world.run(world.restore())
+
+
+def test_an_upload_that_must_not_overwrite_does_not_begin(world):
+    sent = {"x-oss-forbid-overwrite": "true"}
+    said = world.ask("POST", f"/{BUCKET}/{KEY}?uploads", headers=sent)
+    assert (said.status, "FileAlreadyExists" in said.body) == (409, True)
+    assert world.noting.written == []
+    assert world.ask("POST", f"/{BUCKET}/{NEW}?uploads", headers=sent).status == 200
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ({"if-match": "other"}, 412),
+        ({"if-none-match": "*"}, 304),
+        ({"if-unmodified-since": "Mon, 01 Jan 2001 00:00:00 GMT"}, 412),
+        ({"if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"}, 304),
+        ({"if-match": "*"}, 200),
+    ],
+)
+@pytest.mark.parametrize("call", ["", "?partNumber=1&uploadId={}"])
+def test_conditions_of_a_copy_hold_for_parts_too(world, call, condition, status):
+    sent = {f"x-oss-copy-source-{name}": value for name, value in condition.items()}
+    sent["x-oss-copy-source"] = f"/{BUCKET}/dir/b.txt"
+    said = world.ask("PUT", f"/{BUCKET}/{KEY}" + call.format(world.upload), headers=sent)
+    assert said.status == status
+    assert bool(world.noting.written) == (status == 200)
+    world.run(world.restore())
+
+
+DELETE = b"<Delete><Object><Key>x</Key>%s</Object></Delete>"
+
+
+@pytest.mark.parametrize(
+    ("method", "line", "body", "sent"),
+    [
+        ("PUT", "a.jpg", b"", {"x-oss-copy-source": f"/{BUCKET}/dir/b.txt?versionId=CAEQ"}),
+        ("POST", "?delete", DELETE % b"<VersionId>CAEQ</VersionId>", {}),
+        ("POST", "a.jpg?x-oss-process=csv/select", b"<SelectRequest/>", {}),
+        ("POST", "a.jpg?x-oss-process=image/info", b"x-oss-process=image/info", {}),
+    ],
+)
+def test_versions_and_selects_are_refused_wherever_they_are_named(world, method, line, body, sent):
+    said = world.ask(method, f"/{BUCKET}/{line}", body, sent)
+    assert said.status == 501, said.body
+    assert world.noting.written == []
+
+
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [
+        ("POST", "?delete&encoding-type=base64"),
+        ("POST", "a.jpg?uploads&encoding-type=base64"),
+        ("POST", "a.jpg?uploadId={}&encoding-type=base64"),
+        ("GET", "a.jpg?uploadId={}&encoding-type=base64"),
+        ("GET", "?uploads&encoding-type=base64"),
+    ],
+)
+def test_an_encoding_that_there_is_not_is_refused_before_anything_is_done(world, method, line):
+    body = DELETE % b""
+    sent = {"x-oss-complete-all": "yes"} if "uploadId" in line and method == "POST" else {}
+    said = world.ask(method, f"/{BUCKET}/{line.format(world.upload)}", body, sent)
+    assert (said.status, "encoding-type" in said.message) == (400, True)
+    assert world.noting.written == []
+
+
+def test_nothing_that_the_answer_of_a_read_carries_is_refused_in_a_write(world):
+    """The SDK for Java sends an object's headers back with what it wants to change."""
+    link = http.client.HTTPConnection("127.0.0.1", world.port, timeout=30)
+    with contextlib.closing(link):
+        link.request("HEAD", f"/{BUCKET}/{KEY}")
+        told = link.getresponse().headers.items()
+    own = {name: value for name, value in told if name.lower().startswith("x-oss-")}
+    assert answer.CRC in {name.lower() for name in own}
+    said = world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", own)
+    assert said.status == 200, said.body
+    world.run(world.restore())

@@ -1,0 +1,133 @@
+"""The ``x-oss-`` headers that a request may have, call by call.
+
+A header asks for something: encryption, tags, a callback, a slower answer. What is not done here
+is refused by name, before a byte of the body is read. A table maps each header that passes to the
+values that pass: :data:`ANY` where the call's handler reads it and refuses what it does not know,
+else a set of those that ask for nothing more than what happens anyway. A name that ends in ``-``
+stands for all headers that begin with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidArgument, Unimplemented, shown
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
+
+Values = frozenset[str] | None  # as OSS spells them; their case does not matter
+Table = Mapping[str, Values]
+
+PREFIX = "x-oss-"
+ACL, BUCKET_ACL = "x-oss-object-acl", "x-oss-acl"
+META = "x-oss-meta-"
+COPY_SOURCE = "x-oss-copy-source"
+DIRECTIVE = "x-oss-metadata-directive"
+FORBID_OVERWRITE = "x-oss-forbid-overwrite"
+COMPLETE_ALL = "x-oss-complete-all"
+
+ANY: Values = None
+TRUTH: Values = frozenset(("true", "false"))
+
+ALWAYS: Table = {  # on every call
+    # of a signature; gate/sign reads them
+    "x-oss-content-sha256": ANY,
+    "x-oss-date": ANY,
+    "x-oss-security-token": ANY,
+    # ali-oss in a browser, where it may not set User-Agent
+    "x-oss-user-agent": ANY,
+    # nothing is charged for here (OSS guide, Requester pays)
+    "x-oss-request-payer": frozenset(("requester",)),
+    # of answers: the SDK for Java sends back what it was told of an object, to change a part of it
+    "x-oss-hash-crc64ecma": ANY,
+    "x-oss-object-type": ANY,
+    "x-oss-request-id": ANY,
+    "x-oss-server-time": ANY,
+}
+# a range that begins inside is cut at the end, one behind the end is 416 (OSS guide, GetObject)
+READ: Table = {"x-oss-range-behavior": frozenset(("standard",))}
+WRITE: Table = {
+    ACL: ANY,
+    META: ANY,
+    FORBID_OVERWRITE: TRUTH,
+    "x-oss-storage-class": frozenset(("Standard",)),
+}
+# nothing is under retention here (OSS guide, DeleteObject)
+DELETE: Table = {"x-oss-bypass-governance-retention": TRUTH}
+CONDITIONS: Table = {
+    f"{COPY_SOURCE}-if-{condition}": ANY
+    for condition in ("match", "none-match", "modified-since", "unmodified-since")
+}
+# ali-oss says every header of a copy a second time so (lib/common/object/copyObject.js)
+REPEATED: Table = {
+    f"{COPY_SOURCE}-{name}": ANY
+    for name in (
+        *("cache-control", "content-disposition", "content-encoding", "content-language"),
+        *("content-type", "expires", *WRITE, DIRECTIVE),
+    )
+}
+COPY: Table = {
+    **WRITE,
+    **CONDITIONS,
+    **REPEATED,
+    COPY_SOURCE: ANY,
+    DIRECTIVE: ANY,
+    "x-oss-tagging-directive": frozenset(("Copy",)),  # no object has tags
+}
+# what is said of an object when its upload begins; ali-oss says it again with every part, and oss2
+# when it goes on with an upload, to no effect (OSS guide, UploadPart, ListParts)
+UPLOAD: Table = WRITE
+COPY_PART: Table = {**UPLOAD, **CONDITIONS, COPY_SOURCE: ANY, f"{COPY_SOURCE}-range": ANY}
+COMPLETE: Table = {**UPLOAD, COMPLETE_ALL: frozenset(("yes",))}
+SAVE_AS: Table = {FORBID_OVERWRITE: TRUTH}
+
+
+def may_have_oss(names: Iterable[str]) -> bool:
+    """Whether there may be a header of OSS's among these names; quicker than a look at each."""
+    return PREFIX in "\n".join(names).lower()
+
+
+def check(call: str, table: Table, headers: MultiMapping[str]) -> None:
+    """Refuse a request with an ``x-oss-`` header that its call does not understand.
+
+    Args:
+        call: Its name.
+        table: The headers that it understands besides those of :data:`ALWAYS`.
+        headers: Of the request, looked up without regard to case.
+
+    Raises:
+        Unimplemented: The call has no such header, or not with this value.
+        InvalidArgument: A header is there twice, and they may ask for different things.
+    """
+    if not may_have_oss(headers):
+        return
+    for name in {name.lower() for name in headers}:
+        if name.startswith(PREFIX):
+            _check(call, name, _values(call, table, name), headers.getall(name))
+
+
+def _check(call: str, name: str, values: Values, sent: list[str]) -> None:
+    if len(sent) > 1:
+        raise InvalidArgument(f"The header: {shown(name)} is given {len(sent)} times.")
+    if values is not None and sent[0].strip().lower() not in map(str.lower, values):
+        raise Unimplemented(
+            f"The value: {shown(sent[0])!r} of header: {name} of {call} is not implemented. "
+            f"It expects {' or '.join(sorted(values))}."
+        )
+
+
+def _values(call: str, table: Table, name: str) -> Values:
+    """The values of a header that pass.
+
+    Raises:
+        Unimplemented: The call has no such header.
+    """
+    for known in (ALWAYS, table):
+        if name in known and not name.endswith("-"):
+            return known[name]
+    for begin, values in table.items():
+        if begin.endswith("-") and name.startswith(begin) and name != begin:
+            return values
+    raise Unimplemented(f"The header: {shown(name)} of {call} is not implemented.")
