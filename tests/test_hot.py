@@ -122,6 +122,34 @@ def test_protection_and_hotlinks(site):
         assert site.ask(PATH).status == 403
 
 
+RULED = PUBLIC % (70, ', "protection": {"enabled": true, "rules": [{"prefix": "private/"}]}')
+
+
+def test_a_link_to_a_protected_object(site):
+    """Renamed folders and links to them change nothing about the file itself."""
+    bucket = site.root / "photos"
+    (bucket / "sub").mkdir()
+    shutil.copy(bucket / "example.jpg", bucket / "sub" / "a.jpg")
+    document(site, RULED)
+    path = "/photos/sub/a.jpg?x-oss-process=image/resize,w_100"
+    until(lambda: site.ask(path.replace("sub", "private")).status == 403)
+    known(site, path)
+    (bucket / "sub").rename(bucket / "private")
+    assert site.ask(path).code == "NoSuchKey"
+    (bucket / "sub").symlink_to("private")
+    assert site.ask(path).code == "AccessDenied"
+    assert site.ask("/photos/sub/a.jpg!small").status == 200
+    (bucket / "sub").unlink()
+    (bucket / "private").rename(bucket / "sub")
+    known(site, path)
+    (bucket / "sub").rename(bucket / "open")
+    (bucket / "sub").symlink_to("open")
+    known(site, path)
+    (bucket / "open").rename(bucket / "private")
+    (bucket / "open").symlink_to("private")
+    assert site.ask(path).code == "AccessDenied"
+
+
 def test_another_style(site):
     document(site, PUBLIC % (50, ""))
     until(lambda: site.ask(STYLED).picture.width == 50)

@@ -18,6 +18,9 @@ access_key_secret = "secret1"
 """
 KEY = sign.Credential("key1", "secret1")
 PUBLIC = json.dumps({"acl": "public-read"}).encode()
+RULED = json.dumps(
+    {"acl": "public-read", "protection": {"enabled": True, "rules": [{"prefix": "image/"}]}}
+).encode()
 RESIZE = "?x-oss-process=image/resize,w_50"
 
 
@@ -58,6 +61,8 @@ def cloud(request):
     made.put("photos/large.bin", np.random.default_rng(1).bytes(5 << 20))
     made.put(".vipsgate/buckets/photos.json", PUBLIC)
     made.put("closed/a.txt", b"x")
+    made.put(".vipsgate/buckets/ruled.json", RULED)
+    made.put("ruled/image/a.png", jpeg())
     return made
 
 
@@ -269,3 +274,32 @@ def test_a_film(large, moto, serving, film, number):
     with serving(large.url, env=moto.env()) as site:
         answer = site.ask("/photos/clip.mp4?x-oss-process=video/snapshot,t_0,f_png")
         assert answer.picture.size == (64, 48)
+
+
+def test_a_picture_under_another_name_is_told_by_its_beginning(moto, middleman, serving):
+    """With * it is protected; of an object that is far away a few KB are fetched for that, once."""
+    cloud = Cloud(moto)
+    starred = {"acl": "public-read", "protection": {"enabled": True, "extensions": ["*"]}}
+    cloud.put(".vipsgate/buckets/starred.json", json.dumps(starred).encode())
+    cloud.put("starred/scan.dat", jpeg() + bytes(3 << 20))
+    cloud.put("starred/note.dat", b"a note " * 500_000)
+    env = {**moto.env(middleman.port), "VIPSGATE_STORE__FRESH_SECONDS": "0"}
+    with serving(cloud.url, env=env) as site:
+        for path, method in (
+            ("scan.dat", "GET"),
+            ("scan.dat", "HEAD"),
+            ("scan.dat?objectMeta", "HEAD"),
+        ):
+            before = middleman.down
+            answer = site.ask(f"/starred/{path}", method=method)
+            assert (answer.status, answer.ec) == (403, "0040-00000031")
+            assert middleman.down - before < 1 << 16
+        for _ in range(2):
+            assert site.ask("/starred/note.dat").body == b"a note " * 500_000
+        cloud.put("starred/note.dat", jpeg() + bytes(3 << 20))
+        assert site.ask("/starred/note.dat").status == 403
+
+
+@pytest.mark.parametrize("key", ["image/a.png", "image%5Ca.png", "image%5C%5Ca.png"])
+def test_a_rule_holds_however_the_store_reads_a_backslash(site, key):
+    assert site.ask(f"/ruled/{key}").status == 403

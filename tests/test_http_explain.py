@@ -24,6 +24,11 @@ marked = "image/watermark,image_cGFuZGEucG5n"
 [buckets.examplebucket.protection]
 enabled = true
 extensions = ["png"]
+[buckets.starred]
+acl = "public-read"
+separators = ["!"]
+styles.small = "image/resize,w_40"
+protection = { enabled = true, extensions = ["*"] }
 [buckets.guarded]
 acl = "private"
 [buckets.guarded.referer]
@@ -39,6 +44,12 @@ def site(serving, root, tmp_path_factory):
     (folder / "vipsgate.toml").write_text(CONFIG)
     (root / "guarded").mkdir(exist_ok=True)
     (root / "guarded" / KEY).write_bytes((root / BUCKET / KEY).read_bytes())
+    (root / "starred").mkdir(exist_ok=True)
+    for name, data in {"a.dat": (root / BUCKET / KEY).read_bytes(), "note": b"a note"}.items():
+        (root / "starred" / name).write_bytes(data)
+    for name, aim in {"link": "a.dat", "to-note": "note", "to-jpg": "named.jpg"}.items():
+        (root / "starred" / name).symlink_to(aim)
+    (root / "starred" / "named.jpg").write_bytes(b"no picture, but for its name")
     with serving(root, "--config", str(folder / "vipsgate.toml")) as site:
         yield site
 
@@ -127,6 +138,44 @@ def test_a_refusal_is_the_public_ports(site, target, code, rule):
     answer = site.ask(target)
     if code or rule:
         assert answer.code == (code if not rule else "AccessDenied")
+
+
+STARRED = [
+    # method, what is asked for, whether a stranger is told
+    *(("GET", f"/starred/{key}", False) for key in ("a.dat", "link", "to-jpg", "named.jpg")),
+    *(("GET", f"/starred/{key}", True) for key in ("note", "to-note")),
+    *(("GET", f"/starred/{key}?x-oss-process=image/info", False) for key in ("a.dat", "note")),
+    ("GET", "/starred/a.dat?x-oss-process=style/small", True),
+    ("GET", "/starred/a.dat?x-oss-process=style/small|image/crop", False),
+    ("GET", "/starred/a.dat!small", True),
+    ("GET", "/starred/missing.jpg", False),
+    ("GET", "/starred/missing?x-oss-process=image/info", False),
+    ("GET", f"/{BUCKET}/{KEY}?Response-Expires=x", False),
+    ("HEAD", "/starred/a.dat!small?objectMeta", False),
+    ("HEAD", "/starred/a.dat?objectMeta&x-oss-process=style/small", False),
+    ("HEAD", "/starred/note?objectMeta", True),
+    ("HEAD", f"/{BUCKET}/alpha.png!small?objectMeta", False),
+    ("HEAD", f"/{BUCKET}/{KEY}!small?objectMeta", True),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "told"), STARRED)
+def test_strangers_are_told_what_is_explained(site, method, target, told):
+    said = explained(site, target)["access"]
+    answer = site.ask(target, method=method)
+    assert (answer.status == 200, answer.code) == (told, said["anonymous"].get("code", ""))
+    assert said["request"] == said["anonymous"]
+    assert said["anonymous"]["allowed"] is told
+    if answer.code == "AccessDenied":
+        assert said["anonymous"]["rule"] == "protection"
+    if "missing" not in target:  # to those who may know, that is another answer
+        wrong = not told and answer.code != "AccessDenied"
+        assert {said[who]["allowed"] for who in CALLERS[2:]} == {not wrong}
+
+
+def test_the_names_that_a_link_leads_to(site):
+    assert explained(site, "/starred/link")["objects"][0]["aliases"] == ["a.dat"]
+    assert explained(site, "/starred/a.dat")["objects"][0]["aliases"] == []
 
 
 def test_this_very_request(site):

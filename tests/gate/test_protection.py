@@ -33,6 +33,8 @@ COVERS = [
     (BOTH, "img/a.jpg", False),
     (BOTH, "Img/a.png", False),
     (BOTH, "x/img/a.png", False),
+    *((BOTH, f"img{mark}a.png", True) for mark in ("\\", "\\\\", "\\/", "/\\")),  # for SeaweedFS
+    (BOTH, "x\\img/a.png", False),
     (rules({"suffix": ".JPG", "case_insensitive": True}), "a.jpg", True),  # row 107
     (rules({"suffix": ".JPG"}), "a.jpg", False),
     (rules({"prefix": "a/"}, {"prefix": "b/"}), "b/x", True),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..buckets import Protection, ProtectionRule
 
 ALL = "*"  # every image object, whatever its name (OSS guide, Source image protection)
 PICTURES = frozenset("jpg jpeg png webp bmp gif tiff tif heic heif avif".split())  # their names
+
+# some object stores take a backslash for a slash, and several for one (SeaweedFS): then a\b is a/b
+SLASHES = re.compile(r"[\\/]+")
 
 
 def of_all_pictures(protection: Protection) -> bool:
@@ -42,9 +46,12 @@ def covers(
         if picture or kind.strip().lower().startswith("image/"):
             return True
         extensions |= PICTURES
+    names = (key, *aliases)
+    if any("\\" in name for name in names):
+        names += tuple(SLASHES.sub("/", name) for name in names)
     return any(
         _extension(name) in extensions or any(_matches(rule, name) for rule in protection.rules)
-        for name in (key, *aliases)
+        for name in names
     )
 
 
