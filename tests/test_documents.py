@@ -1,6 +1,8 @@
 """Bucket documents in the store: read, refused, followed, changed by many at once."""
 
 import asyncio
+import errno
+import os
 
 import orjson
 import pytest
@@ -10,11 +12,21 @@ from hypothesis import strategies as st
 from vipsgate import documents
 from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy, Style
 from vipsgate.documents import CLOSED, DocumentError, Documents
-from vipsgate.errors import InvalidArgument, NoSuchKey, ServiceUnavailable
+from vipsgate.errors import (
+    AccessDenied,
+    BadGateway,
+    InvalidArgument,
+    NoSuchKey,
+    ServiceUnavailable,
+)
 from vipsgate.house import House
 from vipsgate.image.config import Limits
 from vipsgate.settings import Settings
+from vipsgate.store.base import INTERNAL, Page
+from vipsgate.store.cloud import CloudStore
+from vipsgate.store.line import Line
 from vipsgate.store.local import LocalStore
+from vipsgate.store.shelf import Shelf as Objects
 
 LIMITS = Limits()
 NEVER = Limits(actions=1)
@@ -120,6 +132,7 @@ class Shelf:
         return Documents(self.store, limits)
 
     def put(self, name, text):
+        self.folder.mkdir(parents=True, exist_ok=True)  # it goes with the last document
         (self.folder / name).write_text(text)
 
 
@@ -166,6 +179,231 @@ async def test_one_that_was_never_good_closes_the_bucket(shelf):
     (shelf.folder / "one.json").unlink()
     await shelf.documents.look()
     assert (shelf.documents.known, shelf.documents.faults) == ({}, {})
+
+
+PRIVATE = '{"acl": "private", "protection": {"enabled": true, "extensions": ["jpg"]}}'
+
+
+@pytest.mark.parametrize("text", [PRIVATE[:end] for end in range(len(PRIVATE))])
+async def test_one_that_is_cut_changes_nothing(shelf, text):
+    """Also one that is empty."""
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    before = dict(shelf.documents.known)
+    shelf.put("one.json", text)
+    await shelf.documents.look()
+    assert shelf.documents.known == before
+    assert shelf.documents.faults
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    assert (shelf.documents.known, shelf.documents.faults) == (before, {})
+
+
+async def test_one_that_is_gone_stays_in_force_while_its_bucket_is_there(shelf, caplog):
+    await shelf.store.create("one")
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    before, version = dict(shelf.documents.known), shelf.documents.version
+    (shelf.folder / "one.json").unlink()
+    for _ in range(3):
+        await shelf.documents.look()
+        assert shelf.documents.known == before
+        assert "its document is gone" in shelf.documents.faults["one"]
+    assert shelf.documents.version == version
+    assert caplog.text.count("its document is gone") == 1
+    shelf.put("one.json", "{")  # a broken one does not make it good
+    await shelf.documents.look()
+    assert shelf.documents.known == before
+    assert "is not JSON" in shelf.documents.faults["one"]
+    shelf.put("one.json", "{}")
+    await shelf.documents.look()
+    assert (shelf.documents.known, shelf.documents.faults) == ({"one": Bucket()}, {})
+
+
+async def test_one_that_comes_back_as_it_was(shelf):
+    await shelf.store.create("one")
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    aside = shelf.folder.with_name("aside")
+    shelf.folder.rename(aside)  # all of them at once
+    await shelf.documents.look()
+    assert shelf.documents.faults
+    aside.rename(shelf.folder)
+    await shelf.documents.look()
+    assert shelf.documents.faults == {}
+
+
+async def test_one_that_is_gone_is_written_again_by_a_change(shelf):
+    await shelf.store.create("one")
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    (shelf.folder / "one.json").unlink()
+    for looked in (False, True):
+        if looked:
+            await shelf.documents.look()
+        made = await shelf.documents.change("one", styled("a"))
+        assert made.protection.enabled
+        assert shelf.documents.faults == {}
+        other = shelf.another()
+        await other.look()
+        assert other.known == {"one": made}
+        (shelf.folder / "one.json").unlink()
+
+
+async def test_one_whose_bucket_is_gone_is_forgotten(shelf):
+    """As by DeleteBucket on another node; the next of that name has its own."""
+    await shelf.store.create("one")
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    other = shelf.another()
+    await other.look()
+    await shelf.store.remove("one")
+    await other.remove("one")
+    await shelf.documents.look()
+    assert (shelf.documents.known, shelf.documents.faults) == ({}, {})
+    # gone and there again before anybody has looked
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    await other.remove("one")
+    await shelf.store.create("one")
+    await shelf.documents.look()
+    assert shelf.documents.known["one"].protection.enabled
+    await other.change("one", styled("b"))
+    await shelf.documents.look()
+    assert shelf.documents.known == other.known
+    assert shelf.documents.faults == {}
+    # and whose bucket goes after it
+    (shelf.folder / "one.json").unlink()
+    await shelf.documents.look()
+    await shelf.store.remove("one")
+    await shelf.documents.look()
+    assert (shelf.documents.known, shelf.documents.faults) == ({}, {})
+
+
+@pytest.mark.parametrize("instead", [False, True])
+async def test_while_the_store_is_away_nothing_is_forgotten(shelf, tmp_path, instead):
+    await shelf.store.create("one")
+    shelf.put("one.json", PRIVATE)
+    await shelf.documents.look()
+    before = dict(shelf.documents.known)
+    aside = tmp_path.with_name(f"{tmp_path.name}-aside")
+    tmp_path.rename(aside)
+    if instead:  # as below a disk that is not mounted
+        (tmp_path / "one").mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable):
+            await shelf.documents.look()
+        with pytest.raises(ServiceUnavailable):
+            await shelf.documents.change("one", styled("a"))
+        assert (shelf.documents.known, shelf.documents.faults) == (before, {})
+    if instead:
+        (tmp_path / "one").rmdir()
+        assert not list(tmp_path.iterdir())
+    aside.rename(tmp_path)
+    await shelf.documents.look()
+    assert (shelf.documents.known, shelf.documents.faults) == (before, {})
+
+
+@pytest.fixture
+def nodes():
+    """Two nodes on one object store, with documents and the bucket ``one``."""
+    from obstore.store import MemoryStore
+
+    client = MemoryStore()
+    stores = [CloudStore(Objects(Line(client, 10), 0, 0), kind="memory") for _ in range(2)]
+    return stores, [Documents(store, LIMITS) for store in stores]
+
+
+async def test_in_an_object_store_too(nodes):
+    (here, there), (mine, theirs) = nodes
+    await there.create("one")
+    await theirs.change("one", styled("a"))
+    await mine.look()
+    before = dict(mine.known)
+    assert before == theirs.known
+    await there.delete(INTERNAL, "buckets/one.json")  # by hand
+    for _ in range(2):
+        await mine.look()
+        assert (mine.known, list(mine.faults)) == (before, ["one"])
+    await mine.change("one", styled("b"))
+    await theirs.look()
+    assert sorted(theirs.known["one"].styles) == ["a", "b"]
+    assert mine.faults == theirs.faults == {}
+    # DeleteBucket on another node is seen with the document, though buckets are asked for rarely
+    await there.remove("one")
+    await theirs.remove("one")
+    await mine.look()
+    assert (mine.known, mine.faults, here.has("one")) == ({}, {}, False)
+    await there.create("one")
+    await theirs.change("one", styled("c"))
+    await mine.look()
+    assert mine.known == theirs.known
+
+
+async def test_no_bucket_of_an_object_store_is_known_before_its_document(nodes, monkeypatch):
+    """Also where the store has seemed to be empty for a moment."""
+    (here, there), (mine, theirs) = nodes
+    await there.create("one")
+    await theirs.change("one", styled("a"))
+    await mine.look()
+    real = here.list
+
+    async def watched(*args, **options):
+        assert not here.has("one") or "one" in mine.known
+        return await real(*args, **options)
+
+    async def empty(*args, **options):
+        return Page([], [], "")
+
+    async def none():
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here, "list", empty)
+        patch.setattr(here, "_names", none)
+        await mine.look()
+    assert (mine.known, here.has("one")) == ({}, False)
+    here._looked = -1e9  # it is time to ask for the buckets again
+    monkeypatch.setattr(here, "list", watched)
+    await mine.look()
+    assert mine.known == theirs.known
+    assert here.has("one")
+
+
+async def test_an_object_store_that_cannot_be_had_loses_nothing(nodes, monkeypatch):
+    (here, there), (mine, theirs) = nodes
+    await there.create("one")
+    await theirs.change("one", styled("a"))
+    await mine.look()
+    before = dict(mine.known)
+
+    async def away(*args, **options):
+        raise BadGateway("away")
+
+    for call in ("list", "buckets"):
+        with monkeypatch.context() as patch:
+            patch.setattr(here, call, away)
+            if call == "buckets":  # nobody can tell whether the bucket is there
+                await there.delete(INTERNAL, "buckets/one.json")
+            with pytest.raises(BadGateway):
+                await mine.look()
+        assert (mine.known, mine.faults) == (before, {})
+
+
+async def test_one_that_may_not_be_read_is_a_broken_one(shelf, monkeypatch):
+    for name in ("one", "two"):
+        shelf.put(f"{name}.json", '{"acl": "public-read"}')
+    real = shelf.store.open
+
+    async def refuse(bucket, key):
+        if key.endswith("one.json"):
+            raise AccessDenied("no right")
+        return await real(bucket, key)
+
+    monkeypatch.setattr(shelf.store, "open", refuse)
+    await shelf.documents.look()
+    assert shelf.documents.known == {"one": CLOSED, "two": Bucket(acl="public-read")}
+    assert shelf.documents.faults == {"one": "no right"}
 
 
 async def test_too_large_is_broken(shelf):
@@ -243,6 +481,37 @@ async def test_follows_and_survives_a_store_that_is_away(shelf, monkeypatch):
         while "one" not in shelf.documents.known:
             await asyncio.sleep(0.01)
     following.cancel()
+
+
+async def test_follows_on_behind_a_fault_of_ours(shelf, monkeypatch, caplog):
+    monkeypatch.setattr(documents, "LOOK", 0.01)
+    seen = asyncio.Event()
+    real = shelf.store.list
+
+    async def faulty(*args, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(shelf.store, "list", faulty)
+    following = asyncio.create_task(shelf.documents.follow(seen.set))
+    await seen.wait()
+    assert "ZeroDivisionError" in caplog.text
+    monkeypatch.setattr(shelf.store, "list", real)
+    shelf.put("one.json", "{}")
+    async with asyncio.timeout(5):
+        while "one" not in shelf.documents.known:
+            await asyncio.sleep(0.01)
+    following.cancel()
+
+
+async def test_a_disk_that_cannot_be_read_is_no_fault_of_ours(shelf, monkeypatch):
+    shelf.put("one.json", "{}")
+
+    def broken(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    with pytest.raises(ServiceUnavailable, match="Input/output error"):
+        await shelf.documents.look()
 
 
 async def test_the_document_is_no_object(shelf):

@@ -172,17 +172,18 @@ async def _healthz(request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    """503 with the reason while new work is not wanted; broken bucket documents are told of.
+    """503 with the reason while new work is not wanted; what was not taken over is told of.
 
-    These make nobody unready: an edit would take a whole fleet away, which serves what was good.
-    So would a store that is away, where nobody else has what a node has kept: whoever sends
-    requests by this answer asks ``/readyz?despite=store``.
+    A configuration or a bucket document that is refused makes nobody unready: an edit would take a
+    whole fleet away, which serves what was good. So would a store that is away, where nobody else
+    has what a node has kept: whoever sends requests by this answer asks ``/readyz?despite=store``.
     """
     house = request.app[HOUSE]
     full = "queue full" if house.renderers.full else ""
     away = "" if request.query.get("despite") == "store" else house.store.away
     reason = "draining" if house.draining.is_set() else away or full
     lines = [reason or "ready"]
+    lines += [f"configuration: {refused}" for refused in house.reloaded.refused]
     lines += [f"bucket {name}: {fault}" for name, fault in sorted(house.faults.items())]
     return web.Response(text="\n".join(lines) + "\n", status=503 if reason else 200)
 

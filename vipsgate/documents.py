@@ -3,7 +3,8 @@
 Those of the store are ``.vipsgate/buckets/NAME.json``, in the shape of ``[buckets.NAME]``. They are
 looked at again every few seconds, so that all instances and nodes on one store follow each other.
 One that is broken changes nothing: the last good one stays in force and the fault is told; where
-there has been none, the bucket is closed to anonymous callers.
+there has been none, the bucket is closed to anonymous callers. Nor does one that is gone while its
+bucket is there: without it the bucket could be open to all. It goes with its bucket.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from typing import Any
 
@@ -19,7 +21,7 @@ import orjson
 from pydantic import ValidationError
 
 from .buckets import Bucket
-from .errors import NoSuchKey, OssError, PreconditionFailed, ServiceUnavailable
+from .errors import AccessDenied, NoSuchKey, OssError, PreconditionFailed, ServiceUnavailable
 from .gate import legacy
 from .gate.target import BUCKET
 from .image import process
@@ -32,6 +34,10 @@ MOST_BYTES = 1 << 20  # of a document: 50 styles of 16 KB fit
 PAGE = 1000  # documents looked at in one go
 TRIES = 20  # to change a document that others change, too
 CLOSED = Bucket(acl="private")
+MISSING = (
+    "its document is gone, and the bucket is not: the last one stays in force. "
+    "Write it again, or restart to do without it"
+)
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +94,7 @@ class Documents:
     Args:
         store: Where they are.
         limits: What styles may ask for.
+        there: Says whether there would be such a bucket without a document; by default the store.
 
     Attributes:
         known: The documents in force, by bucket.
@@ -95,11 +102,14 @@ class Documents:
         version: Another one as soon as one is another.
     """
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(
+        self, store: Store, limits: Limits, there: Callable[[str], bool] | None = None
+    ) -> None:
         self.known: dict[str, Bucket] = {}
         self.faults: dict[str, str] = {}
         self.version = 0
-        self._store, self._limits = store, limits
+        self._store, self._limits, self._there = store, limits, there or store.has
+        self._missing: set[str] = set()  # whose document is gone, and the bucket is not
         self._etags: dict[str, str] = {}  # as they were read
         self._seen: dict[str, str] = {}  # as listed since; in some stores those are others
         self._changing = asyncio.Lock()  # a look that began before a change must not undo it
@@ -117,14 +127,14 @@ class Documents:
             OssError: The store is away; all stays as it was.
         """
         async with self._changing:
-            await self._store.look()
             found = await self._found()
-            for name in self._etags.keys() - found.keys():
-                self._forget(name)
+            await self._vanished(self._etags.keys() - found.keys())
             for name, etag in found.items():
                 if self._seen.get(name, self._etags.get(name)) != etag:
                     await self._take(name)
                 self._seen[name] = etag
+            # behind the documents, so that no bucket is known before what closes it
+            await self._store.look()
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """Look again and again, for ever.
@@ -142,6 +152,8 @@ class Documents:
                 if not away:
                     log.error("the bucket documents cannot be read: %s", error)
                 away = True
+            except Exception:  # a fault of ours; those who end here follow nobody any more
+                log.exception("the bucket documents cannot be read")
             changed()
 
     async def change(self, name: str, edit: Callable[[Bucket | None], Bucket]) -> Bucket:
@@ -158,14 +170,15 @@ class Documents:
         async with self._changing:
             for _ in range(TRIES):
                 await self._take(name)
-                if name in self.faults:
+                if name in self.faults and name not in self._missing:
                     raise ServiceUnavailable(
                         f"The bucket's document is broken and has to be mended first: "
                         f"{self.faults[name]}"
                     )
                 made = edit(self.known.get(name))
                 with contextlib.suppress(PreconditionFailed):
-                    await self._write(name, made, self._etags.get(name, ""))
+                    expected = "" if name in self._missing else self._etags.get(name, "")
+                    await self._write(name, made, expected)
                     return made
             raise ServiceUnavailable("The bucket's document is being changed by others.")
 
@@ -186,6 +199,7 @@ class Documents:
             kept = await draft.keep(_key(name), PLAIN, expected=expected)
         self.known[name], self._etags[name] = made, kept.etag
         self._seen.pop(name, None)
+        self._missing.discard(name)
         self.faults.pop(name, None)
         self.version += 1
 
@@ -202,12 +216,38 @@ class Documents:
             if not (after := page.next):
                 return found
 
+    async def _vanished(self, names: AbstractSet[str]) -> None:
+        """See what became of buckets whose documents are not there any more.
+
+        Raises:
+            OssError: The store is away; all stays as it was.
+        """
+        if names - self._missing:
+            await self._store.buckets()  # some stores learn only so which are gone
+        gone = {name for name in names if not self._there(name)}
+        for name in gone:
+            self._forget(name)
+        for name in names - gone - self._missing:
+            self._miss(name)
+
+    def _miss(self, name: str) -> None:
+        """Its document is gone, and the bucket is not."""
+        self._missing.add(name)
+        self._seen[name] = ""  # should it come back as it was, it is taken again
+        self.faults[name] = MISSING
+        log.error("bucket %s: %s", name, MISSING)
+
     async def _take(self, name: str) -> None:
         """Read one document; a broken one is told of and changes nothing."""
         try:
             opened = await self._store.open(INTERNAL, _key(name))
         except NoSuchKey:
-            self._forget(name)
+            if name in self._etags:
+                await self._vanished({name})
+            return
+        except AccessDenied as error:
+            self._etags.setdefault(name, "")
+            self._break(name, error.message)
             return
         self.version += 1
         with closing(opened):
@@ -218,10 +258,17 @@ class Documents:
                     raise DocumentError(f"has more than {MOST_BYTES} bytes")
                 self.known[name] = read(opened.read(), self._limits)
                 self.faults.pop(name, None)
+                self._missing.discard(name)
             except DocumentError as error:
-                self.known.setdefault(name, CLOSED)
-                self.faults[name] = str(error)
-                log.error("the document of bucket %s is broken: %s", name, error)
+                self._break(name, str(error))
+
+    def _break(self, name: str, reason: str) -> None:
+        """There is a document, and nobody can go by it."""
+        self.version += 1
+        self.known.setdefault(name, CLOSED)
+        self.faults[name] = reason
+        self._missing.discard(name)
+        log.error("the document of bucket %s is broken: %s", name, reason)
 
     def _forget(self, name: str) -> None:
         self.version += 1
@@ -229,6 +276,7 @@ class Documents:
         self.faults.pop(name, None)
         self._etags.pop(name, None)
         self._seen.pop(name, None)
+        self._missing.discard(name)
 
 
 def _key(name: str) -> str:

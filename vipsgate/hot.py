@@ -3,7 +3,8 @@
 The gate, the style and the process text say the same of the same request as long as nothing has
 changed that they look at. So an anonymous, plain request for a picture that is still in memory is
 answered again at once, if the settings and documents are the same (a number) and so are the objects
-(their marks, which cover their bytes and their ACLs). Everything else goes the whole way.
+(their marks, which cover their bytes and their ACLs). Everything else goes the whole way. While a
+disk is away that has no marks of its objects, those of before will do for a time.
 """
 
 from __future__ import annotations
@@ -89,8 +90,11 @@ class Hot:
         if known is None or _is_particular(request):
             return None
         mark, by_names = house.store.mark, known.by_names
-        if known.version != house.version or any(
-            mark(bucket, key, aliases=by_names) != before for bucket, key, before in known.marks
+        if known.version != house.version or (
+            any(
+                mark(bucket, key, aliases=by_names) != before for bucket, key, before in known.marks
+            )
+            and not house.store.stale_ok(known.place.bucket)
         ):
             del self._known[text]
             return None

@@ -11,11 +11,12 @@ from .answer import ACCEL
 from .buckets import Bucket
 from .cache.tiers import Cache
 from .documents import Documents
-from .errors import NoSuchKey
+from .errors import NoSuchKey, OssError
 from .gate import access, sign
 from .gate.rights import Right
 from .hot import Hot
 from .observe.watch import Watch
+from .reload import State, refusals
 from .renderers import Renderers
 from .settings import Settings
 from .sniffer import Sniffer
@@ -29,6 +30,8 @@ class House:
 
     Attributes:
         settings: As the server was started with.
+        configuration: As they were taken over last.
+        reloaded: What came of reading the configuration last.
         store: Where the objects are.
         renderers: Who makes pictures.
         documents: Of the buckets that the store describes.
@@ -65,9 +68,15 @@ class House:
     watch: Watch = field(default_factory=Watch)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     furnished: int = 0
+    reloaded: State = field(default_factory=State)
+    configuration: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.configuration = self.settings
 
     def furnish(self, settings: Settings) -> None:
         """Take over the bucket documents and credentials of ``settings``."""
+        self.configuration = settings
         known = tuple(sign.Credential(**item.model_dump()) for item in settings.credentials)
         self.keys = access.Keys(known, settings.server.region)
         self.plain = Bucket(acl=settings.default_acl)
@@ -75,6 +84,20 @@ class House:
         self.furnished += 1
         self.documents.adopt(settings.limits)
         self.name_domains()
+
+    def reload(self, settings: Settings) -> list[str]:
+        """Take them over, unless something would be open that nobody has written out: why."""
+        refused = refusals(self.configuration, settings, self.documents.known, self._is_there)
+        if not refused:
+            self.furnish(settings)
+        return refused
+
+    def _is_there(self, bucket: str) -> bool:
+        """Would there be such a bucket if nothing were said of it? Yes, while nobody can tell."""
+        try:
+            return self.origins.beneath(bucket) if self.origins else self.store.has(bucket)
+        except OssError:
+            return True
 
     @property
     def version(self) -> tuple[int, int]:

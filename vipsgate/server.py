@@ -117,7 +117,7 @@ async def run(
     )
     origins = store_of(settings, Easel(renderers, settings.limits))
     store: Store = watch.store(origins)
-    documents = Documents(store, settings.limits)
+    documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
     house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)
     house.origins = origins
@@ -184,15 +184,21 @@ def _raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
-def _read_again(house: House, reload: Callable[[], Settings]) -> None:
+def _read_again(house: House, read: Callable[[], Settings]) -> None:
     """Take over the buckets, begin a new log; what was bound at the start needs another start."""
     notify.reloading()
     if house.watch.log:
         house.watch.log.reopen()
     try:
-        house.furnish(reload())
+        refused = house.reload(read())
     except SettingsError as error:
-        log.error("the configuration is kept as it was: %s", error)
+        refused = str(error).splitlines()
+    except Exception as error:  # whatever is in the file, what is in force stays so
+        log.exception("the configuration cannot be read")
+        refused = [f"it cannot be read: {type(error).__name__}"]
+    for reason in refused:
+        log.error("the configuration is kept as it was: %s", reason)
+    house.reloaded.take(*refused)
     notify.tell(notify.READY)
 
 

@@ -8,17 +8,19 @@ out of range stop the start.
 from __future__ import annotations
 
 import os
+import re
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from . import documents
@@ -28,6 +30,7 @@ from .image.config import Limits, Rendering
 
 PREFIX = "VIPSGATE_"
 WHOLE = frozenset(("CREDENTIALS", "BUCKETS"))  # sections that the environment has as JSON
+IN_PIECES = re.compile(r"^\s*\[\[.*rules", re.MULTILINE)  # [[buckets.NAME.protection.rules]]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -60,10 +63,10 @@ class Store(Record):
 
     url: str = ""
     upload_bytes: Annotated[int, Field(ge=1)] = 5_368_709_120  # OSS guide, PutObject
+    stale_seconds: Annotated[float, Field(ge=0, le=86400)] = 600
     # of object stores only
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
     fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
-    stale_seconds: Annotated[float, Field(ge=0, le=86400)] = 600
     copy_bytes: Annotated[int, Field(ge=0)] = 0
     film_bytes: Annotated[int, Field(ge=0)] = 536_870_912
 
@@ -116,6 +119,7 @@ class Settings(BaseSettings):
     traces: Traces = Traces()
     credentials: tuple[Credential, ...] = ()
     buckets: Mapping[str, Bucket] = Field(default_factory=dict)
+    _rules_may_follow: bool = PrivateAttr(False)
 
     @field_validator("buckets")
     @classmethod
@@ -132,6 +136,11 @@ class Settings(BaseSettings):
     def default_acl(self) -> Acl:
         """Of a bucket without a document: closed as soon as anybody has a key."""
         return "private" if self.credentials else "public-read"
+
+    @property
+    def rules_may_follow(self) -> bool:
+        """Are rules of protection written in tables of their own, of which the last may be cut?"""
+        return self._rules_may_follow
 
     def domains(self) -> dict[str, str]:
         """Host name -> bucket, of the buckets declared here."""
@@ -185,18 +194,18 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = [TomlConfigSettingsSource(settings_cls, file)] if file else []
-            return (init_settings, env_settings, *toml)
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, toml))
 
-    if file and not file.is_file():
-        raise SettingsError(f"--config: {file} is not a file")
+    text = _read(file) if file else ""
     try:
+        toml = tomllib.loads(text)
         rows: Any = {section: keys for section, keys in given.items() if keys}
         made = Sources(**rows)
     except ValidationError as error:
         raise SettingsError("\n".join(map(_line, error.errors()))) from None
     except ValueError as error:  # TOML that cannot be read, JSON in an environment variable
         raise SettingsError(f"{file or 'the environment'}: {error}") from None
+    made._rules_may_follow = bool(IN_PIECES.search(text))
     if (folder := made.image.fonts_dir) and not os.path.isdir(folder):
         raise SettingsError(f"image.fonts_dir = {folder!r}: is not a folder")
     for name, bucket in made.buckets.items():
@@ -205,6 +214,20 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
         except documents.DocumentError as error:
             raise SettingsError(f"buckets.{name}.{error}") from None
     return made
+
+
+def _read(file: Path) -> str:
+    """The text of the file.
+
+    Raises:
+        SettingsError: It cannot be read, or is no text.
+    """
+    if not file.is_file():
+        raise SettingsError(f"--config: {file} is not a file")
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from None
 
 
 def usable_memory() -> int:

@@ -63,7 +63,7 @@ def _base(settings: Settings) -> Store:
     root = Path(unquote(urlsplit(url).path))
     if not root.is_dir():
         raise SettingsError(f"store.url = {url!r}: {root} is not a folder")
-    return LocalStore(root)
+    return LocalStore(root, settings.store.stale_seconds)
 
 
 def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -248,6 +249,114 @@ async def test_a_larger_body_gets_a_file_of_its_own(tmp_path):
         assert (tmp_path / second.file).read_bytes() == data
     await other.purge("photos", "a")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+# -- modes -----------------------------------------------------------------------------------------
+
+
+def modes(folder):
+    """What is there below a folder -> its mode."""
+    return {path: stat.S_IMODE(path.lstat().st_mode) for path in folder.rglob("*")}
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+async def test_what_is_kept_is_for_nobody_else(tmp_path, umask, exact):
+    folder = tmp_path / "cache"
+    disk = Disk(folder, 10_000_000, exact=exact)
+    await disk.put(place(1), kept(b"data").in_memory())
+    await disk.put(place(2), kept(os.urandom(EXACT_BYTES)))
+    (await disk.get(place(2))).close()
+    await disk.close()
+    async with disk.alone(place(3)):
+        found = {**modes(folder), folder: stat.S_IMODE(folder.stat().st_mode)}
+    kinds = {path.suffix for path in found if path.is_file()}
+    assert kinds == ({"", ".exact"} if exact else {""})
+    for path, mode in found.items():
+        if path.name == ".new":
+            expected = 0o700
+        elif path.suffix == ".exact":
+            expected = 0o640
+        elif path.is_file() or path.suffix == ".lock":
+            expected = 0o600
+        else:
+            expected = 0o750 if exact else 0o700
+        assert mode == expected, path
+
+
+async def test_what_is_being_written_is_for_nobody_else(tmp_path, umask, monkeypatch):
+    seen = []
+    real = os.rename
+
+    def look(source, aim):
+        seen.append(stat.S_IMODE(os.stat(source).st_mode))
+        real(source, aim)
+
+    monkeypatch.setattr(os, "rename", look)
+    await Disk(tmp_path / "cache", 1 << 20).put(PLACE, kept())
+    assert seen == [0o600]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+async def test_what_an_earlier_version_has_left_open_is_closed(tmp_path, caplog, exact):
+    folder = tmp_path / "cache"
+    disk = Disk(folder, 1 << 20)
+    await disk.put(PLACE, kept())
+    stranger = folder / "stranger"  # has no folders of sources in it
+    (stranger / "x").mkdir(parents=True)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o644 if path.is_file() else 0o755)
+    disk = Disk(folder, 1 << 20, exact=exact)
+    found = modes(folder)
+    assert (found[folder / "photos"], found[folder / ".new"]) == (0o750 if exact else 0o700, 0o700)
+    assert found[stranger] == 0o755
+    assert f"others may look into the cache's folder: {folder} has 755" in caplog.text
+    await disk.put(place(1), kept())  # the first scan is behind the first that is kept
+    await disk.close()
+    (old,) = (path for path in found if path.is_file())
+    assert stat.S_IMODE(old.stat().st_mode) == 0o600
+    with contextlib.closing(await disk.get(PLACE)) as again:
+        assert content(again) == b"data"
+
+
+async def test_a_folder_from_a_time_without_a_server_in_front(tmp_path):
+    """And from one with it: others are let in and kept out again."""
+    folder = tmp_path / "cache"
+    data = kept(os.urandom(EXACT_BYTES))
+    await Disk(folder, 10_000_000).put(PLACE, data)
+    assert not [mode for path, mode in modes(folder).items() if mode & 0o077]
+    disk = Disk(folder, 10_000_000, exact=True)
+    (await disk.get(PLACE)).close()
+    await disk.close()
+    with contextlib.closing(await disk.get(PLACE)) as found:
+        way = [folder, *((folder / found.file).relative_to(folder)).parents]
+        assert stat.S_IMODE((folder / found.file).stat().st_mode) == 0o640
+    for path in way:
+        assert stat.S_IMODE((folder / path).stat().st_mode) == 0o750
+    Disk(folder, 10_000_000)
+    assert stat.S_IMODE((folder / "photos").stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder to a group: run as root")
+async def test_the_group_of_the_folder_gets_what_a_server_in_front_sends(tmp_path):
+    folder, group = tmp_path / "cache", 4711
+    folder.mkdir()
+    os.chown(folder, -1, group)
+    disk = Disk(folder, 10_000_000, exact=True)
+    await disk.put(PLACE, kept(os.urandom(EXACT_BYTES)))
+    (await disk.get(PLACE)).close()
+    await disk.close()
+    with contextlib.closing(await disk.get(PLACE)) as found:
+        file = folder / found.file
+    for path in (file, file.parent, file.parent.parent):
+        assert path.stat().st_gid == group
+    assert file.with_suffix("").stat().st_gid == os.getegid()
 
 
 # -- flights ---------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def certificate(folder):
     (folder / "vipsgate.key").write_bytes(key.private_bytes(pem, kind, plain))
 
 
-def laid_out(folder, upstream, ports, more):
+def laid_out(folder, upstream, ports, more, user):
     """deploy/nginx as it would lie in /etc/nginx, with these ports; ``more``: file -> rows."""
     http, tls, status = ports
     shutil.copytree(DEPLOY / "nginx", folder, dirs_exist_ok=True)
@@ -154,7 +154,7 @@ def laid_out(folder, upstream, ports, more):
     for file, changes in rows.items():
         path = folder / file
         path.write_text(substituted(path.read_text(), changes))
-    user = "user root;" if os.geteuid() == 0 else ""
+    user = f"user {user};" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user))
     return folder / "nginx.conf"
 
@@ -168,9 +168,9 @@ def nginx_binary():
 
 
 @contextlib.contextmanager
-def _proxying(binary, folder, upstream, more):
+def _proxying(binary, folder, upstream, more, user="root"):
     ports = free_ports(3)
-    command = [binary, "-c", str(laid_out(folder, upstream, ports, more)), "-e", "stderr"]
+    command = [binary, "-c", str(laid_out(folder, upstream, ports, more, user)), "-e", "stderr"]
     tried = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert tried.returncode == 0, tried.stderr
     assert "[warn]" not in tried.stderr
@@ -190,9 +190,12 @@ def _proxying(binary, folder, upstream, more):
 
 @pytest.fixture(scope="session")
 def proxying(nginx_binary, tmp_path_factory):
-    """``with proxying(port, {file: {old: new}}) as nginx``: deploy/nginx in front of a server."""
-    return lambda upstream, more=None: _proxying(
-        nginx_binary, tmp_path_factory.mktemp("nginx"), upstream, more or {}
+    """``with proxying(port, {file: {old: new}}) as nginx``: deploy/nginx in front of a server.
+
+    Its folder is one of pytest's, and its workers run as root; or another ``folder`` and ``user``.
+    """
+    return lambda upstream, more=None, folder=None, **options: _proxying(
+        nginx_binary, folder or tmp_path_factory.mktemp("nginx"), upstream, more or {}, **options
     )
 
 

@@ -146,6 +146,7 @@ FIRES = {
     "VipsgateRenderersLost": [("vipsgate_renderer_ends_total", 'reason="died"', "0x10 0+2x30")],
     "VipsgateStoreFails": [("vipsgate_store_errors_total", 'operation="open"', "0x10 0+60x30")],
     "VipsgateDocumentBroken": [("vipsgate_document_faults", "", "0x10 1x30")],
+    "VipsgateConfigRefused": [("vipsgate_config_last_reload_successful", "", "1x10 0x30")],
     "VipsgateFilesRunOut": [
         ("process_open_fds", "", "100x10 900x30"),
         ("process_max_fds", "", "1000x40"),

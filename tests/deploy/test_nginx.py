@@ -3,18 +3,22 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import grp
 import http.client
 import json
+import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 import warnings
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -546,6 +550,66 @@ def test_a_file_that_nginx_does_not_find(handing, proxying):
         with proxying(direct.port, more) as nginx:
             again = dataclasses.replace(direct, port=nginx.port).ask(target)
         assert lasting(again) == lasting(before)
+
+
+@pytest.fixture
+def apart():
+    """A folder that every user can go into, unlike pytest's."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may run nginx as somebody else: run it as root")
+    with tempfile.TemporaryDirectory(prefix="vipsgate-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
+@pytest.mark.parametrize("group", ["daemon", "nogroup"])
+def test_handed_to_an_nginx_of_another_user(start, root, proxying, apart, group, umask):
+    """It is in the group of the cache's folder, and reads what it sends, and no more; or it is not.
+
+    Then it asks vipsgate for the bytes.
+    """
+    theirs = grp.getgrnam("daemon").gr_gid
+    folder = filled(apart, root)
+    (folder / "vipsgate.toml").write_text(HANDED)
+    (folder / "cache").mkdir(mode=0o700)
+    os.chown(folder / "cache", -1, theirs)
+    alias = {"/var/cache/vipsgate/": f"{folder}/cache/"}
+    more = {"vipsgate/site.conf": HANDING, "vipsgate/handoff.conf": alias}
+    (folder / "nginx").mkdir()
+    before = os.umask(umask)
+    try:
+        with start(folder) as direct:
+            os.umask(before)
+            options = {"folder": folder / "nginx", "user": f"nobody {group}"}
+            with proxying(direct.port, more, **options) as nginx:
+                site = dataclasses.replace(direct, port=nginx.port)
+                target = signed("shut", "example.jpg", BITMAP)
+                plain = direct.ask(target)
+                if group == "daemon":
+                    assert lasting(handed(site, target)) == lasting(plain)
+                else:
+                    while not list((folder / "cache").rglob("*.exact")):
+                        assert direct.ask(target).status == 200
+                    for _ in range(5):
+                        answer = site.ask(target)
+                        assert answer.headers.get("X-Nginx-Cache") != "HANDOFF"
+                        assert lasting(answer) == lasting(plain)
+    finally:
+        os.umask(before)
+    files = [path for path in (folder / "cache").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {"", ".exact"}
+    for path in files:
+        for member in (True, False):
+            done = subprocess.run(
+                ["cat", path],
+                user="nobody",
+                group=theirs if member else "nogroup",
+                extra_groups=[],
+                capture_output=True,
+                check=False,
+            )
+            assert (done.returncode == 0) is (member and path.suffix == ".exact"), path
 
 
 # -- many nodes ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -48,6 +49,27 @@ def there(held, path, found):
         return False
     os.close(descriptor)
     return True
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
+async def test_is_for_nobody_else(tmp_path, umask):
+    (tmp_path / "old" / ".sources").mkdir(parents=True)
+    (tmp_path / "old" / ".sources").chmod(0o755)
+    before = os.umask(umask)
+    try:
+        for name in ("old", "new"):
+            held = Copies(tmp_path / name / ".sources", 100_000, "s3://a")
+            copy = held.begin("a", ONE)
+            os.write(copy.descriptor, bytes(ONE.size))
+            assert stat.S_IMODE(os.stat(copy.place).st_mode) == 0o600
+            await held.keep(copy)
+            os.close(copy.descriptor)
+    finally:
+        os.umask(before)
+    for path in tmp_path.rglob("*"):
+        if path != tmp_path / "old":  # is not ours
+            mode = stat.S_IMODE(path.stat().st_mode)
+            assert mode == (0o600 if path.is_file() else 0o700), path
 
 
 async def test_is_of_this_very_object(tmp_path):

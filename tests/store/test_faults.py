@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import json
 import os
 import subprocess
@@ -21,12 +22,14 @@ from vipsgate.errors import (
     ServiceUnavailable,
     Unimplemented,
 )
+from vipsgate.store import draft
 from vipsgate.store.base import INTERNAL, PLAIN, Properties
 from vipsgate.store.local import LocalStore
 
 
 @pytest.fixture
 async def store(tmp_path):
+    (tmp_path / "root").mkdir()
     made = LocalStore(tmp_path / "root")
     await made.create("photos")
     return made
@@ -102,6 +105,39 @@ async def test_who_is_cancelled_while_keeping_does_not_describe_anothers_file(
     for descriptor in others:
         os.close(descriptor)
     assert told == [[]] * 8
+
+
+async def test_what_fails_behind_who_is_cancelled_is_told_to_nobody():
+    """A future whose exception nobody has asked for is complained of when it is thrown away."""
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+    begun, go = threading.Event(), threading.Event()
+
+    def fail():
+        begun.set()
+        go.wait(10)
+        raise InvalidObjectName("no")
+
+    for times in (1, 2):  # who is cancelled again still waits
+        begun.clear()
+        go.clear()
+        working = asyncio.create_task(draft.apart(fail))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        for _ in range(times):
+            working.cancel()
+            await asyncio.sleep(0.001)
+            assert not working.done()
+        go.set()
+        await asyncio.wait({working})
+        assert working.cancelled()
+        del working
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
+    with pytest.raises(InvalidObjectName):
+        await draft.apart(fail)
+    assert await draft.apart(lambda a, b: a + b, 1, b=2) == 3
 
 
 # -- the attribute ---------------------------------------------------------------------------------
@@ -180,6 +216,7 @@ def tmpfs(tmp_path):
 @pytest.mark.parametrize("disk", ["small", "tmpfs"])
 async def test_a_full_disk_is_said_to_be_full(disk, request):
     place = request.getfixturevalue(disk)
+    (place / "root").mkdir()
     store = LocalStore(place / "root")
     await store.create("photos")
     await put(store, "a", b"old")

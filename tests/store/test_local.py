@@ -1,6 +1,7 @@
 """A folder as a store: what is an object, what is not, and that nothing leads out."""
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
@@ -8,11 +9,14 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
 from vipsgate.errors import (
+    AccessDenied,
     BucketNotEmpty,
     MetadataTooLarge,
     NoSuchKey,
@@ -174,19 +178,49 @@ async def test_nothing_in_a_bucket_that_is_not_there(store):
             await look("none", "a.jpg")
 
 
-async def test_what_the_server_may_not_read(store, root):
-    path = root / "photos" / "a.jpg"
-    path.chmod(0)
+@pytest.fixture
+def reachable():
+    """A root that everybody can reach, unlike pytest's own folders."""
+    with tempfile.TemporaryDirectory(prefix="vipsgate-") as folder:
+        os.chmod(folder, 0o755)
+        (Path(folder) / "photos").mkdir()
+        (Path(folder) / ".vipsgate").mkdir()
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Root may read all files, nobody none that are shut."""
     me = os.geteuid()
     try:
         if me == 0:
-            os.seteuid(65534)  # root may read all files, nobody none
-        with pytest.raises(OssError) as caught:
-            await store.open("photos", "a.jpg")
-        assert caught.value.status == 403
+            os.seteuid(65534)
+        yield
     finally:
         os.seteuid(me)
-        path.chmod(0o644)
+
+
+async def test_what_the_server_may_not_read(reachable):
+    path = reachable / "photos" / "a.jpg"
+    path.write_bytes(DATA)
+    path.chmod(0)
+    store = LocalStore(reachable)
+    with as_nobody(), pytest.raises(OssError) as caught:
+        await store.open("photos", "a.jpg")
+    assert caught.value.status == 403
+
+
+async def test_our_own_documents_are_not_passed_over_when_they_may_not_be_read(reachable):
+    """In a bucket such a folder is no object; a document that nobody has seen closes nothing."""
+    for folder in (reachable / "photos" / "shut", reachable / ".vipsgate" / "buckets"):
+        folder.mkdir()
+        folder.chmod(0)
+    store = LocalStore(reachable)
+    await store.buckets()  # what a thread needs of Python is not for nobody to read
+    with as_nobody():
+        assert await store.list("photos", prefix="shut/", limit=9) == Page([], [], "")
+        with pytest.raises(AccessDenied):
+            await store.list(INTERNAL, prefix="buckets/", limit=9)
 
 
 async def test_looking_makes_nothing(tmp_path):

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import os
 import random
+import shutil
 from contextlib import closing
 
 import fastcrc
@@ -19,8 +20,10 @@ from vipsgate.errors import (
     InvalidObjectName,
     NoSuchBucket,
     NoSuchKey,
+    OssError,
     PreconditionFailed,
 )
+from vipsgate.store import line
 from vipsgate.store.base import INTERNAL, PLAIN, Page, Properties
 
 # rows of stores(): a folder, obstore's own store in memory, and real ones over HTTP
@@ -226,6 +229,153 @@ async def test_our_own_bucket(store):
     for key in ("../.vipsgate/buckets/a.json", ".vipsgate/buckets/a.json"):
         with pytest.raises(NoSuchKey):
             await store.stat("photos", key)
+
+
+# -- away ------------------------------------------------------------------------------------------
+
+
+async def describe(store):
+    await store.describe("photos", "dir/a", FULL)
+
+
+async def start_draft(store):
+    async with store.draft("photos"):
+        pass
+
+
+async def has(store, bucket):
+    return store.has(bucket)
+
+
+async def close(store, opened):
+    """What is opened in spite of all."""
+    (await opened).close()
+
+
+AWAY = {  # every call that asks the store
+    "look": lambda store: store.look(),
+    "buckets": lambda store: store.buckets(),
+    "create": lambda store: store.create("another"),
+    "create again": lambda store: store.create("photos"),
+    "sweep": lambda store: store.sweep(),
+    "stat": lambda store: store.stat("photos", "dir/a"),
+    "stat none": lambda store: store.stat("photos", "none"),
+    "stat nowhere": lambda store: store.stat("nowhere", "none"),
+    "open": lambda store: close(store, store.open("photos", "dir/a")),
+    "open our own": lambda store: close(store, store.open(INTERNAL, "buckets/photos.json")),
+    "describe": describe,
+    "delete": lambda store: store.delete("photos", "dir/a"),
+    "delete none": lambda store: store.delete("photos", "none"),
+    "list": lambda store: store.list("photos", limit=9),
+    "list nothing": lambda store: store.list("photos", prefix="none/", limit=9),
+    "list nowhere": lambda store: store.list("nowhere", limit=9),
+    "list our own": lambda store: store.list(INTERNAL, prefix="buckets/", limit=9),
+    "put": lambda store: put(store, "dir/a", b"other"),
+    "put anew": lambda store: put(store, "new/b", b"other", expected=""),
+    "put our own": lambda store: put(store, "buckets/photos.json", b"{}", bucket=INTERNAL),
+    "remove": lambda store: store.remove("photos"),
+}
+BY_FOLDER = {  # what of a local store is not asked elsewhere, or is its own
+    "has": lambda store: has(store, "photos"),
+    "has none": lambda store: has(store, "nowhere"),
+    "draft": start_draft,
+    "remove none": lambda store: store.remove("nowhere"),
+}
+
+
+LOOKED_AT = ("open", "has")  # are believed: a look at the root for each would be one too many
+
+
+class Gone:
+    """A folder that is renamed away, with what may be found in its place."""
+
+    def __init__(self, store, folder, instead):
+        self.store, self.folder, self.instead = store, folder, instead
+        self.aside = folder.with_name("aside")
+
+    def __enter__(self):
+        self.folder.rename(self.aside)
+        if self.instead == "a file":
+            self.folder.write_text("")
+        elif self.instead:
+            self.folder.mkdir()
+        if self.instead == "another disk":
+            for place in ("photos/dir", ".vipsgate/buckets"):
+                (self.folder / place).mkdir(parents=True)
+            (self.folder / "photos/dir/a").write_bytes(b"another one")
+            (self.folder / ".vipsgate/buckets/photos.json").write_bytes(b"{}")
+        self.before = tree(self.folder)
+        return self.store
+
+    def __exit__(self, *error):
+        after = tree(self.folder)
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
+        elif self.folder.exists():
+            self.folder.unlink()
+        self.aside.rename(self.folder)
+        assert after == self.before  # nothing has been made, nor taken away
+
+
+def tree(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+class Refusing:
+    """An object store that takes no connections."""
+
+    def __init__(self, store, monkeypatch):
+        self.line = store._shelf.line
+        monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+        self.there, self.gone = self.line.client, line.connect("s3://box", 0.6)
+        self.store = store
+
+    def __enter__(self):
+        self.line.client = self.gone
+        return self.store
+
+    def __exit__(self, *error):
+        self.line.client = self.there
+        self.line._breaker.succeeded()
+
+
+@pytest.fixture(params=["nothing", "", "another disk", "a file", "memory"])
+async def away(request, stores, tmp_path, monkeypatch):
+    """``with away as store``: one in which something is, while it is away."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    kind = "memory" if request.param == "memory" else "local"
+    made = stores(kind)(folder)
+    await made.create("photos")
+    await put(made, "dir/a", b"data")
+    await put(made, "buckets/photos.json", b"{}", bucket=INTERNAL)
+    if kind == "memory":
+        return Refusing(made, monkeypatch)
+    return Gone(made, folder, "" if request.param == "nothing" else request.param or "empty")
+
+
+@pytest.mark.parametrize("call", [*AWAY, *BY_FOLDER])
+async def test_what_is_away_is_not_empty(away, call):
+    local = isinstance(away, Gone)
+    if not local and (call in BY_FOLDER or call in ("sweep", "stat")):
+        pytest.skip("an object store is not asked for it, or is known to have it")
+    if local and away.instead == "another disk" and call in LOOKED_AT:
+        pytest.skip("whoever asks has looked at it before, or does so now")
+    before = await away.store.stat("photos", "dir/a")
+    with away as store:
+        with pytest.raises(OssError) as caught:
+            await (AWAY | BY_FOLDER)[call](store)
+        assert caught.value.status in ((503,) if local else (502, 504)), caught.value
+        assert int(caught.value.headers["Retry-After"]) >= 1
+        assert str(away.folder if local else "127") not in caught.value.message
+        if local:
+            assert str(away.folder) in store.away
+    assert store.away == ""
+    assert await store.stat("photos", "dir/a") == before
+    assert await content(store, "dir/a") == b"data"
+    assert [name for name, _ in await store.buckets()] == ["photos"]
 
 
 # -- listings against a model ----------------------------------------------------------------------

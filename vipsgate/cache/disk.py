@@ -7,6 +7,9 @@ checksum, which is looked at when a process sees a file for the first time.
 
 Where a server in front sends files itself, which it can only do to their end, a larger body that is
 asked for again gets a file of its own beside the first: ``<variant>.exact``.
+
+All of it is for this user alone, whatever his umask: in it are pictures that not everybody may see.
+Only what a server in front has to open is for the group of the folder, too.
 """
 
 from __future__ import annotations
@@ -14,9 +17,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
+import re
 import secrets
 import shutil
+import stat
 import struct
 import time
 import zlib
@@ -41,7 +47,13 @@ SHARE = 16  # a scan after each such part of the budget; so much may others have
 LEAST = 1 << 16  # bytes between two scans at least
 FREE = 8  # a scan leaves such a part of the budget free
 EXACT, EXACT_BYTES = ".exact", 1 << 16  # ending of a file with the body alone; least size of one
+FILE, FOLDER = 0o600, 0o700  # modes
+EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # of what a server in front opens, and of the way to it
+WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+LOCK = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
 POLL = 0.02  # seconds between two looks at work that another process does
+log = logging.getLogger(__name__)
 
 
 class Disk:
@@ -63,7 +75,14 @@ class Disk:
         # inode and bytes of files whose checksum is right: bytes of their bodies
         self._seen: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._scanning: asyncio.Task[None] | None = None
-        os.makedirs(f"{self._folder}/{TEMPORARY}", exist_ok=True)
+        self._mode = EXACT_FOLDER if exact else FOLDER
+        os.makedirs(os.path.dirname(os.path.abspath(self._folder)), exist_ok=True)
+        self._group = -1  # its own
+        self._make(self._folder, self._mode)
+        if exact:
+            self._group = os.stat(self._folder).st_gid
+        self._close_to_others()
+        self._make(f"{self._folder}/{TEMPORARY}", FOLDER)
 
     async def get(self, place: Place) -> Kept | None:
         """What is kept there."""
@@ -112,7 +131,7 @@ class Disk:
         """
         path, waited, descriptor = f"{self._path(place)}.lock", False, -1
         try:
-            while (descriptor := self._lock(path)) < 0:
+            while (descriptor := self._lock(place, path)) < 0:
                 waited = True
                 await asyncio.sleep(POLL)
             yield waited
@@ -193,7 +212,7 @@ class Disk:
     async def _copy(self, path: str, kept: Kept) -> None:
         try:
             with contextlib.closing(kept), contextlib.suppress(OSError):
-                self._seen[await asyncio.to_thread(self._put, path, kept, b"")] = kept.size
+                self._seen[await asyncio.to_thread(self._put_exact, path, kept)] = kept.size
                 self._written += kept.size
         finally:
             del self._copying[path]
@@ -203,14 +222,21 @@ class Disk:
         """Write a file; how many bytes it has."""
         about = {"mime": kept.mime, "missing": kept.missing, "size": kept.size}
         text = orjson.dumps({**about, "crc": _checksum(kept)})
-        os.makedirs(self._source(place), exist_ok=True)
+        self._make_source(place)
         return self._put(self._path(place), kept, text + TAIL.pack(len(text), MARK))[1]
 
-    def _put(self, path: str, kept: Kept, behind: bytes) -> tuple[int, int]:
+    def _put_exact(self, path: str, kept: Kept) -> tuple[int, int]:
+        """Write a file for a server in front; its folder may be from a time without one."""
+        self._set_mode(os.path.dirname(path), EXACT_FOLDER)
+        return self._put(path, kept, b"", EXACT_FILE)
+
+    def _put(self, path: str, kept: Kept, behind: bytes, mode: int = FILE) -> tuple[int, int]:
         """Write a file beside all others and give it its name; its inode and its bytes."""
         temporary = f"{self._folder}/{TEMPORARY}/{secrets.token_hex(16)}"
         try:
-            with open(temporary, "xb") as file:
+            with os.fdopen(os.open(temporary, WRITE, FILE), "wb") as file:
+                if mode != FILE:
+                    self._set_mode(file.fileno(), mode)
                 if kept.data is not None:
                     file.write(kept.data)
                 for start in range(0, kept.size if kept.data is None else 0, CHUNK):
@@ -226,11 +252,54 @@ class Disk:
             raise
         return inode, kept.size + len(behind)
 
-    def _lock(self, path: str) -> int:
+    def _make_source(self, place: Place) -> None:
+        for folder in (f"{self._folder}/{place.bucket}", self._source(place)):
+            self._make(folder, self._mode)
+
+    def _make(self, folder: str, mode: int) -> None:
+        """Make a folder, if it is not there, for those who are to go into it and nobody else."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, FOLDER)
+            if mode != FOLDER:
+                self._set_mode(folder, mode)
+
+    def _set_mode(self, place: str | int, mode: int) -> None:
+        """Whatever the umask says; with the group of the cache's folder, where that counts."""
+        facts = os.stat(place)
+        if self._group not in (-1, facts.st_gid):
+            with contextlib.suppress(PermissionError):  # this user is not in it
+                os.chown(place, -1, self._group)
+        now = stat.S_IMODE(facts.st_mode)
+        if now & 0o777 != mode:
+            os.chmod(place, now & ~0o777 | mode)
+
+    def _close_to_others(self) -> None:
+        """See to folders from before, with the modes of another version or of other settings.
+
+        The cache's own folder may be anybody's. It is not shut, but it is said what others see: the
+        names of buckets, and no more.
+        """
+        facts = os.stat(self._folder)
+        mode = stat.S_IMODE(facts.st_mode)
+        if self._mode != FOLDER and facts.st_uid == os.geteuid():
+            os.chmod(self._folder, mode | self._mode & 0o070)
+        if mode & 0o027:
+            log.warning("others may look into the cache's folder: %s has %o", self._folder, mode)
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # it is another user's, or goes just now
+                    if not entry.is_dir(follow_symlinks=False):
+                        continue
+                    if entry.name == TEMPORARY:
+                        self._set_mode(entry.path, FOLDER)
+                    elif _has_sources(entry.path):
+                        self._set_mode(entry.path, self._mode)
+
+    def _lock(self, place: Place, path: str) -> int:
         """The descriptor of a lock, -1 while another process has it."""
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            self._make_source(place)
+            descriptor = os.open(path, LOCK, FILE)
         except OSError:  # a folder that cannot be written holds nobody up
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -259,10 +328,13 @@ class Disk:
         for folder, folders, names in os.walk(self._folder):
             if folder == self._folder:  # others may have folders here, which are no buckets'
                 folders[:] = [name for name in folders if name[0] != "." or name == TEMPORARY]
+            ours = bool(SOURCE.fullmatch(os.path.basename(folder)))
             for name in names:
                 path = f"{folder}/{name}"
                 with contextlib.suppress(OSError):  # another process was faster
                     facts = os.stat(path)
+                    if ours:
+                        self._shut(path, facts)
                     if folder.endswith(f"/{TEMPORARY}") or name.endswith(".lock"):
                         if facts.st_mtime < now - STALE:
                             os.unlink(path)
@@ -278,6 +350,18 @@ class Disk:
                 os.unlink(path)
                 total -= size
                 os.rmdir(os.path.dirname(path))
+
+    def _shut(self, path: str, facts: os.stat_result) -> None:
+        """Take a file from others that an earlier version has left to them."""
+        mode = EXACT_FILE if self._exact and path.endswith(EXACT) else FILE
+        if stat.S_IMODE(facts.st_mode) & ~mode:
+            os.chmod(path, mode)
+
+
+def _has_sources(folder: str) -> bool:
+    """Is it a bucket's, and not a stranger's in the wrong place?"""
+    with os.scandir(folder) as entries:
+        return any(SOURCE.fullmatch(entry.name) for entry in entries)
 
 
 def _touch(descriptor: int, facts: os.stat_result) -> None:

@@ -37,6 +37,16 @@ class Gauges(Collector):
         yield GaugeMetricFamily(
             "vipsgate_document_faults", "Bucket documents that are broken.", len(house.faults)
         )
+        yield GaugeMetricFamily(
+            "vipsgate_config_last_reload_successful",
+            "1 where the configuration was taken over when it was read last.",
+            int(not house.reloaded.refused),
+        )
+        yield GaugeMetricFamily(
+            "vipsgate_config_last_reload_success_timestamp_seconds",
+            "When a configuration was taken over last.",
+            house.reloaded.succeeded,
+        )
         yield CounterMetricFamily(
             "vipsgate_log_dropped_lines",
             "Lines of the access log that a slow or full disk has not taken.",

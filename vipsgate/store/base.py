@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
+from ..errors import ServiceUnavailable
+
 INTERNAL = ".vipsgate"  # the bucket of our own documents and parts; a word that no key may have
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
 
@@ -65,8 +67,16 @@ class Opened:
     descriptor: int
 
     def read(self) -> bytes:
-        """All bytes, for a small object."""
-        return os.pread(self.descriptor, self.object.size, 0)
+        """All bytes, for a small object.
+
+        Raises:
+            ServiceUnavailable: The disk cannot give them now.
+        """
+        try:
+            return os.pread(self.descriptor, self.object.size, 0)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -186,6 +196,12 @@ class Store(Protocol):
     def away(self) -> str:
         """Why nothing can be had of it now, for the operator; empty where it can."""
 
+    def stale_ok(self, bucket: str) -> bool:
+        """May an answer from before do, because nobody can be asked for a new one?
+
+        That is, the store is away, has not been for long, and does not itself tell what it knew.
+        """
+
     async def look(self) -> None:
         """Find out, now and then, which buckets others have made or taken away.
 
@@ -194,7 +210,11 @@ class Store(Protocol):
         """
 
     def has(self, bucket: str) -> bool:
-        """Is there such a bucket, or was there at the last look?"""
+        """Is there such a bucket, or was there at the last look?
+
+        Raises:
+            ServiceUnavailable: Nobody can tell, for the store is away.
+        """
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
         """The names of all buckets but :data:`INTERNAL`, in order, and when each was made."""

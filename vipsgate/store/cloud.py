@@ -66,6 +66,10 @@ class CloudStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self._shelf.line.away
 
+    def stale_ok(self, bucket: str) -> bool:
+        """What may be told while it is away, it tells by itself: :meth:`stat`."""
+        return False
+
     def has(self, bucket: str) -> bool:
         """Was there such a bucket at the last look?"""
         return bucket in self._buckets or (bucket == INTERNAL and not self._bucket)

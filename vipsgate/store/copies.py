@@ -24,6 +24,7 @@ NEW = ".new"  # behind the name of a file that is being written
 LARGEST = 4  # one copy takes at most this part of the budget
 SHARE = 16  # a scan after each such part of the budget; so much may others have written meanwhile
 FREE = 8  # a scan leaves such a part of the budget free
+PRIVATE = 0o700  # mode of folders: in them is what not everybody may see
 STALE = 3600.0  # seconds after which a file that is being written is nobody's
 RECENT = 60.0  # seconds within which a file counts as just used
 
@@ -57,7 +58,12 @@ class Copies:
         now = BOOT.read_text().strip()
         self._folder, self._budget, self._store = f"{folder}/{now}", budget, store
         self._written = budget  # since the last scan; the first is due at once
-        os.makedirs(self._folder, exist_ok=True)
+        os.makedirs(folder.parent.parent, exist_ok=True)
+        for place in (folder.parent, folder, Path(self._folder)):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(place, PRIVATE)
+        with contextlib.suppress(PermissionError):  # another user's; then nothing is copied
+            os.chmod(folder, PRIVATE)  # an earlier version has left it to others
         for name in os.listdir(folder):
             if name != now:
                 shutil.rmtree(f"{folder}/{name}", ignore_errors=True)

@@ -21,7 +21,7 @@ from typing import ParamSpec, TypeVar
 
 import fastcrc
 
-from ..errors import PreconditionFailed, ServiceUnavailable
+from ..errors import OssError, PreconditionFailed, ServiceUnavailable
 from . import attribute, folder
 from .base import Object, Properties
 
@@ -41,17 +41,21 @@ async def apart(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Work in a thread; whoever is cancelled still waits for its end.
 
     A thread cannot be stopped, and it would go on with the number of a descriptor that is closed
-    and then another file's.
+    and then another file's. What it raises behind a cancellation nobody is there to be told.
     """
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(None, lambda: work(*args, **options))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({future})
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return future.result()
+    if not future.cancelled():
+        future.exception()  # or the loop's log has it, as one that nobody has asked for
+    raise cancelled
 
 
 class Bytes:
@@ -127,7 +131,7 @@ class LocalDraft(Bytes):
 
     def __init__(
         self,
-        bucket: str,
+        bucket: folder.Place,
         look: Callable[[str], Object | None],
         known: Callable[[int], Object],
     ) -> None:
@@ -176,7 +180,11 @@ class LocalDraft(Bytes):
 
     def _end(self) -> None:
         if self._name:
-            with contextlib.suppress(OSError), folder.own(self._bucket, DRAFTS) as drafts:
+            # where it cannot be taken away now, the next start sweeps it
+            with (
+                contextlib.suppress(OSError, OssError),
+                folder.own(self._bucket, DRAFTS) as drafts,
+            ):
                 os.unlink(self._name, dir_fd=drafts)
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -201,20 +209,23 @@ class LocalDraft(Bytes):
     def _place(self, key: str, held: contextlib.ExitStack) -> folder.Way:
         """Give the file its name; the folders on the way stay open as long as ``held``."""
         drafts = held.enter_context(folder.own(self._bucket, DRAFTS))
-        if not self._name:
-            name = secrets.token_hex(16)
-            # with a descriptor of the folder, and only then, Python follows the link to the file
-            os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=drafts)
-            self._name = name
         for left in reversed(range(TRIES)):
             try:
                 way = held.enter_context(folder.way(self._bucket, key, make=True))
+                self._link(drafts)  # behind the last step that a root which is away could stop
                 self._rename(drafts, way)
                 return way
             except FileNotFoundError:  # a folder has just been taken away
                 if not left:  # it leads nowhere
                     break
         raise folder.impossible(key)
+
+    def _link(self, drafts: int) -> None:
+        if not self._name:
+            name = secrets.token_hex(16)
+            # with a descriptor of the folder, and only then, Python follows the link to the file
+            os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=drafts)
+            self._name = name
 
     def _rename(self, drafts: int, way: folder.Way) -> None:
         above, last = way.folders[-1], way.names[-1]
@@ -236,7 +247,7 @@ def check(found: Object | None, expected: str) -> None:
         raise PreconditionFailed("The object is another one by now.")
 
 
-def sweep(bucket: str) -> None:
+def sweep(bucket: folder.Place) -> None:
     """Take away the drafts in a bucket's folder that nobody holds any more."""
     with contextlib.suppress(FileNotFoundError), folder.own(bucket, DRAFTS, make=False) as drafts:
         for name in os.listdir(drafts):

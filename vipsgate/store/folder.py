@@ -24,6 +24,7 @@ from ..errors import (
     shown,
 )
 from .base import INTERNAL
+from .root import Root, away
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 OWN = OPEN | os.O_NOFOLLOW  # nobody else has made it, so it is no link
@@ -37,6 +38,34 @@ IMPOSSIBLE = frozenset(
     (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP)
 )
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a bucket's folder is.
+
+    Attributes:
+        root: The store's.
+        name: The bucket's.
+    """
+
+    root: Root
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The folder's path."""
+        return f"{self.root.path}/{self.name}"
+
+    def check(self) -> None:
+        """Tell what is away from what is not there.
+
+        Raises:
+            ServiceUnavailable: The root is away, or the bucket is elsewhere and that is away.
+        """
+        self.root.check()
+        if os.path.islink(self.path) and not os.path.exists(self.path):
+            raise away("The bucket is kept elsewhere, and that place is away.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +99,7 @@ class Way:
 
 
 @contextlib.contextmanager
-def way(bucket: str, key: str, *, make: bool) -> Iterator[Way]:
+def way(bucket: Place, key: str, *, make: bool) -> Iterator[Way]:
     """Go to a key's file.
 
     Args:
@@ -102,34 +131,38 @@ def way(bucket: str, key: str, *, make: bool) -> Iterator[Way]:
                 following, fresh = os.open(name, OPEN, dir_fd=folders[-1]), fresh + 1
             held.callback(os.close, following)
             folders.append(following)
-            if not within(real(following), top):
+            # a root that is moved just now moves both, one look after the other
+            if not (within(real(following), top) or within(real(following), real(folders[0]))):
                 raise impossible(key)
         yield Way(folders, names, fresh)
 
 
-def opened(bucket: str, *, make: bool) -> int:
-    """The bucket's folder.
+def opened(bucket: Place, *, make: bool) -> int:
+    """The bucket's folder, in the root that the store had at its start and in no other.
 
     Args:
-        bucket: Its path.
+        bucket: Where it is.
         make: Make our own, if it is that and not there; a store that is only read has none.
 
     Raises:
         NoSuchBucket: There is none.
+        ServiceUnavailable: The root is away, or the bucket is elsewhere and that is away.
     """
-    if make and os.path.basename(bucket) == INTERNAL:
-        os.makedirs(bucket, MODE, exist_ok=True)
-    try:
-        return os.open(bucket, OPEN)
-    except (FileNotFoundError, NotADirectoryError):
-        name = os.path.basename(bucket)
-        raise NoSuchBucket(
-            "The specified bucket does not exist.", extra={"BucketName": name}
-        ) from None
+    with bucket.root.opened() as root:
+        if make and bucket.name == INTERNAL:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(INTERNAL, MODE, dir_fd=root)
+        try:
+            return os.open(bucket.name, OPEN, dir_fd=root)
+        except (FileNotFoundError, NotADirectoryError):
+            bucket.check()
+            raise NoSuchBucket(
+                "The specified bucket does not exist.", extra={"BucketName": bucket.name}
+            ) from None
 
 
 @contextlib.contextmanager
-def own(bucket: str, *names: str, make: bool = True) -> Iterator[int]:
+def own(bucket: Place, *names: str, make: bool = True) -> Iterator[int]:
     """Our own folder in a bucket, or one below it.
 
     Raises:
@@ -148,7 +181,7 @@ def own(bucket: str, *names: str, make: bool = True) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def locked(bucket: str) -> Iterator[None]:
+def locked(bucket: Place) -> Iterator[None]:
     """Alone among all processes that change what names there are in this bucket.
 
     Raises:

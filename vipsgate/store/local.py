@@ -4,6 +4,10 @@ Whether a key stays inside its bucket is asked once, of the opened descriptor: t
 file it really is, through all symlinks, and nothing can be swapped after that. Opening and looking
 at a file happen in the loop: a hop to a thread costs 0.02 to 0.1 ms of CPU (bench/handover.py), the
 calls themselves 0.003. Whatever writes, or reads a folder, happens in a thread.
+
+Nothing is read, written or missed in another folder than the root of the start (:mod:`.root`): the
+root is looked at once for each object that is looked at, behind whatever was not found, and what is
+written goes by way of its descriptor.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from ..errors import (
 )
 from . import attribute, draft, folder, links, listing
 from .base import BUCKET, INTERNAL, Object, Opened, Page, Properties
+from .root import Root
 
 # a pipe or a device must not make the open wait, nor become a terminal
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -37,24 +42,38 @@ LOOK = os.O_PATH | os.O_CLOEXEC  # the file's facts, not its bytes
 
 
 class LocalStore:
-    """Objects are files; a bucket is a folder, which may itself be a symlink to elsewhere."""
+    """Objects are files; a bucket is a folder, which may itself be a symlink to elsewhere.
 
-    def __init__(self, root: Path) -> None:
-        self._root = os.path.realpath(root)
+    Args:
+        root: Of all buckets.
+        stale: Seconds for which what was known will do while the root is away.
+    """
+
+    def __init__(self, root: Path, stale: float = 0) -> None:
+        self._root, self._stale = Root(os.path.realpath(root)), stale
 
     # -- buckets ---------------------------------------------------------------------------------
 
     @property
     def away(self) -> str:
-        """A disk is there."""
-        return ""
+        """See :class:`vipsgate.store.base.Store`."""
+        return self._root.fault()
+
+    def stale_ok(self, bucket: str) -> bool:
+        """See :class:`vipsgate.store.base.Store`."""
+        away = self._root.away_for()
+        return away is not None and away <= self._stale
 
     async def look(self) -> None:
-        """Folders are looked for whenever they are asked for."""
+        """Is the root there? Folders in it are looked for whenever they are asked for."""
+        self._root.check()
 
     def has(self, bucket: str) -> bool:
-        """Is there such a folder?"""
-        return os.path.isdir(self._folder(bucket))
+        """See :class:`vipsgate.store.base.Store`."""
+        if os.path.isdir(self._folder(bucket)):
+            return True
+        self._place(bucket).check()
+        return False
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
         """See :class:`vipsgate.store.base.Store`."""
@@ -63,7 +82,7 @@ class LocalStore:
     async def create(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`."""
         try:
-            await asyncio.to_thread(os.makedirs, self._folder(bucket), folder.MODE, exist_ok=True)
+            await asyncio.to_thread(self._create, bucket)
         except OSError as error:
             raise folder.refusal(error, bucket) from None
 
@@ -90,7 +109,13 @@ class LocalStore:
 
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
-        return self._stat(bucket, key)
+        try:
+            found = self._stat(bucket, key)
+        except OssError:
+            self._place(bucket).check()
+            raise
+        self._root.check()
+        return found
 
     def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`.
@@ -99,7 +124,7 @@ class LocalStore:
         not tell of folders above it that are renamed, and of links to them.
         """
         try:
-            facts = os.stat(f"{self._root}/{bucket}/{key}")
+            facts = os.stat(f"{self._root.path}/{bucket}/{key}")
             names = self._aliases(bucket, key) if aliases else None
         except FileNotFoundError:
             return ()
@@ -109,8 +134,23 @@ class LocalStore:
         return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
 
     async def open(self, bucket: str, key: str) -> Opened:
-        """See :class:`vipsgate.store.base.Store`."""
-        return self._open(bucket, key, READ)
+        """See :class:`vipsgate.store.base.Store`.
+
+        Whoever opens an object of a bucket has looked at it before, and sees when it is another
+        one; our own documents are taken as they come.
+        """
+        try:
+            opened = self._open(bucket, key, READ)
+        except OssError:
+            self._place(bucket).check()
+            raise
+        if bucket == INTERNAL:
+            try:
+                self._root.check()
+            except OssError:
+                opened.close()
+                raise
+        return opened
 
     def distant(self, bucket: str) -> None:
         """Nothing is far away."""
@@ -118,12 +158,16 @@ class LocalStore:
     def draft(self, bucket: str) -> draft.LocalDraft:
         """See :class:`vipsgate.store.base.Store`."""
 
-        def look(key: str) -> Object | None:
-            with contextlib.suppress(NoSuchKey):
-                return self._stat(bucket, key)
-            return None
+        place = self._place(bucket)
 
-        return draft.LocalDraft(self._folder(bucket), look, known)
+        def look(key: str) -> Object | None:
+            try:
+                return self._stat(bucket, key)
+            except NoSuchKey:
+                place.check()
+                return None
+
+        return draft.LocalDraft(place, look, known)
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
@@ -142,7 +186,10 @@ class LocalStore:
     # -- as they are done ------------------------------------------------------------------------
 
     def _folder(self, bucket: str) -> str:
-        return f"{self._root}/{bucket}"
+        return f"{self._root.path}/{bucket}"
+
+    def _place(self, bucket: str) -> folder.Place:
+        return folder.Place(self._root, bucket)
 
     def _stat(self, bucket: str, key: str) -> Object:
         opened = self._open(bucket, key, LOOK)
@@ -181,23 +228,41 @@ class LocalStore:
             os.close(descriptor)
 
     def _buckets(self) -> Sequence[tuple[str, float]]:
+        found = []
         try:
-            with os.scandir(self._root) as entries:
-                return sorted(
-                    (entry.name, entry.stat().st_mtime)
-                    for entry in entries
-                    if BUCKET.fullmatch(entry.name) and entry.is_dir()
-                )
+            with self._root.opened() as above:
+                names = os.open(".", folder.OPEN, dir_fd=above)
+                try:
+                    with os.scandir(names) as entries:
+                        for entry in entries:
+                            with contextlib.suppress(FileNotFoundError):  # it goes just now
+                                if BUCKET.fullmatch(entry.name) and entry.is_dir():
+                                    found.append((entry.name, entry.stat().st_mtime))
+                finally:
+                    os.close(names)
         except OSError as error:
             raise _refusal(error, "") from None
+        return sorted(found)
+
+    def _create(self, bucket: str) -> None:
+        with self._root.opened() as above:
+            try:
+                os.mkdir(bucket, folder.MODE, dir_fd=above)
+            except FileExistsError:
+                if not self.has(bucket):  # a file has this name
+                    raise
 
     def _remove(self, bucket: str) -> None:
-        place = self._folder(bucket)
-        with folder.locked(place), folder.way(place, "any", make=False) as way:
+        place = self._place(bucket)
+        with (
+            self._root.opened() as above,
+            folder.locked(place),
+            folder.way(place, "any", make=False) as way,
+        ):
             if self._list(bucket, "", "", "", 1).objects:
                 raise _not_empty(bucket)
-            if os.path.islink(place):
-                os.unlink(place)
+            if stat.S_ISLNK(os.lstat(bucket, dir_fd=above).st_mode):
+                os.unlink(bucket, dir_fd=above)
                 return
             for name in os.listdir(way.folders[0]):
                 if name != INTERNAL:
@@ -206,15 +271,21 @@ class LocalStore:
                     except OSError:
                         raise _not_empty(bucket) from None
             shutil.rmtree(INTERNAL, dir_fd=way.folders[0])
-            os.rmdir(place)
+            os.rmdir(bucket, dir_fd=above)
 
     def _sweep(self) -> None:
         for bucket in (INTERNAL, *(name for name, _ in self._buckets())):
-            with contextlib.suppress(OSError, NoSuchBucket):  # one need not keep the others
-                draft.sweep(self._folder(bucket))
+            with contextlib.suppress(OSError, OssError):  # one need not keep the others
+                draft.sweep(self._place(bucket))
 
     def _describe(self, bucket: str, key: str, properties: Properties) -> Object:
-        with contextlib.closing(self._open(bucket, key, READ)) as opened:
+        try:
+            opened = self._open(bucket, key, READ)
+        except OssError:
+            self._place(bucket).check()
+            raise
+        with contextlib.closing(opened):
+            self._root.check()
             _, etag, crc = attribute.read(opened.descriptor, os.fstat(opened.descriptor))
             try:
                 attribute.write(opened.descriptor, properties, etag, crc)
@@ -224,36 +295,46 @@ class LocalStore:
             return known(opened.descriptor)
 
     def _delete(self, bucket: str, key: str, expected: str | None) -> None:
-        place = self._folder(bucket)
-        try:
-            # held open, so that the disk frees the file behind the lock and not under it
-            with contextlib.closing(self._open(bucket, key, LOOK)), folder.locked(place):
-                found = self._stat(bucket, key)
-                if expected is not None:
-                    draft.check(found, expected)
-                with folder.way(place, key, make=False) as way:
-                    os.unlink(way.names[-1], dir_fd=way.folders[-1])
-                    way.prune()
-        except (FileNotFoundError, NoSuchKey, NoSuchBucket):
-            return
-        except OSError as error:
-            raise folder.refusal(error, key) from None
+        place = self._place(bucket)
+        for _ in range(2):  # a root that comes back just now has not been asked yet
+            try:
+                return self._unlink(place, key, expected)
+            except (FileNotFoundError, NoSuchKey, NoSuchBucket):
+                place.check()
+            except OSError as error:
+                raise folder.refusal(error, key) from None
+
+    def _unlink(self, place: folder.Place, key: str, expected: str | None) -> None:
+        # held open, so that the disk frees the file behind the lock and not under it
+        with contextlib.closing(self._open(place.name, key, LOOK)), folder.locked(place):
+            found = self._stat(place.name, key)
+            if expected is not None:
+                draft.check(found, expected)
+            with folder.way(place, key, make=False) as way:
+                os.unlink(way.names[-1], dir_fd=way.folders[-1])
+                way.prune()
 
     def _list(self, bucket: str, prefix: str, delimiter: str, after: str, limit: int) -> Page:
         passed = listing.common(after, prefix, delimiter)
         behind = passed.encode() + listing.END if passed else after.encode()
         walk = listing.Walk(prefix.encode(), behind, limit + 1, folded=delimiter == "/")
         base = prefix[: prefix.rfind("/") + 1]  # all keys with the prefix are below it
+        place = self._place(bucket)
         try:
-            with folder.way(self._folder(bucket), f"{base}any", make=False) as way:
+            with folder.way(place, f"{base}any", make=False) as way:
                 keys = walk.keys(b"/proc/self/fd/%d" % way.folders[-1], base.encode())
-                return self._page(bucket, walk, keys, prefix, delimiter, limit)
+                page = self._page(bucket, walk, keys, prefix, delimiter, limit)
         except (InvalidObjectName, NoSuchBucket):  # no key begins so
             return Page([], [], "")
         except OSError as error:
-            if error.errno in listing.HIDDEN:  # there is no such folder
+            # there is no such folder; of our own documents none is passed over
+            if error.errno in listing.HIDDEN and not (
+                bucket == INTERNAL and error.errno in (errno.EACCES, errno.EPERM)
+            ):
                 return Page([], [], "")
             raise _refusal(error, "") from None
+        place.check()  # or it has gone meanwhile, and objects seemed not to be there
+        return page
 
     def _page(
         self,
@@ -311,7 +392,8 @@ def _refusal(error: OSError, key: str) -> OssError:
     if error.errno in ABSENT:
         return _absent(key)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return AccessDenied("The server itself has no right to read this object's file.")
+        what = "this object's file" if key else "a folder of the store"
+        return AccessDenied(f"The server itself has no right to read {what}.")
     reason = os.strerror(error.errno or 0)
     return ServiceUnavailable(f"The store cannot be read now: {reason}.")
 

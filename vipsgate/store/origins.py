@@ -70,6 +70,10 @@ class Origins:
         """Of the base; of a bucket elsewhere its own requests are told."""
         return self._base.away
 
+    def stale_ok(self, bucket: str) -> bool:
+        """See :class:`vipsgate.store.base.Store`."""
+        return bucket not in self.faults and self._of(bucket).stale_ok(bucket)
+
     async def look(self) -> None:
         """See :class:`vipsgate.store.base.Store`."""
         await self._base.look()
@@ -77,6 +81,10 @@ class Origins:
     def has(self, bucket: str) -> bool:
         """Is it elsewhere, or in the base?"""
         return bucket in self._places or self._base.has(bucket)
+
+    def beneath(self, bucket: str) -> bool:
+        """Is it in the base, too, wherever it is served from?"""
+        return self._base.has(bucket)
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
         """See :class:`vipsgate.store.base.Store`."""

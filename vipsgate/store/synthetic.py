@@ -167,6 +167,10 @@ class Synthetic:
         self._gallery, self._delay = gallery, delay
         self._error_rate, self._chance = error_rate, chance
 
+    def stale_ok(self, bucket: str) -> bool:
+        """It is never away."""
+        return False
+
     async def look(self) -> None:
         """Nothing: there is one bucket, for ever."""
 
