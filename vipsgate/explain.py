@@ -60,7 +60,7 @@ async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[s
         if plain:
             query = tuple(pair for pair in asked.query if pair[0] != target.PROCESS)
             whole = replace(whole, query=query)
-        seen = wanted.seen() if wanted else await _source(house, asked)
+        seen = wanted.seen() if wanted else await _source(house, document, asked)
         said["access"] = _access(house, document, whole, asked, seen, headers, missing)
         if missing:
             raise missing
@@ -119,13 +119,13 @@ def _counts(name: str) -> bool:
     return name.lower() in SIGNATURE or name.lower().startswith("x-oss-")
 
 
-async def _source(house: House, asked: target.Target) -> tuple[Seen, ...]:
+async def _source(house: House, document: Bucket, asked: target.Target) -> tuple[Seen, ...]:
     """The object itself, where what is to be done with it is refused."""
     try:
         found = await house.store.stat(asked.bucket, asked.key)
     except OssError:
         return (Seen(asked.key),)
-    return (picture.seen(asked.key, found),)
+    return (picture.seen(access.Grant(document, OWNER), asked.key, found),)
 
 
 def _found(house: House, wanted: picture.Order) -> dict[str, Any]:

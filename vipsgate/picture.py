@@ -74,8 +74,11 @@ class Order:
 
     def seen(self) -> tuple[access.Seen, ...]:
         """The objects as the gate sees them."""
-        source, *others = zip(self.keys, self.found, strict=True)
-        return (seen(*source, picture=self.picture), *(seen(*other) for other in others))
+        source = seen(self.grant, self.keys[0], self.found[0], picture=self.picture)
+        if len(self.keys) == 1:
+            return (source,)
+        others = zip(self.keys[1:], self.found[1:], strict=True)
+        return (source, *(seen(self.grant, key, item) for key, item in others))
 
     def check(self) -> None:
         """Refuse objects that the caller may not have, or of which no picture can be made.
@@ -133,10 +136,11 @@ def _check_encoding(item: Object, error: type[OssError]) -> None:
         )
 
 
-def seen(key: str, item: Object, *, picture: bool = False) -> access.Seen:
-    """An object as the gate sees it."""
-    properties = item.properties
-    kind = properties.content_type or answer.mime_of(key)
+def seen(grant: access.Grant, key: str, item: Object, *, picture: bool = False) -> access.Seen:
+    """An object as the gate sees it; its type where the gate looks at that."""
+    properties, kind = item.properties, ""
+    if grant.bucket.protection.enabled:
+        kind = properties.content_type or answer.mime_of(key)
     return access.Seen(key, properties.acl, kind, item.aliases, picture)
 
 
@@ -205,7 +209,8 @@ async def sniff(
     house: House, grant: access.Grant, asked: target.Target, item: Object
 ) -> tuple[Object, bool]:
     """See :func:`look`; ``item`` is what is known of the object from a look just before."""
-    if access.asks_bytes(grant, asked, seen(asked.key, item)):
+    protected = grant.bucket.protection.enabled
+    if protected and access.asks_bytes(grant, asked, seen(grant, asked.key, item)):
         return await house.sniffer.sniff(house.store, asked.bucket, asked.key, item)
     return item, False
 
@@ -219,7 +224,7 @@ def check_opened(house: House, grant: access.Grant, asked: target.Target, opened
     Raises:
         AccessDenied: It is not for this caller.
     """
-    item, picture = seen(asked.key, opened.object), False
+    item, picture = seen(grant, asked.key, opened.object), False
     if access.asks_bytes(grant, asked, item):
         picture = house.sniffer.sniff_opened(asked.bucket, asked.key, opened)
         item = replace(item, picture=picture)

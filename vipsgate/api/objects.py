@@ -267,7 +267,7 @@ async def open_source(call: Call) -> Opened:
     source = Target(bucket, key)
     access.check_source(grant, source, access.Seen(key))
     item, is_picture = await picture.look(call.house, grant, source)
-    access.check_objects(grant, source, [picture.seen(key, item, picture=is_picture)])
+    access.check_objects(grant, source, [picture.seen(grant, key, item, picture=is_picture)])
     opened = await call.house.store.open(bucket, key)
     try:
         picture.check_opened(call.house, grant, source, opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ..buckets import Protection, ProtectionRule
 
@@ -12,11 +13,12 @@ PICTURES = frozenset("jpg jpeg png webp bmp gif tiff tif heic heif avif".split()
 
 # some object stores take a backslash for a slash, and several for one (SeaweedFS): then a\b is a/b
 SLASHES = re.compile(r"[\\/]+")
+KEPT_LISTS = 1024  # of extensions, one a bucket
 
 
 def of_all_pictures(protection: Protection) -> bool:
     """Is every picture of the bucket protected, whatever its name?"""
-    return protection.enabled and any(_bare(item) == ALL for item in protection.extensions)
+    return protection.enabled and ALL in _names(protection.extensions)
 
 
 def covers(
@@ -41,11 +43,9 @@ def covers(
     """
     if not protection.enabled:
         return False
-    extensions = {_bare(item) for item in protection.extensions}
-    if ALL in extensions:
-        if picture or kind.strip().lower().startswith("image/"):
-            return True
-        extensions |= PICTURES
+    extensions = _names(protection.extensions)
+    if ALL in extensions and (picture or kind.strip().lower().startswith("image/")):
+        return True
     names = (key, *aliases)
     if any("\\" in name for name in names):
         names += tuple(SLASHES.sub("/", name) for name in names)
@@ -55,8 +55,11 @@ def covers(
     )
 
 
-def _bare(extension: str) -> str:
-    return extension.lower().removeprefix(".")
+@lru_cache(maxsize=KEPT_LISTS)
+def _names(extensions: Sequence[str]) -> frozenset[str]:
+    """In lower case, without dots, and with those of pictures for ``*``."""
+    names = frozenset(item.lower().removeprefix(".") for item in extensions)
+    return names | PICTURES if ALL in names else names
 
 
 def _extension(name: str) -> str | None:
