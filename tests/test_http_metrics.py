@@ -110,7 +110,7 @@ def test_the_pool_is_seen(site):
         assert seen("vipsgate_permits_in_use", lane=lane) == 0
         assert seen("vipsgate_queue_length", lane=lane) == 0
     assert seen("vipsgate_permitted_bytes") == 0
-    assert seen("vipsgate_queue_limit") == 128
+    assert seen("vipsgate_queue_limit") == 10_000
     assert seen("vipsgate_renderers") == 3
     assert seen("vipsgate_renderer_starts_total") >= 3
     assert 3e7 < seen("vipsgate_renderer_resident_bytes_max") < 1e9

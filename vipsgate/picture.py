@@ -296,7 +296,7 @@ async def _render(
     source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
-    house.watch.rendered(begun, done.queue, done.probe, done.render)
+    house.watch.rendered(begun, done.queue, done.predicted, done.probe, done.render)
     spent += (done.queue, done.render)
     made = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
     if done.size > LARGEST_AT_ONCE:

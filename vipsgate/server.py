@@ -116,6 +116,7 @@ async def run(
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
+        queue_seconds=server.queue_seconds,
         timeout=server.request_timeout,
         ceiling=server.renderer_bytes,
         most=settings.limits.render_bytes,
