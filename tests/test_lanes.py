@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from vipsgate.admission import FIRST_GUESS, Bounds, Mean, Reason, Refusal
+from vipsgate.admission import FIRST_GUESS, WAITING_BYTES, Bounds, Mean, Reason, Refusal
 from vipsgate.image.cost import Cost
 from vipsgate.lanes import HEAVY_PART, QUICK_BYTES, QUICK_SECONDS, Lane, Lanes, lane_of
 
@@ -326,6 +326,15 @@ def test_refusal(bounds: str, asked: str, reason: str) -> None:
     )
     assert (found.reason.value if found else "") == reason
     assert found is None or found.wait == wait
+
+
+@pytest.mark.parametrize(
+    ("requests", "memory", "held"),
+    [(0, 0, True), (1, 0, False), (1, WAITING_BYTES, True), (2, 2 * WAITING_BYTES - 1, False)],
+)
+def test_requests_wait_as_far_as_there_is_memory(requests: int, memory: int, held: bool) -> None:
+    assert Bounds(5.0, 100, memory).holds(requests) is held
+    assert Bounds(5.0, 10_000).holds(10_000)  # the defaults go together
 
 
 @pytest.mark.parametrize(("wait", "told"), [(0, "1"), (0.2, "1"), (1, "1"), (4.2, "5")])

@@ -1,4 +1,4 @@
-"""Who may wait for a renderer: predicted waits, held against bounds of time and number; pure.
+"""Who may wait for a renderer: bounds of predicted wait, number and memory; pure.
 
 A wait is predicted from what is ahead: the estimated cost of each job where a renderer has
 estimated it, the mean of what was measured lately where not. Estimates are corrected by what jobs
@@ -15,6 +15,8 @@ from enum import StrEnum
 
 WINDOW = 4.0  # seconds of work that the means reach back
 FIRST_GUESS = 0.01  # seconds of a job while none has been measured: a medium picture's
+WAITING_BYTES = 24 << 10  # of the front's memory for a request that waits, and its connection
+QUEUE_BYTES = 256 << 20  # that these may take together
 
 
 class Reason(StrEnum):
@@ -51,10 +53,16 @@ class Bounds:
     Attributes:
         seconds: That a job may have to wait, as predicted (``server.queue_seconds``).
         jobs: That may wait in all (``server.queue``).
+        memory: Bytes that requests may take which wait (``server.queue_bytes``).
     """
 
     seconds: float
     jobs: int
+    memory: int = QUEUE_BYTES
+
+    def holds(self, requests: int) -> bool:
+        """Is there memory for so many requests that wait?"""
+        return requests * WAITING_BYTES <= self.memory
 
     def refusal(
         self, *, wait: float, jobs: int, room: int, left: float, takes: float

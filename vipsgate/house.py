@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .answer import ACCEL
 from .buckets import Bucket
+from .cache.flight import Flights
 from .cache.tiers import Cache
 from .documents import Documents
 from .errors import NoSuchKey
@@ -20,6 +22,9 @@ from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
 from .store.origins import Origins
+
+if TYPE_CHECKING:
+    from .picture import Made
 
 
 @dataclass
@@ -40,6 +45,7 @@ class House:
         plain: What counts for a bucket without a document.
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
+        flights: Pictures that are being made, and who waits for them.
         hot: Requests that are known.
         watch: Who is told what requests come to.
         draining: Set as soon as no new work is wanted.
@@ -58,6 +64,7 @@ class House:
     plain: Bucket = field(default_factory=Bucket)
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
+    flights: Flights[Made] = field(default_factory=Flights)
     hot: Hot = field(default_factory=Hot)
     watch: Watch = field(default_factory=Watch)
     draining: asyncio.Event = field(default_factory=asyncio.Event)

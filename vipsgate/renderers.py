@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from . import errors, wire
-from .admission import Bounds, Reason, Refusal
+from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .child import Child, Gone, Job
 from .image.cost import Cost
 from .lanes import Lane, Lanes, lane_of
@@ -127,6 +127,7 @@ class Renderers:
         count: Renderers that work at a time.
         queue: Jobs that may wait for one.
         queue_seconds: That a job may have to wait, as predicted.
+        queue_bytes: Of memory that requests may take which wait.
         timeout: Seconds for one job, waiting included.
         ceiling: Bytes of memory above which an idle renderer is replaced.
         most: Bytes of memory that a job may take on top of that.
@@ -141,6 +142,7 @@ class Renderers:
         count: int,
         queue: int,
         queue_seconds: float,
+        queue_bytes: int = QUEUE_BYTES,
         timeout: float,
         ceiling: int,
         most: int,
@@ -151,7 +153,7 @@ class Renderers:
         self.version = ""
         self.sandbox = ""
         self._count, self._timeout = count, timeout
-        self._bounds = Bounds(seconds=min(queue_seconds, timeout), jobs=queue)
+        self._bounds = Bounds(min(queue_seconds, timeout), queue, queue_bytes)
         self._ceiling, self._most = ceiling, most
         self._command = command
         self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
@@ -213,6 +215,19 @@ class Renderers:
         """
         if refusal := self._refusal(Lane.QUICK, self._timeout):
             raise self.refuse(refusal)
+
+    def check_memory(self, requests: int) -> None:
+        """Refuse a request where all that wait would take more memory than they may.
+
+        Args:
+            requests: That wait, with this one: for a renderer, or for what another has asked for.
+
+        Raises:
+            CpuLimitExceeded: They would.
+        """
+        if self._bounds.holds(requests):
+            return
+        raise self.refuse(Refusal(Reason.MEMORY, self._lanes.wait(Lane.QUICK, self._ahead())))
 
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
         """Count a refusal, and return it as the client is told it."""

@@ -117,6 +117,7 @@ async def run(
         count=settings.renderer_count(),
         queue=server.queue,
         queue_seconds=server.queue_seconds,
+        queue_bytes=server.queue_bytes,
         timeout=server.request_timeout,
         ceiling=server.renderer_bytes,
         most=settings.limits.render_bytes,

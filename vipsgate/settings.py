@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from . import documents
+from .admission import QUEUE_BYTES
 from .buckets import Acl, Bucket, Record
 from .gate.target import BUCKET
 from .image.config import Limits, Rendering
@@ -46,6 +47,7 @@ class Server(Record):
     region: str = "cn-hangzhou"
     renderers: Annotated[int, Field(ge=0, le=1024)] = 0
     queue_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+    queue_bytes: Annotated[int, Field(ge=0)] = QUEUE_BYTES
     queue: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     request_timeout: Annotated[float, Field(gt=0, le=3600)] = 15
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
