@@ -27,6 +27,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "actions": ["--rounds", "2"],
     "video": ["--rounds", "2"],
     "denials": ["--runs", "1"],
+    "bodies": ["--runs", "1", "--seconds", "1"],
     "observed": ["--runs", "1"],
     "hits": ["--pairs", "1", "--seconds", "1"],
     "overload": ["--seconds", "10"],

@@ -12,6 +12,8 @@ The way of a request, and who has which right on it::
   pipeline. It opens nothing and waits for nothing; pixels move only in a renderer process.
 * :mod:`vipsgate.store` knows bytes by bucket and key. It knows no pictures.
 * :mod:`vipsgate.api` has a handler for each call of OSS's, and one table of them all.
+* :mod:`vipsgate.connection` reads requests and closes connections, on top of aiohttp's server;
+  :mod:`vipsgate.framing` says where a request begins and ends, and what is none.
 * :mod:`vipsgate.app` is the one conductor; :mod:`vipsgate.house` is what the handlers work with;
   :mod:`vipsgate.picture` is the way from a request to bytes, for all who answer with some;
   :mod:`vipsgate.documents` and :mod:`vipsgate.uploads` are what we keep in the store ourselves.

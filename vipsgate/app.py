@@ -13,8 +13,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from . import __version__, answer, api
-from .errors import InternalError, NoSuchKey, OssError
+from . import __version__, answer, api, connection
+from .errors import ExpectationFailed, InternalError, NoSuchKey, OssError, shown
 from .explain import explain
 from .gate import access, sign, target
 from .house import House
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
+    _check_expectation(request)
     asked, visit = _resolve(request, house), request[answer.VISIT]
     visit.bucket, visit.key, visit.process = asked.bucket, asked.key, asked.process
     row = api.find(request.method, asked)
@@ -42,6 +43,19 @@ async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
         row.right,
     )
     return await row.work(api.Call(request, house, asked, grant))
+
+
+def _check_expectation(request: web.BaseRequest) -> None:
+    """Refuse what cannot be met (RFC 9110, 10.1.1); HTTP/1.0 has no expectations.
+
+    Raises:
+        ExpectationFailed: It is another one than 100-continue.
+    """
+    expected = request.headers.get("Expect")
+    if expected and request.version >= (1, 1) and expected.lower() != "100-continue":
+        raise ExpectationFailed(
+            f"The value: {shown(expected)!r} of header: Expect is invalid. It expects 100-continue."
+        )
 
 
 def _resolve(request: web.BaseRequest, house: House) -> target.Target:
@@ -99,9 +113,23 @@ async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.S
     return answer.refusal(refusal, request)
 
 
-def public(house: House, **options: Any) -> web.Server:
+def refuse(request: web.BaseRequest, error: OssError, house: House) -> web.StreamResponse:
+    """Return the answer to what is no request, and note it as one."""
+    visit = request[answer.VISIT] = house.watch.begin(answer.request_id())
+    visit.code = error.code
+    response = answer.refusal(error, request)
+    house.watch.end(visit, request, response)
+    return response
+
+
+def public(house: House) -> connection.Server:
     """The server of the public port, which has no router: a path means what ``target`` says."""
-    return web.Server(partial(converse, house=house), handler_cancellation=True, **options)
+    return connection.Server(
+        partial(converse, house=house),
+        refuse=partial(refuse, house=house),
+        handler_cancellation=True,
+        access_log=None,
+    )
 
 
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -112,6 +140,7 @@ METRICS = web.AppKey("metrics", CollectorRegistry)
 def admin(house: House) -> web.Application:
     """The application of the admin port: health, metrics, and what is kept of pictures."""
     app = web.Application()
+    app.on_response_prepare.append(_name)
     app[HOUSE], app[METRICS] = house, gauges.registry(house, __version__)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
@@ -119,6 +148,22 @@ def admin(house: House) -> web.Application:
     app.router.add_get("/explain/{bucket}/{key:.+}", _explain)
     app.router.add_delete("/cache/{bucket}/{key:.+}", _purge)
     return app
+
+
+async def _name(request: web.Request, response: web.StreamResponse) -> None:
+    """Nobody needs to know what the server is made of."""
+    response.headers["Server"] = answer.STEADY["Server"]
+
+
+def refuse_admin(request: web.BaseRequest, error: OssError) -> web.StreamResponse:
+    """Return the answer of the admin port to what is no request, and where it has a fault."""
+    text = f"{error.status} {error.code}: {error.message}\n"
+    return web.Response(status=error.status, text=text, headers=answer.STEADY)
+
+
+def admin_runner(house: House, **options: Any) -> connection.Runner:
+    """The admin port's application, to be run."""
+    return connection.Runner(admin(house), refuse=refuse_admin, **options)
 
 
 async def _healthz(request: web.Request) -> web.Response:

@@ -40,13 +40,17 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- FileAlreadyExists     409  an object that is not to be overwritten
      +-- MissingContentLength  411
      +-- PreconditionFailed    412
+     +-- UriTooLong            414
      +-- InvalidRange          416
+     +-- ExpectationFailed     417  an Expect header that is not 100-continue
+     +-- RequestHeaderFieldsTooLarge  431
      +-- InternalError         500  a fault of ours
      +-- Unimplemented         501  OSS knows it, this version does not
      +-- BadGateway            502  the object store cannot be had; come again
      +-- CpuLimitExceeded      503  more work than is taken on; come again
      +-- ServiceUnavailable    503  something that is needed is away; come again
      +-- GatewayTimeout        504  the object store does not answer; come again
+     +-- HttpVersionNotSupported  505  neither HTTP/1.1 nor HTTP/1.0
      +-- InsufficientStorage   507  the store is full
 """
 
@@ -333,11 +337,32 @@ class PreconditionFailed(OssError):
     code = "PreconditionFailed"
 
 
+class UriTooLong(OssError):
+    """The request line has more bytes than it may have; RFC 9110's phrase, OSS has no code."""
+
+    status = 414
+    code = "UriTooLong"
+
+
 class InvalidRange(OssError):
     """The range begins behind the end."""
 
     status = 416
     code = "InvalidRange"
+
+
+class ExpectationFailed(OssError):
+    """``Expect`` asks for something else than ``100-continue``; RFC 9110's phrase likewise."""
+
+    status = 417
+    code = "ExpectationFailed"
+
+
+class RequestHeaderFieldsTooLarge(OssError):
+    """A header, or all of them together, has more bytes than it may have; RFC 6585's phrase."""
+
+    status = 431
+    code = "RequestHeaderFieldsTooLarge"
 
 
 class InternalError(OssError):
@@ -380,6 +405,13 @@ class GatewayTimeout(OssError):
 
     status = 504
     code = "GatewayTimeout"
+
+
+class HttpVersionNotSupported(OssError):
+    """Neither HTTP/1.1 nor HTTP/1.0; RFC 9110's phrase likewise."""
+
+    status = 505
+    code = "HttpVersionNotSupported"
 
 
 class InsufficientStorage(OssError):

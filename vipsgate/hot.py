@@ -30,7 +30,7 @@ LONGEST = 1024  # characters of a request that is remembered
 # what makes a request another one than its text says
 PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
-    *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE),
+    *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )
 LARGEST = (
     1 << 16
@@ -136,4 +136,7 @@ def _text(request: web.BaseRequest) -> tuple[str, str]:
 
 def _is_particular(request: web.BaseRequest) -> bool:
     headers = request.headers
-    return any(name in headers for name in PARTICULAR)
+    for name in PARTICULAR:  # noqa: SIM110  # any() takes half as long again, for each hit
+        if name in headers:
+            return True
+    return False

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from . import answer, far
+from . import answer, codings, far
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
 from .cache.tiers import JOINED
 from .errors import (
+    BadRequest,
     InvalidRequest,
     NoSuchKey,
+    OssError,
     PreconditionFailed,
     WatermarkError,
     shown,
@@ -80,8 +82,18 @@ class Order:
         )
 
     def check(self) -> None:
-        """See :func:`access.check_objects`."""
+        """Refuse objects that the caller may not have, or of which no picture can be made.
+
+        Raises:
+            AccessDenied: See :func:`access.check_objects`.
+            BadRequest: The source is encoded.
+            WatermarkError: What is laid on it is.
+        """
         access.check_objects(self.grant, self.asked, self.seen())
+        if self.todo:
+            _check_encoding(self.source, BadRequest)
+            for item in self.found[1:]:
+                _check_encoding(item, WatermarkError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,14 @@ class Made:
 
 class ReplacedError(Exception):
     """An object is another one than when it was looked at: look again."""
+
+
+def _check_encoding(item: Object, error: type[OssError]) -> None:
+    if named := codings.applied(item.properties.headers.get("content-encoding", "")):
+        raise error(
+            f"The object is stored with Content-Encoding: {', '.join(named)}, "
+            "so its bytes are not those of a picture."
+        )
 
 
 async def order(house: House, grant: access.Grant, asked: target.Target) -> Order:

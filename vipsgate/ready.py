@@ -68,8 +68,14 @@ class Ready(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        """It stays open."""
-        return True
+        """Does the connection stay open?"""
+        return self._keep_alive is not False
+
+    def force_close(self) -> None:
+        """Say that it does not; before the answer is sent."""
+        super().force_close()
+        head, body = self._parts
+        self._parts = head.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n", body
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """All is prepared."""

@@ -35,13 +35,6 @@ if TYPE_CHECKING:
     from .observe.traces import Traces
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
-LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
-HTTP = {
-    "keepalive_timeout": 75.0,  # seconds; nginx's own default
-    "max_line_size": LINE_BYTES,
-    "max_field_size": LINE_BYTES,
-    "access_log": None,
-}
 log = logging.getLogger(__name__)
 
 
@@ -137,10 +130,8 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
 
-    public = Door(
-        web.ServerRunner(app.public(house, **HTTP), shutdown_timeout=server.drain_seconds)
-    )
-    admin = Door(web.AppRunner(app.admin(house), access_log=None, shutdown_timeout=1))
+    public = Door(web.ServerRunner(app.public(house), shutdown_timeout=server.drain_seconds))
+    admin = Door(app.admin_runner(house, shutdown_timeout=1))
     _raise_limit()
     await renderers.start()
     beside = [

@@ -5,8 +5,10 @@ const OSS = require(require("path").join(modules, "ali-oss"));
 const fs = require("fs");
 const os = require("os");
 const path = require("path");
+const zlib = require("zlib");
+const { Readable } = require("stream");
 
-const client = new OSS({
+const settings = {
   accessKeyId: "ownerKey",
   accessKeySecret: "ownerSecret",
   region: "oss-cn-hangzhou",
@@ -16,7 +18,8 @@ const client = new OSS({
   authorizationV4: version === "v4",
   cname: style === "cname",
   sldEnable: style === "sldEnable",
-});
+};
+const client = new OSS(settings);
 
 async function code(promise) {
   try {
@@ -84,8 +87,21 @@ async function main() {
   const parts = await client.multipartUpload("big", big, { partSize: 1 << 20, parallel: 2 });
   said.parts = parts.res.status;
   said.big = Buffer.compare((await client.get("big")).content, fs.readFileSync(big)) === 0;
+  const packed = zlib.gzipSync(data);
+  const encoded = { headers: { "Content-Encoding": "gzip" } };
+  await client.put("a.gz", packed, encoded);
+  const decoded = await client.get("a.gz");
+  said.decoded = Buffer.compare(decoded.content, data) === 0;
+  // a stream has no length: the client sends both of the headers that tell where a body ends
+  const stream = Readable.from([packed.subarray(0, 50), packed.subarray(50)]);
+  said.streamed = (await client.putStream("b.gz", stream, encoded)).res.status;
+  const pieces = [];
+  for await (const piece of (await client.getStream("b.gz")).stream) pieces.push(piece);
+  said.raw = Buffer.compare(Buffer.concat(pieces), packed) === 0;
+  const stranger = new OSS({ ...settings, accessKeySecret: "wrong" });
+  said.refused = await code(stranger.put("large", Buffer.alloc(20 << 20)));
   said.missing = await code(client.get("none"));
-  const names = [...said.pages, "big"];
+  const names = [...said.pages, "big", "a.gz", "b.gz"];
   said.gone = (await client.deleteMulti(names)).res.status;
   await client.delete("none");
   said.left = ((await client.list()).objects || []).length;

@@ -56,6 +56,10 @@ def test_ali_oss(request, root, name, style, version):
     assert size(said["made"]) == (67, 100)
     assert said["listed"] == said["pages"] == keys
     assert said["acl"] == "public-read"
+    assert said["decoded"]
+    assert said["raw"]
+    assert said["streamed"] == 200
+    assert said["refused"] == "SignatureDoesNotMatch"
     assert said["missing"] == "NoSuchKey"
     assert said["left"] == 0
     if style == "cname":

@@ -1,5 +1,6 @@
 """oss2, as it is: V1 and V4, path style because the endpoint is an address."""
 
+import gzip
 import io
 import time
 import urllib.error
@@ -86,6 +87,42 @@ def test_what_is_sent_in_chunks_of_no_known_length(bucket):
 
     assert bucket.put_object("stream", pieces()).status == 200
     assert bucket.get_object("stream").read() == b"".join(pieces())
+
+
+def test_what_is_encoded_comes_back_as_it_went(api, bucket):
+    """The SDK decodes what it gets, and checks the CRC of what it sends."""
+    plain = b"hello, world " * 100_000
+    packed, headers = gzip.compress(plain), {"Content-Encoding": "gzip"}
+    assert bucket.put_object("a.txt", packed, headers=headers).status == 200
+    pieces = (packed[at : at + 1000] for at in range(0, len(packed), 1000))
+    assert bucket.put_object("b.txt", pieces, headers=headers).status == 200
+    upload = bucket.init_multipart_upload("c.txt", headers=headers).upload_id
+    part = bucket.upload_part("c.txt", upload, 1, packed, headers=headers)
+    parts = [oss2.models.PartInfo(1, part.etag, size=len(packed), part_crc=part.crc)]
+    bucket.complete_multipart_upload("c.txt", upload, parts)
+    for key in ("a.txt", "b.txt", "c.txt"):
+        assert (api.root / bucket.bucket_name / key).read_bytes() == packed
+        got = bucket.get_object(key)
+        assert got.headers["Content-Encoding"] == "gzip"
+        assert got.read() == plain
+        head = bucket.head_object(key)
+        assert (head.headers["Content-Encoding"], head.content_length) == ("gzip", len(packed))
+        with pytest.raises(oss2.exceptions.ServerError) as caught:
+            bucket.get_object(key, process="image/info")
+        assert (caught.value.status, caught.value.code) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("kind", ["bytes", "pieces"])
+def test_a_large_upload_with_a_wrong_key_is_told_so(api, bucket, version, kind):
+    """All of it is sent before the SDK looks at the answer, which is there by then."""
+    data = bytes(20 << 20)
+    body = (data[at : at + 65536] for at in range(0, len(data), 65536))
+    auth = VERSIONS[version]("ownerKey", "wrong")
+    url = f"http://{api.host}:{api.port}"
+    other = oss2.Bucket(auth, url, bucket.bucket_name, region=REGION)
+    with pytest.raises(oss2.exceptions.SignatureDoesNotMatch):
+        other.put_object("large.bin", data if kind == "bytes" else body)
+    assert not bucket.object_exists("large.bin")
 
 
 def test_wrong_digests_are_refused_and_nothing_is_stored(bucket):

@@ -1,5 +1,6 @@
 """alibabacloud-oss-v2, as it is: V4, path style because the endpoint is an address."""
 
+import gzip
 import io
 import urllib.request
 import warnings
@@ -81,6 +82,17 @@ def test_put_get_head_delete(client, bucket):
     client.delete_object(oss.DeleteObjectRequest(bucket=bucket, key=key))
     assert not client.is_object_exist(bucket, key)
     assert code_of(lambda: read(client, bucket, key)) == "NoSuchKey"
+
+
+def test_what_is_encoded_comes_back_as_it_went(api, client, bucket):
+    plain = b"hello, world " * 100_000
+    packed = gzip.compress(plain)
+    wanted = oss.PutObjectRequest(bucket=bucket, key="a.txt", body=packed, content_encoding="gzip")
+    client.put_object(wanted)
+    assert (api.root / bucket / "a.txt").read_bytes() == packed
+    assert read(client, bucket, "a.txt") == plain  # the SDK decodes it
+    head = client.head_object(oss.HeadObjectRequest(bucket=bucket, key="a.txt"))
+    assert (head.content_encoding, head.content_length) == ("gzip", len(packed))
 
 
 def test_to_and_from_files_with_their_crc(client, bucket, picture, tmp_path):

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from .. import answer
+from .. import answer, codings
 from ..errors import (
     EntityTooLarge,
     IncompleteBody,
     InvalidArgument,
     InvalidDigest,
     MissingContentLength,
+    Unimplemented,
     shown,
 )
 from ..gate.access import Grant
@@ -75,7 +76,7 @@ class Call:
         return self.request.headers.get(name, "").strip()
 
     async def body(self, most: int) -> AsyncIterator[bytes]:
-        """The body in pieces; all of it, or an error.
+        """The body in pieces, as it came whatever its Content-Encoding; all of it, or an error.
 
         Raises:
             MissingContentLength: Nobody has said where it ends.
@@ -107,8 +108,15 @@ class Call:
 
         Raises:
             OssError: See :meth:`body`.
+            Unimplemented: It is encoded.
             InvalidDigest: It is not what Content-MD5 says.
         """
+        if codings.applied(self.header("Content-Encoding")):
+            raise Unimplemented(
+                "A header you provided implies functionality that is not implemented. "
+                "The body of this call is read as it comes: without Content-Encoding.",
+                extra={"Header": "Content-Encoding"},
+            )
         data = b"".join([piece async for piece in self.body(DOCUMENT_BYTES)])
         self.check_digest(hashlib.md5(data, usedforsecurity=False).digest())
         return data

@@ -245,8 +245,6 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
     from ..stores import store_of
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
-    # what a client sends that is not HTTP at all, with a traceback each; our own faults are ours
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     try:
         settings = read()
         store_of(settings)

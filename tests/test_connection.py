@@ -1,0 +1,593 @@
+"""Connections by themselves: requests one by one, and ends at which the last answer arrives."""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from functools import partial
+
+import pytest
+import uvloop
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vipsgate import connection, ready
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+SOON_S = 10  # for what takes a moment
+
+
+# -- the parser ------------------------------------------------------------------------------------
+
+
+class Protocol:
+    """The connection as a parser sees it; how often it was asked to stop."""
+
+    def __init__(self, parser):
+        self.parser, self.pauses = parser, 0
+
+    def pause_reading(self):
+        self.pauses += 1
+        self.parser().pause_reading()
+
+    def resume_reading(self, resume_parser=True):
+        pass
+
+
+def parser_of(loop, size=1 << 16):
+    """A parser, and what it reads for."""
+    made = []
+    protocol = Protocol(lambda: made[0])
+    made.append(
+        connection.Parser(
+            lambda: HttpRequestParser(
+                protocol,
+                loop,
+                size,
+                payload_exception=web.RequestPayloadError,
+                auto_decompress=False,
+            )
+        )
+    )
+    return made[0], protocol
+
+
+@pytest.fixture
+def loop():
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+def body_of(payload):
+    """All that has come of a body, and whether that is all; or that it is refused."""
+    if payload.exception():
+        return "refused", None
+    return payload.read_nowait(), payload.is_eof()
+
+
+def told(messages):
+    """Requests as the rows below say them, refusals as their codes."""
+    return [
+        message.exc.code
+        if hasattr(message, "exc")
+        else (message.method, message.path, message.should_close, *body_of(payload))
+        for message, payload in messages
+    ]
+
+
+def chunked(*pieces):
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
+
+
+GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+TOLD = ("GET", "/a", False, b"", True)
+
+
+def put(body, *headers, length=True):
+    rows = [b"PUT /b HTTP/1.1", b"Host: a", *headers]
+    rows += [b"Content-Length: %d" % len(body)] if length else []
+    return b"\r\n".join([*rows, b"", body])
+
+
+plain = st.sampled_from(
+    [
+        (GET, TOLD),
+        (b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", ("HEAD", *TOLD[1:])),
+        (b"DELETE /a HTTP/1.1\r\nHost: a\r\n\r\n", ("DELETE", *TOLD[1:])),
+        (b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", TOLD),
+        ("GET /é HTTP/1.1\r\nHost: a\r\n\r\n".encode(), ("GET", "/%C3%A9", False, b"", True)),
+        (
+            b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            TOLD,
+        ),
+        (b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", TOLD),
+        (
+            b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n\r\n",
+            (*TOLD[:3], b"\r\n", True),
+        ),
+        (b"\r\n" + GET, TOLD),
+    ]
+)
+bodies = st.one_of(st.binary(max_size=40), st.sampled_from([GET, b"\r\n\r\n", b"0\r\n\r\n", b""]))
+uploads = bodies.map(lambda body: (put(body), ("PUT", "/b", False, body, True)))
+chunks = st.lists(bodies.filter(bool), max_size=3)
+last = st.builds(
+    lambda pieces, both: (
+        put(
+            chunked(*pieces),
+            b"Transfer-Encoding: chunked",
+            *([b"Content-Length: 7"] if both else []),
+            length=False,
+        ),
+        ("PUT", "/b", True, b"".join(pieces), True),
+    ),
+    chunks,
+    st.booleans(),
+)
+
+
+@given(
+    st.lists(st.one_of(plain, uploads), max_size=5),
+    st.one_of(st.none(), last),
+    st.one_of(plain, bodies.map(lambda data: (data, None))),
+    st.data(),
+)
+def test_the_same_requests_however_they_are_cut(requests, end, behind, data):
+    """And behind chunks there is no further one, whatever stands there."""
+    sent = [*requests, *([end, behind] if end else [])]
+    whole = b"".join(text for text, _ in sent)
+    places = data.draw(st.lists(st.integers(0, len(whole)), max_size=8).map(sorted))
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        parser, _ = parser_of(loop)
+        found = []
+        for a, b in itertools.pairwise([0, *places, len(whole)]):
+            messages, upgraded, tail = parser.feed_data(whole[a:b])
+            assert (upgraded, tail) == (False, b"")
+            found += messages
+        assert told(found) == [meaning for _, meaning in (*requests, *([end] if end else []))]
+        assert parser.ended == bool(end)
+
+
+words = st.sampled_from(
+    [
+        *(
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"\0",
+            b" ",
+            b"  ",
+            b"\t",
+            b":",
+            b"\x0b",
+            b"\x0c",
+            b"\x7f",
+            b"\xe9",
+        ),
+        *(b"A: b\r\n", b"Host: b\r\n", b"HTTP/1.0", b"HTTP/2.0", b"//", b"#", b"*", b"[", b"\\"),
+        *(b"Content-Length: 0\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n"),
+        *(
+            b"Upgrade: websocket\r\n",
+            b"Connection: upgrade\r\n",
+            b"Connection: close\r\n",
+            b"0\r\n",
+        ),
+    ]
+)
+
+
+@st.composite
+def nearly_a_get(draw):
+    """What begins like one, and ends like one."""
+    data = b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nReferer: http://a/\r\n"
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(4, len(data)))
+        data = data[:at] + draw(words) + data[at + draw(st.integers(0, 3)) :]
+    return data + b"\r\n"
+
+
+def all_told(data, size):
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        parser, _ = parser_of(loop)
+        found = []
+        for at in range(0, len(data), size):
+            found += parser.feed_data(data[at : at + size])[0]
+        return told(found), parser.ended
+
+
+@given(nearly_a_get())
+def test_at_once_or_bit_by_bit_is_the_same(data):
+    """The short way makes nothing of a request that the long one would not."""
+    assert all_told(data, len(data)) == all_told(data, 1)
+
+
+# what is sent -> what is made of it
+REFUSED = [
+    (GET + b"\0", [TOLD, "InvalidRequest"]),
+    (GET + b"GET / HTTP/2.0\r\n\r\n" + GET, [TOLD, "HttpVersionNotSupported"]),
+    (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", ["HttpVersionNotSupported"]),
+    (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", ["HttpVersionNotSupported"]),
+    (b"GET /a HTTP/1.1\r\n\r\n", ["InvalidRequest"]),  # no Host
+    (b"GET /a HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", ["InvalidRequest"]),
+    (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", ["InvalidRequest"]),
+    (b"FROB / HTTP/1.1\r\nHost: a\r\n\r\n", ["NotImplemented"]),
+    (b"PRI * HTTP/1.1\r\nHost: a\r\n\r\n" + GET, ["InvalidRequest"]),
+    (b"GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ["NotImplemented"]),
+    (b"GET /a HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", ["InvalidRequest"]),
+    (b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", ["InvalidRequest"]),
+    (put(b"x" * 5) + b"y", [("PUT", "/b", False, b"x" * 5, True)]),  # y may begin a method
+    (put(b"x" * 5) + b"{", [("PUT", "/b", False, b"x" * 5, True), "InvalidRequest"]),
+    (
+        put(b"zz\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
+        [("PUT", "/b", True, "refused", None)],
+    ),
+    (
+        put(b"1\r\nab\r\n0\r\n\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
+        [("PUT", "/b", True, "refused", None)],
+    ),
+    (
+        put(b"1\na\n0\n\n", b"Transfer-Encoding: chunked", length=False) + GET,
+        [("PUT", "/b", True, "refused", None)],
+    ),
+    (
+        put(b"-1\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
+        [("PUT", "/b", True, "refused", None)],
+    ),
+    (
+        put(b"0x1\r\na\r\n0\r\n\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
+        [("PUT", "/b", True, "refused", None)],
+    ),
+    (
+        put(b"10000000000000000\r\na", b"Transfer-Encoding: chunked", length=False) + GET,
+        [("PUT", "/b", True, "refused", None)],
+    ),
+]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+@pytest.mark.parametrize(("data", "meaning"), REFUSED, ids=repr)
+def test_what_is_no_request_is_returned_as_its_error(loop, data, meaning, size):
+    parser, _ = parser_of(loop)
+    found = []
+    for at in range(0, len(data), size):
+        found += parser.feed_data(data[at : at + size])[0]
+    assert told(found) == meaning
+    if parser.ended:
+        assert parser.feed_data(GET) == ([], False, b"")
+
+
+def test_so_many_wait_and_the_rest_is_not_read(loop):
+    parser, _ = parser_of(loop)
+    sizes = [len(parser.feed_data(GET * 100)[0])]
+    while found := parser.feed_data(b"")[0]:
+        sizes.append(len(found))
+    assert sizes == [32, 32, 32, 4]
+    assert len(parser.feed_data(GET)[0]) == 1
+
+
+def test_what_comes_behind_a_body_waits_until_that_is_taken(loop):
+    parser, protocol = parser_of(loop, size=1000)
+    body = bytes(5000)
+    [(_, payload)], _, _ = parser.feed_data(put(body) + GET)
+    assert protocol.pauses == 1
+    assert payload.read_nowait() == body
+    assert told(parser.feed_data(b"")[0]) == [TOLD]
+
+
+def test_what_is_at_once_a_request_is_not_read_twice(loop, monkeypatch):
+    monkeypatch.setattr(connection.framing, "read", None)
+    monkeypatch.setattr(connection.framing, "HeadBuffer", bool)
+    parser, _ = parser_of(loop)
+    assert told(parser.feed_data(GET)[0]) == [TOLD]
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+def run(scenario, loop):
+    """Let it run on one of the loops; what warns fails."""
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(asyncio.wait_for(scenario(), SOON_S))
+
+
+@contextlib.asynccontextmanager
+async def serving(answer, **options):
+    """A server on loopback; ``open()`` gives reader and writer."""
+
+    def refuse(request, error):
+        return web.Response(status=error.status, text=error.code)
+
+    server = connection.Server(answer, refuse=refuse, access_log=None, **options)
+    loop = asyncio.get_running_loop()
+    port = await loop.create_server(server, "127.0.0.1", 0)
+    open_ = partial(asyncio.open_connection, *port.sockets[0].getsockname()[:2])
+    try:
+        yield server, open_
+    finally:
+        port.close()
+        server.pre_shutdown()
+        await server.shutdown(1)
+        await asyncio.sleep(0)
+
+
+async def echo(request):
+    """How many bytes the body has, for a path that wants it."""
+    size = len(await request.read()) if request.path == "/b" else -1
+    return ready.respond(request, 200, {"Content-Type": "text/plain"}, b"%d" % size)
+
+
+async def answer_of(reader):
+    """Status, Connection and body of the next answer."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:-2])
+    body = await reader.readexactly(int(headers["content-length"]))
+    return int(head.split()[1]), headers.get("connection", ""), body.decode()
+
+
+def upload(size, method="PUT", path="/none", *headers):
+    rows = [f"{method} {path} HTTP/1.1", "Host: a", f"Content-Length: {size}", *headers, "", ""]
+    return "\r\n".join(rows).encode()
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+@pytest.mark.parametrize("size", [1, connection.DRAIN_BYTES])
+def test_a_small_body_that_nobody_wants_is_read(name, method, size):
+    async def scenario():
+        async with serving(echo) as (_, open_):
+            reader, writer = await open_()
+            for _ in range(3):
+                writer.write(upload(size, method))
+                assert await answer_of(reader) == (200, "", "-1")
+                writer.write(bytes(size))
+            writer.write(GET)
+            assert await answer_of(reader) == (200, "", "-1")
+            writer.close()
+
+    run(scenario, name)
+
+
+ENDED = {  # requests whose body will not be read to its end
+    "large": upload(connection.DRAIN_BYTES + 1),
+    "without end": upload(10**15, "GET"),
+    "expected": upload(5, "PUT", "/none", "Expect: 100-continue"),
+    "chunks": b"GET /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("kind", ENDED)
+def test_behind_another_one_the_connection_ends(name, kind):
+    """The answer comes at once and says so; what still comes is thrown away; then he closes."""
+
+    async def scenario():
+        async with serving(echo) as (server, open_):
+            reader, writer = await open_()
+            writer.write(ENDED[kind])
+            assert await answer_of(reader) == (200, "close", "-1")
+            assert await reader.read() == b""
+            for _ in range(20):
+                writer.write(bytes(100_000))
+                await writer.drain()
+            assert server.connections
+            writer.close()
+            await writer.wait_closed()
+            while server.connections:
+                await asyncio.sleep(0.001)
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_only_so_many_bytes_are_thrown_away(name, monkeypatch):
+    monkeypatch.setattr(connection, "LINGER_BYTES", 1 << 20)
+
+    async def scenario():
+        async with serving(echo) as (server, open_):
+            reader, writer = await open_()
+            writer.write(ENDED["without end"])
+            assert await answer_of(reader) == (200, "close", "-1")
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                while sent < 1 << 30:
+                    writer.write(bytes(1 << 16))
+                    await writer.drain()
+                    sent += 1 << 16
+            assert 1 << 20 < sent < 32 << 20  # buffers of the kernel hold the rest
+            assert not server.connections
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_and_only_for_so_long(name, monkeypatch):
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
+
+    async def scenario():
+        async with serving(echo) as (server, open_):
+            reader, writer = await open_()
+            writer.write(ENDED["without end"])
+            assert await answer_of(reader) == (200, "close", "-1")
+            while server.connections:
+                await asyncio.sleep(0.001)
+            writer.close()
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_small_body_that_does_not_come_is_not_waited_for(name, monkeypatch):
+    monkeypatch.setattr(connection, "DRAIN_SECONDS", 0.05)
+
+    async def scenario():
+        async with serving(echo) as (_, open_):
+            reader, writer = await open_()
+            writer.write(upload(5) + b"1234")
+            assert await answer_of(reader) == (200, "", "-1")
+            assert await reader.read() == b""
+            writer.close()
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("cancelling", [False, True])
+def test_a_client_that_leaves_in_between_leaves_nothing(name, cancelling, monkeypatch):
+    monkeypatch.setattr(connection, "DRAIN_SECONDS", 0.05)
+
+    async def scenario():
+        async with serving(echo, handler_cancellation=cancelling) as (server, open_):
+            for text in (upload(5), *ENDED.values(), b"\0", upload(9, "PUT", "/b")):
+                reader, writer = await open_()
+                writer.write(text)
+                if b"/b" not in text:
+                    await reader.readuntil(b"\r\n\r\n")
+                writer.transport.abort()
+                await asyncio.sleep(0)
+            while server.connections:
+                await asyncio.sleep(0.001)
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_server_ends_while_a_client_goes_on(name):
+    async def scenario():
+        async with serving(echo) as (server, open_):
+            reader, writer = await open_()
+            writer.write(ENDED["without end"])
+            await answer_of(reader)
+            assert server.connections
+        assert not server.connections
+        writer.close()
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_many_small_chunks_do_not_hold_up_others(name):
+    """Between two parts of them the loop has its turn, and all of them arrive."""
+
+    async def scenario():
+        async with serving(echo) as (_, open_):
+            count, turns = 100_000, 0
+            reader, writer = await open_()
+            writer.write(put(b"", b"Transfer-Encoding: chunked", length=False))
+            writer.write(chunked(*[b"a"] * count))
+            answer = asyncio.create_task(answer_of(reader))
+            while not answer.done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert answer.result() == (200, "close", str(count))
+            assert turns > count // 10_000
+            writer.close()
+
+    run(scenario, name)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_large_body_is_read_however_slowly(name):
+    async def slowly(request):
+        size = 0
+        async for data in request.content.iter_chunked(1 << 18):
+            size += len(data)
+            await asyncio.sleep(0.001)
+        return ready.respond(request, 200, {"Content-Type": "text/plain"}, b"%d" % size)
+
+    async def scenario():
+        async with serving(slowly) as (_, open_):
+            reader, writer = await open_()
+            for text in (put(bytes(3 << 20)), put(bytes(3 << 20)) + GET):
+                writer.write(text)
+                assert await answer_of(reader) == (200, "", str(3 << 20))
+            assert await answer_of(reader) == (200, "", "0")
+            pieces = [bytes(70_000)] * 40
+            writer.write(put(chunked(*pieces), b"Transfer-Encoding: chunked", length=False))
+            assert await answer_of(reader) == (200, "close", str(40 * 70_000))
+            writer.close()
+
+    run(scenario, name)
+
+
+ORDER = [  # what is sent at once -> the answers to it, behind which the connection is closed
+    (b"\0", [(400, "close", "InvalidRequest")]),
+    (GET + GET + b"\0" + GET, [(200, "", "-1")] * 2 + [(400, "close", "InvalidRequest")]),
+    (
+        put(chunked(b"abc"), b"Transfer-Encoding: chunked", b"Content-Length: 1", length=False)
+        + GET,
+        [(200, "close", "3")],
+    ),
+    (
+        put(chunked(b"abc"), b"Transfer-Encoding: chunked", length=False) + b"\0",
+        [(200, "close", "3")],
+    ),
+    (
+        put(b"abc") + GET + b"HTTP/1.1",
+        [(200, "", "3"), (200, "", "-1"), (400, "close", "InvalidRequest")],
+    ),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + GET, [(200, "close", "-1")]),
+]
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize(("text", "answers"), ORDER, ids=repr)
+def test_answers_come_in_order_and_the_last_one_closes(name, text, answers):
+    async def scenario():
+        async with serving(echo) as (_, open_):
+            reader, writer = await open_()
+            writer.write(text + b"\r\n\r\n")
+            assert [await answer_of(reader) for _ in answers] == answers
+            assert await reader.read() == b""
+            writer.close()
+
+    run(scenario, name)
+
+
+async def fails(request):
+    raise ZeroDivisionError
+
+
+async def fails_late(request):
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b"abc")
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_handler_that_fails(name, caplog):
+    async def scenario():
+        for handler, sent in ((fails, b"HTTP/1.1 500 "), (fails_late, b"HTTP/1.1 200 ")):
+            async with serving(handler) as (_, open_):
+                reader, writer = await open_()
+                writer.write(GET)
+                got = await reader.read()
+                assert got.startswith(sent)
+                assert got.count(b"HTTP/1.1") == 1
+                writer.close()
+
+    run(scenario, name)
+    assert [record.name for record in caplog.records] == ["vipsgate.connection"] * 2
+
+
+def test_a_connection_is_reset_only_behind_the_answer():
+    """What lingering is for: a client that writes all before it reads, as many do."""
+
+    async def scenario():
+        async with serving(echo) as (_, open_):
+            _, writer = await open_()
+            port = writer.get_extra_info("peername")[1]
+            writer.close()
+            return await asyncio.to_thread(upload_all, port)
+
+    assert run(scenario, "uvloop").startswith(b"HTTP/1.1 200")
+
+
+def upload_all(port, size=20 << 20):
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(upload(size))
+        line.sendall(bytes(size))
+        return line.recv(1000)

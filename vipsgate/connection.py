@@ -1,0 +1,402 @@
+"""A client's connection: requests are read one by one, and it is closed so that answers arrive.
+
+Built on aiohttp's own server, which is replaced in four points:
+
+* A request is handed to the parser when its head is whole and has been read by
+  :mod:`vipsgate.framing`; but a GET or HEAD as nearly all of them come, in one piece, in ASCII and
+  with nothing behind it, goes to the parser at once. What the parser makes of it is used only if
+  it is a request of HTTP/1.x without a body; all else is taken the long way, too.
+* What is no request is refused in OSS's words, and the connection is closed behind it.
+* Behind a body that chunks end, nothing more is read: whatever a client, a proxy and this server
+  may think of where such a body ends, there is no second request to be found there.
+* A body that nobody has read is read to its end if that is near. If not, the connection is closed,
+  and first only in one direction: were it closed at once, the client's bytes on their way would be
+  answered with a reset, which makes his system forget the answer (nginx's ``lingering_close``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from aiohttp import HttpVersion10, HttpVersion11, http_exceptions, web
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import _ErrInfo
+
+from . import framing
+from .errors import InternalError, InvalidRequest, OssError, Unimplemented, shown
+
+KEEPALIVE_SECONDS = 75.0  # that a connection may be unused; nginx's own default
+BODY_BUFFER_BYTES = 1 << 16  # of a body, half of what is held while nobody reads it
+MAX_PIPELINED = 32  # requests read ahead of their answers; aiohttp's own bound
+DRAIN_BYTES = 1 << 16  # of a body that nobody wants, read so that the connection stays open
+DRAIN_SECONDS = 2.0  # for them to come
+LINGER_BYTES = 32 << 20  # thrown away of what comes behind the last answer: a whole source of OSS
+LINGER_SECONDS = 5.0  # for that
+LINGER_PAUSE = 0.002  # seconds between two readings of it, of 250 KB at most: a gigabit a second
+PLAIN_METHODS = (b"GET ", b"HEAD")
+END = framing.END
+
+Read = tuple[RawRequestMessage, StreamReader]  # a request, and its body
+Fed = tuple[Sequence[Read | tuple[_ErrInfo, StreamReader]], bool, bytes]
+Refuse = Callable[[web.BaseRequest, OssError], web.StreamResponse]
+VERSIONS = (HttpVersion11, HttpVersion10)
+log = logging.getLogger(__name__)
+
+
+class Parser:
+    """aiohttp's parser, which is given the requests of a connection one by one.
+
+    It has the methods that aiohttp's ``RequestHandler`` calls.
+
+    Args:
+        make: Makes the parser.
+
+    Attributes:
+        ended: Nothing more is read from the connection.
+    """
+
+    __slots__ = ("_body", "_heads", "_left", "_make", "_parser", "_plain", "_rest", "ended")
+
+    def __init__(self, make: Callable[[], HttpRequestParser]) -> None:
+        self._make = make
+        self._parser = make()
+        self._heads = framing.HeadBuffer()
+        self._body: StreamReader | None = None  # of the last request, not yet come to its end
+        self._left: int | None = 0  # bytes of it that are still to come; None: chunks tell
+        self._rest = b""  # behind it, or behind as many requests as may wait
+        self._plain = True  # a request is to begin, and nothing is left from before
+        self.ended = False
+
+    def feed_data(self, data: bytes) -> Fed:
+        """Return the requests that ``data`` makes whole, but for their bodies.
+
+        One that is refused is returned as well, as its error.
+        """
+        if self._plain and data[-4:] == END and data[:4] in PLAIN_METHODS and data.isascii():
+            try:
+                fed = self._parser.feed_data(data)
+                if len(fed[0]) == 1:
+                    message, body = fed[0][0]
+                    # behind a request to upgrade, the parser has thrown away what there was
+                    if (
+                        body is EMPTY_PAYLOAD
+                        and not message.upgrade
+                        and message.version in VERSIONS
+                    ):
+                        return fed
+            except http_exceptions.HttpProcessingError:
+                pass  # why, is found out below
+            self._parser = self._make()
+        return self._feed(data)
+
+    def pause_reading(self) -> None:
+        """Have no more of the body in ``data``; called while it is fed."""
+        self._parser.pause_reading()
+
+    def message_consumed(self) -> None:
+        """A request is answered now; requests wait here, not in the parser."""
+
+    def set_upgraded(self, val: bool) -> None:
+        """There is no other protocol to end; aiohttp 3.14.1 ends one after each answer."""
+
+    def _feed(self, data: bytes) -> Fed:
+        found: list[Any] = []
+        if self.ended:
+            return found, False, b""
+        data = self._rest + data
+        try:
+            while True:
+                if self._body is not None:
+                    data = self._feed_body(self._body, data)
+                if self.ended or self._body is not None or len(found) == MAX_PIPELINED:
+                    break
+                if (whole := self._heads.feed(data)) is None:
+                    data = b""
+                    break
+                head, data = whole
+                found.append(self._begin(framing.read(head)))
+        except OssError as error:
+            refusal = _ErrInfo(error.status, error, error.message)
+            found.append((refusal, EMPTY_PAYLOAD))
+            self.ended = True
+        self._rest = b"" if self.ended else data
+        self._plain = not (self.ended or self._rest or self._heads or self._body is not None)
+        return found, False, b""
+
+    def _begin(self, head: framing.Head) -> Read:
+        """Return the request with this head; its body is to come."""
+        try:
+            read = self._feed_parser(head.data)
+        except http_exceptions.BadHttpMethod:
+            method = shown(head.data.partition(b" ")[0].decode())
+            raise Unimplemented(f"The method: {method} is not implemented.") from None
+        except http_exceptions.HttpProcessingError as error:
+            raise InvalidRequest(f"The request is not one of HTTP: {_reason(error)}") from None
+        if len(read) != 1 or read[0][1].is_eof() != (head.length == 0):
+            raise InvalidRequest("It cannot be told where the request ends.")
+        message, payload = read[0]
+        if head.length is None:
+            message = message._replace(should_close=True)
+        if head.length != 0:
+            self._body, self._left = payload, head.length
+        return message, payload
+
+    def _feed_body(self, body: StreamReader, data: bytes) -> bytes:
+        """Hand on what of ``data`` belongs to the body, and return what comes behind it."""
+        if self._left is None:
+            try:
+                self._feed_parser(data)  # a request behind the body would be found, and is lost
+            except http_exceptions.HttpProcessingError as error:
+                if not body.is_eof():
+                    body.set_exception(web.RequestPayloadError(_reason(error)))
+                self.ended = True
+            self.ended = self.ended or body.is_eof()
+            return b""
+        size = min(self._left, len(data))
+        self._feed_parser(data[:size])
+        self._left -= size
+        if not self._left and body.is_eof():
+            self._body = None
+        return data[size:]
+
+    def _feed_parser(self, data: bytes) -> Sequence[Read]:
+        messages, upgraded, _ = self._parser.feed_data(data)
+        if upgraded:  # to another protocol, which is not done here
+            self._parser.set_upgraded(False)
+        return messages
+
+
+class Connection(web.RequestHandler):
+    """One connection, and the requests on it.
+
+    Args:
+        manager: The server, which counts its connections.
+        loop: Where it runs.
+        refuse: Makes the answer to what is no request, and in place of one that a handler owes.
+        options: See ``web.RequestHandler``.
+    """
+
+    __slots__ = ("_refuse", "_resuming")
+
+    def __init__(
+        self, manager: Server, *, loop: asyncio.AbstractEventLoop, refuse: Refuse, **options: Any
+    ) -> None:
+        super().__init__(
+            manager,
+            loop=loop,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            read_bufsize=BODY_BUFFER_BYTES,
+            auto_decompress=False,  # a body is stored as it comes
+            lingering_time=0,  # what aiohttp does for it has no bound of bytes
+            **options,
+        )
+        make = partial(
+            HttpRequestParser,
+            self,
+            loop,
+            BODY_BUFFER_BYTES,
+            max_line_size=framing.LINE_BYTES,
+            max_field_size=framing.LINE_BYTES,
+            max_headers=framing.MAX_HEADERS,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+        )
+        self._parser: Any = Parser(make)
+        self._refuse = refuse
+        self._resuming = False
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on with a body that was not taken fast enough, after the loop's next turn.
+
+        A block from the kernel may have 40,000 chunks of one byte; at once they would all be parsed
+        inside of one read, and nobody else be answered for a quarter of a second.
+        """
+        if not resume_parser:
+            super().resume_reading(resume_parser=False)
+        elif self._reading_paused and not self._resuming:
+            self._resuming = True
+            self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self._parser is not None and self._reading_paused:
+            super().resume_reading()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer in place of one that a handler has failed to give.
+
+        Raises:
+            ConnectionError: A part of another one has been sent already.
+        """
+        log.error("a request has failed: %s %s", request.method, request.path, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the answer has been sent")
+        response = self._refuse(request, InternalError("The server has a fault; see its log."))
+        response.force_close()
+        return response
+
+    def _make_error_handler(
+        self, err_info: _ErrInfo
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """Return what answers in place of a request that is none."""
+        error = err_info.exc
+        assert isinstance(error, OssError)
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            request._version = HttpVersion11  # aiohttp's stand-in for a request says 1.0
+            return self._refuse(request, error)
+
+        return answer
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send the answer; what then happens to the connection is decided here."""
+        finish = super().finish_response(request, resp, start_time)
+        if request.content.is_eof() and request.keep_alive:
+            return finish
+        return self._finish_last(request, resp, finish)
+
+    async def _finish_last(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        finish: Coroutine[Any, Any, tuple[web.StreamResponse, bool]],
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer that may be the last one on this connection."""
+        body = request.content
+        stays = request.keep_alive and _is_nearly_read(request)
+        if not stays and not response.prepared:
+            response.force_close()
+        finished = await finish
+        if stays:
+            await _drain(body)
+        if not body.is_eof() or (self._parser is not None and self._parser.ended):
+            self._linger()
+        return finished
+
+    def _linger(self) -> None:
+        """Send nothing more, and throw away what comes until the client has closed, too."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        self._force_close = True  # aiohttp is done with the connection, but must not close it
+        transport.set_protocol(_Lingering(transport, self.connection_lost, self._loop))
+        transport.write_eof()
+        transport.resume_reading()
+
+
+class _Lingering(asyncio.Protocol):
+    """The end of a connection: bytes are counted, and thrown away.
+
+    Args:
+        transport: Which is closed after :data:`LINGER_BYTES` or :data:`LINGER_SECONDS`.
+        lost: Called when it is closed.
+        loop: Where this is.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        lost: Callable[[Exception | None], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._transport, self._lost = transport, lost
+        self._loop, self._left = loop, LINGER_BYTES
+        self._end = loop.call_later(LINGER_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self._transport.abort()
+        else:  # else the loop would read on and on from this one, before anybody's turn
+            self._transport.pause_reading()
+            self._loop.call_later(LINGER_PAUSE, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.cancel()
+        self._lost(exc)
+
+
+class Server(web.Server):
+    """All connections of a port.
+
+    Args:
+        handler: Answers requests.
+        refuse: See :class:`Connection`.
+        options: See ``web.Server``.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Any], Awaitable[web.StreamResponse]],
+        *,
+        refuse: Refuse,
+        **options: Any,
+    ) -> None:
+        super().__init__(handler, **options)
+        self._refuse = refuse
+
+    def __call__(self) -> Connection:
+        """Return what serves a new connection."""
+        return Connection(self, loop=self._loop, refuse=self._refuse, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Runs an application, too, on connections as they are here.
+
+    Args:
+        app: The application.
+        refuse: See :class:`Connection`.
+        options: See ``web.AppRunner``.
+    """
+
+    def __init__(self, app: web.Application, *, refuse: Refuse, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._refuse = refuse
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return Server(
+            made.request_handler,
+            refuse=self._refuse,
+            request_factory=made.request_factory,
+            access_log=None,
+        )
+
+
+def _is_nearly_read(request: web.BaseRequest) -> bool:
+    """Is it worth while to wait for the rest of the body, so that the connection stays open?"""
+    length = request.content_length
+    if length is None or request.headers.get("Expect"):  # such a client may never send it
+        return request.content.is_eof()
+    return length - request.content.total_bytes <= DRAIN_BYTES
+
+
+async def _drain(body: StreamReader) -> None:
+    """Read a body to its end, if that comes soon."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while not body.is_eof():
+                await body.readany()
+
+
+def _reason(error: http_exceptions.HttpProcessingError) -> str:
+    """The first line of what the parser says; the next ones repeat the request."""
+    return shown(error.message.partition("\n")[0].strip(" :.")) + "."
