@@ -103,6 +103,18 @@ def test_styles_and_denials(site):
     assert not [text for text in texts if "resize" in text or "nowhere" in text]
 
 
+def test_refusals_on_a_connection_that_stays_open_are_counted_as_such(site):
+    before = Metrics(site)
+    with closing(site.connection()) as link:
+        link.request("GET", "/examplebucket/none.jpg")
+        assert link.getresponse().read()
+        link.request("GET", "/examplebucket/example.jpg")
+        assert link.getresponse().read()
+    after, name = Metrics(site), "vipsgate_requests_total"
+    for labels in ({"status": "404", "code": "NoSuchKey"}, {"status": "200", "code": ""}):
+        assert after(name, method="GET", **labels) == 1 + before(name, method="GET", **labels)
+
+
 def test_the_pool_is_seen(site):
     seen = Metrics(site)
     for lane, permits in {"quick": 2, "heavy": 2, "animated": 1}.items():

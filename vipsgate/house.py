@@ -22,6 +22,7 @@ from .renderers import Renderers
 from .settings import Settings
 from .store.base import Object, Store
 from .store.origins import Origins
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .picture import Made
@@ -46,6 +47,7 @@ class House:
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
         flights: Pictures that are being made, and who waits for them.
+        throttle: Holds refusals back.
         hot: Requests that are known.
         watch: Who is told what requests come to.
         draining: Set as soon as no new work is wanted.
@@ -65,6 +67,7 @@ class House:
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
     flights: Flights[Made] = field(default_factory=Flights)
+    throttle: Throttle = field(default_factory=Throttle)
     hot: Hot = field(default_factory=Hot)
     watch: Watch = field(default_factory=Watch)
     draining: asyncio.Event = field(default_factory=asyncio.Event)

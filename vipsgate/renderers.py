@@ -232,7 +232,9 @@ class Renderers:
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
         """Count a refusal, and return it as the client is told it."""
         self._refusals[refusal.reason] += 1
-        return errors.CpuLimitExceeded(BUSY[refusal.reason], headers=refusal.headers)
+        error = errors.CpuLimitExceeded(BUSY[refusal.reason], headers=refusal.headers)
+        error.hold = float(refusal.headers["Retry-After"])
+        return error
 
     def state(self) -> State:
         """See :class:`State`."""

@@ -30,6 +30,7 @@ from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .stores import shared_of, store_of
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .observe.traces import Traces
@@ -122,6 +123,7 @@ async def run(
     documents = Documents(store, settings.limits)
     await documents.look()
     house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)
+    house.throttle = Throttle(server.queue_seconds)
     house.origins = origins
     house.furnish(settings)
     stop = asyncio.Event()
@@ -150,6 +152,7 @@ async def run(
         await stop.wait()
         notify.tell(notify.STOPPING, "STATUS=finishing what is under way")
         house.draining.set()
+        house.throttle.release()
     finally:
         for task in beside:
             task.cancel()

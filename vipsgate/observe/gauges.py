@@ -69,6 +69,11 @@ class Gauges(Collector):
             "waited, they took too much memory, or the deadline came.",
             pool.refusals,
         )
+        yield GaugeMetricFamily(
+            "vipsgate_refusals_held",
+            "Refusals that are held back, so that clients who retry at once take no core.",
+            house.throttle.held,
+        )
         yield GaugeMetricFamily("vipsgate_renderers", "Renderer processes.", len(pool.memory))
         yield GaugeMetricFamily(
             "vipsgate_renderers_resident_bytes",
