@@ -231,6 +231,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
     pool = Renderers(
         count=2,
         queue=CALLERS,
+        queue_seconds=5.0,
         timeout=60,
         ceiling=1 << 30,
         most=1 << 30,

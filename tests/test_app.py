@@ -62,6 +62,12 @@ class Renderers:
 
     version, full = "0", False
 
+    def check(self):
+        """There is room."""
+
+    def check_memory(self, requests):
+        """There is room."""
+
     async def render(self, process, descriptor, beside=(), source=""):
         return Result("text/plain", len(process), _memory(process.encode()), 0.0, 0.0, 0)
 

@@ -24,6 +24,7 @@ async def easel(timeout=20.0, limits=None, count=1):
     pool = Renderers(
         count=count,
         queue=64,
+        queue_seconds=5.0,
         timeout=timeout,
         ceiling=300 << 20,
         most=limits.render_bytes,

@@ -211,6 +211,20 @@ def test_a_folder_that_cannot_be_had_stops_the_start(serving, folder):
         pass
 
 
+def test_equal_pictures_are_made_once_without_a_cache_too(serving, folder):
+    process = "image/resize,w_2000,limit_0/blur,r_20,s_10"
+    with serving(folder / "root") as site, concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: ask(site, "photos/example.jpg", process), range(20)))
+        assert {answer.status for answer in answers} == {200}
+        assert len({answer.body for answer in answers}) == 1
+        seen = Counter(answer.headers["X-Vipsgate-Cache"] for answer in answers)
+        assert set(seen) <= {"bypass", "joined"}
+        assert seen["joined"] >= 1
+        # each that did not join came when no other was under way
+        rendered = [a for a in answers if "render;dur=0.00" not in a.headers["Server-Timing"]]
+        assert len(rendered) == seen["bypass"]
+
+
 def test_without_a_cache(serving, folder):
     with serving(folder / "root") as site:
         assert [where(site, "photos/example.jpg") for _ in range(2)] == ["bypass"] * 2

@@ -103,6 +103,18 @@ def test_styles_and_denials(site):
     assert not [text for text in texts if "resize" in text or "nowhere" in text]
 
 
+def test_refusals_on_a_connection_that_stays_open_are_counted_as_such(site):
+    before = Metrics(site)
+    with closing(site.connection()) as link:
+        link.request("GET", "/examplebucket/none.jpg")
+        assert link.getresponse().read()
+        link.request("GET", "/examplebucket/example.jpg")
+        assert link.getresponse().read()
+    after, name = Metrics(site), "vipsgate_requests_total"
+    for labels in ({"status": "404", "code": "NoSuchKey"}, {"status": "200", "code": ""}):
+        assert after(name, method="GET", **labels) == 1 + before(name, method="GET", **labels)
+
+
 def test_the_pool_is_seen(site):
     seen = Metrics(site)
     for lane, permits in {"quick": 2, "heavy": 2, "animated": 1}.items():
@@ -110,7 +122,7 @@ def test_the_pool_is_seen(site):
         assert seen("vipsgate_permits_in_use", lane=lane) == 0
         assert seen("vipsgate_queue_length", lane=lane) == 0
     assert seen("vipsgate_permitted_bytes") == 0
-    assert seen("vipsgate_queue_limit") == 128
+    assert seen("vipsgate_queue_limit") == 10_000
     assert seen("vipsgate_renderers") == 3
     assert seen("vipsgate_renderer_starts_total") >= 3
     assert 3e7 < seen("vipsgate_renderer_resident_bytes_max") < 1e9

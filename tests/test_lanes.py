@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from vipsgate.admission import FIRST_GUESS, WAITING_BYTES, Bounds, Mean, Reason, Refusal
 from vipsgate.image.cost import Cost
 from vipsgate.lanes import HEAVY_PART, QUICK_BYTES, QUICK_SECONDS, Lane, Lanes, lane_of
 
@@ -23,14 +24,31 @@ class Job:
     name: str
     cost: Cost | None
     ready: float = 0.0
+    source: str = ""
+    deadline: float = 15.0
 
 
 def job(name: str) -> Job:
-    return Job(name, COSTS[name[0]])
+    """``q1``, or ``q1/cat`` for one of the source ``cat``."""
+    return Job(name, COSTS[name[0]], source=name.partition("/")[2])
 
 
-def lanes(count: int = 2, queue: int = 100, memory: int = 1000 * MB) -> Lanes[Job]:
-    return Lanes(count=count, queue=queue, wait=5.0, memory=memory)
+def lanes(
+    count: int = 2, queue: int = 100, memory: int = 1000 * MB, seconds: float = 5.0
+) -> Lanes[Job]:
+    return Lanes(count=count, bounds=Bounds(seconds, queue), memory=memory)
+
+
+def full(queue: Lanes[Job], lane: Lane) -> bool:
+    return queue.refusal(lane) is not None
+
+
+def measured(queue: Lanes[Job], name: str, seconds: float, times: int = 1) -> None:
+    """Jobs of a kind have been done, and took so long each."""
+    for _ in range(times):
+        one = job(name)
+        queue.begun(one)
+        queue.ended(one, seconds)
 
 
 @pytest.mark.parametrize(
@@ -135,12 +153,27 @@ def test_who_leaves_does_not_begin() -> None:
 
 def test_alike_go_along_and_are_not_counted_yet() -> None:
     queue = lanes()
-    for name in ("q1", "q2", "h1", "q3", "q4"):
+    for name in ("q1/cat", "q2/dog", "h1/cat", "q3/cat", "q4/cat", "q5"):
         queue.enter(job(name))
-    found = queue.alike(lambda one: one.name != "q2", 2)
-    assert [one.name for one in found] == ["q1", "q3"]
+    assert [one.name for one in queue.alike(job("q0/cat"), 2)] == ["q1/cat", "q3/cat"]
     assert queue.working() == {"quick": 0, "heavy": 0, "animated": 0}
-    assert queue.waiting() == {"quick": 2, "heavy": 1, "animated": 0}
+    assert queue.waiting() == {"quick": 3, "heavy": 1, "animated": 0}
+    assert [one.name for one in queue.alike(job("q0/cat"), 2)] == ["q4/cat"]
+    assert queue.alike(job("q0/cat"), 2) == []
+    assert queue.alike(job("q0"), 2) == []  # who has no source goes alone
+
+
+def test_who_begins_or_leaves_goes_along_with_nobody() -> None:
+    queue = lanes()
+    first, second, third = job("q1/cat"), job("q2/cat"), job("q3/cat")
+    for one in (first, second, third):
+        queue.enter(one)
+    assert queue.next(0.0) is first
+    queue.leave(second)
+    assert queue.alike(first, 7) == [third]
+    queue.enter(second)
+    assert queue.clear() == [second]
+    assert queue.alike(first, 7) == []
 
 
 @pytest.mark.parametrize("queue", [0, 3, 8])
@@ -149,13 +182,13 @@ def test_length_is_bounded(queue: int) -> None:
     waiting.enter(job("q0"))
     assert waiting.next(0.0)
     taken = 0
-    while not waiting.full(Lane.QUICK):
+    while not full(waiting, Lane.QUICK):
         waiting.enter(job("q1"))
         taken += 1
         assert taken <= queue
     assert taken == queue
-    assert waiting.full(Lane.QUICK)
-    assert not waiting.full(Lane.HEAVY) or len(waiting) >= queue
+    assert full(waiting, Lane.QUICK)
+    assert not full(waiting, Lane.HEAVY) or len(waiting) >= queue
 
 
 def test_who_waits_for_its_like_stands_in_nobodys_way() -> None:
@@ -163,9 +196,9 @@ def test_who_waits_for_its_like_stands_in_nobodys_way() -> None:
     one = job("q1")
     one.ready = 1.0
     waiting.enter(one)
-    assert not waiting.full(Lane.QUICK)
+    assert not full(waiting, Lane.QUICK)
     one.ready = 0.0
-    assert waiting.full(Lane.QUICK)
+    assert full(waiting, Lane.QUICK)
 
 
 def test_dear_work_fills_only_its_part_of_the_queue() -> None:
@@ -173,12 +206,12 @@ def test_dear_work_fills_only_its_part_of_the_queue() -> None:
     queue.enter(job("h0"))
     assert queue.next(0.0)
     taken = 0
-    while not queue.full(Lane.HEAVY):
+    while not full(queue, Lane.HEAVY):
         queue.enter(job("h1"))
         taken += 1
     assert taken == min(40 // HEAVY_PART, taken)
-    assert not queue.full(Lane.QUICK)
-    assert not queue.full(Lane.ANIMATED)
+    assert not full(queue, Lane.QUICK)
+    assert not full(queue, Lane.ANIMATED)
 
 
 @pytest.mark.parametrize(("count", "queue"), [(1, 2), (2, 0), (2, 5)], ids=str)
@@ -186,30 +219,148 @@ def test_those_that_wait_for_their_like_are_bounded_too(count: int, queue: int) 
     """As many as could begin, and as many as may wait."""
     made = lanes(count=count, queue=queue)
     for _ in range(count + queue):
-        assert not made.full(Lane.QUICK)
+        assert not full(made, Lane.QUICK)
         one = job("q")
         one.ready = math.inf
         made.enter(one)
-    assert made.full(Lane.QUICK)
+    assert full(made, Lane.QUICK)
 
 
-def test_who_would_wait_too_long_is_refused() -> None:
-    """30 seconds of quick work for 2 renderers, of which nobody may have to wait more than 5."""
-    queue = lanes(2, queue=1000)
-    first = job("q0")
-    queue.enter(first)
-    queue.enter(job("q0"))
-    assert queue.next(0.0) is first
-    assert queue.next(0.0)
-    queue.ended(first, 0.3)
-    queue.begun(first)
+# -- predicted waits, and who is refused -----------------------------------------------------------
+
+
+def state(count: int, working: str, waiting: str) -> Lanes[Job]:
+    """Renderers at work, and jobs that wait; a quick one takes 0.1 s, others what is estimated."""
+    queue = lanes(count, queue=1000)
+    measured(queue, "q", 0.1)
+    for name in working.split():
+        queue.begun(job(name))
+    for name in waiting.split():
+        queue.enter(job(name))
+    return queue
+
+
+# renderers, what is under work, what waits -> seconds that a quick, heavy, animated one would wait
+WAITS = [
+    (2, "", "", "0 0 0"),
+    (2, "q q", "", "0.05 0 0"),  # half done, on two renderers; but one is for what is expensive
+    (2, "q q", "q q q q", "0.25 0 0"),
+    (4, "q q q q", "q q q q", "0.15 0 0"),
+    (2, "h q", "q q q", "0.35 0.13 0.13"),  # one renderer is taken, for the heavy one
+    (2, "q q", "q h", "0.2 0.26 0.26"),
+    (1, "h", "q q", "0.2 0.13 0.13"),  # the spare renderer
+    (2, "a q", "a a", "0.05 0 5"),  # what is heavy goes before what is animated
+    (2, "h h", "h h h h", "0 0.65 1.3"),
+    (4, "m", "m m m", "0 0.035 0.035"),  # memory for one at a time
+    (2, "k", "k", "0.075 0 0"),
+]
+
+
+@pytest.mark.parametrize(("count", "working", "waiting", "seconds"), WAITS, ids=str)
+def test_wait_is_predicted(count: int, working: str, waiting: str, seconds: str) -> None:
+    queue = state(count, working, waiting)
+    assert [queue.wait(lane) for lane in Lane] == pytest.approx(
+        [float(number) for number in seconds.split()]
+    )
+
+
+def test_jobs_that_wait_at_a_renderer_are_waited_for() -> None:
+    queue = state(2, "q q", "q q")
+    assert queue.wait(Lane.QUICK, 2) == pytest.approx(0.25)
+
+
+def test_estimates_are_corrected_by_what_was_measured() -> None:
+    queue = state(1, "h", "h h")
+    before = queue.wait(Lane.HEAVY)
+    measured(queue, "h", 2.5 * COSTS["h"].seconds, times=100)
+    assert queue.wait(Lane.HEAVY) == pytest.approx(2.5 * before, rel=0.01)
+    measured(queue, "a", 1.5 * COSTS["a"].seconds, times=100)
+    assert queue.wait(Lane.HEAVY) == pytest.approx(1.5 * before, rel=0.01)
+
+
+# seconds a job has taken, one after the other -> the mean of them
+MEANS = [
+    ("", FIRST_GUESS),
+    ("0.3", 0.3),
+    ("0.1 0.3", 0.2),
+    ("0.001 " * 100, 0.001),
+    ("0.001 " * 100 + "0.002 " * 100, 0.0015),  # a tenth of a second is all recent
+    ("1 " * 20 + "2 " * 20, 2.0),
+    ("0.001 " * 100 + "60", 60.0),  # what is so long ago tells nothing
+]
+
+
+@pytest.mark.parametrize(("seconds", "mean"), MEANS)
+def test_mean_is_of_the_latest(seconds: str, mean: float) -> None:
+    found = Mean(FIRST_GUESS)
+    for number in map(float, seconds.split()):
+        found.add(number, 1.0, number)
+    assert found.value == pytest.approx(mean, rel=0.05)
+
+
+# bounds in seconds and jobs; wait, jobs, room, left, takes -> why not
+REFUSALS = [
+    ("5 100", "0 0 2 15 0.1", ""),
+    ("5 100", "5 99 0 15 0.1", ""),
+    ("5 100", "5.1 99 0 15 0.1", "wait"),
+    ("5 100", "5.1 100 0 15 0.1", "length"),
+    ("5 100", "0 101 2 15 0.1", ""),
+    ("5 100", "0 102 2 15 0.1", "length"),
+    ("5 0", "0 0 0 15 0.1", "length"),
+    ("5 0", "0 0 1 15 0.1", ""),
+    ("5 100", "4 1 0 4.05 0.1", "wait"),  # no time would be left to make it
+    ("5 100", "4 1 0 4.2 0.1", ""),
+    ("5 100", "0 1 0 15 60", ""),  # nobody is ahead: it is tried
+    ("5 100", "0.1 1 0 15 60", "wait"),
+    ("0 100", "0 0 1 15 0.1", ""),
+    ("0 100", "0.01 0 0 15 0.1", "wait"),
+]
+
+
+@pytest.mark.parametrize(("bounds", "asked", "reason"), REFUSALS)
+def test_refusal(bounds: str, asked: str, reason: str) -> None:
+    seconds, jobs = map(float, bounds.split())
+    wait, waiting, room, left, takes = map(float, asked.split())
+    found = Bounds(seconds, int(jobs)).refusal(
+        wait=wait, jobs=int(waiting), room=int(room), left=left, takes=takes
+    )
+    assert (found.reason.value if found else "") == reason
+    assert found is None or found.wait == wait
+
+
+@pytest.mark.parametrize(
+    ("requests", "memory", "held"),
+    [(0, 0, True), (1, 0, False), (1, WAITING_BYTES, True), (2, 2 * WAITING_BYTES - 1, False)],
+)
+def test_requests_wait_as_far_as_there_is_memory(requests: int, memory: int, held: bool) -> None:
+    assert Bounds(5.0, 100, memory).holds(requests) is held
+    assert Bounds(5.0, 10_000).holds(10_000)  # the defaults go together
+
+
+@pytest.mark.parametrize(("wait", "told"), [(0, "1"), (0.2, "1"), (1, "1"), (4.2, "5")])
+def test_who_is_refused_is_told_the_wait(wait: float, told: str) -> None:
+    assert Refusal(Reason.WAIT, wait).headers == {"Retry-After": told}
+
+
+@pytest.mark.parametrize(("took", "most"), [(0.0006, 2000), (0.3, 33), (4.0, 2)])
+def test_so_many_wait_as_are_done_in_time(took: float, most: int) -> None:
+    """Two renderers, five seconds: thumbnails by the thousand, but not of what takes long."""
+    queue = lanes(2, queue=10_000)
+    measured(queue, "q", took, times=100)
+    for _ in range(2):
+        queue.enter(job("q0"))
+        assert queue.next(0.0)
     taken = 0
-    while not queue.full(Lane.QUICK):
+    while not full(queue, Lane.QUICK) and taken < 2000:
         queue.enter(job("q1"))
         taken += 1
-        assert taken < 100
-    assert taken * 0.3 / 2 == pytest.approx(5.0, abs=0.3)
-    assert 1 <= queue.retry(Lane.QUICK) <= 5
+    assert taken == pytest.approx(most, abs=1)
+
+
+def test_cheap_work_is_not_refused_because_expensive_work_waits() -> None:
+    queue = state(2, "a h", "a a a a h h h h")
+    assert full(queue, Lane.ANIMATED)
+    assert not full(queue, Lane.QUICK)
 
 
 def test_dear_work_is_refused_by_what_it_costs() -> None:
@@ -217,9 +368,24 @@ def test_dear_work_is_refused_by_what_it_costs() -> None:
     for _ in range(2):
         queue.enter(job("a0"))
     assert queue.next(0.0)
-    assert not queue.full(Lane.ANIMATED)  # 2 seconds wait
+    assert not full(queue, Lane.ANIMATED)  # 2 seconds wait
     queue.enter(job("a1"))
     queue.enter(job("a2"))
-    assert queue.full(Lane.ANIMATED)  # 6 seconds of it
-    assert queue.retry(Lane.ANIMATED) >= 3
-    assert not queue.full(Lane.HEAVY)
+    refusal = queue.refusal(Lane.ANIMATED)  # 6 seconds of it
+    assert refusal
+    assert refusal.reason is Reason.WAIT
+    assert int(refusal.headers["Retry-After"]) >= 6
+    assert not full(queue, Lane.HEAVY)
+
+
+def test_whose_time_is_up() -> None:
+    queue = lanes()
+    early, late, heavy = job("q1"), job("q2"), job("h1")
+    early.deadline, late.deadline, heavy.deadline = 1.0, 3.0, 2.0
+    for one in (late, heavy):
+        queue.enter(one)
+    queue.enter_again(early)
+    assert queue.overdue(0.5) == []
+    assert queue.overdue(1.0) == [early]
+    assert set(queue.overdue(2.5)) == {early, heavy}
+    assert len(queue) == 3

@@ -51,6 +51,7 @@ async def started(
     pool = Renderers(
         count=count,
         queue=64,
+        queue_seconds=5.0,
         timeout=timeout,
         ceiling=300 * MB,
         most=limits.render_bytes,

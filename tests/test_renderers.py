@@ -92,6 +92,7 @@ def source() -> Iterator[int]:
 def make(
     count: int = 1,
     queue: int = 8,
+    queue_seconds: float = 5.0,
     timeout: float = 10.0,
     ceiling: int = 64 << 20,
     most: int = 64 << 20,
@@ -101,6 +102,7 @@ def make(
     return Renderers(
         count=count,
         queue=queue,
+        queue_seconds=queue_seconds,
         timeout=timeout,
         ceiling=ceiling,
         most=most,
@@ -313,6 +315,27 @@ async def test_queue_is_bounded(state: State, source: int) -> None:
 
 
 @on_uvloop
+async def test_queue_is_bounded_by_the_predicted_wait(state: State, source: int) -> None:
+    async with started(1, queue=1000, queue_seconds=0.6, timeout=10) as pool:
+        for _ in range(3):
+            taken(await pool.render("sleep 0.1", source))
+        tasks = [asyncio.create_task(pool.render("sleep 0.1", source)) for _ in range(30)]
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        done = [one for one in found if isinstance(one, Result)]
+        refused = [one for one in found if isinstance(one, errors.CpuLimitExceeded)]
+        assert len(done) + len(refused) == 30
+        assert 5 <= len(done) <= 8
+        assert {one.headers["Retry-After"] for one in refused} == {"1"}
+        for one in done:
+            taken(one)
+            assert one.queue == pytest.approx(one.predicted, abs=0.1 + SLACK)
+        assert pool.state().refusals == {"wait": 30 - len(done), "length": 0} | {
+            "memory": 0,
+            "deadline": 0,
+        }
+
+
+@on_uvloop
 async def test_no_queue_at_all(state: State, source: int) -> None:
     async with started(1, queue=0) as pool:
         assert not pool.full
@@ -384,6 +407,17 @@ async def test_deadline_strikes_in_the_queue(state: State, source: int) -> None:
         assert time.monotonic() - begun < 0.3 + SLACK
         await whole(pool, 1)
         assert state.jobs() in (["obey 60"], ["obey 60", "answer a"])  # the renderer had that, too
+
+
+@on_uvloop
+async def test_deadline_strikes_as_a_renderer_becomes_free(state: State, source: int) -> None:
+    async with started() as pool:
+        loop = asyncio.get_running_loop()
+        job = Job("answer", source, (), loop.time() - 1, loop.create_future())
+        pool._lanes.enter(job)
+        pool._lend()  # before anybody has looked at the time
+        assert isinstance(job.answer.exception(), TimeoutError)
+        await whole(pool, 1)
 
 
 @on_uvloop

@@ -17,7 +17,7 @@ admin_port = 8081          # health, metrics, console, purge; never the public p
 endpoint = ""              # "oss.example.com": BUCKET.oss.example.com is virtual-host style
 region = "cn-hangzhou"     # V4 signatures name it
 renderers = 0              # renderer processes; 0 = one per usable CPU
-queue = 128                # waiting renders before 503
+queue_seconds = 5          # predicted wait before 503; `queue` (a count) stays as an upper bound
 request_timeout = 15       # seconds for one render, waiting included; then 503
 drain_seconds = 30
 legacy_at_api = false      # object@100w.jpg
@@ -144,7 +144,7 @@ def test_flag_over_environment_over_file(load, monkeypatch, file, environment, f
         monkeypatch.setenv("VIPSGATE_SERVER__PORT", environment)
     made = load(file, server={"port": flag, "queue": None}, cache={"enabled": False})
     assert made.server.port == expected
-    assert made.server.queue == (1 if file else 128)
+    assert made.server.queue == (1 if file else 10_000)
     assert made.cache.enabled is False
 
 

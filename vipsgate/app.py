@@ -128,6 +128,7 @@ def public(house: House) -> connection.Server:
     return connection.Server(
         partial(converse, house=house),
         refuse=partial(refuse, house=house),
+        throttle=house.throttle,
         handler_cancellation=True,
         access_log=None,
     )

@@ -45,6 +45,7 @@ class Job:
         sent: When a renderer began it, in the loop's time.
         number: Under which its renderer knows it.
         together: Whether it came to its renderer along with another one.
+        predicted: Seconds that it waits for a renderer, as predicted.
         child: Who works on it.
     """
 
@@ -60,6 +61,7 @@ class Job:
     sent: float = 0.0
     number: int = 0
     together: bool = False
+    predicted: float = 0.0
     child: Child | None = field(default=None, repr=False)
 
 

@@ -1,6 +1,6 @@
 """A client's connection: requests are read one by one, and it is closed so that answers arrive.
 
-Built on aiohttp's own server, which is replaced in four points:
+Built on aiohttp's own server, which is replaced in five points:
 
 * A request is handed to the parser when its head is whole and has been read by
   :mod:`vipsgate.framing`; but a GET or HEAD as nearly all of them come, in one piece, in ASCII and
@@ -12,6 +12,7 @@ Built on aiohttp's own server, which is replaced in four points:
 * A body that nobody has read is read to its end if that is near. If not, the connection is closed,
   and first only in one direction: were it closed at once, the client's bytes on their way would be
   answered with a reset, which makes his system forget the answer (nginx's ``lingering_close``).
+* Refusals for want of time may be held back (:mod:`vipsgate.throttle`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from aiohttp.web_protocol import _ErrInfo
 
 from . import framing
 from .errors import InternalError, InvalidRequest, OssError, Unimplemented, shown
+from .ready import HOLD, Ready
+from .throttle import Throttle
 
 KEEPALIVE_SECONDS = 75.0  # that a connection may be unused; nginx's own default
 BODY_BUFFER_BYTES = 1 << 16  # of a body, half of what is held while nobody reads it
@@ -179,13 +182,20 @@ class Connection(web.RequestHandler):
         manager: The server, which counts its connections.
         loop: Where it runs.
         refuse: Makes the answer to what is no request, and in place of one that a handler owes.
+        throttle: Holds refusals back.
         options: See ``web.RequestHandler``.
     """
 
-    __slots__ = ("_refuse", "_resuming")
+    __slots__ = ("_refuse", "_resuming", "_throttle")
 
     def __init__(
-        self, manager: Server, *, loop: asyncio.AbstractEventLoop, refuse: Refuse, **options: Any
+        self,
+        manager: Server,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        refuse: Refuse,
+        throttle: Throttle,
+        **options: Any,
     ) -> None:
         super().__init__(
             manager,
@@ -208,7 +218,7 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._parser: Any = Parser(make)
-        self._refuse = refuse
+        self._refuse, self._throttle = refuse, throttle
         self._resuming = False
 
     def resume_reading(self, resume_parser: bool = True) -> None:
@@ -264,10 +274,42 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Send the answer; what then happens to the connection is decided here."""
+        if HOLD in resp and (seconds := self._throttle.delay(resp[HOLD])):
+            if isinstance(resp, Ready) and request.content.is_eof() and not self._messages:
+                return self._finish_later(request, resp, seconds)
+            return self._finish_held(request, resp, start_time, seconds)
         finish = super().finish_response(request, resp, start_time)
         if request.content.is_eof() and request.keep_alive:
             return finish
         return self._finish_last(request, resp, finish)
+
+    async def _finish_later(
+        self, request: web.BaseRequest, response: Ready, seconds: float
+    ) -> tuple[web.StreamResponse, bool]:
+        """Have the answer sent later, and hold nothing of the request meanwhile.
+
+        Nothing is read before: what comes next is answered after this.
+        """
+        request._finish()
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._throttle.hold(seconds, partial(_send_and_read_on, response, transport))
+        return response, False
+
+    async def _finish_held(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        start_time: float | None,
+        seconds: float,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer later, where more is to be done than to send it."""
+        turn = self._loop.create_future()
+        self._throttle.hold(seconds, partial(_set, turn))
+        await turn
+        del response[HOLD]
+        return await self.finish_response(request, response, start_time)
 
     async def _finish_last(
         self,
@@ -340,6 +382,7 @@ class Server(web.Server):
     Args:
         handler: Answers requests.
         refuse: See :class:`Connection`.
+        throttle: Likewise.
         options: See ``web.Server``.
     """
 
@@ -348,14 +391,22 @@ class Server(web.Server):
         handler: Callable[[Any], Awaitable[web.StreamResponse]],
         *,
         refuse: Refuse,
+        throttle: Throttle | None = None,
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
         self._refuse = refuse
+        self._throttle = throttle or Throttle(0.0)
 
     def __call__(self) -> Connection:
         """Return what serves a new connection."""
-        return Connection(self, loop=self._loop, refuse=self._refuse, **self._kwargs)
+        return Connection(
+            self,
+            loop=self._loop,
+            refuse=self._refuse,
+            throttle=self._throttle,
+            **self._kwargs,
+        )
 
 
 class Runner(web.AppRunner):
@@ -379,6 +430,17 @@ class Runner(web.AppRunner):
             request_factory=made.request_factory,
             access_log=None,
         )
+
+
+def _send_and_read_on(response: Ready, transport: asyncio.Transport) -> None:
+    response.send()
+    if not transport.is_closing():
+        transport.resume_reading()
+
+
+def _set(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
 
 
 def _is_nearly_read(request: web.BaseRequest) -> bool:

@@ -391,6 +391,7 @@ class CpuLimitExceeded(OssError):
 
     status = 503
     code = "CpuLimitExceeded"
+    hold: float = 0.0  # seconds that the answer may be held back; 0 after the time is up
 
 
 class ServiceUnavailable(OssError):

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .answer import ACCEL
 from .buckets import Bucket
+from .cache.flight import Flights
 from .cache.tiers import Cache
 from .documents import Documents
 from .errors import NoSuchKey, OssError
@@ -22,6 +24,10 @@ from .settings import Settings
 from .sniffer import Sniffer
 from .store.base import Object, Store
 from .store.origins import Origins
+from .throttle import Throttle
+
+if TYPE_CHECKING:
+    from .picture import Made
 
 
 @dataclass
@@ -44,6 +50,8 @@ class House:
         plain: What counts for a bucket without a document.
         keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
+        flights: Pictures that are being made, and who waits for them.
+        throttle: Holds refusals back.
         hot: Requests that are known.
         sniffer: Which objects are pictures, by their bytes.
         watch: Who is told what requests come to.
@@ -63,6 +71,8 @@ class House:
     plain: Bucket = field(default_factory=Bucket)
     keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
+    flights: Flights[Made] = field(default_factory=Flights)
+    throttle: Throttle = field(default_factory=Throttle)
     hot: Hot = field(default_factory=Hot)
     sniffer: Sniffer = field(default_factory=Sniffer)
     watch: Watch = field(default_factory=Watch)

@@ -1,27 +1,27 @@
-"""Who is rendered next: lanes by cost, permits by memory, queues bounded in length and time.
+"""Who is rendered next: lanes by cost, permits by memory, queues bounded by predicted wait.
 
 Every job begins as a quick one, because nobody knows its cost before its header is read. A renderer
 that finds it dearer hands it back with the cost, and it waits again, among its like. What is quick
 never waits for what is not: when all renderers are busy with such work, one more may begin a quick
-one. Pure but for the order of calls: no clock, no process, no event loop.
+one. Thousands may wait, so nothing here looks at all of them but of the heavy ones, which are few,
+since their waits add up. Pure but for the order of calls: no clock, no process, no event loop.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterator
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
+from .admission import FIRST_GUESS, Bounds, Mean, Refusal
 from .image.cost import Cost
 
 QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
 QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
-PATIENCE = 0.5  # part of a job's time that it may have to wait; who would wait longer is refused
 HEAVY_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
-MEMORY = 0.1  # weight of the newest of the times that jobs took in their mean
 
 
 class Lane(StrEnum):
@@ -38,10 +38,15 @@ class Waiting(Protocol):
     Attributes:
         cost: As a renderer has estimated it; ``None`` until then.
         ready: Before when it does not begin.
+        source: What it is made of; jobs with the same one may go together. Empty for one that goes
+            alone.
+        deadline: When nobody will wait for it any more; all have the same time.
     """
 
     cost: Cost | None
     ready: float
+    source: str
+    deadline: float
 
 
 def lane_of(job: Waiting) -> Lane:
@@ -59,17 +64,19 @@ class Lanes(Generic[J]):
 
     Args:
         count: Renderers that work at a time.
-        queue: Jobs that may wait, of all lanes together.
-        wait: Seconds that a job may have to wait, as far as one can say.
+        bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
     """
 
-    def __init__(self, *, count: int, queue: int, wait: float, memory: int) -> None:
-        self._count, self._queue, self._wait, self._memory = count, queue, wait, memory
-        self._waiting: dict[Lane, deque[J]] = {lane: deque() for lane in Lane}
+    def __init__(self, *, count: int, bounds: Bounds, memory: int) -> None:
+        self._count, self._bounds, self._memory = count, bounds, memory
+        self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
+        self._by_source: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
         self._working = dict.fromkeys(Lane, 0)
+        self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
         self._held = 0
-        self._mean = 0.0
+        self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
+        self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -98,54 +105,93 @@ class Lanes(Generic[J]):
 
     def enter(self, job: J) -> None:
         """Wait for a renderer, behind those of the same lane."""
-        self._waiting[lane_of(job)].append(job)
+        lane = lane_of(job)
+        self._waiting[lane][job] = None
+        if lane is Lane.QUICK and job.source:
+            self._by_source.setdefault(job.source, OrderedDict())[job] = None
 
     def enter_again(self, job: J) -> None:
         """Wait as the first of its lane: it has waited before."""
-        self._waiting[lane_of(job)].appendleft(job)
+        self.enter(job)
+        self._waiting[lane_of(job)].move_to_end(job, last=False)
 
     def leave(self, job: J) -> bool:
         """Give up waiting; was it there?"""
-        try:
-            self._waiting[lane_of(job)].remove(job)
-        except ValueError:
+        lane = lane_of(job)
+        if job not in self._waiting[lane]:
             return False
+        del self._waiting[lane][job]
+        if alike := self._by_source.get(job.source):
+            alike.pop(job, None)
+            if not alike:
+                del self._by_source[job.source]
         return True
+
+    def overdue(self, now: float) -> list[J]:
+        """Those whose time is up; they still wait."""
+        found = [job for lane in (Lane.HEAVY, Lane.ANIMATED) for job in self._waiting[lane]]
+        quick = takewhile(lambda job: job.deadline <= now, self._waiting[Lane.QUICK])
+        return [*(job for job in found if job.deadline <= now), *quick]
 
     def clear(self) -> list[J]:
         """All that wait, who wait no longer."""
-        found = [job for jobs in self._waiting.values() for job in jobs]
+        found = list(self)
+        self._by_source.clear()
         for jobs in self._waiting.values():
             jobs.clear()
         return found
 
     # -- bounds ----------------------------------------------------------------------------------
 
-    def delay(self, lane: Lane) -> float:
-        """Seconds that the next job of a lane would have to wait, by what is known."""
-        if lane is Lane.QUICK:
-            return len(self._waiting[lane]) * self._mean / self._count
-        asked = sum(job.cost.seconds for job in self._waiting[lane] if job.cost)
-        return asked / self._permits(lane)
+    def wait(self, lane: Lane, more: int = 0) -> float:
+        """Seconds that the next job of a lane would have to wait, as predicted.
 
-    def full(self, lane: Lane, more: int = 0) -> bool:
-        """Would the next job of a lane be refused?
+        What is under work is half done, as far as one can say.
 
         Args:
             lane: Its lane.
-            more: Jobs that wait elsewhere, already given to a renderer.
+            more: Quick jobs that wait elsewhere, already given to a renderer.
         """
-        if self._may_begin(lane) and all(job.ready for job in self._waiting[lane]):
-            # who is not ready yet waits for its like: some of these are about to begin
-            return len(self) + more >= self._queue + self._count
-        short = len(self) + more >= self._queue
-        if lane is not Lane.QUICK:
-            short = short or len(self._waiting[lane]) >= -(-self._queue // HEAVY_PART)
-        return short or self.delay(lane) > self._wait
+        if lane is Lane.QUICK:
+            jobs = len(self._waiting[lane]) + more
+            if not jobs and self._may_begin(lane):
+                return 0.0
+            expensive = bool(self._busy_or_waiting(Lane.HEAVY, Lane.ANIMATED))
+            seconds = (jobs + self._working[lane] / 2) * self._mean.value
+            return seconds / max(1, self._count - expensive)
+        ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
+        costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
+        if not costs and self._may_begin(lane):
+            return 0.0
+        seconds = sum(cost.seconds for cost in costs)
+        seconds += sum(self._estimates[one] for one in ahead) / 2
+        together = 1 if self._waiting[Lane.QUICK] else self._permits(lane)
+        if costs:  # so many as there is memory for
+            mean = sum(cost.memory for cost in costs) / len(costs)
+            together = max(1, min(together, int(self._memory / max(mean, 1))))
+        return seconds * self._factor.value / together
 
-    def retry(self, lane: Lane) -> int:
-        """Whole seconds after which one who is refused may come again."""
-        return max(1, math.ceil(self.delay(lane) / 2))
+    def refusal(
+        self, lane: Lane, left: float = math.inf, more: int = 0, cost: Cost | None = None
+    ) -> Refusal | None:
+        """Return why the next job of a lane would be refused; ``None`` where it would not.
+
+        Args:
+            lane: Its lane.
+            left: Seconds until its deadline.
+            more: Quick jobs that wait elsewhere, already given to a renderer.
+            cost: Its cost, where that is known.
+        """
+        jobs, room = len(self) + more, 0
+        # who is not ready yet waits for its like: some of these are about to begin
+        if self._may_begin(lane) and all(job.ready for job in self._waiting[lane]):
+            room = self._count
+        elif lane is not Lane.QUICK:
+            part = -(-self._bounds.jobs // HEAVY_PART)
+            jobs = max(jobs, len(self._waiting[lane]) + self._bounds.jobs - part)
+        takes = cost.seconds * self._factor.value if cost else self._mean.value
+        wait = self.wait(lane, more)
+        return self._bounds.refusal(wait=wait, jobs=jobs, room=room, left=left, takes=takes)
 
     # -- work ------------------------------------------------------------------------------------
 
@@ -154,7 +200,7 @@ class Lanes(Generic[J]):
         for lane in self._order():
             for job in self._waiting[lane]:
                 if job.ready <= now and self._may_begin(lane, job):
-                    self._waiting[lane].remove(job)
+                    self.leave(job)
                     self.begun(job)
                     return job
                 if lane is not Lane.QUICK:
@@ -169,13 +215,17 @@ class Lanes(Generic[J]):
         jobs = self._waiting[Lane.QUICK]
         if self._order()[0] is not Lane.QUICK and len(jobs) < len(self):
             return None
-        return jobs.popleft() if jobs and jobs[0].ready <= now else None
+        job = next(iter(jobs), None)
+        if job is None or job.ready > now:
+            return None
+        self.leave(job)
+        return job
 
-    def alike(self, like: Callable[[J], bool], most: int) -> list[J]:
-        """Quick jobs that go along with one that begins; they do not count yet."""
-        found = [job for job in self._waiting[Lane.QUICK] if like(job)][:most]
+    def alike(self, first: J, most: int) -> list[J]:
+        """Quick jobs of the same source that go along with one; they do not count yet."""
+        found = list(islice(self._by_source.get(first.source, ()), most))
         for job in found:
-            self._waiting[Lane.QUICK].remove(job)
+            self.leave(job)
         return found
 
     def may_begin(self, job: J) -> bool:
@@ -184,21 +234,31 @@ class Lanes(Generic[J]):
 
     def begun(self, job: J) -> None:
         """It is under work."""
-        self._working[lane_of(job)] += 1
-        self._held += self._asks(job)
+        self._count_work(job, 1)
 
     def ended(self, job: J, seconds: float | None = None) -> None:
         """It is not under work any more.
 
         Args:
             job: As it was when it began.
-            seconds: That it took, where it came to its end.
+            seconds: That it took; ``None`` where that tells nothing of others.
         """
+        self._count_work(job, -1)
+        if seconds is None:
+            return
+        if job.cost is None:
+            self._mean.add(seconds, 1.0, seconds)
+        else:
+            self._factor.add(seconds, job.cost.seconds, seconds)
+
+    def _count_work(self, job: J, sign: int) -> None:
         lane = lane_of(job)
-        self._working[lane] -= 1
-        self._held -= self._asks(job)
-        if lane is Lane.QUICK and seconds is not None:
-            self._mean += (seconds - self._mean) * (MEMORY if self._mean else 1)
+        self._working[lane] += sign
+        self._held += sign * self._asks(job)
+        if job.cost:
+            self._estimates[lane] += sign * job.cost.seconds
+        if not self._working[lane]:
+            self._estimates[lane] = 0.0  # but for what rounding has left
 
     @staticmethod
     def _asks(job: J) -> int:
@@ -213,6 +273,9 @@ class Lanes(Generic[J]):
         if self._working[Lane.HEAVY] + self._working[Lane.ANIMATED]:
             return Lane.QUICK, Lane.HEAVY, Lane.ANIMATED
         return Lane.HEAVY, Lane.ANIMATED, Lane.QUICK
+
+    def _busy_or_waiting(self, *lanes: Lane) -> int:
+        return sum(self._working[lane] + len(self._waiting[lane]) for lane in lanes)
 
     def _may_begin(self, lane: Lane, job: J | None = None) -> bool:
         busy = sum(self._working.values())

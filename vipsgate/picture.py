@@ -17,6 +17,7 @@ from typing import TypeVar
 from . import answer, codings, far
 from .buckets import RefererPolicy
 from .cache.kept import Kept, Place
+from .cache.tiers import JOINED
 from .errors import (
     BadRequest,
     InvalidRequest,
@@ -122,6 +123,31 @@ class Content:
     file: str = ""
     queue: float = 0.0
     render: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A picture, and what it took; whoever has one closes it.
+
+    Attributes:
+        kept: The picture.
+        where: See ``Content.cache``.
+        queue: Seconds that the work waited for a renderer; 0 for who has not had it done.
+        render: Seconds that it took, likewise.
+    """
+
+    kept: Kept
+    where: str
+    queue: float = 0.0
+    render: float = 0.0
+
+    def again(self) -> Made:
+        """The same for somebody else."""
+        return replace(self, kept=self.kept.again())
+
+    def close(self) -> None:
+        """Give it back."""
+        self.kept.close()
 
 
 class ReplacedError(Exception):
@@ -274,18 +300,16 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
                 raise ReplacedError
             yield Content(wanted, opened.descriptor, opened.object.size)
         return
-    spent: list[float] = []
-    make = partial(_make, house, wanted, spent)
-    place = None
-    if house.cache is None:
-        kept, where = await make(), BYPASS
+    place = Place(bucket, key, etag(house, wanted).strip('"'))
+    if house.cache and (hit := await house.cache.get(place)):
+        made = Made(*hit)
     else:
-        place = Place(bucket, key, etag(house, wanted).strip('"'))
-        kept, where = await house.cache.fetch(place, make)
-    with closing(kept):
-        yield Content(
-            wanted, kept.body, kept.size, kept.mime, kept.missing, where, place, kept.file, *spent
-        )
+        house.renderers.check_memory(house.flights.waiting + 1)
+        made, joined = await house.flights.join(place, partial(_obtain, house, wanted, place))
+        if joined:
+            made = Made(made.kept, JOINED)
+    with closing(made):
+        yield _content(wanted, made, place if house.cache else None)
 
 
 @asynccontextmanager
@@ -303,12 +327,35 @@ async def fetch_anew(house: House, wanted: Order) -> AsyncIterator[Content]:
         if wanted.todo is None:
             yield Content(wanted, opened[0].descriptor, wanted.source.size)
             return
-        spent: list[float] = []
-        kept = await _render(house, wanted, opened, spent)
-    with closing(kept):
-        yield Content(
-            wanted, kept.body, kept.size, kept.mime, kept.missing, BYPASS, None, "", *spent
-        )
+        made = await _render(house, wanted, opened)
+    with closing(made):
+        yield _content(wanted, made, None)
+
+
+def _content(wanted: Order, made: Made, place: Place | None) -> Content:
+    kept = made.kept
+    told = wanted, kept.body, kept.size, kept.mime, kept.missing
+    return Content(*told, made.where, place, kept.file, made.queue, made.render)
+
+
+async def _obtain(house: House, wanted: Order, place: Place) -> Made:
+    """Have the picture from others who have made it meanwhile, or make it.
+
+    Raises:
+        ReplacedError: An object has been replaced since it was looked at.
+    """
+    if not (house.cache and house.cache.has_shared):
+        house.renderers.check()  # before anything is locked or opened for it
+    if house.cache is None:
+        return await _make(house, wanted)
+    made: list[Made] = []
+
+    async def make() -> Kept:
+        made.append(await _make(house, wanted))
+        return made[0].kept
+
+    kept, where = await house.cache.obtain(place, make)
+    return replace(made[0], where=where) if made else Made(kept, where)
 
 
 async def _read(distant: Distant, wanted: Order, span: range) -> AsyncIterator[bytes]:
@@ -323,8 +370,8 @@ async def _read(distant: Distant, wanted: Order, span: range) -> AsyncIterator[b
         raise ReplacedError from None
 
 
-async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
-    """Open the objects, and have a renderer make the picture; ``spent`` is told queue and render.
+async def _make(house: House, wanted: Order) -> Made:
+    """Open the objects, and have a renderer make the picture.
 
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
@@ -332,11 +379,11 @@ async def _make(house: House, wanted: Order, spent: list[float]) -> Kept:
     with ExitStack() as stack:
         if begun := await _begun(house, wanted):
             stack.enter_context(closing(begun))
-            return await _render(house, wanted, [begun], spent, alone=True)
+            return await _render(house, wanted, [begun], alone=True)
         opened = await _open(house, wanted, stack)
         if wanted.found != tuple(item.object for item in opened):
             raise ReplacedError
-        return await _render(house, wanted, opened, spent)
+        return await _render(house, wanted, opened)
 
 
 async def _begun(house: House, wanted: Order) -> Opened | None:
@@ -368,22 +415,20 @@ async def _render(
     house: House,
     wanted: Order,
     opened: Sequence[Opened],
-    spent: list[float],
     *,
     alone: bool = False,
-) -> Kept:
+) -> Made:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
     source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await house.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
-    house.watch.rendered(begun, done.queue, done.probe, done.render)
-    spent += (done.queue, done.render)
-    made = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
-    if done.size > LARGEST_AT_ONCE:
-        return made
-    with closing(made):
-        return made.in_memory()
+    house.watch.rendered(begun, done.queue, done.predicted, done.probe, done.render)
+    kept = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
+    if done.size <= LARGEST_AT_ONCE:
+        with closing(kept):
+            kept = kept.in_memory()
+    return Made(kept, BYPASS, done.queue, done.render)
 
 
 async def _split(

@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from .gate import conditional
 
+HOLD = web.ResponseKey("hold", float)  # seconds that an answer may be held back
 HIGH = 1 << 16  # bytes that may wait for the client before its next request is looked at
 LOOK = 0.002  # seconds between two looks whether it has taken them
 STALL = 60.0  # seconds that it may take none
@@ -42,7 +43,7 @@ def respond(
 ) -> web.StreamResponse:
     """An answer with these headers and this body, sent in one piece."""
     if fits(request) and "Connection" not in headers and (head := written(headers, status)):
-        return Ready(request, head + end(len(body)), body)
+        return Ready(request, head + end(len(body)), body, status)
     return web.Response(status=status, headers=headers, body=body)
 
 
@@ -59,10 +60,13 @@ class Ready(web.StreamResponse):
         request: One that :func:`fits`.
         head: All headers, up to the empty line.
         body: As long as they say.
+        status: As they say.
     """
 
-    def __init__(self, request: web.BaseRequest, head: bytes, body: bytes) -> None:
-        super().__init__()
+    def __init__(
+        self, request: web.BaseRequest, head: bytes, body: bytes, status: int = 200
+    ) -> None:
+        super().__init__(status=status)
         self.content_length = len(body)
         self._to, self._parts = request.transport, (head, body)
 
@@ -76,6 +80,11 @@ class Ready(web.StreamResponse):
         super().force_close()
         head, body = self._parts
         self._parts = head.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n", body
+
+    def send(self) -> None:
+        """Give it to the system, which may not have taken all of it yet."""
+        if self._to is not None and not self._to.is_closing():
+            self._to.writelines(self._parts)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """All is prepared."""

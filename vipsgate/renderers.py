@@ -25,9 +25,10 @@ from typing import Any
 import orjson
 
 from . import errors, wire
+from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .child import Child, Gone, Job
 from .image.cost import Cost
-from .lanes import PATIENCE, Lane, Lanes, lane_of
+from .lanes import Lane, Lanes, lane_of
 from .renderer import ENVIRONMENT
 
 WATCH = 0.05  # seconds between two looks at the memory of the working renderers, and at deadlines
@@ -39,6 +40,12 @@ GATHER = 0.002  # seconds that they wait; decoding takes ten times as long
 PARTED = 0.15  # seconds that a job takes by itself before those that came with it may leave it
 TOGETHER = 8  # jobs of one source that go to a renderer at once
 LONG_TEXT = 2048  # characters of a process; longer ones go alone
+MOST_BESIDE = wire.MOST_DESCRIPTORS // TOGETHER - 1  # descriptors beside a source, likewise
+BUSY = {
+    Reason.WAIT: "The server is busy: the picture would wait too long for a renderer.",
+    Reason.LENGTH: "The server is busy: too many pictures wait for a renderer.",
+    Reason.MEMORY: "The server is busy: the requests that wait take too much memory.",
+}
 ENDS = ("died", "memory", "overdue", "replaced")  # why a renderer is no more
 # what a renderer inherits of the environment: keys of stores and secrets are none of its business
 INHERITED = (
@@ -65,6 +72,7 @@ class Result:
         render: Seconds from the first look at the file to the last byte.
         missing: Characters of its text that no font has.
         probe: Seconds of ``render`` that reading the header took; 0 for a video.
+        predicted: Seconds of ``queue``, as predicted when it began to wait.
     """
 
     mime: str
@@ -74,6 +82,7 @@ class Result:
     render: float
     missing: int
     probe: float = 0.0
+    predicted: float = 0.0
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -89,7 +98,10 @@ class State:
         working: Jobs that are worked on, by lane.
         waiting: Jobs that wait, by lane.
         held: Bytes of memory for which jobs other than quick ones have a permit.
+        waits: Seconds that the next job would wait, as predicted, by lane.
         queue: Jobs that may wait, in all lanes.
+        queue_seconds: That a job may have to wait, as predicted.
+        refusals: Jobs that were refused or not done in time, by reason.
         memory: Bytes that each renderer holds, the spare one included.
         starts: Renderers that were ever ready.
         ends: Renderers that have ended since, by reason, a word of :data:`ENDS`.
@@ -99,7 +111,10 @@ class State:
     working: Mapping[str, int]
     waiting: Mapping[str, int]
     held: int
+    waits: Mapping[str, float]
     queue: int
+    queue_seconds: float
+    refusals: Mapping[str, int]
     memory: tuple[int, ...]
     starts: int
     ends: Mapping[str, int]
@@ -111,6 +126,8 @@ class Renderers:
     Args:
         count: Renderers that work at a time.
         queue: Jobs that may wait for one.
+        queue_seconds: That a job may have to wait, as predicted.
+        queue_bytes: Of memory that requests may take which wait.
         timeout: Seconds for one job, waiting included.
         ceiling: Bytes of memory above which an idle renderer is replaced.
         most: Bytes of memory that a job may take on top of that.
@@ -124,6 +141,8 @@ class Renderers:
         *,
         count: int,
         queue: int,
+        queue_seconds: float,
+        queue_bytes: int = QUEUE_BYTES,
         timeout: float,
         ceiling: int,
         most: int,
@@ -133,20 +152,20 @@ class Renderers:
     ) -> None:
         self.version = ""
         self.sandbox = ""
-        self._count, self._queue, self._timeout = count, queue, timeout
+        self._count, self._timeout = count, timeout
+        self._bounds = Bounds(min(queue_seconds, timeout), queue, queue_bytes)
         self._ceiling, self._most = ceiling, most
         self._command = command
         self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
         self._all: set[Child] = set()
         self._idle: list[Child] = []
         self._working: set[Child] = set()
-        self._lanes: Lanes[Job] = Lanes(
-            count=count, queue=queue, wait=PATIENCE * timeout, memory=memory
-        )
+        self._lanes: Lanes[Job] = Lanes(count=count, bounds=self._bounds, memory=memory)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._starts = 0
         self._ends = dict.fromkeys(ENDS, 0)
+        self._refusals = dict.fromkeys(Reason, 0)
 
     # -- what the server sees --------------------------------------------------------------------
 
@@ -186,7 +205,36 @@ class Renderers:
     @property
     def full(self) -> bool:
         """Would the next job be refused?"""
-        return self._lanes.full(Lane.QUICK, self._ahead())
+        return self._refusal(Lane.QUICK, self._timeout) is not None
+
+    def check(self) -> None:
+        """Refuse a job before anything is opened for it; whether it is taken is decided later.
+
+        Raises:
+            CpuLimitExceeded: It would be refused if it came now.
+        """
+        if refusal := self._refusal(Lane.QUICK, self._timeout):
+            raise self.refuse(refusal)
+
+    def check_memory(self, requests: int) -> None:
+        """Refuse a request where all that wait would take more memory than they may.
+
+        Args:
+            requests: That wait, with this one: for a renderer, or for what another has asked for.
+
+        Raises:
+            CpuLimitExceeded: They would.
+        """
+        if self._bounds.holds(requests):
+            return
+        raise self.refuse(Refusal(Reason.MEMORY, self._lanes.wait(Lane.QUICK, self._ahead())))
+
+    def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
+        """Count a refusal, and return it as the client is told it."""
+        self._refusals[refusal.reason] += 1
+        error = errors.CpuLimitExceeded(BUSY[refusal.reason], headers=refusal.headers)
+        error.hold = float(refusal.headers["Retry-After"])
+        return error
 
     def state(self) -> State:
         """See :class:`State`."""
@@ -197,7 +245,10 @@ class Renderers:
             working=self._lanes.working(),
             waiting=waiting,
             held=self._lanes.held,
-            queue=self._queue,
+            waits={lane.value: self._lanes.wait(lane, self._ahead()) for lane in Lane},
+            queue=self._bounds.jobs,
+            queue_seconds=self._bounds.seconds,
+            refusals={reason.value: count for reason, count in self._refusals.items()},
             memory=tuple(child.rss() for child in self._all),
             starts=self._starts,
             ends=dict(self._ends),
@@ -233,6 +284,8 @@ class Renderers:
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        if len(process) > LONG_TEXT or len(beside) > MOST_BESIDE:
+            source = ""
         job = Job(process, descriptor, beside, begun + self._timeout, loop.create_future(), source)
         self._submit(job)
         try:
@@ -242,9 +295,11 @@ class Renderers:
         except BaseException as error:  # the time is up, or the client gone
             self._drop(job)
             if isinstance(error, TimeoutError):
+                self._refusals[Reason.DEADLINE] += 1
+                wait = Refusal(Reason.DEADLINE, self._lanes.wait(Lane.QUICK, self._ahead()))
                 raise errors.CpuLimitExceeded(
                     f"The picture was not ready within {self._timeout:g} seconds.",
-                    headers=BACK_SOON,
+                    headers=wait.headers,
                 ) from None
             raise
         if "error" in said:
@@ -257,30 +312,28 @@ class Renderers:
             said["seconds"],
             said["missing"],
             said["probe"],
+            job.predicted,
         )
 
     # -- jobs ------------------------------------------------------------------------------------
 
     def _submit(self, job: Job) -> None:
-        if self._lanes.full(Lane.QUICK, self._ahead()):
-            raise self._busy(Lane.QUICK)
+        if refusal := self._refusal(Lane.QUICK, self._timeout):
+            raise self.refuse(refusal)
+        job.predicted = self._lanes.wait(Lane.QUICK, self._ahead())
         if job.source and os.fstat(job.descriptor).st_size >= LARGE:
             job.ready = math.inf
             asyncio.get_running_loop().call_later(GATHER, self._gathered, job)
         self._lanes.enter(job)
         self._lend()
 
+    def _refusal(self, lane: Lane, left: float, cost: Cost | None = None) -> Refusal | None:
+        return self._lanes.refusal(lane, left, self._ahead(), cost)
+
     def _gathered(self, job: Job) -> None:
         """It has waited for others long enough."""
         job.ready = 0.0
         self._lend()
-
-    def _busy(self, lane: Lane) -> errors.CpuLimitExceeded:
-        waiting = len(self._lanes) + self._ahead()
-        return errors.CpuLimitExceeded(
-            f"The server is busy: {waiting} pictures are waiting.",
-            headers={"Retry-After": str(self._lanes.retry(lane))},
-        )
 
     def _ahead(self) -> int:
         """Jobs that wait at a renderer."""
@@ -291,7 +344,8 @@ class Renderers:
         now = asyncio.get_running_loop().time()
         while self._idle and (job := self._taken_back(now) or self._lanes.next(now)):
             if job.deadline <= now:
-                self._lanes.ended(job)  # the watch is about to say so
+                self._lanes.ended(job)
+                _give_up(job)
                 continue
             child = self._idle.pop()  # the one used last: its memory is warm
             self._working.add(child)
@@ -305,17 +359,7 @@ class Renderers:
 
     def _alike(self, first: Job) -> list[Job]:
         """Waiting jobs that can go along with this one."""
-        if not first.source or first.cost or len(first.process) > LONG_TEXT:
-            return []
-
-        def like(job: Job) -> bool:
-            return (
-                job.source == first.source
-                and len(job.process) <= LONG_TEXT
-                and len(job.beside) <= wire.MOST_DESCRIPTORS // TOGETHER - 1
-            )
-
-        return self._lanes.alike(like, TOGETHER - 1) if like(first) else []
+        return [] if first.cost else self._lanes.alike(first, TOGETHER - 1)
 
     def _taken_back(self, now: float) -> Job | None:
         """A job that waits at a renderer which is busy, while another one is free."""
@@ -342,22 +386,27 @@ class Renderers:
 
     def answered(self, child: Child, job: Job, said: wire.Message, beside: list[int]) -> None:
         """See :class:`vipsgate.child.Owner`."""
+        seconds = None
         if job.answer.done():
-            wire.close(beside)
+            wire.close(beside)  # it was stopped: how long it took tells nothing of others
         else:
             job.answer.set_result((said, beside))
-        self._over(child, job, asyncio.get_running_loop().time() - job.sent)
+            seconds = asyncio.get_running_loop().time() - job.sent
+        self._over(child, job, seconds)
         child.worn = child.worn or said["rss"] > self._ceiling
         self._next(child)
 
     def returned(self, child: Child, job: Job, cost: Cost) -> None:
         """See :class:`vipsgate.child.Owner`."""
-        self._over(child, job)
+        now = asyncio.get_running_loop().time()
+        self._over(child, job, now - job.sent)
         job.cost, job.child = cost, None
         if not job.answer.done():
-            if self._lanes.full(lane_of(job), self._ahead()):
-                job.answer.set_exception(self._busy(lane_of(job)))
+            if refusal := self._refusal(lane_of(job), job.deadline - now, cost):
+                job.answer.set_exception(self.refuse(refusal))
             else:
+                waited = self._timeout - (job.deadline - now)
+                job.predicted = waited + self._lanes.wait(lane_of(job))
                 self._lanes.enter(job)
         self._next(child)
 
@@ -489,9 +538,9 @@ class Renderers:
                     child.swollen = True
                     child.kill()
             now = asyncio.get_running_loop().time()
-            for job in (*self._lanes, *(job for child in self._working for job in child.jobs)):
-                if job.deadline <= now and not job.answer.done():
-                    job.answer.set_exception(TimeoutError())
+            given = [job for child in self._working for job in child.jobs if job.deadline <= now]
+            for job in (*self._lanes.overdue(now), *given):
+                _give_up(job)
             self._lend()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -503,3 +552,9 @@ class Renderers:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             log.error("a task of the pool has failed", exc_info=task.exception())
+
+
+def _give_up(job: Job) -> None:
+    """Its time is up."""
+    if not job.answer.done():
+        job.answer.set_exception(TimeoutError())

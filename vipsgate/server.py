@@ -30,6 +30,7 @@ from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .stores import shared_of, store_of
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .observe.traces import Traces
@@ -109,6 +110,8 @@ async def run(
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
+        queue_seconds=server.queue_seconds,
+        queue_bytes=server.queue_bytes,
         timeout=server.request_timeout,
         ceiling=server.renderer_bytes,
         most=settings.limits.render_bytes,
@@ -120,6 +123,7 @@ async def run(
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
     house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)
+    house.throttle = Throttle(server.queue_seconds)
     house.origins = origins
     house.furnish(settings)
     stop = asyncio.Event()
@@ -148,6 +152,7 @@ async def run(
         await stop.wait()
         notify.tell(notify.STOPPING, "STATUS=finishing what is under way")
         house.draining.set()
+        house.throttle.release()
     finally:
         for task in beside:
             task.cancel()

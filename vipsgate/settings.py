@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from . import documents
+from .admission import QUEUE_BYTES
 from .buckets import Acl, Bucket, Record
 from .gate.target import BUCKET
 from .image.config import Limits, Rendering
@@ -48,7 +49,9 @@ class Server(Record):
     endpoint: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$")] = ""
     region: str = "cn-hangzhou"
     renderers: Annotated[int, Field(ge=0, le=1024)] = 0
-    queue: Annotated[int, Field(ge=0, le=1_000_000)] = 128
+    queue_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+    queue_bytes: Annotated[int, Field(ge=0)] = QUEUE_BYTES
+    queue: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     request_timeout: Annotated[float, Field(gt=0, le=3600)] = 15
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     reuse_port: bool = False

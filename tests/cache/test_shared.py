@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import closing
 
 import obstore
 import pytest
@@ -103,7 +104,7 @@ async def test_away_it_is_in_nobodys_way(line):
     async def make():
         return kept()
 
-    assert await cache.fetch(PLACE, make) == (kept(), MISS)
+    assert await cache.obtain(PLACE, make) == (kept(), MISS)
     await cache.purge(PLACE.bucket, PLACE.key)
     await cache.close()
 
@@ -119,15 +120,18 @@ async def test_another_node_finds_it_and_keeps_it(line, tmp_path):
         return Cache(Memory(1 << 20), Disk(tmp_path / name, 1 << 20), Shared(line))
 
     one, two = node("one"), node("two")
-    assert (await one.fetch(PLACE, make))[1] == MISS
+    assert await one.get(PLACE) is None
+    assert (await one.obtain(PLACE, make))[1] == MISS
     await one.close()
-    found = await asyncio.gather(*(two.fetch(PLACE, make) for _ in range(5)))
-    assert {kept.data for kept, _ in found} == {b"data"}
+    found = await asyncio.gather(*(two.obtain(PLACE, make) for _ in range(5)))
+    for answer, _ in found:
+        with closing(answer):
+            assert answer.in_memory().data == b"data"
     assert sorted(where for _, where in found) == [JOINED] * 4 + [SHARED]
     await two.close()
     line.away = True
-    assert (await node("two").fetch(PLACE, make))[1] == DISK  # from its own disk
+    assert (await node("two").get(PLACE))[1] == DISK  # from its own disk
     assert made == [1]
     line.away = False
     await two.purge(PLACE.bucket, PLACE.key)
-    assert (await node("three").fetch(PLACE, make))[1] == MISS
+    assert (await node("three").obtain(PLACE, make))[1] == MISS

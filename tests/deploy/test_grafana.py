@@ -134,9 +134,9 @@ FIRES = {
         ("vipsgate_requests_total", 'status="503"', "0x10 0+30x30"),
     ],
     "VipsgateQueueLong": [
-        ("vipsgate_queue_length", 'lane="a"', "0x10 40x30"),
-        ("vipsgate_queue_length", 'lane="b"', "0x10 30x30"),
-        ("vipsgate_queue_limit", "", "128x40"),
+        ("vipsgate_predicted_wait_seconds", 'lane="a"', "0x10 3x30"),
+        ("vipsgate_predicted_wait_seconds", 'lane="b"', "0x40"),
+        ("vipsgate_predicted_wait_limit_seconds", "", "5x40"),
     ],
     "VipsgateSlow": [
         ("vipsgate_request_duration_seconds_bucket", 'cache="miss", le="5.0"', "0x40"),

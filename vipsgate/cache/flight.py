@@ -9,26 +9,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
-from .kept import Kept
+
+class Shareable(Protocol):
+    """A result that several get, each of whom closes it."""
+
+    def again(self) -> Self:
+        """The same for somebody else."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+R = TypeVar("R", bound=Shareable)
 
 
 @dataclass(slots=True)
-class _Flight:
-    task: asyncio.Task[Kept]
+class _Flight(Generic[R]):
+    task: asyncio.Task[R]
     waiting: int = 0
 
 
-class Flights:
-    """Work under way, by what it is."""
+class Flights(Generic[R]):
+    """Work under way, by what it is.
+
+    Attributes:
+        waiting: How many wait for it, all together.
+    """
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, _Flight] = {}
+        self._flights: dict[Hashable, _Flight[R]] = {}
+        self.waiting = 0
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def join(self, name: Hashable, work: Callable[[], Awaitable[Kept]]) -> tuple[Kept, bool]:
+    async def join(self, name: Hashable, work: Callable[[], Awaitable[R]]) -> tuple[R, bool]:
         """Have work done, or wait for the same that is being done.
 
         Args:
@@ -47,14 +64,16 @@ class Flights:
             flight = _Flight(asyncio.ensure_future(_run(work)))
             self._flights[name] = flight
         flight.waiting += 1
+        self.waiting += 1
         try:
             return (await asyncio.shield(flight.task)).again(), joined
         finally:
+            self.waiting -= 1
             flight.waiting -= 1
             if not flight.waiting:
                 self._land(name, flight)
 
-    def _land(self, name: Hashable, flight: _Flight) -> None:
+    def _land(self, name: Hashable, flight: _Flight[R]) -> None:
         """Nobody waits any more: nobody joins any more, and nothing is left open."""
         if self._flights.get(name) is flight:
             del self._flights[name]
@@ -63,10 +82,10 @@ class Flights:
         flight.task.add_done_callback(_close)
 
 
-async def _run(work: Callable[[], Awaitable[Kept]]) -> Kept:
+async def _run(work: Callable[[], Awaitable[R]]) -> R:
     return await work()
 
 
-def _close(task: asyncio.Task[Kept]) -> None:
+def _close(task: asyncio.Task[R]) -> None:
     if not task.cancelled() and not task.exception():
         task.result().close()

@@ -1,15 +1,17 @@
-"""Memory before disk before a shared bucket before work: where an answer comes from and goes."""
+"""Memory before disk before a shared bucket before work: where an answer comes from and goes.
+
+That equal work in one process is done once is seen to by whoever fetches (:mod:`.flight`), with a
+cache or without; here, that processes which share a folder do not do it twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, closing
-from functools import partial
 from typing import Any
 
 from .disk import Disk
-from .flight import Flights
 from .kept import Kept, Place
 from .memory import Memory
 from .shared import Shared
@@ -20,7 +22,7 @@ HITS = (MEMORY, DISK, SHARED)  # all are a "hit" to X-Vipsgate-Cache
 
 
 class Cache:
-    """All tiers, and the work that is under way.
+    """All tiers.
 
     Args:
         memory: The first.
@@ -34,7 +36,6 @@ class Cache:
 
     def __init__(self, memory: Memory, disk: Disk | None, shared: Shared | None = None) -> None:
         self.memory, self._disk, self._shared = memory, disk, shared
-        self._flights = Flights()
         self._storing: set[asyncio.Task[None]] = set()
 
     def peek(self, place: Place, most: int) -> tuple[Kept, str] | None:
@@ -53,25 +54,44 @@ class Cache:
             return kept, DISK
         return None
 
-    async def fetch(self, place: Place, make: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
-        """What is kept there, or else is made now.
+    async def get(self, place: Place) -> tuple[Kept, str] | None:
+        """Return what is kept there, for the caller to close, and its tier.
 
-        Args:
-            place: Its name.
-            make: Makes it; what it raises is kept nowhere.
-
-        Returns:
-            The answer, for the caller to close, and where it came from.
+        The shared bucket is not asked; ``None`` where it is in no nearer one.
         """
         if (kept := self.memory.get(place)) is not None:
             return kept, MEMORY
         if self._disk and (kept := await self._disk.get(place)):
             self.memory.put(place, kept)
             return kept, DISK
-        found: list[str] = []
-        work = partial(self._made, place, make, found)
-        kept, joined = await self._flights.join(place, work)
-        return kept, JOINED if joined else (found or [MISS])[0]
+        return None
+
+    async def obtain(self, place: Place, make: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
+        """Return what others have made meanwhile, or what is made now, and where it came from.
+
+        Args:
+            place: Its name; it was not there a moment ago.
+            make: Makes it; what it raises is kept nowhere.
+        """
+        async with AsyncExitStack() as alone:
+            if self._disk:
+                others = await alone.enter_async_context(self._disk.alone(place))
+                if others and (kept := await self._disk.get(place)):
+                    self.memory.put(place, kept)
+                    return kept, JOINED
+            found = await self._shared.get(place) if self._shared else None
+            kept = found or await make()
+            self.memory.put(place, kept)
+            if self._disk:
+                self._later(self._stored(self._disk, place, kept.again(), alone.pop_all()))
+            if self._shared and not found:
+                self._later(self._told(self._shared, place, kept.again()))
+            return kept, SHARED if found else MISS
+
+    @property
+    def has_shared(self) -> bool:
+        """Is there a bucket that may have what this process has not?"""
+        return self._shared is not None
 
     async def purge(self, bucket: str, key: str) -> None:
         """Forget all that is made of an object."""
@@ -87,28 +107,6 @@ class Cache:
             await asyncio.wait(self._storing)
         if self._disk:
             await self._disk.close()
-
-    async def _made(
-        self, place: Place, make: Callable[[], Awaitable[Kept]], found: list[str]
-    ) -> Kept:
-        """Make it, unless another process has; ``found`` gets a word for that."""
-        async with AsyncExitStack() as alone:
-            if self._disk:
-                others = await alone.enter_async_context(self._disk.alone(place))
-                if others and (kept := await self._disk.get(place)):
-                    found.append(JOINED)
-                    self.memory.put(place, kept)
-                    return kept
-            others_made = await self._shared.get(place) if self._shared else None
-            if others_made:
-                found.append(SHARED)
-            kept = others_made or await make()
-            self.memory.put(place, kept)
-            if self._disk:
-                self._later(self._stored(self._disk, place, kept.again(), alone.pop_all()))
-            if self._shared and not others_made:
-                self._later(self._told(self._shared, place, kept.again()))
-            return kept
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

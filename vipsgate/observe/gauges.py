@@ -63,6 +63,27 @@ class Gauges(Collector):
         yield GaugeMetricFamily(
             "vipsgate_queue_limit", "Pictures that may wait before 503.", pool.queue
         )
+        yield _by_lane(
+            "vipsgate_predicted_wait_seconds",
+            "What the next picture would wait for a renderer, as predicted.",
+            pool.waits,
+        )
+        yield GaugeMetricFamily(
+            "vipsgate_predicted_wait_limit_seconds",
+            "What it may wait before 503.",
+            pool.queue_seconds,
+        )
+        yield _by_reason(
+            "vipsgate_refusals",
+            "Pictures that were not made for now: the predicted wait was too long, too many "
+            "waited, they took too much memory, or the deadline came.",
+            pool.refusals,
+        )
+        yield GaugeMetricFamily(
+            "vipsgate_refusals_held",
+            "Refusals that are held back, so that clients who retry at once take no core.",
+            house.throttle.held,
+        )
         yield GaugeMetricFamily("vipsgate_renderers", "Renderer processes.", len(pool.memory))
         yield GaugeMetricFamily(
             "vipsgate_renderers_resident_bytes",
@@ -77,15 +98,12 @@ class Gauges(Collector):
         yield CounterMetricFamily(
             "vipsgate_renderer_starts", "Renderer processes started.", pool.starts
         )
-        ends = CounterMetricFamily(
+        yield _by_reason(
             "vipsgate_renderer_ends",
             "Renderers that ended: died by themselves; killed for their memory, or because they "
             "did not stop; replaced because they held too much memory while idle.",
-            labels=("reason",),
+            pool.ends,
         )
-        for reason, count in pool.ends.items():
-            ends.add_metric((reason,), count)
-        yield ends
         if house.cache:
             yield GaugeMetricFamily(
                 "vipsgate_cache_memory_bytes",
@@ -119,8 +137,15 @@ class Moment(Collector):
         return iter(self._metrics)
 
 
-def _by_lane(name: str, meaning: str, values: Mapping[str, int]) -> Metric:
+def _by_lane(name: str, meaning: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, meaning, labels=("lane",))
     for lane, value in values.items():
         family.add_metric((lane,), value)
+    return family
+
+
+def _by_reason(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=("reason",))
+    for reason, count in counts.items():
+        family.add_metric((reason,), count)
     return family

@@ -127,6 +127,11 @@ class Meters(Collector):
             "Parts of making a picture: queue, probe (its header), render (with its encoding).",
             "stage",
         )
+        self.waits = Spreads(
+            "vipsgate_queue_wait_seconds",
+            "What pictures have waited for a renderer, as predicted and in fact.",
+            "wait",
+        )
         self.store = Spreads(
             "vipsgate_store_duration_seconds", "Calls to the store, by operation.", "operation"
         )
@@ -147,6 +152,8 @@ class Meters(Collector):
         )
         for stage in ("queue", "probe", "render"):
             self.stages.by[stage] = Spread()
+        for wait in ("predicted", "real"):
+            self.waits.by[wait] = Spread()
         self._buckets = Names(BUCKETS)
         self._styles: defaultdict[str, Names] = defaultdict(lambda: Names(STYLES))
 

@@ -77,17 +77,22 @@ class Watch:
             if place:
                 place.close()
 
-    def rendered(self, begun: float, queue: float, probe: float, render: float) -> None:
+    def rendered(
+        self, begun: float, queue: float, predicted: float, probe: float, render: float
+    ) -> None:
         """A renderer has made a picture.
 
         Args:
             begun: When it was asked for, by ``time.perf_counter``.
             queue: Seconds waited for a renderer.
+            predicted: The same, as predicted.
             probe: Seconds for the header.
             render: Seconds for all of it, the header included.
         """
         stages = self.meters.stages.by
         stages["queue"].add(queue)
+        self.meters.waits.by["real"].add(queue)
+        self.meters.waits.by["predicted"].add(predicted)
         stages["probe"].add(probe)
         stages["render"].add(render - probe)
         if visit := CURRENT.get():
