@@ -28,6 +28,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[1]
@@ -36,6 +37,10 @@ READY = re.compile(r"vipsgate ready on http://(\S+):(\d+) \(admin http://(\S+):(
 PATIENCE_S = 20  # for a server to start, to answer and to stop
 CANARY = "canary-4711: this text lies outside of the bucket"
 BUCKET = "examplebucket"
+
+# how long an example takes is the machine's business: no test has an opinion on it
+settings.register_profile("vipsgate", deadline=None)
+settings.load_profile("vipsgate")
 
 
 # -- what a server says ----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ The way of a request, and who has which right on it::
 * :mod:`vipsgate.app` is the one conductor; :mod:`vipsgate.house` is what the handlers work with;
   :mod:`vipsgate.picture` is the way from a request to bytes, for all who answer with some;
   :mod:`vipsgate.documents` and :mod:`vipsgate.uploads` are what we keep in the store ourselves.
+* :mod:`vipsgate.sniffer` tells which objects are pictures, where protection of all of them asks.
 * :mod:`vipsgate.admission` says what may wait for a renderer, :mod:`vipsgate.throttle` when
   whoever may not is told so.
 * :mod:`vipsgate.explain` says why an answer is what it is, on the admin port.
