@@ -96,9 +96,12 @@ class House:
         self.name_domains()
 
     def reload(self, settings: Settings) -> list[str]:
-        """Take them over, unless something would be open that nobody has written out: why."""
+        """Take them over, unless something would be open that nobody has written out: why.
+
+        Those that are as they were change nothing, and what is known of requests stays so.
+        """
         refused = refusals(self.configuration, settings, self.documents.known, self._is_there)
-        if not refused:
+        if not refused and dict(settings) != dict(self.configuration):
             self.furnish(settings)
         return refused
 
