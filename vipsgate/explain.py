@@ -42,12 +42,12 @@ async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[s
     try:
         asked = target.resolve(line, "", {}, "")
         said["target"] = {"bucket": asked.bucket, "key": asked.key, "process": asked.process}
-        api.find("GET", asked, headers)
+        plain = META in asked.names()
+        api.find("HEAD" if plain else "GET", asked, headers)
         document = house.bucket(asked.bucket)
         if document is None:
             raise NoSuchBucket("The specified bucket does not exist.")
         wanted, missing, whole = None, None, asked
-        plain = META in asked.names()
         order = picture.plain_order if plain else picture.order
         try:
             wanted = await order(house, access.Grant(document, OWNER), asked)
