@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vipsgate import connection, ready
+from vipsgate.throttle import Pace, Throttle
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -264,8 +265,27 @@ def test_so_many_wait_and_the_rest_is_not_read(loop):
     sizes = [len(parser.feed_data(GET * 100)[0])]
     while found := parser.feed_data(b"")[0]:
         sizes.append(len(found))
-    assert sizes == [32, 32, 32, 4]
+    most = connection.MAX_PIPELINED
+    assert sizes == [most] * (100 // most) + [100 % most] * bool(100 % most)
     assert len(parser.feed_data(GET)[0]) == 1
+
+
+def test_who_sends_too_much_ahead_is_answered_so_far(loop):
+    """The rest is dropped, and the last answer says that the connection ends."""
+    parser, _ = parser_of(loop)
+    most = connection.MAX_PIPELINED
+    found, _, _ = parser.feed_data(GET * (most + connection.PIPELINED_BYTES // len(GET) + 1))
+    assert [message.should_close for message, _ in found] == [False] * (most - 1) + [True]
+    assert parser.ended
+    assert parser._rest == b""
+    assert parser.feed_data(GET) == ([], False, b"")
+
+
+def test_a_long_body_is_not_too_much(loop):
+    parser, _ = parser_of(loop)
+    found, _, _ = parser.feed_data(put(bytes(4 * connection.PIPELINED_BYTES)) + GET)
+    assert len(found) == 1
+    assert not parser.ended
 
 
 def test_what_comes_behind_a_body_waits_until_that_is_taken(loop):
@@ -591,3 +611,110 @@ def upload_all(port, size=20 << 20):
         line.sendall(upload(size))
         line.sendall(bytes(size))
         return line.recv(1000)
+
+
+# -- clients that take nothing, and connections that nobody uses -----------------------------------
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_takes_nothing_is_cut(loop, monkeypatch):
+    """Whoever writes the answer: aiohttp itself has no bound for it."""
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    ended = []
+
+    async def answer(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(1 << 20))
+        finally:
+            ended.append(1)
+
+    async def run():
+        async with asyncio.timeout(SOON_S), serving(answer) as (server, open_):
+            reader, writer = await open_(limit=1)
+            writer.write(GET)
+            while not ended or server.count:
+                await asyncio.sleep(0.005)
+            writer.transport.abort()
+            del reader
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_is_slow_gets_all_of_it(loop, monkeypatch):
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    size = 16 << 20
+
+    async def answer(request):
+        return web.Response(body=bytes(size))
+
+    async def run():
+        async with asyncio.timeout(SOON_S), serving(answer) as (server, open_):
+            reader, writer = await open_(limit=1 << 16)
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            got = 0
+            while got < size:
+                got += len(await reader.read(1 << 18))
+                await asyncio.sleep(0.002)  # all of it takes longer than a stall may
+            assert server.count == 1
+            writer.close()
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_idle_connections_are_closed_and_no_others(loop, monkeypatch):
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.0)
+    go, throttle, begun = asyncio.Event(), Throttle(20.0, Pace(0.01, 1)), asyncio.Event()
+
+    async def answer(request):
+        if request.path == "/slow":
+            begun.set()
+            await go.wait()
+        response = ready.respond(request, 503, {}, b"no")
+        if request.path == "/held":
+            response[ready.HOLD] = 20.0
+        return response
+
+    def ask(path):
+        return b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path
+
+    async def run():
+        async with (
+            asyncio.timeout(SOON_S),
+            serving(answer, throttle=throttle) as (server, open_),
+        ):
+            links = [await open_() for _ in range(4)]
+            while server.count < 4:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)  # the loop's clock has milliseconds
+            for reader, writer in links[:2]:  # one by one: the first has been idle for longer
+                writer.write(ask(b"/held"))
+                if reader is links[0][0]:
+                    await reader.readuntil(b"no")
+            while throttle.held == 0:
+                await asyncio.sleep(0.001)
+            links[2][1].write(ask(b"/slow"))
+            await begun.wait()
+            assert server.count == 4
+            server.close_idle(1)
+            assert await links[3][0].read() == b""  # it never asked for anything
+            assert server.count == 3
+            server.close_idle(9)
+            assert await links[0][0].read() == b""
+            assert server.count == 2
+            go.set()
+            throttle.release()
+            for reader, _ in links[1:3]:
+                assert (await reader.readuntil(b"no")).startswith(b"HTTP/1.1 503")
+            for _, writer in links:
+                writer.close()
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(run())

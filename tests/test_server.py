@@ -32,7 +32,13 @@ SLOW = "/photos/noise.jpg?x-oss-process=image/format,webp"  # 0.35 s of one CPU,
 SLOWER = "/photos/noise.jpg?x-oss-process=image/format,avif"  # 1.4 s; cannot be asked to stop
 LONGEST_QUICK = "/photos/noise.jpg?x-oss-process=image/crop,w_1600/format,webp"
 WHOLE = "/photos/noise.jpg"
+
 Threads = concurrent.futures.ThreadPoolExecutor
+
+
+def others(count: int, picture: str = SLOW) -> list[str]:
+    """Pictures that are as slow, and none is equal to another."""
+    return [f"{picture}/quality,Q_{60 + number}" for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -319,7 +325,7 @@ def test_it_ends_cleanly_at_once(root: Path, number: int) -> None:
 @pytest.mark.parametrize("whole_group", [False, True], ids=["SIGTERM", "Ctrl-C"])
 def test_what_is_under_way_is_finished(root: Path, whole_group: bool) -> None:
     with serving(root) as server, Threads(6) as threads:
-        answers = [threads.submit(server.get, SLOW) for _ in range(6)]
+        answers = [threads.submit(server.get, path) for path in others(6)]
         server.busy(2)
         if whole_group:
             os.killpg(server.process.pid, signal.SIGINT)
@@ -358,8 +364,8 @@ def test_a_large_answer_is_finished(root: Path) -> None:
 @pytest.mark.parametrize("seconds", [2, 0])
 def test_nothing_is_waited_for_longer_than_said(root: Path, seconds: int) -> None:
     with serving(root, SERVER__DRAIN_SECONDS=str(seconds)) as server, Threads(8) as threads:
-        for _ in range(8):
-            threads.submit(server.tried, SLOWER)
+        for path in others(8, SLOWER):
+            threads.submit(server.tried, path)
         server.busy(2)
         begun = server.signal(signal.SIGTERM)
         assert server.ended(PATIENCE) == 0
@@ -393,7 +399,7 @@ def test_a_renderer_killed_at_work_is_not_noticed(root: Path) -> None:
 def test_all_renderers_killed_at_once(root: Path) -> None:
     """Only answers that were under way may fail, and the service is there again within 2 s."""
     with serving(root) as server, Threads(8) as threads:
-        answers = [threads.submit(server.tried, SLOW) for _ in range(8)]
+        answers = [threads.submit(server.tried, path) for path in others(8)]
         server.busy(2)
         before = server.renderers()
         for pid in before:
@@ -431,7 +437,7 @@ def test_clients_that_leave_leave_nothing_behind(root: Path) -> None:
 
 def test_a_client_that_takes_nothing_holds_no_renderer(root: Path) -> None:
     with serving(root, "--renderers", 1) as server:
-        links = [server.asked(SLOW) for _ in range(4)]
+        links = [server.asked(path) for path in others(4)]
         for link in links:
             assert link.recv(64).startswith(b"HTTP/1.1 200")  # and not a byte more
         assert server.get(QUICK).seconds < 1
@@ -441,7 +447,7 @@ def test_a_client_that_takes_nothing_holds_no_renderer(root: Path) -> None:
 
 def test_more_than_is_taken_on_is_refused_at_once(root: Path) -> None:
     with serving(root, "--renderers", 1, SERVER__QUEUE="2") as server, Threads(12) as threads:
-        answers = list(threads.map(server.get, [SLOW] * 12))
+        answers = list(threads.map(server.get, others(12)))
         assert {answer.status for answer in answers} == {200, 503}
         assert 3 <= sum(answer.status == 200 for answer in answers) <= 4
         for answer in answers:

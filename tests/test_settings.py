@@ -18,6 +18,8 @@ endpoint = ""              # "oss.example.com": BUCKET.oss.example.com is virtua
 region = "cn-hangzhou"     # V4 signatures name it
 renderers = 0              # renderer processes; 0 = one per usable CPU
 queue_seconds = 5          # predicted wait before 503; `queue` (a count) stays as an upper bound
+connections = 0            # open connections; 0: what descriptors allow
+body_seconds = 10          # grace of a body that drips, then a minimum rate
 request_timeout = 15       # seconds for one render, waiting included; then 503
 drain_seconds = 30
 legacy_at_api = false      # object@100w.jpg

@@ -18,6 +18,7 @@ Built on aiohttp's own server, which is replaced in five points:
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -36,7 +37,10 @@ from .throttle import Throttle
 
 KEEPALIVE_SECONDS = 75.0  # that a connection may be unused; nginx's own default
 BODY_BUFFER_BYTES = 1 << 16  # of a body, half of what is held while nobody reads it
-MAX_PIPELINED = 32  # requests read ahead of their answers; aiohttp's own bound
+MAX_PIPELINED = 8  # requests read ahead of their answers; aiohttp's own bound is 32
+PIPELINED_BYTES = 1 << 16  # behind them; who sends more is answered so far, and no further
+STALL_SECONDS = 60.0  # that a client may take nothing of an answer; nginx's send_timeout
+IDLE_SECONDS = 1.0  # after which an unused connection may be closed where another one waits
 DRAIN_BYTES = 1 << 16  # of a body that nobody wants, read so that the connection stays open
 DRAIN_SECONDS = 2.0  # for them to come
 LINGER_BYTES = 32 << 20  # thrown away of what comes behind the last answer: a whole source of OSS
@@ -128,6 +132,10 @@ class Parser:
             refusal = _ErrInfo(error.status, error, error.message)
             found.append((refusal, EMPTY_PAYLOAD))
             self.ended = True
+        if len(data) > PIPELINED_BYTES and found and self._body is None and not self.ended:
+            message, body = found[-1]
+            found[-1] = (message._replace(should_close=True), body)
+            self.ended = True
         self._rest = b"" if self.ended else data
         self._plain = not (self.ended or self._rest or self._heads or self._body is not None)
         return found, False, b""
@@ -186,7 +194,7 @@ class Connection(web.RequestHandler):
         options: See ``web.RequestHandler``.
     """
 
-    __slots__ = ("_refuse", "_resuming", "_throttle")
+    __slots__ = ("_holding", "_left", "_refuse", "_resuming", "_stall", "_throttle")
 
     def __init__(
         self,
@@ -218,8 +226,50 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._parser: Any = Parser(make)
+        self._max_msg_queue_size = MAX_PIPELINED
+        self._msg_queue_resume_size = MAX_PIPELINED // 2
         self._refuse, self._throttle = refuse, throttle
-        self._resuming = False
+        self._resuming = self._holding = False
+        self._left = 0  # bytes of an answer that the client has not taken at the last look
+        self._stall: asyncio.TimerHandle | None = None
+
+    def idle_since(self) -> float | None:
+        """When it began to wait for a request, in the loop's time; ``None`` where it does not."""
+        waiter = self._waiter
+        if self._holding or waiter is None or waiter.done():
+            return None
+        return self._next_keepalive_close_time - KEEPALIVE_SECONDS
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer as fast as it is given; it has a while."""
+        super().pause_writing()
+        self._watch_stall()
+
+    def resume_writing(self) -> None:
+        """It has taken it."""
+        super().resume_writing()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It is closed, from either end."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        super().connection_lost(exc)
+
+    def _watch_stall(self) -> None:
+        transport = self.transport
+        if transport is not None:
+            self._left = transport.get_write_buffer_size()
+            self._stall = self._loop.call_later(STALL_SECONDS, self._look_at_stall, transport)
+
+    def _look_at_stall(self, transport: asyncio.Transport) -> None:
+        if transport.get_write_buffer_size() < self._left:
+            self._watch_stall()
+        else:
+            transport.abort()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on with a body that was not taken fast enough, after the loop's next turn.
@@ -294,8 +344,15 @@ class Connection(web.RequestHandler):
         transport = self.transport
         if transport is not None and not transport.is_closing():
             transport.pause_reading()
-            self._throttle.hold(seconds, partial(_send_and_read_on, response, transport))
+            self._holding = True
+            self._throttle.hold(seconds, partial(self._send_and_read_on, response, transport))
         return response, False
+
+    def _send_and_read_on(self, response: Ready, transport: asyncio.Transport) -> None:
+        self._holding = False
+        response.send()
+        if not transport.is_closing():
+            transport.resume_reading()
 
     async def _finish_held(
         self,
@@ -384,6 +441,10 @@ class Server(web.Server):
         refuse: See :class:`Connection`.
         throttle: Likewise.
         options: See ``web.Server``.
+
+    Attributes:
+        count: Open connections.
+        on_lost: Called when there is one less.
     """
 
     def __init__(
@@ -397,6 +458,8 @@ class Server(web.Server):
         super().__init__(handler, **options)
         self._refuse = refuse
         self._throttle = throttle or Throttle(0.0)
+        self.count = 0
+        self.on_lost: Callable[[], None] = _nothing
 
     def __call__(self) -> Connection:
         """Return what serves a new connection."""
@@ -407,6 +470,32 @@ class Server(web.Server):
             throttle=self._throttle,
             **self._kwargs,
         )
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """There is one more."""
+        self.count += 1
+        super().connection_made(handler, transport)
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """There is one less."""
+        self.count -= 1
+        super().connection_lost(handler, exc)
+        self.on_lost()
+
+    def close_idle(self, most: int) -> None:
+        """Close up to so many connections that wait for a request, those that wait longest."""
+        now = asyncio.get_running_loop().time()
+        idle = [
+            (since, number, handler)
+            for number, handler in enumerate(self.connections)
+            if isinstance(handler, Connection)
+            and (since := handler.idle_since()) is not None
+            and since <= now - IDLE_SECONDS
+        ]
+        for _, _, handler in heapq.nsmallest(most, idle):
+            handler.force_close()
 
 
 class Runner(web.AppRunner):
@@ -432,10 +521,8 @@ class Runner(web.AppRunner):
         )
 
 
-def _send_and_read_on(response: Ready, transport: asyncio.Transport) -> None:
-    response.send()
-    if not transport.is_closing():
-        transport.resume_reading()
+def _nothing() -> None:
+    pass
 
 
 def _set(turn: asyncio.Future[None]) -> None:

@@ -18,6 +18,7 @@ Raise these anywhere; :mod:`vipsgate.app` alone turns them into a response, and
      +-- InvalidDigest         400  Content-MD5 is not that of the body
      +-- MalformedXML          400  the document of a call
      +-- IncompleteBody        400  fewer bytes than were announced
+     +-- RequestTimeout        400  a body that comes too slowly
      +-- EntityTooLarge        400  more bytes than an object, a part or a document may have
      +-- EntityTooSmall        400  a part that is not the last
      +-- MetadataTooLarge      400  more headers than are kept with an object
@@ -181,6 +182,13 @@ class IncompleteBody(OssError):
 
     status = 400
     code = "IncompleteBody"
+
+
+class RequestTimeout(OssError):
+    """A body comes too slowly."""
+
+    status = 400
+    code = "RequestTimeout"
 
 
 class EntityTooLarge(OssError):

@@ -12,6 +12,7 @@ from .answer import ACCEL
 from .buckets import Bucket
 from .cache.flight import Flights
 from .cache.tiers import Cache
+from .connection import Server
 from .documents import Documents
 from .errors import NoSuchKey, OssError
 from .gate import access, sign
@@ -55,6 +56,8 @@ class House:
         hot: Requests that are known.
         sniffer: Which objects are pictures, by their bytes.
         watch: Who is told what requests come to.
+        port: The public port's connections; ``None`` where there is no such port.
+        max_connections: That may be open there; 0 for no limit.
         draining: Set as soon as no new work is wanted.
         furnished: How often settings have been taken over.
     """
@@ -76,6 +79,8 @@ class House:
     hot: Hot = field(default_factory=Hot)
     sniffer: Sniffer = field(default_factory=Sniffer)
     watch: Watch = field(default_factory=Watch)
+    port: Server | None = None
+    max_connections: int = 0
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     furnished: int = 0
     reloaded: State = field(default_factory=State)

@@ -305,6 +305,8 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
         made = Made(*hit)
     else:
         house.renderers.check_memory(house.flights.waiting + 1)
+        if place not in house.flights and not (house.cache and house.cache.has_shared):
+            house.renderers.check()  # before anything is locked or opened for it
         made, joined = await house.flights.join(place, partial(_obtain, house, wanted, place))
         if joined:
             made = Made(made.kept, JOINED)
@@ -344,8 +346,6 @@ async def _obtain(house: House, wanted: Order, place: Place) -> Made:
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
     """
-    if not (house.cache and house.cache.has_shared):
-        house.renderers.check()  # before anything is locked or opened for it
     if house.cache is None:
         return await _make(house, wanted)
     made: list[Made] = []

@@ -20,7 +20,7 @@ from .cache.disk import Disk
 from .cache.memory import Memory
 from .cache.tiers import Cache
 from .documents import Documents
-from .door import Door
+from .door import Door, room_here
 from .easel import Easel
 from .errors import OssError
 from .house import House
@@ -132,9 +132,13 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
 
-    public = Door(web.ServerRunner(app.public(house), shutdown_timeout=server.drain_seconds))
-    admin = Door(app.admin_runner(house, shutdown_timeout=1))
     _raise_limit()
+    house.max_connections = server.connections or room_here()
+    port = house.port = app.public(house)
+    public = Door(
+        web.ServerRunner(port, shutdown_timeout=server.drain_seconds), house.max_connections
+    )
+    admin = Door(app.admin_runner(house, shutdown_timeout=1))
     await renderers.start()
     beside = [
         asyncio.create_task(documents.follow(house.name_domains)),

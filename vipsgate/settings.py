@@ -52,6 +52,8 @@ class Server(Record):
     queue_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
     queue_bytes: Annotated[int, Field(ge=0)] = QUEUE_BYTES
     queue: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    connections: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    body_seconds: Annotated[float, Field(gt=0, le=3600)] = 10
     request_timeout: Annotated[float, Field(gt=0, le=3600)] = 15
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     reuse_port: bool = False

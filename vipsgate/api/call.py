@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.streams import StreamReader
 
 from .. import answer, codings
 from ..errors import (
@@ -17,6 +19,7 @@ from ..errors import (
     InvalidArgument,
     InvalidDigest,
     MissingContentLength,
+    RequestTimeout,
     Unimplemented,
     shown,
 )
@@ -26,6 +29,7 @@ from ..gate.target import Target
 from ..house import House
 
 CHUNK = 1 << 18  # bytes of a body taken at a time
+MIN_BODY_RATE = 500  # bytes of a body a second; Apache's mod_reqtimeout has the same
 DOCUMENT_BYTES = 1 << 20  # of a body that is held in memory: XML, or a process text
 
 
@@ -90,6 +94,7 @@ class Call:
             MissingContentLength: Nobody has said where it ends.
             EntityTooLarge: It has more than ``most`` bytes.
             IncompleteBody: The client has stopped before its end.
+            RequestTimeout: It comes too slowly.
         """
         request = self.request
         length = request.content_length
@@ -100,8 +105,9 @@ class Call:
         if self.header("Expect").lower() == "100-continue" and request.version >= (1, 1):
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         seen = 0
+        grace = self.house.settings.server.body_seconds
         try:
-            async for data in request.content.iter_chunked(CHUNK):
+            async for data in pieces(request.content, grace):
                 seen += len(data)
                 if seen > most:
                     raise _too_large(most)
@@ -154,6 +160,38 @@ class Call:
         if body:
             made.setdefault("Content-Type", "application/xml")
         return web.Response(status=status, body=body, headers=made)
+
+
+async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:
+    """Yield the bytes of a body as they come.
+
+    Only the time counts that the client takes, not that in which its bytes are stored.
+
+    Args:
+        body: The body.
+        grace: Seconds for the first bytes; then there have to be :data:`MIN_BODY_RATE` a second.
+
+    Raises:
+        RequestTimeout: There are fewer.
+    """
+    loop, waited, seen = asyncio.get_running_loop(), 0.0, 0
+    while True:
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(grace + seen / MIN_BODY_RATE - waited):
+                data = await body.read(CHUNK)
+        except TimeoutError:
+            raise RequestTimeout(
+                "Your socket connection to the server was not read from or written to within the "
+                f"timeout period. Of the body {seen} bytes have come in "
+                f"{waited + loop.time() - begun:.0f} seconds; it expects "
+                f"{MIN_BODY_RATE} a second, after {grace:g} seconds."
+            ) from None
+        waited += loop.time() - begun
+        if not data:
+            return
+        seen += len(data)
+        yield data
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -45,6 +45,9 @@ class Flights(Generic[R]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._flights
+
     async def join(self, name: Hashable, work: Callable[[], Awaitable[R]]) -> tuple[R, bool]:
         """Have work done, or wait for the same that is being done.
 

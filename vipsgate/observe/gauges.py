@@ -80,6 +80,16 @@ class Gauges(Collector):
             pool.refusals,
         )
         yield GaugeMetricFamily(
+            "vipsgate_connections",
+            "Open connections of the public port.",
+            house.port.count if house.port else 0,
+        )
+        yield GaugeMetricFamily(
+            "vipsgate_connections_limit",
+            "Connections that may be open; beyond, unused ones are closed, and others wait.",
+            house.max_connections,
+        )
+        yield GaugeMetricFamily(
             "vipsgate_refusals_held",
             "Refusals that are held back, so that clients who retry at once take no core.",
             house.throttle.held,
