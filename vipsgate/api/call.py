@@ -30,6 +30,7 @@ from ..house import House
 
 CHUNK = 1 << 18  # bytes of a body taken at a time
 MIN_BODY_RATE = 500  # bytes of a body a second; Apache's mod_reqtimeout has the same
+MAX_STALL_SECONDS = 60.0  # between two pieces, however much has come; nginx's client_body_timeout
 DOCUMENT_BYTES = 1 << 20  # of a body that is held in memory: XML, or a process text
 
 
@@ -169,16 +170,18 @@ async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:
 
     Args:
         body: The body.
-        grace: Seconds for the first bytes; then there have to be :data:`MIN_BODY_RATE` a second.
+        grace: Seconds for the first bytes; then each :data:`MIN_BODY_RATE` bytes buy one more, of
+            which no more are saved up than :data:`MAX_STALL_SECONDS`, or ``grace`` if that is more.
 
     Raises:
         RequestTimeout: There are fewer.
     """
     loop, waited, seen = asyncio.get_running_loop(), 0.0, 0
+    left = grace
     while True:
         begun = loop.time()
         try:
-            async with asyncio.timeout(grace + seen / MIN_BODY_RATE - waited):
+            async with asyncio.timeout(left):
                 data = await body.read(CHUNK)
         except TimeoutError:
             raise RequestTimeout(
@@ -187,10 +190,11 @@ async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:
                 f"{waited + loop.time() - begun:.0f} seconds; it expects "
                 f"{MIN_BODY_RATE} a second, after {grace:g} seconds."
             ) from None
-        waited += loop.time() - begun
+        took = loop.time() - begun
         if not data:
             return
-        seen += len(data)
+        waited, seen = waited + took, seen + len(data)
+        left = min(left - took + len(data) / MIN_BODY_RATE, max(grace, MAX_STALL_SECONDS))
         yield data
 
 
