@@ -30,7 +30,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "bodies": ["--runs", "1", "--seconds", "1"],
     "observed": ["--runs", "1"],
     "hits": ["--pairs", "1", "--seconds", "1"],
-    "overload": ["--seconds", "10"],
+    "overload": ["--seconds", "3", "--scenes", "small", "--times", "10"],
     "lanes": ["--seconds", "5"],
     "memory": ["--requests", "400", "--rounds", "1"],
     "chains": ["--rounds", "1"],

@@ -1,19 +1,26 @@
-"""Does the server bend and not break when ten times more is asked than it can do?
+"""Does the server bend and not break when more is asked than it can do?
 
-First what it can do: cold pictures per second, asked by a few clients. Then clients come ten times
-as fast as that for a minute, each for a picture that nobody else asks for; what is refused is to be
-refused at once and in order, and to cost the others nothing. Everything is seen from outside: HTTP,
-the admin port and /proc. Crowd and server share the cores, so how late the crowd's own timers are
-is told, and how many cores strangers took; where these are many, believe the pictures per second of
-the renderers' CPU.
+In a closed loop 8 to 8,000 clients ask again as soon as they are answered, and 1,000 on a new
+connection each time, for pictures that nobody else asks for (:mod:`closed`). However many ask, good
+answers are to stay as many as they are for 8, and 2 s after it all is to be as before.
 
-    python bench/overload.py [--seconds 60] [--times 10] [--json FILE] [--chart FILE]
+In an open loop requests come at random moments (Poisson), 1, 2 and 10 times as fast as they can be
+answered. What is refused is to be refused in order, and to cost the others nothing. Clients obey
+Retry-After here.
+
+Everything is seen from outside: HTTP, the admin port and /proc. Clients and server share the cores,
+so how late the clients' own timers are is told, and how many cores strangers took; where these are
+many, believe the pictures per second of the renderers' CPU.
+
+    python bench/overload.py [--loops closed open] [--scenes small medium mixed hits]
+        [--seconds 15] [--times 1 2 10] [--imgproxy PROGRAM] [--json FILE] [--chart FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import tempfile
 import threading
 import time
@@ -24,14 +31,22 @@ from pathlib import Path
 from typing import Any
 
 import chart
+import closed
+import load
 import pictures
 import report
+import rivals
 import server
 from crowd import Answer, Crowd, Stream, percentile, spread, statuses
 
 RENDERERS = 2
 MODEST = 4 * RENDERERS  # clients that find out what it can do
 TIMEOUT = 15.0  # seconds; server.request_timeout
+WARMING = 3.0  # seconds
+ROUNDS = 100  # of the paths that a run of a closed loop may take; each takes a number of its own
+LOOPS = ["closed", "open"]
+OPEN = 4  # times the seconds of a closed loop's row that an open one takes
+RIVAL_HEAD = ["clients", "200, 1/s", "others, 1/s", "p50, ms", "p99, ms"]
 WINDOW = 5.0  # seconds of which goodput is told
 LOOKS = 0.25  # seconds between two looks at the memory
 HEALTH = 20.0  # looks at the health, 1/s
@@ -131,7 +146,7 @@ def storm(root: Path, seconds: float, times: float) -> dict[str, Any]:
     }
 
 
-def rows(found: dict[str, Any]) -> list[Row]:
+def table_rows(found: dict[str, Any]) -> list[Row]:
     """The table."""
     seconds, peak = found["seconds"], max(found["capacity"])
     got = [Answer(**one) for one in found["told"]["answers"]["quick"]]
@@ -204,6 +219,90 @@ def course(found: dict[str, Any]) -> dict[int, list[int]]:
     return {status: [seen[second] for second in whole] for status, seen in counts.items()}
 
 
+# --- the closed loop ------------------------------------------------------------------------------
+
+HEAD = [
+    "clients", "200, 1/s", "503, 1/s", "of those for 8", "p50, ms", "p99, ms", "p99 of light, ms",
+    "renderers busy", "front, cores", "front and renderer, MB", "missed",
+]  # fmt: skip
+
+
+def loops(root: Path, folder: Path, scene: str, seconds: float) -> list[closed.Run]:
+    """Measure one scene: few clients, more and more of them, and few again after each."""
+    paths, cached = closed.scenes()[scene], scene == "hits"
+    options = ["--cache-dir", str(folder / "cache")] if cached else ["--no-cache"]
+    options += ["--renderers", str(RENDERERS)]
+    steps = [(clients, False) for clients in closed.CLIENTS] + [(closed.NEW, True)]
+    found = []
+    with server.Server(root, options) as running:
+        first = load.FIRST
+
+        def run(seconds: float, clients: int, reconnect: bool = False) -> closed.Run:
+            nonlocal first
+            first += ROUNDS
+            return closed.run(
+                running,
+                paths,
+                seconds,
+                clients,
+                first=first,
+                cached=cached,
+                reconnect=reconnect,
+            )
+
+        run(WARMING, closed.FEW)
+        found.append(run(seconds, closed.FEW))
+        for clients, reconnect in steps:
+            found.append(run(seconds, clients, reconnect))
+            time.sleep(closed.PAUSE)
+            found.append(run(max(WARMING, seconds / 3), closed.FEW))
+    return found
+
+
+def lines(found: Sequence[closed.Run]) -> list[list[str]]:
+    """The table of a scene."""
+    calm = found[0]
+    return [
+        [
+            f"{one.clients}{', new' * one.reconnect}",
+            f"{one.good:.0f}",
+            f"{one.refused:.0f}",
+            f"{one.good / calm.good:.2f}",
+            f"{one.p50:.0f}",
+            f"{one.p99:.0f}",
+            ", ".join(f"{name} {took:.0f}" for name, took in one.light.items()),
+            ", ".join(f"{share:.2f}" for share in one.busy),
+            f"{one.front:.2f}",
+            " and ".join(f"{size:.0f}" for size in one.memory),
+            ", ".join(closed.verdict(one, calm)),
+        ]
+        for one in found
+    ]
+
+
+def beside(root: Path, folder: Path, job: str, seconds: float, program: str) -> list[list[str]]:
+    """The same of imgproxy, whose pictures nobody joins."""
+    import peers
+
+    os.environ["PATH"] = f"{Path(program).resolve().parent}:{os.environ['PATH']}"
+    port = peers.free_port()
+    task = rivals.Task(root, folder, port, pictures.ALL[job], "", folder)
+    start = rivals.imgproxy(task)
+    if start is None:
+        raise SystemExit(f"--imgproxy: {program} cannot be run as imgproxy")
+    running = peers.Server("imgproxy", start, port, job)
+    rows = []
+    try:
+        for clients in (closed.FEW, *closed.CLIENTS):
+            done = running.load(seconds, clients)
+            good, refused = done.statuses.get(200, 0), done.requests - done.statuses.get(200, 0)
+            cells = [good / done.seconds, refused / done.seconds, done.p50, done.p99]
+            rows.append([str(clients), *(f"{cell:.0f}" for cell in cells)])
+    finally:
+        running.close()
+    return rows
+
+
 def draw(file: Path, found: dict[str, Any]) -> None:
     """Answers over time."""
     counts, last = course(found), int(found["seconds"]) - 1
@@ -225,21 +324,50 @@ def draw(file: Path, found: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="that it is asked for too much")
-    parser.add_argument("--times", type=float, default=10.0, help="as much as it can do")
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=LOOPS)
+    parser.add_argument(
+        "--scenes",
+        nargs="+",
+        choices=list(closed.scenes()),
+        metavar="SCENE",
+        default=list(closed.scenes()),
+        help="of the closed loop",
+    )
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each row; 4 x in the open")
+    parser.add_argument(
+        "--times",
+        type=float,
+        nargs="+",
+        default=[1.0, 2.0, 10.0],
+        help="as much as it can do, in the open loop",
+    )
+    parser.add_argument("--imgproxy", metavar="PROGRAM", help="run it, too, in the closed loop")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     chart.add_option(parser)
-    asked = parser.parse_args()
+    asked = parser.parse_args()  # fmt: skip
     print(report.heading())
-    with tempfile.TemporaryDirectory() as name:
-        pictures.make(Path(name))
-        found = storm(Path(name), asked.seconds, asked.times)
-    cells = [row.cells() for row in rows(found)]
-    title = f"{asked.times:g} times more than it can do, for {asked.seconds:g} s"
-    print(report.table(title, ["of the server", "found", "aim", "reached"], cells))
-    if asked.chart:
-        draw(asked.chart, found)
-    report.write(asked.json, {"rows": cells, "seconds": course(found), "memory": found["memory"]})
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as other:
+        root, folder = Path(name), Path(other)
+        pictures.make(root, pictures.ALL)
+        for scene in asked.scenes if "closed" in asked.loops else ():
+            found = loops(root, folder, scene, asked.seconds)
+            title = f"{scene}: clients that ask again at once, for {asked.seconds:g} s"
+            print(report.table(title, HEAD, lines(found)), flush=True)
+            results[scene] = [asdict(one) for one in found]
+            if asked.imgproxy and scene in pictures.ALL:
+                rows = beside(root, folder, scene, asked.seconds, asked.imgproxy)
+                print(report.table(f"{scene}, imgproxy", RIVAL_HEAD, rows), flush=True)
+                results[f"{scene}, imgproxy"] = rows
+        for times in asked.times if "open" in asked.loops else ():
+            stormy = storm(root, OPEN * asked.seconds, times)
+            cells = [row.cells() for row in table_rows(stormy)]
+            title = f"{times:g} times what it can do, for {OPEN * asked.seconds:g} s"
+            print(report.table(title, ["of the server", "found", "aim", "reached"], cells))
+            results[title] = {"rows": cells, "seconds": course(stormy), "memory": stormy["memory"]}
+            if asked.chart:  # the last one
+                draw(asked.chart, stormy)
+    report.write(asked.json, results)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,10 @@ class Server:
             "p95": done.p95,
         }
 
+    def load(self, seconds: float, clients: int) -> load.Load:
+        """What comes of so many clients, whatever the answers are."""
+        return load.load(self._address, self._paths, seconds, connections=clients, count=True)
+
     def peak(self) -> float:
         """Peak resident memory of its processes together, in MB; what they share counts in each."""
         total = 0
