@@ -37,6 +37,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "srcset": ["--rounds", "1"],
     "quality": ["--rounds", "1"],
     "scaling": ["--runs", "1"],
+    "estimates": ["--only", "1000x1000"],
     "peers": ["--rounds", "1", "--seconds", "2"],
 }
 

@@ -44,8 +44,8 @@ class Pipeline:
 
         Returns:
             ``cpu`` and ``wall`` in seconds, ``memory`` in MB at the peak above what the child had
-            before, ``bytes`` of the result and the loader's ``shrink``; or only ``refused``, with
-            the error's message.
+            before and ``foreseen`` by its plan, ``bytes`` of the result and the loader's
+            ``shrink``; or only ``refused``, with the error's message.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -94,6 +94,7 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
             "cpu": cpu,
             "wall": wall,
             "memory": peak - idle,
+            "foreseen": made.memory / 1e6,
             "bytes": size,
             "shrink": made.shrink,
         }

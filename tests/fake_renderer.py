@@ -129,6 +129,10 @@ class Fake:
         time.sleep(float(seconds))
         del held
 
+    def keep(self, megabytes: str, **_: Any) -> None:
+        """Hold so much from now on."""
+        self.held = b"\1" * (int(megabytes) << 20)
+
     def rss(self, size: str, **_: Any) -> None:
         """Tell so many bytes of memory from now on."""
         os.pwrite(self.statm, f"0 {int(size) // PAGE} 0\n".encode(), 0)

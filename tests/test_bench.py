@@ -27,6 +27,37 @@ def chart(monkeypatch):
     return importlib.import_module("chart")
 
 
+@pytest.fixture
+def estimates(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("estimates")
+
+
+MEASURED = (
+    "jpg photo 1000x1000 -> resize,w_300",
+    "jpg progressive 444 noise 2000x2000 -> resize,w_300",
+    "png interlaced alpha photo 1000x1000 -> rotate,90",
+    "png alpha photo 8000x500 -> blur,r_3,s_2",
+    "tiff noise 1000x1000 -> quality,lossless/format,webp",
+    "tiff alpha noise 1000x1000 -> format,webp",
+    "tiff alpha noise 1000x1000 -> format,heic",
+    "tiff noise 1000x1000 -> quality,Q_95/format,avif",
+    "tiff noise 2000x2000 -> interlace,1/format,jpg",
+    "bmp alpha photo 1000x1000 -> format,bmp",
+    "webp lossless alpha noise 1000x1000 -> resize,w_300",
+    "webp photo 1000x1000x4 -> resize,w_300",
+    "gif photo 1000x1000x4 -> rotate,33",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", MEASURED)
+def test_a_picture_takes_no_more_memory_than_is_foreseen(case, estimates, tmp_path):
+    source, process = case.split(" -> ")
+    found = estimates.measure(estimates.made(tmp_path, source), process)
+    assert found["memory"] <= found["foreseen"]
+
+
 def test_every_script_is_in_the_table_and_in_its_readme(bench):
     written = (BENCH / "README.md").read_text()
     scripts = {

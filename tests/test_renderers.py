@@ -610,6 +610,46 @@ async def test_swelling_is_killed_and_not_retried(state: State, source: int) -> 
         assert await outcome(pool.render("swell 5 0", source)) == "done"
 
 
+# what it is expected to take in MiB, if it was handed back with its cost; then what it may
+FORESEEN = {"": 128, "dear 1 200 1 ": 200, "dear 0.1 150 1 ": 150, "dear 1 90 1 ": 90}
+FORESEEN |= {"dear 1 400 1 ": 256}  # which is all that any may
+
+
+@pytest.mark.parametrize("cost", FORESEEN)
+@on_uvloop
+async def test_each_is_held_to_its_own_estimate(state: State, source: int, cost: str) -> None:
+    """One that is not handed back is a quick one, by its renderer's own estimate."""
+    words = cost.split()
+    text = " ".join(["dear", words[1], str(int(words[2]) << 20), words[3], ""]) if words else ""
+    foreseen = FORESEEN[cost]
+    async with started(most=256 << 20) as pool:
+        with pytest.raises(errors.ImageTooLarge, match=f"more than the {foreseen << 20} bytes"):
+            await pool.render(f"{text}swell {foreseen + 40} 60", source)
+        await whole(pool, 1)
+        assert await outcome(pool.render(f"{text}swell {foreseen - 40} 0.2", source)) == "done"
+
+
+@on_uvloop
+async def test_what_a_renderer_holds_already_is_not_the_job_s(state: State, source: int) -> None:
+    async with started(most=100 << 20, ceiling=400 << 20) as pool:
+        first = span(await pool.render("keep 80", source))[0]
+        child = next(child for child in pool._all if child.process.pid == first)
+        async with asyncio.timeout(PATIENCE):
+            while child.base < 80 << 20:
+                await asyncio.sleep(0.005)
+        assert span(await pool.render("swell 60 0.2", source))[0] == first
+        with pytest.raises(errors.ImageTooLarge):
+            await pool.render("swell 140 60", source)
+
+
+@on_uvloop
+async def test_what_a_renderer_says_that_it_holds_frees_nobody(state: State, source: int) -> None:
+    async with started() as pool:
+        jobs = [pool.render(text, source) for text in (f"rss {1 << 40}", "swell 200 60")]
+        _, swollen = await asyncio.gather(*map(outcome, jobs))
+        assert swollen == "ImageTooLarge"
+
+
 @on_uvloop
 async def test_grown_too_large_is_replaced_between_jobs(state: State, source: int) -> None:
     async with started() as pool:
@@ -929,7 +969,7 @@ def test_word_during_the_image(stopped: int, killed: bool) -> None:
 
 # -- lanes, and jobs that go together ----------------------------------------------------------
 
-DEAR = "dear 2.0 1000000 1"
+DEAR = "dear 2.0 50000000 1"
 LARGE = b"\0" * renderers.LARGE
 
 

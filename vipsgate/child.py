@@ -91,6 +91,7 @@ class Child:
         ready: What the process says when it has started.
         jobs: What it works on, also when nobody waits for that any more, and what it does next.
         swollen: It was killed for the memory it took.
+        base: Bytes of memory that it held when it was done with the last job, or later.
         worn: It holds more memory than an idle one may, and gets no further job.
         overdue: It was killed because it did not stop when told so.
     """
@@ -105,6 +106,7 @@ class Child:
         self.process = process
         self.jobs: deque[Job] = deque()
         self.swollen = self.worn = self.overdue = False
+        self.base = 0
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[wire.Message] = self._loop.create_future()
         self._connection = connection
@@ -202,6 +204,7 @@ class Child:
 
     def _replied(self, said: wire.Message, beside: list[int]) -> None:
         job = self.jobs.popleft()
+        self.base = said["rss"]
         if self._grace:
             self._grace.cancel()
         if self.jobs:

@@ -116,19 +116,24 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
                 key: Beside(etag, partial(read, descriptor, limits))
                 for key, (etag, descriptor) in zip(asked.needs(), beside[number], strict=True)
             }
+            studio = replace(empty, objects=objects, watch=interrupt.watch)
             if asked.snapshot:
-                dear = video.cost(asked.snapshot)
+                dear = video.cost(asked.snapshot, limits)
                 cost = dear if most and not dear.within(*most) else None
             else:
-                cost = batch.refused(number)
+                cost = batch.refused(number, studio)
             if cost:
-                return {"cost": (cost.seconds, cost.memory, cost.pages)}, None
-            studio = replace(empty, objects=objects, watch=interrupt.watch)
+                return {"cost": astuple(cost)}, None
             memory = os.memfd_create("result", os.MFD_CLOEXEC)
             try:
                 if asked.snapshot:
                     mime = video.answer(
-                        descriptors[0], asked.snapshot, memory, studio, lambda: interrupt.stopped
+                        descriptors[0],
+                        asked.snapshot,
+                        memory,
+                        studio,
+                        lambda: interrupt.stopped,
+                        most and most[1],
                     )
                 else:
                     mime = batch.answer(number, memory, studio)
@@ -139,6 +144,9 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
                     "probe": batch.looked,
                     "missing": fonts.missing(asked.writes()),
                 }
+            except video.TooDear as refused:
+                os.close(memory)
+                return {"cost": astuple(refused.cost)}, None
             except BaseException:
                 os.close(memory)
                 raise

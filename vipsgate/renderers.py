@@ -6,7 +6,9 @@ has its next quick job before it is done with the last, so that it never waits f
 one that is free takes it away again. Jobs of one source that wait at the same time go together,
 since the source is decoded once for all (:mod:`.image.batch`). A client that leaves, and a
 deadline, are told to libvips first and enforced by SIGKILL after a grace. The memory of the working
-renderers is watched from here: RLIMIT_AS makes libvips crash, and an encoder cannot be asked.
+renderers is watched from here: RLIMIT_AS makes libvips crash, and an encoder cannot be asked. Each
+job is held to its own estimate, on top of what its renderer held before: one that was handed back
+has told it, and a renderer that begins one without doing so has found it to be a quick one's.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from . import errors, wire
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .child import Child, Gone, Job
 from .image.cost import Cost
-from .lanes import Lane, Lanes, lane_of
+from .lanes import QUICK_BYTES, Lane, Lanes, lane_of
 from .renderer import ENVIRONMENT
 
 WATCH = 0.05  # seconds between two looks at the memory of the working renderers, and at deadlines
@@ -130,7 +132,7 @@ class Renderers:
         queue_bytes: Of memory that requests may take which wait.
         timeout: Seconds for one job, waiting included.
         ceiling: Bytes of memory above which an idle renderer is replaced.
-        most: Bytes of memory that a job may take on top of that.
+        most: Bytes of memory that a job may take on top of what its renderer held before.
         memory: Bytes that jobs other than quick ones may take together, as estimated.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
         command: What to start; tests start others.
@@ -277,7 +279,7 @@ class Renderers:
 
         Raises:
             CpuLimitExceeded: The queue is full, or the time is up.
-            ImageTooLarge: It took more memory than one picture may.
+            ImageTooLarge: It took more memory than was foreseen for it.
             ImageDamage: The decoder died of it, twice.
             WatermarkError: One of the other objects cannot be used.
             OssError: What the renderer raised.
@@ -291,7 +293,7 @@ class Renderers:
         try:
             said, made = await job.answer
         except Gone as gone:
-            raise await self._verdict(gone.child) from None
+            raise await self._verdict(gone.child, job) from None
         except BaseException as error:  # the time is up, or the client gone
             self._drop(job)
             if isinstance(error, TimeoutError):
@@ -479,6 +481,7 @@ class Renderers:
             raise
         self.version, self.sandbox = ready["ready"], ready.get("sandbox", "")
         self._starts += 1
+        child.base = child.rss()
         self._idle.append(child)
         self._lend()
 
@@ -518,12 +521,16 @@ class Renderers:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 5.0)
 
-    async def _verdict(self, child: Child) -> errors.OssError:
+    def _may_take(self, job: Job) -> int:
+        """Bytes of memory that a job may take on top of what its renderer held before."""
+        return min(self._most, job.cost.memory if job.cost else QUICK_BYTES)
+
+    async def _verdict(self, child: Child, job: Job) -> errors.OssError:
         """Why did it die, in the client's terms?"""
         code = await child.process.wait()
         if child.swollen:
             return errors.ImageTooLarge(
-                f"The picture took more than the {self._most} bytes of memory it may take."
+                f"The picture took more than the {self._may_take(job)} bytes of memory it may take."
             )
         if code == -signal.SIGKILL:  # somebody else's, or the kernel for want of memory
             return errors.ServiceUnavailable("The renderer was killed.", headers=BACK_SOON)
@@ -533,8 +540,11 @@ class Renderers:
         """Kill what swells, give up what is overdue, and part what takes too long together."""
         while True:
             await asyncio.sleep(WATCH)
+            for child in self._idle:
+                child.base = child.rss()  # what it has given back meanwhile is not for the next job
             for child in self._working:
-                if child.rss() > self._most + self._ceiling:
+                held = min(child.base, self._ceiling)  # whatever it says of itself
+                if child.rss() > held + self._may_take(child.jobs[0]):
                     child.swollen = True
                     child.kill()
             now = asyncio.get_running_loop().time()

@@ -412,7 +412,7 @@ TOO_MUCH = {
     ("resize,w_80,limit_0/resize,w_9", (("source_pixels", 19_199),)): ("", "4 frames of 80x60"),
     ("rotate,45", (("source_pixels", 9_999),)): ("", "rotate makes 4 frames of 50x50"),
     ("resize,w_80,limit_0", (("output_pixels", 4_799),)): ("0040-00000007", "80x60 pixels"),
-    ("rotate,90", (("render_bytes", 50_000_000),)): ("", "bytes of memory"),
+    ("rotate,90", (("render_bytes", 20_000_000),)): ("", "bytes of memory"),
 }
 ENOUGH = {
     ("crop", (("frames", 4), ("source_pixels", 4800))): 4,

@@ -1,11 +1,13 @@
 """Several pictures of one source: decoded once, and as good as made one by one."""
 
 import os
+from base64 import urlsafe_b64encode as b64encode
 
 import pytest
 
-from vipsgate.errors import ImageDamage, OssError
+from vipsgate.errors import ImageDamage, ImageTooLarge, OssError
 from vipsgate.image import batch as batch_module
+from vipsgate.image import plan
 from vipsgate.image.batch import SHARED_BYTES, Batch
 from vipsgate.image.config import Limits, Rendering
 
@@ -37,10 +39,11 @@ def make(make_studio):
         for number in range(len(texts)):
             descriptor = os.memfd_create("result")
             try:
-                if cost := batch.refused(number):
+                studio = make_studio()
+                if cost := batch.refused(number, studio):
                     found.append(cost)
                     continue
-                batch.answer(number, descriptor, make_studio())
+                batch.answer(number, descriptor, studio)
                 found.append(os.pread(descriptor, 1 << 24, 0))
             except OssError as error:
                 found.append(error)
@@ -134,6 +137,45 @@ def test_what_costs_too_much_is_handed_back_and_shares_nothing(make, loads, pict
     assert found[0].seconds > 0.05
     assert [type(one) for one in found[1:]] == [bytes, bytes]
     assert len(loads) == 1
+
+
+def test_a_source_is_not_shared_where_that_takes_too_much(make, loads, picture, planned):
+    data = picture("png 640x480")
+    alone = max(planned(data, text.removeprefix("image/")).memory for text in WIDTHS[:2])
+    shared = 640 * 480 * 3 * 4 // 3
+    make(data, WIDTHS[:2], most=(1.0, alone + shared - 1))
+    assert len(loads) > 1
+    loads.clear()
+    make(data, WIDTHS[:2], most=(1.0, alone + shared))
+    assert len(loads) == 1
+
+
+def test_a_hue_costs_what_decoding_does(make, picture):
+    data = picture("png 2000x1500 interlaced")
+    (cost,) = make(data, ["image/average-hue"], most=(1.0, 1000))
+    assert cost.memory > plan.PIPELINE_BYTES + 3 * 2000 * 1500
+    (said,) = make(data, ["image/info"], most=(1.0, 1000))
+    assert said.startswith(b"{")
+
+
+def test_a_mark_costs_what_decoding_it_does(make_studio, picture):
+    marks = {"small.png": "png 60x40", "large.png": "png 2000x1500 interlaced"}
+    data = picture("jpg 300x200")
+    studio = make_studio({name: picture(text) for name, text in marks.items()})
+
+    def batch(name, most=(0.0, 0), limits=LIMITS):
+        mark = b64encode(f"{name}?x-oss-process=image/resize,P_50".encode()).decode()
+        text = f"image/watermark,image_{mark.rstrip('=')}"
+        return Batch(lambda: data, [text], limits, Rendering(), most)
+
+    small, large = (batch(name).refused(0, studio).memory for name in marks)
+    assert large - small > 3 * 2000 * 1500
+    with pytest.raises(ImageTooLarge, match="bytes of memory"):
+        batch("large.png", limits=Limits(render_bytes=large - 1)).refused(0, studio)
+    descriptor = os.memfd_create("result")
+    batch("large.png", most=None).answer(0, descriptor, studio)
+    os.close(descriptor)
+    assert batch("large.png").refused(0, studio).memory <= small  # it is prepared already
 
 
 def test_a_broken_source_is_told_to_each(make, picture):

@@ -294,7 +294,7 @@ def test_what_is_decoded_counts_and_not_what_is_shown(what, planned, run):
     header = probe.probe(data).header
     assert (header.width, header.height, header.coded) == (64, 64, 8192 * 2048)
     with pytest.raises(ImageTooLarge, match="bytes of memory"):
-        planned(data, "resize,w_20", Limits(render_bytes=100_000_000))
+        planned(data, "resize,w_20", Limits(render_bytes=80_000_000))
     assert abs(levels(data, run).mean() - 90) < 2
 
 

@@ -124,6 +124,8 @@ def test_what_is_larger_costs_more():
     assert small.within(0.25, 128 << 20)  # a quick one
     assert not large.within(0.25, 128 << 20)
     assert read("anim-300x300x24-5.gif", LIMITS).cost.pages == 24
+    high, wide = (read(f"photo-{size}-1.jpg", LIMITS).cost for size in ("500x20000", "20000x500"))
+    assert high.memory < wide.memory  # whose lines are longer
 
 
 BEGINNINGS = st.sampled_from(["", "image/", "video/", "sys/", "style/", "explain/", PAINT, "|"])

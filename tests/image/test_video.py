@@ -57,13 +57,13 @@ def levels(shot):
 def answered(make_studio):
     """Bytes and MIME of the whole way: ``answered(film, "t_0,f_png")``."""
 
-    def answer(data, text, limits=LIMITS):
+    def answer(data, text, limits=LIMITS, most=None):
         memory = os.memfd_create("result")
         try:
             with opened(data) as descriptor:
                 asked = process.parse(f"video/snapshot,{text}", limits).snapshot
                 studio = make_studio(limits=limits)
-                mime = video.answer(descriptor, asked, memory, studio, lambda: False)
+                mime = video.answer(descriptor, asked, memory, studio, lambda: False, most)
             return os.pread(memory, os.fstat(memory).st_size, 0), mime
         finally:
             os.close(memory)
@@ -381,8 +381,24 @@ def test_limits(film):
         taken(data, "t_0", Limits(source_side=600))
     with pytest.raises(ImageTooLarge, match="Maximal size of image supported is 300000 pixels"):
         taken(data, "t_0", Limits(source_pixels=300_000))
-    with pytest.raises(ImageTooLarge, match="it may take 50000000"):
-        taken(data, "t_0", Limits(render_bytes=50_000_000))
+    with pytest.raises(ImageTooLarge, match="it may take 25000000"):
+        taken(data, "t_0", Limits(render_bytes=25_000_000))
+
+
+def test_a_key_frame_costs_what_a_decoder_holds(film, answered):
+    memory = []
+    for size in ((320, 240), (640, 480)):
+        data = film(size=size, count=2)
+        with pytest.raises(video.TooDear) as caught:
+            answered(data, "t_0,m_fast", most=1000)
+        memory.append(caught.value.cost.memory)
+        assert answered(data, "t_0,m_fast", most=memory[-1])
+    assert memory[1] - memory[0] == 3 * 320 * 240 * (12 * 1.5 + 9)
+
+
+def test_a_snapshot_that_is_exact_may_take_what_any_may():
+    asked = process.parse("video/snapshot,t_0", Limits()).snapshot
+    assert video.cost(asked, Limits()).memory == Limits().render_bytes
 
 
 def test_a_key_frame_too_far_away(film, number):

@@ -43,6 +43,7 @@ class Action:
         single: Takes exactly one bare value (EC 0040-00000203 for more).
         implied: Runs with its defaults when it is not written.
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
+        lines: See :attr:`.Step.lines`.
         slashes: Has values in Base64, in which a ``/`` may stand.
     """
 
@@ -50,6 +51,7 @@ class Action:
     single: ClassVar[bool] = False
     implied: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
+    lines: ClassVar[int] = 0
     slashes: ClassVar[bool] = False
 
     def first(self) -> bool:
@@ -141,6 +143,10 @@ class Stage(Step):
     @property
     def streams(self) -> bool:
         return self.action.streams(self.before)
+
+    @property
+    def lines(self) -> int:
+        return self.action.lines
 
     def cost(self, before: Size) -> float:
         return self.action.cost(self.before)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import answers, plan, process, render
+from . import answers, hue, plan, process, render
 from .codecs import CODECS
 from .config import Limits, Rendering
 from .cost import Cost
@@ -59,18 +59,36 @@ class Batch:
         self._source: Source | None = None
         self.looked = 0.0
         self._plans: dict[int, Plan] = {}
+        self._costs: dict[int, Cost] = {}
         self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
 
-    def refused(self, number: int) -> Cost | None:
+    def refused(self, number: int, studio: Studio) -> Cost | None:
         """What one of them is expected to take, where that is more than it may.
 
         Raises:
             OssError: The file is no picture, or what is asked does not fit it.
         """
-        if self._most is None or self._told(number):
+        if self._most is None:
             return None
-        cost = self._plan(number).cost
+        cost = self._costs[number] = self._cost(number, studio)
         return None if cost.within(*self._most) else cost
+
+    def _cost(self, number: int, studio: Studio) -> Cost:
+        """Of a picture, with the dearest of those that are laid on it, which are made before."""
+        if self._told(number):
+            if self._explained(number) or self.asked(number).answer != process.HUE:
+                return Cost(0.0, 0)
+            return hue.planned(self._probed().header, self._limits, self._rendering).cost
+        made = self._plan(number)
+        beside = [
+            studio.memory(wanted, stage.before)
+            for stage in made.stages
+            for wanted in stage.action.needs()
+        ]
+        if (dearest := max(beside, default=0) - plan.PIPELINE_BYTES) <= 0:
+            return made.cost
+        plan.check_memory(made.header, made.memory + dearest, self._limits)
+        return replace(made.cost, memory=made.memory + dearest)
 
     def answer(self, number: int, descriptor: int, studio: Studio) -> str:
         """Make one of them, and write it to a descriptor of an empty file; its MIME type.
@@ -81,7 +99,7 @@ class Batch:
         asked = self.asked(number)
         if self._told(number):
             source = self._probed()
-            if self._texts[number].startswith(process.EXPLAIN):
+            if self._explained(number):
                 said = answers.explained(source, asked, self._limits, self._rendering)
             else:
                 plan.admit(source.header, self._limits)
@@ -89,7 +107,7 @@ class Batch:
             os.write(descriptor, said)
             return answers.MIME
         made, base = self._plan(number), None
-        if (least := self._least()) and made.result.pages == 1:
+        if (least := self._least()) and self._fits(number, least):
             made, base = self._shared(least, made, studio)
         render.render(self._probed(), made, descriptor, studio, base)
         return CODECS[made.result.format].mime
@@ -101,7 +119,10 @@ class Batch:
 
     def _told(self, number: int) -> bool:
         """Is something said of the picture, in place of another picture?"""
-        return bool(self.asked(number).answer) or self._texts[number].startswith(process.EXPLAIN)
+        return bool(self.asked(number).answer) or self._explained(number)
+
+    def _explained(self, number: int) -> bool:
+        return self._texts[number].startswith(process.EXPLAIN)
 
     def _probed(self) -> Source:
         if self._source is None:
@@ -126,16 +147,26 @@ class Batch:
         plans = []
         for number in range(len(self._texts) if len(self._texts) > 1 else 0):
             try:
-                if not self._told(number) and not self.refused(number):
+                if not self._told(number) and self._quick(self._plan(number).cost):
                     plans.append(self._plan(number))
             except OssError:
                 continue  # it is told when its turn has come
         stills = [made for made in plans if made.result.pages == 1]
         if len(stills) < 2:
             return None
-        least, header = min(stills, key=lambda made: made.shrink), self._probed().header
-        size = header.width * header.height * max(3, header.bands) / least.shrink**2
-        return least if size <= SHARED_BYTES else None
+        least = min(stills, key=lambda made: made.shrink)
+        return least if _decoded(least) <= SHARED_BYTES else None
+
+    def _fits(self, number: int, least: Plan) -> bool:
+        """May this one keep the shared source besides what it takes alone?"""
+        if self._plan(number).result.pages > 1:
+            return False
+        cost = self._costs.get(number, self._plan(number).cost)
+        halved = 4 / 3  # of it and all that are halved
+        return self._quick(replace(cost, memory=cost.memory + int(halved * _decoded(least))))
+
+    def _quick(self, cost: Cost) -> bool:
+        return self._most is None or cost.within(*self._most)
 
     def _shared(self, least: Plan, made: Plan, studio: Studio) -> tuple[Plan, Image | None]:
         """The plan for the source decoded and halved as often as it may be for it, and that source.
@@ -156,3 +187,9 @@ class Batch:
             half = self._bases[-1].shrink(2, 2, ceil=True).crop(0, 0, *size)
             self._bases.append(render.held(half, studio.watch))
         return self._bases[halved]
+
+
+def _decoded(made: Plan) -> float:
+    """Bytes of the source as it is loaded."""
+    header = made.header
+    return header.width * header.height * max(3, header.bands) / made.shrink**2

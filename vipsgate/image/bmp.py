@@ -16,6 +16,7 @@ from .frame import Frame, Header
 if TYPE_CHECKING:
     from pyvips import Image
 
+ROWS = 256  # that are taken at a time from what Pillow has decoded
 FILE, INFO = 14, 108  # bytes of the two headers
 BITFIELDS = 3  # the pixels' layout is given by masks
 MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)  # red, green, blue, alpha
@@ -47,9 +48,14 @@ def load(data: bytes, header: Header) -> Image:
 
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-    made = image.convert(mode)
-    bands = len(made.getbands())
-    return pyvips.Image.new_from_memory(made.tobytes(), *made.size, bands, "uchar").copy(
+    made = image if image.mode == mode else image.convert(mode)
+    bands, (width, height) = len(made.getbands()), made.size
+    pixels = bytearray(width * height * bands)  # ``tobytes`` of all would take twice as much
+    for top in range(0, height, ROWS):
+        part = made.crop((0, top, width, min(top + ROWS, height))).tobytes()
+        at = top * width * bands
+        pixels[at : at + len(part)] = part
+    return pyvips.Image.new_from_memory(pixels, width, height, bands, "uchar").copy(
         interpretation="b-w" if bands < 3 else "srgb"
     )
 

@@ -1,4 +1,4 @@
-"""A HEIC's table of contents, read before libheif sees it: how much is inside the file really?
+"""A HEIC's or AVIF's table of contents, read before libheif sees it: how much is really inside?
 
 pillow-heif reads all metadata of all pictures when a file is opened, and items may share their
 bytes: 4 MB became 7.6 GB. libheif decodes no more than a picture's own size property says, but a
@@ -16,6 +16,7 @@ MOST_BOXES = 20_000  # in a row
 MOST_ITEMS = 1_000  # libheif's own limits; 200 megapixels of a phone are 768 tiles
 MOST_EXTENTS = 32  # pieces of an item
 SPARE = 1 << 20  # bytes that all items may have beyond the file's own length
+CODED = {b"hvcC", b"av1C"}  # what a picture's own configuration is called
 FULL = (b"meta", b"iref")  # boxes with version and flags in front of those inside them
 
 
@@ -30,7 +31,16 @@ def coded(data: bytes) -> int:
     held = sum(sizes.values()) + sum(sizes.get(item, 0) for item in _described(file))
     if held > len(data) + SPARE:
         raise _damaged(f"has items of {held} bytes in a file of {len(data)}")
-    return max(_areas(file), default=0)
+    return largest(data)
+
+
+def largest(data: bytes) -> int:
+    """Pixels of the largest picture inside, be it a tile, a mask, or cropped; 0 for none.
+
+    Raises:
+        ImageDamage: A picture has no size, or there are too many boxes.
+    """
+    return max(_areas(memoryview(data)), default=0)
 
 
 class _Reader:
@@ -114,7 +124,7 @@ def _areas(file: memoryview) -> Iterator[int]:
         for body in _all(inside, b"ipma"):
             for numbers in _associated(body):
                 own = {kinds[number - 1] for number in numbers if 0 < number <= len(kinds)}
-                if b"hvcC" in own and b"ispe" not in own:
+                if own & CODED and b"ispe" not in own:
                     raise _damaged("has a picture without a size")
         for kind, body in properties:
             if kind == b"ispe":

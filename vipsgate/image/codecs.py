@@ -20,7 +20,10 @@ from .frame import P3, Frame, Header
 if TYPE_CHECKING:
     from pyvips import Image
 
+# pixels of a result above which it is written in a way that takes less memory (bench/estimates.py)
+LARGE = 8_000_000
 WEBP_EFFORT = 4  # 0-6; libwebp's own default
+WEBP_QUICK = 20  # 0-100, how hard a large one without loss is tried to be made smaller
 AVIF_EFFORT = 2  # 0-9; libvips' default of 4 takes about three times as long
 FULL_COLOUR = 90  # quality from which on libvips keeps colours at every pixel
 GIF_EFFORT = 3  # 1-10; libvips' default of 7 takes about ten times as long
@@ -57,13 +60,34 @@ def _png(image: Image, descriptor: int, frame: Frame) -> None:
 def _webp(image: Image, descriptor: int, frame: Frame) -> None:
     image.webpsave_target(
         _target(descriptor),
-        Q=frame.quality,
+        # of a lossless one it is a measure of effort; more of it makes a large one no smaller
+        Q=WEBP_QUICK if frame.lossless and frame.area > LARGE else frame.quality,
         lossless=frame.lossless,
-        effort=WEBP_EFFORT,
+        effort=_webp_effort(frame),
         **_kept(frame),
     )
     if image.hasalpha():
         _say_transparent(descriptor)
+
+
+def _webp_effort(frame: Frame) -> int:
+    """0-6: less for a large picture, which takes memory: bytes a pixel of 12 megapixels of noise.
+
+    Without loss 28 at 0 and 44 at 4, with alpha 31 and 39, else 11 at 2 and 31 at 4. A photograph
+    gets 6 to 18 % larger by it.
+    """
+    if frame.area <= LARGE:
+        return WEBP_EFFORT
+    return 0 if frame.lossless or frame.alpha else 2
+
+
+def _webp_made(frame: Frame) -> float:
+    large = frame.area > LARGE
+    if frame.lossless:
+        return (28 if large else 42) + 1.5 * frame.alpha
+    if frame.alpha:
+        return 31 if large else 40
+    return 12 if large else 32
 
 
 def _say_transparent(descriptor: int) -> None:
@@ -96,6 +120,22 @@ def _avif(image: Image, descriptor: int, frame: Frame) -> None:
         effort=AVIF_EFFORT,
         **_kept(frame),
     )
+
+
+def _avif_made(frame: Frame) -> float:
+    colours = 60 if frame.lossless else 42 if _full(frame) else 24
+    return colours + 16 * frame.alpha
+
+
+def _heic_made(frame: Frame) -> float:
+    if heif.tiled(frame):
+        return 26 if frame.lossless else 11
+    return (60 if frame.lossless else 35) + 19 * frame.alpha
+
+
+def _full(frame: Frame) -> bool:
+    """Does libvips keep colours at every pixel?"""
+    return (frame.quality or 0) >= FULL_COLOUR
 
 
 def _kept(frame: Frame) -> dict[str, str]:
@@ -134,9 +174,13 @@ class Codec:
         stretches: Whether the whole pixels of a reduced picture show all of the source; else the
             last ones reach over its border.
         options: The loader's options for that shrink.
-        held: Bytes for each pixel of the source that decoding keeps, given that shrink
-            (measured with pictures of 30 to 250 megapixels).
-        made: Bytes for each pixel of the result that encoding keeps (measured likewise).
+        copies: How often the file is in memory while it is decoded.
+        held: Bytes for each pixel of the source that decoding keeps, given that shrink; lines and
+            the file itself are not counted (see :func:`.plan.make`). At least what
+            bench/estimates.py has measured, of pictures of all kinds and up to 250 megapixels.
+        made: Bytes for each pixel of the result, of one frame, that encoding keeps (likewise).
+        holds_frames: Whether decoding keeps the pixels of all frames that are read.
+        frame_bytes: Likewise, for each pixel of every frame of an animation.
         reads: Nanoseconds for each pixel of the source that decoding takes, given that shrink
             (see :mod:`.cost`).
         writes: Nanoseconds for each pixel of the result that encoding takes.
@@ -159,8 +203,11 @@ class Codec:
     shrink: Callable[[float], float] = lambda allowed: 1.0
     stretches: bool = False
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
+    copies: int = 2  # ours, and the one that pyvips makes
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
     made: Callable[[Frame], float] = lambda frame: 0.0
+    holds_frames: bool = False
+    frame_bytes: Callable[[Frame], float] = lambda frame: 0.0
     reads: Callable[[Header, float], float] = lambda header, shrink: 15.0
     writes: Callable[[Frame], float] = lambda frame: 50.0
 
@@ -180,7 +227,7 @@ CODECS: dict[str, Codec] = {
         options=lambda shrink: {"shrink": int(shrink)},
         # two bytes for each coefficient of a progressive file, read or written
         held=lambda header, shrink: 2 * header.samples if header.interlaced else 0,
-        made=lambda frame: 8 if frame.progressive else 0,
+        made=lambda frame: frame.progressive * (12.5 if _full(frame) else 6.5),
         reads=lambda header, shrink: (8 if header.interlaced else 2) + 4 / shrink**2,
         writes=lambda frame: 18 if frame.progressive else 5,
     ),
@@ -202,8 +249,15 @@ CODECS: dict[str, Codec] = {
         shrink=lambda allowed: allowed,
         stretches=True,
         options=lambda shrink: {"scale": 1 / shrink},
-        held=lambda header, shrink: 4 + 4 / shrink**2 if header.lossless else 8 / shrink**2,
-        made=lambda frame: 12,
+        held=lambda header, shrink: (
+            (4 if header.lossless else 8) / shrink**2
+            + 4 * header.lossless
+            + header.alpha
+            + 8 * (header.pages > 1)
+        ),
+        made=_webp_made,
+        holds_frames=True,
+        frame_bytes=lambda frame: 11 if frame.lossless else 3,
         reads=lambda header, shrink: 32 if header.lossless else 8 + 12 / shrink**2,
         writes=lambda frame: 800 if frame.lossless else 80,
     ),
@@ -213,8 +267,9 @@ CODECS: dict[str, Codec] = {
         _gif,
         animated=True,
         profile=False,
-        held=lambda header, shrink: 8,
-        made=lambda frame: 8,
+        held=lambda header, shrink: 9 if header.pages > 1 else 5,
+        made=lambda frame: 13,
+        frame_bytes=lambda frame: 3,
         reads=lambda header, shrink: 10,
         writes=lambda frame: 420,
     ),
@@ -224,10 +279,7 @@ CODECS: dict[str, Codec] = {
         _tiff,
         side=16384,
         side_ec="0040-00000018",
-        # two rows of strips or tiles
-        held=lambda header, shrink: (
-            header.bands * header.depth / 8 * min(1, 2 * header.rows / header.height)
-        ),
+        held=lambda header, shrink: header.bands * header.depth / 8 * header.rows / header.height,
     ),
     "bmp": Codec(
         "image/bmp",
@@ -237,7 +289,7 @@ CODECS: dict[str, Codec] = {
         load=bmp.load,
         profile=False,
         side_ec="0040-00000017",
-        held=lambda header, shrink: 12,  # Pillow's pixels, their bytes, libvips' copy
+        held=lambda header, shrink: 8,  # Pillow's pixels, their bytes
         made=lambda frame: 8,
     ),
     "avif": Codec(
@@ -249,8 +301,12 @@ CODECS: dict[str, Codec] = {
         saved=(4096, 2304),
         saved_ec="0040-00000014",
         quality=60,
-        held=lambda header, shrink: 16,
-        made=lambda frame: 40,
+        copies=4,
+        held=lambda header, shrink: (
+            (25 + 5 * header.alpha if header.depth > 8 else 17.5 + 2.5 * header.alpha)
+            * max(1, header.coded / (header.width * header.height))
+        ),
+        made=_avif_made,
         reads=lambda header, shrink: 60,
         writes=lambda frame: 950 if frame.lossless else 320,
     ),
@@ -269,7 +325,7 @@ CODECS: dict[str, Codec] = {
             * (1 if header.depth == 8 else 2)
             * max(1, header.coded / (header.width * header.height))
         ),
-        made=lambda frame: (37 if frame.alpha else 21) + 17 * frame.lossless,
+        made=_heic_made,
         reads=lambda header, shrink: 25,
         writes=lambda frame: 130,
     ),

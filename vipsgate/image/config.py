@@ -32,7 +32,8 @@ class Limits:
         pipes: ``|`` in one process text (EC 0040-00000211).
         watermarks: Pictures laid on one (OSS guide, Add watermarks: at most 3).
         video_frames: Frames of a video that are decoded for one picture of it.
-        render_bytes: Memory for one picture, estimated before decoding and watched while it lasts.
+        render_bytes: Memory for one picture, at most, as its plan foresees it before decoding. One
+            that takes more than was foreseen is stopped.
         render_seconds: Time of one core for one picture, estimated before decoding (see
             :mod:`.cost`); an encoder at work can only be killed.
     """

@@ -23,15 +23,16 @@ class Header:
         bands: Channels as stored, alpha included.
         depth: Bits of a channel as stored.
         alpha: Whether it has transparency.
-        interlaced: Progressive JPEG or interlaced PNG: decodable only as a whole.
+        interlaced: A JPEG in several scans or an interlaced PNG: decodable only as a whole.
         samples: Decoded samples of a pixel: 1.5 for a JPEG with quartered colour, else ``bands``.
         lossless: A WebP without loss, which is decoded whole before it is scaled.
-        rows: Rows that are decoded at a time, of a TIFF's strip or tile.
+        rows: Rows of a TIFF that take as much as what is decoded of it at a time.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
         gamut: What its colours mean once they are loaded; grey is ``srgb``.
         plain: Whether its pixels come out of the loader as they are meant: 8 bits of grey or of
             sRGB, without a profile. Where that is not known they are looked at.
-        coded: Pixels of the largest picture inside a HEIC, which may show only a part of it.
+        coded: Pixels of the largest picture inside a HEIC or AVIF, which may show a part of it.
+        stored: Bytes of the file, in whole mebibytes, so that pictures of one size have one plan.
         exif: The EXIF block from its byte-order mark on; empty when there is none.
     """
 
@@ -51,6 +52,7 @@ class Header:
     gamut: Gamut = SRGB
     plain: bool = False
     coded: int = 0
+    stored: int = 0
     exif: bytes = field(default=b"", repr=False)
 
 

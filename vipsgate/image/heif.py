@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'vipsgate[heif]'"
 SAMPLES = {420: 1.5, 422: 2.0, 444: 3.0}  # of a pixel, by how the colours are sampled
 P3_CODES = (12, 13)  # primaries and transfer of Display P3 (ITU-T H.273)
+# pixels of a tile's side, of what is written in tiles: 11 bytes a pixel in place of 25 of noise at
+# quality 50, 21 in place of 54 without loss; it makes a photograph 1 % larger. Phones write such
+TILE = 512
+LARGE = 8_000_000  # pixels above which also what loses something is written so
 ENCODER = {
     # a third of the next preset's time for files as large (2 megapixels: 0.5 s, 350 KB)
     "preset": "ultrafast",
@@ -133,6 +137,8 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
     options: dict[str, Any] = {"quality": frame.quality, "chroma": 420}
     if frame.lossless:  # red, green and blue as they are, not as brightness and colours
         options = {"quality": -1, "chroma": 444, "matrix_coefficients": 0, "full_range_flag": 1}
+    if tiled(frame):
+        options["tile_size"] = TILE
     if frame.gamut == P3:
         options["icc_profile"] = _profile()
     pixels = image.write_to_memory()
@@ -144,6 +150,15 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
             raise BadRequest(
                 f"A result of {image.width}x{image.height} pixels cannot be written as heic."
             ) from None
+
+
+def tiled(frame: Frame) -> bool:
+    """Is it written in tiles, so that no more than one of them is encoded at a time?
+
+    Of what loses nothing nobody can see it. Alpha cannot be: libheif attaches none to a grid.
+    """
+    large = frame.area > (4 * TILE**2 if frame.lossless else LARGE)
+    return large and not frame.alpha
 
 
 def _primary(opener: Any, data: bytes) -> Any:

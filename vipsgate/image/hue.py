@@ -19,6 +19,8 @@ from .probe import Source
 if TYPE_CHECKING:
     from pyvips import Image
 
+    from .config import Limits, Rendering
+    from .frame import Header
     from .studio import Studio
 
 NEAR = 32  # steps of 256, 45 degrees of the circle
@@ -32,12 +34,22 @@ def answer(source: Source, studio: Studio) -> bytes:
     Raises:
         OssError: The picture is too large, or cannot be decoded.
     """
-    still = replace(source, header=replace(source.header, pages=1))
-    rendering = replace(studio.rendering, shrink="fast")
-    actions = AutoOrient(value=0), Resize(w=SIDE, h=SIDE)
-    made = plan.make(still.header, actions, studio.limits, rendering)
-    red, green, blue = colour(render.picture(still, made, studio.watch))
+    made = planned(source.header, studio.limits, studio.rendering)
+    red, green, blue = colour(
+        render.picture(replace(source, header=made.header), made, studio.watch)
+    )
     return json.dumps({"RGB": f"0x{red:02x}{green:02x}{blue:02x}"}).encode()
+
+
+def planned(header: Header, limits: Limits, rendering: Rendering) -> plan.Plan:
+    """How the first frame is reduced for it.
+
+    Raises:
+        ImageTooLarge: The picture is too large.
+    """
+    actions = AutoOrient(value=0), Resize(w=SIDE, h=SIDE)
+    still, fast = replace(header, pages=1), replace(rendering, shrink="fast")
+    return plan.make(still, actions, limits, fast, written=False)
 
 
 def colour(image: Image) -> tuple[int, int, int]:

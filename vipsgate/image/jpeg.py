@@ -53,10 +53,12 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if marker == SOS:
             if frame is None:
                 break
-            header = _header(frame, progressive, table, block, profile, plain=not profiled)
-            # where the first scan has all components of a baseline file, no other one is read
+            # where the first scan has all components of a baseline file, no other one is read;
+            # else libjpeg holds all coefficients
+            whole = progressive or body[:1] != frame[5:6]
+            header = _header(frame, whole, table, block, profile, plain=not profiled)
             scans = 1
-            if progressive or body[:1] != bytes((header.bands,)):
+            if whole:
                 scans = data.count(bytes((0xFF, SOS)), at)
             if scans > MOST_SCANS:
                 raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MOST_SCANS}.")
@@ -89,7 +91,7 @@ def _droppable(marker: int, body: bytes) -> bool:
 
 
 def _header(
-    frame: bytes, progressive: bool, table: bytes, block: bytes, profile: bytes, *, plain: bool
+    frame: bytes, whole: bool, table: bytes, block: bytes, profile: bytes, *, plain: bool
 ) -> Header:
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
         raise ImageDamage("The image file may be damaged. The JPEG's frame header is cut off.")
@@ -108,7 +110,7 @@ def _header(
         orientation=exif.orientation(block),
         bands=bands,
         depth=frame[0],
-        interlaced=progressive,
+        interlaced=whole,
         samples=sum(factors) / max([1, *factors]),
         quality=quality(table),
         gamut=icc.gamut(profile) if bands == 3 else SRGB,

@@ -20,6 +20,7 @@ EXACT = 20  # pixels of a kernel's radius that is computed in floats
 WORK = 700_000_000  # and its weights times the picture's pixels; that takes about 3 s
 NEAR = 0.49  # pixels off a whole number that is still sure to be rounded to it
 LINES = 16  # that are computed at a time, between the passes of a blur
+SPARE = 4  # times as many that are kept, besides those under the kernel
 WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code takes 64 as it is
 
 
@@ -112,8 +113,14 @@ def blurred(image: Image, sigma: float, radius: int) -> Image:
 
     def smooth(part: Image) -> Image:
         across = part.conv(row, precision=precision)
-        # kept, because each is needed by all the lines of the result around it
-        lines = across.linecache(tile_height=LINES, access="sequential")
+        # kept, because each is needed by all the lines of the result around it; ``linecache`` would
+        # keep 512 of them, in floats
+        lines = across.tilecache(
+            tile_width=image.width,
+            tile_height=LINES,
+            max_tiles=-(-row.width // LINES) + SPARE,
+            access="sequential",
+        )
         return lines.conv(row.rot90(), precision=precision)
 
     return _levels(_weighted(image, smooth))

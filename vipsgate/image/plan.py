@@ -23,7 +23,14 @@ from .steps import Size, Step
 
 BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
-PIPELINE_BYTES = 48 << 20  # libvips' line buffers and the codecs' own state, for any picture
+# what any picture takes, measured by bench/estimates.py, at least:
+PIPELINE_BYTES = 20 << 20  # state of libvips and the codecs, and code that runs for the first time
+LINES = 600  # of the source that libvips keeps, to be read once and from top to bottom
+DEEP_LINES = 900  # likewise, where it has more than 8 bits
+WRITTEN_LINES = 320  # of the result, between two threads
+ALPHA_LINES = 2.4  # times those of a step (:attr:`.Step.lines`) that weighs colours by opacity
+MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory: its own, and those of its copy
+LAYERS = 8  # times its own lines that a low picture may be held
 AT_ONCE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
 KEPT = 512  # plans that are remembered: pages show many pictures of one size
 LEFT = 2  # pixels that the loader must leave of a side; it rounds down
@@ -135,8 +142,17 @@ def make(
     actions: Iterable[Action],
     limits: Limits,
     rendering: Rendering,
+    *,
+    written: bool = True,
 ) -> Plan:
     """Decide every size, the shrink and the cost before anything is decoded.
+
+    Args:
+        header: What the source says of itself.
+        actions: As they are written.
+        limits: Of every picture.
+        rendering: How pictures are made.
+        written: Whether the result is; else it stays in memory, with alpha.
 
     Raises:
         ImageTooLarge: A frame on the way, or the memory, passes a limit.
@@ -159,12 +175,8 @@ def make(
         before = after
     result = _result(before, rendering)
     shrink, steps = _shrunk(header, _fused(header, stages), result, rendering)
-    memory = _memory(header, stages, steps, result, shrink, limits)
-    if memory > limits.render_bytes:
-        raise ImageTooLarge(
-            f"The picture of {header.width}x{header.height} pixels would take {memory} bytes "
-            f"of memory; it may take {limits.render_bytes}."
-        )
+    memory = _memory(header, stages, steps, result, shrink, limits, written)
+    check_memory(header, memory, limits)
     done = sum(step.cost(before) for step, before, _ in _sized(steps, header, shrink))
     seconds = cost.seconds(header, done, result, shrink)
     if seconds > limits.render_seconds:
@@ -173,6 +185,19 @@ def make(
             f"seconds; it may take {limits.render_seconds}."
         )
     return Plan(header, tuple(stages), steps, result, shrink, memory, seconds)
+
+
+def check_memory(header: Header, memory: int, limits: Limits) -> None:
+    """Refuse a picture that would take too much.
+
+    Raises:
+        ImageTooLarge: It would.
+    """
+    if memory > limits.render_bytes:
+        raise ImageTooLarge(
+            f"The picture of {header.width}x{header.height} pixels would take {memory} bytes "
+            f"of memory; it may take {limits.render_bytes}."
+        )
 
 
 remembered = lru_cache(maxsize=KEPT)(make)  # for headers without EXIF, which may be large
@@ -299,17 +324,58 @@ def _memory(
     result: Frame,
     shrink: float,
     limits: Limits,
+    written: bool,
 ) -> int:
-    """Decoder, pictures held whole on the way, what is laid on them, encoder."""
-    source = header.width * header.height
-    total = PIPELINE_BYTES + CODECS[header.format].held(header, shrink) * source
-    pages = result.pages
-    for step, (width, height), _ in _sized(steps, header, shrink):
-        if not step.streams:
-            total += width * height * max(3, header.bands) * pages
-    for stage in stages:
-        total += MARK_BYTES * min(stage.action.holds(stage.before), 2 * limits.output_pixels)
-    return int(total + CODECS[result.format].made(result) * result.area * pages)
+    """Decoder, lines, a picture held whole on the way, what is laid on it, encoder."""
+    alpha = header.alpha or any(stage.after.alpha for stage in stages)
+    total = PIPELINE_BYTES + _decoding(header, shrink, result.pages) + _marks(stages, limits)
+    total += _processing(_sized(steps, header, shrink), max(3 + alpha, header.bands), alpha)
+    return int(total + (encoding(result, 3 + alpha) if written else MEMORY_BYTES * result.area))
+
+
+def _decoding(header: Header, shrink: float, pages: int) -> float:
+    width, height = reduced(header, shrink)
+    lines = min(DEEP_LINES if header.depth > 8 else LINES, LAYERS * height)
+    codec = CODECS[header.format]
+    each = codec.held(header, shrink) + (codec.holds_frames and pages > 1) * header.bands * pages
+    decoded = each * header.width * header.height
+    return (
+        codec.copies * header.stored
+        + decoded
+        + lines * width * header.bands * -(-header.depth // 8)
+    )
+
+
+def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: bool) -> float:
+    """What the steps keep: their lines, and once, from where on they do not stream, all of it."""
+    total, streaming = 0.0, True
+    for step, before, after in steps:
+        if streaming and not step.streams:
+            total += before[0] * before[1] * bands
+            streaming = False
+        lines = step.lines * (ALPHA_LINES if alpha else 1)
+        total += bands * max(before[0], after[0]) * min(lines, LAYERS * max(before[1], after[1]))
+    return total
+
+
+def encoding(result: Frame, bands: int) -> float:
+    """Bytes that encoding takes at most: lines, the codec's own, all frames of an animation.
+
+    Args:
+        result: What is written.
+        bands: Channels of it, alpha included.
+    """
+    codec = CODECS[result.format]
+    lines = bands * result.width * min(WRITTEN_LINES, LAYERS * result.height)
+    frames = result.pages if result.pages > 1 else 0
+    film = (bands + codec.frame_bytes(result)) * result.area * frames
+    return lines + codec.made(result) * result.area + film
+
+
+def _marks(stages: Iterable[Stage], limits: Limits) -> int:
+    """Bytes of all that is laid on a picture, in memory."""
+    most = 2 * limits.output_pixels
+    return MARK_BYTES * sum(min(stage.action.holds(stage.before), most) for stage in stages)
 
 
 def _size(frame: Frame) -> str:

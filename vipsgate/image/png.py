@@ -30,7 +30,8 @@ def read(data: bytes) -> tuple[Header, bytes]:
     shape, seen, block, profile = data[16:29], set(), b"", b""
     if data[8:16] != b"\0\0\0\rIHDR" or len(shape) < 13:
         raise ImageDamage("The image file may be damaged. The PNG does not begin with its header.")
-    kept: list[bytes] = []
+    kept: list[memoryview] = []
+    file = memoryview(data)
     at, start = 8, 0
     for _ in range(MOST_CHUNKS):
         if at + 12 > len(data):
@@ -42,7 +43,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         elif name == b"iCCP" and name not in seen:
             profile = data[at + 8 : end - 4]
         if _droppable(name, length) or (name in seen and name != b"IDAT"):
-            kept.append(data[start:at])
+            kept.append(file[start:at])
             start = end
         seen.add(name)
         at = end
@@ -50,7 +51,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
             break
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MOST_CHUNKS} chunks.")
-    kept.append(data[start:at])
+    kept.append(file[start:at])
     header = _header(shape, b"tRNS" in seen, block, profile)
     return header, b"".join(kept) if len(kept) > 1 else data
 

@@ -7,11 +7,11 @@ of them; of the others libvips reads the header, or what stands in for it (:mod:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ImageDamage, OssError
-from . import codecs, icc, jpeg, png, tiff
+from . import boxes, codecs, icc, jpeg, png, tiff
 from .frame import SRGB, Gamut, Header
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def probe(data: bytes) -> Source:
         header, washed = png.read(data)
     else:
         header, washed = _header(name, data), data
+    if stored := len(data) >> MEBI << MEBI:
+        header = replace(header, stored=stored)
     return Source(header, washed, len(data))
 
 
@@ -84,6 +86,7 @@ def _vips(name: str, data: bytes) -> Header:
         alpha=bool(image.hasalpha()),
         samples=image.bands,
         lossless=name == "webp" and b"VP8L" in data[:MOST_CHUNKS],
+        coded=boxes.largest(data) if name == "avif" else 0,
         rows=tiff.rows(data) if name == "tiff" else 1,
         gamut=_gamut(image),
         exif=block,
@@ -91,6 +94,7 @@ def _vips(name: str, data: bytes) -> Header:
 
 
 T = TypeVar("T")
+MEBI = 20  # bits
 MOST_CHUNKS = 65536  # bytes of a WebP in front of which its first picture begins
 DEPTHS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16}
 

@@ -44,7 +44,6 @@ PAINTED = 45.0  # nanoseconds for each pixel that painting takes
 MASKED = 35.0  # and those of its mask, where it has one
 # bytes of the file for each pixel, at most, but for tiny pictures: it is held in memory
 WRITTEN = {"jpg": 0.6, "png": 3, "webp": 0.6, "gif": 1, "tiff": 3, "bmp": 4, "avif": 0.6}
-HELD = 4.0  # bytes for each pixel of an animation that is held until it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +90,10 @@ class Scene:
         codec, frame = CODECS[self.format], self.frame
         pixels = frame.area * self.frames
         painted = PAINTED + (MASKED if frame.alpha else 0)
-        held = WRITTEN[self.format] + codec.made(frame) + (HELD if self.frames > 1 else 0)
         return Cost(
             BEGUN + pixels * (painted + codec.writes(frame)) * 1e-9,
-            plan.PIPELINE_BYTES + int(pixels * held),
+            plan.PIPELINE_BYTES
+            + int(pixels * WRITTEN[self.format] + plan.encoding(frame, 3 + frame.alpha)),
             self.frames,
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .studio import Studio
 
 Size = tuple[int, int]  # width and height, in pixels
+WINDOW_LINES = 700  # lines that libvips keeps of what is scaled, or sharpened (bench/estimates.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Step:
     def streams(self) -> bool:
         """Can it run from top to bottom? If not, the picture is held in memory before it."""
         return True
+
+    @property
+    def lines(self) -> int:
+        """Lines of a picture without alpha that it keeps, as each of its pixels needs some."""
+        return 0
 
     def cost(self, before: Size) -> float:
         """Seconds of one core that it is expected to take, for each page (:mod:`.cost`)."""
@@ -71,6 +77,10 @@ class Scale(Step):
 
     def idle(self, before: Size) -> bool:
         return before == (self.width, self.height)
+
+    @property
+    def lines(self) -> int:
+        return WINDOW_LINES
 
     def cost(self, before: Size) -> float:
         larger = self.width > before[0] or self.height > before[1]

@@ -6,18 +6,20 @@ is not decoded for every request.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..errors import BadRequest, OssError, WatermarkError, shown
 from . import plan, render, text
-from .action import Wanted
+from .action import Action, Wanted
 from .config import Limits, Rendering
 from .fonts import Fonts
 from .frame import Frame
-from .probe import probe
+from .probe import Source, probe
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -70,6 +72,22 @@ def _size(picture: Image) -> int:
     return int(picture.width * picture.height * picture.bands)
 
 
+def _laid_on(wanted: Wanted, main: Frame) -> tuple[Action, ...]:
+    return tuple(action.laid_on(main) for action in wanted.actions)
+
+
+@contextmanager
+def _named(wanted: Wanted) -> Iterator[None]:
+    """Errors of that object say so."""
+    try:
+        yield
+    except OssError as error:
+        ec = error.ec or (NO_PICTURE if isinstance(error, BadRequest) else "")
+        raise WatermarkError(
+            f"The watermark object {shown(wanted.key)!r}: {error.message}", ec=ec
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Studio:
     """The same for every job, but for its objects and who watches.
@@ -96,25 +114,41 @@ class Studio:
         Raises:
             WatermarkError: It cannot be made of that object.
         """
-        actions = tuple(action.laid_on(main) for action in wanted.actions)
-        beside = self.objects[wanted.key]
-        name = beside.etag, "/".join(map(str, actions))
+        actions = _laid_on(wanted, main)
+        name = self._name(wanted, actions)
         picture = self.shelf.get(name)
         if picture is None:
-            try:
-                source = probe(beside.read())
-                plan.admit(source.header, self.limits)
-                still = replace(source, header=replace(source.header, pages=1))
-                made = plan.make(still.header, actions, self.limits, self.rendering)
-                self.check(made.result.width, made.result.height)
+            with _named(wanted):
+                still, made = self._planned(wanted, actions)
                 picture = render.picture(still, made, self.watch)
-            except OssError as error:
-                ec = error.ec or (NO_PICTURE if isinstance(error, BadRequest) else "")
-                raise WatermarkError(
-                    f"The watermark object {shown(wanted.key)!r}: {error.message}", ec=ec
-                ) from None
             self.shelf.keep(name, picture)
         return picture
+
+    def memory(self, wanted: Wanted, main: Frame) -> int:
+        """Bytes that making that picture takes at most; 0 for one that is here already.
+
+        Raises:
+            WatermarkError: It cannot be made of that object.
+        """
+        actions = _laid_on(wanted, main)
+        if self.shelf.get(self._name(wanted, actions)) is not None:
+            return 0
+        with _named(wanted):
+            return self._planned(wanted, actions)[1].memory
+
+    def _name(self, wanted: Wanted, actions: Iterable[Action]) -> tuple[str, str]:
+        return self.objects[wanted.key].etag, "/".join(map(str, actions))
+
+    def _planned(self, wanted: Wanted, actions: Iterable[Action]) -> tuple[Source, plan.Plan]:
+        """The object's first frame, and how it is made."""
+        source = probe(self.objects[wanted.key].read())
+        plan.admit(source.header, self.limits)
+        still = replace(source, header=replace(source.header, pages=1))
+        endless = replace(self.limits, render_bytes=sys.maxsize)  # its size is told of first
+        made = plan.make(still.header, actions, endless, self.rendering, written=False)
+        self.check(made.result.width, made.result.height)
+        plan.check_memory(still.header, made.memory, self.limits)
+        return still, made
 
     def text(self, line: str, font: str, size: int) -> Image | None:
         """The ink of one line of text in one band, 0-255; ``None`` where there is none.

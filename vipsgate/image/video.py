@@ -48,8 +48,8 @@ OPTIONS = {
 }
 HELD = 12  # pictures that a decoder keeps to predict others from; the standards allow 16 small ones
 MADE = 9  # bytes for each pixel of what is made of the one that is wanted
-NEAREST = Cost(0.05, 96 << 20)  # a key frame of 1080p, and what FFmpeg keeps
-EXACT = Cost(0.5, 192 << 20)  # and all up to the moment; few have over 250 of them
+NEAREST = 0.05  # seconds of one core: a key frame of 1080p
+EXACT = 0.5  # and all up to the moment; few have over 250 of them
 DEEP = 720  # rows from which a video that does not say so has the colours of HD (as players do)
 # AVColorSpace (ITU-T H.273) -> what libswscale calls it; others are left to it
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -96,9 +96,24 @@ def version() -> str:
     return f"FFmpeg {library().ffmpeg_version_info}" if installed() else "no FFmpeg"
 
 
-def cost(asked: Snapshot) -> Cost:
-    """What a picture is expected to take, as long as nothing is known of its video."""
-    return NEAREST if asked.m == "fast" else EXACT
+class TooDear(Exception):
+    """It would take more memory than this job may; nothing has been decoded for it.
+
+    Args:
+        cost: What it is expected to take.
+    """
+
+    def __init__(self, cost: Cost) -> None:
+        self.cost = cost
+
+
+def cost(asked: Snapshot, limits: Limits) -> Cost:
+    """What a picture is expected to take, as long as nothing is known of its video.
+
+    That is as much as any may. To open a video takes a fifth of the work, so only a key frame by
+    itself is told by the video's size, by :class:`TooDear`.
+    """
+    return Cost(NEAREST, 0) if asked.m == "fast" else Cost(EXACT, limits.render_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +134,12 @@ class Shot:
 
 
 def answer(
-    descriptor: int, asked: Snapshot, memory: int, studio: Studio, stopped: Callable[[], bool]
+    descriptor: int,
+    asked: Snapshot,
+    memory: int,
+    studio: Studio,
+    stopped: Callable[[], bool],
+    most: int | None = None,
 ) -> str:
     """Write the picture to the descriptor ``memory``; the MIME type of it.
 
@@ -129,8 +149,10 @@ def answer(
         memory: Of an empty file.
         studio: Limits, rendering, and who watches.
         stopped: Does nobody wait for it any more?
+        most: Bytes that it may take; ``None`` for ``limits.render_bytes``.
 
     Raises:
+        TooDear: It would take more than ``most``.
         BadRequest: It is no video, or one with other codecs.
         InvalidArgument: It has fewer pixels than the picture should.
         ImageTooLarge: It has too many, or key frames too far apart.
@@ -138,7 +160,7 @@ def answer(
     """
     from .render import FAULTS
 
-    shot = take(descriptor, asked, studio.limits, stopped)
+    shot = take(descriptor, asked, studio.limits, stopped, most)
     image = shot.image
     for turn in shot.turns:
         image = getattr(image, turn)()
@@ -156,28 +178,34 @@ def answer(
 
 
 def take(
-    descriptor: int, asked: Snapshot, limits: Limits, stopped: Callable[[], bool] = lambda: False
+    descriptor: int,
+    asked: Snapshot,
+    limits: Limits,
+    stopped: Callable[[], bool] = lambda: False,
+    most: int | None = None,
 ) -> Shot:
     """Decode the picture; what it takes besides that picture is free again.
 
     Raises:
-        OssError: As :func:`answer` has it.
+        TooDear, OssError: As :func:`answer` has it.
     """
     demuxer, av = _demuxer(os.pread(descriptor, BEGINNING, 0)), library()
     _bound(limits.render_bytes // 4)
-    most = {"max_pixels": str(_most(limits))}  # whatever the container says of the size
+    options = {"max_pixels": str(_most(limits))}  # whatever the container says of the size
     try:
         with av.open(
             _File(descriptor, stopped),
             format=demuxer,
-            options=most,
+            options=options,
             container_options=OPTIONS,
             metadata_errors="replace",
             io_open=_closed,
         ) as container:
             stream = _stream(container)
-            _admit(stream, limits)
-            stream.codec_context.options = most
+            needed = _admit(stream, limits)
+            if most is not None and needed > most:
+                raise TooDear(Cost(NEAREST if asked.m == "fast" else EXACT, needed))
+            stream.codec_context.options = options
             reel = Reel(container, stream, limits, stopped)
             frame = reel.shown(asked.t, fast=asked.m == "fast")
             if frame is None:
@@ -273,8 +301,8 @@ def _most(limits: Limits) -> int:
     return max(1, min(limits.source_pixels, int(room / (HELD * 1.5 + MADE))))
 
 
-def _admit(stream: Any, limits: Limits) -> None:
-    """Refuse a video that is too large, before any of it is decoded.
+def _admit(stream: Any, limits: Limits) -> int:
+    """Bytes that decoding takes; refuse a video that is too large, before any of it is decoded.
 
     Raises:
         ImageTooLarge: A side, the area or the memory passes a limit.
@@ -294,6 +322,7 @@ def _admit(stream: Any, limits: Limits) -> None:
         raise ImageTooLarge(
             f"{size}, which would take {memory} bytes of memory; it may take {limits.render_bytes}."
         )
+    return memory
 
 
 def _image(frame: Any) -> Image:

@@ -10,7 +10,7 @@ from .. import pixels
 from ..action import Action, Stage
 from ..frame import Frame
 from ..params import BARE, integer
-from ..steps import Turn
+from ..steps import WINDOW_LINES, Turn
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -25,6 +25,7 @@ class Rotate(Action):
     """
 
     name = "rotate"
+    lines = WINDOW_LINES
     single = True
 
     angle: int = integer(0, 360, key=BARE, bad="0040-00000217", missing="0040-00000216")

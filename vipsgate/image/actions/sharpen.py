@@ -9,6 +9,7 @@ from .. import pixels
 from ..action import Action, Stage
 from ..frame import Frame
 from ..params import BARE, integer
+from ..steps import WINDOW_LINES
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -24,6 +25,7 @@ class Sharpen(Action):
     """
 
     name = "sharpen"
+    lines = WINDOW_LINES
     single = True
 
     percent: int = integer(50, 399, key=BARE)
