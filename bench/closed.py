@@ -97,7 +97,8 @@ class Run:
         p99: Likewise.
         light: ms that light requests took meanwhile, p99 by kind.
         failed: Light requests that had another answer than theirs.
-        busy: Share of the time in which a renderer was running or ready to run, each.
+        busy: Share of the time in which a renderer was running or ready to run, each, but for the
+            spare ones.
         front: Cores that the front took.
         memory: MB, the highest: the front's, and the highest of a renderer's.
     """
@@ -123,6 +124,7 @@ def run(
     seconds: float,
     clients: int,
     *,
+    renderers: int,
     first: int,
     cached: bool,
     reconnect: bool = False,
@@ -134,6 +136,7 @@ def run(
         paths: What for.
         seconds: How long.
         clients: How many.
+        renderers: That work at a time; there are spare ones besides.
         first: Number of the first new picture, above all that have been asked for.
         cached: Whether the light requests have hits among them.
         reconnect: Whether each request comes on a new connection.
@@ -161,6 +164,7 @@ def run(
     )
     took = time.monotonic() - begun
     shares = [(after - before) / took for before, after in zip(busy, awake(pids[1:]), strict=True)]
+    shares = sorted(shares)[-renderers:]
     front = (server.cpu(running.pid)[running.pid] - spent[running.pid]) / took
     told = crowd.tell()
     counts = dict(done.statuses)

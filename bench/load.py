@@ -58,8 +58,6 @@ function done(summary, latency)
 end
 """
 COUNTING = "response = count\n"  # not for free, so only where it is asked for
-    "response = count\n"  # takes a hundredth of a core where there are some thousand a second
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,7 @@ def loops(root: Path, folder: Path, scene: str, seconds: float) -> list[closed.R
                 paths,
                 seconds,
                 clients,
+                renderers=RENDERERS,
                 first=first,
                 cached=cached,
                 reconnect=reconnect,

@@ -95,7 +95,7 @@ def leftovers(root):
 @pytest.mark.parametrize("begin", [put, complete, saveas])
 @pytest.mark.parametrize(
     "times",
-    [4, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [2, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
     ids=["a-few", "many"],
 )
 def test_old_or_new_and_whole(serving, tmp_path, begin, times):

@@ -848,7 +848,10 @@ def base64_of(text):
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("more", DRAWING)
+@pytest.mark.parametrize(
+    "more",
+    [pytest.param(more, marks=[pytest.mark.slow] * ("1000" in more)) for more in DRAWING],
+)
 def test_every_text_is_drawn_or_is_too_large(own, put, seeds, more):
     """Literally, in one line, by the renderers that were there before."""
     put("good.jpg", seeds["jpg"])

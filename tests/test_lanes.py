@@ -142,6 +142,24 @@ def test_nothing_goes_ahead_of_dear_work_that_waits_for_a_renderer() -> None:
     assert queue.ahead(0.0) is None
 
 
+def test_those_that_wait_are_not_looked_at_where_none_may_begin() -> None:
+    """Thousands may wait, and each answer asks for the next one."""
+
+    class Unseen(Job):
+        @property
+        def ready(self) -> float:
+            raise AssertionError("it has been looked at")
+
+        @ready.setter
+        def ready(self, value: float) -> None:
+            pass
+
+    queue = lanes(count=1)
+    queue.begun(job("q1"))
+    queue.enter(Unseen("q2", None))
+    assert queue.next(0.0) is None
+
+
 def test_who_leaves_does_not_begin() -> None:
     queue = lanes()
     one = job("h1")

@@ -198,6 +198,8 @@ class Lanes(Generic[J]):
     def next(self, now: float) -> J | None:
         """The job that a free renderer is to begin now; it counts as under work from here on."""
         for lane in self._order():
+            if not self._may_begin(lane):
+                continue  # thousands may wait, and there is always a spare renderer that is free
             for job in self._waiting[lane]:
                 if job.ready <= now and self._may_begin(lane, job):
                     self.leave(job)

@@ -222,6 +222,7 @@ def image(deploy, tmp_path_factory):
     shutil.rmtree(folder)  # half a gigabyte
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_steps_and_the_command(image, root, tmp_path):
     assert image.ports == {PORT, ADMIN}

@@ -32,6 +32,8 @@ from PIL import Image
 
 from vipsgate.gate import sign
 
+pytestmark = pytest.mark.slow  # minutes, and another minute where the machine is busy
+
 CONFIG = """
 [server]
 renderers = 1

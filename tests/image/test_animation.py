@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from PIL import GifImagePlugin, Image, ImageSequence
 
-from vipsgate.errors import ImageTooLarge
+from vipsgate.errors import BadRequest, ImageTooLarge
 from vipsgate.image import probe
 from vipsgate.image.actions import ACTIONS
 from vipsgate.image.codecs import CODECS
@@ -174,7 +174,10 @@ def test_each_frame_is_as_it_would_be_alone(source, text, moving, as_alone):
 )
 def test_chains_of_five(moving, bytes_of, as_alone, logo, source, text):
     data = moving(source)
-    made = bytes_of(data, text, logo)
+    try:
+        made = bytes_of(data, text, logo)
+    except BadRequest:
+        reject()  # a cut that begins outside of what is left by then
     # a small part of all frames may be the same
     assert len(frames(made)) == 1 or (sum(delays(made)), plays(made)) == (sum(DELAYS), 3)
     as_alone(data, text)
