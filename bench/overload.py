@@ -51,7 +51,8 @@ WINDOW = 5.0  # seconds of which goodput is told
 LOOKS = 0.25  # seconds between two looks at the memory
 HEALTH = 20.0  # looks at the health, 1/s
 GOODPUT = 0.85  # of what it can do
-REFUSAL = HEALTHY = 50.0  # ms, p99
+HEALTHY = 50.0  # ms, p99
+REFUSAL = (closed.QUEUE_SECONDS + closed.LATE) * 1e3  # likewise: they are held back
 SWOLLEN = 1.25  # times the memory of the first half that the second half may take
 
 
