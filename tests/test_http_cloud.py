@@ -262,7 +262,7 @@ def test_info_of_a_large_picture(large, moto, middleman, serving, key, most):
 
 def test_a_film_that_is_too_large_to_be_fetched(large, moto, serving):
     large.put("photos/film.mp4", b"\0\0\0\x18ftypisom" + bytes(100_000))
-    env = moto.env() | {"VIPSGATE_STORE__FILM_BYTES": "100000"}
+    env = moto.env() | {"VIPSGATE_STORE__VIDEO_FETCH_BYTES": "100000"}
     with serving(large.url, env=env) as site:
         answer = site.ask("/photos/film.mp4?x-oss-process=video/snapshot,t_0,f_jpg")
         assert (answer.status, answer.code) == (400, "ImageTooLarge")

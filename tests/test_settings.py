@@ -262,6 +262,17 @@ def test_what_is_wrong_in_the_environment_is_named(load, monkeypatch, name, valu
     assert [part for part in named if part not in str(caught.value)] == []
 
 
+@pytest.mark.parametrize(("old", "new"), settings.RENAMED.items())
+def test_an_old_name_stops_the_start_and_names_the_new_one(load, monkeypatch, old, new):
+    section, key = old.split(".")
+    with pytest.raises(SettingsError, match=f"{old}: is called {new} now"):
+        load(f"[{section}]\n{key} = 1")
+    load("[{}]\n{} = 1".format(*new.split(".")))
+    monkeypatch.setenv(f"VIPSGATE_{section}__{key}".upper(), "1")
+    with pytest.raises(SettingsError, match=f"{old}: is called {new} now"):
+        load()
+
+
 def test_a_wrong_flag_is_named(load):
     with pytest.raises(SettingsError, match=r"server\.port.*70000"):
         load(server={"port": 70000})

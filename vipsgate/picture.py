@@ -204,7 +204,7 @@ async def order(house: House, grant: access.Grant, asked: target.Target) -> Orde
         if not todo.snapshot:  # of a film only a part is read
             house.settings.limits.check_bytes(wanted.source.size)
         elif house.store.distant(asked.bucket):
-            far.check_film(wanted.source.size, house.settings.store.film_bytes)
+            far.check_film(wanted.source.size, house.settings.store.video_fetch_bytes)
     return wanted
 
 

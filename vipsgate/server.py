@@ -115,7 +115,7 @@ async def run(
         timeout=server.request_timeout,
         ceiling=server.renderer_bytes,
         most=settings.limits.render_bytes,
-        memory=settings.dear_bytes(),
+        memory=settings.heavy_memory_bytes(),
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
     )
     origins = store_of(settings, Easel(renderers, settings.limits))

@@ -32,6 +32,11 @@ from .image.config import Limits, Rendering
 PREFIX = "VIPSGATE_"
 WHOLE = frozenset(("CREDENTIALS", "BUCKETS"))  # sections that the environment has as JSON
 IN_PIECES = re.compile(r"^\s*\[\[.*rules", re.MULTILINE)  # [[buckets.NAME.protection.rules]]
+RENAMED = {  # a setting's name in version 0.1 -> its name now
+    "server.dear_bytes": "server.heavy_memory_bytes",
+    "store.copy_bytes": "store.source_cache_bytes",
+    "store.film_bytes": "store.video_fetch_bytes",
+}
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -58,7 +63,7 @@ class Server(Record):
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     reuse_port: bool = False
     renderer_bytes: Annotated[int, Field(ge=1 << 26)] = 314_572_800
-    dear_bytes: Annotated[int, Field(ge=0)] = 0
+    heavy_memory_bytes: Annotated[int, Field(ge=0)] = 0
     legacy_at_api: bool = False
     accel_redirect: Annotated[str, Field(pattern=r"^(/([^/?#]+/)+)?$")] = ""
 
@@ -72,8 +77,8 @@ class Store(Record):
     # of object stores only
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
     fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
-    copy_bytes: Annotated[int, Field(ge=0)] = 0
-    film_bytes: Annotated[int, Field(ge=0)] = 536_870_912
+    source_cache_bytes: Annotated[int, Field(ge=0)] = 0
+    video_fetch_bytes: Annotated[int, Field(ge=0)] = 536_870_912
 
 
 class Cache(Record):
@@ -151,9 +156,9 @@ class Settings(BaseSettings):
         """Host name -> bucket, of the buckets declared here."""
         return {host: name for name, bucket in self.buckets.items() for host in bucket.domains}
 
-    def dear_bytes(self) -> int:
+    def heavy_memory_bytes(self) -> int:
         """Memory that pictures other than quick ones may take together, as estimated."""
-        return self.server.dear_bytes or max(self.limits.render_bytes, usable_memory() // 2)
+        return self.server.heavy_memory_bytes or max(self.limits.render_bytes, usable_memory() // 2)
 
     def cache_folder(self) -> Path | None:
         """Where files are kept: as set, or a folder of ours in the user's cache (XDG).
@@ -271,4 +276,6 @@ def _line(error: Any) -> str:
     place = ".".join(map(str, error["loc"]))
     if place.startswith("credentials") and not place.endswith((".access_key_id", ".role")):
         return f"{place}: {error['msg']}"  # a secret may stand there, however it is spelled
+    if error["type"] == "extra_forbidden" and place in RENAMED:
+        return f"{place}: is called {RENAMED[place]} now"
     return documents.line(error)

@@ -99,9 +99,9 @@ def shared_of(settings: Settings) -> Shared | None:
 def _copies(settings: Settings, url: str) -> Copies | None:
     """Where copies of a store's objects are kept, beside what is made of them."""
     folder = settings.cache_folder()
-    if not (settings.store.copy_bytes and folder):
+    if not (settings.store.source_cache_bytes and folder):
         return None
     try:
-        return Copies(folder / SOURCES, settings.store.copy_bytes, url)
+        return Copies(folder / SOURCES, settings.store.source_cache_bytes, url)
     except OSError as error:
-        raise ValueError(f"store.copy_bytes: {error.filename}: {error.strerror}") from None
+        raise ValueError(f"store.source_cache_bytes: {error.filename}: {error.strerror}") from None
