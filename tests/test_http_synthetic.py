@@ -241,7 +241,7 @@ def test_everything_else_is_not_there(site, key):
         answer = site.ask(f"/load/{key}{query}")
         assert (answer.status, answer.code) == (404, "NoSuchKey")
     assert site.ask(f"/load/{key}", method="HEAD").status == 404
-    assert time.monotonic() - begun < 2  # nothing was painted for that
+    assert time.monotonic() - begun < 5  # nothing was painted for that
 
 
 def test_the_message_says_why(site):
@@ -374,7 +374,7 @@ def test_nothing_is_painted_for_who_may_not_have_it(site, name):
     path %= DEAR % list(ASKED).index(name)
     begun = time.monotonic()
     assert site.ask(path, {"Content-Length": "0"}, method=method).code == "AccessDenied"
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 3
     assert call(site, "GET", "shut", PHOTO).picture.size == (400, 300)
 
 
@@ -386,7 +386,7 @@ def test_a_delay_is_for_every_request_and_holds_up_no_other(site):
     for _ in range(3):  # also of what is known and kept
         begun = time.monotonic()
         assert site.ask(f"/slow/{PHOTO}{RESIZE}").headers["X-Vipsgate-Cache"] == "hit"
-        assert 0.15 <= time.monotonic() - begun < 1
+        assert 0.15 <= time.monotonic() - begun < 3
     with ThreadPoolExecutor(20) as pool:
         begun = time.monotonic()
         answers = list(pool.map(site.ask, [f"/slow/{PHOTO}"] * 20))

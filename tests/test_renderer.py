@@ -199,7 +199,7 @@ async def test_deadline_stops_a_large_picture(process: str) -> None:
             await rendered(pool, process, data)
         except errors.CpuLimitExceeded:
             assert time.monotonic() - begun >= 0.29
-        assert time.monotonic() - begun < 0.3 + 0.6
+        assert time.monotonic() - begun < 0.3 + 2
         await again(pool)
 
 
@@ -209,7 +209,7 @@ async def test_deadline_stops_an_encoder_that_cannot_be_asked() -> None:
         data, begun = noise(2000, 1500), time.monotonic()
         with pytest.raises(errors.CpuLimitExceeded):
             await rendered(pool, "image/format,avif", data)
-        assert time.monotonic() - begun < 0.5 + 0.6
+        assert time.monotonic() - begun < 0.5 + 2
         await again(pool)
 
 

@@ -31,7 +31,7 @@ FAKE = Path(__file__).with_name("fake_renderer.py")
 COMMAND = (sys.executable, str(FAKE))
 SOON = 1.0  # seconds within which a dead renderer is replaced (issue 2); held by the median
 PATIENCE = 5.0  # seconds for the same where others use the machine as well
-SLACK = 0.3  # seconds that this machine may be late
+SLACK = 1.0  # seconds that this machine may be late
 CLASSES = sorted(errors.OssError.__subclasses__(), key=lambda cls: cls.__name__)
 
 
@@ -304,7 +304,7 @@ async def test_queue_is_bounded(state: State, source: int) -> None:
         begun = time.monotonic()
         with pytest.raises(errors.CpuLimitExceeded, match="busy") as refused:
             await pool.render("answer", source)
-        assert time.monotonic() - begun < 0.1
+        assert time.monotonic() - begun < SLACK
         assert int(refused.value.headers["Retry-After"]) >= 1
         for task in tasks:
             task.cancel()
@@ -603,7 +603,7 @@ async def test_swelling_is_killed_and_not_retried(state: State, source: int) -> 
         begun = time.monotonic()
         with pytest.raises(errors.ImageTooLarge, match=f"more than the {64 << 20} bytes"):
             await pool.render("swell 400 60", source)
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 1.5 + SLACK
         assert state.jobs() == ["swell 400 60"]
         await whole(pool, 1)
         assert len(state.starts()) == 3
@@ -702,9 +702,9 @@ async def test_cancelled_job_frees_its_place(state: State, source: int, text: st
         begun = time.monotonic()
         first.cancel()
         assert await first == "cancelled"
-        assert time.monotonic() - begun < 0.1
+        assert time.monotonic() - begun < SLACK
         taken(await second)
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 0.5 + SLACK
         await whole(pool, 1)
         assert (sorted(pool.pids()) == sorted(before)) == (text == "obey 60")
 
@@ -1000,7 +1000,7 @@ async def test_quick_pictures_flow_while_dear_ones_queue(state: State, source: i
         begun = time.monotonic()
         for _ in range(10):
             assert await outcome(pool.render("answer", source)) == "done"
-        assert time.monotonic() - begun < 0.3
+        assert time.monotonic() - begun < 0.3 + SLACK
         spans = [span(result) for result in await asyncio.gather(*dear)]
         together = [sum(b <= begun < e for _, b, e in spans) for _, begun, _ in spans]
         assert max(together) == 2

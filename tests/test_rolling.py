@@ -153,4 +153,4 @@ def test_nobody_there_is_nobody_waited_for(site):
     begun = time.monotonic()
     site.process.send_signal(signal.SIGTERM)
     assert site.process.wait(PATIENCE) == 0
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5

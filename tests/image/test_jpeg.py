@@ -214,7 +214,7 @@ def test_costs_little(what):
     start = time.process_time()
     with contextlib.suppress(ImageDamage):
         jpeg.read(COSTS[what])
-    assert time.process_time() - start < 0.3
+    assert time.process_time() - start < 1
 
 
 def test_tables_are_not_remembered_for_ever():

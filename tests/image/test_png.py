@@ -138,7 +138,7 @@ def test_costs_little(what, run):
         run(data, "resize,w_2")
     except OssError:
         assert "zTXt" not in what
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 3
 
 
 def test_cut_at_every_byte(run, encoded, photo):

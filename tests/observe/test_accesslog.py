@@ -197,11 +197,11 @@ async def test_a_stuck_disk_makes_nobody_wait(tmp_path):
         begun = time.monotonic()
         for _ in range(count):
             writer.add(line)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5
         assert 400 < writer.dropped < 600
         begun = time.monotonic()
         writer.close()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
     finally:
         os.close(reader)  # lets the thread end
 

@@ -389,7 +389,7 @@ async def test_a_small_page_behind_many_that_are_no_objects(store, photos):
     begun = time.perf_counter()
     page = await store.list("photos", limit=1)
     assert [key for key, _ in page.objects] == ["z"]
-    assert time.perf_counter() - begun < 1
+    assert time.perf_counter() - begun < 5
 
 
 async def test_common_prefixes_are_not_gone_through(store, photos, monkeypatch):
