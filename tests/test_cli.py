@@ -1,15 +1,11 @@
 """The commands, as a person types them."""
 
-import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +17,6 @@ from vipsgate.errors import OssError
 from vipsgate.gate import target
 from vipsgate.gate.sign import Credential, Request, verify
 from vipsgate.image.fonts import NAMES
-from vipsgate.image.process import ANSWERS
 
 
 @pytest.fixture
@@ -133,39 +128,6 @@ def test_check_names_a_font_file_that_cannot_be_used(tmp_path):
     )
     assert got.returncode == 1
     assert re.search(r"font file\s+\S\s+NO\s+\S .*a\[b\]\.ttf'", got.stdout), got.stdout
-
-
-def test_demo_serves_every_url_that_it_prints(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vipsgate", "demo", "--port", "0", "--admin-port", "0"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    try:
-        assert process.stdout.readline().startswith("vipsgate ready on http://127.0.0.1:")
-        from vipsgate.tour import TOUR
-
-        for stop in TOUR:
-            url = process.stdout.readline().split()[-1]
-            if stop.key.endswith(".txt"):
-                with pytest.raises(urllib.error.HTTPError, match="400"):
-                    urllib.request.urlopen(url)
-                continue
-            with urllib.request.urlopen(url) as answer:
-                body = answer.read()
-            if stop.process.removeprefix("image/") in ANSWERS:
-                assert json.loads(body)
-            else:
-                with Image.open(io.BytesIO(body)) as image:
-                    image.load()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        rest = process.stdout.read()
-        process.stdout.close()
-    assert process.wait(10) == 0
-    assert rest == ""
 
 
 SIGNING = """

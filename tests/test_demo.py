@@ -1,7 +1,13 @@
 """The demo bucket: every picture is what its line says, and the folder is whole or absent."""
 
+import io
+import json
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +15,8 @@ from PIL import Image
 
 from vipsgate import demo
 from vipsgate.demo import films, flight, land, things
+from vipsgate.image.process import ANSWERS
+from vipsgate.tour import TOUR
 
 Facts = dict[str, object]
 
@@ -49,10 +57,51 @@ def facts(picture: Image.Image) -> Facts:
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo") / "vipsgate-demo"
-    subprocess.run([sys.executable, "-m", "vipsgate.demo", str(folder)], check=True)
-    return folder / demo.BUCKET
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo is run."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def urls(folder: Path) -> Iterator[list[str]]:
+    """What ``vipsgate demo`` prints, while it serves."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vipsgate", "demo", "--port", "0", "--admin-port", "0"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        assert process.stdout.readline().startswith("vipsgate ready on http://127.0.0.1:")
+        yield [process.stdout.readline().split()[-1] for _ in TOUR]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        process.stdout.close()
+    assert process.wait(10) == 0
+    assert rest == ""
+
+
+@pytest.fixture(scope="module")
+def bucket(folder: Path, urls: list[str]) -> Path:
+    """The pictures that it has made."""
+    return folder / "vipsgate-demo" / demo.BUCKET
+
+
+def test_every_url_that_is_printed_answers(urls: list[str]) -> None:
+    for stop, url in zip(TOUR, urls, strict=True):
+        if stop.key.endswith(".txt"):
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                urllib.request.urlopen(url)
+            continue
+        with urllib.request.urlopen(url) as answer:
+            body = answer.read()
+        if stop.process.removeprefix("image/") in ANSWERS:
+            assert json.loads(body)
+        else:
+            with Image.open(io.BytesIO(body)) as image:
+                image.load()
 
 
 @pytest.fixture

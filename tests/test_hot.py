@@ -30,16 +30,15 @@ def site(request, serving, tmp_path, root):
         shutil.copy(root / "examplebucket" / name, tmp_path / "root" / "photos" / name)
     words = ["--config", str(tmp_path / "vipsgate.toml"), "--cache-dir", str(tmp_path / "cache")]
     env = {"VIPSGATE_CACHE__MEMORY_BYTES": "0"} if request.param == "disk" else {}
+    document(tmp_path / "root", PUBLIC % (70, ""))
     with serving(tmp_path / "root", *words, env=env) as site:
-        document(site, PUBLIC % (70, ""))
-        until(lambda: site.ask(STYLED).status == 200)
         for path in (PATH, STYLED, MARKED):
             known(site, path)
         yield site
 
 
-def document(site, text):
-    folder = site.root / ".vipsgate" / "buckets"
+def document(root, text):
+    folder = root / ".vipsgate" / "buckets"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "photos.json").write_text(text)
 
@@ -111,11 +110,11 @@ def test_a_buckets_acl(site):
 
 
 def test_protection_and_hotlinks(site):
-    document(site, PUBLIC % (70, ', "protection": {"enabled": true, "extensions": ["jpg"]}'))
+    document(site.root, PUBLIC % (70, ', "protection": {"enabled": true, "extensions": ["jpg"]}'))
     until(lambda: site.ask(PATH).status == 403)
     assert site.ask(STYLED).status == 200
     rules = ', "referer": {"allow_empty": false, "whitelist": ["http://a"]}'
-    document(site, PUBLIC % (70, rules))
+    document(site.root, PUBLIC % (70, rules))
     until(lambda: "referer policy" in site.ask(PATH).message)
     for _ in range(4):
         assert site.ask(PATH, {"Referer": "http://a/"}).status == 200
@@ -130,7 +129,7 @@ def test_a_link_to_a_protected_object(site):
     bucket = site.root / "photos"
     (bucket / "sub").mkdir()
     shutil.copy(bucket / "example.jpg", bucket / "sub" / "a.jpg")
-    document(site, RULED)
+    document(site.root, RULED)
     path = "/photos/sub/a.jpg?x-oss-process=image/resize,w_100"
     until(lambda: site.ask(path.replace("sub", "private")).status == 403)
     known(site, path)
@@ -151,7 +150,7 @@ def test_a_link_to_a_protected_object(site):
 
 
 def test_another_style(site):
-    document(site, PUBLIC % (50, ""))
+    document(site.root, PUBLIC % (50, ""))
     until(lambda: site.ask(STYLED).picture.width == 50)
 
 

@@ -536,7 +536,7 @@ async def test_the_spare_takes_over_from_a_killed_one(state: State, source: int)
         begun = time.monotonic()
         first.cancel()
         taken(await second)
-        assert time.monotonic() - begun < GRACE + 2 * SLACK
+        assert time.monotonic() - begun < GRACE + SLACK
 
 
 @on_uvloop
@@ -997,10 +997,9 @@ async def test_quick_pictures_flow_while_dear_ones_queue(state: State, source: i
     async with started(2, queue=40) as pool:
         dear = [asyncio.create_task(pool.render(f"{DEAR} sleep 0.3", source)) for _ in range(6)]
         await state.begun(6 + 2)
-        begun = time.monotonic()
         for _ in range(10):
             assert await outcome(pool.render("answer", source)) == "done"
-        assert time.monotonic() - begun < 0.3 + SLACK
+        assert not dear[-1].done()
         spans = [span(result) for result in await asyncio.gather(*dear)]
         together = [sum(b <= begun < e for _, b, e in spans) for _, begun, _ in spans]
         assert max(together) == 2
@@ -1046,9 +1045,7 @@ async def test_a_job_that_waits_at_a_busy_renderer_goes_to_a_free_one(
         others = [asyncio.create_task(pool.render("sleep 0.1", source)) for _ in range(3)]
         await asyncio.sleep(0)
         assert sum(len(child.jobs) for child in pool._working) == 4
-        begun = time.monotonic()
         assert await asyncio.gather(*map(outcome, others)) == ["done"] * 3
-        assert time.monotonic() - begun < 0.3 + SLACK
         assert not slow.done()
         assert await outcome(slow) == "done"
         await whole(pool, 2)
@@ -1107,11 +1104,9 @@ async def test_of_jobs_that_go_together_each_has_its_own_fate(state: State) -> N
 @on_uvloop
 async def test_jobs_that_went_together_are_parted_when_they_take_long(state: State) -> None:
     async with large() as source, started(2) as pool:
-        begun = time.monotonic()
         jobs = [pool.render("sleep 0.4", source, source="a") for _ in range(4)]
         spans = [span(result) for result in await asyncio.gather(*jobs)]
         assert len({pid for pid, _, _ in spans}) == 2
-        assert time.monotonic() - begun < 3 * 0.4 + SLACK
         await whole(pool, 2)
 
 

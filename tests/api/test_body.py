@@ -6,6 +6,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 
+from vipsgate.api import call
 from vipsgate.api.call import MIN_BODY_RATE, pieces
 from vipsgate.errors import RequestTimeout
 
@@ -51,6 +52,15 @@ async def test_bytes_buy_time():
     found = [data async for data in pieces(reader, SHORT)]
     assert b"".join(found).endswith(b"last")
     await task
+
+
+async def test_no_more_time_is_bought_than_a_stall_may_take(monkeypatch):
+    monkeypatch.setattr(call, "MAX_STALL_SECONDS", 2 * SHORT)
+    reader = await body()
+    reader.feed_data(bytes(int(MIN_BODY_RATE * LONG)))
+    with pytest.raises(RequestTimeout):
+        async for _ in pieces(reader, SHORT):
+            pass
 
 
 async def test_the_time_in_which_bytes_are_stored_does_not_count():
