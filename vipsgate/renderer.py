@@ -144,7 +144,7 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
                     "probe": batch.looked,
                     "missing": fonts.missing(asked.writes()),
                 }
-            except video.TooDear as refused:
+            except video.TooExpensive as refused:
                 os.close(memory)
                 return {"cost": astuple(refused.cost)}, None
             except BaseException:

@@ -389,7 +389,7 @@ def test_a_key_frame_costs_what_a_decoder_holds(film, answered):
     memory = []
     for size in ((320, 240), (640, 480)):
         data = film(size=size, count=2)
-        with pytest.raises(video.TooDear) as caught:
+        with pytest.raises(video.TooExpensive) as caught:
             answered(data, "t_0,m_fast", most=1000)
         memory.append(caught.value.cost.memory)
         assert answered(data, "t_0,m_fast", most=memory[-1])

@@ -20,8 +20,6 @@ from .frame import P3, Frame, Header
 if TYPE_CHECKING:
     from pyvips import Image
 
-# pixels of a result above which it is written in a way that takes less memory (bench/estimates.py)
-LARGE = 8_000_000
 WEBP_EFFORT = 4  # 0-6; libwebp's own default
 WEBP_QUICK = 20  # 0-100, how hard a large one without loss is tried to be made smaller
 AVIF_EFFORT = 2  # 0-9; libvips' default of 4 takes about three times as long
@@ -61,7 +59,7 @@ def _webp(image: Image, descriptor: int, frame: Frame) -> None:
     image.webpsave_target(
         _target(descriptor),
         # of a lossless one it is a measure of effort; more of it makes a large one no smaller
-        Q=WEBP_QUICK if frame.lossless and frame.area > LARGE else frame.quality,
+        Q=WEBP_QUICK if frame.lossless and frame.large else frame.quality,
         lossless=frame.lossless,
         effort=_webp_effort(frame),
         **_kept(frame),
@@ -76,18 +74,17 @@ def _webp_effort(frame: Frame) -> int:
     Without loss 28 at 0 and 44 at 4, with alpha 31 and 39, else 11 at 2 and 31 at 4. A photograph
     gets 6 to 18 % larger by it.
     """
-    if frame.area <= LARGE:
+    if not frame.large:
         return WEBP_EFFORT
     return 0 if frame.lossless or frame.alpha else 2
 
 
 def _webp_made(frame: Frame) -> float:
-    large = frame.area > LARGE
     if frame.lossless:
-        return (28 if large else 42) + 1.5 * frame.alpha
+        return (28 if frame.large else 42) + 1.5 * frame.alpha
     if frame.alpha:
-        return 31 if large else 40
-    return 12 if large else 32
+        return 31 if frame.large else 40
+    return 12 if frame.large else 32
 
 
 def _say_transparent(descriptor: int) -> None:

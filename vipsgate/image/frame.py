@@ -8,6 +8,7 @@ from typing import Literal
 Gamut = Literal["srgb", "p3"]  # what a pixel's numbers mean: sRGB or Display P3
 SRGB: Gamut = "srgb"
 P3: Gamut = "p3"
+LARGE_PIXELS = 8_000_000  # of one page, above which a result is written so as to take less memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,11 @@ class Frame:
     def area(self) -> int:
         """Pixels of one page."""
         return self.width * self.height
+
+    @property
+    def large(self) -> bool:
+        """Is it written in ways that take less memory, though more bytes?"""
+        return self.area > LARGE_PIXELS
 
     def resized(self, width: int, height: int) -> Frame:
         """The same picture at another size in whole pixels, never below one."""

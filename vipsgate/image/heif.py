@@ -22,7 +22,6 @@ P3_CODES = (12, 13)  # primaries and transfer of Display P3 (ITU-T H.273)
 # pixels of a tile's side, of what is written in tiles: 11 bytes a pixel in place of 25 of noise at
 # quality 50, 21 in place of 54 without loss; it makes a photograph 1 % larger. Phones write such
 TILE = 512
-LARGE = 8_000_000  # pixels above which also what loses something is written so
 ENCODER = {
     # a third of the next preset's time for files as large (2 megapixels: 0.5 s, 350 KB)
     "preset": "ultrafast",
@@ -157,8 +156,8 @@ def tiled(frame: Frame) -> bool:
 
     Of what loses nothing nobody can see it. Alpha cannot be: libheif attaches none to a grid.
     """
-    large = frame.area > (4 * TILE**2 if frame.lossless else LARGE)
-    return large and not frame.alpha
+    pays = frame.area > 4 * TILE**2 if frame.lossless else frame.large
+    return pays and not frame.alpha
 
 
 def _primary(opener: Any, data: bytes) -> Any:

@@ -368,8 +368,8 @@ def encoding(result: Frame, bands: int) -> float:
     codec = CODECS[result.format]
     lines = bands * result.width * min(WRITTEN_LINES, LAYERS * result.height)
     frames = result.pages if result.pages > 1 else 0
-    film = (bands + codec.frame_bytes(result)) * result.area * frames
-    return lines + codec.made(result) * result.area + film
+    animation = (bands + codec.frame_bytes(result)) * result.area * frames
+    return lines + codec.made(result) * result.area + animation
 
 
 def _marks(stages: Iterable[Stage], limits: Limits) -> int:

@@ -96,7 +96,7 @@ def version() -> str:
     return f"FFmpeg {library().ffmpeg_version_info}" if installed() else "no FFmpeg"
 
 
-class TooDear(Exception):
+class TooExpensive(Exception):
     """It would take more memory than this job may; nothing has been decoded for it.
 
     Args:
@@ -111,7 +111,7 @@ def cost(asked: Snapshot, limits: Limits) -> Cost:
     """What a picture is expected to take, as long as nothing is known of its video.
 
     That is as much as any may. To open a video takes a fifth of the work, so only a key frame by
-    itself is told by the video's size, by :class:`TooDear`.
+    itself is told by the video's size, by :class:`TooExpensive`.
     """
     return Cost(NEAREST, 0) if asked.m == "fast" else Cost(EXACT, limits.render_bytes)
 
@@ -152,7 +152,7 @@ def answer(
         most: Bytes that it may take; ``None`` for ``limits.render_bytes``.
 
     Raises:
-        TooDear: It would take more than ``most``.
+        TooExpensive: It would take more than ``most``.
         BadRequest: It is no video, or one with other codecs.
         InvalidArgument: It has fewer pixels than the picture should.
         ImageTooLarge: It has too many, or key frames too far apart.
@@ -187,7 +187,7 @@ def take(
     """Decode the picture; what it takes besides that picture is free again.
 
     Raises:
-        TooDear, OssError: As :func:`answer` has it.
+        TooExpensive, OssError: As :func:`answer` has it.
     """
     demuxer, av = _demuxer(os.pread(descriptor, BEGINNING, 0)), library()
     _bound(limits.render_bytes // 4)
@@ -204,7 +204,7 @@ def take(
             stream = _stream(container)
             needed = _admit(stream, limits)
             if most is not None and needed > most:
-                raise TooDear(Cost(NEAREST if asked.m == "fast" else EXACT, needed))
+                raise TooExpensive(Cost(NEAREST if asked.m == "fast" else EXACT, needed))
             stream.codec_context.options = options
             reel = Reel(container, stream, limits, stopped)
             frame = reel.shown(asked.t, fast=asked.m == "fast")
