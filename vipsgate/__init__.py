@@ -18,8 +18,8 @@ The way of a request, and who has which right on it::
   :mod:`vipsgate.picture` is the way from a request to bytes, for all who answer with some;
   :mod:`vipsgate.documents` and :mod:`vipsgate.uploads` are what we keep in the store ourselves.
 * :mod:`vipsgate.sniffer` tells which objects are pictures, where protection of all of them asks.
-* :mod:`vipsgate.admission` says what may wait for a renderer, :mod:`vipsgate.throttle` when
-  whoever may not is told so.
+* :mod:`vipsgate.turns` says when a new picture begins, :mod:`vipsgate.admission` what may wait for
+  a renderer, :mod:`vipsgate.throttle` when whoever may not is told so.
 * :mod:`vipsgate.explain` says why an answer is what it is, on the admin port.
 * :mod:`vipsgate.observe` notes what requests come to: metrics, and what else is seen from outside.
 * :mod:`vipsgate.renderers` hands the work to :mod:`vipsgate.renderer`, the only place that joins

@@ -98,6 +98,8 @@ async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.S
             with closing(known[0]) as kept:
                 headers = {**known[1].headers, **answer.hit(visit.begun), **house.handed(kept.file)}
                 return await answer.content(request, kept.body, kept.size, 0, headers)
+        if target.PROCESS in request.raw_path:  # what is lighter passes by
+            await house.turns.wait()
         return await serve(request, house)
     except OssError as error:
         refusal = error

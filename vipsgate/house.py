@@ -26,6 +26,7 @@ from .sniffer import Sniffer
 from .store.base import Object, Store
 from .store.origins import Origins
 from .throttle import Throttle
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .picture import Made
@@ -53,6 +54,7 @@ class House:
         clock: Seconds since the epoch.
         flights: Pictures that are being made, and who waits for them.
         throttle: Holds refusals back.
+        turns: When a picture that is not known begins.
         hot: Requests that are known.
         sniffer: Which objects are pictures, by their bytes.
         watch: Who is told what requests come to.
@@ -76,6 +78,7 @@ class House:
     clock: Callable[[], float] = time.time
     flights: Flights[Made] = field(default_factory=Flights)
     throttle: Throttle = field(default_factory=Throttle)
+    turns: Turns = field(default_factory=Turns)
     hot: Hot = field(default_factory=Hot)
     sniffer: Sniffer = field(default_factory=Sniffer)
     watch: Watch = field(default_factory=Watch)

@@ -304,7 +304,7 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
     if house.cache and (hit := await house.cache.get(place)):
         made = Made(*hit)
     else:
-        house.renderers.check_memory(house.flights.waiting + 1)
+        house.renderers.check_memory(house.flights.waiting + len(house.turns) + 1)
         if place not in house.flights and not (house.cache and house.cache.has_shared):
             house.renderers.check()  # before anything is locked or opened for it
         made, joined = await house.flights.join(place, partial(_obtain, house, wanted, place))
