@@ -26,7 +26,7 @@ from aiohttp import web
 
 from .connection import Server
 
-BACKLOG = 1024  # connections that the kernel makes before they are taken in
+BACKLOG = 65_535  # connections that the kernel makes before they are taken in, up to its somaxconn
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
 LOOK = 0.02  # seconds between two looks whether there are any
 FULL_LOOK = 0.25  # seconds between two looks for unused ones while nobody is taken in
