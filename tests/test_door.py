@@ -1,6 +1,8 @@
 """A port with a bound of connections: who waits, who is closed, and that nobody is lost."""
 
 import asyncio
+import errno
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -137,3 +139,35 @@ async def test_without_a_limit_nobody_waits(monkeypatch):
         for link in links:
             assert await answered(link)
             link[1].close()
+
+
+@each_loop
+async def test_all_that_wait_are_taken_in_at_once(monkeypatch):
+    """uvloop by itself takes in one in each iteration, however long that lasts."""
+    async with opened(1000) as (port, server, go, _):
+        links = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert server.count == 60
+        for link in links:
+            link.close()
+        await until(lambda: server.count == 0)
+
+
+@each_loop
+async def test_without_a_descriptor_they_wait(monkeypatch):
+    monkeypatch.setattr(door, "FULL_LOOK", 0.01)
+    tries = iter([OSError(errno.EMFILE, "too many"), OSError(errno.ENOBUFS, "no memory"), None])
+    waiting = door._waiting
+
+    def lacking(listening):
+        if error := next(tries, None):
+            raise error
+        return waiting(listening)
+
+    monkeypatch.setattr(door, "_waiting", lacking)
+    async with opened(4) as (port, server, go, _):
+        link = await ask(port)
+        assert await answered(link)
+        assert next(tries, None) is None
+        link[1].close()

@@ -1,7 +1,9 @@
-"""A port: opened, and closed again without a request lost.
+"""The public port: who is taken in, and how it closes, so that nobody is left without an answer.
 
-What closes a port loses three kinds of requests, unless somebody sees to it: those on connections
-that the kernel has made and nobody has taken in, those that are under way, and those that a client
+The loop by itself takes in one connection in each of its iterations (libuv), so that under load
+who comes anew would wait for seconds. Here it is all that the kernel has made, up to a number.
+
+A server that only closes its connections resets those that were just made, and what a client
 sends at the very moment on a connection that was open for more. So the last connections are taken
 in, all that comes is still answered, with ``Connection: close``, and only after a while are the
 connections closed that nobody uses.
@@ -20,7 +22,9 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from itertools import islice
+from typing import Any
 
 from aiohttp import web
 
@@ -30,6 +34,7 @@ BACKLOG = 65_535  # connections that the kernel makes before they are taken in, 
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
 LOOK = 0.02  # seconds between two looks whether there are any
 FULL_LOOK = 0.25  # seconds between two looks for unused ones while nobody is taken in
+MAX_TAKEN = 64  # connections in one iteration of the loop
 PART = 64  # of the connections, that are closed or have left before others are taken in
 HELD = 2  # descriptors of a request that waits, or is answered: the connection, and a file
 RESERVE = 1024  # descriptors for all else: pipes and sockets of renderers, a third one of a few
@@ -55,10 +60,9 @@ class Door:
 
     def __init__(self, runner: web.BaseRunner, limit: int = 0) -> None:
         self._runner, self._limit = runner, limit
-        self._listening: list[socket.socket] = []  # ours, that stay while nobody is taken in
-        self._servers: list[asyncio.Server] = []  # the loop's; none while nobody is taken in
-        self._opening: asyncio.Task[None] | None = None
-        self._closed = False
+        self._listening: list[socket.socket] = []
+        self._making: set[asyncio.Task[Any]] = set()  # connections that are not served yet
+        self._taking = self._closed = False
 
     async def open(self, host: str, port: int, *, shared: bool) -> str:
         """Listen.
@@ -75,15 +79,19 @@ class Door:
             OSError: The port cannot be had.
         """
         await self._runner.setup()
-        server = await asyncio.get_running_loop().create_server(
-            self._handler, host, port, reuse_port=shared or None, backlog=BACKLOG
+        bound = await asyncio.get_running_loop().create_server(
+            self._handler, host, port, reuse_port=shared or None, start_serving=False
         )
-        self._servers.append(server)
-        self._listening = [_again(item.fileno()) for item in server.sockets]
+        self._listening = [_again(item.fileno()) for item in bound.sockets]
+        bound.close()
+        for item in self._listening:
+            item.setblocking(False)
+            item.listen(BACKLOG)
         if self._limit:
             assert isinstance(self._runner.server, Server)
             self._runner.server.on_lost = self._on_lost
-        where, number = server.sockets[0].getsockname()[:2]
+        self._take()
+        where, number = self._listening[0].getsockname()[:2]
         return f"http://[{where}]:{number}" if ":" in where else f"http://{where}:{number}"
 
     async def close(self, seconds: float, linger: float = LINGER) -> None:
@@ -95,8 +103,6 @@ class Door:
         """
         end = asyncio.get_running_loop().time() + seconds
         self._closed = True
-        if self._opening:
-            self._opening.cancel()
         if self._listening:
             await self._take_in_the_last()
             wait = min(linger, seconds)
@@ -112,62 +118,79 @@ class Door:
     def _handler(self) -> asyncio.BaseProtocol:
         server = self._runner.server
         assert server
-        if self._limit and self._servers and self._count() + 1 >= self._limit:
-            asyncio.get_running_loop().call_soon(self._pause)
         return server()
 
-    def _count(self) -> int:
-        assert isinstance(self._runner.server, Server)
-        return self._runner.server.count
+    def _take(self) -> None:
+        """Take connections in, from now on."""
+        if not self._taking and not self._closed:
+            self._taking = True
+            for item in self._listening:
+                asyncio.get_running_loop().add_reader(item, self._take_in, item)
 
     def _pause(self) -> None:
-        """Take nobody in; the kernel goes on to make connections, since our sockets are open."""
-        if self._servers and not self._closed:
-            self._close_servers()
-            self._make_room()
+        """Take nobody in; the kernel goes on to make connections."""
+        self._taking = False
+        for item in self._listening:
+            asyncio.get_running_loop().remove_reader(item)
 
-    def _close_servers(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = []
+    def _room(self) -> int:
+        """How many more connections there may be."""
+        if not self._limit:
+            return MAX_TAKEN
+        assert isinstance(self._runner.server, Server)
+        return self._limit - self._runner.server.count - len(self._making)
+
+    def _take_in(self, item: socket.socket) -> None:
+        """Take in what the kernel has made by now, as far as there is room."""
+        try:
+            for connection in islice(_waiting(item), min(MAX_TAKEN, self._room())):
+                self._make(connection)
+        except OSError:  # no descriptor, or no memory: later
+            self._pause()
+            asyncio.get_running_loop().call_later(FULL_LOOK, self._take)
+            return
+        if self._room() < 1:
+            self._pause()
+
+    def _make(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(loop.connect_accepted_socket(self._handler, connection))
+        self._making.add(task)
+        task.add_done_callback(self._made)
+
+    def _made(self, task: asyncio.Task[Any]) -> None:
+        self._making.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was closed at once: nobody is there to be told
+        if self._taking or self._making:
+            return
+        if self._room() < 1:
+            self._make_room()
+        else:  # those that were being made may have counted twice
+            self._take()
 
     def _make_room(self) -> None:
         """Close connections that nobody uses, as long as nobody is taken in."""
-        if self._servers or self._closed or self._opening:
+        if self._taking or self._closed:
             return
         assert isinstance(self._runner.server, Server)
         self._runner.server.close_idle(-(-self._limit // PART))
         asyncio.get_running_loop().call_later(FULL_LOOK, self._make_room)
 
     def _on_lost(self) -> None:
-        if self._servers or self._closed or self._opening:
-            return
-        if self._count() <= self._limit - -(-self._limit // PART):
-            self._opening = asyncio.get_running_loop().create_task(self._open_again())
-
-    async def _open_again(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            for item in self._listening:
-                ours = _again(item.fileno())
-                server = await loop.create_server(self._handler, sock=ours, backlog=BACKLOG)
-                self._servers.append(server)
-        finally:
-            self._opening = None
+        if not self._taking and self._room() >= -(-self._limit // PART):
+            self._take()
 
     async def _take_in_the_last(self) -> None:
         """The kernel would reset those connections that it has made and nobody has taken in."""
-        self._close_servers()
-        await asyncio.sleep(0)  # the loop's own are closed by now; as long as ours is open,
-        await asyncio.sleep(0)  # the kernel goes on to make connections
-        loop = asyncio.get_running_loop()
+        self._pause()
         for item in self._listening:
-            with closing(item):
-                item.setblocking(False)
-                taken = list(_waiting(item))
-            for connection in taken:
-                await loop.connect_accepted_socket(self._handler, connection)
+            with closing(item), suppress(OSError):
+                for connection in _waiting(item):
+                    self._make(connection)
         self._listening = []
+        if self._making:
+            await asyncio.wait(self._making)
 
 
 def _again(descriptor: int) -> socket.socket:
@@ -176,10 +199,17 @@ def _again(descriptor: int) -> socket.socket:
 
 
 def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that the kernel has made.
+
+    Raises:
+        OSError: There is no descriptor for one, or no memory.
+    """
     while True:
         try:
             connection, _ = listening.accept()
-        except OSError:  # there is none left
+        except ConnectionAbortedError:
+            continue
+        except BlockingIOError:
             return
         connection.setblocking(False)
         yield connection
