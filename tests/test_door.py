@@ -144,7 +144,7 @@ async def test_without_a_limit_nobody_waits(monkeypatch):
 @each_loop
 async def test_all_that_wait_are_taken_in_at_once(monkeypatch):
     """uvloop by itself takes in one in each iteration, however long that lasts."""
-    async with opened(1000) as (port, server, go, _):
+    async with opened(1000) as (port, server, _, _):
         links = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
         for _ in range(10):
             await asyncio.sleep(0)
@@ -166,7 +166,7 @@ async def test_without_a_descriptor_they_wait(monkeypatch):
         return waiting(listening)
 
     monkeypatch.setattr(door, "_waiting", lacking)
-    async with opened(4) as (port, server, go, _):
+    async with opened(4) as (port, _, _, _):
         link = await ask(port)
         assert await answered(link)
         assert next(tries, None) is None
