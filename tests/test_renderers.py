@@ -994,7 +994,7 @@ async def test_a_dear_job_is_handed_back_once_and_then_done(state: State, source
 
 @on_uvloop
 async def test_quick_pictures_flow_while_dear_ones_queue(state: State, source: int) -> None:
-    async with started(2, queue=40) as pool:
+    async with started(2, queue=40, queue_seconds=60, timeout=60) as pool:
         dear = [asyncio.create_task(pool.render(f"{DEAR} sleep 0.3", source)) for _ in range(6)]
         await state.begun(6 + 2)
         for _ in range(10):
