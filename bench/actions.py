@@ -27,8 +27,9 @@ import report
 
 from vipsgate import typefaces
 from vipsgate.demo import things
-from vipsgate.image import answers, config, plan, probe, process, render
-from vipsgate.image.studio import Beside, Studio
+from vipsgate.image import config, plan, process, render, reports
+from vipsgate.image.formats import probe
+from vipsgate.image.prepared import Beside, Studio
 
 JOBS = ("medium", "large")
 WARMING = 2  # rounds before any is counted
@@ -69,7 +70,7 @@ class Bench:
         objects = {key: Beside(key, lambda: self._logo) for key in asked.needs()}
         studio = replace(self._studio, objects=objects)
         if asked.answer:
-            answers.ANSWERS[asked.answer](source, studio)
+            reports.ANSWERS[asked.answer](source, studio)
         else:
             made = plan.make(source.header, asked.actions, LIMITS, RENDERING)
             descriptor = os.memfd_create("result")

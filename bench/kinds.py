@@ -76,8 +76,8 @@ def _photo(picture: Picture, bands: int) -> Any:
     """A synthetic landscape; its red is also the grey and the opacity."""
     import pyvips
 
-    from vipsgate.image import painter
-    from vipsgate.image.scene import Scene
+    from vipsgate.image.synthetic import painter
+    from vipsgate.image.synthetic.scene import Scene
 
     file = os.memfd_create("photo")
     scene = Scene("photo", picture.width, picture.height, 1, SEED, "tiff")
@@ -266,7 +266,7 @@ def _ours(name: str, bands: int = 3) -> Any:
     """By the codec of ours."""
 
     def write(picture: Picture) -> bytes:
-        from vipsgate.image.codecs import CODECS
+        from vipsgate.image.formats.codecs import CODECS
         from vipsgate.image.frame import Frame, Header
 
         header = Header(name, picture.width, picture.height, bands=bands, alpha=bands == 4)

@@ -65,10 +65,11 @@ class Pipeline:
 
 def serve(shrink: str, quality: int, lifted: bool) -> None:
     """Be the child."""
-    from vipsgate.image import plan, probe, process, render
+    from vipsgate.image import plan, process, render
     from vipsgate.image.config import Limits, Rendering
     from vipsgate.image.fonts import Fonts
-    from vipsgate.image.studio import Studio
+    from vipsgate.image.formats import probe
+    from vipsgate.image.prepared import Studio
 
     render.prepare()
     limits = Limits(source_bytes=ENDLESS, render_bytes=ENDLESS) if lifted else Limits()

@@ -25,8 +25,9 @@ import av
 import chart
 import report
 
-from vipsgate.image import config, render, video
-from vipsgate.image.snapshot import Snapshot
+from vipsgate.image import config, render
+from vipsgate.image.video import decode
+from vipsgate.image.video.snapshot import Snapshot
 
 MINUTES, RATE, GROUP = 10, 12, 250  # pictures a second; pictures from one key frame to the next
 PLACES = (10, 50, 90)  # per cent of the way
@@ -83,7 +84,7 @@ def snapshot(path: Path, t: int, mode: str) -> Run:
     os.pread = counted
     try:
         begun = time.process_time()
-        shot = video.take(descriptor, Snapshot(t=t, m=mode), LIMITS)
+        shot = decode.take(descriptor, Snapshot(t=t, m=mode), LIMITS)
         return Run(time.process_time() - begun, shot.decoded, count)
     finally:
         os.pread = read

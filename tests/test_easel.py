@@ -11,7 +11,7 @@ import pytest
 from vipsgate import errors
 from vipsgate.easel import Easel
 from vipsgate.image.config import Limits, Rendering
-from vipsgate.image.scene import PAINT
+from vipsgate.image.synthetic.scene import PAINT
 from vipsgate.renderers import Renderers
 
 LARGE = "photo-9000x9000-1.jpg"  # seconds

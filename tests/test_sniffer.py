@@ -5,7 +5,7 @@ import os
 import pytest
 
 from vipsgate.errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
-from vipsgate.image.codecs import HEAD_BYTES
+from vipsgate.image.formats.codecs import HEAD_BYTES
 from vipsgate.sniffer import Sniffer
 from vipsgate.store.base import Object, Opened
 

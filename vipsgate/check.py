@@ -20,11 +20,13 @@ from .cache.kept import Kept, Place
 from .cache.shared import Shared
 from .documents import Documents
 from .errors import OssError
-from .image import heif, plan, probe, process, video
-from .image.codecs import CODECS
+from .image import plan, process
 from .image.config import Limits, Rendering
 from .image.fonts import NAMES, Fonts
-from .image.snapshot import Snapshot
+from .image.formats import heif, probe
+from .image.formats.codecs import CODECS
+from .image.video import decode
+from .image.video.snapshot import Snapshot
 from .settings import Settings, SettingsError
 from .stores import shared_of, store_of
 
@@ -86,33 +88,33 @@ def _format(name: str) -> Finding:
 def _video() -> Finding:
     """Take a picture of a video in each codec; where PyAV has no encoder, none can be made."""
     what = "video in"
-    if not video.installed():
-        return Finding(what, None, f"optional: {video.INSTALL}")
+    if not decode.installed():
+        return Finding(what, None, f"optional: {decode.INSTALL}")
     try:
-        sizes = {name: _filmed(codec) for codec, name in video.DECODERS.items()}
+        sizes = {name: _filmed(codec) for codec, name in decode.DECODERS.items()}
     except (OssError, ValueError) as error:
-        return Finding(what, False, f"{video.version()}: {error}")
+        return Finding(what, False, f"{decode.version()}: {error}")
     wrong = [name for name, size in sizes.items() if size != (SIDE, SIDE)]
-    return Finding(what, not wrong, f"{video.version()}: {', '.join(wrong or sizes)}")
+    return Finding(what, not wrong, f"{decode.version()}: {', '.join(wrong or sizes)}")
 
 
 def _filmed(codec: str) -> tuple[int, int]:
     """Width and height of a picture that comes back from a video of one."""
     file = io.BytesIO()
-    with video.library().open(file, "w", format="mp4") as container:
+    with decode.library().open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=1)
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
         # of a film of one picture x265 gives no decoding time, unless no picture waits for another
         stream.options = {"x265-params": "log-level=none:pools=none:bframes=0"}
         stream.codec_context.thread_count = 1
-        frame = video.library().VideoFrame(SIDE, SIDE, "yuv420p")
+        frame = decode.library().VideoFrame(SIDE, SIDE, "yuv420p")
         frame.pts, frame.time_base = 0, Fraction(1)
         container.mux([*stream.encode(frame), *stream.encode(None)])
     memory = os.memfd_create("check", os.MFD_CLOEXEC)
     try:
         os.write(memory, file.getvalue())
-        image = video.take(memory, Snapshot(t=0), Limits()).image
+        image = decode.take(memory, Snapshot(t=0), Limits()).image
         return image.width, image.height
     finally:
         os.close(memory)
@@ -129,7 +131,7 @@ def _painted(kind: str) -> bytes:
 
 def _through(data: bytes, text: str) -> bytes:
     from .image import render
-    from .image.studio import Studio
+    from .image.prepared import Studio
 
     source = probe.probe(data)
     actions = process.parse(text, Limits()).actions

@@ -1,6 +1,6 @@
 """Where pictures that no object is the source of are painted: by a renderer, as all others are.
 
-It joins the names of :mod:`vipsgate.image.scene` to the renderers for
+It joins the names of :mod:`vipsgate.image.synthetic.scene` to the renderers for
 :mod:`vipsgate.store.synthetic`, which knows neither.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from .image import scene
 from .image.config import Limits
+from .image.synthetic import scene
 from .renderers import Renderers
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator
 
 from .errors import ImageTooLarge
-from .image import extent
+from .image.formats import header_size
 from .store.base import Distant, Object, Opened
 
 STEPS = (128 << 10, 512 << 10)  # bytes of a beginning that are tried; a camera's EXIF has 64 KB
@@ -26,7 +26,7 @@ async def begin(far: Distant, bucket: str, key: str, found: Object) -> Opened | 
         if 2 * stop > found.size:  # one request for all is as good
             return None
         held += await _bytes(await far.read(bucket, key, found, range(len(held), stop)))
-        if extent.needed(held) <= len(held):
+        if header_size.needed(held) <= len(held):
             descriptor = os.memfd_create("beginning", os.MFD_CLOEXEC)
             os.write(descriptor, held)
             os.ftruncate(descriptor, found.size)

@@ -91,9 +91,11 @@ class Interrupt:
 
 def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
     """What a renderer does with jobs. Imports libvips, which the front must not."""
-    from .image import painter, render, scene, video
-    from .image.batch import Batch
-    from .image.studio import Beside, Studio
+    from .image import render
+    from .image.group import Batch
+    from .image.prepared import Beside, Studio
+    from .image.synthetic import painter, scene
+    from .image.video import decode
 
     logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
     render.prepare()
@@ -118,7 +120,7 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
             }
             studio = replace(empty, objects=objects, watch=interrupt.watch)
             if asked.snapshot:
-                dear = video.cost(asked.snapshot, limits)
+                dear = decode.cost(asked.snapshot, limits)
                 cost = dear if most and not dear.within(*most) else None
             else:
                 cost = batch.refused(number, studio)
@@ -127,7 +129,7 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
             memory = os.memfd_create("result", os.MFD_CLOEXEC)
             try:
                 if asked.snapshot:
-                    mime = video.answer(
+                    mime = decode.answer(
                         descriptors[0],
                         asked.snapshot,
                         memory,
@@ -144,7 +146,7 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
                     "probe": batch.looked,
                     "missing": fonts.missing(asked.writes()),
                 }
-            except video.TooExpensive as refused:
+            except decode.TooExpensive as refused:
                 os.close(memory)
                 return {"cost": astuple(refused.cost)}, None
             except BaseException:
@@ -279,12 +281,13 @@ def main() -> None:
     except (RuntimeError, OSError) as error:
         wire.send(connection, {"refused": str(error)}, [])
         return
-    from .image import render, video
+    from .image import render
+    from .image.video import decode
 
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     report = sandbox.enter([*readable(), *found.readable], parent=settings["parent"])
     found.install()  # Pango starts a thread of its own, which would stay outside of the walls
-    identity = f"{render.identity()}, {video.version()}, fonts {found.identity}"
+    identity = f"{render.identity()}, {decode.version()}, fonts {found.identity}"
     ready = {"ready": identity, "sandbox": str(report)}
     with contextlib.suppress(ConnectionError):  # the front has ended meanwhile
         serve(connection, control, statm, work, ready)

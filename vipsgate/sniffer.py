@@ -11,7 +11,7 @@ from collections import OrderedDict
 from contextlib import closing
 
 from .errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
-from .image.codecs import HEAD_BYTES, is_picture
+from .image.formats.codecs import HEAD_BYTES, is_picture
 from .store.base import Object, Opened, Store
 
 MAX_ENTRIES = 16384  # objects that are remembered; one takes about 400 bytes

@@ -20,7 +20,8 @@ import pyvips
 from PIL import Image
 
 from vipsgate import typefaces
-from vipsgate.image import answers, codecs, config, frame, plan, probe, process, render, studio
+from vipsgate.image import config, frame, plan, prepared, process, render, reports
+from vipsgate.image.formats import codecs, probe
 
 LIMITS, RENDERING = config.Limits(), config.Rendering()
 PILLOW = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "bmp": "BMP"}
@@ -171,10 +172,10 @@ def _plan(source, text, limits=LIMITS, rendering=RENDERING):
 def _studio(objects=None, limits=LIMITS, rendering=RENDERING):
     """What a renderer has, with these bytes by key beside the source."""
     beside = {
-        key: studio.Beside(hashlib.sha256(data).hexdigest(), lambda data=data: data)
+        key: prepared.Beside(hashlib.sha256(data).hexdigest(), lambda data=data: data)
         for key, data in (objects or {}).items()
     }
-    return studio.Studio(limits, rendering, _typefaces().fonts, objects=beside)
+    return prepared.Studio(limits, rendering, _typefaces().fonts, objects=beside)
 
 
 def _rendered(source, made, objects=None, limits=LIMITS):
@@ -199,7 +200,7 @@ def _run(data, text, limits=LIMITS, rendering=RENDERING, objects=None):
 
 def _answered(data, name):
     """What is said of a picture, as values."""
-    return json.loads(answers.ANSWERS[name](probe.probe(data), _studio()))
+    return json.loads(reports.ANSWERS[name](probe.probe(data), _studio()))
 
 
 def _obeys(result, asked):

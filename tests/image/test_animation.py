@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from PIL import GifImagePlugin, Image, ImageSequence
 
 from vipsgate.errors import BadRequest, ImageTooLarge
-from vipsgate.image import probe
 from vipsgate.image.actions import ACTIONS
-from vipsgate.image.codecs import CODECS
 from vipsgate.image.config import Limits
+from vipsgate.image.formats import probe
+from vipsgate.image.formats.codecs import CODECS
 
 DELAYS = [40, 80, 120, 1230]  # milliseconds
 LOSSLESS = "/format,webp/quality,lossless"

@@ -6,10 +6,10 @@ from base64 import urlsafe_b64encode as b64encode
 import pytest
 
 from vipsgate.errors import ImageDamage, ImageTooLarge, OssError
-from vipsgate.image import batch as batch_module
+from vipsgate.image import group as batch_module
 from vipsgate.image import plan
-from vipsgate.image.batch import SHARED_BYTES, Batch
 from vipsgate.image.config import Limits, Rendering
+from vipsgate.image.group import SHARED_BYTES, Batch
 
 LIMITS = Limits()
 CLOSE = 30.0  # dB between a picture made of the shared source and one made alone

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from vipsgate.errors import BadRequest, ImageTooLarge, InvalidArgument, WatermarkError
-from vipsgate.image import load, params, probe, process, render
+from vipsgate.image import load, params, process, render
 from vipsgate.image.actions import ACTIONS
 from vipsgate.image.actions.watermark import PREPARING
-from vipsgate.image.codecs import CODECS
 from vipsgate.image.config import Limits, Rendering
 from vipsgate.image.fonts import NAMES
+from vipsgate.image.formats import probe
+from vipsgate.image.formats.codecs import CODECS
 
 # 16 megapixels are made as half a one is, but take a second
 LIMITS = Limits(output_pixels=500_000)

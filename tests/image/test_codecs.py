@@ -8,7 +8,7 @@ import pyvips
 from PIL import Image
 
 from vipsgate.errors import BadRequest
-from vipsgate.image import codecs
+from vipsgate.image.formats import codecs
 from vipsgate.image.frame import Frame, Header
 
 SNIFFS = {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vipsgate.image import exif
+from vipsgate.image.formats import exif
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, FLOAT = 1, 2, 3, 4, 5, 7, 10, 11
 LETTERS = {SHORT: "H", LONG: "L", RATIONAL: "L", SRATIONAL: "l", FLOAT: "f"}
@@ -368,6 +368,7 @@ def test_random_mutations(changes, end):
 
 def test_the_module_is_light():
     code = (
-        "import sys, vipsgate.image.exif as e; e.orientation(b''); sys.exit('PIL' in sys.modules)"
+        "import sys; from vipsgate.image.formats import exif; "
+        "exif.orientation(b''); sys.exit('PIL' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

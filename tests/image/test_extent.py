@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vipsgate.image import extent, info
-from vipsgate.image.probe import probe
+from vipsgate.image import info
+from vipsgate.image.formats import header_size
+from vipsgate.image.formats.probe import probe
 
 NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (600, 800, 3), dtype="uint8"))
 
@@ -62,26 +63,26 @@ FILES = {
 def test_the_beginning_says_it(what):
     data, most = FILES[what]
     if most is None:
-        assert extent.needed(data[:100_000]) > len(data)
+        assert header_size.needed(data[:100_000]) > len(data)
         return
     held = 16
-    while (need := extent.needed(data[:held])) > held:
+    while (need := header_size.needed(data[:held])) > held:
         held = need
     assert held <= most
     hollow = data[:held] + bytes(len(data) - held)
     assert info.answer(probe(hollow)) == info.answer(probe(data))
     assert info.basic(probe(hollow)) == info.basic(probe(data))
     for cut in range(16, held, 997):  # however the beginning is cut, more is asked for
-        assert extent.needed(data[:cut]) > cut
+        assert header_size.needed(data[:cut]) > cut
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\xff", b"\xff\xd8\xff", b"RIFF", b"BM", b"x" * 99, b"\xff\xd8" + b"\xff" * 99]
 )
 def test_what_is_cut_off_needs_more(data):
-    assert extent.needed(data) > len(data)
+    assert header_size.needed(data) > len(data)
 
 
 def test_what_is_broken_is_told_as_of_the_whole():
     data = saved("JPEG")
-    assert extent.needed(data[:20] + bytes(500)) <= 520
+    assert header_size.needed(data[:20] + bytes(500)) <= 520

@@ -7,7 +7,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms, PngImagePlugin
 
-from vipsgate.image.codecs import CODECS
+from vipsgate.image.formats.codecs import CODECS
 
 SIZE = (40, 27)
 KINDS = (

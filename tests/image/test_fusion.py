@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from vipsgate.image import fusion
+from vipsgate.image import optimize
 from vipsgate.image.steps import Canvas, Cut, Levels, Scale, Step, Turn
 
 # --- turns: all eight, against numpy
@@ -108,18 +108,18 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ", ".join(map(str, row)))
 def test_rules(row):
-    assert ", ".join(map(str, fusion.fused(row, (80, 60)))) == ROWS[row]
+    assert ", ".join(map(str, optimize.fused(row, (80, 60)))) == ROWS[row]
 
 
 def test_every_rule_has_a_row():
     """And changes what is run there."""
-    for pair in fusion.RULES:
+    for pair in optimize.RULES:
         rows = [row for row in ROWS if pair in pairwise(map(type, row))]
         assert any(", ".join(map(str, row)) != ROWS[row] for row in rows), pair
 
 
 def test_levels_after_levels():
-    (both,) = fusion.fused((BRIGHT, DARK), (80, 60))
+    (both,) = optimize.fused((BRIGHT, DARK), (80, 60))
     assert [*both.table] == [255 - min(255, old + 9) for old in range(256)]
 
 
@@ -198,7 +198,7 @@ def sections(run, size):
 @given(chains())
 def test_every_corner_stays(chain):
     size, written = chain
-    run = fusion.fused(written, size)
+    run = optimize.fused(written, size)
     wanted, got = sections(written, size), sections(run, size)
     assert len(wanted) == len(got)
     for (before, old, after), (also_before, new, also_after) in zip(wanted, got, strict=True):
@@ -206,7 +206,7 @@ def test_every_corner_stays(chain):
         assert len(new) <= len(old)
         for point in corners(after):
             assert np.allclose(source(point, new, before), source(point, old, before), atol=1e-6)
-    assert fusion.fused(run, size) == run
+    assert optimize.fused(run, size) == run
     held = [
         sum(
             at[0] * at[1]
@@ -241,7 +241,7 @@ def test_a_cut_in_a_reduced_picture(size, data, shrink):
         data.draw(st.integers(1, max(1, int(1.5 * side / shrink)))) for side in (wide, high)
     )
     cut, scaling = Cut(left, top, wide, high), scale((wide, high), width, height)
-    made = fusion.shrunk((cut, BRIGHT, scaling, OTHER), (shrink, shrink), size)
+    made = optimize.shrunk((cut, BRIGHT, scaling, OTHER), (shrink, shrink), size)
     if made is None:
         event("exact")
         return
@@ -254,8 +254,8 @@ def test_a_cut_in_a_reduced_picture(size, data, shrink):
     for x, y in ((0, 0), (width, height)):
         got_x, got_y = source((x, y), (window, scaled), reduced)
         want_x, want_y = source((x, y), (cut, scaling), size)
-        assert abs(got_x * shrink - want_x) <= (fusion.HALF + 1e-6) * wide / width
-        assert abs(got_y * shrink - want_y) <= (fusion.HALF + 1e-6) * high / height
+        assert abs(got_x * shrink - want_x) <= (optimize.HALF + 1e-6) * wide / width
+        assert abs(got_y * shrink - want_y) <= (optimize.HALF + 1e-6) * high / height
 
 
 def test_who_leads():
@@ -271,13 +271,13 @@ def test_who_leads():
         (QUARTER, LARGE): (None, None),
         (): (None, None),
     }.items():
-        assert fusion.lead(run) == want
+        assert optimize.lead(run) == want
         if want == (None, None):
-            assert fusion.shrunk(run, (2, 2), (80, 60)) is None
+            assert optimize.shrunk(run, (2, 2), (80, 60)) is None
         else:
-            assert fusion.shrunk(run, (1, 1), (80, 60)) == run
+            assert optimize.shrunk(run, (1, 1), (80, 60)) == run
 
 
 def test_without_a_cut_the_true_size_goes_on():
-    got = fusion.shrunk((SMALL, OTHER), (7, 7.5), (80, 60))
+    got = optimize.shrunk((SMALL, OTHER), (7, 7.5), (80, 60))
     assert got == (Scale((80 / 7, 8), 8, 6, 10), OTHER)

@@ -14,9 +14,10 @@ from PIL import Image
 
 from vipsgate import check
 from vipsgate.errors import BadRequest, ImageDamage, ImageTooLarge, OssError
-from vipsgate.image import boxes, heif, plan, probe, render
-from vipsgate.image.codecs import CODECS
+from vipsgate.image import plan, render
 from vipsgate.image.config import Limits, Rendering
+from vipsgate.image.formats import heif, isobmff, probe
+from vipsgate.image.formats.codecs import CODECS
 from vipsgate.image.process import parse
 from vipsgate.settings import Settings
 
@@ -327,12 +328,12 @@ def test_long_tables(count, small):
     data = small[2]
     at = data.index(b"iloc") + 10
     with pytest.raises(ImageDamage, match=f"a table of {count} rows"):
-        boxes.coded(data[:at] + struct.pack(">H", count) + data[at + 2 :])
+        isobmff.coded(data[:at] + struct.pack(">H", count) + data[at + 2 :])
 
 
 def test_boxes_without_end():
     with pytest.raises(ImageDamage, match="over 20000 boxes"):
-        boxes.coded(box(b"free") * 20_001)
+        isobmff.coded(box(b"free") * 20_001)
 
 
 BOXES = {
@@ -348,7 +349,7 @@ BOXES = {
 
 @pytest.mark.parametrize("what", BOXES)
 def test_odd_boxes(what):
-    assert boxes.coded(BOXES[what]) == 0
+    assert isobmff.coded(BOXES[what]) == 0
 
 
 @settings(deadline=None, max_examples=300)

@@ -7,8 +7,9 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms
 
-from vipsgate.image import icc, plan, probe, render
+from vipsgate.image import plan, render
 from vipsgate.image.config import Limits, Rendering
+from vipsgate.image.formats import icc, probe
 
 SMALL = bytes(pyvips.Image.profile_load("p3"))
 SRGB = ImageCms.createProfile("sRGB")

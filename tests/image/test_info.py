@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vipsgate.image import info, probe
+from vipsgate.image import info
+from vipsgate.image.formats import probe
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 guide = pytest.mark.skipif(not DATA.is_dir(), reason="the guide's pictures are not there")

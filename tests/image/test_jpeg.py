@@ -12,7 +12,7 @@ import pyvips
 from PIL import Image
 
 from vipsgate.errors import BadRequest, ImageDamage, OssError
-from vipsgate.image import jpeg
+from vipsgate.image.formats import jpeg
 
 EXIF6 = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 ICC = b"ICC_PROFILE\0\x01\x01" + b"profile"

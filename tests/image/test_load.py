@@ -8,8 +8,9 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms
 
-from vipsgate.image import load, plan, probe
+from vipsgate.image import load, plan
 from vipsgate.image.config import Limits, Rendering
+from vipsgate.image.formats import probe
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 

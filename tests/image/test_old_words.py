@@ -9,7 +9,8 @@ from PIL import Image, ImageOps
 
 from vipsgate.errors import BadRequest
 from vipsgate.gate import legacy
-from vipsgate.image import answers, probe
+from vipsgate.image import reports
+from vipsgate.image.formats import probe
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 guide = pytest.mark.skipif(not DATA.is_dir(), reason="the guide's pictures are not there")
@@ -95,7 +96,7 @@ def test_a_watermark_by_its_old_words(picture, run, pixels):
 
 def said(data, text, make_studio):
     words = legacy.translate(text).removeprefix("image/")
-    return answers.ANSWERS[words](probe.probe(data), make_studio())
+    return reports.ANSWERS[words](probe.probe(data), make_studio())
 
 
 @guide

@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vipsgate.image import painter, probe
 from vipsgate.image.config import Limits
-from vipsgate.image.scene import KINDS, read
+from vipsgate.image.formats import probe
+from vipsgate.image.synthetic import painter
+from vipsgate.image.synthetic.scene import KINDS, read
 
 LIMITS = Limits()
 PHOTOGRAPH = (0.2, 0.5)  # bytes for each pixel of a JPEG of quality 85
 PROGRAM = """
 import hashlib, os, sys
-from vipsgate.image import painter, render
+from vipsgate.image import render
 from vipsgate.image.config import Limits
-from vipsgate.image.scene import read
+from vipsgate.image.synthetic import painter
+from vipsgate.image.synthetic.scene import read
 
 render.prepare()
 for name in sys.argv[1:]:

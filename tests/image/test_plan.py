@@ -7,8 +7,9 @@ import pytest
 import pyvips
 
 from vipsgate.errors import BadRequest, ImageTooLarge
-from vipsgate.image import load, plan, probe
+from vipsgate.image import load, plan
 from vipsgate.image.config import Limits, Rendering
+from vipsgate.image.formats import probe
 
 LIMITS = Limits()
 

@@ -11,7 +11,7 @@ import pyvips
 from PIL import Image, PngImagePlugin
 
 from vipsgate.errors import ImageDamage, OssError
-from vipsgate.image import png
+from vipsgate.image.formats import png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXIF6 = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vipsgate.errors import BadRequest, ImageDamage, OssError
-from vipsgate.image import probe
+from vipsgate.image.formats import probe
 
 SAYS = {
     # source -> fields of the header

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vipsgate.errors import ImageDamage, OssError
-from vipsgate.image import config, probe, render
+from vipsgate.image import config, render
+from vipsgate.image.formats import probe
 
 # --- any chain of actions on any picture
 

@@ -15,8 +15,9 @@ import pyvips
 from PIL import Image
 
 from vipsgate.demo import PICTURES
-from vipsgate.image import load, probe, render
+from vipsgate.image import load, render
 from vipsgate.image.config import Rendering
+from vipsgate.image.formats import probe
 
 BALANCED = Rendering(shrink="balanced")
 AHEAD = 24  # rows that libvips may take before they are needed, for itself and its buffers

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from vipsgate.errors import NoSuchKey, OssError
 from vipsgate.image import process
-from vipsgate.image.codecs import CODECS
 from vipsgate.image.config import Limits
-from vipsgate.image.scene import KINDS, PAINT, Scene, read
+from vipsgate.image.formats.codecs import CODECS
+from vipsgate.image.synthetic.scene import KINDS, PAINT, Scene, read
 
 LIMITS = Limits()
 READS = {

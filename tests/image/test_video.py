@@ -23,8 +23,10 @@ from vipsgate.errors import (
     OssError,
     ServiceUnavailable,
 )
-from vipsgate.image import probe, process, video
+from vipsgate.image import process
 from vipsgate.image.config import Limits
+from vipsgate.image.formats import probe
+from vipsgate.image.video import decode
 from vipsgate.settings import Settings
 
 av = pytest.importorskip("av", reason="pip install 'vipsgate[video]'")
@@ -46,7 +48,7 @@ def taken(data, text, limits=LIMITS, **more):
     """What is decoded."""
     with opened(data) as descriptor:
         asked = process.parse(f"video/snapshot,{text}", limits).snapshot
-        return video.take(descriptor, asked, limits, **more)
+        return decode.take(descriptor, asked, limits, **more)
 
 
 def levels(shot):
@@ -63,7 +65,7 @@ def answered(make_studio):
             with opened(data) as descriptor:
                 asked = process.parse(f"video/snapshot,{text}", limits).snapshot
                 studio = make_studio(limits=limits)
-                mime = video.answer(descriptor, asked, memory, studio, lambda: False, most)
+                mime = decode.answer(descriptor, asked, memory, studio, lambda: False, most)
             return os.pread(memory, os.fstat(memory).st_size, 0), mime
         finally:
             os.close(memory)
@@ -151,7 +153,7 @@ def test_only_a_part_of_a_long_video_is_read_and_decoded(kind, film, monkeypatch
         counts.append(len(found))
         return found
 
-    monkeypatch.setattr(video.os, "pread", counted)
+    monkeypatch.setattr(decode.os, "pread", counted)
     for t in (60_000, 550_000, 599_000):
         counts.clear()
         shot = taken(data, f"t_{t}")
@@ -389,7 +391,7 @@ def test_a_key_frame_costs_what_a_decoder_holds(film, answered):
     memory = []
     for size in ((320, 240), (640, 480)):
         data = film(size=size, count=2)
-        with pytest.raises(video.TooExpensive) as caught:
+        with pytest.raises(decode.TooExpensive) as caught:
             answered(data, "t_0,m_fast", most=1000)
         memory.append(caught.value.cost.memory)
         assert answered(data, "t_0,m_fast", most=memory[-1])
@@ -398,7 +400,7 @@ def test_a_key_frame_costs_what_a_decoder_holds(film, answered):
 
 def test_a_snapshot_that_is_exact_may_take_what_any_may():
     asked = process.parse("video/snapshot,t_0", Limits()).snapshot
-    assert video.cost(asked, Limits()).memory == Limits().render_bytes
+    assert decode.cost(asked, Limits()).memory == Limits().render_bytes
 
 
 def test_a_key_frame_too_far_away(film, number):
@@ -433,7 +435,7 @@ def test_a_larger_picture_inside_than_the_file_says(film, monkeypatch):
     small = Limits(source_pixels=100_000)
     with pytest.raises(ImageTooLarge, match="has 640x480 pixels"):
         taken(bytes(data), "t_0", small)
-    monkeypatch.setattr(video, "_admit", lambda stream, limits: None)  # as if it came later on
+    monkeypatch.setattr(decode, "_admit", lambda stream, limits: None)  # as if it came later on
     with pytest.raises(ImageDamage):
         taken(bytes(data), "t_0", small)
 
@@ -517,13 +519,13 @@ def test_other_files_stay_closed(film, tmp_path, monkeypatch):
         opened_names.append(url)
         raise PermissionError
 
-    monkeypatch.setattr(video, "_closed", spy)
+    monkeypatch.setattr(decode, "_closed", spy)
     with pytest.raises(ImageDamage):
         taken(data, "t_0")
     assert opened_names == []
     # the file is one that FFmpeg would follow
-    allowed = video.OPTIONS | {"enable_drefs": "1", "use_absolute_path": "1"}
-    monkeypatch.setattr(video, "OPTIONS", allowed)
+    allowed = decode.OPTIONS | {"enable_drefs": "1", "use_absolute_path": "1"}
+    monkeypatch.setattr(decode, "OPTIONS", allowed)
     with pytest.raises((OssError, PermissionError)):
         taken(data, "t_0")
     assert opened_names
@@ -536,8 +538,8 @@ def test_other_files_stay_closed(film, tmp_path, monkeypatch):
 def test_without_pyav(film, monkeypatch):
     data = film(count=1)
     monkeypatch.setitem(sys.modules, "av", None)
-    assert not video.installed()
-    assert video.version() == "no FFmpeg"
+    assert not decode.installed()
+    assert decode.version() == "no FFmpeg"
     with pytest.raises(BadRequest, match=r"pip install 'vipsgate\[video\]'"):
         taken(data, "t_0")
     found = {one.what: one for one in check.findings(Settings()) if "video" in one.what}
@@ -548,7 +550,7 @@ def test_check_says_what_is_decoded():
     (found,) = (one for one in check.findings(Settings()) if "video" in one.what)
     assert found.works
     assert "H.264, H.265" in found.detail
-    assert video.version() in found.detail
+    assert decode.version() in found.detail
 
 
 def test_import_starts_no_thread_and_decoding_neither(film):
@@ -557,5 +559,5 @@ def test_import_starts_no_thread_and_decoding_neither(film):
     for _ in range(3):
         with opened(data) as descriptor:
             asked = process.parse("video/snapshot,t_1000", LIMITS).snapshot
-            video.take(descriptor, asked, LIMITS)
+            decode.take(descriptor, asked, LIMITS)
     assert set(os.listdir("/proc/self/task")) <= before

@@ -93,9 +93,11 @@ def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path |
     Objects of watermarks are looked for in the folder of SRC.
     """
     from .. import typefaces
-    from ..image import answers, plan, probe, process, video
+    from ..image import plan, process, reports
     from ..image import render as pixels
-    from ..image.studio import Beside, Studio
+    from ..image.formats import probe
+    from ..image.prepared import Beside, Studio
+    from ..image.video import decode
 
     if (dst is None) is not explain:
         raise click.UsageError("give DST, or --explain instead of it")
@@ -111,7 +113,7 @@ def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path |
             studio, never = Studio(settings.limits, settings.image, found.fonts), bool
             with src.open("rb") as file:
                 wanted = file.fileno(), asked.snapshot
-                _replace(dst, lambda made: video.answer(*wanted, made, studio, never))
+                _replace(dst, lambda made: decode.answer(*wanted, made, studio, never))
             return
         source = probe.probe(src.read_bytes())
         made = plan.make(source.header, asked.actions, settings.limits, settings.image)
@@ -120,7 +122,7 @@ def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path |
         if explain:
             click.echo(json.dumps({"process": str(asked), **made.explain()}, indent=2))
         elif dst and asked.answer:
-            said = answers.ANSWERS[asked.answer](source, studio)
+            said = reports.ANSWERS[asked.answer](source, studio)
             _replace(dst, lambda descriptor: os.write(descriptor, said))
         elif dst:
             _replace(dst, lambda descriptor: pixels.render(source, made, descriptor, studio))

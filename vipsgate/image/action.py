@@ -14,7 +14,7 @@ from .steps import Size, Step
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .studio import Studio
+    from .prepared import Studio
 
 
 @dataclass(frozen=True, slots=True)

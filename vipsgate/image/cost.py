@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .codecs import CODECS
+from .formats.codecs import CODECS
 from .frame import Frame, Header
 
 FIXED = 0.001  # seconds for any picture

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from . import plan, render
 from .actions.auto_orient import AutoOrient
 from .actions.resize import Resize
-from .probe import Source
+from .formats.probe import Source
 
 if TYPE_CHECKING:
     from pyvips import Image
 
     from .config import Limits, Rendering
     from .frame import Header
-    from .studio import Studio
+    from .prepared import Studio
 
 NEAR = 32  # steps of 256, 45 degrees of the circle
 SIDE = 512  # pixels; a larger picture is asked reduced to it, so that it takes no longer

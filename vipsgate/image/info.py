@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 
 from ..errors import BadRequest
-from . import exif
-from .probe import Source
+from .formats import exif
+from .formats.probe import Source
 
 NO_EXIF = "0040-00000004"  # EC
 

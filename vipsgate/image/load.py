@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from . import codecs, icc
+from .formats import codecs, icc
+from .formats.probe import Source
 from .frame import SRGB, Header
 from .plan import Plan, reduced
-from .probe import Source
 
 if TYPE_CHECKING:
     from pyvips import Image

@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
-from . import cost, fusion
+from . import cost, optimize
 from .action import Action, Stage
 from .actions import ACTIONS
-from .codecs import CODECS
 from .config import Limits, Rendering
 from .cost import Cost
+from .formats.codecs import CODECS
 from .frame import SRGB, Frame, Header
 from .steps import Size, Step
 
@@ -219,7 +219,7 @@ def at(plan: Plan, shrink: float, halved: int) -> Plan | None:
     size, steps = (plan.header.width, plan.header.height), _fused(plan.header, plan.stages)
     made: tuple[Step, ...] | None = steps
     if shrink * 2**halved > 1:
-        made = fusion.shrunk(steps, reduction(plan.header, shrink, halved), size)
+        made = optimize.shrunk(steps, reduction(plan.header, shrink, halved), size)
     return None if made is None else replace(plan, shrink=shrink * 2**halved, steps=made)
 
 
@@ -264,14 +264,14 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
 def _fused(header: Header, stages: Iterable[Stage]) -> tuple[Step, ...]:
     """What is run for the stages, on the source as it is."""
     steps = (step for stage in stages for step in stage.steps())
-    return fusion.fused(steps, (header.width, header.height))
+    return optimize.fused(steps, (header.width, header.height))
 
 
 def _shrunk(
     header: Header, steps: tuple[Step, ...], result: Frame, rendering: Rendering
 ) -> tuple[float, tuple[Step, ...]]:
     """How far the loader shrinks, and the steps that follow: as far as both sides of it allow."""
-    cut, scale = fusion.lead(steps)
+    cut, scale = optimize.lead(steps)
     if scale is None or rendering.shrink == "exact" or result.pages > 1:
         return 1.0, steps
     size = header.width, header.height
@@ -279,7 +279,7 @@ def _shrunk(
     allowed = min(allowed, min(cut.sides(size) if cut else size) / LEFT)
     codec = CODECS[header.format]
     while (shrink := codec.shrink(max(1.0, allowed))) > 1:
-        if (made := fusion.shrunk(steps, reduction(header, shrink), size)) is not None:
+        if (made := optimize.shrunk(steps, reduction(header, shrink), size)) is not None:
             return shrink, made
         allowed = shrink / 2
     return 1.0, steps

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
-from . import snapshot
 from .action import Action, read
 from .actions import ACTIONS
 from .config import Limits
-from .snapshot import Snapshot
+from .video import snapshot
+from .video.snapshot import Snapshot
 
 INFO, HUE = "info", "average-hue"
 BASIC, EXIF = "basic-info", "exif"  # what the old API says otherwise

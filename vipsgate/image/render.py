@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import pyvips
 
 from ..errors import OssError
-from . import heif, icc
-from .codecs import CODECS
+from .formats import heif, icc
+from .formats.codecs import CODECS
+from .formats.probe import Source, damaged
 from .frame import SRGB, Frame
 from .load import load
 from .plan import Plan
-from .probe import Source, damaged
 from .steps import Step
 
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .studio import Studio
+    from .prepared import Studio
 
 VERSION = 5  # of the pixels: raise it when the same plan gives another picture
 LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders

@@ -15,7 +15,7 @@ from . import pixels
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .studio import Studio
+    from .prepared import Studio
 
 Size = tuple[int, int]  # width and height, in pixels
 WINDOW_LINES = 700  # lines that libvips keeps of what is scaled, or sharpened (bench/estimates.py)

@@ -8,8 +8,8 @@ import pyvips
 from PIL import Image, ImageSequence
 
 from vipsgate.errors import ImageTooLarge, InvalidArgument
-from vipsgate.image import probe
 from vipsgate.image.config import Limits
+from vipsgate.image.formats import probe
 
 READS = {
     **{

@@ -14,7 +14,7 @@ from vipsgate.errors import (
     WatermarkError,
 )
 from vipsgate.image import config, process
-from vipsgate.image.studio import Beside, Shelf
+from vipsgate.image.prepared import Beside, Shelf
 
 
 def b64(text):

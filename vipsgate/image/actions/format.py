@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..action import Action
-from ..codecs import CODECS
+from ..formats.codecs import CODECS
 from ..frame import Frame
 from ..params import BARE, choice, flag
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...errors import InvalidArgument, MissingArgument
-from .. import icc
 from ..action import Action
+from ..formats import icc
 from ..frame import Frame, proportion
 from ..params import choice, colour, integer, rgb
 from ..steps import Canvas, Cut, Scale, Step

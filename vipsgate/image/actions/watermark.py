@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...errors import MissingArgument
-from .. import icc, overlay
+from .. import overlay
 from ..action import Action, Stage, Wanted, read
 from ..fonts import DEFAULT, NAMES
+from ..formats import icc
 from ..frame import SRGB, Frame
 from ..gravity import ANCHORS
 from ..params import COLOUR, NotBase64, Param, choice, decoded, encoded, integer, parameter, rgb
@@ -21,7 +22,7 @@ from .rounded_corners import RoundedCorners
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from ..studio import Studio
+    from ..prepared import Studio
 
 TEXT_BYTES = 64  # of UTF-8; OSS guide, Add watermarks
 FAR = 4096  # pixels; OSS guide, Add watermarks

@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import BadRequest, ImageDamage, ImageTooLarge, ServiceUnavailable
-from .config import Limits
+from ...errors import BadRequest, ImageDamage, ImageTooLarge, ServiceUnavailable
+from ..config import Limits
 
 FARTHER = 4  # times as far back, after a second, when nothing was found
 M_FAST = "m_fast takes the key frame itself."

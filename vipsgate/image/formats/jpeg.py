@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ..errors import BadRequest, ImageDamage, ImageTooLarge
+from ...errors import BadRequest, ImageDamage, ImageTooLarge
+from ..frame import SRGB, Header
 from . import exif, icc
-from .frame import SRGB, Header
 
 SOS, DQT = 0xDA, 0xDB
 SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from . import hue, info, plan
-from .probe import Source
+from .formats.probe import Source
 from .process import BASIC, EXIF, HUE, INFO, Process
 
 if TYPE_CHECKING:
     from .config import Limits, Rendering
-    from .studio import Studio
+    from .prepared import Studio
 
 MIME = "application/json"
 

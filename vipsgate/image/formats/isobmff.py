@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import ImageDamage
+from ...errors import ImageDamage
 
 MOST_BOXES = 20_000  # in a row
 MOST_ITEMS = 1_000  # libheif's own limits; 200 megapixels of a phone are 768 tiles

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import zlib
 
-from ..errors import ImageDamage
+from ...errors import ImageDamage
+from ..frame import SRGB, Gamut, Header
 from . import exif, icc
-from .frame import SRGB, Gamut, Header
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))

@@ -18,8 +18,8 @@ from . import plan, render, text
 from .action import Action, Wanted
 from .config import Limits, Rendering
 from .fonts import Fonts
+from .formats.probe import Source, probe
 from .frame import Frame
-from .probe import Source, probe
 
 if TYPE_CHECKING:
     from pyvips import Image

@@ -18,7 +18,7 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from .codecs import CODECS
+from ..formats.codecs import CODECS
 from .scene import Scene
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..errors import InvalidArgument
-from . import params
-from .frame import proportion
-from .params import NUMBER, Param, choice, integer, parameter
+from ...errors import InvalidArgument
+from .. import params
+from ..frame import proportion
+from ..params import NUMBER, Param, choice, integer, parameter
 
 LONGEST = 999_999_999  # ms, eleven days
 BAD_WIDTH = "0053-00000104"  # EC

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadRequest, ImageDamage
-from . import boxes, icc
-from .frame import P3, SRGB, Frame, Gamut, Header
+from ...errors import BadRequest, ImageDamage
+from ..frame import P3, SRGB, Frame, Gamut, Header
+from . import icc, isobmff
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -75,7 +75,7 @@ def header(data: bytes) -> Header:
         ImageDamage: Its table of contents makes no sense.
         Exception: Of many classes, where libheif cannot read it.
     """
-    opener, coded = library(), boxes.coded(data)
+    opener, coded = library(), isobmff.coded(data)
     picture = _primary(opener, data)
     width, height = picture.size
     if not (width and height):

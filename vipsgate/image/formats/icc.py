@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .frame import P3, SRGB, Gamut
+from ..frame import P3, SRGB, Gamut
 
 if TYPE_CHECKING:
     from pyvips import Image

@@ -11,7 +11,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from .frame import Frame, Header
+from ..frame import Frame, Header
 
 if TYPE_CHECKING:
     from pyvips import Image

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import ImageDamage, OssError
-from . import boxes, codecs, icc, jpeg, png, tiff
-from .frame import SRGB, Gamut, Header
+from ...errors import ImageDamage, OssError
+from ..frame import SRGB, Gamut, Header
+from . import codecs, icc, isobmff, jpeg, png, tiff
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -86,7 +86,7 @@ def _vips(name: str, data: bytes) -> Header:
         alpha=bool(image.hasalpha()),
         samples=image.bands,
         lossless=name == "webp" and b"VP8L" in data[:MOST_CHUNKS],
-        coded=boxes.largest(data) if name == "avif" else 0,
+        coded=isobmff.largest(data) if name == "avif" else 0,
         rows=tiff.rows(data) if name == "tiff" else 1,
         gamut=_gamut(image),
         exif=block,

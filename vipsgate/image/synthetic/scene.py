@@ -13,12 +13,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ..errors import ImageTooLarge, NoSuchKey
-from . import plan
-from .codecs import CODECS
-from .config import Limits
-from .cost import Cost
-from .frame import Frame, Header
+from ...errors import ImageTooLarge, NoSuchKey
+from .. import plan
+from ..config import Limits
+from ..cost import Cost
+from ..formats.codecs import CODECS
+from ..frame import Frame, Header
 
 # of what :mod:`.painter` makes: another number and another day when a name gives another picture
 VERSION = 1

@@ -16,18 +16,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import answers, hue, plan, process, render
-from .codecs import CODECS
+from . import hue, plan, process, render, reports
 from .config import Limits, Rendering
 from .cost import Cost
+from .formats.codecs import CODECS
+from .formats.probe import Source, probe
 from .load import load
 from .plan import Plan
-from .probe import Source, probe
 
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .studio import Studio
+    from .prepared import Studio
 
 SHARED_BYTES = 64 << 20  # of a decoded source that is kept for several pictures
 
@@ -100,12 +100,12 @@ class Batch:
         if self._told(number):
             source = self._probed()
             if self._explained(number):
-                said = answers.explained(source, asked, self._limits, self._rendering)
+                said = reports.explained(source, asked, self._limits, self._rendering)
             else:
                 plan.admit(source.header, self._limits)
-                said = answers.ANSWERS[asked.answer](source, studio)
+                said = reports.ANSWERS[asked.answer](source, studio)
             os.write(descriptor, said)
-            return answers.MIME
+            return reports.MIME
         made, base = self._plan(number), None
         if (least := self._least()) and self._fits(number, least):
             made, base = self._shared(least, made, studio)

@@ -20,19 +20,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadRequest, ImageDamage, ImageTooLarge, OssError
-from . import codecs, containers, pixels, plan
-from .config import Limits
-from .cost import Cost
-from .frame import Header
-from .probe import damaged
-from .reel import Reel
+from ...errors import BadRequest, ImageDamage, ImageTooLarge, OssError
+from .. import pixels, plan
+from ..config import Limits
+from ..cost import Cost
+from ..formats import codecs, containers
+from ..formats.probe import damaged
+from ..frame import Header
+from .seek import Reel
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .studio import Studio
+    from ..prepared import Studio
 
 INSTALL = "pip install 'vipsgate[video]'"
 DECODERS = {"h264": "H.264", "hevc": "H.265"}  # OSS guide, Video snapshots
@@ -158,7 +159,7 @@ def answer(
         ImageTooLarge: It has too many, or key frames too far apart.
         ImageDamage: It cannot be decoded.
     """
-    from .render import FAULTS
+    from ..render import FAULTS
 
     shot = take(descriptor, asked, studio.limits, stopped, most)
     image = shot.image

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from ..errors import ImageDamage
+from ...errors import ImageDamage
 
 ORDERS = {b"II*\0": "<", b"MM\0*": ">"}  # BigTIFF, with its other layout, is left to libtiff
 PIXELS = {273: 279, 324: 325}  # offsets -> byte counts, of strips and of tiles

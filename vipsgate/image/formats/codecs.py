@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadRequest
+from ...errors import BadRequest
+from ..frame import P3, Frame, Header
 from . import bmp, containers, heif
-from .frame import P3, Frame, Header
 
 if TYPE_CHECKING:
     from pyvips import Image
