@@ -19,7 +19,7 @@ import report
 from multidict import CIMultiDict
 
 from vipsgate.observe.accesslog import AccessLog
-from vipsgate.observe.watch import Watch
+from vipsgate.observe.recorder import Watch
 
 ROUNDS = 20_000
 FORMS = ("off", "combined", "json")

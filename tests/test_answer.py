@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vipsgate import answer
 from vipsgate.errors import BadRequest, NoSuchKey
-from vipsgate.observe.visit import Visit
+from vipsgate.observe.record import Visit
 
 
 def test_the_elements_come_in_order():

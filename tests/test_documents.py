@@ -23,10 +23,10 @@ from vipsgate.house import House
 from vipsgate.image.config import Limits
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, Page
-from vipsgate.store.cloud import CloudStore
-from vipsgate.store.line import Line
-from vipsgate.store.local import LocalStore
-from vipsgate.store.shelf import Shelf as Objects
+from vipsgate.store.local.store import LocalStore
+from vipsgate.store.remote.client import Line
+from vipsgate.store.remote.objects import Shelf as Objects
+from vipsgate.store.remote.store import CloudStore
 
 LIMITS = Limits()
 NEVER = Limits(actions=1)

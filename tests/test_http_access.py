@@ -11,7 +11,7 @@ import pytest
 
 from vipsgate.gate import sign
 from vipsgate.store.base import Properties
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 CONFIG = """
 [[credentials]]

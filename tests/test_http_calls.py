@@ -29,7 +29,7 @@ from vipsgate.house import House
 from vipsgate.renderers import Result
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, PLAIN
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 REGION = "cn-hangzhou"
 OWNER = sign.Credential("ownerKey", "ownerSecret")
@@ -165,9 +165,9 @@ class World:
 def in_memory():
     from obstore.store import MemoryStore
 
-    from vipsgate.store.cloud import CloudStore
-    from vipsgate.store.line import Line
-    from vipsgate.store.shelf import Shelf
+    from vipsgate.store.remote.client import Line
+    from vipsgate.store.remote.objects import Shelf
+    from vipsgate.store.remote.store import CloudStore
 
     return CloudStore(Shelf(Line(MemoryStore(), 10), 0, 0), kind="memory")
 

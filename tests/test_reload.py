@@ -17,8 +17,8 @@ from vipsgate.gate import access, rights, sign, style, target, verdicts
 from vipsgate.gate.rights import Right
 from vipsgate.house import House
 from vipsgate.settings import Credential, Settings, SettingsError
-from vipsgate.store.local import LocalStore
-from vipsgate.store.origins import Origins, refuse
+from vipsgate.store.local.store import LocalStore
+from vipsgate.store.routing import Origins, refuse
 
 CREDENTIALS = """
 [[credentials]]

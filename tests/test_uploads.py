@@ -7,7 +7,7 @@ import pytest
 from vipsgate import uploads
 from vipsgate.errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchUpload
 from vipsgate.store.base import INTERNAL, Properties
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 TOLD = Properties(content_type="x/y", acl="private", meta={"a": "西"}, kind="Multipart")
 NOW = 1_767_225_600.0

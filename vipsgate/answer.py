@@ -19,7 +19,7 @@ from . import ready
 from .cache import tiers
 from .errors import CpuLimitExceeded, OssError
 from .gate import conditional
-from .observe.visit import Visit
+from .observe.record import Visit
 from .store.base import PLAIN, Object, Properties
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end

@@ -20,7 +20,7 @@ from .gate import access, headers, sign, target
 from .house import House
 from .observe import gauges
 from .observe.accesslog import redacted
-from .observe.visit import Visit
+from .observe.record import Visit
 
 log = logging.getLogger(__name__)
 

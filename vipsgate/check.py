@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from . import sandbox, typefaces
+from .build import shared_of, store_of
 from .cache.disk import Disk
-from .cache.kept import Kept, Place
-from .cache.shared import Shared
+from .cache.entry import Kept, Place
+from .cache.remote import Shared
 from .documents import Documents
 from .errors import OssError
 from .image import plan, process
@@ -28,7 +29,6 @@ from .image.formats.codecs import CODECS
 from .image.video import decode
 from .image.video.snapshot import Snapshot
 from .settings import Settings, SettingsError
-from .stores import shared_of, store_of
 
 SIDE = 64  # pixels of the pictures that are tried
 CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape

@@ -19,13 +19,13 @@ from aiohttp import hdrs, web
 
 from . import answer
 from .buckets import RefererPolicy
-from .cache.kept import Kept, Place
+from .cache.entry import Kept, Place
 from .gate import style
 from .gate.headers import may_have_oss
 
 if TYPE_CHECKING:
     from .house import House
-    from .observe.visit import Visit
+    from .observe.record import Visit
     from .picture import Content
 
 MOST = 16384  # requests that are known; one takes about 1 KB

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .answer import ACCEL
 from .buckets import Bucket
-from .cache.flight import Flights
+from .cache.singleflight import Flights
 from .cache.tiers import Cache
 from .connection import Server
 from .documents import Documents
@@ -18,13 +18,13 @@ from .errors import NoSuchKey, OssError
 from .gate import access, sign
 from .gate.rights import Right
 from .hot import Hot
-from .observe.watch import Watch
+from .observe.recorder import Watch
 from .reload import State, refusals
 from .renderers import Renderers
 from .settings import Settings
 from .sniffer import Sniffer
 from .store.base import Object, Store
-from .store.origins import Origins
+from .store.routing import Origins
 from .throttle import Throttle
 from .turns import Turns
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from . import answer, codings, far
 from .buckets import RefererPolicy
-from .cache.kept import Kept, Place
+from .cache.entry import Kept, Place
 from .cache.tiers import JOINED
 from .errors import (
     BadRequest,

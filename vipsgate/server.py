@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from . import __version__, app, notify, uploads
+from .build import shared_of, store_of
 from .cache.disk import Disk
 from .cache.memory import Memory
 from .cache.tiers import Cache
@@ -25,11 +26,10 @@ from .easel import Easel
 from .errors import OssError
 from .house import House
 from .observe.accesslog import AccessLog
-from .observe.watch import Watch
+from .observe.recorder import Watch
 from .renderers import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
-from .stores import shared_of, store_of
 from .throttle import Throttle
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from vipsgate.errors import (
 )
 from vipsgate.gate import access, headers, target
 from vipsgate.house import House
-from vipsgate.observe.visit import Visit
+from vipsgate.observe.record import Visit
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, Object, Opened, Page, Properties
 

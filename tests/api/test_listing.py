@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 BUCKET = "photos"
 KEYS = [

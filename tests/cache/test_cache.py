@@ -11,9 +11,9 @@ import time
 import pytest
 
 from vipsgate.cache.disk import EXACT_BYTES, Disk
-from vipsgate.cache.flight import Flights
-from vipsgate.cache.kept import Kept, Place
+from vipsgate.cache.entry import Kept, Place
 from vipsgate.cache.memory import OVERHEAD, Memory
+from vipsgate.cache.singleflight import Flights
 from vipsgate.cache.tiers import DISK, JOINED, MEMORY, MISS, Cache
 from vipsgate.errors import ImageDamage
 
@@ -180,7 +180,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from vipsgate.cache.disk import Disk
-from vipsgate.cache.kept import Place
+from vipsgate.cache.entry import Place
 
 async def main():
     async with Disk(Path(sys.argv[1]), 1 << 20).alone(Place("photos", "a", "AB")) as waited:

@@ -9,9 +9,9 @@ import pytest
 from obstore.store import MemoryStore
 
 from vipsgate.cache.disk import Disk
-from vipsgate.cache.kept import Kept, Place
+from vipsgate.cache.entry import Kept, Place
 from vipsgate.cache.memory import Memory
-from vipsgate.cache.shared import ABOUT, LARGEST, Shared
+from vipsgate.cache.remote import ABOUT, LARGEST, Shared
 from vipsgate.cache.tiers import DISK, JOINED, MISS, SHARED, Cache
 from vipsgate.errors import BadGateway, NoSuchKey
 

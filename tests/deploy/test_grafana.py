@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import parser
 
 from vipsgate.cache import tiers
-from vipsgate.observe.meters import NONE
+from vipsgate.observe.counters import NONE
 from vipsgate.picture import BYPASS
 from vipsgate.renderers import ENDS
 

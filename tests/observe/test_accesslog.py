@@ -11,7 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from vipsgate.observe.accesslog import MOST, AccessLog, Writer, redacted
-from vipsgate.observe.visit import Visit
+from vipsgate.observe.record import Visit
 
 KEPT = [
     "cat.jpg",

@@ -6,9 +6,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from vipsgate.errors import NoSuchKey, ServiceUnavailable
-from vipsgate.observe.meters import BOUNDS, BUCKETS, NONE, OTHER, STYLES, Meters, Spread
-from vipsgate.observe.visit import CURRENT, Visit
-from vipsgate.observe.watch import Watch
+from vipsgate.observe.counters import BOUNDS, BUCKETS, NONE, OTHER, STYLES, Meters, Spread
+from vipsgate.observe.record import CURRENT, Visit
+from vipsgate.observe.recorder import Watch
 
 
 class Reader:

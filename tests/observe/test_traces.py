@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from multidict import CIMultiDict
 
-from vipsgate.observe.visit import Visit
-from vipsgate.observe.watch import Watch
+from vipsgate.observe.record import Visit
+from vipsgate.observe.recorder import Watch
 
 pytest.importorskip("opentelemetry.sdk", reason="pip install 'vipsgate[otel]'")
 

@@ -59,10 +59,10 @@ def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], o
     """``stores("moto")(folder)``: a store with nothing in it."""
     from obstore.store import MemoryStore
 
-    from vipsgate.store.cloud import CloudStore
-    from vipsgate.store.line import Line, connect
-    from vipsgate.store.local import LocalStore
-    from vipsgate.store.shelf import Shelf
+    from vipsgate.store.local.store import LocalStore
+    from vipsgate.store.remote.client import Line, connect
+    from vipsgate.store.remote.objects import Shelf
+    from vipsgate.store.remote.store import CloudStore
 
     def in_memory(folder: Path) -> CloudStore:
         return CloudStore(Shelf(Line(MemoryStore(), 10), 1, 0), kind="memory")

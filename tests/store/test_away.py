@@ -7,12 +7,12 @@ from contextlib import closing
 import pytest
 
 from vipsgate.errors import AccessDenied, BadGateway, GatewayTimeout, NoSuchKey
-from vipsgate.store import shelf
 from vipsgate.store.base import PLAIN
-from vipsgate.store.breaker import MOST
-from vipsgate.store.cloud import CloudStore
-from vipsgate.store.line import SCHEMES, Line, connect
-from vipsgate.store.shelf import Shelf
+from vipsgate.store.remote import objects as shelf
+from vipsgate.store.remote.breaker import MOST
+from vipsgate.store.remote.client import SCHEMES, Line, connect
+from vipsgate.store.remote.objects import Shelf
+from vipsgate.store.remote.store import CloudStore
 
 SECONDS = 0.6  # for one asking
 DATA = os.urandom(4 << 20)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vipsgate.store.breaker import FIRST, LONGEST, MOST, Breaker
+from vipsgate.store.remote.breaker import FIRST, LONGEST, MOST, Breaker
 
 # what happens when: "ask -> seconds to wait", "ok", "fail", "left"; then whether it is open
 STORIES = {

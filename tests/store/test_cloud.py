@@ -15,11 +15,12 @@ from vipsgate.buckets import Bucket, Style
 from vipsgate.documents import Documents
 from vipsgate.errors import MetadataTooLarge, NoSuchKey, PreconditionFailed
 from vipsgate.image.config import Limits
-from vipsgate.store import cloud, walk
 from vipsgate.store.base import INTERNAL, PLAIN, Object, Properties
-from vipsgate.store.cloud import CloudStore
-from vipsgate.store.line import Line
-from vipsgate.store.shelf import Shelf
+from vipsgate.store.remote import listing
+from vipsgate.store.remote import store as cloud
+from vipsgate.store.remote.client import Line
+from vipsgate.store.remote.objects import Shelf
+from vipsgate.store.remote.store import CloudStore
 
 
 class Counting:
@@ -301,8 +302,8 @@ async def test_reads_a_part(store):
 
 async def test_a_folder_is_not_walked_through(store, client, monkeypatch):
     """A stream is begun anew behind a common prefix with many keys."""
-    monkeypatch.setattr(walk, "FOLD", 10)
-    monkeypatch.setattr(walk, "PAGE", 10)
+    monkeypatch.setattr(listing, "FOLD", 10)
+    monkeypatch.setattr(listing, "PAGE", 10)
     for number in range(300):
         await obstore.put_async(client, f"photos/{number // 100}/{number:03}", b"")
     counting = Counting(monkeypatch)
@@ -313,7 +314,7 @@ async def test_a_folder_is_not_walked_through(store, client, monkeypatch):
 
 async def test_a_store_that_begins_where_it_likes(store, client, monkeypatch):
     """Not every store heeds the name behind which it shall begin."""
-    monkeypatch.setattr(walk, "FOLD", 3)
+    monkeypatch.setattr(listing, "FOLD", 3)
     found = [f"{folder}/{number}" for folder in "abc" for number in range(9)] + ["b0", "d"]
     for key in found:
         await put(store, key)

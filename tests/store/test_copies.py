@@ -11,12 +11,12 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from vipsgate.store import copies
 from vipsgate.store.base import PLAIN, Object
-from vipsgate.store.cloud import CloudStore
-from vipsgate.store.copies import Copies
-from vipsgate.store.line import Line
-from vipsgate.store.shelf import Shelf
+from vipsgate.store.remote import source_cache
+from vipsgate.store.remote.client import Line
+from vipsgate.store.remote.objects import Shelf
+from vipsgate.store.remote.source_cache import Copies
+from vipsgate.store.remote.store import CloudStore
 
 ONE = Object(1000, '"1"', 5.0)
 
@@ -116,7 +116,7 @@ async def test_what_an_earlier_start_of_the_machine_has_left_goes(tmp_path, monk
     boot = tmp_path / "boot"
     boot.write_text("another")
     folder = tmp_path / "copies"
-    monkeypatch.setattr(copies, "BOOT", boot)
+    monkeypatch.setattr(source_cache, "BOOT", boot)
     held = Copies(folder, 100_000, "s3://a")
     await kept(held, "a", ONE)
     boot.write_text("later")

@@ -22,9 +22,9 @@ from vipsgate.errors import (
     ServiceUnavailable,
     Unimplemented,
 )
-from vipsgate.store import draft
 from vipsgate.store.base import INTERNAL, PLAIN, Properties
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local import draft
+from vipsgate.store.local.store import LocalStore
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from vipsgate.store.base import Object
-from vipsgate.store.heads import Head, Heads
+from vipsgate.store.remote.head_cache import Head, Heads
 
 ONE, TWO = Object(1, '"1"', 1.0), Object(2, '"2"', 2.0)
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vipsgate.errors import MetadataTooLarge
-from vipsgate.store import label
 from vipsgate.store.base import PLAIN, Properties
-from vipsgate.store.label import CLOSED, LABEL, Label
+from vipsgate.store.remote import metadata
+from vipsgate.store.remote.metadata import CLOSED, LABEL, Label
 
 WRITES = {
     # properties, attributes besides the label, what the label says besides the length
@@ -44,21 +44,21 @@ WRITES = {
 def test_writes_and_reads(what):
     properties, attributes, rest = WRITES[what]
     told = Label(properties, '"AB-2"', 5, 7.5)
-    made = label.write(told, 9, "s3")
+    made = metadata.write(told, 9, "s3")
     text = made.pop(LABEL)
     assert made == attributes
     assert json.loads(text) == {"of": 9, "etag": "AB-2", "crc": 5, "time": 7.5, **rest}
     assert text.isascii()
     assert " " not in text
-    assert label.read({**made, LABEL: text, "Storage-Class": "COLD"}, 9) == told
+    assert metadata.read({**made, LABEL: text, "Storage-Class": "COLD"}, 9) == told
 
 
 def test_azures_names_are_identifiers():
     properties = Properties("a/b", meta={"city-2": "x", "city_2": "y"})
-    made = label.write(Label(properties), 0, "az")
+    made = metadata.write(Label(properties), 0, "az")
     assert made["city_2"] == "y"
     assert "city-2" not in made
-    assert label.read(made, 0).properties == properties
+    assert metadata.read(made, 0).properties == properties
 
 
 FOREIGN = {
@@ -85,13 +85,13 @@ FOREIGN = {
 @pytest.mark.parametrize("what", FOREIGN)
 def test_reads_what_others_have_put(what):
     attributes, properties = FOREIGN[what]
-    assert label.read(attributes, 9) == Label(properties)
+    assert metadata.read(attributes, 9) == Label(properties)
 
 
 def test_too_much():
     with pytest.raises(MetadataTooLarge, match="2048"):
-        label.write(Label(Properties(meta={"a": "x" * 2048})), 0, "s3")
-    label.write(Label(Properties(headers={"cache-control": "x" * 4000})), 0, "s3")
+        metadata.write(Label(Properties(meta={"a": "x" * 2048})), 0, "s3")
+    metadata.write(Label(Properties(headers={"cache-control": "x" * 4000})), 0, "s3")
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -101,8 +101,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
     st.builds(
         Properties,
         texts,
-        st.sampled_from(label.ACLS),
-        st.dictionaries(st.sampled_from([*label.NATIVE, "expires"]), texts),
+        st.sampled_from(metadata.ACLS),
+        st.dictionaries(st.sampled_from([*metadata.NATIVE, "expires"]), texts),
         st.dictionaries(st.text("az-_09", min_size=1, max_size=5), texts, max_size=4),
         st.sampled_from(["Normal", "Multipart"]),
     ),
@@ -111,7 +111,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 def test_whatever_is_written_is_read_again(properties, kind):
     told = Label(properties, '"X"', 1)
     try:
-        made = label.write(told, 3, kind)
+        made = metadata.write(told, 3, kind)
     except MetadataTooLarge:
         return
-    assert label.read(made, 3) == told
+    assert metadata.read(made, 3) == told

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from vipsgate.errors import NoSuchKey
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 LINKS = {
     # name in the bucket: what it leads to

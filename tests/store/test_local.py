@@ -24,7 +24,7 @@ from vipsgate.errors import (
     Unimplemented,
 )
 from vipsgate.store.base import INTERNAL, PLAIN, Page, Properties
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 CANARY = b"this lies outside of the bucket"
 DATA = b"0123456789"
@@ -507,7 +507,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from vipsgate.store.base import PLAIN
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 async def main():
     store = LocalStore(Path(sys.argv[1]))
@@ -562,7 +562,7 @@ import asyncio, resource, signal, sys
 from pathlib import Path
 from vipsgate.errors import InsufficientStorage
 from vipsgate.store.base import PLAIN
-from vipsgate.store.local import LocalStore
+from vipsgate.store.local.store import LocalStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # the disk has room for no more

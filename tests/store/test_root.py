@@ -13,8 +13,8 @@ import pytest
 
 from vipsgate.errors import NoSuchBucket, NoSuchKey, ServiceUnavailable
 from vipsgate.store.base import INTERNAL, PLAIN
-from vipsgate.store.local import LocalStore
-from vipsgate.store.root import Identity, Root
+from vipsgate.store.local.root import Identity, Root
+from vipsgate.store.local.store import LocalStore
 
 # at the start, found there, and whether it is the same: device, inode, file system
 SAME = [

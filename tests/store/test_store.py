@@ -23,8 +23,8 @@ from vipsgate.errors import (
     OssError,
     PreconditionFailed,
 )
-from vipsgate.store import line
 from vipsgate.store.base import INTERNAL, PLAIN, Page, Properties
+from vipsgate.store.remote import client
 
 # rows of stores(): a folder, obstore's own store in memory, and real ones over HTTP
 STORES = ("local", "memory", "moto", "azurite", "seaweedfs")
@@ -329,7 +329,7 @@ class Refusing:
         monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
         monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
         monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-        self.there, self.gone = self.line.client, line.connect("s3://box", 0.6)
+        self.there, self.gone = self.line.client, client.connect("s3://box", 0.6)
         self.store = store
 
     def __enter__(self):

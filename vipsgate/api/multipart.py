@@ -16,7 +16,7 @@ from ..errors import InvalidArgument, InvalidRange, NoSuchKey, shown
 from ..gate.headers import ACL, COMPLETE_ALL, COPY_SOURCE
 from ..gate.rights import Right
 from ..store.base import INTERNAL, Draft, Object
-from ..store.listing import common
+from ..store.local.listing import common
 from . import objects, xml
 from .call import Call
 

@@ -26,7 +26,7 @@ from ..gate.headers import ACL, COPY_SOURCE, DIRECTIVE, FORBID_OVERWRITE, META
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target
 from ..house import House
-from ..store import origins
+from ..store import routing
 from ..store.base import Draft, Object, Opened, Properties
 from . import xml
 from .call import Call
@@ -201,7 +201,7 @@ async def check_writable(
     """
     if grant.bucket.synthetic:  # to look at an object may be to have it painted
         grant.check_acl("", right)
-        origins.refuse(bucket)
+        routing.refuse(bucket)
     try:
         target.check_key(key)
         acl = (await call.house.store.stat(bucket, key)).properties.acl
@@ -209,7 +209,7 @@ async def check_writable(
         acl = ""
     grant.check_acl(acl, right)
     if grant.bucket.origin:
-        origins.refuse(bucket)
+        routing.refuse(bucket)
     if right is Right.WRITE and not call.house.store.has(bucket):
         await call.house.store.create(bucket)
 

@@ -33,7 +33,7 @@ from pathlib import Path
 
 import orjson
 
-from .kept import Kept, Place
+from .entry import Kept, Place
 
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
 TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 
-from .kept import Kept, Place
+from .entry import Kept, Place
 
 OVERHEAD = 512  # bytes that an entry takes besides its body: keys, tables, objects
 LARGEST = 8  # one entry takes at most this part of the budget, so that none empties it

@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, closing
 from typing import Any
 
 from .disk import Disk
-from .kept import Kept, Place
+from .entry import Kept, Place
 from .memory import Memory
-from .shared import Shared
+from .remote import Shared
 
 # where an answer came from
 MEMORY, DISK, SHARED, MISS, JOINED = "memory", "disk", "shared", "miss", "joined"

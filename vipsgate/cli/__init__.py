@@ -242,9 +242,9 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
     import uvloop
 
     from .. import server
+    from ..build import store_of
     from ..errors import OssError
     from ..renderers import StartError
-    from ..stores import store_of
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     try:

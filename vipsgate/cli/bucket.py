@@ -16,12 +16,12 @@ import click
 
 from .. import documents
 from ..buckets import Acl, Bucket
+from ..build import store_of
 from ..documents import DocumentError, Documents
 from ..errors import NoSuchBucket, OssError
 from ..gate import target
 from ..settings import Settings, SettingsError, load
 from ..store.base import Store
-from ..stores import store_of
 from .shared import CONFIG, Usage, address
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote
 import orjson
 from aiohttp import web
 
-from .visit import Visit
+from .record import Visit
 
 STDERR = "-"  # standard output carries the ready line only
 FLUSH = 0.2  # seconds that a line waits for others

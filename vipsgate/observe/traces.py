@@ -21,8 +21,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .accesslog import TEXT, redacted
-from .meters import METHODS
-from .visit import Visit
+from .counters import METHODS
+from .record import Visit
 
 PATIENCE = 2.0  # seconds for the last spans when the server ends
 SERVERS_FAULT = 500  # the lowest status that makes a server's span an error; OpenTelemetry, HTTP

@@ -18,8 +18,8 @@ from typing import Protocol
 
 from ..errors import NoSuchKey, ServiceUnavailable
 from .base import Object, Opened, Page, Properties
-from .origins import Refused, refuse
-from .shared import Fetched, Shared
+from .routing import Refused, refuse
+from .singleflight import Fetched, Shared
 
 NAMES = 65536  # pictures whose size is remembered; one takes about 400 bytes
 HELD_BYTES = 64 << 20  # of pictures that are held; the last one is, however large

@@ -21,9 +21,9 @@ from typing import ParamSpec, TypeVar
 
 import fastcrc
 
-from ..errors import OssError, PreconditionFailed, ServiceUnavailable
-from . import attribute, folder
-from .base import Object, Properties
+from ...errors import OssError, PreconditionFailed, ServiceUnavailable
+from ..base import Object, Properties
+from . import paths, xattr
 
 DRAFTS = "drafts"  # in the bucket's own folder, which may be on another file system
 NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
@@ -103,7 +103,7 @@ class Bytes:
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
         except OSError as error:
-            raise folder.refusal(error, "") from None
+            raise paths.refusal(error, "") from None
         self._md5.update(data)
         self._crc = fastcrc.crc64.xz(data, self._crc)
         self._size += len(data)
@@ -131,7 +131,7 @@ class LocalDraft(Bytes):
 
     def __init__(
         self,
-        bucket: folder.Place,
+        bucket: paths.Place,
         look: Callable[[str], Object | None],
         known: Callable[[int], Object],
     ) -> None:
@@ -164,26 +164,26 @@ class LocalDraft(Bytes):
 
     def _begin(self) -> None:
         try:
-            with folder.own(self._bucket, DRAFTS) as drafts:
+            with paths.own(self._bucket, DRAFTS) as drafts:
                 try:
-                    self.descriptor = os.open(".", NAMELESS, folder.FILE_MODE, dir_fd=drafts)
+                    self.descriptor = os.open(".", NAMELESS, paths.FILE_MODE, dir_fd=drafts)
                 except OSError as error:
                     if error.errno not in UNKNOWN:
                         raise
                     self._name = secrets.token_hex(16)
-                    self.descriptor = os.open(self._name, NAMED, folder.FILE_MODE, dir_fd=drafts)
+                    self.descriptor = os.open(self._name, NAMED, paths.FILE_MODE, dir_fd=drafts)
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._name and not os.fstat(self.descriptor).st_nlink:
                     raise ServiceUnavailable("The draft was swept away while it was begun.")
         except OSError as error:
-            raise folder.refusal(error, "") from None
+            raise paths.refusal(error, "") from None
 
     def _end(self) -> None:
         if self._name:
             # where it cannot be taken away now, the next start sweeps it
             with (
                 contextlib.suppress(OSError, OssError),
-                folder.own(self._bucket, DRAFTS) as drafts,
+                paths.own(self._bucket, DRAFTS) as drafts,
             ):
                 os.unlink(self._name, dir_fd=drafts)
         if self.descriptor >= 0:
@@ -192,33 +192,33 @@ class LocalDraft(Bytes):
 
     def _keep(self, key: str, properties: Properties, etag: str, expected: str | None) -> Object:
         try:
-            attribute.write(self.descriptor, properties, etag, self._crc)
+            xattr.write(self.descriptor, properties, etag, self._crc)
             if os.fstat(self.descriptor).st_size != self._size:
                 raise ServiceUnavailable("Not all of the object has been written.")
             os.fsync(self.descriptor)
             with contextlib.ExitStack() as held:
-                with folder.locked(self._bucket):
+                with paths.locked(self._bucket):
                     if expected is not None:
                         check(self._look(key), expected)
                     way = self._place(key, held)
                 way.sync()
         except OSError as error:
-            raise folder.refusal(error, key) from None
+            raise paths.refusal(error, key) from None
         return self._known(self.descriptor)
 
-    def _place(self, key: str, held: contextlib.ExitStack) -> folder.Way:
+    def _place(self, key: str, held: contextlib.ExitStack) -> paths.Way:
         """Give the file its name; the folders on the way stay open as long as ``held``."""
-        drafts = held.enter_context(folder.own(self._bucket, DRAFTS))
+        drafts = held.enter_context(paths.own(self._bucket, DRAFTS))
         for left in reversed(range(TRIES)):
             try:
-                way = held.enter_context(folder.way(self._bucket, key, make=True))
+                way = held.enter_context(paths.way(self._bucket, key, make=True))
                 self._link(drafts)  # behind the last step that a root which is away could stop
                 self._rename(drafts, way)
                 return way
             except FileNotFoundError:  # a folder has just been taken away
                 if not left:  # it leads nowhere
                     break
-        raise folder.impossible(key)
+        raise paths.impossible(key)
 
     def _link(self, drafts: int) -> None:
         if not self._name:
@@ -227,12 +227,12 @@ class LocalDraft(Bytes):
             os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=drafts)
             self._name = name
 
-    def _rename(self, drafts: int, way: folder.Way) -> None:
+    def _rename(self, drafts: int, way: paths.Way) -> None:
         above, last = way.folders[-1], way.names[-1]
         try:
             os.rename(self._name, last, src_dir_fd=drafts, dst_dir_fd=above)
         except IsADirectoryError:
-            folder.clear(above, last)  # somebody died before he put anything into it
+            paths.clear(above, last)  # somebody died before he put anything into it
             os.rename(self._name, last, src_dir_fd=drafts, dst_dir_fd=above)
         self._name = ""
 
@@ -247,9 +247,9 @@ def check(found: Object | None, expected: str) -> None:
         raise PreconditionFailed("The object is another one by now.")
 
 
-def sweep(bucket: folder.Place) -> None:
+def sweep(bucket: paths.Place) -> None:
     """Take away the drafts in a bucket's folder that nobody holds any more."""
-    with contextlib.suppress(FileNotFoundError), folder.own(bucket, DRAFTS, make=False) as drafts:
+    with contextlib.suppress(FileNotFoundError), paths.own(bucket, DRAFTS, make=False) as drafts:
         for name in os.listdir(drafts):
             with contextlib.suppress(OSError):  # it is held, or has just been kept
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .base import Object
+from ..base import Object
 
 MOST = 65536  # objects known; one takes about 1 KB
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import BinaryIO
 
-from . import folder
-from .base import Object, Properties
-from .draft import THREAD_BYTES, Bytes, apart
+from ..base import Object, Properties
+from ..local import paths
+from ..local.draft import THREAD_BYTES, Bytes, apart
 
 MEMORY = 64 << 20  # bytes of an object that are held in memory; more go to the disk
 
@@ -46,7 +46,7 @@ def _write(descriptor: int, data: bytes) -> None:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
-        raise folder.refusal(error, "") from None
+        raise paths.refusal(error, "") from None
 
 
 def _nameless() -> int:
@@ -54,7 +54,7 @@ def _nameless() -> int:
         with tempfile.TemporaryFile(prefix="vipsgate-") as file:
             return os.dup(file.fileno())
     except OSError as error:
-        raise folder.refusal(error, "") from None
+        raise paths.refusal(error, "") from None
 
 
 class CloudDraft(Bytes):

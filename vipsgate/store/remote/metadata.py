@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import MetadataTooLarge
-from .base import PLAIN, Properties
+from ...errors import MetadataTooLarge
+from ..base import PLAIN, Properties
 
 # {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "time"}; as is usual, left
 # out. A "type" of "" says that the writer has named none: stores put one of their own there.

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import (
+from ...errors import (
     BucketNotEmpty,
     InvalidObjectName,
     NoSuchBucket,
@@ -23,11 +23,12 @@ from ..errors import (
     PreconditionFailed,
     shown,
 )
-from . import label, spool
-from .base import BUCKET, INTERNAL, Object, Opened, Page, Properties
-from .label import Label
-from .shelf import Shelf
-from .walk import Walk
+from ..base import BUCKET, INTERNAL, Object, Opened, Page, Properties
+from . import draft as spool
+from . import metadata
+from .listing import Walk
+from .metadata import Label
+from .objects import Shelf
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -247,7 +248,7 @@ class CloudStore:
             path = self._path(bucket, key)
         except NoSuchKey:
             raise _impossible(key) from None
-        attributes = label.write(told, draft.size, self._kind)
+        attributes = metadata.write(told, draft.size, self._kind)
         mode = None if expected is None else await self._condition(path, expected)
         # of one piece S3's own tag would be taken for the object's, for it looks like an MD5
         own = self._kind == "s3" and draft.size > 0 and told.etag != draft.tag

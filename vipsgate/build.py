@@ -10,15 +10,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .buckets import SYNTHETIC, Origin
-from .cache.shared import Shared
+from .cache.remote import Shared
 from .settings import Settings, SettingsError
 from .store.base import Store
-from .store.cloud import CloudStore
-from .store.copies import Copies
-from .store.line import SCHEMES, Line, connect
-from .store.local import LocalStore
-from .store.origins import Origins
-from .store.shelf import Shelf
+from .store.local.store import LocalStore
+from .store.remote.client import SCHEMES, Line, connect
+from .store.remote.objects import Shelf
+from .store.remote.source_cache import Copies
+from .store.remote.store import CloudStore
+from .store.routing import Origins
 from .store.synthetic import Gallery, Painter, Synthetic
 
 SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner

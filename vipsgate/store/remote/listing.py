@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from .base import INTERNAL
-from .line import Line
-from .listing import common
+from ..base import INTERNAL
+from ..local.listing import common
+from .client import Line
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from .visit import Visit
+from .record import Visit
 
 BUCKETS = 64  # that are named
 STYLES = 64  # that are named, of a bucket; it has 50 at a time (OSS guide, Image styles)

@@ -16,8 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Object
-from .draft import apart
+from ..base import Object
+from ..local.draft import apart
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NEW = ".new"  # behind the name of a file that is being written

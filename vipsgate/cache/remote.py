@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import OssError
-from .kept import Kept, Place
+from .entry import Kept, Place
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

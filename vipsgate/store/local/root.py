@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..errors import ServiceUnavailable
+from ...errors import ServiceUnavailable
 
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # a root need not be readable, only its buckets
 RETRY_SECONDS = 5  # of Retry-After: a mount is a matter of seconds

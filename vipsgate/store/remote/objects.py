@@ -17,14 +17,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from ..errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
-from . import label, spool
-from .base import Object
-from .copies import Copies
-from .draft import apart
-from .heads import Head, Heads
-from .line import Line
-from .shared import Shared
+from ...errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
+from ..base import Object
+from ..local.draft import apart
+from ..singleflight import Shared
+from . import draft, metadata
+from .client import Line
+from .head_cache import Head, Heads
+from .source_cache import Copies
 
 if TYPE_CHECKING:
     import obstore
@@ -125,10 +125,10 @@ class Shelf:
         self._heads.keep(path, head)
         found = cast(Object, head.object)
         copy = self._copies.begin(path, found) if self._copies else None
-        descriptor = copy.descriptor if copy else spool.begin(found.size)
+        descriptor = copy.descriptor if copy else draft.begin(found.size)
         try:
             async for piece in self._pieces(got, path, head, range(found.size)):
-                await spool.write(descriptor, piece)
+                await draft.write(descriptor, piece)
             if copy and self._copies:
                 await self._copies.keep(copy)
         except BaseException:
@@ -263,7 +263,7 @@ async def _none() -> AsyncIterator[bytes]:
 def _head(got: obstore.GetResult, since: float) -> Head:
     meta = got.meta
     native, size = _native(meta), meta["size"]
-    told = label.read(got.attributes, size)
+    told = metadata.read(got.attributes, size)
     plain = MD5.fullmatch(native[0].strip('"'))
     etag = _tag(native[0]) if plain or not told.etag else told.etag
     made = Object(size, etag, told.time or native[1], told.properties, told.crc)

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from ..errors import OssError
 from .accesslog import AccessLog
-from .meters import Meters, Spread
-from .visit import CURRENT, GONE, Visit
+from .counters import Meters, Spread
+from .record import CURRENT, GONE, Visit
 
 if TYPE_CHECKING:
     from .traces import Traces

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import (
+from ...errors import (
     AccessDenied,
     BucketNotEmpty,
     InvalidObjectName,
@@ -32,8 +32,8 @@ from ..errors import (
     OssError,
     ServiceUnavailable,
 )
-from . import attribute, draft, folder, links, listing
-from .base import BUCKET, INTERNAL, Object, Opened, Page, Properties
+from ..base import BUCKET, INTERNAL, Object, Opened, Page, Properties
+from . import draft, links, listing, paths, xattr
 from .root import Root
 
 # a pipe or a device must not make the open wait, nor become a terminal
@@ -84,7 +84,7 @@ class LocalStore:
         try:
             await asyncio.to_thread(self._create, bucket)
         except OSError as error:
-            raise folder.refusal(error, bucket) from None
+            raise paths.refusal(error, bucket) from None
 
     async def remove(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`.
@@ -99,7 +99,7 @@ class LocalStore:
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise _not_empty(bucket) from None
-            raise folder.refusal(error, bucket) from None
+            raise paths.refusal(error, bucket) from None
 
     async def sweep(self) -> None:
         """See :class:`vipsgate.store.base.Store`."""
@@ -188,8 +188,8 @@ class LocalStore:
     def _folder(self, bucket: str) -> str:
         return f"{self._root.path}/{bucket}"
 
-    def _place(self, bucket: str) -> folder.Place:
-        return folder.Place(self._root, bucket)
+    def _place(self, bucket: str) -> paths.Place:
+        return paths.Place(self._root, bucket)
 
     def _stat(self, bucket: str, key: str) -> Object:
         opened = self._open(bucket, key, LOOK)
@@ -231,7 +231,7 @@ class LocalStore:
         found = []
         try:
             with self._root.opened() as above:
-                names = os.open(".", folder.OPEN, dir_fd=above)
+                names = os.open(".", paths.OPEN, dir_fd=above)
                 try:
                     with os.scandir(names) as entries:
                         for entry in entries:
@@ -247,7 +247,7 @@ class LocalStore:
     def _create(self, bucket: str) -> None:
         with self._root.opened() as above:
             try:
-                os.mkdir(bucket, folder.MODE, dir_fd=above)
+                os.mkdir(bucket, paths.MODE, dir_fd=above)
             except FileExistsError:
                 if not self.has(bucket):  # a file has this name
                     raise
@@ -256,8 +256,8 @@ class LocalStore:
         place = self._place(bucket)
         with (
             self._root.opened() as above,
-            folder.locked(place),
-            folder.way(place, "any", make=False) as way,
+            paths.locked(place),
+            paths.way(place, "any", make=False) as way,
         ):
             if self._list(bucket, "", "", "", 1).objects:
                 raise _not_empty(bucket)
@@ -267,7 +267,7 @@ class LocalStore:
             for name in os.listdir(way.folders[0]):
                 if name != INTERNAL:
                     try:
-                        folder.clear(way.folders[0], name)
+                        paths.clear(way.folders[0], name)
                     except OSError:
                         raise _not_empty(bucket) from None
             shutil.rmtree(INTERNAL, dir_fd=way.folders[0])
@@ -286,12 +286,12 @@ class LocalStore:
             raise
         with contextlib.closing(opened):
             self._root.check()
-            _, etag, crc = attribute.read(opened.descriptor, os.fstat(opened.descriptor))
+            _, etag, crc = xattr.read(opened.descriptor, os.fstat(opened.descriptor))
             try:
-                attribute.write(opened.descriptor, properties, etag, crc)
+                xattr.write(opened.descriptor, properties, etag, crc)
                 os.fsync(opened.descriptor)
             except OSError as error:
-                raise folder.refusal(error, key) from None
+                raise paths.refusal(error, key) from None
             return known(opened.descriptor)
 
     def _delete(self, bucket: str, key: str, expected: str | None) -> None:
@@ -302,15 +302,15 @@ class LocalStore:
             except (FileNotFoundError, NoSuchKey, NoSuchBucket):
                 place.check()
             except OSError as error:
-                raise folder.refusal(error, key) from None
+                raise paths.refusal(error, key) from None
 
-    def _unlink(self, place: folder.Place, key: str, expected: str | None) -> None:
+    def _unlink(self, place: paths.Place, key: str, expected: str | None) -> None:
         # held open, so that the disk frees the file behind the lock and not under it
-        with contextlib.closing(self._open(place.name, key, LOOK)), folder.locked(place):
+        with contextlib.closing(self._open(place.name, key, LOOK)), paths.locked(place):
             found = self._stat(place.name, key)
             if expected is not None:
                 draft.check(found, expected)
-            with folder.way(place, key, make=False) as way:
+            with paths.way(place, key, make=False) as way:
                 os.unlink(way.names[-1], dir_fd=way.folders[-1])
                 way.prune()
 
@@ -321,7 +321,7 @@ class LocalStore:
         base = prefix[: prefix.rfind("/") + 1]  # all keys with the prefix are below it
         place = self._place(bucket)
         try:
-            with folder.way(place, f"{base}any", make=False) as way:
+            with paths.way(place, f"{base}any", make=False) as way:
                 keys = walk.keys(b"/proc/self/fd/%d" % way.folders[-1], base.encode())
                 page = self._page(bucket, walk, keys, prefix, delimiter, limit)
         except (InvalidObjectName, NoSuchBucket):  # no key begins so
@@ -374,7 +374,7 @@ def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
     bytes and sets the time of the file back cannot set that one.
     """
     facts = facts or os.fstat(descriptor)
-    properties, etag, crc = attribute.read(descriptor, facts)
+    properties, etag, crc = xattr.read(descriptor, facts)
     if not etag:
         times = f"{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}"
         marks = f"{facts.st_ino:x}-{facts.st_size:x}-{times}"

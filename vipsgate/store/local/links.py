@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from . import folder
+from . import paths
 
 MAX_LINKS = 40  # followed for one file, as the kernel does (path_resolution(7))
 
@@ -20,9 +20,9 @@ def real_key(descriptor: int, bucket: str) -> str | None:
         descriptor: Of the file.
         bucket: The bucket's folder, which may itself be a symlink.
     """
-    place = folder.real(descriptor)
-    top = bucket if folder.within(place, bucket) else os.path.realpath(bucket)
-    return place[len(top) + 1 :] if folder.within(place, top) else None
+    place = paths.real(descriptor)
+    top = bucket if paths.within(place, bucket) else os.path.realpath(bucket)
+    return place[len(top) + 1 :] if paths.within(place, top) else None
 
 
 def aliases(bucket: str, key: str, real: str) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ from typing import Any
 
 import orjson
 
-from ..errors import MetadataTooLarge, Unimplemented
-from .base import PLAIN, Properties
+from ...errors import MetadataTooLarge, Unimplemented
+from ..base import PLAIN, Properties
 
 # {"of": [bytes, ns], "etag", "crc", "type", "acl", "headers", "meta", "kind"}; what is as usual is
 # left out. The names are short because up to 128 bytes are read in one call, which halves its time.

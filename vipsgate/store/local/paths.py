@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import (
+from ...errors import (
     AccessDenied,
     InsufficientStorage,
     InvalidObjectName,
@@ -23,7 +23,7 @@ from ..errors import (
     ServiceUnavailable,
     shown,
 )
-from .base import INTERNAL
+from ..base import INTERNAL
 from .root import Root, away
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
