@@ -25,11 +25,11 @@ import chart
 import pictures
 import report
 
-from vipsgate import typefaces
 from vipsgate.demo import things
 from vipsgate.image import config, plan, process, render, reports
 from vipsgate.image.formats import probe
 from vipsgate.image.prepared import Beside, Studio
+from vipsgate.worker import fontfiles
 
 JOBS = ("medium", "large")
 WARMING = 2  # rounds before any is counted
@@ -108,7 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     print(report.heading())
     render.prepare()
-    found = typefaces.find()
+    found = fontfiles.find()
     found.install()
     studio, results = Studio(LIMITS, RENDERING, found.fonts), {}
     logo = things.logo().write_to_buffer(".png")

@@ -28,8 +28,10 @@ import orjson
 import report
 import uvloop
 
-from vipsgate import picture, renderer, sandbox, wire
-from vipsgate.renderers import Renderers
+from vipsgate import picture
+from vipsgate.renderers.pool import Renderers
+from vipsgate.worker import main as renderer
+from vipsgate.worker import protocol, sandbox
 
 SIZES = {"2 KB": 2_000, "20 KB": 20_000, "60 KB": 60_000, "200 KB": 200_000, "1 MB": 1_000_000}
 ROUNDS = 5  # of every way, in turn, so that a busy moment of the machine hits all
@@ -51,10 +53,10 @@ RESULT = {"id": 5, "type": "image/jpeg", "size": 2873, "seconds": 1.9e-3,
 def _peer(connection: socket.socket, body: bytes) -> None:
     """The renderer's side: answer each message in the way that it asks for."""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(connection, wire.MOST_BYTES, 1)
+        data, descriptors, _, _ = socket.recv_fds(connection, protocol.MOST_BYTES, 1)
         if not data:
             os._exit(0)
-        wire.close(descriptors)
+        protocol.close(descriptors)
         job = orjson.loads(data)
         head = orjson.dumps(RESULT)
         if job["way"] == "inline":
@@ -63,26 +65,26 @@ def _peer(connection: socket.socket, body: bytes) -> None:
             continue
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, body[: job["size"]])
-        wire.send(connection, RESULT, [memory])
+        protocol.send(connection, RESULT, [memory])
         os.close(memory)
 
 
 def _inline(connection: socket.socket, size: int) -> None:
-    data, _, _, _ = socket.recv_fds(connection, size + wire.MOST_BYTES, 1)
+    data, _, _, _ = socket.recv_fds(connection, size + protocol.MOST_BYTES, 1)
     end = 4 + int.from_bytes(data[:4], "little")
     orjson.loads(data[4:end])
     assert len(data[end:]) == size
 
 
 def _memfd(connection: socket.socket, size: int) -> None:
-    _, descriptors = wire.receive(connection)
-    wire.close(descriptors)
+    _, descriptors = protocol.receive(connection)
+    protocol.close(descriptors)
 
 
 def _memfd_read(connection: socket.socket, size: int) -> None:
-    _, descriptors = wire.receive(connection)
+    _, descriptors = protocol.receive(connection)
     assert len(os.pread(descriptors[0], size, 0)) == size
-    wire.close(descriptors)
+    protocol.close(descriptors)
 
 
 WAYS: dict[str, Callable[[socket.socket, int], None]] = {
@@ -98,10 +100,10 @@ def ways() -> dict[str, dict[str, list[float]]]:
     Both sides share one core, for this question only: with a core each, they are billed for
     waking each other from idle, which is several times the work and hides it.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, wire.KIND)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, protocol.KIND)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-    most = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - wire.MOST_BYTES
+    most = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - protocol.MOST_BYTES
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     pid = os.fork()
@@ -119,7 +121,7 @@ def ways() -> dict[str, dict[str, list[float]]]:
                     continue
                 spent = time.process_time() + report.cpu_seconds(pid)
                 for _ in range(PICTURES):
-                    wire.send(ours, {**JOB, "way": way, "size": size}, [source])
+                    protocol.send(ours, {**JOB, "way": way, "size": size}, [source])
                     take(ours, size)
                 spent = time.process_time() + report.cpu_seconds(pid) - spent
                 if turn:  # the first warms up

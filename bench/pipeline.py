@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vipsgate.errors import OssError
-from vipsgate.renderer import ENVIRONMENT
+from vipsgate.worker.main import ENVIRONMENT
 
 ENDLESS = 1 << 40  # bytes, in the place of a limit
 

@@ -24,7 +24,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vipsgate import errors, renderer, wire
+from vipsgate import errors
+from vipsgate.worker import main as renderer
+from vipsgate.worker import protocol
 
 COMMAND = (sys.executable, __file__)
 VERSION = "0.0.1-fake"
@@ -66,7 +68,7 @@ class Fake:
         most: renderer.Most,
         interrupt: renderer.Interrupt,
     ) -> Callable[[int], renderer.Answer]:
-        """See :data:`vipsgate.renderer.Begin`."""
+        """See :data:`vipsgate.worker.main.Begin`."""
         note(self.state, "messages", f"{len(jobs)}")
         return lambda place: self.work(jobs[place][0], descriptors, most, interrupt)
 
@@ -151,7 +153,7 @@ class Fake:
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, b"2")
         made = {"type": "text/fake", "size": 1, "seconds": 0.5, "rss": 0}
-        wire.send(self.connection, made, [memory, memory, memory])
+        protocol.send(self.connection, made, [memory, memory, memory])
         os.close(memory)
 
     def refuse(self, code: str, **_: Any) -> None:
@@ -191,7 +193,7 @@ def main() -> None:
     verb, *words = order.read_text().split() if order.exists() else ["work"]
     note(state, "starts")  # not before the order is known: it may change from now on
     if verb == "refuse":
-        wire.send(connection, {"refused": "libvips is 7.0.0"}, [])
+        protocol.send(connection, {"refused": "libvips is 7.0.0"}, [])
         return
     if verb == "die":
         os._exit(1)

@@ -13,7 +13,7 @@ from vipsgate import app
 from vipsgate.documents import Documents
 from vipsgate.errors import NoSuchKey
 from vipsgate.house import House
-from vipsgate.renderers import Result
+from vipsgate.renderers.pool import Result
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened
 

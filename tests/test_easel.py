@@ -9,10 +9,10 @@ from dataclasses import asdict
 import pytest
 
 from vipsgate import errors
-from vipsgate.easel import Easel
 from vipsgate.image.config import Limits, Rendering
 from vipsgate.image.synthetic.scene import PAINT
-from vipsgate.renderers import Renderers
+from vipsgate.renderers.painting import Easel
+from vipsgate.renderers.pool import Renderers
 
 LARGE = "photo-9000x9000-1.jpg"  # seconds
 STUBBORN = "photo-4000x2000-1.avif"  # likewise, by an encoder that hears nothing

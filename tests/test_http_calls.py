@@ -26,7 +26,7 @@ from vipsgate.errors import OssError
 from vipsgate.gate import headers as oss_headers
 from vipsgate.gate import sign, target
 from vipsgate.house import House
-from vipsgate.renderers import Result
+from vipsgate.renderers.pool import Result
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, PLAIN
 from vipsgate.store.local.store import LocalStore

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from vipsgate.admission import FIRST_GUESS, WAITING_BYTES, Bounds, Mean, Reason, Refusal
 from vipsgate.image.cost import Cost
-from vipsgate.lanes import HEAVY_PART, QUICK_BYTES, QUICK_SECONDS, Lane, Lanes, lane_of
+from vipsgate.renderers.admission import FIRST_GUESS, WAITING_BYTES, Bounds, Mean, Reason, Refusal
+from vipsgate.renderers.scheduler import (
+    HEAVY_PART,
+    QUICK_BYTES,
+    QUICK_SECONDS,
+    Lane,
+    Lanes,
+    lane_of,
+)
 
 MB = 1 << 20
 COSTS = {

@@ -23,9 +23,10 @@ import pytest
 import uvloop
 from PIL import Image
 
-from vipsgate import errors, renderer
+from vipsgate import errors
 from vipsgate.image.config import Limits, Rendering
-from vipsgate.renderers import Renderers, Result
+from vipsgate.renderers.pool import Renderers, Result
+from vipsgate.worker import main
 
 MB = 1 << 20
 DEFAULT = Limits()
@@ -339,7 +340,7 @@ def test_no_renderer_dies_of_a_broken_file(answers: dict[str, Any]) -> None:
 def test_a_source_is_read_whole(size: int) -> None:
     source = os.memfd_create("source")
     os.write(source, b"x" * size)
-    assert renderer.read(source, Limits(source_bytes=70_000)) == b"x" * size
+    assert main.read(source, Limits(source_bytes=70_000)) == b"x" * size
     os.close(source)
 
 
@@ -347,7 +348,7 @@ def test_a_source_over_the_limit_is_not_read() -> None:
     source = os.memfd_create("source")
     os.truncate(source, 1 << 40)
     with pytest.raises(errors.ImageTooLarge, match=str(1 << 40)):
-        renderer.read(source, DEFAULT)
+        main.read(source, DEFAULT)
     os.close(source)
 
 
@@ -356,11 +357,11 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
     trial = """
         import gc, io, os
         from PIL import Image
-        from vipsgate import renderer, typefaces
         from vipsgate.image.config import Limits, Rendering
+        from vipsgate.worker import fontfiles, main
 
-        fonts = typefaces.find().fonts
-        begin, interrupt = renderer.worker(Limits(), Rendering(), fonts), renderer.Interrupt()
+        fonts = fontfiles.find().fonts
+        begin, interrupt = main.worker(Limits(), Rendering(), fonts), main.Interrupt()
         whole = io.BytesIO()
         Image.effect_noise((300, 200), 90).save(whole, "JPEG")
         gc.disable()
@@ -372,7 +373,7 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
                     os.write(source, data)
                     interrupt.begin(1)
                     work = begin([("image/" + text, [])], [source], None, interrupt)
-                    _, memory = renderer._answer(work, 0, interrupt)
+                    _, memory = main._answer(work, 0, interrupt)
                     interrupt.end()
                     del work
                     os.close(source)

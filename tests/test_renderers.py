@@ -23,9 +23,11 @@ from typing import Any
 import pytest
 import uvloop
 
-from vipsgate import errors, renderer, renderers
-from vipsgate.child import GRACE, Job
-from vipsgate.renderers import Renderers, Result, StartError
+from vipsgate import errors
+from vipsgate.renderers import pool as renderers
+from vipsgate.renderers.pool import Renderers, Result, StartError
+from vipsgate.renderers.process import GRACE, Job
+from vipsgate.worker import main
 
 FAKE = Path(__file__).with_name("fake_renderer.py")
 COMMAND = (sys.executable, str(FAKE))
@@ -262,7 +264,7 @@ async def test_environment_of_a_renderer(
         secrets = ("AWS_SECRET_ACCESS_KEY", "VIPSGATE_CREDENTIALS")
         for name in ("VIPS_CONCURRENCY", "MALLOC_ARENA_MAX", "VIPS_UNLIMITED", *secrets):
             found = taken(await pool.render(f"environment {name}", source)).decode()
-            assert found == renderer.ENVIRONMENT.get(name, "")
+            assert found == main.ENVIRONMENT.get(name, "")
 
 
 @on_uvloop
@@ -932,13 +934,13 @@ class Image:
         self.killed = kill
 
 
-def heard(*stopped: int) -> renderer.Interrupt:
+def heard(*stopped: int) -> main.Interrupt:
     """An interrupt that has heard these words."""
     listen, control = os.pipe()
     for job in stopped:
         os.write(control, job.to_bytes(8, "little"))
     os.close(control)
-    interrupt = renderer.Interrupt()
+    interrupt = main.Interrupt()
     interrupt.listen(listen)
     os.close(listen)
     return interrupt
@@ -957,7 +959,7 @@ def test_word_before_the_image(stopped: int, job: int, killed: bool) -> None:
 @pytest.mark.parametrize(("stopped", "killed"), [(4, False), (5, True), (6, False)])
 def test_word_during_the_image(stopped: int, killed: bool) -> None:
     listen, control = os.pipe()
-    interrupt, image = renderer.Interrupt(), Image()
+    interrupt, image = main.Interrupt(), Image()
     interrupt.begin(5)
     interrupt.watch(image)
     os.write(control, stopped.to_bytes(8, "little"))

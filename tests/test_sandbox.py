@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import pyvips
 
-from vipsgate import sandbox
+from vipsgate.worker import sandbox
 
 ROOT = Path(__file__).parents[1]
 # The standard library and the packages beside it; a folder that is not there must not matter.
@@ -46,7 +46,7 @@ RENDERER = """
     import threading, time
     import PIL.BmpImagePlugin, PIL.Image
     import pyvips
-    from vipsgate import sandbox
+    from vipsgate.worker import sandbox
 
     link, tcp, libc = socket.socket(fileno=int(sys.argv[1])), socket.socket(), ctypes.CDLL(None)
     statm = os.open("/proc/self/statm", os.O_RDONLY)

@@ -14,9 +14,10 @@ from fontTools.ttLib import TTCollection, TTFont
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vipsgate import check, typefaces
+from vipsgate import check
 from vipsgate.image.fonts import LAST, NAMES
-from vipsgate.typefaces import HINTS, MOST_FILES, Typefaces, find
+from vipsgate.worker import fontfiles
+from vipsgate.worker.fontfiles import HINTS, MOST_FILES, Typefaces, find
 
 ROOT = Path(__file__).parents[1]
 PACKAGED = ["Noto Sans CJK SC", "Noto Sans", "Noto Sans Arabic", "Heebo"]
@@ -49,7 +50,7 @@ def found(fonts_dir="", *system):
 @pytest.fixture
 def alone(monkeypatch):
     """``alone(folder)``: what is found in it, without what comes with the installation."""
-    monkeypatch.setattr(typefaces, "PACKAGES", ())
+    monkeypatch.setattr(fontfiles, "PACKAGES", ())
     return lambda folder: found(str(folder))
 
 
@@ -65,18 +66,18 @@ def test_what_comes_with_the_installation():
     assert [text for text in EVERYTHING if here.fonts.missing(text)] == []
 
 
-@pytest.mark.parametrize("package", typefaces.PACKAGES)
+@pytest.mark.parametrize("package", fontfiles.PACKAGES)
 def test_every_package_is_needed(package, monkeypatch):
     monkeypatch.setattr(
-        typefaces, "PACKAGES", [name for name in typefaces.PACKAGES if name != package]
+        fontfiles, "PACKAGES", [name for name in fontfiles.PACKAGES if name != package]
     )
     assert [text for text in EVERYTHING if found().fonts.missing(text)]
 
 
 def test_a_package_that_is_not_there_is_done_without(monkeypatch):
-    monkeypatch.setattr(typefaces, "PACKAGES", ("no_such_package_of_fonts",))
+    monkeypatch.setattr(fontfiles, "PACKAGES", ("no_such_package_of_fonts",))
     assert found().files == ()
-    assert found().readable == (typefaces.CONFIG,)
+    assert found().readable == (fontfiles.CONFIG,)
 
 
 def test_fonts_dir_comes_first_for_its_name_and_last_for_other_signs(folder):
@@ -284,7 +285,7 @@ def test_a_link_is_followed_to_the_file_that_must_stay_readable(folder, tmp_path
 
 def test_readable_are_the_files_once_and_the_configuration():
     here = found()
-    assert here.readable == (typefaces.CONFIG, *(file.path for file in here.files))
+    assert here.readable == (fontfiles.CONFIG, *(file.path for file in here.files))
     assert all(os.path.isfile(path) for path in here.readable)
 
 
@@ -318,9 +319,9 @@ def test_hints():
 
 DRAWN = """
     import json, sys
-    from vipsgate import typefaces
     from vipsgate.image import text
-    here = typefaces.find(sys.argv[1], ())
+    from vipsgate.worker import fontfiles
+    here = fontfiles.find(sys.argv[1], ())
     here.install()
     here.install()
     shapes = {}
@@ -356,13 +357,13 @@ def test_libvips_draws_with_the_first_one_installed(folder):
 
 
 def test_check_draws_chinese_and_names_what_serves_each_name(monkeypatch):
-    monkeypatch.setattr(typefaces, "find", found)
+    monkeypatch.setattr(fontfiles, "find", found)
     rows = [(row.what, row.works, row.detail) for row in check._fonts("")]
     assert rows == [(f"font {name}", True, f"{LAST}, a stand-in") for name in NAMES]
 
 
 def test_check_fails_without_chinese(monkeypatch):
-    monkeypatch.setattr(typefaces, "find", lambda fonts_dir: Typefaces(()))
+    monkeypatch.setattr(fontfiles, "find", lambda fonts_dir: Typefaces(()))
     rows = list(check._fonts(""))
     assert [row.works for row in rows] == [False] * len(NAMES)
     assert all("no font has 4 of" in row.detail for row in rows)
@@ -370,7 +371,7 @@ def test_check_fails_without_chinese(monkeypatch):
 
 def test_check_says_what_is_a_stand_in_and_what_is_broken(monkeypatch, folder):
     here = find(folder({"own.ttf": ("WenQuanYi Zen Hei", "中文图片一"), "bad.ttf": b"bad"}), ())
-    monkeypatch.setattr(typefaces, "find", lambda fonts_dir: here)
+    monkeypatch.setattr(fontfiles, "find", lambda fonts_dir: here)
     monkeypatch.setattr(Typefaces, "install", lambda self: None)
     monkeypatch.setattr(check, "_boxes", lambda fonts, name: "")
     details = {row.what: (row.works, row.detail) for row in check._fonts("")}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vipsgate import wire
+from vipsgate.worker import protocol
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -23,7 +23,7 @@ def memfd(text: bytes) -> int:
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    one, other = socket.socketpair(socket.AF_UNIX, wire.KIND)
+    one, other = socket.socketpair(socket.AF_UNIX, protocol.KIND)
     with one, other:
         yield one, other
 
@@ -40,40 +40,40 @@ def pair() -> Iterator[Pair]:
     ids=str,
 )
 def test_message_arrives_as_it_was(pair: Pair, message: dict[str, object]) -> None:
-    wire.send(pair[0], message, [])
-    assert wire.receive(pair[1]) == (message, [])
+    protocol.send(pair[0], message, [])
+    assert protocol.receive(pair[1]) == (message, [])
 
 
 def test_messages_stay_apart(pair: Pair) -> None:
     for number in range(5):
-        wire.send(pair[0], {"id": number}, [])
-    assert [wire.receive(pair[1])[0] for _ in range(5)] == [{"id": n} for n in range(5)]
+        protocol.send(pair[0], {"id": number}, [])
+    assert [protocol.receive(pair[1])[0] for _ in range(5)] == [{"id": n} for n in range(5)]
 
 
-@pytest.mark.parametrize("count", [1, 2, wire.MOST_DESCRIPTORS])
+@pytest.mark.parametrize("count", [1, 2, protocol.MOST_DESCRIPTORS])
 def test_descriptors_arrive_in_order_and_stay_the_senders(pair: Pair, count: int) -> None:
     sent = [memfd(b"%d" % number) for number in range(count)]
-    wire.send(pair[0], {}, sent)
-    _, got = wire.receive(pair[1])
+    protocol.send(pair[0], {}, sent)
+    _, got = protocol.receive(pair[1])
     assert [os.pread(descriptor, 9, 0) for descriptor in got] == [b"%d" % n for n in range(count)]
     assert not set(sent) & set(got)
     assert not any(os.get_inheritable(descriptor) for descriptor in got)
-    wire.close(got)
+    protocol.close(got)
     assert os.pread(sent[0], 9, 0) == b"0"
-    wire.close(sent)
+    protocol.close(sent)
 
 
 def test_other_side_gone(pair: Pair) -> None:
     pair[0].close()
-    assert wire.receive(pair[1]) == (None, [])
+    assert protocol.receive(pair[1]) == (None, [])
     with pytest.raises(BrokenPipeError):
-        wire.send(pair[1], {}, [])
+        protocol.send(pair[1], {}, [])
 
 
 def test_nothing_there_yet(pair: Pair) -> None:
     pair[1].setblocking(False)
     with pytest.raises(BlockingIOError):
-        wire.receive(pair[1])
+        protocol.receive(pair[1])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_nothing_there_yet(pair: Pair) -> None:
         b"null",
         b'"text"',
         b'{"id":1',
-        b'{"id":1}' + b" " * wire.MOST_BYTES,
+        b'{"id":1}' + b" " * protocol.MOST_BYTES,
     ],
     ids=lambda data: data[:12].decode(errors="replace"),
 )
@@ -95,7 +95,7 @@ def test_garbage_is_refused_and_its_descriptors_are_closed(pair: Pair, data: byt
     before = open_now()
     socket.send_fds(pair[0], [data], [memory])
     with pytest.raises(ValueError, match=r".*"):
-        wire.receive(pair[1])
+        protocol.receive(pair[1])
     assert open_now() == before
     os.close(memory)
 
@@ -103,9 +103,9 @@ def test_garbage_is_refused_and_its_descriptors_are_closed(pair: Pair, data: byt
 def test_more_descriptors_than_are_taken(pair: Pair) -> None:
     memory = memfd(b"")
     before = open_now()
-    socket.send_fds(pair[0], [b"{}"], [memory] * (2 * wire.MOST_DESCRIPTORS))
+    socket.send_fds(pair[0], [b"{}"], [memory] * (2 * protocol.MOST_DESCRIPTORS))
     with pytest.raises(ValueError, match="larger than any of ours"):
-        wire.receive(pair[1])
+        protocol.receive(pair[1])
     assert open_now() == before
     os.close(memory)
 
@@ -114,14 +114,14 @@ def test_an_empty_message_is_an_end_and_leaves_no_descriptor(pair: Pair) -> None
     memory = memfd(b"")
     before = open_now()
     socket.send_fds(pair[0], [b""], [memory])
-    message, descriptors = wire.receive(pair[1])
+    message, descriptors = protocol.receive(pair[1])
     assert message is None
-    wire.close(descriptors)
+    protocol.close(descriptors)
     assert open_now() == before
     os.close(memory)
 
 
 def test_closing_twice_is_harmless() -> None:
     memory = memfd(b"")
-    wire.close([memory])
-    wire.close([memory])
+    protocol.close([memory])
+    protocol.close([memory])

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from . import sandbox, typefaces
 from .build import shared_of, store_of
 from .cache.disk import Disk
 from .cache.entry import Kept, Place
@@ -29,6 +28,7 @@ from .image.formats.codecs import CODECS
 from .image.video import decode
 from .image.video.snapshot import Snapshot
 from .settings import Settings, SettingsError
+from .worker import fontfiles, sandbox
 
 SIDE = 64  # pixels of the pictures that are tried
 CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape
@@ -146,7 +146,7 @@ def _through(data: bytes, text: str) -> bytes:
 
 def _fonts(fonts_dir: str) -> Iterator[Finding]:
     """Which family serves each of OSS's names, and that it really draws Chinese."""
-    found = typefaces.find(fonts_dir)
+    found = fontfiles.find(fonts_dir)
     found.install()
     fonts = found.fonts
     for name in NAMES:

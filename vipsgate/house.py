@@ -20,7 +20,7 @@ from .gate.rights import Right
 from .hot import Hot
 from .observe.recorder import Watch
 from .reload import State, refusals
-from .renderers import Renderers
+from .renderers.pool import Renderers
 from .settings import Settings
 from .sniffer import Sniffer
 from .store.base import Object, Store

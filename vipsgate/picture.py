@@ -288,7 +288,7 @@ async def fetch(house: House, wanted: Order) -> AsyncIterator[Content]:
 
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
-        OssError: It cannot be; see :meth:`vipsgate.renderers.Renderers.render`.
+        OssError: It cannot be; see :meth:`vipsgate.renderers.pool.Renderers.render`.
     """
     bucket, key = wanted.asked.bucket, wanted.asked.key
     if wanted.todo is None:

@@ -22,12 +22,12 @@ from .cache.memory import Memory
 from .cache.tiers import Cache
 from .documents import Documents
 from .door import Door, room_here
-from .easel import Easel
 from .errors import OssError
 from .house import House
 from .observe.accesslog import AccessLog
 from .observe.recorder import Watch
-from .renderers import Renderers
+from .renderers.painting import Easel
+from .renderers.pool import Renderers
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .throttle import Throttle

@@ -24,10 +24,10 @@ from pydantic_settings import (
 )
 
 from . import documents
-from .admission import QUEUE_BYTES
 from .buckets import Acl, Bucket, Record
 from .gate.target import BUCKET
 from .image.config import Limits, Rendering
+from .renderers.admission import QUEUE_BYTES
 
 PREFIX = "VIPSGATE_"
 WHOLE = frozenset(("CREDENTIALS", "BUCKETS"))  # sections that the environment has as JSON

@@ -14,7 +14,7 @@ from prometheus_client import parser
 from vipsgate.cache import tiers
 from vipsgate.observe.counters import NONE
 from vipsgate.picture import BYPASS
-from vipsgate.renderers import ENDS
+from vipsgate.renderers.pool import ENDS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 DASHBOARD = json.loads((FOLDER / "vipsgate.json").read_text())

@@ -19,9 +19,9 @@ import pytest
 import pyvips
 from PIL import Image
 
-from vipsgate import typefaces
 from vipsgate.image import config, frame, plan, prepared, process, render, reports
 from vipsgate.image.formats import codecs, probe
+from vipsgate.worker import fontfiles
 
 LIMITS, RENDERING = config.Limits(), config.Rendering()
 PILLOW = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "bmp": "BMP"}
@@ -41,7 +41,7 @@ def _prepared():
 
 @cache
 def _typefaces():
-    return typefaces.find(system=())  # the same on every machine
+    return fontfiles.find(system=())  # the same on every machine
 
 
 # --- from words

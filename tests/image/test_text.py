@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vipsgate.errors import ImageTooLarge
 from vipsgate.image import text
 from vipsgate.image.fonts import DEFAULT, INVISIBLE, Run
-from vipsgate.typefaces import find
+from vipsgate.worker.fontfiles import find
 
 MOST = 16_777_216  # pixels, the limit of a picture that is made
 

@@ -92,19 +92,19 @@ def render(src: Path, dst: Path | None, text: str, explain: bool, config: Path |
 
     Objects of watermarks are looked for in the folder of SRC.
     """
-    from .. import typefaces
     from ..image import plan, process, reports
     from ..image import render as pixels
     from ..image.formats import probe
     from ..image.prepared import Beside, Studio
     from ..image.video import decode
+    from ..worker import fontfiles
 
     if (dst is None) is not explain:
         raise click.UsageError("give DST, or --explain instead of it")
     try:
         settings = load(config, {})
         pixels.prepare()
-        found = typefaces.find(settings.image.fonts_dir)
+        found = fontfiles.find(settings.image.fonts_dir)
         found.install()
         asked = process.parse(text, settings.limits)
         if asked.snapshot:
@@ -244,7 +244,7 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
     from .. import server
     from ..build import store_of
     from ..errors import OssError
-    from ..renderers import StartError
+    from ..renderers.pool import StartError
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     try:

@@ -16,8 +16,8 @@ from enum import StrEnum
 from itertools import chain, islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
+from ..image.cost import Cost
 from .admission import FIRST_GUESS, Bounds, Mean, Refusal
-from .image.cost import Cost
 
 QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
 QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise

@@ -23,12 +23,12 @@ from fnmatch import translate
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from .image.fonts import FILES, NAMES, Family, Fonts
+from ..image.fonts import FILES, NAMES, Family, Fonts
 
 if TYPE_CHECKING:
     from uharfbuzz import Face
 
-CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "image", "fonts.conf")
+CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fonts.conf")
 PACKAGES = (  # modules, in the order in which they are asked for a character
     "noto_cjk_sans_otc",  # Chinese, Japanese, Korean
     "fontpkg_noto_sans",  # Latin, Greek, Cyrillic with their marks, of which the first has few

@@ -23,13 +23,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from . import errors, sandbox, typefaces, wire
-from .image.config import Limits, Rendering
-from .image.fonts import Fonts
+from .. import errors
+from ..image.config import Limits, Rendering
+from ..image.fonts import Fonts
+from . import fontfiles, protocol, sandbox
 
 NICE = 5  # steps behind the front, which has hits, refusals and health to answer meanwhile
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
@@ -91,11 +93,11 @@ class Interrupt:
 
 def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
     """What a renderer does with jobs. Imports libvips, which the front must not."""
-    from .image import render
-    from .image.group import Batch
-    from .image.prepared import Beside, Studio
-    from .image.synthetic import painter, scene
-    from .image.video import decode
+    from ..image import render
+    from ..image.group import Batch
+    from ..image.prepared import Beside, Studio
+    from ..image.synthetic import painter, scene
+    from ..image.video import decode
 
     logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
     render.prepare()
@@ -204,12 +206,12 @@ def serve(
     gc.set_threshold(20_000)  # which is 5 % of a small picture's time
     threading.Thread(target=interrupt.listen, args=(control,), daemon=True).start()
     trim = _trimmer()
-    wire.send(connection, ready, [])
+    protocol.send(connection, ready, [])
     while True:
         if not select.select([connection], [], [], IDLE)[0]:
             trim()
             select.select([connection], [], [])
-        message, descriptors = wire.receive(connection)
+        message, descriptors = protocol.receive(connection)
         if message is None:
             return
         work = begin(message["jobs"], descriptors, message["most"], interrupt)
@@ -219,11 +221,11 @@ def serve(
             result, memory = _answer(work, place, interrupt)
             interrupt.end()
             result |= {"id": number, "rss": _rss(statm)}
-            wire.send(connection, result, [] if memory is None else [memory])
+            protocol.send(connection, result, [] if memory is None else [memory])
             if memory is not None:
                 os.close(memory)
         del work  # and with it what the jobs had in common
-        wire.close(descriptors)
+        protocol.close(descriptors)
 
 
 def _answer(work: Callable[[int], Answer], place: int, interrupt: Interrupt) -> Answer:
@@ -263,7 +265,7 @@ def _trimmer() -> Callable[[], object]:
 
 
 def main() -> None:
-    """``python -m vipsgate.renderer SOCKET CONTROL SETTINGS``, started by the front."""
+    """``python -m vipsgate.worker.main SOCKET CONTROL SETTINGS``, started by the front."""
     os.nice(NICE)
     connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     settings = orjson.loads(sys.argv[3])
@@ -276,13 +278,13 @@ def main() -> None:
 
     rendering = Rendering(**settings["image"])
     try:
-        found = typefaces.find(rendering.fonts_dir)
+        found = fontfiles.find(rendering.fonts_dir)
         work = worker(Limits(**settings["limits"]), rendering, found.fonts)
     except (RuntimeError, OSError) as error:
-        wire.send(connection, {"refused": str(error)}, [])
+        protocol.send(connection, {"refused": str(error)}, [])
         return
-    from .image import render
-    from .image.video import decode
+    from ..image import render
+    from ..image.video import decode
 
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     report = sandbox.enter([*readable(), *found.readable], parent=settings["parent"])
@@ -297,7 +299,7 @@ def readable() -> list[str]:
     """The folders with Python and its packages, the only files that a renderer may still read."""
     paths = sysconfig.get_paths()
     folders = {sys.prefix, sys.base_prefix, paths["stdlib"], paths["purelib"], paths["platlib"]}
-    return sorted(folders | {os.path.dirname(os.path.dirname(os.path.abspath(__file__)))})
+    return sorted(folders | {str(Path(__file__).resolve().parents[2])})
 
 
 if __name__ == "__main__":

@@ -26,23 +26,24 @@ from typing import Any
 
 import orjson
 
-from . import errors, wire
+from .. import errors
+from ..image.cost import Cost
+from ..worker import protocol
+from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
-from .child import Child, Gone, Job
-from .image.cost import Cost
-from .lanes import QUICK_BYTES, Lane, Lanes, lane_of
-from .renderer import ENVIRONMENT
+from .process import Child, Gone, Job
+from .scheduler import QUICK_BYTES, Lane, Lanes, lane_of
 
 WATCH = 0.05  # seconds between two looks at the memory of the working renderers, and at deadlines
 START = 30.0  # seconds for a renderer to be ready; 0.3 is usual
-COMMAND = (sys.executable, "-m", "vipsgate.renderer")
+COMMAND = (sys.executable, "-m", "vipsgate.worker.main")
 BACK_SOON = {"Retry-After": "1"}
 LARGE = 512 << 10  # bytes of a source whose jobs wait for others of the same source
 GATHER = 0.002  # seconds that they wait; decoding takes ten times as long
 PARTED = 0.15  # seconds that a job takes by itself before those that came with it may leave it
 TOGETHER = 8  # jobs of one source that go to a renderer at once
 LONG_TEXT = 2048  # characters of a process; longer ones go alone
-MOST_BESIDE = wire.MOST_DESCRIPTORS // TOGETHER - 1  # descriptors beside a source, likewise
+MOST_BESIDE = protocol.MOST_DESCRIPTORS // TOGETHER - 1  # descriptors beside a source, likewise
 BUSY = {
     Reason.WAIT: "The server is busy: the picture would wait too long for a renderer.",
     Reason.LENGTH: "The server is busy: too many pictures wait for a renderer.",
@@ -384,13 +385,13 @@ class Renderers:
         if job.child and job in job.child.jobs:
             job.child.stop(job)
         elif job.answer.done() and not job.answer.cancelled() and not job.answer.exception():
-            wire.close(job.answer.result()[1])  # it came in the very moment of giving up
+            protocol.close(job.answer.result()[1])  # it came in the very moment of giving up
 
-    def answered(self, child: Child, job: Job, said: wire.Message, beside: list[int]) -> None:
-        """See :class:`vipsgate.child.Owner`."""
+    def answered(self, child: Child, job: Job, said: protocol.Message, beside: list[int]) -> None:
+        """See :class:`vipsgate.renderers.process.Owner`."""
         seconds = None
         if job.answer.done():
-            wire.close(beside)  # it was stopped: how long it took tells nothing of others
+            protocol.close(beside)  # it was stopped: how long it took tells nothing of others
         else:
             job.answer.set_result((said, beside))
             seconds = asyncio.get_running_loop().time() - job.sent
@@ -399,7 +400,7 @@ class Renderers:
         self._next(child)
 
     def returned(self, child: Child, job: Job, cost: Cost) -> None:
-        """See :class:`vipsgate.child.Owner`."""
+        """See :class:`vipsgate.renderers.process.Owner`."""
         now = asyncio.get_running_loop().time()
         self._over(child, job, now - job.sent)
         job.cost, job.child = cost, None
@@ -432,7 +433,7 @@ class Renderers:
         self._lend()
 
     def lost(self, child: Child, jobs: Sequence[Job]) -> None:
-        """See :class:`vipsgate.child.Owner`."""
+        """See :class:`vipsgate.renderers.process.Owner`."""
         taken_in = child in self._working or child in self._idle
         self._all.discard(child)
         self._working.discard(child)
@@ -486,7 +487,7 @@ class Renderers:
         self._lend()
 
     async def _process(self) -> Child:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, wire.KIND)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, protocol.KIND)
         ours.setblocking(False)
         listen, control = os.pipe2(os.O_CLOEXEC)
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from .image.config import Limits
-from .image.synthetic import scene
-from .renderers import Renderers
+from ..image.config import Limits
+from ..image.synthetic import scene
+from .pool import Renderers
 
 
 @dataclass(frozen=True, slots=True)

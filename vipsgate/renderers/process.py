@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from . import wire
-from .image.cost import Cost
-from .lanes import QUICK_BYTES, QUICK_SECONDS
+from ..image.cost import Cost
+from ..worker import protocol
+from .scheduler import QUICK_BYTES, QUICK_SECONDS
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 GRACE = 0.25  # seconds that libvips has to stop when told so
@@ -53,7 +53,7 @@ class Job:
     descriptor: int
     beside: Sequence[tuple[str, int]]
     deadline: float
-    answer: asyncio.Future[tuple[wire.Message, list[int]]]
+    answer: asyncio.Future[tuple[protocol.Message, list[int]]]
     source: str = ""
     ready: float = 0.0
     cost: Cost | None = None
@@ -68,7 +68,7 @@ class Job:
 class Owner(Protocol):
     """Who is told what happens to a child."""
 
-    def answered(self, child: Child, job: Job, said: wire.Message, beside: list[int]) -> None:
+    def answered(self, child: Child, job: Job, said: protocol.Message, beside: list[int]) -> None:
         """A job is done, and the next one begun; the descriptors beside are the owner's."""
 
     def returned(self, child: Child, job: Job, cost: Cost) -> None:
@@ -108,7 +108,7 @@ class Child:
         self.swollen = self.worn = self.overdue = False
         self.base = 0
         self._loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[wire.Message] = self._loop.create_future()
+        self.ready: asyncio.Future[protocol.Message] = self._loop.create_future()
         self._connection = connection
         self._control = control
         self._owner = owner
@@ -139,7 +139,7 @@ class Child:
         }
         beside = [descriptor for job in jobs for _, descriptor in job.beside]
         try:
-            wire.send(self._connection, message, [first.descriptor, *beside])
+            protocol.send(self._connection, message, [first.descriptor, *beside])
         except OSError:
             self._end()
 
@@ -176,7 +176,7 @@ class Child:
             return
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
-        wire.close([self._control, self._statm])
+        protocol.close([self._control, self._statm])
         self._control = self._statm = -1  # others have those numbers from now on
         self._loop.call_later(patience, self.kill)
 
@@ -189,20 +189,22 @@ class Child:
 
     def _readable(self) -> None:
         try:
-            said, beside = wire.receive(self._connection)
+            said, beside = protocol.receive(self._connection)
         except BlockingIOError:
             return
         except (OSError, ValueError):
             said, beside = None, []
         if said is not None and not self.ready.done() and not beside:
             self.ready.set_result(said)
-        elif said is not None and self.jobs and wire.is_reply(said, beside, self.jobs[0].number):
+        elif (
+            said is not None and self.jobs and protocol.is_reply(said, beside, self.jobs[0].number)
+        ):
             self._replied(said, beside)
         else:
-            wire.close(beside)
+            protocol.close(beside)
             self._end()
 
-    def _replied(self, said: wire.Message, beside: list[int]) -> None:
+    def _replied(self, said: protocol.Message, beside: list[int]) -> None:
         job = self.jobs.popleft()
         self.base = said["rss"]
         if self._grace:
@@ -227,8 +229,8 @@ class Child:
         self._owner.lost(self, jobs)
 
 
-def _nobody(loop: asyncio.AbstractEventLoop) -> asyncio.Future[tuple[wire.Message, list[int]]]:
+def _nobody(loop: asyncio.AbstractEventLoop) -> asyncio.Future[tuple[protocol.Message, list[int]]]:
     """An answer that nobody waits for."""
-    future: asyncio.Future[tuple[wire.Message, list[int]]] = loop.create_future()
+    future: asyncio.Future[tuple[protocol.Message, list[int]]] = loop.create_future()
     future.cancel()
     return future

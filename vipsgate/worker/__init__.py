@@ -1,0 +1,6 @@
+"""The process that renders: takes jobs and descriptors, gives pictures.
+
+RULE: libvips, and neither asyncio nor the network. It has no files once its sandbox is entered
+(:mod:`.sandbox`), and no second chance: what hangs is killed from outside, what takes too much
+memory is replaced. :mod:`.protocol` is all that it shares with the front.
+"""
