@@ -28,7 +28,7 @@ import orjson
 import report
 import uvloop
 
-from vipsgate import picture
+from vipsgate.delivery import derivatives
 from vipsgate.renderers.pool import Renderers
 from vipsgate.worker import main as renderer
 from vipsgate.worker import protocol, sandbox
@@ -248,7 +248,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
     async def caller(size: int) -> None:
         for _ in range(PICTURES // CALLERS):
             result = await pool.render(str(size), source)
-            if size <= picture.LARGEST_AT_ONCE:
+            if size <= derivatives.LARGEST_AT_ONCE:
                 os.pread(result.descriptor, size, 0)
             result.close()
 

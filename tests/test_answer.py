@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipsgate import answer
 from vipsgate.errors import BadRequest, NoSuchKey
 from vipsgate.observe.record import Visit
+from vipsgate.web import responses
 
 
 def test_the_elements_come_in_order():
     error = NoSuchKey("The key.", ec="0026-00000001", extra={"Key": "a<b>&.jpg", "Z": "1"})
-    text = answer.xml(error, "ABC", "photos.example.com")
+    text = responses.xml(error, "ABC", "photos.example.com")
     root = ElementTree.fromstring(text)
     assert root.tag == "Error"
     assert [(part.tag, part.text) for part in root] == [
@@ -32,7 +32,7 @@ def test_the_elements_come_in_order():
 
 
 def test_no_ec_where_none_is_known():
-    assert b"<EC>" not in answer.xml(BadRequest("x"), "ABC", "")
+    assert b"<EC>" not in responses.xml(BadRequest("x"), "ABC", "")
 
 
 anything = st.text() | st.text(alphabet="\0\x01\t\n\r<>&\"']\ud800\udfff\ufffe\uffff\U0010ffff")
@@ -40,12 +40,12 @@ anything = st.text() | st.text(alphabet="\0\x01\t\n\r<>&\"']\ud800\udfff\ufffe\u
 
 @given(message=anything, host=anything, key=anything)
 def test_whatever_a_client_says_the_xml_can_be_read(message, host, key):
-    text = answer.xml(BadRequest(message, extra={"Key": key}), "ABC", host)
+    text = responses.xml(BadRequest(message, extra={"Key": key}), "ABC", host)
     assert len(ElementTree.fromstring(text)) == 5
 
 
 def test_request_ids():
-    ids = [answer.request_id() for _ in range(1000)]
+    ids = [responses.request_id() for _ in range(1000)]
     assert all(re.fullmatch(r"[0-9A-F]{24}", identity) for identity in ids)
     assert len(set(ids)) == len(ids)
 
@@ -76,16 +76,16 @@ def test_request_ids():
     ],
 )
 def test_types_by_name(key, kind):
-    assert answer.mime_of(key) == kind
+    assert responses.mime_of(key) == kind
 
 
 @given(st.text())
 def test_a_type_is_always_a_type(key):
-    assert re.fullmatch(r"[\w.+-]+/[\w.+-]+", answer.mime_of(key))
+    assert re.fullmatch(r"[\w.+-]+/[\w.+-]+", responses.mime_of(key))
 
 
 def test_every_answer_is_stamped():
-    headers = answer.stamped({answer.VISIT: Visit(0.0, "ABC")})
+    headers = responses.stamped({responses.VISIT: Visit(0.0, "ABC")})
     assert headers["x-oss-request-id"] == "ABC"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["x-oss-server-time"].isdigit()
@@ -118,10 +118,10 @@ async def test_a_body_that_cannot_be_finished_is_cut_not_followed_by_an_error(fa
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        monkeypatch.setattr(answer.os, "sendfile", sendfile)
+        monkeypatch.setattr(responses.os, "sendfile", sendfile)
         request = SimpleNamespace(transport=Silent(ours, fault == "closing"))
         with pytest.raises(ConnectionResetError):
-            await answer._sendfile(request, 0, range(10))
+            await responses._sendfile(request, 0, range(10))
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ async def test_a_body_that_cannot_be_finished_is_cut_not_followed_by_an_error(fa
     ],
 )
 def test_what_a_browser_would_run(kind, active):
-    assert answer.is_active(kind) is active
+    assert responses.is_active(kind) is active

@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from vipsgate import app
-from vipsgate.documents import Documents
+from vipsgate.catalog.documents import Documents
+from vipsgate.delivery.services import House
 from vipsgate.errors import NoSuchKey
-from vipsgate.house import House
 from vipsgate.renderers.pool import Result
+from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened
 

@@ -13,8 +13,8 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipsgate import connection, ready
-from vipsgate.throttle import Pace, Throttle
+from vipsgate.web import connection, prebuilt
+from vipsgate.web.throttle import Pace, Throttle
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -336,7 +336,7 @@ async def serving(answer, **options):
 async def echo(request):
     """How many bytes the body has, for a path that wants it."""
     size = len(await request.read()) if request.path == "/b" else -1
-    return ready.respond(request, 200, {"Content-Type": "text/plain"}, b"%d" % size)
+    return prebuilt.respond(request, 200, {"Content-Type": "text/plain"}, b"%d" % size)
 
 
 async def answer_of(reader):
@@ -515,7 +515,7 @@ def test_a_large_body_is_read_however_slowly(name):
         async for data in request.content.iter_chunked(1 << 18):
             size += len(data)
             await asyncio.sleep(0.001)
-        return ready.respond(request, 200, {"Content-Type": "text/plain"}, b"%d" % size)
+        return prebuilt.respond(request, 200, {"Content-Type": "text/plain"}, b"%d" % size)
 
     async def scenario():
         async with serving(slowly) as (_, open_):
@@ -590,7 +590,7 @@ def test_a_handler_that_fails(name, caplog):
                 writer.close()
 
     run(scenario, name)
-    assert [record.name for record in caplog.records] == ["vipsgate.connection"] * 2
+    assert [record.name for record in caplog.records] == ["vipsgate.web.connection"] * 2
 
 
 def test_a_connection_is_reset_only_behind_the_answer():
@@ -677,9 +677,9 @@ def test_idle_connections_are_closed_and_no_others(loop, monkeypatch):
         if request.path == "/slow":
             begun.set()
             await go.wait()
-        response = ready.respond(request, 503, {}, b"no")
+        response = prebuilt.respond(request, 503, {}, b"no")
         if request.path == "/held":
-            response[ready.HOLD] = 20.0
+            response[prebuilt.HOLD] = 20.0
         return response
 
     def ask(path):

@@ -15,8 +15,8 @@ from PIL import Image
 
 from vipsgate import demo
 from vipsgate.demo import films, flight, land, things
+from vipsgate.demo.tour import TOUR
 from vipsgate.image.process import ANSWERS
-from vipsgate.tour import TOUR
 
 Facts = dict[str, object]
 

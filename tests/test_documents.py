@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipsgate import documents
 from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy, Style
-from vipsgate.documents import CLOSED, DocumentError, Documents
+from vipsgate.catalog import documents
+from vipsgate.catalog.documents import CLOSED, DocumentError, Documents
+from vipsgate.delivery.services import House
 from vipsgate.errors import (
     AccessDenied,
     BadGateway,
@@ -19,7 +20,6 @@ from vipsgate.errors import (
     NoSuchKey,
     ServiceUnavailable,
 )
-from vipsgate.house import House
 from vipsgate.image.config import Limits
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, Page

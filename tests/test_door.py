@@ -9,8 +9,8 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from vipsgate import connection, door, ready
-from vipsgate.door import Door, room
+from vipsgate.web import connection, listener, prebuilt
+from vipsgate.web.listener import Door, room
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -32,7 +32,7 @@ async def opened(limit):
     async def answer(request):
         if request.path == "/slow":
             await go.wait()
-        return ready.respond(request, 200, {}, b"ok")
+        return prebuilt.respond(request, 200, {}, b"ok")
 
     server = connection.Server(answer, refuse=None, handler_cancellation=True)
     one = Door(web.ServerRunner(server, shutdown_timeout=1), limit)
@@ -114,7 +114,7 @@ async def test_beyond_the_limit_unused_connections_are_closed(monkeypatch):
 
 @each_loop
 async def test_the_end_takes_in_those_that_wait(monkeypatch):
-    monkeypatch.setattr(door, "LINGER", 0.0)
+    monkeypatch.setattr(listener, "LINGER", 0.0)
     async with opened(2) as (port, server, go, one):
         busy = [await ask(port, "/slow") for _ in range(2)]
         await until(lambda: server.count == 2)
@@ -156,16 +156,16 @@ async def test_all_that_wait_are_taken_in_at_once(monkeypatch):
 
 @each_loop
 async def test_without_a_descriptor_they_wait(monkeypatch):
-    monkeypatch.setattr(door, "FULL_LOOK", 0.01)
+    monkeypatch.setattr(listener, "FULL_LOOK", 0.01)
     tries = iter([OSError(errno.EMFILE, "too many"), OSError(errno.ENOBUFS, "no memory"), None])
-    waiting = door._waiting
+    waiting = listener._waiting
 
     def lacking(listening):
         if error := next(tries, None):
             raise error
         return waiting(listening)
 
-    monkeypatch.setattr(door, "_waiting", lacking)
+    monkeypatch.setattr(listener, "_waiting", lacking)
     async with opened(4) as (port, _, _, _):
         link = await ask(port)
         assert await answered(link)

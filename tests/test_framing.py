@@ -9,8 +9,8 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipsgate import framing
 from vipsgate.errors import OssError
+from vipsgate.web import framing
 
 # request line and headers, lines joined with CR LF -> the same as the parser gets it, body
 TAKEN = [

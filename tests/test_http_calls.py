@@ -20,16 +20,19 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vipsgate import answer, api, app, uploads
-from vipsgate.documents import Documents
+from vipsgate import api
+from vipsgate.catalog import uploads
+from vipsgate.catalog.documents import Documents
+from vipsgate.delivery.services import House
 from vipsgate.errors import OssError
 from vipsgate.gate import headers as oss_headers
 from vipsgate.gate import sign, target
-from vipsgate.house import House
 from vipsgate.renderers.pool import Result
+from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, PLAIN
 from vipsgate.store.local.store import LocalStore
+from vipsgate.web import responses
 
 REGION = "cn-hangzhou"
 OWNER = sign.Credential("ownerKey", "ownerSecret")
@@ -560,7 +563,7 @@ def test_nothing_that_the_answer_of_a_read_carries_is_refused_in_a_write(world):
         link.request("HEAD", f"/{BUCKET}/{KEY}")
         told = link.getresponse().headers.items()
     own = {name: value for name, value in told if name.lower().startswith("x-oss-")}
-    assert answer.CRC in {name.lower() for name in own}
+    assert responses.CRC in {name.lower() for name in own}
     said = world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", own)
     assert said.status == 200, said.body
     world.run(world.restore())

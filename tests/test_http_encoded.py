@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from vipsgate import codings
+from vipsgate.gate import codings
 
 CONFIG = """
 [buckets.open]

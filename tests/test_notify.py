@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from vipsgate import notify
+from vipsgate.server import systemd
 
 
 @contextlib.contextmanager
@@ -32,10 +32,10 @@ def name(request, tmp_path):
 def test_a_word_arrives(name, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     with listening(name) as heard:
-        notify.tell("READY=1", "STATUS=serving")
+        systemd.tell("READY=1", "STATUS=serving")
         assert heard() == ["READY=1", "STATUS=serving"]
         before = time.monotonic_ns() // 1000
-        notify.reloading()
+        systemd.reloading()
         word, when = heard()
         assert word == "RELOADING=1"
         assert before <= int(when.removeprefix("MONOTONIC_USEC=")) <= before + 1_000_000
@@ -45,7 +45,7 @@ def test_a_word_arrives(name, monkeypatch):
 def test_nobody_who_listens_is_no_fault(name, monkeypatch):
     with contextlib.suppress(ValueError):  # such a name cannot be in an environment
         monkeypatch.setenv("NOTIFY_SOCKET", name)
-    notify.tell("READY=1")
+    systemd.tell("READY=1")
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_nobody_who_listens_is_no_fault(name, monkeypatch):
 def test_how_often_a_sign_of_life_is_due(usec, pid, seconds, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "ours" else pid)
-    assert notify.watchdog() == seconds
+    assert systemd.watchdog() == seconds
 
 
 async def test_nothing_is_given_where_nothing_is_wanted(monkeypatch):
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
-    await asyncio.wait_for(notify.live(), 1)
+    await asyncio.wait_for(systemd.live(), 1)
 
 
 def test_the_life_of_a_server(serving, root, tmp_path):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from vipsgate.demo.tour import TOUR
 from vipsgate.image.actions import ACTIONS
-from vipsgate.tour import TOUR
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from aiohttp import web
 
-from vipsgate import ready
+from vipsgate.web import prebuilt
 
 HEADERS = {
     "Content-Type": "image/jpeg",
@@ -51,7 +51,7 @@ async def test_the_same_as_aiohttps(line, status, body):
 
     async def answer(request):
         if not made:
-            made.append(ready.respond(request, status, HEADERS, body))
+            made.append(prebuilt.respond(request, status, HEADERS, body))
             return made[0]
         return web.Response(status=status, headers=HEADERS, body=body)
 
@@ -70,14 +70,14 @@ async def test_the_same_as_aiohttps(line, status, body):
     async with serving(answer) as address:
         ours, theirs = await ask(address), None
         theirs = await ask(address)
-    assert isinstance(made[0], ready.Ready) is LINES[line]
+    assert isinstance(made[0], prebuilt.Ready) is LINES[line]
     ours[1].pop("Date"), theirs[1].pop("Date")
     assert ours == theirs
 
 
 async def test_requests_one_behind_the_other():
     async def answer(request):
-        return ready.respond(request, 200, HEADERS, request.path.encode())
+        return prebuilt.respond(request, 200, HEADERS, request.path.encode())
 
     async with serving(answer) as address:
         reader, writer = await asyncio.open_connection(*address)
@@ -90,18 +90,18 @@ async def test_requests_one_behind_the_other():
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "a\0b"], ids=repr)
 def test_no_header_ends_inside_its_value(value):
-    assert ready.written({"Content-Type": "image/png"})
-    assert ready.written({"Content-Type": value}) is None
-    assert ready.written({value: "a"}) is None
+    assert prebuilt.written({"Content-Type": "image/png"})
+    assert prebuilt.written({"Content-Type": value}) is None
+    assert prebuilt.written({value: "a"}) is None
 
 
 async def test_a_client_that_takes_nothing_is_left(monkeypatch):
-    monkeypatch.setattr(ready, "STALL", 0.2)
+    monkeypatch.setattr(prebuilt, "STALL", 0.2)
     asked, body = [], bytes(4 << 20)
 
     async def answer(request):
         asked.append(request.path)
-        return ready.respond(request, 200, HEADERS, body)
+        return prebuilt.respond(request, 200, HEADERS, body)
 
     async with serving(answer) as address:
         reader, writer = await asyncio.open_connection(*address, limit=1)
@@ -117,7 +117,7 @@ async def test_a_slow_client_gets_all_of_it():
     body = bytes(range(256)) * (1 << 14)
 
     async def answer(request):
-        return ready.respond(request, 200, HEADERS, body)
+        return prebuilt.respond(request, 200, HEADERS, body)
 
     async with serving(answer) as address:
         reader, writer = await asyncio.open_connection(*address, limit=1 << 16)

@@ -9,13 +9,14 @@ import types
 
 import pytest
 
-from vipsgate import reload, settings
+from vipsgate import settings
 from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy
-from vipsgate.documents import Documents
+from vipsgate.catalog import reload
+from vipsgate.catalog.documents import Documents
+from vipsgate.delivery.services import House
 from vipsgate.errors import OssError, ServiceUnavailable
-from vipsgate.gate import access, rights, sign, style, target, verdicts
+from vipsgate.gate import access, rights, sign, simulate, style, target
 from vipsgate.gate.rights import Right
-from vipsgate.house import House
 from vipsgate.settings import Credential, Settings, SettingsError
 from vipsgate.store.local.store import LocalStore
 from vipsgate.store.routing import Origins, refuse
@@ -251,7 +252,7 @@ def passes(asked, right, referer, document, caller):
     grant = access.admit(asked, {"referer": referer}, document, caller, right)
     if right is Right.READ:
         style.expanded(asked.process, document.styles)
-        if error := verdicts.refusal(grant, asked, [access.Seen(asked.key, OBJECTS[asked.key])]):
+        if error := simulate.refusal(grant, asked, [access.Seen(asked.key, OBJECTS[asked.key])]):
             raise error
     elif right in rights.OF_OBJECTS:
         grant.check_acl(OBJECTS[asked.key], right)

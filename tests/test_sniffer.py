@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from vipsgate.delivery.sniffer import Sniffer
 from vipsgate.errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
 from vipsgate.image.formats.codecs import HEAD_BYTES
-from vipsgate.sniffer import Sniffer
 from vipsgate.store.base import Object, Opened
 
 JPEG, TEXT = b"\xff\xd8\xff\xe0" + bytes(9000), b"hello" * 2000

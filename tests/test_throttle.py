@@ -9,8 +9,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipsgate import connection, ready
-from vipsgate.throttle import MAX_HOLD, Pace, Throttle
+from vipsgate.web import connection, prebuilt
+from vipsgate.web.throttle import MAX_HOLD, Pace, Throttle
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -83,12 +83,12 @@ async def serving():
 
     async def answer(request):
         if not request.path.startswith("/no"):
-            return ready.respond(request, 200, {}, request.path.encode())
+            return prebuilt.respond(request, 200, {}, request.path.encode())
         if request.method == "HEAD":
             response = web.Response(status=503)
         else:
-            response = ready.respond(request, 503, {}, request.path.encode())
-        response[ready.HOLD] = FOREVER_S
+            response = prebuilt.respond(request, 503, {}, request.path.encode())
+        response[prebuilt.HOLD] = FOREVER_S
         return response
 
     server = connection.Server(answer, refuse=None, throttle=throttle, handler_cancellation=True)

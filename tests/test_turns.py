@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from vipsgate.turns import Turns
+from vipsgate.web.turns import Turns
 
 
 async def begun(turns: Turns, count: int) -> tuple[list[int], list[asyncio.Task[None]]]:

@@ -14,7 +14,7 @@ from fontTools.ttLib import TTCollection, TTFont
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vipsgate import check
+from vipsgate.cli import findings
 from vipsgate.image.fonts import LAST, NAMES
 from vipsgate.worker import fontfiles
 from vipsgate.worker.fontfiles import HINTS, MOST_FILES, Typefaces, find
@@ -358,13 +358,13 @@ def test_libvips_draws_with_the_first_one_installed(folder):
 
 def test_check_draws_chinese_and_names_what_serves_each_name(monkeypatch):
     monkeypatch.setattr(fontfiles, "find", found)
-    rows = [(row.what, row.works, row.detail) for row in check._fonts("")]
+    rows = [(row.what, row.works, row.detail) for row in findings._fonts("")]
     assert rows == [(f"font {name}", True, f"{LAST}, a stand-in") for name in NAMES]
 
 
 def test_check_fails_without_chinese(monkeypatch):
     monkeypatch.setattr(fontfiles, "find", lambda fonts_dir: Typefaces(()))
-    rows = list(check._fonts(""))
+    rows = list(findings._fonts(""))
     assert [row.works for row in rows] == [False] * len(NAMES)
     assert all("no font has 4 of" in row.detail for row in rows)
 
@@ -373,8 +373,8 @@ def test_check_says_what_is_a_stand_in_and_what_is_broken(monkeypatch, folder):
     here = find(folder({"own.ttf": ("WenQuanYi Zen Hei", "中文图片一"), "bad.ttf": b"bad"}), ())
     monkeypatch.setattr(fontfiles, "find", lambda fonts_dir: here)
     monkeypatch.setattr(Typefaces, "install", lambda self: None)
-    monkeypatch.setattr(check, "_boxes", lambda fonts, name: "")
-    details = {row.what: (row.works, row.detail) for row in check._fonts("")}
+    monkeypatch.setattr(findings, "_boxes", lambda fonts, name: "")
+    details = {row.what: (row.works, row.detail) for row in findings._fonts("")}
     assert details["font wqy-zenhei"] == (True, "WenQuanYi Zen Hei")
     assert details["font wqy-microhei"] == (True, f"{LAST}, a stand-in")
     works, detail = details["font file"]

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from vipsgate import uploads
+from vipsgate.catalog import uploads
 from vipsgate.errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchUpload
 from vipsgate.store.base import INTERNAL, Properties
 from vipsgate.store.local.store import LocalStore

@@ -23,8 +23,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from . import documents
 from .buckets import Acl, Bucket, Record
+from .catalog import documents
 from .gate.target import BUCKET
 from .image.config import Limits, Rendering
 from .renderers.admission import QUEUE_BYTES

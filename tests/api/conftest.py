@@ -12,9 +12,10 @@ import pytest
 from aiohttp.test_utils import RawTestServer
 from yarl import URL
 
-from vipsgate import answer, api
+from vipsgate import api
 from vipsgate.buckets import Bucket
-from vipsgate.documents import Documents
+from vipsgate.catalog.documents import Documents
+from vipsgate.delivery.services import House
 from vipsgate.errors import (
     BucketNotEmpty,
     NoSuchBucket,
@@ -23,10 +24,10 @@ from vipsgate.errors import (
     PreconditionFailed,
 )
 from vipsgate.gate import access, headers, target
-from vipsgate.house import House
 from vipsgate.observe.record import Visit
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, Object, Opened, Page, Properties
+from vipsgate.web import responses
 
 NOW = 1_767_225_600.75  # 2026-01-01T00:00:00.750Z
 
@@ -196,7 +197,7 @@ class Desk:
 
     async def answer(self, request):
         house = self.serving
-        request[answer.VISIT] = Visit(0.0, "0" * 24)
+        request[responses.VISIT] = Visit(0.0, "0" * 24)
         try:
             asked = target.resolve(request.raw_path, request.headers["Host"], house.domains, "")
             row = api.find(request.method, asked, request.headers)
@@ -208,7 +209,7 @@ class Desk:
             headers.check(row.name, row.headers, request.headers)
             return await row.work(api.Call(request, house, asked, access.Grant(document, None)))
         except OssError as error:
-            return answer.refusal(error, request)
+            return responses.refusal(error, request)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from vipsgate import documents, uploads
 from vipsgate.buckets import Bucket, Style
+from vipsgate.catalog import documents, uploads
 from vipsgate.image.config import Limits
 from vipsgate.store.base import INTERNAL, PLAIN
 

@@ -12,8 +12,8 @@ import yaml
 from prometheus_client import parser
 
 from vipsgate.cache import tiers
+from vipsgate.delivery.derivatives import BYPASS
 from vipsgate.observe.counters import NONE
-from vipsgate.picture import BYPASS
 from vipsgate.renderers.pool import ENDS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"

@@ -5,8 +5,8 @@ import pytest
 from vipsgate.buckets import Bucket
 from vipsgate.errors import RULES, NoSuchKey
 from vipsgate.gate.access import Seen
+from vipsgate.gate.simulate import CALLERS, verdicts
 from vipsgate.gate.target import PROCESS, Target
-from vipsgate.gate.verdicts import CALLERS, verdicts
 
 PUBLIC, PRIVATE = Bucket(acl="public-read"), Bucket(acl="private")
 PROTECTED = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["jpg"]})

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vipsgate import check
+from vipsgate.cli import findings
 from vipsgate.errors import BadRequest, ImageDamage, ImageTooLarge, OssError
 from vipsgate.image import plan, render
 from vipsgate.image.config import Limits, Rendering
@@ -389,11 +389,11 @@ def test_without_it_the_result_is_refused(absent, picture, run, parse):
 
 def test_the_check_says_so_and_does_not_fail(monkeypatch):
     def row():
-        return next(one for one in check.findings(Settings()) if one.what.startswith("heic"))
+        return next(one for one in findings.findings(Settings()) if one.what.startswith("heic"))
 
     assert row().works
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    assert row() == check.Finding("heic in and out", None, f"optional: {heif.INSTALL}")
+    assert row() == findings.Finding("heic in and out", None, f"optional: {heif.INSTALL}")
 
 
 def test_the_version_is_part_of_a_results_name(monkeypatch):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vipsgate import check
+from vipsgate.cli import findings
 from vipsgate.errors import (
     BadRequest,
     ImageDamage,
@@ -542,12 +542,12 @@ def test_without_pyav(film, monkeypatch):
     assert decode.version() == "no FFmpeg"
     with pytest.raises(BadRequest, match=r"pip install 'vipsgate\[video\]'"):
         taken(data, "t_0")
-    found = {one.what: one for one in check.findings(Settings()) if "video" in one.what}
+    found = {one.what: one for one in findings.findings(Settings()) if "video" in one.what}
     assert [one.works for one in found.values()] == [None]
 
 
 def test_check_says_what_is_decoded():
-    (found,) = (one for one in check.findings(Settings()) if "video" in one.what)
+    (found,) = (one for one in findings.findings(Settings()) if "video" in one.what)
     assert found.works
     assert "H.264, H.265" in found.detail
     assert decode.version() in found.detail

@@ -127,10 +127,11 @@ def test_without_the_extra_the_start_says_what_to_install(name):
     code = f"""if True:
         import sys
         sys.modules[{name!r}] = None
-        from vipsgate import server, settings
-        assert server.traces_of(settings.Settings()) is None
+        from vipsgate import settings
+        from vipsgate.server import main
+        assert main.traces_of(settings.Settings()) is None
         try:
-            server.traces_of(settings.Settings(traces={{"enabled": True}}))
+            main.traces_of(settings.Settings(traces={{"enabled": True}}))
         except settings.SettingsError as error:
             print(error)
     """
@@ -140,6 +141,6 @@ def test_without_the_extra_the_start_says_what_to_install(name):
 
 
 def test_who_does_not_want_them_does_not_load_them():
-    code = "import sys, vipsgate.server; print([m for m in sys.modules if 'opentele' in m])"
+    code = "import sys, vipsgate.server.main; print([m for m in sys.modules if 'opentele' in m])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"

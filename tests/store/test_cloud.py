@@ -10,9 +10,9 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from vipsgate import uploads
 from vipsgate.buckets import Bucket, Style
-from vipsgate.documents import Documents
+from vipsgate.catalog import uploads
+from vipsgate.catalog.documents import Documents
 from vipsgate.errors import MetadataTooLarge, NoSuchKey, PreconditionFailed
 from vipsgate.image.config import Limits
 from vipsgate.store.base import INTERNAL, PLAIN, Object, Properties

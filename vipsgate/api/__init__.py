@@ -1,7 +1,7 @@
 """The calls of OSS's API, one table; a request that is none of them is refused by name.
 
 RULE: HTTP handling, and nothing else: what a call changes is in :mod:`vipsgate.store`,
-:mod:`vipsgate.uploads` and :mod:`vipsgate.documents`.
+:mod:`vipsgate.catalog.uploads` and :mod:`vipsgate.catalog.documents`.
 
 A row is all that its call understands. A parameter that a row does not have may be the name of a
 call that OSS has and this version does not, so the request is never taken for the one without it.

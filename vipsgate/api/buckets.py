@@ -15,8 +15,9 @@ from xml.etree.ElementTree import Element, SubElement
 from aiohttp import web
 from pydantic import ValidationError
 
-from .. import documents, uploads
 from ..buckets import Bucket
+from ..catalog import documents, uploads
+from ..delivery.services import House
 from ..errors import (
     AccessDenied,
     BucketAlreadyExists,
@@ -26,7 +27,6 @@ from ..errors import (
 )
 from ..gate.headers import BUCKET_ACL
 from ..gate.rights import ACLS
-from ..house import House
 from . import xml
 from .call import Call, invalid
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
-from .. import answer, codings
+from ..delivery.services import House
 from ..errors import (
     EntityTooLarge,
     IncompleteBody,
@@ -23,10 +23,11 @@ from ..errors import (
     Unimplemented,
     shown,
 )
+from ..gate import codings
 from ..gate.access import Grant
 from ..gate.rights import Right
 from ..gate.target import Target
-from ..house import House
+from ..web import responses
 
 CHUNK = 1 << 18  # bytes of a body taken at a time
 MIN_BODY_RATE = 500  # bytes of a body a second; Apache's mod_reqtimeout has the same
@@ -157,7 +158,7 @@ class Call:
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> web.Response:
         """An answer; a body is XML unless ``headers`` say else."""
-        made = {**answer.stamped(self.request), **(headers or {})}
+        made = {**responses.stamped(self.request), **(headers or {})}
         if body:
             made.setdefault("Content-Type", "application/xml")
         return web.Response(status=status, body=body, headers=made)

@@ -11,12 +11,13 @@ from xml.etree.ElementTree import Element, SubElement
 
 from aiohttp import web
 
-from .. import answer, uploads
+from ..catalog import uploads
 from ..errors import InvalidArgument, InvalidRange, NoSuchKey, shown
 from ..gate.headers import ACL, COMPLETE_ALL, COPY_SOURCE
 from ..gate.rights import Right
 from ..store.base import INTERNAL, Draft, Object
 from ..store.local.listing import common
+from ..web import responses
 from . import objects, xml
 from .call import Call
 
@@ -57,7 +58,7 @@ async def put_part(call: Call) -> web.StreamResponse:
         call.check_digest(draft.md5)
         crc = draft.crc
         kept = await uploads.keep(store, upload, number, draft)
-    return call.said(headers={"ETag": kept.etag, answer.CRC: str(crc)})
+    return call.said(headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def copy_part(call: Call) -> web.StreamResponse:
@@ -73,7 +74,7 @@ async def copy_part(call: Call) -> web.StreamResponse:
             crc = draft.crc
             kept = await uploads.keep(store, upload, number, draft)
     body = xml.copied("CopyPartResult", kept)
-    return call.said(body=body, headers={"ETag": kept.etag, answer.CRC: str(crc)})
+    return call.said(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def complete(call: Call) -> web.StreamResponse:
@@ -106,7 +107,7 @@ async def complete(call: Call) -> web.StreamResponse:
         Key=xml.encoded(asked.key, encoding),
         ETag=kept.etag,
     )
-    return call.said(body=xml.write(root), headers={"ETag": kept.etag, answer.CRC: str(crc)})
+    return call.said(body=xml.write(root), headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def abort(call: Call) -> web.StreamResponse:

@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from .. import answer, picture
+from ..delivery import derivatives
+from ..delivery.services import House
 from ..errors import (
     FileAlreadyExists,
     InvalidArgument,
@@ -25,9 +26,9 @@ from ..gate import access, conditional, style, target
 from ..gate.headers import ACL, COPY_SOURCE, DIRECTIVE, FORBID_OVERWRITE, META
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target
-from ..house import House
 from ..store import routing
 from ..store.base import Draft, Object, Opened, Properties
+from ..web import responses
 from . import xml
 from .call import Call
 
@@ -50,42 +51,42 @@ async def picture_of(call: Call, asked: Target) -> web.StreamResponse:
     """Answer with an object or with what is made of it."""
     for _ in range(TRIES):
         try:
-            return await _answer(call, asked, picture.fetch)
-        except picture.ReplacedError:
+            return await _answer(call, asked, derivatives.fetch)
+        except derivatives.ReplacedError:
             continue
-    return await _answer(call, asked, picture.fetch_anew)
+    return await _answer(call, asked, derivatives.fetch_anew)
 
 
 async def _answer(
     call: Call,
     asked: Target,
-    fetch: Callable[[House, picture.Order], AbstractAsyncContextManager[picture.Content]],
+    fetch: Callable[[House, derivatives.Order], AbstractAsyncContextManager[derivatives.Content]],
 ) -> web.StreamResponse:
     request, house = call.request, call.house
-    wanted = await picture.order(house, call.grant, asked)
-    visit = request[answer.VISIT]
+    wanted = await derivatives.order(house, call.grant, asked)
+    visit = request[responses.VISIT]
     visit.key, visit.process = wanted.asked.key, wanted.asked.process
     visit.style = style.named(visit.process, call.grant.bucket.styles)
-    headers = picture.headers(house, wanted)
+    headers = derivatives.headers(house, wanted)
     if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
-        return answer.not_modified(request, headers)
+        return responses.not_modified(request, headers)
     async with fetch(house, wanted) as content:
         visit.cache = content.cache
         if content.order is not wanted:
-            headers = picture.headers(house, content.order)
+            headers = derivatives.headers(house, content.order)
         headers |= _described(call, content)
         if content.place:
             await house.hot.learn(request, house, content, headers)
         headers |= _told(request, content) | house.handed(content.file)
         modified = content.order.modified
-        return await answer.content(request, content.body, content.size, modified, headers)
+        return await responses.content(request, content.body, content.size, modified, headers)
 
 
-def _described(call: Call, content: picture.Content) -> dict[str, str]:
+def _described(call: Call, content: derivatives.Content) -> dict[str, str]:
     """Headers that tell of the bytes; the type of a picture is for nobody else to say."""
     if not content.mime:
         return {
-            **answer.stored(content.order.asked.key, content.order.source),
+            **responses.stored(content.order.asked.key, content.order.source),
             **call.grant.overrides,
         }
     headers = {**call.grant.overrides, "Content-Type": content.mime, "Accept-Ranges": "bytes"}
@@ -101,10 +102,10 @@ async def meta(call: Call) -> web.StreamResponse:
     HeadObject, which is there for that; with ``a.jpg`` itself, as is done, it is a look at the
     source, which protection refuses.
     """
-    wanted = await picture.plain_order(call.house, call.grant, call.asked)
+    wanted = await derivatives.plain_order(call.house, call.grant, call.asked)
     source = wanted.source
-    headers = answer.validators(source.etag, source.modified)
-    return await answer.head(call.request, source.size, headers)
+    headers = responses.validators(source.etag, source.modified)
+    return await responses.head(call.request, source.size, headers)
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -118,7 +119,7 @@ async def put(call: Call) -> web.StreamResponse:
         call.check_digest(draft.md5)
         crc = draft.crc
         kept = await keep(call, draft, asked.bucket, asked.key, properties)
-    return call.said(headers={"ETag": kept.etag, answer.CRC: str(crc)})
+    return call.said(headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def copy(call: Call) -> web.StreamResponse:
@@ -143,7 +144,7 @@ async def copy(call: Call) -> web.StreamResponse:
             crc = draft.crc
             kept = await keep(call, draft, asked.bucket, asked.key, properties)
     body = xml.copied("CopyObjectResult", kept)
-    return call.said(body=body, headers={"ETag": kept.etag, answer.CRC: str(crc)})
+    return call.said(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def delete(call: Call) -> web.StreamResponse:
@@ -266,11 +267,11 @@ async def open_source(call: Call) -> Opened:
     target.check_key(key)
     source = Target(bucket, key)
     access.check_source(grant, source, access.Seen(key))
-    item, is_picture = await picture.look(call.house, grant, source)
-    access.check_objects(grant, source, [picture.seen(grant, key, item, picture=is_picture)])
+    item, is_picture = await derivatives.look(call.house, grant, source)
+    access.check_objects(grant, source, [derivatives.seen(grant, key, item, picture=is_picture)])
     opened = await call.house.store.open(bucket, key)
     try:
-        picture.check_opened(call.house, grant, source, opened)
+        derivatives.check_opened(call.house, grant, source, opened)
     except OssError:
         opened.close()
         raise
@@ -350,12 +351,12 @@ def unchanged(call: Call, source: Object) -> bool:
     return conditional.not_modified(wanted, source.etag, source.modified)
 
 
-def _told(request: web.BaseRequest, content: picture.Content) -> dict[str, str]:
+def _told(request: web.BaseRequest, content: derivatives.Content) -> dict[str, str]:
     """Headers that tell how a picture was come by."""
     if not content.mime:
         return {}
-    begun, queue, render = request[answer.VISIT].begun, content.queue, content.render
+    begun, queue, render = request[responses.VISIT].begun, content.queue, content.render
     return {
-        "X-Vipsgate-Cache": answer.cached(content.cache),
-        "Server-Timing": answer.timing(begun, queue=queue, render=render),
+        "X-Vipsgate-Cache": responses.cached(content.cache),
+        "Server-Timing": responses.timing(begun, queue=queue, render=render),
     }

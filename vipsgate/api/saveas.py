@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from .. import picture
+from ..delivery import derivatives
 from ..errors import (
     BadRequest,
     InvalidArgument,
@@ -112,10 +112,10 @@ async def _save(call: Call, asked: Target, sink: SaveAs, whole: Target) -> web.S
     grant = objects.other_grant(call, bucket)
     access.check_source(call.grant, whole, access.Seen(asked.key))
     await objects.check_writable(call, grant, bucket, sink.key)
-    wanted = await picture.order(house, call.grant, asked)
+    wanted = await derivatives.order(house, call.grant, asked)
     access.check_source(call.grant, whole, wanted.seen()[0])
     async with (
-        picture.fetch_anew(house, wanted) as content,
+        derivatives.fetch_anew(house, wanted) as content,
         house.store.draft(bucket) as draft,
     ):
         assert not callable(content.body)  # it is there as a whole

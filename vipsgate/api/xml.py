@@ -11,9 +11,9 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from ..answer import NOT_XML
 from ..errors import MalformedXML, Unimplemented
 from ..store.base import Object
+from ..web.responses import NOT_XML
 
 OWNER = "vipsgate"  # the one account that there is
 MOST_KEYS = 1000  # of one DeleteMultipleObjects (OSS guide)

@@ -17,9 +17,9 @@ from urllib.parse import quote, urlsplit
 import click
 
 from .. import __version__
+from ..demo.tour import TOUR
 from ..errors import OssError
 from ..settings import Settings, SettingsError, load
-from ..tour import TOUR
 from .bucket import bucket
 from .shared import CONFIG, Usage, address
 
@@ -197,7 +197,7 @@ def check(config: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..check import findings
+    from .findings import findings
 
     table = Table("what", "works", "detail")
     failed = False
@@ -241,10 +241,10 @@ def _serve(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
     """Run the server in this process until it is told to stop."""
     import uvloop
 
-    from .. import server
     from ..build import store_of
     from ..errors import OssError
     from ..renderers.pool import StartError
+    from ..server import main as server
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     try:

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import click
 
-from .. import documents
 from ..buckets import Acl, Bucket
 from ..build import store_of
-from ..documents import DocumentError, Documents
+from ..catalog import documents
+from ..catalog.documents import DocumentError, Documents
 from ..errors import NoSuchBucket, OssError
 from ..gate import target
 from ..settings import Settings, SettingsError, load

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 
-from .errors import ImageTooLarge
-from .image.formats import header_size
-from .store.base import Distant, Object, Opened
+from ..errors import ImageTooLarge
+from ..image.formats import header_size
+from ..store.base import Distant, Object, Opened
 
 STEPS = (128 << 10, 512 << 10)  # bytes of a beginning that are tried; a camera's EXIF has 64 KB
 

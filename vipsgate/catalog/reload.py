@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from .buckets import Bucket, ProtectionRule
-from .gate.rights import ACLS, ROLES
-from .settings import Credential, Settings
+from ..buckets import Bucket, ProtectionRule
+from ..gate.rights import ACLS, ROLES
+from ..settings import Credential, Settings
 
 REMEDY = "; write it out, or restart to do it all the same"
 GONE = ", as the bucket is not declared any more; restart to do it all the same"

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from . import answer, codings, far
-from .buckets import RefererPolicy
-from .cache.entry import Kept, Place
-from .cache.tiers import JOINED
-from .errors import (
+from ..buckets import RefererPolicy
+from ..cache.entry import Kept, Place
+from ..cache.tiers import JOINED
+from ..errors import (
     BadRequest,
     InvalidRequest,
     NoSuchKey,
@@ -27,10 +26,12 @@ from .errors import (
     WatermarkError,
     shown,
 )
-from .gate import access, legacy, style, target
-from .house import House
-from .image import process
-from .store.base import Distant, Object, Opened, Store
+from ..gate import access, codings, legacy, style, target
+from ..image import process
+from ..store.base import Distant, Object, Opened, Store
+from ..web import responses
+from . import partial as far
+from .services import House
 
 LARGEST_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
@@ -114,7 +115,7 @@ class Content:
     """
 
     order: Order
-    body: bytes | int | answer.Reader
+    body: bytes | int | responses.Reader
     size: int
     mime: str = ""
     missing: int = 0
@@ -166,7 +167,7 @@ def seen(grant: access.Grant, key: str, item: Object, *, picture: bool = False) 
     """An object as the gate sees it; its type where the gate looks at that."""
     properties, kind = item.properties, ""
     if grant.bucket.protection.enabled:
-        kind = properties.content_type or answer.mime_of(key)
+        kind = properties.content_type or responses.mime_of(key)
     return access.Seen(key, properties.acl, kind, item.aliases, picture)
 
 
@@ -274,12 +275,12 @@ def etag(house: House, wanted: Order) -> str:
 def headers(house: House, wanted: Order) -> dict[str, str]:
     """ETag, Last-Modified, and who may keep the answer for how long."""
     bucket = wanted.grant.bucket
-    made = answer.said(wanted.source.properties, bucket.cache_control)
+    made = responses.said(wanted.source.properties, bucket.cache_control)
     if "Cache-Control" not in made and wanted.took_signature():
         made["Cache-Control"] = "private"
     if bucket.referer != RefererPolicy():
         made["Vary"] = "Referer"
-    return made | answer.validators(etag(house, wanted), wanted.modified)
+    return made | responses.validators(etag(house, wanted), wanted.modified)
 
 
 @asynccontextmanager

@@ -15,16 +15,17 @@ from typing import Any
 
 import orjson
 
-from . import api, picture
-from .buckets import Bucket
-from .errors import NoSuchBucket, NoSuchKey, OssError
-from .gate import access, sign, target, verdicts
-from .gate.access import Seen
-from .house import House
-from .image.process import EXPLAIN
+from .. import api
+from ..buckets import Bucket
+from ..delivery import derivatives
+from ..delivery.services import House
+from ..errors import NoSuchBucket, NoSuchKey, OssError
+from ..gate import access, sign, simulate, target
+from ..gate.access import Seen
+from ..image.process import EXPLAIN
 
 META = "objectMeta"  # the call that tells of an object and not of its picture
-OWNER = verdicts.CALLERS["owner"]
+OWNER = simulate.CALLERS["owner"]
 SIGNATURE = frozenset(("authorization", "date", "referer", "x-oss-date"))  # headers that count
 
 
@@ -48,7 +49,7 @@ async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[s
         if document is None:
             raise NoSuchBucket("The specified bucket does not exist.")
         wanted, missing, whole = None, None, asked
-        order = picture.plain_order if plain else picture.order
+        order = derivatives.plain_order if plain else derivatives.order
         try:
             wanted = await order(house, access.Grant(document, OWNER), asked)
             wanted = await _sniffed(house, document, wanted)
@@ -99,19 +100,19 @@ def _access(
     fields = sign.fields((name, text) for name, text in headers.items() if _counts(name))
     referer = fields.get("referer", "")
     bare = replace(whole, query=tuple(p for p in whole.query if p[0] not in sign.NAMES))
-    found = verdicts.verdicts(bare, document, seen, referer, missing)
+    found = simulate.verdicts(bare, document, seen, referer, missing)
     try:
         grant = access.check(asked, "GET", fields, document, house.keys, house.clock())
-        mine = verdicts.refusal(grant, whole, seen, missing)
+        mine = simulate.refusal(grant, whole, seen, missing)
     except OssError as error:
         mine = error
     return {who: told(error) for who, error in {"request": mine, **found}.items()}
 
 
-async def _sniffed(house: House, document: Bucket, wanted: picture.Order) -> picture.Order:
+async def _sniffed(house: House, document: Bucket, wanted: derivatives.Order) -> derivatives.Order:
     """The same with what an anonymous caller's right may depend on: is it a picture?"""
     anonymous = access.Grant(document, None)
-    item, shown = await picture.sniff(house, anonymous, wanted.asked, wanted.source)
+    item, shown = await derivatives.sniff(house, anonymous, wanted.asked, wanted.source)
     return replace(wanted, found=(item, *wanted.found[1:]), picture=shown)
 
 
@@ -125,10 +126,10 @@ async def _source(house: House, document: Bucket, asked: target.Target) -> tuple
         found = await house.store.stat(asked.bucket, asked.key)
     except OssError:
         return (Seen(asked.key),)
-    return (picture.seen(access.Grant(document, OWNER), asked.key, found),)
+    return (derivatives.seen(access.Grant(document, OWNER), asked.key, found),)
 
 
-def _found(house: House, wanted: picture.Order) -> dict[str, Any]:
+def _found(house: House, wanted: derivatives.Order) -> dict[str, Any]:
     asked, todo = wanted.asked, wanted.todo
     chain = [str(action) for action in todo.actions] if todo else []
     return {
@@ -146,11 +147,11 @@ def _found(house: House, wanted: picture.Order) -> dict[str, Any]:
             for key, item in zip(wanted.keys, wanted.found, strict=True)
         ],
         "process": {"text": str(todo) if todo else "", "chain": chain},
-        "etag": picture.etag(house, wanted),
+        "etag": derivatives.etag(house, wanted),
     }
 
 
-async def _plan(house: House, wanted: picture.Order) -> dict[str, Any] | None:
+async def _plan(house: House, wanted: derivatives.Order) -> dict[str, Any] | None:
     """What a renderer would do; of a video it is not known before it is done.
 
     Raises:

@@ -14,21 +14,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .build import shared_of, store_of
-from .cache.disk import Disk
-from .cache.entry import Kept, Place
-from .cache.remote import Shared
-from .documents import Documents
-from .errors import OssError
-from .image import plan, process
-from .image.config import Limits, Rendering
-from .image.fonts import NAMES, Fonts
-from .image.formats import heif, probe
-from .image.formats.codecs import CODECS
-from .image.video import decode
-from .image.video.snapshot import Snapshot
-from .settings import Settings, SettingsError
-from .worker import fontfiles, sandbox
+from ..build import shared_of, store_of
+from ..cache.disk import Disk
+from ..cache.entry import Kept, Place
+from ..cache.remote import Shared
+from ..catalog.documents import Documents
+from ..errors import OssError
+from ..image import plan, process
+from ..image.config import Limits, Rendering
+from ..image.fonts import NAMES, Fonts
+from ..image.formats import heif, probe
+from ..image.formats.codecs import CODECS
+from ..image.video import decode
+from ..image.video.snapshot import Snapshot
+from ..settings import Settings, SettingsError
+from ..worker import fontfiles, sandbox
 
 SIDE = 64  # pixels of the pictures that are tried
 CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape
@@ -51,7 +51,7 @@ class Finding:
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Try everything that is promised. It loads libvips, so it is never for a serving process."""
-    from .image import render
+    from ..image import render
 
     try:
         render.prepare()
@@ -130,8 +130,8 @@ def _painted(kind: str) -> bytes:
 
 
 def _through(data: bytes, text: str) -> bytes:
-    from .image import render
-    from .image.prepared import Studio
+    from ..image import render
+    from ..image.prepared import Studio
 
     source = probe.probe(data)
     actions = process.parse(text, Limits()).actions
@@ -159,7 +159,7 @@ def _fonts(fonts_dir: str) -> Iterator[Finding]:
 
 def _boxes(fonts: Fonts, name: str) -> str:
     """Why Chinese would come out as boxes; empty where it does not."""
-    from .image import text
+    from ..image import text
 
     if missing := fonts.missing(CHINESE):
         return f"no font has {missing} of {CHINESE}"

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
-from .gate import conditional
+from ..gate import conditional
 
 HOLD = web.ResponseKey("hold", float)  # seconds that an answer may be held back
 HIGH = 1 << 16  # bytes that may wait for the client before its next request is looked at

@@ -20,13 +20,13 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from .buckets import Bucket
-from .errors import AccessDenied, NoSuchKey, OssError, PreconditionFailed, ServiceUnavailable
-from .gate import legacy
-from .gate.target import BUCKET
-from .image import process
-from .image.config import Limits
-from .store.base import INTERNAL, PLAIN, Store
+from ..buckets import Bucket
+from ..errors import AccessDenied, NoSuchKey, OssError, PreconditionFailed, ServiceUnavailable
+from ..gate import legacy
+from ..gate.target import BUCKET
+from ..image import process
+from ..image.config import Limits
+from ..store.base import INTERNAL, PLAIN, Store
 
 FOLDER, ENDING = "buckets/", ".json"
 LOOK = 2.0  # seconds between two looks; an edit is to be seen within 5

@@ -15,25 +15,27 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from . import __version__, app, notify, uploads
-from .build import shared_of, store_of
-from .cache.disk import Disk
-from .cache.memory import Memory
-from .cache.tiers import Cache
-from .documents import Documents
-from .door import Door, room_here
-from .errors import OssError
-from .house import House
-from .observe.accesslog import AccessLog
-from .observe.recorder import Watch
-from .renderers.painting import Easel
-from .renderers.pool import Renderers
-from .settings import Settings, SettingsError
-from .store.base import Store
-from .throttle import Throttle
+from .. import __version__
+from ..build import shared_of, store_of
+from ..cache.disk import Disk
+from ..cache.memory import Memory
+from ..cache.tiers import Cache
+from ..catalog import uploads
+from ..catalog.documents import Documents
+from ..delivery.services import House
+from ..errors import OssError
+from ..observe.accesslog import AccessLog
+from ..observe.recorder import Watch
+from ..renderers.painting import Easel
+from ..renderers.pool import Renderers
+from ..settings import Settings, SettingsError
+from ..store.base import Store
+from ..web.listener import Door, room_here
+from ..web.throttle import Throttle
+from . import app, systemd
 
 if TYPE_CHECKING:
-    from .observe.traces import Traces
+    from ..observe.traces import Traces
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 log = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ def traces_of(settings: Settings) -> Traces | None:
     if not settings.traces.enabled:
         return None
     try:
-        from .observe.traces import otlp
+        from ..observe.traces import otlp
     except ImportError as error:
         raise SettingsError(
             f"traces.enabled = true: {error}; pip install 'vipsgate[otel]'"
@@ -143,7 +145,7 @@ async def run(
     beside = [
         asyncio.create_task(documents.follow(house.name_domains)),
         asyncio.create_task(_sweep(store)),
-        asyncio.create_task(notify.live()),
+        asyncio.create_task(systemd.live()),
     ]
     try:
         shared = server.reuse_port
@@ -152,9 +154,9 @@ async def run(
         _settle()
         print(f"vipsgate ready on {address} (admin {private})", flush=True)
         ready(address)
-        notify.tell(notify.READY, f"STATUS=serving on {address}")
+        systemd.tell(systemd.READY, f"STATUS=serving on {address}")
         await stop.wait()
-        notify.tell(notify.STOPPING, "STATUS=finishing what is under way")
+        systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         house.draining.set()
         house.throttle.release()
     finally:
@@ -195,7 +197,7 @@ def _raise_limit() -> None:
 
 def _read_again(house: House, read: Callable[[], Settings]) -> None:
     """Take over the buckets, begin a new log; what was bound at the start needs another start."""
-    notify.reloading()
+    systemd.reloading()
     if house.watch.log:
         house.watch.log.reopen()
     try:
@@ -208,7 +210,7 @@ def _read_again(house: House, read: Callable[[], Settings]) -> None:
     for reason in refused:
         log.error("the configuration is kept as it was: %s", reason)
     house.reloaded.take(*refused)
-    notify.tell(notify.READY)
+    systemd.tell(systemd.READY)
 
 
 def note(text: str) -> None:

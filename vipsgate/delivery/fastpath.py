@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from . import answer
-from .buckets import RefererPolicy
-from .cache.entry import Kept, Place
-from .gate import style
-from .gate.headers import may_have_oss
+from ..buckets import RefererPolicy
+from ..cache.entry import Kept, Place
+from ..gate import style
+from ..gate.headers import may_have_oss
+from ..web import responses
 
 if TYPE_CHECKING:
-    from .house import House
-    from .observe.record import Visit
-    from .picture import Content
+    from ..observe.record import Visit
+    from .derivatives import Content
+    from .services import House
 
 MOST = 16384  # requests that are known; one takes about 1 KB
 LONGEST = 1024  # characters of a request that is remembered
@@ -134,7 +134,7 @@ class Hot:
         if [await house.store.stat(name, key) for key in wanted.keys] != list(wanted.found):
             return
         named = style.named(asked.process, bucket.styles)
-        said, head = dict(headers), answer.kept_head(headers)
+        said, head = dict(headers), responses.kept_head(headers)
         about = asked.key, asked.process, named, by_names
         self._known[text] = Known(version, marks, content.place, said, head, *about)
         if len(self._known) > MOST:

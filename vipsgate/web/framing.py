@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .errors import (
+from ..errors import (
     HttpVersionNotSupported,
     InvalidRequest,
     OssError,

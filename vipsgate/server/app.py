@@ -13,14 +13,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from . import __version__, answer, api, connection
-from .errors import ExpectationFailed, InternalError, NoSuchKey, OssError, shown
+from .. import __version__, api
+from ..delivery.services import House
+from ..errors import ExpectationFailed, InternalError, NoSuchKey, OssError, shown
+from ..gate import access, headers, sign, target
+from ..observe.accesslog import redacted
+from ..observe.record import Visit
+from ..web import connection, responses
+from . import gauges
 from .explain import explain
-from .gate import access, headers, sign, target
-from .house import House
-from .observe import gauges
-from .observe.accesslog import redacted
-from .observe.record import Visit
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 async def serve(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
     _check_expectation(request)
-    asked, visit = _resolve(request, house), request[answer.VISIT]
+    asked, visit = _resolve(request, house), request[responses.VISIT]
     visit.bucket, visit.key, visit.process = asked.bucket, asked.key, asked.process
     row = api.find(request.method, asked, request.headers)
     known = house.bucket(asked.bucket)
@@ -76,7 +77,7 @@ def _resolve(request: web.BaseRequest, house: House) -> target.Target:
 
 async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse:
     """Answer, and have noted what came of it."""
-    visit, response = house.watch.begin(answer.request_id()), None
+    visit, response = house.watch.begin(responses.request_id()), None
     try:
         response = await _answer(request, house, visit)
         if house.draining.is_set() and response.headers.get("Connection") == "close":
@@ -89,15 +90,19 @@ async def converse(request: web.BaseRequest, house: House) -> web.StreamResponse
 async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
     known = None if house.draining.is_set() else house.hot.find(request, house, visit)
-    request[answer.VISIT], request[answer.ENDING] = visit, house.draining
+    request[responses.VISIT], request[responses.ENDING] = visit, house.draining
     if known and known[0].data is not None:
-        return answer.again(request, known[0].data, known[1].headers, known[1].head)
+        return responses.again(request, known[0].data, known[1].headers, known[1].head)
     refusal: OssError
     try:
         if known:
             with closing(known[0]) as kept:
-                headers = {**known[1].headers, **answer.hit(visit.begun), **house.handed(kept.file)}
-                return await answer.content(request, kept.body, kept.size, 0, headers)
+                headers = {
+                    **known[1].headers,
+                    **responses.hit(visit.begun),
+                    **house.handed(kept.file),
+                }
+                return await responses.content(request, kept.body, kept.size, 0, headers)
         if target.PROCESS in request.raw_path:  # what is lighter passes by
             await house.turns.wait()
         return await serve(request, house)
@@ -113,14 +118,14 @@ async def _answer(request: web.BaseRequest, house: House, visit: Visit) -> web.S
         log.exception("request %s failed: bucket %s, key %r", visit.identity, visit.bucket, key)
         refusal = InternalError("The server has a fault; its log has the request's id.")
     visit.code, visit.ec, visit.rule = refusal.code, refusal.ec, refusal.rule
-    return answer.refusal(refusal, request)
+    return responses.refusal(refusal, request)
 
 
 def refuse(request: web.BaseRequest, error: OssError, house: House) -> web.StreamResponse:
     """Return the answer to what is no request, and note it as one."""
-    visit = request[answer.VISIT] = house.watch.begin(answer.request_id())
+    visit = request[responses.VISIT] = house.watch.begin(responses.request_id())
     visit.code = error.code
-    response = answer.refusal(error, request)
+    response = responses.refusal(error, request)
     house.watch.end(visit, request, response)
     return response
 
@@ -156,13 +161,13 @@ def admin(house: House) -> web.Application:
 
 async def _name(request: web.Request, response: web.StreamResponse) -> None:
     """Nobody needs to know what the server is made of."""
-    response.headers["Server"] = answer.STEADY["Server"]
+    response.headers["Server"] = responses.STEADY["Server"]
 
 
 def refuse_admin(request: web.BaseRequest, error: OssError) -> web.StreamResponse:
     """Return the answer of the admin port to what is no request, and where it has a fault."""
     text = f"{error.status} {error.code}: {error.message}\n"
-    return web.Response(status=error.status, text=text, headers=answer.STEADY)
+    return web.Response(status=error.status, text=text, headers=responses.STEADY)
 
 
 def admin_runner(house: House, **options: Any) -> connection.Runner:
@@ -199,7 +204,7 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _explain(request: web.Request) -> web.Response:
-    """What a request to the public port comes to, and why; see :mod:`vipsgate.explain`."""
+    """What a request to the public port comes to, and why; see :mod:`vipsgate.server.explain`."""
     line = request.raw_path.removeprefix("/explain")
     said = await explain(request.app[HOUSE], line, request.headers)
     return web.Response(body=orjson.dumps(said, option=INDENTED), content_type="application/json")

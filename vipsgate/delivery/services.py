@@ -8,28 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .answer import ACCEL
-from .buckets import Bucket
-from .cache.singleflight import Flights
-from .cache.tiers import Cache
-from .connection import Server
-from .documents import Documents
-from .errors import NoSuchKey, OssError
-from .gate import access, sign
-from .gate.rights import Right
-from .hot import Hot
-from .observe.recorder import Watch
-from .reload import State, refusals
-from .renderers.pool import Renderers
-from .settings import Settings
+from ..buckets import Bucket
+from ..cache.singleflight import Flights
+from ..cache.tiers import Cache
+from ..catalog.documents import Documents
+from ..catalog.reload import State, refusals
+from ..errors import NoSuchKey, OssError
+from ..gate import access, sign
+from ..gate.rights import Right
+from ..observe.recorder import Watch
+from ..renderers.pool import Renderers
+from ..settings import Settings
+from ..store.base import Object, Store
+from ..store.routing import Origins
+from ..web.connection import Server
+from ..web.responses import ACCEL
+from ..web.throttle import Throttle
+from ..web.turns import Turns
+from .fastpath import Hot
 from .sniffer import Sniffer
-from .store.base import Object, Store
-from .store.routing import Origins
-from .throttle import Throttle
-from .turns import Turns
 
 if TYPE_CHECKING:
-    from .picture import Made
+    from .derivatives import Made
 
 
 @dataclass

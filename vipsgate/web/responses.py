@@ -15,12 +15,12 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from . import ready
-from .cache import tiers
-from .errors import CpuLimitExceeded, OssError
-from .gate import conditional
-from .observe.record import Visit
-from .store.base import PLAIN, Object, Properties
+from ..cache import tiers
+from ..errors import CpuLimitExceeded, OssError
+from ..gate import conditional
+from ..observe.record import Visit
+from ..store.base import PLAIN, Object, Properties
+from . import prebuilt
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
 VISIT = web.RequestKey("visit", Visit)  # what is known of a request
@@ -170,7 +170,7 @@ async def content(
         return web.Response(headers={**headers, ACCEL: file})
     if isinstance(body, bytes) and request.method != "HEAD":
         data = body if part is None else body[span.start : span.stop]
-        return ready.respond(request, status, headers, data)
+        return prebuilt.respond(request, status, headers, data)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = len(span)
     if not isinstance(body, int | bytes) and request.method != "HEAD":
@@ -213,7 +213,7 @@ def again(
         head: The same from :func:`kept_head`.
     """
     visit = request[VISIT]
-    if head is None or not ready.fits(request):
+    if head is None or not prebuilt.fits(request):
         return web.Response(
             body=body, headers={**headers, **hit(visit.begun), **_stamps(visit.identity)}
         )
@@ -221,12 +221,12 @@ def again(
         f"Server-Timing: {timing(visit.begun)}\r\nx-oss-request-id: {visit.identity}\r\n"
         f"x-oss-server-time: {_now()}\r\n"
     )
-    return ready.Ready(request, head + said.encode() + ready.end(len(body)), body)
+    return prebuilt.Ready(request, head + said.encode() + prebuilt.end(len(body)), body)
 
 
 def kept_head(headers: Mapping[str, str]) -> bytes | None:
     """What is the same each time that a kept picture is sent, written; see :func:`again`."""
-    return ready.written({**headers, **HIT, **STEADY})
+    return prebuilt.written({**headers, **HIT, **STEADY})
 
 
 def cached(tier: str) -> str:
@@ -307,9 +307,9 @@ def refusal(error: OssError, request: web.BaseRequest) -> web.StreamResponse:
         headers["x-oss-err"] = base64.b64encode(body).decode()
         response = web.Response(status=error.status, headers=headers)
     else:
-        response = ready.respond(request, error.status, headers, body)
+        response = prebuilt.respond(request, error.status, headers, body)
     if isinstance(error, CpuLimitExceeded) and error.hold:
-        response[ready.HOLD] = error.hold
+        response[prebuilt.HOLD] = error.hold
     return response
 
 

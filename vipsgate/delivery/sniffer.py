@@ -10,9 +10,9 @@ import os
 from collections import OrderedDict
 from contextlib import closing
 
-from .errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
-from .image.formats.codecs import HEAD_BYTES, is_picture
-from .store.base import Object, Opened, Store
+from ..errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
+from ..image.formats.codecs import HEAD_BYTES, is_picture
+from ..store.base import Object, Opened, Store
 
 MAX_ENTRIES = 16384  # objects that are remembered; one takes about 400 bytes
 TRIES = 3  # to read an object that is far away as it was when it was looked at

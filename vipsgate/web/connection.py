@@ -3,8 +3,8 @@
 Built on aiohttp's own server, which is replaced in five points:
 
 * A request is handed to the parser when its head is whole and has been read by
-  :mod:`vipsgate.framing`; but a GET or HEAD as nearly all of them come, in one piece, in ASCII and
-  with nothing behind it, goes to the parser at once. What the parser makes of it is used only if
+  :mod:`vipsgate.web.framing`; but a GET or HEAD as nearly all of them come, in one piece, in ASCII
+  and with nothing behind it, goes to the parser at once. What the parser makes of it is used only if
   it is a request of HTTP/1.x without a body; all else is taken the long way, too.
 * What is no request is refused in OSS's words, and the connection is closed behind it.
 * Behind a body that chunks end, nothing more is read: whatever a client, a proxy and this server
@@ -12,7 +12,7 @@ Built on aiohttp's own server, which is replaced in five points:
 * A body that nobody has read is read to its end if that is near. If not, the connection is closed,
   and first only in one direction: were it closed at once, the client's bytes on their way would be
   answered with a reset, which makes his system forget the answer (nginx's ``lingering_close``).
-* Refusals for want of time may be held back (:mod:`vipsgate.throttle`).
+* Refusals for want of time may be held back (:mod:`vipsgate.web.throttle`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
+from ..errors import InternalError, InvalidRequest, OssError, Unimplemented, shown
 from . import framing
-from .errors import InternalError, InvalidRequest, OssError, Unimplemented, shown
-from .ready import HOLD, Ready
+from .prebuilt import HOLD, Ready
 from .throttle import Throttle
 
 KEEPALIVE_SECONDS = 75.0  # that a connection may be unused; nginx's own default

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from .image.params import encoded
+from ..image.params import encoded
 
 
 @dataclass(frozen=True, slots=True)
