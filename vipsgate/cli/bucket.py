@@ -28,11 +28,11 @@ T = TypeVar("T")
 ROOT = click.option("--root", help="The store's folder, or its URL.")
 
 
-@click.group()
+@click.group("bucket")
 @CONFIG
 @ROOT
 @click.pass_context
-def bucket(context: click.Context, config: Path | None, root: str | None) -> None:
+def command(context: click.Context, config: Path | None, root: str | None) -> None:
     """Buckets and their documents: ACL, domains, styles, protection, hotlink rules."""
     context.obj = Shelf(config, root)
 
@@ -63,7 +63,7 @@ class Shelf:
             raise click.ClickException(str(error)) from None
 
 
-@bucket.command("list")
+@command.command("list")
 @click.pass_obj
 def list_buckets(shelf: Shelf) -> None:
     """Name all buckets, and where each is described."""
@@ -79,7 +79,7 @@ def list_buckets(shelf: Shelf) -> None:
     shelf.run(work)
 
 
-@bucket.command()
+@command.command()
 @click.argument("name")
 @click.pass_obj
 def show(shelf: Shelf, name: str) -> None:
@@ -87,7 +87,7 @@ def show(shelf: Shelf, name: str) -> None:
     click.echo(shelf.run(lambda *there: _document(name, *there)), nl=False)
 
 
-@bucket.command()
+@command.command()
 @click.argument("name")
 @click.option("--acl", type=click.Choice(Acl.__args__), default="private", show_default=True)  # type: ignore[attr-defined]
 @click.pass_obj
@@ -105,7 +105,7 @@ def create(shelf: Shelf, name: str, acl: Acl) -> None:
     shelf.run(work)
 
 
-@bucket.command("export")
+@command.command("export")
 @click.argument("name")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.pass_obj
@@ -118,7 +118,7 @@ def export(shelf: Shelf, name: str, file: Path | None) -> None:
         click.echo(said, nl=False)
 
 
-@bucket.command("import")
+@command.command("import")
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.pass_obj

@@ -4,8 +4,8 @@ Built on aiohttp's own server, which is replaced in five points:
 
 * A request is handed to the parser when its head is whole and has been read by
   :mod:`vipsgate.web.framing`; but a GET or HEAD as nearly all of them come, in one piece, in ASCII
-  and with nothing behind it, goes to the parser at once. What the parser makes of it is used only if
-  it is a request of HTTP/1.x without a body; all else is taken the long way, too.
+  and with nothing behind it, goes to the parser at once. What the parser makes of it is used only
+  if it is a request of HTTP/1.x without a body; all else is taken the long way, too.
 * What is no request is refused in OSS's words, and the connection is closed behind it.
 * Behind a body that chunks end, nothing more is read: whatever a client, a proxy and this server
   may think of where such a body ends, there is no second request to be found there.

@@ -1,0 +1,56 @@
+"""``vipsgate serve``: serve the buckets below a folder, or those of an object store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..settings import Settings, SettingsError, load
+from .shared import CONFIG, Usage, address
+
+
+@click.command("serve")
+@click.argument("root", required=False)
+@CONFIG
+@click.option("--host", help="Address of the public port.  [127.0.0.1]")
+@click.option("--port", type=int, help="Public port, 0 picks a free one.  [8080]")
+@click.option("--admin-port", type=int, help="Port of health.  [8081]")
+@click.option("--renderers", type=int, help="Renderer processes.  [one per usable CPU]")
+@click.option("--reuse-port", is_flag=True, default=None, help="Share the port with others.")
+@click.option("--cache-dir", help="Folder of the derivative cache.")
+@click.option("--no-cache", is_flag=True, help="Keep no derivatives.")
+def command(root: str | None, config: Path | None, **flags: Any) -> None:
+    """Serve the buckets, which are the folders below ROOT; or ROOT is s3://, gs:// or az://."""
+    server = ("host", "port", "admin_port", "renderers", "reuse_port")
+    rows = {
+        "server": {name: flags[name] for name in server},
+        "store": {"url": address(root)},
+        "cache": {"dir": flags["cache_dir"], "enabled": False if flags["no_cache"] else None},
+    }
+    run(lambda: load(config, rows), lambda address: None)
+
+
+def run(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
+    """Run the server in this process until it is told to stop."""
+    import uvloop
+
+    from ..build import store_of
+    from ..errors import OssError
+    from ..renderers.pool import StartError
+    from ..server import main as server
+
+    logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
+    try:
+        settings = read()
+        store_of(settings)
+        if not settings.credentials:
+            server.note("no credentials, so buckets without a document are public-read")
+        uvloop.run(server.run(settings, read, show))
+    except SettingsError as error:
+        raise Usage(str(error)) from None
+    except (StartError, OssError, OSError) as error:
+        raise click.ClickException(f"cannot start: {error}") from None
