@@ -28,7 +28,7 @@ import report
 from vipsgate.demo import things
 from vipsgate.image import config, plan, process, render, reports
 from vipsgate.image.formats import probe
-from vipsgate.image.prepared import Beside, Studio
+from vipsgate.image.prepared import Overlay, RenderContext
 from vipsgate.worker import fontfiles
 
 JOBS = ("medium", "large")
@@ -59,22 +59,22 @@ AIMS = {f"watermark,{TEXT}": 1.5, f"watermark,{PICTURE}": 1.3}  # behind the res
 class Bench:
     """A source, and the way from its bytes to a result's."""
 
-    def __init__(self, data: bytes, studio: Studio, logo: bytes) -> None:
-        self._data, self._studio, self._logo = data, studio, logo
+    def __init__(self, data: bytes, context: RenderContext, logo: bytes) -> None:
+        self._data, self._studio, self._logo = data, context, logo
 
     def seconds(self, text: str) -> float:
         """CPU of one result."""
         begun = time.process_time()
         asked = process.parse(f"image/{text}", LIMITS)
         source = probe.probe(self._data)
-        objects = {key: Beside(key, lambda: self._logo) for key in asked.needs()}
-        studio = replace(self._studio, objects=objects)
+        objects = {key: Overlay(key, lambda: self._logo) for key in asked.needs()}
+        context = replace(self._studio, objects=objects)
         if asked.answer:
-            reports.ANSWERS[asked.answer](source, studio)
+            reports.ANSWERS[asked.answer](source, context)
         else:
             made = plan.make(source.header, asked.actions, LIMITS, RENDERING)
             descriptor = os.memfd_create("result")
-            render.render(source, made, descriptor, studio)
+            render.render(source, made, descriptor, context)
             os.close(descriptor)
         return time.process_time() - begun
 
@@ -110,14 +110,14 @@ def main() -> None:
     render.prepare()
     found = fontfiles.find()
     found.install()
-    studio, results = Studio(LIMITS, RENDERING, found.fonts), {}
+    context, results = RenderContext(LIMITS, RENDERING, found.fonts), {}
     logo = things.logo().write_to_buffer(".png")
     with tempfile.TemporaryDirectory() as folder:
         pictures.make(Path(folder))
         for job in options.jobs:
             data = pictures.file(Path(folder), job, 0).read_bytes()
             resize = pictures.JOBS[job].process.removeprefix("image/")
-            bench = Bench(data, studio, logo)
+            bench = Bench(data, context, logo)
             runs = results[job] = measure(bench, resize, options.rounds)
             rows = [
                 [shown(text), report.cell(runs[f"{resize}/{text}"]), report.cell(runs[text])]

@@ -69,12 +69,12 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
     from vipsgate.image.config import Limits, Rendering
     from vipsgate.image.fonts import Fonts
     from vipsgate.image.formats import probe
-    from vipsgate.image.prepared import Studio
+    from vipsgate.image.prepared import RenderContext
 
     render.prepare()
     limits = Limits(source_bytes=ENDLESS, render_bytes=ENDLESS) if lifted else Limits()
     rendering = Rendering(shrink=shrink, jpeg_quality=quality)  # type: ignore[arg-type]
-    studio = Studio(limits, rendering, Fonts())
+    context = RenderContext(limits, rendering, Fonts())
 
     def make(job: dict[str, Any]) -> dict[str, Any]:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
@@ -85,7 +85,7 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
             source = probe.probe(file.read())
         made = plan.make(source.header, asked.actions, limits, rendering)
         descriptor = os.memfd_create("result")
-        render.render(source, made, descriptor, studio)
+        render.render(source, made, descriptor, context)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - begun
         size, peak = os.fstat(descriptor).st_size, _memory("VmHWM")
         if job["result"]:

@@ -172,10 +172,10 @@ def _plan(source, text, limits=LIMITS, rendering=RENDERING):
 def _studio(objects=None, limits=LIMITS, rendering=RENDERING):
     """What a renderer has, with these bytes by key beside the source."""
     beside = {
-        key: prepared.Beside(hashlib.sha256(data).hexdigest(), lambda data=data: data)
+        key: prepared.Overlay(hashlib.sha256(data).hexdigest(), lambda data=data: data)
         for key, data in (objects or {}).items()
     }
-    return prepared.Studio(limits, rendering, _typefaces().fonts, objects=beside)
+    return prepared.RenderContext(limits, rendering, _typefaces().fonts, objects=beside)
 
 
 def _rendered(source, made, objects=None, limits=LIMITS):
@@ -321,7 +321,7 @@ def answered():
 
 
 @pytest.fixture(scope="session")
-def make_studio():
+def make_context():
     return _studio
 
 

@@ -32,18 +32,18 @@ def loads(monkeypatch):
 
 
 @pytest.fixture
-def make(make_studio):
+def make(make_context):
     def made(data, texts, rendering=Rendering(), most=None, limits=LIMITS):
         """The bytes of each, its cost where it is handed back, or its error."""
         batch, found = Batch(lambda: data, texts, limits, rendering, most), []
         for number in range(len(texts)):
             descriptor = os.memfd_create("result")
             try:
-                studio = make_studio()
-                if cost := batch.refused(number, studio):
+                context = make_context()
+                if cost := batch.refused(number, context):
                     found.append(cost)
                     continue
-                batch.answer(number, descriptor, studio)
+                batch.answer(number, descriptor, context)
                 found.append(os.pread(descriptor, 1 << 24, 0))
             except OssError as error:
                 found.append(error)
@@ -158,24 +158,24 @@ def test_a_hue_costs_what_decoding_does(make, picture):
     assert said.startswith(b"{")
 
 
-def test_a_mark_costs_what_decoding_it_does(make_studio, picture):
+def test_a_mark_costs_what_decoding_it_does(make_context, picture):
     marks = {"small.png": "png 60x40", "large.png": "png 2000x1500 interlaced"}
     data = picture("jpg 300x200")
-    studio = make_studio({name: picture(text) for name, text in marks.items()})
+    context = make_context({name: picture(text) for name, text in marks.items()})
 
     def batch(name, most=(0.0, 0), limits=LIMITS):
         mark = b64encode(f"{name}?x-oss-process=image/resize,P_50".encode()).decode()
         text = f"image/watermark,image_{mark.rstrip('=')}"
         return Batch(lambda: data, [text], limits, Rendering(), most)
 
-    small, large = (batch(name).refused(0, studio).memory for name in marks)
+    small, large = (batch(name).refused(0, context).memory for name in marks)
     assert large - small > 3 * 2000 * 1500
     with pytest.raises(ImageTooLarge, match="bytes of memory"):
-        batch("large.png", limits=Limits(render_bytes=large - 1)).refused(0, studio)
+        batch("large.png", limits=Limits(render_bytes=large - 1)).refused(0, context)
     descriptor = os.memfd_create("result")
-    batch("large.png", most=None).answer(0, descriptor, studio)
+    batch("large.png", most=None).answer(0, descriptor, context)
     os.close(descriptor)
-    assert batch("large.png").refused(0, studio).memory <= small  # it is prepared already
+    assert batch("large.png").refused(0, context).memory <= small  # it is prepared already
 
 
 def test_a_broken_source_is_told_to_each(make, picture):

@@ -94,18 +94,18 @@ def test_a_watermark_by_its_old_words(picture, run, pixels):
 # --- answers
 
 
-def said(data, text, make_studio):
+def said(data, text, make_context):
     words = legacy.translate(text).removeprefix("image/")
-    return reports.ANSWERS[words](probe.probe(data), make_studio())
+    return reports.ANSWERS[words](probe.probe(data), make_context())
 
 
 @guide
 @pytest.mark.parametrize("text", ["exif", "infoexif"])
-def test_what_the_guide_says_of_its_picture(text, make_studio):
+def test_what_the_guide_says_of_its_picture(text, make_context):
     import json
 
     want = json.loads((DATA / "f.info.json").read_text())
-    got = json.loads(said((DATA / "f.jpg").read_bytes(), text, make_studio))
+    got = json.loads(said((DATA / "f.jpg").read_bytes(), text, make_context))
     if text == "exif":  # all but the format
         del want["Format"]
         assert got == want
@@ -114,19 +114,19 @@ def test_what_the_guide_says_of_its_picture(text, make_studio):
 
 
 @guide
-def test_its_size(make_studio):
-    got = said((DATA / "example.jpg").read_bytes(), "info", make_studio)
+def test_its_size(make_context):
+    got = said((DATA / "example.jpg").read_bytes(), "info", make_context)
     assert got == b'{\n  "height": 267,\n  "size": 21839,\n  "width": 400\n}'
 
 
 @pytest.mark.parametrize("source", ["jpg 40x27", "png 40x27", "webp 40x27", "gif 40x27"])
-def test_no_exif(source, picture, make_studio):
+def test_no_exif(source, picture, make_context):
     with pytest.raises(BadRequest, match=r"^Image has no exif info\.$") as caught:
-        said(picture(source), "exif", make_studio)
+        said(picture(source), "exif", make_context)
     assert caught.value.ec == "0040-00000004"
 
 
-def test_its_colour(picture, answered, make_studio):
+def test_its_colour(picture, answered, make_context):
     data = picture("jpg 40x27")
-    got = said(data, "imageAve", make_studio)
+    got = said(data, "imageAve", make_context)
     assert got.startswith(b'{"RGB": "0x')

@@ -177,9 +177,9 @@ def test_a_cut_tiff_is_damaged(picture, run):
         run(data[: len(data) * 2 // 3], "resize,w_20")
 
 
-def test_the_watch_sees_what_is_computed(picture, planned, make_studio):
+def test_the_watch_sees_what_is_computed(picture, planned, make_context):
     seen = []
-    watching = replace(make_studio(), watch=lambda image: seen.append((image.width, image.height)))
+    watching = replace(make_context(), watch=lambda image: seen.append((image.width, image.height)))
     read = probe.probe(picture("png 40x27"))
     made = planned(read.header, "resize,w_20/rotate,90/format,jpg")
     descriptor = os.memfd_create("result")

@@ -27,7 +27,7 @@ BUFFER = 1 << 10  # bytes that it is given at a time
 
 
 @pytest.fixture
-def decoded(planned, make_studio, monkeypatch):
+def decoded(planned, make_context, monkeypatch):
     """Width of what the loader gives and rows that were taken of it, and all that was held."""
 
     def decoded(data, text):
@@ -46,7 +46,7 @@ def decoded(planned, make_studio, monkeypatch):
         read = probe.probe(data)
         made = planned(read.header, text, rendering=BALANCED)
         watching = replace(
-            make_studio(), watch=lambda image: held.append((image.width, image.height))
+            make_context(), watch=lambda image: held.append((image.width, image.height))
         )
         descriptor = os.memfd_create("result")
         try:

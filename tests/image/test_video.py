@@ -56,7 +56,7 @@ def levels(shot):
 
 
 @pytest.fixture(scope="module")
-def answered(make_studio):
+def answered(make_context):
     """Bytes and MIME of the whole way: ``answered(film, "t_0,f_png")``."""
 
     def answer(data, text, limits=LIMITS, most=None):
@@ -64,8 +64,8 @@ def answered(make_studio):
         try:
             with opened(data) as descriptor:
                 asked = process.parse(f"video/snapshot,{text}", limits).snapshot
-                studio = make_studio(limits=limits)
-                mime = decode.answer(descriptor, asked, memory, studio, lambda: False, most)
+                context = make_context(limits=limits)
+                mime = decode.answer(descriptor, asked, memory, context, lambda: False, most)
             return os.pread(memory, os.fstat(memory).st_size, 0), mime
         finally:
             os.close(memory)

@@ -131,14 +131,14 @@ def _painted(kind: str) -> bytes:
 
 def _through(data: bytes, text: str) -> bytes:
     from ..image import render
-    from ..image.prepared import Studio
+    from ..image.prepared import RenderContext
 
     source = probe.probe(data)
     actions = process.parse(text, Limits()).actions
     made = plan.make(source.header, actions, Limits(), Rendering())
     memory = os.memfd_create("check", os.MFD_CLOEXEC)
     try:
-        render.render(source, made, memory, Studio(Limits(), Rendering(), Fonts()))
+        render.render(source, made, memory, RenderContext(Limits(), Rendering(), Fonts()))
         return os.pread(memory, os.fstat(memory).st_size, 0)
     finally:
         os.close(memory)

@@ -29,7 +29,7 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
     from ..image import plan, process, reports
     from ..image import render as pixels
     from ..image.formats import probe
-    from ..image.prepared import Beside, Studio
+    from ..image.prepared import Overlay, RenderContext
     from ..image.video import decode
     from ..worker import fontfiles
 
@@ -44,22 +44,22 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
         if asked.snapshot:
             if not dst:
                 raise click.UsageError("--explain is for pictures")
-            studio, never = Studio(settings.limits, settings.image, found.fonts), bool
+            context, never = RenderContext(settings.limits, settings.image, found.fonts), bool
             with src.open("rb") as file:
                 wanted = file.fileno(), asked.snapshot
-                _replace(dst, lambda made: decode.answer(*wanted, made, studio, never))
+                _replace(dst, lambda made: decode.answer(*wanted, made, context, never))
             return
         source = probe.probe(src.read_bytes())
         made = plan.make(source.header, asked.actions, settings.limits, settings.image)
-        beside = {key: Beside(key, (src.parent / key).read_bytes) for key in asked.needs()}
-        studio = Studio(settings.limits, settings.image, found.fonts, objects=beside)
+        beside = {key: Overlay(key, (src.parent / key).read_bytes) for key in asked.needs()}
+        context = RenderContext(settings.limits, settings.image, found.fonts, objects=beside)
         if explain:
             click.echo(json.dumps({"process": str(asked), **made.explain()}, indent=2))
         elif dst and asked.answer:
-            said = reports.ANSWERS[asked.answer](source, studio)
+            said = reports.ANSWERS[asked.answer](source, context)
             _replace(dst, lambda descriptor: os.write(descriptor, said))
         elif dst:
-            _replace(dst, lambda descriptor: pixels.render(source, made, descriptor, studio))
+            _replace(dst, lambda descriptor: pixels.render(source, made, descriptor, context))
             if missing := found.fonts.missing(asked.writes()):
                 click.echo(f"no font has {missing} of the characters", err=True)
     except SettingsError as error:

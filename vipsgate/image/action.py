@@ -14,7 +14,7 @@ from .steps import Size, Step
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .prepared import Studio
+    from .resources import Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class Wanted:
 
     key: str
     actions: tuple[Action, ...] = ()
+
+    def actions_on(self, main: Frame) -> tuple[Action, ...]:
+        """What is done to it before it is used as an overlay on ``main``."""
+        return tuple(action.for_overlay_on(main) for action in self.actions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,8 @@ class Action:
         """Pixels that it holds in memory besides the picture."""
         return 0
 
-    def laid_on(self, main: Frame) -> Action:
-        """The action as it is done to a picture that is going to be laid on ``main``."""
+    def for_overlay_on(self, main: Frame) -> Action:
+        """The action as it is done to a picture that is an overlay on ``main``."""
         return self
 
     def turns(self, frame: Frame) -> bool:
@@ -101,7 +105,7 @@ class Action:
         """Seconds of one core that ``apply`` is expected to take, for each page (:mod:`.cost`)."""
         return 20e-9 * frame.area
 
-    def prepare(self, stage: Stage, studio: Studio) -> Image | None:
+    def prepare(self, stage: Stage, resources: Resources) -> Image | None:
         """What is the same for every page, made before the source is read; ``stage.prepared``."""
         return None
 
@@ -151,8 +155,8 @@ class Stage(Step):
     def cost(self, before: Size) -> float:
         return self.action.cost(self.before)
 
-    def ready(self, studio: Studio) -> Stage:
-        return replace(self, prepared=self.action.prepare(self, studio))
+    def ready(self, resources: Resources) -> Stage:
+        return replace(self, prepared=self.action.prepare(self, resources))
 
     def apply(self, image: Image) -> Image:
         return self.action.apply(image, self)

@@ -27,7 +27,7 @@ from .plan import Plan
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .prepared import Studio
+    from .prepared import RenderContext
 
 SHARED_BYTES = 64 << 20  # of a decoded source that is kept for several pictures
 
@@ -62,7 +62,7 @@ class Batch:
         self._costs: dict[int, Cost] = {}
         self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
 
-    def refused(self, number: int, studio: Studio) -> Cost | None:
+    def refused(self, number: int, context: RenderContext) -> Cost | None:
         """What one of them is expected to take, where that is more than it may.
 
         Raises:
@@ -70,10 +70,10 @@ class Batch:
         """
         if self._most is None:
             return None
-        cost = self._costs[number] = self._cost(number, studio)
+        cost = self._costs[number] = self._cost(number, context)
         return None if cost.within(*self._most) else cost
 
-    def _cost(self, number: int, studio: Studio) -> Cost:
+    def _cost(self, number: int, context: RenderContext) -> Cost:
         """Of a picture, with the dearest of those that are laid on it, which are made before."""
         if self._told(number):
             if self._explained(number) or self.asked(number).answer != process.HUE:
@@ -81,7 +81,7 @@ class Batch:
             return hue.planned(self._probed().header, self._limits, self._rendering).cost
         made = self._plan(number)
         beside = [
-            studio.memory(wanted, stage.before)
+            context.memory(wanted.key, wanted.actions_on(stage.before))
             for stage in made.stages
             for wanted in stage.action.needs()
         ]
@@ -90,7 +90,7 @@ class Batch:
         plan.check_memory(made.header, made.memory + dearest, self._limits)
         return replace(made.cost, memory=made.memory + dearest)
 
-    def answer(self, number: int, descriptor: int, studio: Studio) -> str:
+    def answer(self, number: int, descriptor: int, context: RenderContext) -> str:
         """Make one of them, and write it to a descriptor of an empty file; its MIME type.
 
         Raises:
@@ -103,13 +103,13 @@ class Batch:
                 said = reports.explained(source, asked, self._limits, self._rendering)
             else:
                 plan.admit(source.header, self._limits)
-                said = reports.ANSWERS[asked.answer](source, studio)
+                said = reports.ANSWERS[asked.answer](source, context)
             os.write(descriptor, said)
             return reports.MIME
         made, base = self._plan(number), None
         if (least := self._least()) and self._fits(number, least):
-            made, base = self._shared(least, made, studio)
-        render.render(self._probed(), made, descriptor, studio, base)
+            made, base = self._shared(least, made, context)
+        render.render(self._probed(), made, descriptor, context, base)
         return CODECS[made.result.format].mime
 
     def asked(self, number: int) -> process.Process:
@@ -168,7 +168,7 @@ class Batch:
     def _quick(self, cost: Cost) -> bool:
         return self._most is None or cost.within(*self._most)
 
-    def _shared(self, least: Plan, made: Plan, studio: Studio) -> tuple[Plan, Image | None]:
+    def _shared(self, least: Plan, made: Plan, context: RenderContext) -> tuple[Plan, Image | None]:
         """The plan for the source decoded and halved as often as it may be for it, and that source.
 
         Raises:
@@ -176,16 +176,16 @@ class Batch:
         """
         for halved in range(int(math.log2(made.shrink / least.shrink)), -1, -1):
             if (fit := plan.at(made, least.shrink, halved)) is not None:
-                return fit, self._base(least, halved, studio)
+                return fit, self._base(least, halved, context)
         return made, None
 
-    def _base(self, least: Plan, halved: int, studio: Studio) -> Image:
+    def _base(self, least: Plan, halved: int, context: RenderContext) -> Image:
         if not self._bases:
-            self._bases.append(render.held(load(self._probed(), least), studio.watch))
+            self._bases.append(render.held(load(self._probed(), least), context.watch))
         while len(self._bases) <= halved:
             size = plan.reduced(least.header, least.shrink, len(self._bases))
             half = self._bases[-1].shrink(2, 2, ceil=True).crop(0, 0, *size)
-            self._bases.append(render.held(half, studio.watch))
+            self._bases.append(render.held(half, context.watch))
         return self._bases[halved]
 
 

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
     from .config import Limits, Rendering
     from .frame import Header
-    from .prepared import Studio
+    from .prepared import RenderContext
 
 NEAR = 32  # steps of 256, 45 degrees of the circle
 SIDE = 512  # pixels; a larger picture is asked reduced to it, so that it takes no longer
 SEEN = 128  # opacity, 0-255, from which a pixel counts
 
 
-def answer(source: Source, studio: Studio) -> bytes:
+def answer(source: Source, context: RenderContext) -> bytes:
     """The answer's body, ``{"RGB": "0xrrggbb"}``; of an animation, its first frame's.
 
     Raises:
         OssError: The picture is too large, or cannot be decoded.
     """
-    made = planned(source.header, studio.limits, studio.rendering)
+    made = planned(source.header, context.limits, context.rendering)
     red, green, blue = colour(
-        render.picture(replace(source, header=made.header), made, studio.watch)
+        render.picture(replace(source, header=made.header), made, context.watch)
     )
     return json.dumps({"RGB": f"0x{red:02x}{green:02x}{blue:02x}"}).encode()
 

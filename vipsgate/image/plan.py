@@ -45,7 +45,7 @@ class Plan:
     Attributes:
         header: What the source says of itself.
         stages: The actions as they are written, in their order; all limits hold of these.
-        steps: What is run: the same in result, with less work (:mod:`.fusion`).
+        steps: What is run: the same in result, with less work (:mod:`.optimize`).
         result: The frame that is written.
         shrink: How far the loader shrinks the source, 1.0 or more.
         memory: Bytes that rendering is expected to take.

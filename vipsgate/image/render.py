@@ -26,7 +26,7 @@ from .steps import Step
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .prepared import Studio
+    from .resources import Resources
 
 VERSION = 5  # of the pixels: raise it when the same plan gives another picture
 LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
@@ -64,7 +64,7 @@ def render(
     source: Source,
     plan: Plan,
     descriptor: int,
-    studio: Studio,
+    resources: Resources,
     base: Image | None = None,
 ) -> None:
     """Run the plan and write the result to ``descriptor``.
@@ -73,7 +73,7 @@ def render(
         source: The file that the plan was made for.
         plan: What to do.
         descriptor: Of an empty file, where the result goes; some encoders read and seek in it.
-        studio: Where actions get what they need besides this source.
+        resources: Where actions get what they need besides this source.
         base: The source in memory, as :func:`.load.load` gives it for this plan; ``None`` to have
             it loaded.
 
@@ -83,17 +83,17 @@ def render(
     """
     try:
         # what is laid on the picture first: its decoder's memory is free again before ours needs it
-        steps = [step.ready(studio) for step in plan.steps]
+        steps = [step.ready(resources) for step in plan.steps]
         image = load(source, plan) if base is None else base
         if plan.result.pages == 1:
-            image = _apply(image, steps, studio.watch)
+            image = _apply(image, steps, resources.watch)
         else:
-            image = _joined(image, plan, steps, studio.watch)
+            image = _joined(image, plan, steps, resources.watch)
         image = icc.converted(image, plan.header.gamut, plan.result.gamut)
         codec = CODECS[plan.result.format]
         if image.hasalpha() and not codec.alpha:
             image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
-        studio.watch(image)
+        resources.watch(image)
         if plan.at_once and codec.at_once and plan.result.gamut == SRGB:
             os.write(descriptor, codec.at_once(_pixels(image, plan.result), plan.result))
         else:

@@ -13,15 +13,15 @@ from .process import BASIC, EXIF, HUE, INFO, Process
 
 if TYPE_CHECKING:
     from .config import Limits, Rendering
-    from .prepared import Studio
+    from .prepared import RenderContext
 
 MIME = "application/json"
 
-ANSWERS: dict[str, Callable[[Source, Studio], bytes]] = {
-    INFO: lambda source, studio: info.answer(source),
+ANSWERS: dict[str, Callable[[Source, RenderContext], bytes]] = {
+    INFO: lambda source, context: info.answer(source),
     HUE: hue.answer,
-    BASIC: lambda source, studio: info.basic(source),
-    EXIF: lambda source, studio: info.tags(source),
+    BASIC: lambda source, context: info.basic(source),
+    EXIF: lambda source, context: info.tags(source),
 }
 
 

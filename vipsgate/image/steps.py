@@ -1,7 +1,7 @@
 """What is really run: scaling, cutting, turning, a canvas, levels; each a value with its own call.
 
 Most actions are nothing but these (:meth:`.Action.steps`), and what is said in values can be
-reordered and joined before any pixel is read (:mod:`.fusion`). Points are counted in pixels from
+reordered and joined before any pixel is read (:mod:`.optimize`). Points are counted in pixels from
 the upper left corner; a pixel lies between two whole numbers.
 """
 
@@ -15,7 +15,7 @@ from . import pixels
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from .prepared import Studio
+    from .resources import Resources
 
 Size = tuple[int, int]  # width and height, in pixels
 WINDOW_LINES = 700  # lines that libvips keeps of what is scaled, or sharpened (bench/estimates.py)
@@ -47,7 +47,7 @@ class Step:
         """Seconds of one core that it is expected to take, for each page (:mod:`.cost`)."""
         return 0.0
 
-    def ready(self, studio: Studio) -> Step:
+    def ready(self, resources: Resources) -> Step:
         """With what is the same for every page, made before the source is read."""
         return self
 

@@ -95,13 +95,13 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
     """What a renderer does with jobs. Imports libvips, which the front must not."""
     from ..image import render
     from ..image.group import Batch
-    from ..image.prepared import Beside, Studio
+    from ..image.prepared import Overlay, RenderContext
     from ..image.synthetic import painter, scene
     from ..image.video import decode
 
     logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
     render.prepare()
-    empty = Studio(limits, rendering, fonts)
+    empty = RenderContext(limits, rendering, fonts)
 
     def begin(
         jobs: list[tuple[str, list[str]]], descriptors: list[int], most: Most, interrupt: Interrupt
@@ -117,15 +117,15 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
             begun = time.perf_counter()
             asked = batch.asked(number)
             objects = {
-                key: Beside(etag, partial(read, descriptor, limits))
+                key: Overlay(etag, partial(read, descriptor, limits))
                 for key, (etag, descriptor) in zip(asked.needs(), beside[number], strict=True)
             }
-            studio = replace(empty, objects=objects, watch=interrupt.watch)
+            context = replace(empty, objects=objects, watch=interrupt.watch)
             if asked.snapshot:
                 dear = decode.cost(asked.snapshot, limits)
                 cost = dear if most and not dear.within(*most) else None
             else:
-                cost = batch.refused(number, studio)
+                cost = batch.refused(number, context)
             if cost:
                 return {"cost": astuple(cost)}, None
             memory = os.memfd_create("result", os.MFD_CLOEXEC)
@@ -135,12 +135,12 @@ def worker(limits: Limits, rendering: Rendering, fonts: Fonts) -> Begin:
                         descriptors[0],
                         asked.snapshot,
                         memory,
-                        studio,
+                        context,
                         lambda: interrupt.stopped,
                         most and most[1],
                     )
                 else:
-                    mime = batch.answer(number, memory, studio)
+                    mime = batch.answer(number, memory, context)
                 said = {
                     "type": mime,
                     "size": os.fstat(memory).st_size,

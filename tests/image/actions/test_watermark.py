@@ -14,7 +14,7 @@ from vipsgate.errors import (
     WatermarkError,
 )
 from vipsgate.image import config, process
-from vipsgate.image.prepared import Beside, Shelf
+from vipsgate.image.prepared import Overlay, PreparedCache
 
 
 def b64(text):
@@ -504,19 +504,19 @@ def test_memory_for_marks_is_foreseen(planned):
     assert planned("jpg 400x300", f"watermark,{HELLO},size_1000").memory > plain + 50_000_000
 
 
-def test_a_mark_is_prepared_once(make_studio, planned, encoded, parse):
+def test_a_mark_is_prepared_once(make_context, planned, encoded, parse):
     """It stays on the shelf for later jobs, by what its object holds and what is done to it."""
     reads = []
     (action,) = parse(f"watermark,{logo('resize,P_50')}").actions
     frame = planned("jpg 40x30", "format,png").result
-    empty = make_studio()
+    empty = make_context()
 
     def picture(etag, frame):
         def read():
             reads.append(etag)
             return encoded(np.zeros((9, 9, 3), np.uint8), "PNG")
 
-        job = replace(empty, objects={"logo.png": Beside(etag, read)})
+        job = replace(empty, objects={"logo.png": Overlay(etag, read)})
         return job.picture(action.image, frame)
 
     one = picture("a", frame)
@@ -529,19 +529,19 @@ def test_a_mark_is_prepared_once(make_studio, planned, encoded, parse):
     assert reads == ["a", "b", "a"]
 
 
-def test_the_shelf_keeps_what_was_used_last():
+def test_the_cache_keeps_what_was_used_last():
     import pyvips
 
-    shelf, picture = Shelf(most=1000), pyvips.Image.black(10, 10, bands=4)
+    cache, picture = PreparedCache(most=1000), pyvips.Image.black(10, 10, bands=4)
     for name in "ab":
-        shelf.keep((name, ""), picture)
-    assert shelf.get(("a", "")) is picture
-    shelf.keep(("c", ""), picture)
-    assert shelf.get(("b", "")) is None
-    assert shelf.get(("a", "")) is shelf.get(("c", "")) is picture
-    shelf.keep(("d", ""), pyvips.Image.black(100, 100, bands=4))
-    assert shelf.get(("d", "")) is None
-    assert shelf.get(("a", "")) is picture
+        cache.keep((name, ""), picture)
+    assert cache.get(("a", "")) is picture
+    cache.keep(("c", ""), picture)
+    assert cache.get(("b", "")) is None
+    assert cache.get(("a", "")) is cache.get(("c", "")) is picture
+    cache.keep(("d", ""), pyvips.Image.black(100, 100, bands=4))
+    assert cache.get(("d", "")) is None
+    assert cache.get(("a", "")) is picture
 
 
 # --- objects of which no mark can be made

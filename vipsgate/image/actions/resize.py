@@ -122,7 +122,7 @@ class Portion(Resize):
         if not self.portion:
             Resize.__post_init__(self)
 
-    def laid_on(self, main: Frame) -> Action:
+    def for_overlay_on(self, main: Frame) -> Action:
         if not self.portion:
             return self
         width = proportion(main.width, self.portion, 100)

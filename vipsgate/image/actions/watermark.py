@@ -22,7 +22,7 @@ from .rounded_corners import RoundedCorners
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from ..prepared import Studio
+    from ..resources import Resources
 
 TEXT_BYTES = 64  # of UTF-8; OSS guide, Add watermarks
 FAR = 4096  # pixels; OSS guide, Add watermarks
@@ -141,9 +141,10 @@ class Watermark(Action):
         middle = (frame.height - height) // 2 + self.voffset
         return left, (self.y, middle, frame.height - height - self.y)[down]
 
-    def prepare(self, stage: Stage, studio: Studio) -> Image | None:
-        parts = [studio.picture(wanted, stage.before) for wanted in self.needs()]
-        if (line := self._line(studio)) is not None:
+    def prepare(self, stage: Stage, resources: Resources) -> Image | None:
+        main = stage.before
+        parts = [resources.picture(need.key, need.actions_on(main)) for need in self.needs()]
+        if (line := self._line(resources)) is not None:
             parts.append(line)
         if not parts or not self.t:
             return None
@@ -153,14 +154,14 @@ class Watermark(Action):
         before = replace(stage.before.resized(block.width, block.height), alpha=True)
         turn = Rotate(angle=self.rotate)
         after = turn.plan(before)
-        studio.check(after.width, after.height)
+        resources.check(after.width, after.height)
         block = turn.apply(icc.converted(block, SRGB, before.gamut), Stage(turn, before, after))
         block = overlay.faded(block, self.t)
-        studio.watch(block)
+        resources.watch(block)
         return block.copy_memory()
 
-    def _line(self, studio: Studio) -> Image | None:
-        if not self.text or (mask := studio.text(self.text, self.type, self.size)) is None:
+    def _line(self, resources: Resources) -> Image | None:
+        if not self.text or (mask := resources.text(self.text, self.type, self.size)) is None:
             return None
         line = overlay.inked(mask, rgb(self.color))
         if self.shadow:

@@ -33,7 +33,7 @@ from .snapshot import Snapshot
 if TYPE_CHECKING:
     from pyvips import Image
 
-    from ..prepared import Studio
+    from ..prepared import RenderContext
 
 INSTALL = "pip install 'vipsgate[video]'"
 DECODERS = {"h264": "H.264", "hevc": "H.265"}  # OSS guide, Video snapshots
@@ -138,7 +138,7 @@ def answer(
     descriptor: int,
     asked: Snapshot,
     memory: int,
-    studio: Studio,
+    context: RenderContext,
     stopped: Callable[[], bool],
     most: int | None = None,
 ) -> str:
@@ -148,7 +148,7 @@ def answer(
         descriptor: Of the video; where it stands is left alone.
         asked: Which picture.
         memory: Of an empty file.
-        studio: Limits, rendering, and who watches.
+        context: Limits, rendering, and who watches.
         stopped: Does nobody wait for it any more?
         most: Bytes that it may take; ``None`` for ``limits.render_bytes``.
 
@@ -161,16 +161,16 @@ def answer(
     """
     from ..render import FAULTS
 
-    shot = take(descriptor, asked, studio.limits, stopped, most)
+    shot = take(descriptor, asked, context.limits, stopped, most)
     image = shot.image
     for turn in shot.turns:
         image = getattr(image, turn)()
     size = image.width, image.height
     width, height = asked.size(*size)
-    result = plan.make(Header(asked.f, width, height), (), studio.limits, studio.rendering).result
+    result = plan.make(Header(asked.f, width, height), (), context.limits, context.rendering).result
     image = pixels.scaled(image, width, height, size)
     codec = codecs.CODECS[asked.f]
-    studio.watch(image)
+    context.watch(image)
     try:
         codec.save(image, memory, result)
     except FAULTS as error:
