@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -75,51 +73,6 @@ def test_faults_of_the_server_are_errors():
 def test_no_secret_is_in_a_span():
     _, found = spans(bucket="b", key="a?Signature=abc", process="image/x&Signature=abc")
     assert "abc" not in str(found["GET"].attributes)
-
-
-def test_a_server_sends_them_away(serving, root):
-    """To an endpoint that OpenTelemetry's own variable names, the last ones when it ends."""
-    got = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):
-            got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            """Nobody wants to know."""
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
-        thread = threading.Thread(target=collector.serve_forever)
-        thread.start()
-        try:
-            env = {
-                "VIPSGATE_TRACES__ENABLED": "true",
-                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
-                "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
-            }
-            with serving(root, env=env) as site:
-                headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-                assert site.get("example.jpg", "image/resize,w_31", headers=headers).status == 200
-        finally:
-            collector.shutdown()
-            thread.join()
-    paths, bodies = zip(*got, strict=True)
-    assert set(paths) == {"/v1/traces"}
-    sent = b"".join(bodies)
-    assert bytes.fromhex(TRACE) in sent
-    for name in (b"store.stat", b"store.open", b"queue", b"render", b"vipsgate.request_id"):
-        assert name in sent
-
-
-def test_a_collector_that_is_away_holds_nobody_up(serving, root):
-    env = {
-        "VIPSGATE_TRACES__ENABLED": "true",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
-    }
-    with serving(root, env=env) as site:
-        assert site.get("example.jpg").status == 200
 
 
 @pytest.mark.parametrize("name", ["opentelemetry", "opentelemetry.exporter"])

@@ -114,7 +114,7 @@ def test_no_system_call_is_made_that_the_unit_refuses(analyze, unit, root, tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     try:
         url = f"http://127.0.0.1:{READY.match(process.stdout.readline())[1]}/photos"

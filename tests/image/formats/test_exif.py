@@ -16,7 +16,7 @@ from vipsgate.image.formats import exif
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, FLOAT = 1, 2, 3, 4, 5, 7, 10, 11
 LETTERS = {SHORT: "H", LONG: "L", RATIONAL: "L", SRATIONAL: "l", FLOAT: "f"}
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 ADDED_BY_THE_CALLER = {"FileSize", "Format", "ImageHeight", "ImageWidth"}
 
 
@@ -371,4 +371,4 @@ def test_the_module_is_light():
         "import sys; from vipsgate.image.formats import exif; "
         "exif.orientation(b''); sys.exit('PIL' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

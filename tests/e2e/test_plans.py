@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLANS = ROOT / "bench" / "plans"
 LOCUST = ROOT / ".venv" / "locust" / "bin" / "locust"
 NAMES = ("cold", "hits", "mix", "srcset")

@@ -19,7 +19,7 @@ from vipsgate.image.fonts import LAST, NAMES
 from vipsgate.worker import fontfiles
 from vipsgate.worker.fontfiles import HINTS, MOST_FILES, Typefaces, find
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGED = ["Noto Sans CJK SC", "Noto Sans", "Noto Sans Arabic", "Heebo"]
 EVERYTHING = {  # a text in each script that is promised, with marks
     *("图片服务，版权所有", "繁體中文", "日本語ひらがなカタカナ", "한국어", "“引号”…—·①"),

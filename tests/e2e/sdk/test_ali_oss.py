@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 HERE = Path(__file__).parent
-MODULES = os.environ.get("ALI_OSS_MODULES", HERE.parents[1] / ".venv/node/node_modules")
+MODULES = os.environ.get("ALI_OSS_MODULES", HERE.parents[2] / ".venv/node/node_modules")
 NODE = shutil.which("node")
 PATIENCE_S = 60
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 DEPLOY = REPOSITORY / "deploy"
 PATIENCE_S = 20
 MAIN = """

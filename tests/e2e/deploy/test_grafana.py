@@ -16,7 +16,7 @@ from vipsgate.delivery.derivatives import BYPASS
 from vipsgate.observe.counters import NONE
 from vipsgate.renderers.pool import ENDS
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
+FOLDER = Path(__file__).parents[3] / "deploy" / "grafana"
 DASHBOARD = json.loads((FOLDER / "vipsgate.json").read_text())
 (GROUP,) = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
 ALERTS = {rule["alert"]: rule for rule in GROUP["rules"]}

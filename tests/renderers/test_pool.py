@@ -1,4 +1,4 @@
-"""The pool against renderers that behave well, badly and worse: :mod:`fake_renderer`.
+"""The pool against renderers that behave well, badly and worse: :mod:`fake_worker`.
 
 All runs on uvloop, as the server does, except the races: those are provoked by blocking the loop,
 and only asyncio's own loop promises in which order it goes on.
@@ -29,7 +29,7 @@ from vipsgate.renderers.pool import Renderers, Result, StartError
 from vipsgate.renderers.process import GRACE, Job
 from vipsgate.worker import main
 
-FAKE = Path(__file__).with_name("fake_renderer.py")
+FAKE = Path(__file__).with_name("fake_worker.py")
 COMMAND = (sys.executable, str(FAKE))
 SOON = 1.0  # seconds within which a dead renderer is replaced (issue 2); held by the median
 PATIENCE = 5.0  # seconds for the same where others use the machine as well

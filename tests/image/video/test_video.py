@@ -31,7 +31,7 @@ from vipsgate.settings import Settings
 
 av = pytest.importorskip("av", reason="pip install 'vipsgate[video]'")
 LIMITS = Limits()
-GUIDE = Path(__file__).parents[3] / "shared" / "data"  # files by others; not part of the project
+GUIDE = Path(__file__).parents[4] / "shared" / "data"  # files by others; not part of the project
 
 
 @contextmanager

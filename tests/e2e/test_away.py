@@ -112,7 +112,7 @@ def run(moto, middleman, place):
 
         return subprocess.run(
             [sys.executable, "-m", "vipsgate", *words],
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             env={**os.environ, **moto.env(middleman.port), **QUICK, "VIPSGATE_STORE__URL": place},
             capture_output=True,
             text=True,

@@ -63,7 +63,7 @@ SEEN_S = 5  # within which an edit of a bucket's document is in force on every n
 PATIENCE_S = 30  # for what takes a few seconds at most
 TRIES = 10  # of one edit
 LONGEST_S = 300  # of all stories; what asks longer has been forgotten
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def until(fact, seconds=PATIENCE_S):

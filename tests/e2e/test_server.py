@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 READY = re.compile(
     r"vipsgate ready on http://(127\.0\.0\.1):(\d+) \(admin http://127\.0\.0\.1:(\d+)\)\n"
 )

@@ -140,7 +140,7 @@ def test_the_same_bytes_in_every_process_with_any_number_of_threads():
     for threads, order in (("1", 1), ("2", 1), ("7", -1)):
         run = subprocess.run(
             [sys.executable, "-c", PROGRAM, *names[::order]],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             env={**os.environ, "VIPS_CONCURRENCY": threads},
             capture_output=True,
             text=True,
