@@ -164,11 +164,6 @@ class Bucket(Record):
             raise ValueError(f'is only for a bucket with origin = "{SYNTHETIC}"')
         return value
 
-    @property
-    def synthetic(self) -> bool:
-        """Are its objects painted when they are asked for? Then none has an ACL of its own."""
-        return self.origin == SYNTHETIC
-
     def elsewhere(self) -> Origin | None:
         """Where its objects come from; ``None`` for where all others are."""
         return Origin(self.origin, self.delay_ms, self.error_rate) if self.origin else None

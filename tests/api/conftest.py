@@ -15,7 +15,7 @@ from yarl import URL
 from vipsgate import api
 from vipsgate.buckets import Bucket
 from vipsgate.catalog.documents import Documents
-from vipsgate.delivery.services import House
+from vipsgate.delivery.services import Services
 from vipsgate.errors import (
     BucketNotEmpty,
     NoSuchBucket,
@@ -77,6 +77,9 @@ class Memory:
 
     def distant(self, bucket):
         pass
+
+    def object_acls(self, bucket):
+        return True
 
     def has(self, bucket):
         return bucket in self.rooms
@@ -162,7 +165,7 @@ class Desk:
     """Where calls are made, as an owner.
 
     Attributes:
-        house: Whose calls they are.
+        services: Whose calls they are.
         store: In memory.
         meanwhile: Done between the look at the bucket and the call's work.
     """
@@ -170,20 +173,18 @@ class Desk:
     def __init__(self, settings):
         self.settings = settings
         self.store = Memory()
-        self.house = self.another()
+        self.services = self.another()
         self.now = NOW
         self.meanwhile = None
 
     def another(self):
-        """A house on the same store, as of another instance."""
+        """Services on the same store, as of another instance."""
         documents = Documents(self.store, self.settings.limits)
-        house = House(self.settings, self.store, None, documents, clock=lambda: self.now)
-        house.furnish(self.settings)
-        return house
+        return Services.of(self.settings, self.store, None, documents, clock=lambda: self.now)
 
-    async def ask(self, line, *, method="GET", body=b"", headers=None, house=None):
+    async def ask(self, line, *, method="GET", body=b"", headers=None, services=None):
         url = URL(f"http://{self.server.host}:{self.server.port}{line}", encoded=True)
-        self.serving = house or self.house
+        self.serving = services or self.services
         data = io.BytesIO(body) if body else None
         async with self.session.request(method, url, data=data, headers=headers) as response:
             return Said(response.status, dict(response.headers), await response.read())
@@ -196,18 +197,22 @@ class Desk:
         return await self.ask(line, method="DELETE", **more)
 
     async def answer(self, request):
-        house = self.serving
+        services = self.serving
         request[responses.VISIT] = Visit(0.0, "0" * 24)
         try:
-            asked = target.resolve(request.raw_path, request.headers["Host"], house.domains, "")
+            asked = target.resolve(
+                request.raw_path, request.headers["Host"], services.registry.domains, ""
+            )
             row = api.find(request.method, asked, request.headers)
-            document = house.bucket(asked.bucket) or (house.plain if row.anew else None)
+            document = services.registry.get(asked.bucket) or (
+                services.registry.plain if row.anew else None
+            )
             if document is None:
                 raise NoSuchBucket("there is none")
             if self.meanwhile:
                 await self.meanwhile()
             headers.check(row.name, row.headers, request.headers)
-            return await row.work(api.Call(request, house, asked, access.Grant(document, None)))
+            return await row.work(api.Call(request, services, asked, access.Grant(document, None)))
         except OssError as error:
             return responses.refusal(error, request)
 

@@ -145,11 +145,13 @@ async def test_keeps_a_bucket_to_which_an_upload_is_under_way(desk):
 
 async def test_a_removed_bucket_gives_its_domains_back(desk):
     await desk.put("/photos/")
-    await desk.house.documents.change("photos", lambda _: Bucket(domains=("cats.example.com",)))
-    desk.house.name_domains()
-    assert "cats.example.com" in desk.house.domains
+    await desk.services.registry.documents.change(
+        "photos", lambda _: Bucket(domains=("cats.example.com",))
+    )
+    desk.services.registry.refresh()
+    assert "cats.example.com" in desk.services.registry.domains
     await desk.delete("/photos/")
-    assert set(desk.house.domains) == {"img.example.com"}
+    assert set(desk.services.registry.domains) == {"img.example.com"}
 
 
 # -- told of ---------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ def shelf(desk):
     desk.store.hold("cats")
     desk.store.hold("dogs")
     desk.store.made = {"cats": NOW - 86400, "dogs": NOW}
-    desk.house.documents.known = {
+    desk.services.registry.documents.known = {
         "birds": Bucket(created=NOW - 3600),
         "dogs": Bucket(acl="public-read"),
     }
@@ -295,11 +297,14 @@ async def test_no_change_is_lost(desk):
     """Of many calls at once, to two instances on one store."""
     await desk.put("/photos/")
     other = desk.another()
-    await other.documents.look()
+    await other.registry.documents.look()
     lines = [f"/photos/?style&styleName=s{number}" for number in range(20)]
-    houses = [desk.house, other] * 10
+    both = [desk.services, other] * 10
     done = await asyncio.gather(
-        *(desk.put(line, STYLE, house=house) for line, house in zip(lines, houses, strict=True))
+        *(
+            desk.put(line, STYLE, services=services)
+            for line, services in zip(lines, both, strict=True)
+        )
     )
     assert {said.status for said in done} == {200}
     assert len(document(desk, "photos").styles) == 20
@@ -315,7 +320,7 @@ async def test_a_change_leaves_all_else(desk):
         styles={"b": Style(content="image/crop", created=5)},
         created=7,
     )
-    await desk.house.documents.change("photos", lambda _: before)
+    await desk.services.registry.documents.change("photos", lambda _: before)
     await ask(desk, "photos", "PutBucketAcl")
     await ask(desk, "photos", "PutStyle")
     await ask(desk, "photos", "DeleteStyle")
@@ -329,8 +334,8 @@ async def test_a_document_by_hand_with_a_time_that_is_no_date_is_broken(desk, cr
     async with desk.store.draft(INTERNAL) as draft:
         await draft.write(orjson.dumps({"created": created}))
         await draft.keep("buckets/photos.json", PLAIN)
-    await desk.house.documents.look()
-    assert "created" in desk.house.documents.faults["photos"]
+    await desk.services.registry.documents.look()
+    assert "created" in desk.services.registry.documents.faults["photos"]
     assert (await desk.ask("/photos/?bucketInfo")).status == 200
 
 

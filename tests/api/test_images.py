@@ -101,7 +101,7 @@ async def got(desk):
 
 
 def document(desk):
-    return desk.house.bucket("photos")
+    return desk.services.registry.get("photos")
 
 
 async def test_a_bucket_where_nothing_is_set(photos):
@@ -145,7 +145,7 @@ async def test_a_put_says_all_anew(photos):
 @pytest.mark.parametrize("rows", [{}, {"SourceFileProtect": ON, "SourceFileProtectSuffix": "jpg"}])
 async def test_rules_set_by_hand_stay(photos, rows):
     by_hand = Bucket(protection=Protection(enabled=True, extensions=("png",), rules=RULES))
-    await photos.house.documents.change("photos", lambda _: by_hand)
+    await photos.services.registry.documents.change("photos", lambda _: by_hand)
     assert (await put(photos, rows)).status == 200
     protection = document(photos).protection
     assert protection.rules == RULES
@@ -153,7 +153,9 @@ async def test_rules_set_by_hand_stay(photos, rows):
 
 
 async def test_a_classic_separator_set_by_hand_stays(photos):
-    await photos.house.documents.change("photos", lambda _: Bucket(separators=("@!", "_")))
+    await photos.services.registry.documents.change(
+        "photos", lambda _: Bucket(separators=("@!", "_"))
+    )
     assert await got(photos) == UNSET | {"StyleDelimiters": "_"}
     await put(photos, {"StyleDelimiters": "-"})
     assert document(photos).separators == ("-", "@!")
@@ -162,5 +164,5 @@ async def test_a_classic_separator_set_by_hand_stays(photos):
 
 async def test_protection_that_is_off_shows_no_suffixes(photos):
     off = Bucket(protection=Protection(extensions=("png",)))
-    await photos.house.documents.change("photos", lambda _: off)
+    await photos.services.registry.documents.change("photos", lambda _: off)
     assert await got(photos) == UNSET

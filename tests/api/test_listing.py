@@ -211,7 +211,8 @@ async def test_no_key_begins_with_what_leads_elsewhere(desk, tmp_path, prefix, d
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    desk.house.store = LocalStore(tmp_path)
+    desk.store = LocalStore(tmp_path)
+    desk.services = desk.another()
     said = await desk.ask(f"/{BUCKET}/?prefix={prefix}&delimiter={delimiter}")
     assert said.status == 200
     assert said.values("Contents/Key") + said.values("CommonPrefixes/Prefix") == []

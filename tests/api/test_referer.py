@@ -61,7 +61,7 @@ async def photos(desk):
 
 
 def policy(desk):
-    return desk.house.bucket("photos").referer
+    return desk.services.registry.get("photos").referer
 
 
 @pytest.mark.parametrize("inner", READS)

@@ -57,14 +57,14 @@ async def test_what_is_put_is_got(photos, by_oss2, by_v2, content):
     assert (found.create_time, found.last_modify_time) == (MADE, MADE)
     other = by_v2("StyleInfo", said, "Style")
     assert (other.name, other.content, other.category) == ("small", content.strip(), "image")
-    assert photos.house.bucket("photos").styles["small"].content == content.strip()
+    assert photos.services.registry.get("photos").styles["small"].content == content.strip()
 
 
 @pytest.mark.parametrize("content", REFUSES, ids=lambda content: content[:40] or "empty")
 async def test_refuses_a_content(photos, content):
     said = await photos.put(line("small"), style(content))
     assert (said.status, said.code) == (400, REFUSES[content])
-    assert not photos.house.bucket("photos").styles
+    assert not photos.services.registry.get("photos").styles
 
 
 async def test_a_content_has_its_length(photos):
@@ -136,7 +136,7 @@ async def test_the_51st_is_refused_and_other_content_is_not(photos):
     assert (await photos.put(line("s49"), style("image/resize,w_9"))).status == 200
     await photos.delete(line("s7"))
     assert (await photos.put(line("s50"), style("image/info"))).status == 200
-    assert len(photos.house.bucket("photos").styles) == 50
+    assert len(photos.services.registry.get("photos").styles) == 50
 
 
 @pytest.mark.parametrize("query", ["style", "style&styleName="])
@@ -162,11 +162,11 @@ async def test_deleting_what_is_not_there_changes_nothing(desk):
 
 async def test_a_style_of_another_instance_is_deleted(photos):
     other = photos.another()
-    await other.documents.look()
+    await other.registry.documents.look()
     await photos.put(line("small"), style("image/info"))
-    assert (await photos.delete(line("small"), house=other)).status == 204
-    await photos.house.documents.look()
-    assert not photos.house.bucket("photos").styles
+    assert (await photos.delete(line("small"), services=other)).status == 204
+    await photos.services.registry.documents.look()
+    assert not photos.services.registry.get("photos").styles
 
 
 async def test_a_missing_style_is_named(photos):
@@ -176,7 +176,7 @@ async def test_a_missing_style_is_named(photos):
 
 async def test_a_style_of_a_document_by_hand_has_times(photos):
     styles = {"hand": Style(content="image/info"), "old": Style(content="image/info", created=NOW)}
-    await photos.house.documents.change("photos", lambda _: Bucket(styles=styles))
+    await photos.services.registry.documents.change("photos", lambda _: Bucket(styles=styles))
     said = await photos.ask(line("hand"))
     assert (
         said.value("CreateTime")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy, Style
 from vipsgate.catalog import documents
 from vipsgate.catalog.documents import CLOSED, DocumentError, Documents
-from vipsgate.delivery.services import House
+from vipsgate.catalog.registry import Registry
 from vipsgate.errors import (
     AccessDenied,
     BadGateway,
@@ -21,7 +21,6 @@ from vipsgate.errors import (
     ServiceUnavailable,
 )
 from vipsgate.image.config import Limits
-from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, Page
 from vipsgate.store.local.store import LocalStore
 from vipsgate.store.remote.client import Line
@@ -524,15 +523,16 @@ async def test_a_domain_is_of_one_bucket(shelf):
     shelf.put("one.json", '{"domains": ["a.example.com", "b.example.com"]}')
     shelf.put("two.json", '{"domains": ["b.example.com", "c.example.com"]}')
     await shelf.documents.look()
-    house = House(Settings(), shelf.store, None, shelf.documents)
-    house.furnish(Settings(buckets={"own": Bucket(domains=("c.example.com",))}))
-    assert house.domains == {
+    registry = Registry(shelf.store, shelf.documents)
+    own = Bucket(domains=("c.example.com",))
+    registry.adopt({"own": own}, Bucket(), Limits())
+    assert registry.domains == {
         "a.example.com": "one",
         "b.example.com": "one",
         "c.example.com": "own",
     }
-    assert house.faults == {"two": "domains: 'c.example.com' is that of bucket own"}
+    assert registry.faults == {"two": "domains: 'c.example.com' is that of bucket own"}
     shelf.put("two.json", "{}")
     await shelf.documents.look()
-    house.name_domains()
-    assert house.faults == {}
+    registry.refresh()
+    assert registry.faults == {}

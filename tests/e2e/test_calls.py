@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from vipsgate import api
 from vipsgate.catalog import uploads
 from vipsgate.catalog.documents import Documents
-from vipsgate.delivery.services import House
+from vipsgate.delivery.services import Services
 from vipsgate.errors import OssError
 from vipsgate.gate import headers as oss_headers
 from vipsgate.gate import sign, target
@@ -92,7 +92,7 @@ class World:
         self.store, self.noting = store, Noting(store)
         chosen = Settings(server={"region": REGION}, credentials=CREDENTIALS)
         documents = Documents(self.noting, chosen.limits)
-        self.house = House(chosen, self.noting, Renderers(), documents)
+        self.services = Services.of(chosen, self.noting, Renderers(), documents)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -104,10 +104,9 @@ class World:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
     async def _start(self, chosen):
-        self.house.furnish(chosen)
         line = socket.create_server(("127.0.0.1", 0))
         self.port = line.getsockname()[1]
-        self.runner = web.ServerRunner(app.public(self.house))
+        self.runner = web.ServerRunner(app.public(self.services))
         await self.runner.setup()
         await web.SockSite(self.runner, line).start()
 
@@ -129,7 +128,7 @@ class World:
             await self.put(BUCKET, key, data)
         await self.put(INTERNAL, f"buckets/{BUCKET}.json", DOCUMENT)
         self.upload = (await uploads.begin(self.store, BUCKET, KEY, PLAIN, 1.0)).identity
-        await self.house.documents.look()
+        await self.services.registry.documents.look()
         self.state = await self.snapshot()
 
     async def put(self, bucket, key, data):

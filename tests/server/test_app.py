@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 from vipsgate.catalog.documents import Documents
-from vipsgate.delivery.services import House
+from vipsgate.delivery.services import Services
 from vipsgate.errors import NoSuchKey
 from vipsgate.renderers.pool import Result
 from vipsgate.server import app
@@ -45,6 +45,9 @@ class Store:
 
     def distant(self, bucket):
         return None
+
+    def object_acls(self, bucket):
+        return True
 
     async def stat(self, bucket, key):
         self.asked["stat"] += 1
@@ -93,10 +96,9 @@ async def running(now=NOW, region="cn-hangzhou", **buckets):
     )
     store = Store()
     documents = Documents(store, settings.limits)
-    house = House(settings, store, Renderers(), documents, clock=lambda: now)
-    house.furnish(settings)
+    services = Services.of(settings, store, Renderers(), documents, clock=lambda: now)
     line = socket.create_server(("127.0.0.1", 0))
-    runner = aiohttp.web.ServerRunner(app.public(house))
+    runner = aiohttp.web.ServerRunner(app.public(services))
     await runner.setup()
     await aiohttp.web.SockSite(runner, line).start()
     async with aiohttp.ClientSession() as client:

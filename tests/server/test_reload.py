@@ -11,12 +11,12 @@ import pytest
 
 from vipsgate import settings
 from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy
-from vipsgate.catalog import reload
 from vipsgate.catalog.documents import Documents
-from vipsgate.delivery.services import House
+from vipsgate.delivery.services import Configuration, Services
 from vipsgate.errors import OssError, ServiceUnavailable
 from vipsgate.gate import access, rights, sign, simulate, style, target
 from vipsgate.gate.rights import Right
+from vipsgate.server import reload
 from vipsgate.settings import Credential, Settings, SettingsError
 from vipsgate.store.local.store import LocalStore
 from vipsgate.store.routing import Origins, refuse
@@ -166,7 +166,7 @@ def written(folder, text):
 
 
 class Server:
-    """A house on a folder, and its configuration file."""
+    """Services on a folder, and its configuration file."""
 
     def __init__(self, folder, text):
         self.folder = folder
@@ -179,14 +179,13 @@ class Server:
             (shelf / f"{name}.json").write_text(document)
         self.store = Origins(LocalStore(root), lambda name, origin: types.SimpleNamespace())
         first = settings.load(written(folder, text), {})
-        self.house = House(first, self.store, None, Documents(self.store, first.limits))
-        self.house.origins = self.store
-        self.house.furnish(first)
+        documents = Documents(self.store, first.limits)
+        self.services = Services.of(first, self.store, None, documents, origins=self.store)
 
     def read(self, text):
         """As SIGHUP does; the reasons against it."""
         try:
-            return self.house.reload(settings.load(written(self.folder, text), {}))
+            return reload.take_over(self.services, settings.load(written(self.folder, text), {}))
         except SettingsError as error:
             return [str(error)]
 
@@ -195,8 +194,8 @@ class Server:
 async def start(tmp_path):
     async def starting(text):
         server = Server(tmp_path, text)
-        await server.house.documents.look()
-        server.house.name_domains()
+        await server.services.registry.documents.look()
+        server.services.registry.refresh()
         return server
 
     return starting
@@ -225,16 +224,18 @@ def requests():
 GRID = list(requests())
 
 
-def allowed(house):
+def allowed(services):
     """The requests that are let through, and where what they are let through to is."""
     found = set()
     for who, request in {"anonymous": None, **SIGNED}.items():
         try:
-            caller = request and access.identify(request, "GET", {}, house.keys, NOW)
+            caller = request and access.identify(
+                request, "GET", {}, services.configuration.keys, NOW
+            )
         except OssError:
             continue
         for asked, _, right, referer in GRID:
-            if document := house.bucket(asked.bucket):
+            if document := services.registry.get(asked.bucket):
                 try:
                     passes(asked, right, referer, document, caller)
                 except OssError:
@@ -279,19 +280,19 @@ ORDERS = [SECTIONS, SECTIONS[::-1], random.Random(3).sample(SECTIONS, len(SECTIO
 async def test_a_file_that_is_cut_gives_nobody_more(start, order, everywhere):
     whole = "".join(ORDERS[order])
     server = await start(whole)
-    before = allowed(server.house)
+    before = allowed(server.services)
     assert len(before) > 1000
     outcomes = {"refused": 0, "followed": 0}
     for cut in cuts(whole, everywhere=everywhere):
-        turns = server.house.furnished
+        turns = server.services.registry.version
         if server.read(cut):
-            assert server.house.furnished == turns
+            assert server.services.registry.version == turns
             outcomes["refused"] += 1
         else:
-            assert not allowed(server.house) - before, cut.decode()[-200:]
+            assert not allowed(server.services) - before, cut.decode()[-200:]
             outcomes["followed"] += 1
             assert not server.read(whole)  # and afterwards the whole file is followed again
-    assert allowed(server.house) == before
+    assert allowed(server.services) == before
     assert min(outcomes.values()) > 3, outcomes
 
 
@@ -312,20 +313,20 @@ async def test_a_file_whose_last_section_is_cut_gives_nobody_more(start, last, t
     others = "".join(text for text in SECTIONS if text is not SECTIONS[last])
     section = turn(SECTIONS[last])
     server = await start(others + section)
-    before = allowed(server.house)
+    before = allowed(server.services)
     for cut in cuts(section, everywhere=False):
         if not server.read(others + cut.decode()):
-            assert not allowed(server.house) - before, cut.decode()
+            assert not allowed(server.services) - before, cut.decode()
             assert not server.read(others + section)
-    assert allowed(server.house) == before
+    assert allowed(server.services) == before
 
 
 @pytest.mark.parametrize("lost", range(len(SECTIONS)), ids=lambda n: SECTIONS[n].split()[0])
 async def test_a_file_without_a_section_gives_nobody_more(start, lost):
     server = await start("".join(SECTIONS))
-    before = allowed(server.house)
+    before = allowed(server.services)
     server.read("".join(text for text in SECTIONS if text is not SECTIONS[lost]))
-    assert not allowed(server.house) - before
+    assert not allowed(server.services) - before
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -334,14 +335,14 @@ async def test_a_file_without_some_lines_gives_nobody_more(start, seed):
     chance = random.Random(seed)
     whole = "".join(SECTIONS)
     server = await start(whole)
-    before = allowed(server.house)
+    before = allowed(server.services)
     lines = whole.splitlines(keepends=True)
     for _ in range(12):
         lost = set(chance.sample(range(len(lines)), chance.randint(1, 3)))
         # without its header a table's keys are another's, which somebody has then written out
         lost = {number for number in lost if not lines[number].startswith("[")}
         if not server.read("".join(line for n, line in enumerate(lines) if n not in lost)):
-            assert not allowed(server.house) - before, [lines[number] for number in lost]
+            assert not allowed(server.services) - before, [lines[number] for number in lost]
             assert not server.read(whole)
 
 
@@ -436,7 +437,7 @@ async def test_what_is_written_out_is_followed(start, old, new, reason):
     if not reason:
         assert reasons == []
         assert (
-            server.house.configuration.credentials
+            server.services.configuration.settings.credentials
             == settings.load(server.folder / "vipsgate.toml", {}).credentials
         )
         return
@@ -481,10 +482,10 @@ def test_the_environment_alone_is_read_again_as_it_is(monkeypatch):
 
 
 def test_what_came_of_it_is_noted():
-    state = reload.State(succeeded=1)
-    state.take("a", "b")
+    state = Configuration(Settings(), succeeded=1)
+    state.note("a", "b")
     assert (state.refused, state.succeeded) == (("a", "b"), 1)
-    state.take()
+    state.note()
     assert state.refused == ()
     assert state.succeeded > 1
 
@@ -524,5 +525,6 @@ async def test_no_reason_is_needed_to_ask_a_store_that_is_away():
             raise ServiceUnavailable("away")
 
     before, after = Settings(buckets={"photos": Bucket()}), Settings()
-    house = House(before, Away(), None, types.SimpleNamespace(known={}))
-    assert house.reload(after)
+    documents = types.SimpleNamespace(known={}, adopt=lambda limits: None)
+    services = Services.of(before, Away(), None, documents)
+    assert reload.take_over(services, after)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ..buckets import Bucket
 from ..catalog import documents, uploads
-from ..delivery.services import House
+from ..delivery.services import Services
 from ..errors import (
     AccessDenied,
     BucketAlreadyExists,
@@ -37,7 +37,7 @@ async def list_buckets(call: Call) -> web.StreamResponse:
     """ListBuckets: those of the store, and those that only a document speaks of."""
     prefix, marker = call.parameter("prefix"), call.parameter("marker")
     most = call.number("max-keys", USUAL_BUCKETS, 1, MOST_BUCKETS)
-    made = await _made(call.house)
+    made = await _made(call.services)
     found = [name for name in sorted(made) if name.startswith(prefix) and name > marker]
     listed = found[:most]
     root = xml.add(
@@ -53,7 +53,7 @@ async def list_buckets(call: Call) -> web.StreamResponse:
     rows = SubElement(root, "Buckets")
     for name in listed:
         entry = _describe(SubElement(rows, "Bucket"), call, name, made[name])
-        xml.add(entry, Region=call.house.settings.server.region)
+        xml.add(entry, Region=call.services.settings.server.region)
     return call.said(body=xml.write(root))
 
 
@@ -65,8 +65,8 @@ async def put_bucket(call: Call) -> web.StreamResponse:
     Raises:
         BucketAlreadyExists: It is declared in the configuration.
     """
-    house, name = call.house, call.asked.bucket
-    if name in house.declared:
+    services, name = call.services, call.asked.bucket
+    if name in services.registry.declared:
         raise BucketAlreadyExists(
             "The requested bucket name is not available: the bucket is declared in the "
             "configuration file.",
@@ -75,10 +75,10 @@ async def put_bucket(call: Call) -> web.StreamResponse:
     acl = _acl(call)
     if call.request.body_exists and (body := await call.document()):
         xml.parse(body, "CreateBucketConfiguration")
-    if house.bucket(name) is None:
-        new = Bucket(created=house.clock())
-        await house.store.create(name)
-        await house.documents.change(name, lambda known: with_acl(known or new, acl))
+    if services.registry.get(name) is None:
+        new = Bucket(created=services.clock())
+        await services.store.create(name)
+        await services.registry.documents.change(name, lambda known: with_acl(known or new, acl))
     elif acl:
         await change(call, partial(with_acl, acl=acl))
     return call.said(headers={"Location": f"/{name}"})
@@ -86,18 +86,18 @@ async def put_bucket(call: Call) -> web.StreamResponse:
 
 async def delete_bucket(call: Call) -> web.StreamResponse:
     """DeleteBucket, if there is nothing in it and nothing on its way into it; its document, too."""
-    house, name = call.house, call.asked.bucket
+    services, name = call.services, call.asked.bucket
     _check_undeclared(call)
-    async for upload in uploads.under_way(house.store, name):
+    async for upload in uploads.under_way(services.store, name):
         raise BucketNotEmpty(
             "The bucket you tried to delete is not empty: there is an upload in parts, "
             f"{upload.identity}, which has to be completed or aborted first.",
             extra={"BucketName": name},
         )
     with contextlib.suppress(NoSuchBucket):  # there may be no more of it than a document
-        await house.store.remove(name)
-    await house.documents.remove(name)
-    house.name_domains()
+        await services.store.remove(name)
+    await services.registry.documents.remove(name)
+    services.registry.refresh()
     return call.said(204)
 
 
@@ -105,7 +105,7 @@ async def bucket_info(call: Call) -> web.StreamResponse:
     """GetBucketInfo."""
     name = call.asked.bucket
     root = Element("BucketInfo")
-    made = await _made(call.house)
+    made = await _made(call.services)
     entry = _describe(SubElement(root, "Bucket"), call, name, made.get(name, 0))
     xml.owner(entry)
     xml.add(SubElement(entry, "AccessControlList"), Grant=call.grant.bucket.acl)
@@ -129,7 +129,7 @@ async def put_acl(call: Call) -> web.StreamResponse:
 async def location(call: Call) -> web.StreamResponse:
     """GetBucketLocation."""
     root = Element("LocationConstraint")
-    root.text = _location(call.house)
+    root.text = _location(call.services)
     return call.said(body=xml.write(root))
 
 
@@ -149,16 +149,16 @@ async def change(call: Call, edit: Callable[[Bucket], Bucket]) -> None:
         InvalidArgument: It would be a document that cannot be read again.
         OssError: What ``edit`` raises; the document cannot be written.
     """
-    house, name = call.house, call.asked.bucket
+    services, name = call.services, call.asked.bucket
     _check_undeclared(call)
 
     def edited(known: Bucket | None) -> Bucket:
-        if known is None and not house.store.has(name):
+        if known is None and not services.store.has(name):
             raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": name})
-        return _checked(edit, house.plain if known is None else known)
+        return _checked(edit, services.registry.plain if known is None else known)
 
-    await house.documents.change(name, edited)
-    house.name_domains()
+    await services.registry.documents.change(name, edited)
+    services.registry.refresh()
 
 
 def changed(document: Bucket, **values: Any) -> Bucket:
@@ -190,7 +190,7 @@ def _checked(edit: Callable[[Bucket], Bucket], document: Bucket) -> Bucket:
 
 
 def _check_undeclared(call: Call) -> None:
-    if call.asked.bucket in call.house.declared:
+    if call.asked.bucket in call.services.registry.declared:
         raise AccessDenied(
             f"The bucket {call.asked.bucket} is declared in the configuration file "
             "and is changed there, not by calls.",
@@ -206,29 +206,29 @@ def _acl(call: Call) -> str:
     return acl
 
 
-async def _made(house: House) -> dict[str, float]:
+async def _made(services: Services) -> dict[str, float]:
     """Name -> when it was made, of every bucket; 0 where nobody knows."""
-    made = dict.fromkeys((*house.declared, *house.documents.known), 0.0)
-    made |= dict(await house.store.buckets())
+    made = dict.fromkeys((*services.registry.declared, *services.registry.documents.known), 0.0)
+    made |= dict(await services.store.buckets())
     for name in made:
-        document = house.bucket(name)
+        document = services.registry.get(name)
         made[name] = (document and document.created) or made[name]
     return made
 
 
 def _describe(entry: Element, call: Call, name: str, made: float) -> Element:
     host = call.header("Host").removeprefix(f"{name}.")
-    endpoint = call.house.settings.server.endpoint or host
+    endpoint = call.services.settings.server.endpoint or host
     return xml.add(
         entry,
         CreationDate=xml.iso(made),
         ExtranetEndpoint=endpoint,
         IntranetEndpoint=endpoint,
-        Location=_location(call.house),
+        Location=_location(call.services),
         Name=name,
         StorageClass="Standard",
     )
 
 
-def _location(house: House) -> str:
-    return f"oss-{house.settings.server.region}"
+def _location(services: Services) -> str:
+    return f"oss-{services.settings.server.region}"

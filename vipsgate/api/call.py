@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
-from ..delivery.services import House
+from ..delivery.services import Services
 from ..errors import (
     EntityTooLarge,
     IncompleteBody,
@@ -41,13 +41,13 @@ class Call:
 
     Attributes:
         request: As it came; its body has not been read.
-        house: Where the work is done.
+        services: Where the work is done.
         asked: Bucket, key and parameters.
         grant: That the caller may make this call, as far as the bucket is concerned.
     """
 
     request: web.BaseRequest
-    house: House
+    services: Services
     asked: Target
     grant: Grant
 
@@ -107,7 +107,7 @@ class Call:
         if self.header("Expect").lower() == "100-continue" and request.version >= (1, 1):
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         seen = 0
-        grace = self.house.settings.server.body_seconds
+        grace = self.services.settings.server.body_seconds
         try:
             async for data in pieces(request.content, grace):
                 seen += len(data)

@@ -41,7 +41,7 @@ async def _list(call: Call, *, second: bool) -> web.StreamResponse:
     owner = not second or call.chosen("fetch-owner", ("", "false", "true")) == "true"
 
     after = _read(token) or start
-    page = await call.house.store.list(
+    page = await call.services.store.list(
         call.asked.bucket, prefix=prefix, delimiter=delimiter, after=after, limit=most
     )
     rows: dict[str, str | int] = {

@@ -33,10 +33,10 @@ async def initiate(call: Call) -> web.StreamResponse:
     encoding = call.encodes_keys()
     if objects.may_not_overwrite(call):
         with contextlib.suppress(NoSuchKey):
-            await call.house.store.stat(asked.bucket, asked.key)
+            await call.services.store.stat(asked.bucket, asked.key)
             raise objects.already_exists(asked.key)
     upload = await uploads.begin(
-        call.house.store, asked.bucket, asked.key, properties, call.house.clock()
+        call.services.store, asked.bucket, asked.key, properties, call.services.clock()
     )
     root = xml.add(
         Element("InitiateMultipartUploadResult"),
@@ -50,10 +50,10 @@ async def initiate(call: Call) -> web.StreamResponse:
 
 async def put_part(call: Call) -> web.StreamResponse:
     """UploadPart."""
-    store = call.house.store
+    store = call.services.store
     upload, number = await _upload(call), _number(call)
     async with store.draft(INTERNAL) as draft:
-        async for data in call.body(call.house.settings.store.upload_bytes):
+        async for data in call.body(call.services.settings.store.upload_bytes):
             await draft.write(data)
         call.check_digest(draft.md5)
         crc = draft.crc
@@ -63,7 +63,7 @@ async def put_part(call: Call) -> web.StreamResponse:
 
 async def copy_part(call: Call) -> web.StreamResponse:
     """UploadPartCopy: the bytes of another object, or a range of them."""
-    store = call.house.store
+    store = call.services.store
     upload, number = await _upload(call), _number(call)
     with closing(await objects.open_source(call)) as source:
         if objects.unchanged(call, source.object):
@@ -83,7 +83,7 @@ async def complete(call: Call) -> web.StreamResponse:
     An ACL that is said now replaces one that was said when the upload began: of the SDKs some say
     it here, some there.
     """
-    store, asked, encoding = call.house.store, call.asked, call.encodes_keys()
+    store, asked, encoding = call.services.store, call.asked, call.encodes_keys()
     upload = await _upload(call)
     if call.header(ACL):
         properties = replace(upload.properties, acl=objects.said_acl(call))
@@ -112,7 +112,7 @@ async def complete(call: Call) -> web.StreamResponse:
 
 async def abort(call: Call) -> web.StreamResponse:
     """AbortMultipartUpload."""
-    await uploads.abort(call.house.store, await _upload(call))
+    await uploads.abort(call.services.store, await _upload(call))
     return call.said(204)
 
 
@@ -122,7 +122,7 @@ async def list_parts(call: Call) -> web.StreamResponse:
     encoding = call.encodes_keys()
     most = call.number("max-parts", MOST_LISTED, 1, MOST_LISTED)
     after = call.number("part-number-marker", 0, 0, uploads.MOST_PARTS)
-    came = await uploads.parts(call.house.store, upload, after=after, limit=most + 1)
+    came = await uploads.parts(call.services.store, upload, after=after, limit=most + 1)
     shown_parts = came[:most]
     root = xml.add(
         Element("ListPartsResult"),
@@ -154,7 +154,7 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     prefix, delimiter = call.parameter("prefix"), call.parameter("delimiter")
     marker = (call.parameter("key-marker"), call.parameter("upload-id-marker"))
     places: dict[tuple[str, str], float] = {}  # key and id, or common prefix -> begun
-    async for upload in uploads.under_way(call.house.store, call.asked.bucket):
+    async for upload in uploads.under_way(call.services.store, call.asked.bucket):
         if upload.key.startswith(prefix):
             shared = common(upload.key, prefix, delimiter)
             place = (shared, "") if shared else (upload.key, upload.identity)
@@ -200,7 +200,9 @@ async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
     """
     asked = call.asked
     await objects.check_writable(call, call.grant, asked.bucket, asked.key, right)
-    return await uploads.find(call.house.store, asked.bucket, asked.key, call.parameter("uploadId"))
+    return await uploads.find(
+        call.services.store, asked.bucket, asked.key, call.parameter("uploadId")
+    )
 
 
 async def _keep(call: Call, draft: Draft, upload: uploads.Upload, etag: str) -> Object:

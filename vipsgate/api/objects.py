@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import replace
 from urllib.parse import unquote
 
 from aiohttp import web
 
-from ..delivery import derivatives
-from ..delivery.services import House
+from ..delivery import derivatives, resolve
+from ..delivery.order import Content, Order, see
+from ..delivery.services import Services
 from ..errors import (
     FileAlreadyExists,
     InvalidArgument,
@@ -60,29 +61,29 @@ async def picture_of(call: Call, asked: Target) -> web.StreamResponse:
 async def _answer(
     call: Call,
     asked: Target,
-    fetch: Callable[[House, derivatives.Order], AbstractAsyncContextManager[derivatives.Content]],
+    fetch: Callable[[Services, Order], AbstractAsyncContextManager[Content]],
 ) -> web.StreamResponse:
-    request, house = call.request, call.house
-    wanted = await derivatives.order(house, call.grant, asked)
+    request, services = call.request, call.services
+    wanted = await resolve.order(services, call.grant, asked)
     visit = request[responses.VISIT]
     visit.key, visit.process = wanted.asked.key, wanted.asked.process
     visit.style = style.named(visit.process, call.grant.bucket.styles)
-    headers = derivatives.headers(house, wanted)
+    headers = derivatives.headers(services, wanted)
     if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
         return responses.not_modified(request, headers)
-    async with fetch(house, wanted) as content:
+    async with fetch(services, wanted) as content:
         visit.cache = content.cache
         if content.order is not wanted:
-            headers = derivatives.headers(house, content.order)
+            headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
         if content.place:
-            await house.hot.learn(request, house, content, headers)
-        headers |= _told(request, content) | house.handed(content.file)
+            await services.fastpath.learn(request, content, headers)
+        headers |= _told(request, content) | services.handed(content.file)
         modified = content.order.modified
         return await responses.content(request, content.body, content.size, modified, headers)
 
 
-def _described(call: Call, content: derivatives.Content) -> dict[str, str]:
+def _described(call: Call, content: Content) -> dict[str, str]:
     """Headers that tell of the bytes; the type of a picture is for nobody else to say."""
     if not content.mime:
         return {
@@ -102,7 +103,7 @@ async def meta(call: Call) -> web.StreamResponse:
     HeadObject, which is there for that; with ``a.jpg`` itself, as is done, it is a look at the
     source, which protection refuses.
     """
-    wanted = await derivatives.plain_order(call.house, call.grant, call.asked)
+    wanted = await resolve.plain_order(call.services, call.grant, call.asked)
     source = wanted.source
     headers = responses.validators(source.etag, source.modified)
     return await responses.head(call.request, source.size, headers)
@@ -110,11 +111,11 @@ async def meta(call: Call) -> web.StreamResponse:
 
 async def put(call: Call) -> web.StreamResponse:
     """PutObject."""
-    house, asked = call.house, call.asked
+    services, asked = call.services, call.asked
     await check_writable(call, call.grant, asked.bucket, asked.key)
     properties = said_properties(call)
-    async with house.store.draft(asked.bucket) as draft:
-        async for data in call.body(house.settings.store.upload_bytes):
+    async with services.store.draft(asked.bucket) as draft:
+        async for data in call.body(services.settings.store.upload_bytes):
             await draft.write(data)
         call.check_digest(draft.md5)
         crc = draft.crc
@@ -124,7 +125,7 @@ async def put(call: Call) -> web.StreamResponse:
 
 async def copy(call: Call) -> web.StreamResponse:
     """CopyObject: the bytes of another object, with its properties or with new ones."""
-    house, asked = call.house, call.asked
+    services, asked = call.services, call.asked
     await check_writable(call, call.grant, asked.bucket, asked.key)
     directive = call.header(DIRECTIVE).upper() or "COPY"
     if directive not in ("COPY", "REPLACE"):
@@ -139,7 +140,7 @@ async def copy(call: Call) -> web.StreamResponse:
         if directive == "COPY":
             theirs = source.object.properties
             properties = replace(theirs, acl=properties.acl, kind=properties.kind)
-        async with house.store.draft(asked.bucket) as draft:
+        async with services.store.draft(asked.bucket) as draft:
             await draft.copy(source.descriptor, 0, source.object.size)
             crc = draft.crc
             kept = await keep(call, draft, asked.bucket, asked.key, properties)
@@ -151,8 +152,8 @@ async def delete(call: Call) -> web.StreamResponse:
     """DeleteObject; one that is not there has been deleted already."""
     asked = call.asked
     await check_writable(call, call.grant, asked.bucket, asked.key, Right.DELETE)
-    await call.house.store.delete(asked.bucket, asked.key)
-    await call.house.forget(asked.bucket, asked.key)
+    await call.services.store.delete(asked.bucket, asked.key)
+    await call.services.forget(asked.bucket, asked.key)
     return call.said(204)
 
 
@@ -167,20 +168,20 @@ async def delete_many(call: Call) -> web.StreamResponse:
     for key in wanted.keys:
         with contextlib.suppress(NoSuchKey):  # one that can never be here
             target.check_key(key)
-            await call.house.store.delete(bucket, key)
-            await call.house.forget(bucket, key)
+            await call.services.store.delete(bucket, key)
+            await call.services.forget(bucket, key)
     return call.said(body=b"" if wanted.quiet else xml.deleted(wanted.keys, encoding=encoding))
 
 
 async def get_acl(call: Call) -> web.StreamResponse:
     """GetObjectACL; ``default`` for an object that has none of its own."""
-    found = await call.house.look(call.grant, call.asked.bucket, call.asked.key)
+    found = await resolve.stat(call.services, call.grant, call.asked.bucket, call.asked.key)
     return call.said(body=xml.acl(found.properties.acl or "default"))
 
 
 async def put_acl(call: Call) -> web.StreamResponse:
     """PutObjectACL; ``default`` takes the object's own away."""
-    asked, store = call.asked, call.house.store
+    asked, store = call.asked, call.services.store
     acl = said_acl(call, required=True)
     found = await store.stat(asked.bucket, asked.key)
     await store.describe(asked.bucket, asked.key, replace(found.properties, acl=acl))
@@ -200,19 +201,16 @@ async def check_writable(
     Raises:
         AccessDenied: It does not let this caller write, or nobody may.
     """
-    if grant.bucket.synthetic:  # to look at an object may be to have it painted
-        grant.check_acl("", right)
-        routing.refuse(bucket)
-    try:
+    store, acl = call.services.store, ""
+    with suppress(NoSuchKey):
         target.check_key(key)
-        acl = (await call.house.store.stat(bucket, key)).properties.acl
-    except NoSuchKey:
-        acl = ""
+        if store.object_acls(bucket):
+            acl = (await store.stat(bucket, key)).properties.acl
     grant.check_acl(acl, right)
     if grant.bucket.origin:
         routing.refuse(bucket)
-    if right is Right.WRITE and not call.house.store.has(bucket):
-        await call.house.store.create(bucket)
+    if right is Right.WRITE and not store.has(bucket):
+        await store.create(bucket)
 
 
 async def keep(
@@ -228,7 +226,7 @@ async def keep(
         kept = await draft.keep(key, properties, etag=etag, expected=expected)
     except PreconditionFailed:
         raise already_exists(key) from None
-    await call.house.forget(bucket, key)
+    await call.services.forget(bucket, key)
     return kept
 
 
@@ -267,11 +265,11 @@ async def open_source(call: Call) -> Opened:
     target.check_key(key)
     source = Target(bucket, key)
     access.check_source(grant, source, access.Seen(key))
-    item, is_picture = await derivatives.look(call.house, grant, source)
-    access.check_objects(grant, source, [derivatives.seen(grant, key, item, picture=is_picture)])
-    opened = await call.house.store.open(bucket, key)
+    item, is_picture = await resolve.look(call.services, grant, source)
+    access.check_objects(grant, source, [see(grant, key, item, picture=is_picture)])
+    opened = await call.services.store.open(bucket, key)
     try:
-        derivatives.check_opened(call.house, grant, source, opened)
+        resolve.check_opened(call.services, grant, source, opened)
     except OssError:
         opened.close()
         raise
@@ -286,7 +284,7 @@ def other_grant(call: Call, bucket: str) -> access.Grant:
         NoSuchBucket: There is no such bucket.
     """
     target.check_bucket(bucket)
-    document = call.house.bucket(bucket)
+    document = call.services.registry.get(bucket)
     if document is None:
         raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": bucket})
     return access.Grant(document, call.grant.caller)
@@ -351,7 +349,7 @@ def unchanged(call: Call, source: Object) -> bool:
     return conditional.not_modified(wanted, source.etag, source.modified)
 
 
-def _told(request: web.BaseRequest, content: derivatives.Content) -> dict[str, str]:
+def _told(request: web.BaseRequest, content: Content) -> dict[str, str]:
     """Headers that tell how a picture was come by."""
     if not content.mime:
         return {}

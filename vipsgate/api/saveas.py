@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from ..delivery import derivatives
+from ..delivery import derivatives, resolve
 from ..errors import (
     BadRequest,
     InvalidArgument,
@@ -106,17 +106,17 @@ def split(text: str) -> tuple[str, SaveAs | None]:
 
 
 async def _save(call: Call, asked: Target, sink: SaveAs, whole: Target) -> web.StreamResponse:
-    house, bucket = call.house, sink.bucket or asked.bucket
+    services, bucket = call.services, sink.bucket or asked.bucket
     target.check_stored_key(sink.key)
     access.check_role(call.grant.caller, Right.WRITE)
     grant = objects.other_grant(call, bucket)
     access.check_source(call.grant, whole, access.Seen(asked.key))
     await objects.check_writable(call, grant, bucket, sink.key)
-    wanted = await derivatives.order(house, call.grant, asked)
+    wanted = await resolve.order(services, call.grant, asked)
     access.check_source(call.grant, whole, wanted.seen()[0])
     async with (
-        derivatives.fetch_anew(house, wanted) as content,
-        house.store.draft(bucket) as draft,
+        derivatives.fetch_anew(services, wanted) as content,
+        services.store.draft(bucket) as draft,
     ):
         assert not callable(content.body)  # it is there as a whole
         if isinstance(content.body, bytes):

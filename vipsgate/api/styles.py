@@ -50,8 +50,8 @@ async def put(call: Call) -> web.StreamResponse:
     content = xml.text(xml.parse(await call.document(), "Style"), "Content")
     if len(content.encode()) > CONTENT_BYTES:
         raise InvalidArgument(f"Content has more than {CONTENT_BYTES} bytes of UTF-8.")
-    process.parse(content, call.house.settings.limits)
-    now = call.house.clock()
+    process.parse(content, call.services.settings.limits)
+    now = call.services.clock()
 
     def edit(document: Bucket) -> Bucket:
         old = document.styles.get(name)

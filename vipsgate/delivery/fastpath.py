@@ -24,9 +24,11 @@ from ..gate.headers import may_have_oss
 from ..web import responses
 
 if TYPE_CHECKING:
+    from ..cache.tiers import Cache
+    from ..catalog.registry import Registry
     from ..observe.record import Visit
-    from .derivatives import Content
-    from .services import House
+    from ..store.base import Store
+    from .order import Content
 
 MOST = 16384  # requests that are known; one takes about 1 KB
 LONGEST = 1024  # characters of a request that is remembered
@@ -73,39 +75,49 @@ class Known:
         visit.process, visit.style, visit.cache = self.process, self.style, tier
 
 
-class Hot:
-    """The requests that are known, those asked last."""
+class FastPath:
+    """The requests that are known, those asked last.
 
-    def __init__(self) -> None:
+    Args:
+        store: Where the objects are.
+        registry: Which buckets there are.
+        cache: Where pictures are kept; without one no request is known.
+        legacy: Whether the older service's URLs are understood in every bucket; such requests are
+            not remembered.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, cache: Cache | None, *, legacy: bool = False
+    ) -> None:
+        self._store, self._registry, self._cache = store, registry, cache
+        self._legacy = legacy
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
 
-    def find(
-        self, request: web.BaseRequest, house: House, visit: Visit
-    ) -> tuple[Kept, Known] | None:
+    def find(self, request: web.BaseRequest, visit: Visit) -> tuple[Kept, Known] | None:
         """The picture for a request that is known and still means the same, and what is known."""
-        if request.method != "GET" or house.cache is None:
+        if request.method != "GET" or self._cache is None:
             return None
         text = _text(request)
         known = self._known.get(text)
         if known is None or _is_particular(request):
             return None
-        mark, by_names = house.store.mark, known.by_names
-        if known.version != house.version or (
+        mark, by_names = self._store.mark, known.by_names
+        if known.version != self._registry.version or (
             any(
                 mark(bucket, key, aliases=by_names) != before for bucket, key, before in known.marks
             )
-            and not house.store.stale_ok(known.place.bucket)
+            and not self._store.stale_ok(known.place.bucket)
         ):
             del self._known[text]
             return None
-        if (found := house.cache.peek(known.place, LARGEST)) is None:
+        if (found := self._cache.peek(known.place, LARGEST)) is None:
             return None
         kept, tier = found
         known.tell(visit, tier)
         return kept, known
 
     async def learn(
-        self, request: web.BaseRequest, house: House, content: Content, headers: Mapping[str, str]
+        self, request: web.BaseRequest, content: Content, headers: Mapping[str, str]
     ) -> None:
         """Remember a request that has just been answered, where that may be done."""
         wanted = content.order
@@ -117,21 +129,21 @@ class Hot:
             or wanted.grant.caller is not None
             or bucket.referer != RefererPolicy()
             or bucket.legacy_at_api
-            or house.settings.server.legacy_at_api
+            or self._legacy
             or len(text[0]) > LONGEST
             or _is_particular(request)
         ):
             return
-        version, name = house.version, wanted.asked.bucket
+        version, name = self._registry.version, wanted.asked.bucket
         keys = dict.fromkeys((wanted.literal, *wanted.keys))  # a literal object would come first
         asked = wanted.asked
         by_names = bucket.protection.enabled and not style.pure(asked.process)
-        mark = partial(house.store.mark, name, aliases=by_names)
+        mark = partial(self._store.mark, name, aliases=by_names)
         marks = tuple((name, key, mark(key)) for key in keys)
         if any(mark is None for _, _, mark in marks):
             return
         # marked now and equal to what was looked at before: so nothing has changed between
-        if [await house.store.stat(name, key) for key in wanted.keys] != list(wanted.found):
+        if [await self._store.stat(name, key) for key in wanted.keys] != list(wanted.found):
             return
         named = style.named(asked.process, bucket.styles)
         said, head = dict(headers), responses.kept_head(headers)

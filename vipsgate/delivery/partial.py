@@ -38,8 +38,8 @@ async def _bytes(pieces: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in pieces])
 
 
-def check_film(size: int, most: int) -> None:
-    """A film that is far away has to be fetched whole.
+def check_video(size: int, most: int) -> None:
+    """A video that is far away has to be fetched whole.
 
     Raises:
         ImageTooLarge: It is larger than is fetched.

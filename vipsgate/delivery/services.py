@@ -1,4 +1,4 @@
-"""What the handlers work with: settings, store, renderers, keys, and the buckets of now."""
+"""What every handler works with, put together once when the server starts."""
 
 from __future__ import annotations
 
@@ -6,174 +6,131 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Self
 
 from ..buckets import Bucket
 from ..cache.singleflight import Flights
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
-from ..catalog.reload import State, refusals
-from ..errors import NoSuchKey, OssError
+from ..catalog.registry import Registry
 from ..gate import access, sign
-from ..gate.rights import Right
 from ..observe.recorder import Watch
 from ..renderers.pool import Renderers
 from ..settings import Settings
-from ..store.base import Object, Store
+from ..store.base import Store
 from ..store.routing import Origins
-from ..web.connection import Server
 from ..web.responses import ACCEL
 from ..web.throttle import Throttle
 from ..web.turns import Turns
-from .fastpath import Hot
+from .fastpath import FastPath
+from .order import Made
 from .sniffer import Sniffer
 
-if TYPE_CHECKING:
-    from .derivatives import Made
+
+@dataclass(slots=True)
+class Configuration:
+    """The configuration in force, which is replaced when its file is read again.
+
+    Attributes:
+        settings: As they were taken over last; only buckets and credentials of these count, all
+            else needs another start.
+        keys: What signatures are verified with.
+        refused: Why the file was not taken over when it was read last, a reason a line.
+        succeeded: When it was taken over last, in seconds since the epoch.
+    """
+
+    settings: Settings
+    keys: access.Keys = field(default_factory=access.Keys)
+    refused: tuple[str, ...] = ()
+    succeeded: float = field(default_factory=time.time)
+
+    def note(self, *refused: str) -> None:
+        """Note what came of reading the file just now."""
+        self.refused = refused
+        if not refused:
+            self.succeeded = time.time()
 
 
-@dataclass
-class House:
+@dataclass(frozen=True, slots=True)
+class Services:
     """All of it.
 
     Attributes:
         settings: As the server was started with.
-        configuration: As they were taken over last.
-        reloaded: What came of reading the configuration last.
         store: Where the objects are.
         renderers: Who makes pictures.
-        documents: Of the buckets that the store describes.
-        origins: Who is told which buckets are elsewhere; ``None`` where none can be.
+        registry: Which buckets there are.
+        fastpath: Requests that are known.
+        configuration: What may change while the server runs.
         cache: What has been made; ``None`` where nothing is kept.
-        declared: Documents of the configuration, which win; replaced as a whole when it is read
-            again.
-        domains: Host name -> bucket, of all documents.
-        conflicts: What a document claims in vain, by bucket.
-        plain: What counts for a bucket without a document.
-        keys: What signatures are verified with; replaced likewise.
         clock: Seconds since the epoch.
         flights: Pictures that are being made, and who waits for them.
         throttle: Holds refusals back.
         turns: When a picture that is not known begins.
-        hot: Requests that are known.
         sniffer: Which objects are pictures, by their bytes.
         watch: Who is told what requests come to.
-        port: The public port's connections; ``None`` where there is no such port.
-        max_connections: That may be open there; 0 for no limit.
         draining: Set as soon as no new work is wanted.
-        furnished: How often settings have been taken over.
     """
 
     settings: Settings
     store: Store
     renderers: Renderers
-    documents: Documents
+    registry: Registry
+    fastpath: FastPath
+    configuration: Configuration
     cache: Cache | None = None
-    origins: Origins | None = None
-    declared: dict[str, Bucket] = field(default_factory=dict)
-    domains: dict[str, str] = field(default_factory=dict)
-    conflicts: dict[str, str] = field(default_factory=dict)
-    plain: Bucket = field(default_factory=Bucket)
-    keys: access.Keys = field(default_factory=access.Keys)
     clock: Callable[[], float] = time.time
     flights: Flights[Made] = field(default_factory=Flights)
     throttle: Throttle = field(default_factory=Throttle)
     turns: Turns = field(default_factory=Turns)
-    hot: Hot = field(default_factory=Hot)
     sniffer: Sniffer = field(default_factory=Sniffer)
     watch: Watch = field(default_factory=Watch)
-    port: Server | None = None
-    max_connections: int = 0
     draining: asyncio.Event = field(default_factory=asyncio.Event)
-    furnished: int = 0
-    reloaded: State = field(default_factory=State)
-    configuration: Settings = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.configuration = self.settings
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        store: Store,
+        renderers: Renderers,
+        documents: Documents,
+        *,
+        cache: Cache | None = None,
+        origins: Origins | None = None,
+        **more: Any,
+    ) -> Self:
+        """The services of a server whose configuration is ``settings``.
 
-    def furnish(self, settings: Settings) -> None:
+        Args:
+            settings: What the server starts with.
+            store: See the attribute, as are ``renderers``, ``cache`` and whatever else comes.
+            renderers: Who makes pictures.
+            documents: Of the buckets that the store describes.
+            cache: What has been made.
+            origins: Told which buckets are elsewhere; ``None`` where none can be.
+            **more: Any other attribute.
+        """
+        registry = Registry(store, documents, origins)
+        fastpath = FastPath(store, registry, cache, legacy=settings.server.legacy_at_api)
+        made = cls(
+            settings,
+            store,
+            renderers,
+            registry,
+            fastpath,
+            Configuration(settings),
+            cache,
+            **more,
+        )
+        made.adopt(settings)
+        return made
+
+    def adopt(self, settings: Settings) -> None:
         """Take over the bucket documents and credentials of ``settings``."""
-        self.configuration = settings
         known = tuple(sign.Credential(**item.model_dump()) for item in settings.credentials)
-        self.keys = access.Keys(known, settings.server.region)
-        self.plain = Bucket(acl=settings.default_acl)
-        self.declared = dict(settings.buckets)
-        self.furnished += 1
-        self.documents.adopt(settings.limits)
-        self.name_domains()
-
-    def reload(self, settings: Settings) -> list[str]:
-        """Take them over, unless something would be open that nobody has written out: why.
-
-        Those that are as they were change nothing, and what is known of requests stays so.
-        """
-        refused = refusals(self.configuration, settings, self.documents.known, self._is_there)
-        if not refused and dict(settings) != dict(self.configuration):
-            self.furnish(settings)
-        return refused
-
-    def _is_there(self, bucket: str) -> bool:
-        """Would there be such a bucket if nothing were said of it? Yes, while nobody can tell."""
-        try:
-            return self.origins.beneath(bucket) if self.origins else self.store.has(bucket)
-        except OssError:
-            return True
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """Another one as soon as settings or documents are others."""
-        return self.furnished, self.documents.version
-
-    def name_domains(self) -> None:
-        """Find out anew whose each host name is, and which buckets are elsewhere.
-
-        Where two claim one host, the first keeps it.
-        """
-        self.domains, self.conflicts = {}, {}
-        for documents in (self.declared, self.documents.known):
-            for name, bucket in sorted(documents.items()):
-                for host in bucket.domains:
-                    owner = self.domains.setdefault(host, name)
-                    if owner != name and name not in self.declared:
-                        self.conflicts[name] = f"domains: {host!r} is that of bucket {owner}"
-
-        if self.origins:
-            known = {**self.documents.known, **self.declared}
-            places = {name: one.elsewhere() for name, one in known.items()}
-            self.origins.assign({name: place for name, place in places.items() if place})
-            self.conflicts |= self.origins.faults
-
-    @property
-    def faults(self) -> dict[str, str]:
-        """What is wrong with the documents of buckets, by bucket."""
-        return self.conflicts | self.documents.faults
-
-    def bucket(self, name: str) -> Bucket | None:
-        """The document of a bucket, ``None`` where there is no such bucket."""
-        document = self.declared.get(name) or self.documents.known.get(name)
-        if document is None and name and self.store.has(name):
-            return self.plain
-        return document
-
-    async def look(
-        self, grant: access.Grant, bucket: str, key: str, right: Right = Right.READ
-    ) -> Object:
-        """What is known of an object, for a caller to whom its ACL gives the right.
-
-        Raises:
-            AccessDenied: It does not; also where there is no object, and the bucket is private.
-            NoSuchKey: There is none of this name.
-        """
-        if grant.bucket.synthetic:  # to look at an object may be to have it painted
-            grant.check_acl("", right)
-        try:
-            found = await self.store.stat(bucket, key)
-        except NoSuchKey:
-            grant.check_acl("", right)
-            raise
-        grant.check_acl(found.properties.acl, right)
-        return found
+        self.configuration.settings = settings
+        self.configuration.keys = access.Keys(known, settings.server.region)
+        self.registry.adopt(settings.buckets, Bucket(acl=settings.default_acl), settings.limits)
 
     def handed(self, file: str) -> dict[str, str]:
         """The header by which a server in front is given a file of the cache to send."""

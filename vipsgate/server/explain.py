@@ -17,8 +17,9 @@ import orjson
 
 from .. import api
 from ..buckets import Bucket
-from ..delivery import derivatives
-from ..delivery.services import House
+from ..delivery import derivatives, resolve
+from ..delivery.order import Order, see
+from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
 from ..gate import access, sign, simulate, target
 from ..gate.access import Seen
@@ -29,11 +30,11 @@ OWNER = simulate.CALLERS["owner"]
 SIGNATURE = frozenset(("authorization", "date", "referer", "x-oss-date"))  # headers that count
 
 
-async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[str, Any]:
+async def explain(services: Services, line: str, headers: Mapping[str, str]) -> dict[str, Any]:
     """The answer to a request, explained, as plain values.
 
     Args:
-        house: Where it is asked.
+        services: Where it is asked.
         line: ``/BUCKET/KEY?...`` as a client would send it, the bucket in the path.
         headers: As the client would send them; a signature and the Referer count.
     """
@@ -45,14 +46,14 @@ async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[s
         said["target"] = {"bucket": asked.bucket, "key": asked.key, "process": asked.process}
         plain = META in asked.names()
         api.find("HEAD" if plain else "GET", asked, headers)
-        document = house.bucket(asked.bucket)
+        document = services.registry.get(asked.bucket)
         if document is None:
             raise NoSuchBucket("The specified bucket does not exist.")
         wanted, missing, whole = None, None, asked
-        order = derivatives.plain_order if plain else derivatives.order
+        order = resolve.plain_order if plain else resolve.order
         try:
-            wanted = await order(house, access.Grant(document, OWNER), asked)
-            wanted = await _sniffed(house, document, wanted)
+            wanted = await order(services, access.Grant(document, OWNER), asked)
+            wanted = await _sniffed(services, document, wanted)
             whole = wanted.asked
         except NoSuchKey as error:
             missing = error
@@ -61,13 +62,13 @@ async def explain(house: House, line: str, headers: Mapping[str, str]) -> dict[s
         if plain:
             query = tuple(pair for pair in asked.query if pair[0] != target.PROCESS)
             whole = replace(whole, query=query)
-        seen = wanted.seen() if wanted else await _source(house, document, asked)
-        said["access"] = _access(house, document, whole, asked, seen, headers, missing)
+        seen = wanted.seen() if wanted else await _source(services, document, asked)
+        said["access"] = _access(services, document, whole, asked, seen, headers, missing)
         if missing:
             raise missing
         if wanted:
-            said |= _found(house, wanted)
-            said["plan"] = await _plan(house, wanted)
+            said |= _found(services, wanted)
+            said["plan"] = await _plan(services, wanted)
     except OssError as error:
         said["refused"] = told(error)
     return said
@@ -88,7 +89,7 @@ def told(error: OssError | None) -> dict[str, Any]:
 
 
 def _access(
-    house: House,
+    services: Services,
     document: Bucket,
     whole: target.Target,
     asked: target.Target,
@@ -102,17 +103,19 @@ def _access(
     bare = replace(whole, query=tuple(p for p in whole.query if p[0] not in sign.NAMES))
     found = simulate.verdicts(bare, document, seen, referer, missing)
     try:
-        grant = access.check(asked, "GET", fields, document, house.keys, house.clock())
+        grant = access.check(
+            asked, "GET", fields, document, services.configuration.keys, services.clock()
+        )
         mine = simulate.refusal(grant, whole, seen, missing)
     except OssError as error:
         mine = error
     return {who: told(error) for who, error in {"request": mine, **found}.items()}
 
 
-async def _sniffed(house: House, document: Bucket, wanted: derivatives.Order) -> derivatives.Order:
+async def _sniffed(services: Services, document: Bucket, wanted: Order) -> Order:
     """The same with what an anonymous caller's right may depend on: is it a picture?"""
     anonymous = access.Grant(document, None)
-    item, shown = await derivatives.sniff(house, anonymous, wanted.asked, wanted.source)
+    item, shown = await resolve.sniff(services, anonymous, wanted.asked, wanted.source)
     return replace(wanted, found=(item, *wanted.found[1:]), picture=shown)
 
 
@@ -120,16 +123,16 @@ def _counts(name: str) -> bool:
     return name.lower() in SIGNATURE or name.lower().startswith("x-oss-")
 
 
-async def _source(house: House, document: Bucket, asked: target.Target) -> tuple[Seen, ...]:
+async def _source(services: Services, document: Bucket, asked: target.Target) -> tuple[Seen, ...]:
     """The object itself, where what is to be done with it is refused."""
     try:
-        found = await house.store.stat(asked.bucket, asked.key)
+        found = await services.store.stat(asked.bucket, asked.key)
     except OssError:
         return (Seen(asked.key),)
-    return (derivatives.seen(access.Grant(document, OWNER), asked.key, found),)
+    return (see(access.Grant(document, OWNER), asked.key, found),)
 
 
-def _found(house: House, wanted: derivatives.Order) -> dict[str, Any]:
+def _found(services: Services, wanted: Order) -> dict[str, Any]:
     asked, todo = wanted.asked, wanted.todo
     chain = [str(action) for action in todo.actions] if todo else []
     return {
@@ -147,11 +150,11 @@ def _found(house: House, wanted: derivatives.Order) -> dict[str, Any]:
             for key, item in zip(wanted.keys, wanted.found, strict=True)
         ],
         "process": {"text": str(todo) if todo else "", "chain": chain},
-        "etag": derivatives.etag(house, wanted),
+        "etag": derivatives.etag(services, wanted),
     }
 
 
-async def _plan(house: House, wanted: derivatives.Order) -> dict[str, Any] | None:
+async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
     """What a renderer would do; of a video it is not known before it is done.
 
     Raises:
@@ -161,12 +164,12 @@ async def _plan(house: House, wanted: derivatives.Order) -> dict[str, Any] | Non
         return None
     bucket, key = wanted.asked.bucket, wanted.asked.key
     with ExitStack() as stack:
-        opened = stack.enter_context(closing(await house.store.open(bucket, key)))
+        opened = stack.enter_context(closing(await services.store.open(bucket, key)))
         beside = []
         for other in wanted.keys[1:]:
-            laid = stack.enter_context(closing(await house.store.open(bucket, other)))
+            laid = stack.enter_context(closing(await services.store.open(bucket, other)))
             beside.append((laid.object.etag, laid.descriptor))
         text = f"{EXPLAIN}{wanted.todo}"
-        with closing(await house.renderers.render(text, opened.descriptor, beside)) as done:
+        with closing(await services.renderers.render(text, opened.descriptor, beside)) as done:
             made: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return made

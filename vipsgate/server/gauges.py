@@ -10,47 +10,58 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from ..delivery.services import House
+    from ..delivery.services import Services
+    from ..web.connection import Server
 
 
 class Gauges(Collector):
-    """Lanes, renderers, the cache, the documents of the buckets."""
+    """Lanes, renderers, the cache, the documents of the buckets.
 
-    def __init__(self, house: House, version: str) -> None:
-        self._house, self._version = house, version
+    Args:
+        services: What is looked at.
+        version: vipsgate's.
+        port: The public one's connections.
+        limit: Connections that may be open there; 0 for no limit.
+    """
+
+    def __init__(self, services: Services, version: str, port: Server, limit: int) -> None:
+        self._services, self._version = services, version
+        self._port, self._limit = port, limit
 
     def collect(self) -> Iterator[Metric]:
         """All of it as it is now."""
-        house = self._house
-        pool = house.renderers.state()
+        services = self._services
+        pool = services.renderers.state()
         info = GaugeMetricFamily("vipsgate_info", "What runs here.", labels=("version", "renderer"))
-        info.add_metric((self._version, house.renderers.version), 1)
+        info.add_metric((self._version, services.renderers.version), 1)
         yield info
         yield GaugeMetricFamily(
             "vipsgate_requests_in_progress",
             "Requests that are being answered.",
-            house.watch.meters.in_progress,
+            services.watch.meters.in_progress,
         )
         yield GaugeMetricFamily(
-            "vipsgate_draining", "1 while the server is ending.", int(house.draining.is_set())
+            "vipsgate_draining", "1 while the server is ending.", int(services.draining.is_set())
         )
         yield GaugeMetricFamily(
-            "vipsgate_document_faults", "Bucket documents that are broken.", len(house.faults)
+            "vipsgate_document_faults",
+            "Bucket documents that are broken.",
+            len(services.registry.faults),
         )
         yield GaugeMetricFamily(
             "vipsgate_config_last_reload_successful",
             "1 where the configuration was taken over when it was read last.",
-            int(not house.reloaded.refused),
+            int(not services.configuration.refused),
         )
         yield GaugeMetricFamily(
             "vipsgate_config_last_reload_success_timestamp_seconds",
             "When a configuration was taken over last.",
-            house.reloaded.succeeded,
+            services.configuration.succeeded,
         )
         yield CounterMetricFamily(
             "vipsgate_log_dropped_lines",
             "Lines of the access log that a slow or full disk has not taken.",
-            house.watch.log.dropped if house.watch.log else 0,
+            services.watch.log.dropped if services.watch.log else 0,
         )
         yield _by_lane("vipsgate_permits", "Pictures that may be worked on.", pool.permits)
         yield _by_lane("vipsgate_permits_in_use", "Pictures that are worked on.", pool.working)
@@ -82,17 +93,17 @@ class Gauges(Collector):
         yield GaugeMetricFamily(
             "vipsgate_connections",
             "Open connections of the public port.",
-            house.port.count if house.port else 0,
+            self._port.count,
         )
         yield GaugeMetricFamily(
             "vipsgate_connections_limit",
             "Connections that may be open; beyond, unused ones are closed, and others wait.",
-            house.max_connections,
+            self._limit,
         )
         yield GaugeMetricFamily(
             "vipsgate_refusals_held",
             "Refusals that are held back, so that clients who retry at once take no core.",
-            house.throttle.held,
+            services.throttle.held,
         )
         yield GaugeMetricFamily("vipsgate_renderers", "Renderer processes.", len(pool.memory))
         yield GaugeMetricFamily(
@@ -114,24 +125,24 @@ class Gauges(Collector):
             "did not stop; replaced because they held too much memory while idle.",
             pool.ends,
         )
-        if house.cache:
+        if services.cache:
             yield GaugeMetricFamily(
                 "vipsgate_cache_memory_bytes",
                 "Pictures kept in memory.",
-                house.cache.memory.used,
+                services.cache.memory.used,
             )
             yield GaugeMetricFamily(
                 "vipsgate_cache_memory_limit_bytes",
                 "Memory that they may take.",
-                house.settings.cache.memory_bytes,
+                services.settings.cache.memory_bytes,
             )
 
 
-def registry(house: House, version: str) -> CollectorRegistry:
+def registry(counted: Collector, moment: Collector) -> CollectorRegistry:
     """All metrics of this server: what has been counted, what is so now, and the process's."""
     made = CollectorRegistry()
-    made.register(house.watch.meters)
-    made.register(Gauges(house, version))
+    made.register(counted)
+    made.register(moment)
     ProcessCollector(registry=made)
     return made
 

@@ -22,7 +22,7 @@ from ..cache.memory import Memory
 from ..cache.tiers import Cache
 from ..catalog import uploads
 from ..catalog.documents import Documents
-from ..delivery.services import House
+from ..delivery.services import Services
 from ..errors import OssError
 from ..observe.accesslog import AccessLog
 from ..observe.recorder import Watch
@@ -32,7 +32,8 @@ from ..settings import Settings, SettingsError
 from ..store.base import Store
 from ..web.listener import Door, room_here
 from ..web.throttle import Throttle
-from . import app, systemd
+from . import admin, app, gauges, systemd
+from . import reload as reloading
 
 if TYPE_CHECKING:
     from ..observe.traces import Traces
@@ -124,48 +125,52 @@ async def run(
     store: Store = watch.store(origins)
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
-    house = House(settings, store, renderers, documents, cache_of(settings), watch=watch)
-    house.throttle = Throttle(server.queue_seconds)
-    house.origins = origins
-    house.furnish(settings)
+    services = Services.of(
+        settings,
+        store,
+        renderers,
+        documents,
+        cache=cache_of(settings),
+        origins=origins,
+        throttle=Throttle(server.queue_seconds),
+        watch=watch,
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _read_again, house, reload)
+    loop.add_signal_handler(signal.SIGHUP, _read_again, services, reload)
 
     _raise_limit()
-    house.max_connections = server.connections or room_here()
-    port = house.port = app.public(house)
-    public = Door(
-        web.ServerRunner(port, shutdown_timeout=server.drain_seconds), house.max_connections
-    )
-    admin = Door(app.admin_runner(house, shutdown_timeout=1))
+    port, limit = app.public(services), server.connections or room_here()
+    public = Door(web.ServerRunner(port, shutdown_timeout=server.drain_seconds), limit)
+    moment = gauges.Gauges(services, __version__, port, limit)
+    private = Door(admin.runner(services, moment, shutdown_timeout=1))
     await renderers.start()
     beside = [
-        asyncio.create_task(documents.follow(house.name_domains)),
+        asyncio.create_task(documents.follow(services.registry.refresh)),
         asyncio.create_task(_sweep(store)),
         asyncio.create_task(systemd.live()),
     ]
     try:
         shared = server.reuse_port
         address = await public.open(server.host, server.port, shared=shared)
-        private = await admin.open(server.admin_host, server.admin_port, shared=shared)
+        admin_address = await private.open(server.admin_host, server.admin_port, shared=shared)
         _settle()
-        print(f"vipsgate ready on {address} (admin {private})", flush=True)
+        print(f"vipsgate ready on {address} (admin {admin_address})", flush=True)
         ready(address)
         systemd.tell(systemd.READY, f"STATUS=serving on {address}")
         await stop.wait()
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
-        house.draining.set()
-        house.throttle.release()
+        services.draining.set()
+        services.throttle.release()
     finally:
         for task in beside:
             task.cancel()
         await public.close(server.drain_seconds)
-        await admin.close(1, linger=0)
-        if house.cache:
-            await house.cache.close()
+        await private.close(1, linger=0)
+        if services.cache:
+            await services.cache.close()
         watch.close()
         await renderers.close()
 
@@ -195,13 +200,13 @@ def _raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
-def _read_again(house: House, read: Callable[[], Settings]) -> None:
+def _read_again(services: Services, read: Callable[[], Settings]) -> None:
     """Take over the buckets, begin a new log; what was bound at the start needs another start."""
     systemd.reloading()
-    if house.watch.log:
-        house.watch.log.reopen()
+    if services.watch.log:
+        services.watch.log.reopen()
     try:
-        refused = house.reload(read())
+        refused = reloading.take_over(services, read())
     except SettingsError as error:
         refused = str(error).splitlines()
     except Exception as error:  # whatever is in the file, what is in force stays so
@@ -209,7 +214,7 @@ def _read_again(house: House, read: Callable[[], Settings]) -> None:
         refused = [f"it cannot be read: {type(error).__name__}"]
     for reason in refused:
         log.error("the configuration is kept as it was: %s", reason)
-    house.reloaded.take(*refused)
+    services.configuration.note(*refused)
     systemd.tell(systemd.READY)
 
 

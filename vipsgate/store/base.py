@@ -233,6 +233,13 @@ class Store(Protocol):
     async def sweep(self) -> None:
         """Take away what processes that died while they were writing have left behind."""
 
+    def object_acls(self, bucket: str) -> bool:
+        """May objects of this bucket have ACLs of their own?
+
+        If not, the bucket's decides before any look, which may be dear: what is looked at here may
+        have to be made first.
+        """
+
     async def stat(self, bucket: str, key: str) -> Object:
         """What is known of the object.
 

@@ -107,6 +107,10 @@ class Origins:
 
     # -- objects ---------------------------------------------------------------------------------
 
+    def object_acls(self, bucket: str) -> bool:
+        """See :class:`vipsgate.store.base.Store`."""
+        return bucket in self.faults or self._of(bucket).object_acls(bucket)
+
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
         return await self._of(bucket).stat(bucket, key)

@@ -191,6 +191,10 @@ class Synthetic:
     async def sweep(self) -> None:
         """Nothing: nothing is ever left behind."""
 
+    def object_acls(self, bucket: str) -> bool:
+        """See :class:`vipsgate.store.base.Store`."""
+        return False
+
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`.
 

@@ -107,6 +107,10 @@ class LocalStore:
 
     # -- objects ---------------------------------------------------------------------------------
 
+    def object_acls(self, bucket: str) -> bool:
+        """See :class:`vipsgate.store.base.Store`."""
+        return True
+
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
         try:

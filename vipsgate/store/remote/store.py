@@ -122,6 +122,10 @@ class CloudStore:
 
     # -- objects ---------------------------------------------------------------------------------
 
+    def object_acls(self, bucket: str) -> bool:
+        """See :class:`vipsgate.store.base.Store`."""
+        return True
+
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`; while the store is away, as it was."""
         found = (await self._shelf.see(self._path(bucket, key))).object

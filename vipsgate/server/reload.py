@@ -12,37 +12,18 @@ opens by being written (styles, domains, separators, ``legacy_at_api``) or opens
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from ..buckets import Bucket, ProtectionRule
+from ..delivery.services import Services
 from ..gate.rights import ACLS, ROLES
 from ..settings import Credential, Settings
 
 REMEDY = "; write it out, or restart to do it all the same"
 GONE = ", as the bucket is not declared any more; restart to do it all the same"
-
-
-@dataclass(slots=True)
-class State:
-    """What came of the last reading of the configuration, the start included.
-
-    Attributes:
-        refused: Why it was not taken over, a reason a line; empty where it was.
-        succeeded: When one was taken over last, in seconds since the epoch.
-    """
-
-    refused: tuple[str, ...] = ()
-    succeeded: float = field(default_factory=time.time)
-
-    def take(self, *refused: str) -> None:
-        """Note what came of it just now."""
-        self.refused = refused
-        if not refused:
-            self.succeeded = time.time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +122,21 @@ CLOSING = (
     # what is elsewhere is read only, and not what may lie under its name here
     Row("origin", lambda old, new: old.origin != new.origin),
 )
+
+
+def take_over(services: Services, settings: Settings) -> list[str]:
+    """Put a configuration in force, unless something would be open that nobody has written out.
+
+    One that is as it was changes nothing, and what is known of requests stays so.
+
+    Returns:
+        The reasons against it; empty where it is in force.
+    """
+    registry, before = services.registry, services.configuration.settings
+    reasons = refusals(before, settings, registry.documents.known, registry.is_there)
+    if not reasons and dict(settings) != dict(before):
+        services.adopt(settings)
+    return reasons
 
 
 def refusals(

@@ -1,0 +1,240 @@
+"""From the name in a request to the objects that it means, for a caller who may have them.
+
+:func:`resolve` finds out which object is meant and what is to be done with it; :func:`authorise`
+looks at all objects that this takes, and refuses what the caller may not have. Nothing is opened,
+but where protection asks which objects are pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from ..errors import InvalidRequest, NoSuchKey, WatermarkError, shown
+from ..gate import access, legacy, style, target
+from ..gate.rights import Right
+from ..image import process
+from ..store.base import Object, Opened, Store
+from . import partial as ranged
+from .order import Order, see
+from .services import Services
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Which object a request means, and what is to be done with it.
+
+    Attributes:
+        target: Bucket, key, and the process text as the caller has said it.
+        literal: The key as it came; another one where it also said what is to be done.
+        legacy: Whether the older service's ``OBJECT@100w.jpg`` is understood.
+    """
+
+    target: target.Target
+    literal: str
+    legacy: bool
+
+    def process(self, grant: access.Grant) -> str:
+        """The process text with the bucket's styles in place of their names; empty for none.
+
+        Raises:
+            OssError: There is no such style, or no such text of the older service.
+        """
+        text = self.target.process
+        if self.legacy and text.startswith(legacy.MARK):
+            return legacy.translate(text.removeprefix(legacy.MARK))
+        return style.expanded(text, grant.bucket.styles)
+
+
+async def order(services: Services, grant: access.Grant, asked: target.Target) -> Order:
+    """What the caller wants, known to be there and allowed.
+
+    Raises:
+        AccessDenied: Not by this caller.
+        NoSuchKey: There is no such object.
+        OssError: The process text is not valid, or something that it needs is not there.
+    """
+    return await authorise(services, grant, await resolve(services, grant, asked))
+
+
+async def resolve(services: Services, grant: access.Grant, asked: target.Target) -> Name:
+    """Which object is meant: where a key may also say what is to be done, what there is decides.
+
+    Raises:
+        AccessDenied: The bucket's ACL alone decides, and does not give it to this caller.
+    """
+    old = services.settings.server.legacy_at_api or grant.bucket.legacy_at_api
+    if not services.store.object_acls(asked.bucket):
+        grant.check_acl("")  # before the look, which may be dear
+    named = await _split(asked, grant, services.store, old=old)
+    return Name(named, asked.key, old)
+
+
+async def authorise(services: Services, grant: access.Grant, name: Name) -> Order:
+    """Look at all objects that are needed, and refuse what the caller may not have.
+
+    Raises:
+        OssError: See :func:`order`.
+    """
+    asked, limits = name.target, services.settings.limits
+    access.check_source(grant, asked, access.Seen(asked.key))
+    source, picture = await look(services, grant, asked)
+    objects = [source]
+    text = name.process(grant)
+    todo = process.parse(text, limits) if text else None
+    needs = todo.needs() if todo else ()
+    by_owner = style.pure(asked.process)
+    for key in needs:
+        access.check_source(grant, asked, access.Seen(key))
+        look_at = services.store.stat if by_owner else partial(stat, services, grant)
+        objects.append(await overlay(look_at, asked.bucket, key))
+    keys = asked.key, *needs
+    wanted = Order(asked, name.literal, grant, todo, keys, tuple(objects), picture)
+    wanted.check()
+    if todo:
+        _check_overrides(grant)
+        if not todo.snapshot:  # of a video only a part is read
+            limits.check_bytes(source.size)
+        elif services.store.distant(asked.bucket):
+            ranged.check_video(source.size, services.settings.store.video_fetch_bytes)
+    return wanted
+
+
+async def stat(
+    services: Services,
+    grant: access.Grant,
+    bucket: str,
+    key: str,
+    right: Right = Right.READ,
+) -> Object:
+    """What is known of an object, for a caller to whom its ACL gives the right.
+
+    Raises:
+        AccessDenied: It does not; also where there is no object, and the bucket is private.
+        NoSuchKey: There is none of this name.
+    """
+    if not services.store.object_acls(bucket):
+        grant.check_acl("", right)
+    try:
+        item = await services.store.stat(bucket, key)
+    except NoSuchKey:
+        grant.check_acl("", right)
+        raise
+    grant.check_acl(item.properties.acl, right)
+    return item
+
+
+async def plain_order(services: Services, grant: access.Grant, asked: target.Target) -> Order:
+    """The same of the object itself, also where its key says what is to be done with it.
+
+    For what is told of an object and not of its picture: so ``a.jpg!thumb`` is ``a.jpg``, and who
+    may see that through styles only is told nothing of it.
+    """
+    wanted = await order(services, grant, replace(asked, query=()))
+    if wanted.asked.process:
+        return await order(services, grant, target.Target(asked.bucket, wanted.asked.key))
+    return wanted
+
+
+async def look(
+    services: Services, grant: access.Grant, asked: target.Target
+) -> tuple[Object, bool]:
+    """What is known of an object, and whether it is a picture, where the gate wants to know.
+
+    Raises:
+        AccessDenied: Its ACL does not give it to this caller; whether it is protected is not asked.
+        NoSuchKey: There is none of this name.
+    """
+    item = await stat(services, grant, asked.bucket, asked.key)
+    return await sniff(services, grant, asked, item)
+
+
+async def sniff(
+    services: Services, grant: access.Grant, asked: target.Target, item: Object
+) -> tuple[Object, bool]:
+    """See :func:`look`; ``item`` is what is known of the object from a look just before."""
+    protected = grant.bucket.protection.enabled
+    if protected and access.asks_bytes(grant, asked, see(grant, asked.key, item)):
+        return await services.sniffer.sniff(services.store, asked.bucket, asked.key, item)
+    return item, False
+
+
+def check_opened(
+    services: Services, grant: access.Grant, asked: target.Target, opened: Opened
+) -> bool:
+    """Ask the gate about the object that has been opened, which may be another one by now.
+
+    Returns:
+        Whether it is a picture, where the gate wants to know.
+
+    Raises:
+        AccessDenied: It is not for this caller.
+    """
+    item, picture = see(grant, asked.key, opened.object), False
+    if access.asks_bytes(grant, asked, item):
+        picture = services.sniffer.sniff_opened(asked.bucket, asked.key, opened)
+        item = replace(item, picture=picture)
+    access.check_objects(grant, asked, [item])
+    return picture
+
+
+async def _split(
+    asked: target.Target, grant: access.Grant, store: Store, *, old: bool
+) -> target.Target:
+    """A key that also says what is to be done, read so; unless an object has that very name.
+
+    Args:
+        asked: With the key as it came.
+        grant: Of the bucket.
+        store: Where there are objects, or not.
+        old: Whether ``OBJECT@100w.jpg`` is understood.
+    """
+    separators = (*grant.bucket.separators, *([style.CLASSIC] if old else ()))
+    ways = (legacy.split(asked) if old else None, style.split(asked, separators))
+    found = [way for way in ways if way is not None]
+    if not found or await _is_there(asked, store):
+        return asked
+    for way in found:
+        if await _is_there(way, store):
+            return way
+    return asked
+
+
+async def _is_there(asked: target.Target, store: Store) -> bool:
+    try:
+        target.check_key(asked.key)
+        await store.stat(asked.bucket, asked.key)
+    except NoSuchKey:
+        return False
+    return True
+
+
+def _check_overrides(grant: access.Grant) -> None:
+    """The type of a picture that is made here is for nobody else to say.
+
+    Raises:
+        InvalidRequest: Somebody does.
+    """
+    if "Content-Type" in grant.overrides:
+        raise InvalidRequest(
+            "The parameter: response-content-type cannot be used with x-oss-process: "
+            "the result has a type of its own."
+        )
+
+
+async def overlay(call: Callable[[str, str], Awaitable[T]], bucket: str, key: str) -> T:
+    """What the store says of an object that is to be laid on the picture.
+
+    Raises:
+        WatermarkError: There is none of this name.
+        InvalidObjectName: There cannot be one.
+    """
+    try:
+        target.check_key(key)
+        return await call(bucket, key)
+    except NoSuchKey:
+        raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.") from None

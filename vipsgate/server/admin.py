@@ -1,0 +1,96 @@
+"""The admin port: health, metrics, what a request comes to and why, and purges."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from ..delivery.services import Services
+from ..errors import OssError
+from ..web import connection, responses
+from . import gauges
+from .explain import explain
+
+INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+SERVICES = web.AppKey("services", Services)
+METRICS = web.AppKey("metrics", CollectorRegistry)
+
+
+def application(services: Services, moment: gauges.Gauges) -> web.Application:
+    """The application of the admin port.
+
+    Args:
+        services: What it tells of.
+        moment: What is so now.
+    """
+    app = web.Application()
+    app.on_response_prepare.append(_name)
+    app[SERVICES], app[METRICS] = services, gauges.registry(services.watch.meters, moment)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz)
+    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/explain/{bucket}/{key:.+}", _explain)
+    app.router.add_delete("/cache/{bucket}/{key:.+}", _purge)
+    return app
+
+
+async def _name(request: web.Request, response: web.StreamResponse) -> None:
+    """Nobody needs to know what the server is made of."""
+    response.headers["Server"] = responses.STEADY["Server"]
+
+
+def refuse(request: web.BaseRequest, error: OssError) -> web.StreamResponse:
+    """Return the answer of the admin port to what is no request, and where it has a fault."""
+    text = f"{error.status} {error.code}: {error.message}\n"
+    return web.Response(status=error.status, text=text, headers=responses.STEADY)
+
+
+def runner(services: Services, moment: gauges.Gauges, **options: Any) -> connection.Runner:
+    """The admin port's application, to be run; see :func:`application`."""
+    return connection.Runner(application(services, moment), refuse=refuse, **options)
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    """503 with the reason while new work is not wanted; what was not taken over is told of.
+
+    A configuration or a bucket document that is refused makes nobody unready: an edit would take a
+    whole fleet away, which serves what was good. So would a store that is away, where nobody else
+    has what a node has kept: whoever sends requests by this answer asks ``/readyz?despite=store``.
+    """
+    services = request.app[SERVICES]
+    full = "queue full" if services.renderers.full else ""
+    away = "" if request.query.get("despite") == "store" else services.store.away
+    reason = "draining" if services.draining.is_set() else away or full
+    lines = [reason or "ready"]
+    lines += [f"configuration: {refused}" for refused in services.configuration.refused]
+    lines += [f"bucket {name}: {fault}" for name, fault in sorted(services.registry.faults.items())]
+    return web.Response(text="\n".join(lines) + "\n", status=503 if reason else 200)
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    """In the form that the scraper asks for: Prometheus text, or OpenMetrics."""
+    write, kind = choose_encoder(request.headers.get("Accept", ""))
+    body = await asyncio.to_thread(write, gauges.Moment(request.app[METRICS]))
+    return web.Response(body=body, headers={"Content-Type": kind})
+
+
+async def _explain(request: web.Request) -> web.Response:
+    """What a request to the public port comes to, and why; see :mod:`vipsgate.server.explain`."""
+    line = request.raw_path.removeprefix("/explain")
+    said = await explain(request.app[SERVICES], line, request.headers)
+    return web.Response(body=orjson.dumps(said, option=INDENTED), content_type="application/json")
+
+
+async def _purge(request: web.Request) -> web.Response:
+    """Forget all that has been made of an object; the key is percent-encoded."""
+    await request.app[SERVICES].forget(request.match_info["bucket"], request.match_info["key"])
+    return web.Response(status=204)
