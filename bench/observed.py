@@ -1,7 +1,7 @@
 """What does it cost to be seen? Counting a hit, and writing its line, in microseconds.
 
-The work of ``Watch`` for one known request, with a real log file, beside an empty call of the same
-shape; no network, so that single microseconds are seen.
+The work of ``Recorder`` for one known request, with a real log file, beside an empty call of the
+same shape; no network, so that single microseconds are seen.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import report
 from multidict import CIMultiDict
 
 from vipsgate.observe.accesslog import AccessLog
-from vipsgate.observe.recorder import Watch
+from vipsgate.observe.recorder import Recorder
 
 ROUNDS = 20_000
 FORMS = ("off", "combined", "json")
 IDENTITY = "0123456789ABCDEF01234567"
 
 
-def hit(watch: Watch, request: Any, response: Any) -> None:
+def hit(watch: Recorder, request: Any, response: Any) -> None:
     """What ``app.converse`` has noted of a hit."""
     visit = watch.begin(IDENTITY)
     visit.bucket, visit.key, visit.exists = "photos", "2026/11/cat.jpg", True
@@ -37,7 +37,7 @@ def hit(watch: Watch, request: Any, response: Any) -> None:
 async def measure(form: str, folder: Path) -> float:
     """Microseconds of one hit."""
     log = None if form == "off" else AccessLog(form, str(folder / form))  # type: ignore[arg-type]
-    watch = Watch(log)
+    watch = Recorder(log)
     headers = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)", "Referer": "http://a/b.html"}
     version = SimpleNamespace(major=1, minor=1)
     request = SimpleNamespace(

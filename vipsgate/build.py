@@ -10,22 +10,22 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .buckets import SYNTHETIC, Origin
-from .cache.remote import Shared
+from .cache.remote import RemoteCache
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .store.local.store import LocalStore
-from .store.remote.client import SCHEMES, Line, connect
-from .store.remote.objects import Shelf
-from .store.remote.source_cache import Copies
+from .store.remote.client import SCHEMES, StoreClient, connect
+from .store.remote.objects import RemoteObjects
+from .store.remote.source_cache import SourceCache
 from .store.remote.store import CloudStore
-from .store.routing import Origins
-from .store.synthetic import Gallery, Painter, Synthetic
+from .store.routing import Routing
+from .store.synthetic import PaintedCache, Painter, Synthetic
 
 SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
 SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
-def store_of(settings: Settings, painter: Painter | None = None) -> Origins:
+def store_of(settings: Settings, painter: Painter | None = None) -> Routing:
     """The store, and those of buckets that are elsewhere; nothing has been asked of it yet.
 
     Args:
@@ -35,7 +35,7 @@ def store_of(settings: Settings, painter: Painter | None = None) -> Origins:
     Raises:
         SettingsError: There is none, or it is of a kind that there is not.
     """
-    gallery = Gallery(painter) if painter else None
+    gallery = PaintedCache(painter) if painter else None
 
     def reach(bucket: str, origin: Origin) -> Store:
         if origin.url != SYNTHETIC:
@@ -45,7 +45,7 @@ def store_of(settings: Settings, painter: Painter | None = None) -> Origins:
         chance = random.Random(bucket).random  # the same faults after every start
         return Synthetic(gallery, origin.delay_ms / 1000, origin.error_rate, chance)
 
-    return Origins(_base(settings), reach)
+    return Routing(_base(settings), reach)
 
 
 def _base(settings: Settings) -> Store:
@@ -73,13 +73,15 @@ def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
         ValueError: It cannot be.
     """
     said = settings.store
-    line = Line(connect(url, said.timeout_seconds), said.timeout_seconds)
-    shelf = Shelf(line, said.fresh_seconds, said.stale_seconds, _copies(settings, url))
+    client = StoreClient(connect(url, said.timeout_seconds), said.timeout_seconds)
+    objects = RemoteObjects(
+        client, said.fresh_seconds, said.stale_seconds, _source_cache(settings, url)
+    )
     parts = urlsplit(url)
-    return CloudStore(shelf, kind=parts.scheme, prefix=parts.path, bucket=bucket)
+    return CloudStore(objects, kind=parts.scheme, prefix=parts.path, bucket=bucket)
 
 
-def shared_of(settings: Settings) -> Shared | None:
+def shared_of(settings: Settings) -> RemoteCache | None:
     """The bucket for what is made that the settings name; ``None`` for none.
 
     Raises:
@@ -91,17 +93,17 @@ def shared_of(settings: Settings) -> Shared | None:
     if urlsplit(url).scheme not in SCHEMES:
         raise SettingsError(f"cache.url = {url!r}: expects s3://, gs:// or az://")
     try:
-        return Shared(Line(connect(url, SHARED_SECONDS), SHARED_SECONDS))
+        return RemoteCache(StoreClient(connect(url, SHARED_SECONDS), SHARED_SECONDS))
     except ValueError as error:
         raise SettingsError(f"cache.url = {url!r}: {error}") from None
 
 
-def _copies(settings: Settings, url: str) -> Copies | None:
+def _source_cache(settings: Settings, url: str) -> SourceCache | None:
     """Where copies of a store's objects are kept, beside what is made of them."""
     folder = settings.cache_folder()
     if not (settings.store.source_cache_bytes and folder):
         return None
     try:
-        return Copies(folder / SOURCES, settings.store.source_cache_bytes, url)
+        return SourceCache(folder / SOURCES, settings.store.source_cache_bytes, url)
     except OSError as error:
         raise ValueError(f"store.source_cache_bytes: {error.filename}: {error.strerror}") from None

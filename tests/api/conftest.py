@@ -24,7 +24,7 @@ from vipsgate.errors import (
     PreconditionFailed,
 )
 from vipsgate.gate import access, headers, target
-from vipsgate.observe.record import Visit
+from vipsgate.observe.record import RequestRecord
 from vipsgate.settings import Settings
 from vipsgate.store.base import INTERNAL, Object, Opened, Page, Properties
 from vipsgate.web import responses
@@ -75,7 +75,7 @@ class Memory:
     async def look(self):
         pass
 
-    def distant(self, bucket):
+    def ranged(self, bucket):
         pass
 
     def object_acls(self, bucket):
@@ -198,14 +198,14 @@ class Desk:
 
     async def answer(self, request):
         services = self.serving
-        request[responses.VISIT] = Visit(0.0, "0" * 24)
+        request[responses.RECORD] = RequestRecord(0.0, "0" * 24)
         try:
             asked = target.resolve(
                 request.raw_path, request.headers["Host"], services.registry.domains, ""
             )
             row = api.find(request.method, asked, request.headers)
             document = services.registry.get(asked.bucket) or (
-                services.registry.plain if row.anew else None
+                services.registry.plain if row.bucket_optional else None
             )
             if document is None:
                 raise NoSuchBucket("there is none")

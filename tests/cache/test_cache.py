@@ -11,19 +11,18 @@ import time
 import pytest
 
 from vipsgate.cache.disk import EXACT_BYTES, Disk
-from vipsgate.cache.entry import Kept, Place
+from vipsgate.cache.entry import CacheKey, Entry
 from vipsgate.cache.memory import OVERHEAD, Memory
-from vipsgate.cache.singleflight import Flights
 from vipsgate.cache.tiers import DISK, JOINED, MEMORY, MISS, Cache
 from vipsgate.errors import ImageDamage
 
-PLACE = Place("photos", "dir/西湖.jpg", "AB" * 16)
+PLACE = CacheKey("photos", "dir/西湖.jpg", "AB" * 16)
 
 
 def kept(data=b"data", missing=0):
     descriptor = os.memfd_create("kept")
     os.write(descriptor, data)
-    return Kept("image/jpeg", missing, len(data), descriptor=descriptor)
+    return Entry("image/jpeg", missing, len(data), descriptor=descriptor)
 
 
 def content(found):
@@ -31,7 +30,7 @@ def content(found):
 
 
 def place(number, key="a"):
-    return Place("photos", key, f"{number:032X}")
+    return CacheKey("photos", key, f"{number:032X}")
 
 
 # -- memory ----------------------------------------------------------------------------------------
@@ -90,7 +89,7 @@ async def test_what_is_put_is_there(disk, data):
         *(data, "image/jpeg", 3, len(data)),
     )
     found.close()
-    assert await disk.get(Place("photos", "other", PLACE.variant)) is None
+    assert await disk.get(CacheKey("photos", "other", PLACE.variant)) is None
 
 
 async def test_from_memory_too(disk):
@@ -180,10 +179,10 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from vipsgate.cache.disk import Disk
-from vipsgate.cache.entry import Place
+from vipsgate.cache.entry import CacheKey
 
 async def main():
-    async with Disk(Path(sys.argv[1]), 1 << 20).alone(Place("photos", "a", "AB")) as waited:
+    async with Disk(Path(sys.argv[1]), 1 << 20).alone(CacheKey("photos", "a", "AB")) as waited:
         print(waited, flush=True)
         await asyncio.sleep(float(sys.argv[2]))
 
@@ -199,12 +198,12 @@ async def test_alone_among_processes(disk, tmp_path, end):
     begun = time.monotonic()
     if end == "kill -9":
         asyncio.get_running_loop().call_later(0.4, other.kill)
-    async with disk.alone(Place("photos", "a", "AB")) as waited:
+    async with disk.alone(CacheKey("photos", "a", "AB")) as waited:
         assert waited
         assert 0.2 < time.monotonic() - begun < 5
     other.wait()
     other.stdout.close()
-    async with disk.alone(Place("photos", "a", "AB")) as waited:
+    async with disk.alone(CacheKey("photos", "a", "AB")) as waited:
         assert not waited
     assert files(tmp_path) == []
 
@@ -236,7 +235,7 @@ async def test_a_larger_body_gets_a_file_of_its_own(tmp_path):
             assert found.file == ""
         with contextlib.closing(await disk.get(large)) as found:
             assert bool(found.file) is exact
-        with contextlib.closing(disk.peek(large, 100)) as peeked:
+        with contextlib.closing(disk.get_nowait(large, 100)) as peeked:
             assert peeked.file == found.file
     assert (tmp_path / found.file).read_bytes() == data
     # to another process it may be one that a crash has cut
@@ -321,8 +320,8 @@ async def test_what_an_earlier_version_has_left_open_is_closed(tmp_path, caplog,
     await disk.close()
     (old,) = (path for path in found if path.is_file())
     assert stat.S_IMODE(old.stat().st_mode) == 0o600
-    with contextlib.closing(await disk.get(PLACE)) as again:
-        assert content(again) == b"data"
+    with contextlib.closing(await disk.get(PLACE)) as dup:
+        assert content(dup) == b"data"
 
 
 async def test_a_folder_from_a_time_without_a_server_in_front(tmp_path):
@@ -357,94 +356,6 @@ async def test_the_group_of_the_folder_gets_what_a_server_in_front_sends(tmp_pat
     for path in (file, file.parent, file.parent.parent):
         assert path.stat().st_gid == group
     assert file.with_suffix("").stat().st_gid == os.getegid()
-
-
-# -- flights ---------------------------------------------------------------------------------------
-
-
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
-
-
-async def test_equal_work_is_done_once():
-    flights, done, before = Flights(), [], descriptors()
-
-    async def work():
-        done.append(1)
-        await asyncio.sleep(0.01)
-        return kept()
-
-    tasks = [asyncio.create_task(flights.join("a", work)) for _ in range(20)]
-    await asyncio.sleep(0)
-    assert (flights.waiting, len(flights)) == (20, 1)
-    found = await asyncio.gather(*tasks)
-    assert flights.waiting == 0
-    assert [joined for _, joined in found] == [False] + [True] * 19
-    assert all(content(one) == b"data" for one, _ in found)
-    for one, _ in found:
-        one.close()
-    await asyncio.sleep(0)
-    assert (len(done), len(flights), descriptors()) == (1, 0, before)
-
-
-async def test_what_fails_fails_for_all_and_is_forgotten():
-    flights = Flights()
-
-    async def work():
-        await asyncio.sleep(0.01)
-        raise ImageDamage("no")
-
-    found = await asyncio.gather(
-        *(flights.join("a", work) for _ in range(3)), return_exceptions=True
-    )
-    assert [type(one) for one in found] == [ImageDamage] * 3
-    assert len(flights) == 0
-
-
-async def test_the_first_may_leave():
-    flights, begun, before = Flights(), asyncio.Event(), descriptors()
-
-    async def work():
-        begun.set()
-        await asyncio.sleep(0.02)
-        return kept()
-
-    first = asyncio.create_task(flights.join("a", work))
-    await begun.wait()
-    second = asyncio.create_task(flights.join("a", work))
-    await asyncio.sleep(0)
-    first.cancel()
-    one, joined = await second
-    assert (content(one), joined) == (b"data", True)
-    one.close()
-    await asyncio.sleep(0)
-    assert descriptors() == before
-
-
-async def test_when_the_last_leaves_the_work_is_cancelled():
-    flights, ended = Flights(), []
-
-    async def work():
-        try:
-            await asyncio.sleep(10)
-        finally:
-            ended.append(1)
-
-    tasks = [asyncio.create_task(flights.join("a", work)) for _ in range(3)]
-    await asyncio.sleep(0.01)
-    for task in tasks:
-        task.cancel()
-        assert not ended
-    await asyncio.wait(tasks)
-    await asyncio.sleep(0)
-    assert (ended, len(flights)) == ([1], 0)
-
-    async def again():
-        return kept()
-
-    one, joined = await flights.join("a", again)
-    one.close()
-    assert not joined
 
 
 # -- both ------------------------------------------------------------------------------------------
@@ -513,6 +424,10 @@ async def test_what_fails_is_kept_nowhere(tmp_path):
     await cache.close()
 
 
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
 async def test_nothing_stays_open(tmp_path):
     cache = Cache(Memory(1 << 20), Disk(tmp_path, 1 << 20))
     before = descriptors()
@@ -526,19 +441,19 @@ async def test_nothing_stays_open(tmp_path):
 
 async def test_a_peek_sees_what_has_been_seen(tmp_path):
     cache = Cache(Memory(0), Disk(tmp_path, 1 << 20))
-    assert cache.peek(PLACE, 1 << 16) is None
+    assert cache.get_nowait(PLACE, 1 << 16) is None
     await fetched(cache, PLACE, Maker())
     await cache.close()
-    assert cache.peek(PLACE, 1 << 16) is None  # nobody has looked at its checksum yet
+    assert cache.get_nowait(PLACE, 1 << 16) is None  # nobody has looked at its checksum yet
     assert await fetched(cache, PLACE, Maker()) == (b"data", DISK)
-    found, tier = cache.peek(PLACE, 1 << 16)
+    found, tier = cache.get_nowait(PLACE, 1 << 16)
     assert (found.data, tier) == (b"data", DISK)
-    found, tier = cache.peek(PLACE, 3)  # it is larger
+    found, tier = cache.get_nowait(PLACE, 3)  # it is larger
     assert (found.data, found.in_memory().data) == (None, b"data")
     found.close()
     await cache.purge(PLACE.bucket, PLACE.key)
-    assert cache.peek(PLACE, 1 << 16) is None
+    assert cache.get_nowait(PLACE, 1 << 16) is None
     cache = Cache(Memory(1 << 20), None)
     await fetched(cache, PLACE, Maker())
-    found, tier = cache.peek(PLACE, 0)
+    found, tier = cache.get_nowait(PLACE, 0)
     assert (found.data, tier) == (b"data", MEMORY)

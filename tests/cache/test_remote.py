@@ -9,22 +9,22 @@ import pytest
 from obstore.store import MemoryStore
 
 from vipsgate.cache.disk import Disk
-from vipsgate.cache.entry import Kept, Place
+from vipsgate.cache.entry import CacheKey, Entry
 from vipsgate.cache.memory import Memory
-from vipsgate.cache.remote import ABOUT, LARGEST, Shared
+from vipsgate.cache.remote import ABOUT, LARGEST, RemoteCache
 from vipsgate.cache.tiers import DISK, JOINED, MISS, SHARED, Cache
 from vipsgate.errors import BadGateway, NoSuchKey
 
-PLACE = Place("photos", "dir/西湖.jpg", "AB" * 16)
+PLACE = CacheKey("photos", "dir/西湖.jpg", "AB" * 16)
 
 
-class Line:
+class Client:
     """To a store in memory; away when it is told so."""
 
     def __init__(self):
-        self.client, self.away, self.asked = MemoryStore(), False, 0
+        self.store, self.away, self.asked = MemoryStore(), False, 0
 
-    async def ask(self, work, size=0):
+    async def call(self, work, size=0):
         self.asked += 1
         if self.away:
             raise BadGateway("away")
@@ -35,22 +35,22 @@ class Line:
 
 
 @pytest.fixture
-def line():
-    return Line()
+def client():
+    return Client()
 
 
 def kept(data=b"data", missing=0):
-    return Kept("image/jpeg", missing, len(data), data)
+    return Entry("image/jpeg", missing, len(data), data)
 
 
-async def test_what_is_put_is_there(line):
-    await Shared(line).put(PLACE, kept(missing=3))
-    found = await Shared(line).get(PLACE)
+async def test_what_is_put_is_there(client):
+    await RemoteCache(client).put(PLACE, kept(missing=3))
+    found = await RemoteCache(client).get(PLACE)
     assert found == kept(missing=3)
-    [meta] = await obstore.list(line.client).collect_async()
+    [meta] = await obstore.list(client.store).collect_async()
     assert meta["path"] == f"photos/{PLACE.source}/{PLACE.variant}"
-    assert await Shared(line).get(Place("photos", "b", "AB" * 16)) is None
-    assert await Shared(line).get(Place("other", PLACE.key, PLACE.variant)) is None
+    assert await RemoteCache(client).get(CacheKey("photos", "b", "AB" * 16)) is None
+    assert await RemoteCache(client).get(CacheKey("other", PLACE.key, PLACE.variant)) is None
 
 
 BROKEN = {
@@ -63,39 +63,39 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-async def test_what_is_not_whole_is_not_there(line, what):
+async def test_what_is_not_whole_is_not_there(client, what):
     data, about = BROKEN[what]
     path = f"photos/{PLACE.source}/{PLACE.variant}"
     await obstore.put_async(
-        line.client,
+        client.store,
         path,
         b"data",
         attributes={ABOUT: json.dumps({"mime": "a/b", "missing": 0, "crc": 2918445923})},
     )
-    assert await Shared(line).get(PLACE)
-    await obstore.put_async(line.client, path, data, attributes={ABOUT: about})
-    assert await Shared(line).get(PLACE) is None
-    await obstore.put_async(line.client, path, data)
-    assert await Shared(line).get(PLACE) is None
+    assert await RemoteCache(client).get(PLACE)
+    await obstore.put_async(client.store, path, data, attributes={ABOUT: about})
+    assert await RemoteCache(client).get(PLACE) is None
+    await obstore.put_async(client.store, path, data)
+    assert await RemoteCache(client).get(PLACE) is None
 
 
-async def test_forgets_a_source(line):
-    shared = Shared(line)
+async def test_forgets_a_source(client):
+    shared = RemoteCache(client)
     for number in range(40):
-        await shared.put(Place("photos", "ab"[number % 2], f"{number:032X}"), kept())
+        await shared.put(CacheKey("photos", "ab"[number % 2], f"{number:032X}"), kept())
     await shared.purge("photos", "a")
-    assert len(await obstore.list(line.client).collect_async()) == 20
-    assert await shared.get(Place("photos", "b", f"{1:032X}"))
+    assert len(await obstore.list(client.store).collect_async()) == 20
+    assert await shared.get(CacheKey("photos", "b", f"{1:032X}"))
 
 
-async def test_what_is_large_is_not_kept(line):
-    await Shared(line).put(PLACE, Kept("a/b", 0, LARGEST + 1, b""))
-    assert line.asked == 0
+async def test_what_is_large_is_not_kept(client):
+    await RemoteCache(client).put(PLACE, Entry("a/b", 0, LARGEST + 1, b""))
+    assert client.asked == 0
 
 
-async def test_away_it_is_in_nobodys_way(line):
-    line.away = True
-    shared = Shared(line)
+async def test_away_it_is_in_nobodys_way(client):
+    client.away = True
+    shared = RemoteCache(client)
     await shared.put(PLACE, kept())
     assert await shared.get(PLACE) is None
     await shared.purge("photos", "a")
@@ -109,7 +109,7 @@ async def test_away_it_is_in_nobodys_way(line):
     await cache.close()
 
 
-async def test_another_node_finds_it_and_keeps_it(line, tmp_path):
+async def test_another_node_finds_it_and_keeps_it(client, tmp_path):
     made = []
 
     async def make():
@@ -117,7 +117,7 @@ async def test_another_node_finds_it_and_keeps_it(line, tmp_path):
         return kept()
 
     def node(name):
-        return Cache(Memory(1 << 20), Disk(tmp_path / name, 1 << 20), Shared(line))
+        return Cache(Memory(1 << 20), Disk(tmp_path / name, 1 << 20), RemoteCache(client))
 
     one, two = node("one"), node("two")
     assert await one.get(PLACE) is None
@@ -129,9 +129,9 @@ async def test_another_node_finds_it_and_keeps_it(line, tmp_path):
             assert answer.in_memory().data == b"data"
     assert sorted(where for _, where in found) == [JOINED] * 4 + [SHARED]
     await two.close()
-    line.away = True
+    client.away = True
     assert (await node("two").get(PLACE))[1] == DISK  # from its own disk
     assert made == [1]
-    line.away = False
+    client.away = False
     await two.purge(PLACE.bucket, PLACE.key)
     assert (await node("three").obtain(PLACE, make))[1] == MISS

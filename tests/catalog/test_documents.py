@@ -23,8 +23,8 @@ from vipsgate.errors import (
 from vipsgate.image.config import Limits
 from vipsgate.store.base import INTERNAL, Page
 from vipsgate.store.local.store import LocalStore
-from vipsgate.store.remote.client import Line
-from vipsgate.store.remote.objects import Shelf as Objects
+from vipsgate.store.remote.client import StoreClient
+from vipsgate.store.remote.objects import RemoteObjects as Objects
 from vipsgate.store.remote.store import CloudStore
 
 LIMITS = Limits()
@@ -309,7 +309,7 @@ def nodes():
     from obstore.store import MemoryStore
 
     client = MemoryStore()
-    stores = [CloudStore(Objects(Line(client, 10), 0, 0), kind="memory") for _ in range(2)]
+    stores = [CloudStore(Objects(StoreClient(client, 10), 0, 0), kind="memory") for _ in range(2)]
     return stores, [Documents(store, LIMITS) for store in stores]
 
 

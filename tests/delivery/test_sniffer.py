@@ -25,7 +25,7 @@ class Store:
         data = self.objects[key]
         return Object(len(data), f'"{hash(data)}"', 1.0)
 
-    def distant(self, bucket):
+    def ranged(self, bucket):
         return self if self.far else None
 
     async def stat(self, bucket, key):

@@ -167,11 +167,11 @@ class World:
 def in_memory():
     from obstore.store import MemoryStore
 
-    from vipsgate.store.remote.client import Line
-    from vipsgate.store.remote.objects import Shelf
+    from vipsgate.store.remote.client import StoreClient
+    from vipsgate.store.remote.objects import RemoteObjects
     from vipsgate.store.remote.store import CloudStore
 
-    return CloudStore(Shelf(Line(MemoryStore(), 10), 0, 0), kind="memory")
+    return CloudStore(RemoteObjects(StoreClient(MemoryStore(), 10), 0, 0), kind="memory")
 
 
 @pytest.fixture(scope="module", params=["folder", "object store"])

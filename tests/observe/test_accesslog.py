@@ -11,7 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from vipsgate.observe.accesslog import MOST, AccessLog, Writer, redacted
-from vipsgate.observe.record import Visit
+from vipsgate.observe.record import RequestRecord
 
 KEPT = [
     "cat.jpg",
@@ -52,8 +52,8 @@ def request(path="/photos/cat.jpg", method="GET", **headers):
     )
 
 
-def visit(**known):
-    made = Visit(0.0, "0123456789ABCDEF01234567")
+def record(**known):
+    made = RequestRecord(0.0, "0123456789ABCDEF01234567")
     for name, value in {"bucket": "photos", "key": "cat.jpg", **known}.items():
         setattr(made, name, value)
     return made
@@ -69,7 +69,7 @@ async def written(tmp_path, form, *calls):
 
 
 async def test_a_line_of_json(tmp_path):
-    known = visit(process="style/thumb", cache="miss", queue=0.001, render=0.01)
+    known = record(process="style/thumb", cache="miss", queue=0.001, render=0.01)
     asked = request(User_Agent="curl/8", Referer="http://u:p@example.com/a?Signature=x#y")
     (line,) = await written(tmp_path, "json", (known, asked))
     said = orjson.loads(line)
@@ -105,9 +105,9 @@ COMBINED = re.compile(
 @pytest.mark.parametrize(
     ("known", "asked", "words"),
     [
-        (visit(), request(), ("GET /photos/cat.jpg HTTP/1.1", "-", "-")),
+        (record(), request(), ("GET /photos/cat.jpg HTTP/1.1", "-", "-")),
         (
-            visit(key="西湖/a b.jpg", process="image/resize,w_1|image/format,webp"),
+            record(key="西湖/a b.jpg", process="image/resize,w_1|image/format,webp"),
             request(Referer="http://a/b?c", User_Agent='say "hi"\\'),
             (
                 "GET /photos/%E8%A5%BF%E6%B9%96/a%20b.jpg"
@@ -116,9 +116,9 @@ COMBINED = re.compile(
                 'say \\"hi\\"\\\\',
             ),
         ),
-        (visit(bucket=""), request("/%2e%2e/x?Signature=s"), ("GET /../x HTTP/1.1", "-", "-")),
+        (record(bucket=""), request("/%2e%2e/x?Signature=s"), ("GET /../x HTTP/1.1", "-", "-")),
         (
-            visit(),
+            record(),
             request(User_Agent="a\x1b[2Jb"),
             ("GET /photos/cat.jpg HTTP/1.1", "-", "a\\x1b[2Jb"),
         ),
@@ -136,8 +136,8 @@ async def test_one_request_is_one_line_whatever_it_says(tmp_path, form):
     lines = await written(
         tmp_path,
         form,
-        (visit(key=hostile, process=hostile), request(User_Agent=hostile, Referer=hostile)),
-        (visit(bucket=""), request("/" + "%0a%80" * 5000 + "?a", method="G" * 9000)),
+        (record(key=hostile, process=hostile), request(User_Agent=hostile, Referer=hostile)),
+        (record(bucket=""), request("/" + "%0a%80" * 5000 + "?a", method="G" * 9000)),
     )
     assert len(lines) == 2
     assert max(map(len, lines)) < 20_000

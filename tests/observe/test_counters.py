@@ -6,9 +6,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from vipsgate.errors import NoSuchKey, ServiceUnavailable
-from vipsgate.observe.counters import BOUNDS, BUCKETS, NONE, OTHER, STYLES, Meters, Spread
-from vipsgate.observe.record import CURRENT, Visit
-from vipsgate.observe.recorder import Watch
+from vipsgate.observe.counters import BOUNDS, BUCKETS, NONE, OTHER, STYLES, Counters, Histogram
+from vipsgate.observe.record import CURRENT, RequestRecord
+from vipsgate.observe.recorder import Recorder
 
 
 class Reader:
@@ -32,14 +32,14 @@ class Reader:
 
 
 def answered(meters, method="GET", status=200, size=10, seconds=0.002, **known):
-    visit = Visit(0.0, "ID")
+    record = RequestRecord(0.0, "ID")
     for name, value in known.items():
-        setattr(visit, name, value)
-    meters.answered(visit, method, status, size, seconds)
+        setattr(record, name, value)
+    meters.answered(record, method, status, size, seconds)
 
 
 def test_a_request_is_counted_once_everywhere():
-    meters = Meters()
+    meters = Counters()
     read = Reader(meters)
     answered(meters, bucket="photos", exists=True, cache="miss", style="thumb", render=0.5)
     answered(meters, bucket="photos", exists=True, cache="memory", style="thumb")
@@ -60,7 +60,7 @@ def test_a_request_is_counted_once_everywhere():
     [(0.0, "0.00025"), (0.00025, "0.00025"), (0.0002501, "0.0005"), (59.9, "60.0"), (99, "+Inf")],
 )
 def test_a_time_is_below_the_bounds_it_is_below(seconds, bound):
-    meters = Meters()
+    meters = Counters()
     answered(meters, seconds=seconds)
     read = Reader(meters)
     bounds = [*map(str, BOUNDS), "+Inf"]
@@ -71,7 +71,7 @@ def test_a_time_is_below_the_bounds_it_is_below(seconds, bound):
 
 
 def test_labels_have_an_end():
-    meters = Meters()
+    meters = Counters()
     for number in range(3 * BUCKETS):
         answered(meters, bucket=f"b{number}", exists=True, method=f"M{number}")
         answered(meters, bucket=f"nowhere{number}")
@@ -94,7 +94,7 @@ class Store:
     def has(self, bucket):
         return True
 
-    def mark(self, bucket, key):
+    def fingerprint(self, bucket, key):
         return 7
 
     def draft(self, bucket):
@@ -109,13 +109,13 @@ class Store:
 
 
 async def test_a_store_is_timed_and_its_faults_are_counted():
-    watch, plain = Watch(), Store()
+    watch, plain = Recorder(), Store()
     store, read = watch.store(plain), Reader(watch.meters)
-    visit = Visit(0.0, "ID")
-    CURRENT.set(visit)
+    record = RequestRecord(0.0, "ID")
+    CURRENT.set(record)
     assert await store.stat("b", "k", deep=True) == ("b", "k", True)
-    assert (store.mark("b", "k"), store.has("b"), store.draft("b")) == (7, True, "b")
-    assert [name for name, *_ in visit.spans] == ["store.stat"]
+    assert (store.fingerprint("b", "k"), store.has("b"), store.draft("b")) == (7, True, "b")
+    assert [name for name, *_ in record.spans] == ["store.stat"]
     for error, count in ((NoSuchKey("no"), 0), (ServiceUnavailable("away"), 1), (OSError(5), 2)):
         plain.error = error
         with pytest.raises(type(error)):
@@ -127,7 +127,7 @@ async def test_a_store_is_timed_and_its_faults_are_counted():
 
 
 def test_a_spread_without_anything_is_nothing():
-    assert sum(Spread().counts) == 0
+    assert sum(Histogram().counts) == 0
 
 
 class Broken:
@@ -136,8 +136,8 @@ class Broken:
 
 
 def test_what_cannot_be_noted_fails_no_answer(caplog):
-    watch = Watch(log=Broken())
-    visit = watch.begin("4711")
-    watch.end(visit, SimpleNamespace(method="GET"), SimpleNamespace(status=200, content_length=1))
+    watch = Recorder(log=Broken())
+    record = watch.begin("4711")
+    watch.end(record, SimpleNamespace(method="GET"), SimpleNamespace(status=200, content_length=1))
     assert "request 4711 could not be noted" in caplog.text
     assert Reader(watch.meters)("requests_total", method="GET", status="200", code="") == 1

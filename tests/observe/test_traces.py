@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from multidict import CIMultiDict
 
-from vipsgate.observe.record import Visit
-from vipsgate.observe.recorder import Watch
+from vipsgate.observe.record import RequestRecord
+from vipsgate.observe.recorder import Recorder
 
 pytest.importorskip("opentelemetry.sdk", reason="pip install 'vipsgate[otel]'")
 
@@ -23,21 +23,21 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 def spans(status=200, headers=None, **known):
     """The spans of one request, by name."""
     exporter = InMemorySpanExporter()
-    watch = Watch(traces=Traces("1.2", exporter))
-    visit = watch.begin("ID")
+    watch = Recorder(traces=Traces("1.2", exporter))
+    record = watch.begin("ID")
     for name, value in known.items():
-        setattr(visit, name, value)
+        setattr(record, name, value)
     request = SimpleNamespace(method="GET", headers=CIMultiDict(headers or {}))
-    watch.end(visit, request, SimpleNamespace(status=status, content_length=7))
+    watch.end(record, request, SimpleNamespace(status=status, content_length=7))
     watch.close()
-    return visit, {span.name: span for span in exporter.get_finished_spans()}
+    return record, {span.name: span for span in exporter.get_finished_spans()}
 
 
 def test_a_request_and_its_parts():
-    visit = Visit(0.0, "ID")
-    begun = visit.begun
+    record = RequestRecord(0.0, "ID")
+    begun = record.begun
     parts = [("store.stat", begun, begun + 1), ("queue", begun + 1, begun + 2)]
-    visit, found = spans(bucket="photos", key="a.jpg", cache="miss", spans=parts)
+    record, found = spans(bucket="photos", key="a.jpg", cache="miss", spans=parts)
     whole = found.pop("GET")
     assert whole.kind is SpanKind.SERVER
     assert whole.parent is None

@@ -43,7 +43,7 @@ class Store:
     def has(self, bucket):
         return bucket == "examplebucket"
 
-    def distant(self, bucket):
+    def ranged(self, bucket):
         return None
 
     def object_acls(self, bucket):

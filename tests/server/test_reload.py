@@ -19,7 +19,7 @@ from vipsgate.gate.rights import Right
 from vipsgate.server import reload
 from vipsgate.settings import Credential, Settings, SettingsError
 from vipsgate.store.local.store import LocalStore
-from vipsgate.store.routing import Origins, refuse
+from vipsgate.store.routing import Routing, refuse
 
 CREDENTIALS = """
 [[credentials]]
@@ -177,7 +177,7 @@ class Server:
         shelf.mkdir(parents=True, exist_ok=True)
         for name, document in DOCUMENTS.items():
             (shelf / f"{name}.json").write_text(document)
-        self.store = Origins(LocalStore(root), lambda name, origin: types.SimpleNamespace())
+        self.store = Routing(LocalStore(root), lambda name, origin: types.SimpleNamespace())
         first = settings.load(written(folder, text), {})
         documents = Documents(self.store, first.limits)
         self.services = Services.of(first, self.store, None, documents, origins=self.store)

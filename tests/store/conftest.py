@@ -47,8 +47,8 @@ def _make_container(endpoint: str) -> None:
     said = {"x-ms-date": now, "x-ms-version": "2021-08-06"}
     rows = "".join(f"{name}:{value}\n" for name, value in said.items())
     text = "PUT" + 12 * "\n" + rows + f"/{ACCOUNT}/{ACCOUNT}/box\nrestype:container"
-    mark = hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()
-    said["Authorization"] = f"SharedKey {ACCOUNT}:{base64.b64encode(mark).decode()}"
+    signature = hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()
+    said["Authorization"] = f"SharedKey {ACCOUNT}:{base64.b64encode(signature).decode()}"
     url = f"{endpoint}/box?restype=container"
     with urllib.request.urlopen(urllib.request.Request(url, headers=said, method="PUT"), timeout=9):
         pass
@@ -60,12 +60,12 @@ def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], o
     from obstore.store import MemoryStore
 
     from vipsgate.store.local.store import LocalStore
-    from vipsgate.store.remote.client import Line, connect
-    from vipsgate.store.remote.objects import Shelf
+    from vipsgate.store.remote.client import StoreClient, connect
+    from vipsgate.store.remote.objects import RemoteObjects
     from vipsgate.store.remote.store import CloudStore
 
     def in_memory(folder: Path) -> CloudStore:
-        return CloudStore(Shelf(Line(MemoryStore(), 10), 1, 0), kind="memory")
+        return CloudStore(RemoteObjects(StoreClient(MemoryStore(), 10), 1, 0), kind="memory")
 
     def by_http(place: Callable[[], str], env: dict[str, str], folder: Path) -> CloudStore:
         url = place()
@@ -73,7 +73,9 @@ def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], o
             for name, value in env.items():
                 patch.setenv(name, value)
             client = connect(url, 60)  # SeaweedFS waits by whole seconds for a lock
-        return CloudStore(Shelf(Line(client, 60), 1, 0), kind=url[:2], prefix="p" * 12)
+        return CloudStore(
+            RemoteObjects(StoreClient(client, 60), 1, 0), kind=url[:2], prefix="p" * 12
+        )
 
     def make(kind: str) -> Callable[[Path], object]:
         if kind in ("local", "memory"):

@@ -325,20 +325,20 @@ class Refusing:
     """An object store that takes no connections."""
 
     def __init__(self, store, monkeypatch):
-        self.line = store._shelf.line
+        self.client = store._objects.client
         monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
         monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
         monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-        self.there, self.gone = self.line.client, client.connect("s3://box", 0.6)
+        self.there, self.gone = self.client.store, client.connect("s3://box", 0.6)
         self.store = store
 
     def __enter__(self):
-        self.line.client = self.gone
+        self.client.store = self.gone
         return self.store
 
     def __exit__(self, *error):
-        self.line.client = self.there
-        self.line._breaker.succeeded()
+        self.client.store = self.there
+        self.client._breaker.succeeded()
 
 
 def is_asked(way, call):

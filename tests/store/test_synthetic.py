@@ -9,7 +9,7 @@ import pytest
 
 from vipsgate.errors import AccessDenied, NoSuchKey, ServiceUnavailable
 from vipsgate.store.base import PLAIN
-from vipsgate.store.synthetic import HELD, Gallery, Synthetic
+from vipsgate.store.synthetic import HELD, PaintedCache, Synthetic
 
 
 class Painter:
@@ -51,7 +51,7 @@ def painter():
 
 @pytest.fixture
 def gallery(painter):
-    return Gallery(painter, names=3, held=100)
+    return PaintedCache(painter, names=3, held=100)
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ async def test_the_tag_is_known_before_and_follows_the_painter(gallery, painter)
     assert (await gallery.stat("a.x")).etag == tag == gallery.tag("a.x")
     assert tag[0] == tag[-1] == '"'
     painter.identity = "two"
-    assert Gallery(painter).tag("a.x") != tag
+    assert PaintedCache(painter).tag("a.x") != tag
 
 
 async def test_there_is_none(gallery, painter):
@@ -142,7 +142,7 @@ async def test_one_above_the_budget_is_held_alone(gallery, painter):
 
 
 async def test_no_more_are_held_than_there_may_be_descriptors(painter):
-    gallery = Gallery(painter)
+    gallery = PaintedCache(painter)
     for number in range(HELD + 5):
         await gallery.stat(f"1.{number}")
     assert len(gallery._held) == HELD
@@ -250,11 +250,11 @@ async def test_a_fault_is_no_painting_and_an_opening_is_none(gallery, painter):
 
 
 async def test_a_mark_is_the_tag_unless_it_would_pass_delay_or_faults_by(gallery, painter):
-    assert bucket(gallery).mark("b", "dir/a.x") == gallery.tag("a.x")
-    assert bucket(gallery).mark("b", "none") == ()
+    assert bucket(gallery).fingerprint("b", "dir/a.x") == gallery.tag("a.x")
+    assert bucket(gallery).fingerprint("b", "none") == ()
     for more in ({"delay": 0.1}, {"rate": 0.1}):
-        assert bucket(gallery, **more).mark("b", "a.x") is None
-        assert bucket(gallery, **more).mark("b", "none") is None
+        assert bucket(gallery, **more).fingerprint("b", "a.x") is None
+        assert bucket(gallery, **more).fingerprint("b", "none") is None
     assert painter.painted == []
 
 
@@ -264,7 +264,7 @@ async def test_nothing_is_listed_and_nothing_written(gallery):
     assert (page.objects, page.prefixes, page.next) == ([], [], "")
     assert store.has("b")
     assert await store.buckets() == []
-    assert store.distant("b") is None
+    assert store.ranged("b") is None
     with pytest.raises(AccessDenied):
         async with store.draft("b"):
             pass

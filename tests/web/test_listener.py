@@ -10,7 +10,7 @@ import uvloop
 from aiohttp import web
 
 from vipsgate.web import connection, listener, prebuilt
-from vipsgate.web.listener import Door, room
+from vipsgate.web.listener import Listener, room
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -35,7 +35,7 @@ async def opened(limit):
         return prebuilt.respond(request, 200, {}, b"ok")
 
     server = connection.Server(answer, refuse=None, handler_cancellation=True)
-    one = Door(web.ServerRunner(server, shutdown_timeout=1), limit)
+    one = Listener(web.ServerRunner(server, shutdown_timeout=1), limit)
     address = await one.open("127.0.0.1", 0, shared=False)
     try:
         yield int(address.rpartition(":")[2]), server, go, one

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vipsgate.errors import BadRequest, NoSuchKey
-from vipsgate.observe.record import Visit
+from vipsgate.observe.record import RequestRecord
 from vipsgate.web import responses
 
 
@@ -85,7 +85,7 @@ def test_a_type_is_always_a_type(key):
 
 
 def test_every_answer_is_stamped():
-    headers = responses.stamped({responses.VISIT: Visit(0.0, "ABC")})
+    headers = responses.stamped({responses.RECORD: RequestRecord(0.0, "ABC")})
     assert headers["x-oss-request-id"] == "ABC"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["x-oss-server-time"].isdigit()

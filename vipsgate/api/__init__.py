@@ -52,7 +52,7 @@ Table = Mapping[tuple[str, str], Row]
 SERVICE: Table = {
     ("GET", ""): Row(
         *("ListBuckets", Right.VIEW, buckets.list_buckets, names("marker max-keys prefix")),
-        anew=True,
+        bucket_optional=True,
     ),
 }
 BUCKET: Table = {
@@ -64,7 +64,7 @@ BUCKET: Table = {
     ("PUT", ""): Row(
         *("PutBucket", Right.RULE, buckets.put_bucket),
         headers={headers.BUCKET_ACL: headers.ANY},
-        anew=True,
+        bucket_optional=True,
     ),
     ("DELETE", ""): Row("DeleteBucket", Right.RULE, buckets.delete_bucket),
     ("GET", "acl"): Row("GetBucketAcl", Right.VIEW, buckets.get_acl),

@@ -215,7 +215,7 @@ class Row:
         headers: Each ``x-oss-`` header that the request may have, and the values that pass; see
             :mod:`vipsgate.gate.headers`, which also has those of every call.
         lenient: Whether parameters that nobody understands (``utm_source=...``) are passed over.
-        anew: Whether there need not be such a bucket.
+        bucket_optional: Whether there need not be such a bucket.
         copying: The call that this is with ``x-oss-copy-source``; ``None`` where it has no such
             header.
     """
@@ -226,7 +226,7 @@ class Row:
     parameters: frozenset[str] = frozenset()
     headers: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     lenient: bool = False
-    anew: bool = False
+    bucket_optional: bool = False
     copying: Row | None = None
 
 

@@ -65,14 +65,14 @@ async def _answer(
 ) -> web.StreamResponse:
     request, services = call.request, call.services
     wanted = await resolve.order(services, call.grant, asked)
-    visit = request[responses.VISIT]
-    visit.key, visit.process = wanted.asked.key, wanted.asked.process
-    visit.style = style.named(visit.process, call.grant.bucket.styles)
+    record = request[responses.RECORD]
+    record.key, record.process = wanted.asked.key, wanted.asked.process
+    record.style = style.named(record.process, call.grant.bucket.styles)
     headers = derivatives.headers(services, wanted)
     if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
         return responses.not_modified(request, headers)
     async with fetch(services, wanted) as content:
-        visit.cache = content.cache
+        record.cache = content.cache
         if content.order is not wanted:
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
@@ -353,7 +353,7 @@ def _told(request: web.BaseRequest, content: Content) -> dict[str, str]:
     """Headers that tell how a picture was come by."""
     if not content.mime:
         return {}
-    begun, queue, render = request[responses.VISIT].begun, content.queue, content.render
+    begun, queue, render = request[responses.RECORD].begun, content.queue, content.render
     return {
         "X-Vipsgate-Cache": responses.cached(content.cache),
         "Server-Timing": responses.timing(begun, queue=queue, render=render),

@@ -33,7 +33,7 @@ from pathlib import Path
 
 import orjson
 
-from .entry import Kept, Place
+from .entry import CacheKey, Entry
 
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
 TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
@@ -84,11 +84,11 @@ class Disk:
         self._close_to_others()
         self._make(f"{self._folder}/{TEMPORARY}", FOLDER)
 
-    async def get(self, place: Place) -> Kept | None:
+    async def get(self, place: CacheKey) -> Entry | None:
         """What is kept there."""
         return self._open(place)
 
-    def peek(self, place: Place, most: int) -> Kept | None:
+    def get_nowait(self, place: CacheKey, most: int) -> Entry | None:
         """A file that has been seen before, at once; its type is not told.
 
         Args:
@@ -107,11 +107,11 @@ class Disk:
         except OSError:
             size = -1
         if size > most:
-            return self._with_file(place, Kept("", 0, size, descriptor=descriptor))
+            return self._with_file(place, Entry("", 0, size, descriptor=descriptor))
         os.close(descriptor)
-        return Kept("", 0, size, data) if size >= 0 else None
+        return Entry("", 0, size, data) if size >= 0 else None
 
-    async def put(self, place: Place, kept: Kept) -> None:
+    async def put(self, place: CacheKey, kept: Entry) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
         with contextlib.suppress(OSError):
             self._written += await asyncio.to_thread(self._write, place, kept)
@@ -119,11 +119,11 @@ class Disk:
 
     async def purge(self, bucket: str, key: str) -> None:
         """Forget all that is made of an object."""
-        source = self._source(Place(bucket, key, ""))
+        source = self._source(CacheKey(bucket, key, ""))
         await asyncio.to_thread(shutil.rmtree, source, ignore_errors=True)
 
     @contextlib.asynccontextmanager
-    async def alone(self, place: Place) -> AsyncIterator[bool]:
+    async def alone(self, place: CacheKey) -> AsyncIterator[bool]:
         """Be the only one of all processes that makes this, for as long as it lasts.
 
         Yields:
@@ -148,13 +148,13 @@ class Disk:
         if self._copying:
             await asyncio.wait(self._copying.values())
 
-    def _source(self, place: Place) -> str:
+    def _source(self, place: CacheKey) -> str:
         return f"{self._folder}/{place.bucket}/{place.source}"
 
-    def _path(self, place: Place) -> str:
+    def _path(self, place: CacheKey) -> str:
         return f"{self._source(place)}/{place.variant}"
 
-    def _open(self, place: Place) -> Kept | None:
+    def _open(self, place: CacheKey) -> Entry | None:
         path = self._path(place)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -171,12 +171,12 @@ class Disk:
             return None
         return self._with_file(place, kept)
 
-    def _read(self, descriptor: int) -> Kept | None:
+    def _read(self, descriptor: int) -> Entry | None:
         facts = os.fstat(descriptor)
         end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
         length, mark = TAIL.unpack(end[-TAIL.size :])
         about = orjson.loads(end[-TAIL.size - length : -TAIL.size])
-        kept = Kept(about["mime"], about["missing"], about["size"], descriptor=descriptor)
+        kept = Entry(about["mime"], about["missing"], about["size"], descriptor=descriptor)
         if mark != MARK or kept.size + length + TAIL.size != facts.st_size:
             return None
         name = (facts.st_ino, facts.st_size)
@@ -189,7 +189,7 @@ class Disk:
         _touch(descriptor, facts)
         return kept
 
-    def _with_file(self, place: Place, kept: Kept) -> Kept:
+    def _with_file(self, place: CacheKey, kept: Entry) -> Entry:
         """The same, with the name of a file with the body alone; if there is none, one is begun.
 
         One that this process has not written may have been cut by a crash: it is written anew.
@@ -206,10 +206,10 @@ class Disk:
         except OSError:
             pass
         if path not in self._copying:
-            self._copying[path] = asyncio.create_task(self._copy(path, kept.again()))
+            self._copying[path] = asyncio.create_task(self._copy(path, kept.dup()))
         return kept
 
-    async def _copy(self, path: str, kept: Kept) -> None:
+    async def _copy(self, path: str, kept: Entry) -> None:
         try:
             with contextlib.closing(kept), contextlib.suppress(OSError):
                 self._seen[await asyncio.to_thread(self._put_exact, path, kept)] = kept.size
@@ -218,19 +218,19 @@ class Disk:
             del self._copying[path]
         self._scan_if_due()
 
-    def _write(self, place: Place, kept: Kept) -> int:
+    def _write(self, place: CacheKey, kept: Entry) -> int:
         """Write a file; how many bytes it has."""
         about = {"mime": kept.mime, "missing": kept.missing, "size": kept.size}
         text = orjson.dumps({**about, "crc": _checksum(kept)})
         self._make_source(place)
         return self._put(self._path(place), kept, text + TAIL.pack(len(text), MARK))[1]
 
-    def _put_exact(self, path: str, kept: Kept) -> tuple[int, int]:
+    def _put_exact(self, path: str, kept: Entry) -> tuple[int, int]:
         """Write a file for a server in front; its folder may be from a time without one."""
         self._set_mode(os.path.dirname(path), EXACT_FOLDER)
         return self._put(path, kept, b"", EXACT_FILE)
 
-    def _put(self, path: str, kept: Kept, behind: bytes, mode: int = FILE) -> tuple[int, int]:
+    def _put(self, path: str, kept: Entry, behind: bytes, mode: int = FILE) -> tuple[int, int]:
         """Write a file beside all others and give it its name; its inode and its bytes."""
         temporary = f"{self._folder}/{TEMPORARY}/{secrets.token_hex(16)}"
         try:
@@ -252,7 +252,7 @@ class Disk:
             raise
         return inode, kept.size + len(behind)
 
-    def _make_source(self, place: Place) -> None:
+    def _make_source(self, place: CacheKey) -> None:
         for folder in (f"{self._folder}/{place.bucket}", self._source(place)):
             self._make(folder, self._mode)
 
@@ -295,7 +295,7 @@ class Disk:
                     elif _has_sources(entry.path):
                         self._set_mode(entry.path, self._mode)
 
-    def _lock(self, place: Place, path: str) -> int:
+    def _lock(self, place: CacheKey, path: str) -> int:
         """The descriptor of a lock, -1 while another process has it."""
         try:
             self._make_source(place)
@@ -370,7 +370,7 @@ def _touch(descriptor: int, facts: os.stat_result) -> None:
         os.utime(descriptor)
 
 
-def _checksum(kept: Kept) -> int:
+def _checksum(kept: Entry) -> int:
     if kept.data is not None:
         return zlib.crc32(kept.data)
     crc = 0

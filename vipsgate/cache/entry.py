@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CacheKey:
     """The name of something that is made of an object.
 
     Attributes:
@@ -29,7 +29,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Entry:
     """An answer, ready to be sent; whoever has one closes it.
 
     Attributes:
@@ -54,13 +54,13 @@ class Kept:
         """The bytes, or the descriptor of a file that begins with them."""
         return self.descriptor if self.data is None else self.data
 
-    def again(self) -> Kept:
+    def dup(self) -> Entry:
         """The same for somebody else."""
         if self.data is not None:
             return self
         return replace(self, descriptor=os.dup(self.descriptor))
 
-    def in_memory(self) -> Kept:
+    def in_memory(self) -> Entry:
         """The same with its bytes in memory; this one stays open."""
         if self.data is not None:
             return self

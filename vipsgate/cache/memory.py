@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 
-from .entry import Kept, Place
+from .entry import CacheKey, Entry
 
 OVERHEAD = 512  # bytes that an entry takes besides its body: keys, tables, objects
 LARGEST = 8  # one entry takes at most this part of the budget, so that none empties it
@@ -23,17 +23,17 @@ class Memory:
     def __init__(self, budget: int) -> None:
         self.used = 0
         self._budget = budget
-        self._kept: OrderedDict[Place, Kept] = OrderedDict()
-        self._of_source: defaultdict[tuple[str, str], set[Place]] = defaultdict(set)
+        self._kept: OrderedDict[CacheKey, Entry] = OrderedDict()
+        self._of_source: defaultdict[tuple[str, str], set[CacheKey]] = defaultdict(set)
 
-    def get(self, place: Place) -> Kept | None:
+    def get(self, place: CacheKey) -> Entry | None:
         """What is kept there, and now the most recently used."""
         kept = self._kept.get(place)
         if kept is not None:
             self._kept.move_to_end(place)
         return kept
 
-    def put(self, place: Place, kept: Kept) -> None:
+    def put(self, place: CacheKey, kept: Entry) -> None:
         """Keep it, if it is not too large; the caller's stays open."""
         weight = kept.size + OVERHEAD
         if weight * LARGEST > self._budget or place in self._kept:
@@ -51,7 +51,7 @@ class Memory:
             self._drop(place)
         return len(places)
 
-    def _drop(self, place: Place) -> None:
+    def _drop(self, place: CacheKey) -> None:
         self.used -= self._kept.pop(place).size + OVERHEAD
         source = (place.bucket, place.key)
         self._of_source[source].discard(place)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import OssError
-from .entry import Kept, Place
+from .entry import CacheKey, Entry
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -28,43 +28,45 @@ AT_ONCE = 16  # removals under way
 T = TypeVar("T")
 
 
-class Line(Protocol):
-    """To the store; what it raises is an OssError."""
+class StoreClient(Protocol):
+    """A client of the store; what it raises is an OssError."""
 
-    client: ObjectStore
+    store: ObjectStore
 
-    async def ask(self, work: Callable[[], Awaitable[T]], size: int = 0) -> T:
+    async def call(self, work: Callable[[], Awaitable[T]], size: int = 0) -> T:
         """Have the store do something that sends so many bytes."""
 
 
-class Shared:
+class RemoteCache:
     """Bodies by place.
 
     Args:
-        line: To the store.
+        client: Of the store.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, client: StoreClient) -> None:
+        self._client = client
 
-    async def get(self, place: Place) -> Kept | None:
+    async def get(self, place: CacheKey) -> Entry | None:
         """What is kept there; ``None`` also where it cannot be had, or is not whole."""
         import obstore
 
         try:
-            got = await self._line.ask(partial(obstore.get_async, self._line.client, _path(place)))
+            got = await self._client.call(
+                partial(obstore.get_async, self._client.store, _path(place))
+            )
             size = got.meta["size"]
             if size > LARGEST:
                 return None
             about = json.loads(got.attributes[ABOUT])
-            data = bytes(await self._line.ask(got.bytes_async))
+            data = bytes(await self._client.call(got.bytes_async))
             if zlib.crc32(data) != about["crc"]:
                 return None
-            return Kept(about["mime"], about["missing"], size, data)
+            return Entry(about["mime"], about["missing"], size, data)
         except (OssError, ValueError, KeyError, TypeError):
             return None
 
-    async def put(self, place: Place, kept: Kept) -> None:
+    async def put(self, place: CacheKey, kept: Entry) -> None:
         """Keep it, if that can be; the caller's stays open."""
         import obstore
 
@@ -74,23 +76,23 @@ class Shared:
         about = {"mime": kept.mime, "missing": kept.missing, "crc": zlib.crc32(data)}
         work = partial(
             obstore.put_async,
-            self._line.client,
+            self._client.store,
             _path(place),
             data,
             attributes={"Content-Type": kept.mime, ABOUT: json.dumps(about, separators=(",", ":"))},
             use_multipart=False,
         )
         with contextlib.suppress(OssError):
-            await self._line.ask(work, kept.size)
+            await self._client.call(work, kept.size)
 
     async def purge(self, bucket: str, key: str) -> None:
         """Forget all that is made of an object, as far as that can be."""
         import obstore
 
-        prefix = _path(Place(bucket, key, ""))
-        client = self._line.client
+        prefix = _path(CacheKey(bucket, key, ""))
+        client = self._client.store
         with contextlib.suppress(OssError):
-            found = await self._line.ask(lambda: obstore.list(client, prefix).collect_async())
+            found = await self._client.call(lambda: obstore.list(client, prefix).collect_async())
             for start in range(0, len(found), AT_ONCE):
                 paths = [meta["path"] for meta in found[start : start + AT_ONCE]]
                 await asyncio.gather(*map(self._delete, paths))
@@ -98,8 +100,8 @@ class Shared:
     async def _delete(self, path: str) -> None:
         import obstore
 
-        await self._line.ask(partial(obstore.delete_async, self._line.client, path))
+        await self._client.call(partial(obstore.delete_async, self._client.store, path))
 
 
-def _path(place: Place) -> str:
+def _path(place: CacheKey) -> str:
     return f"{place.bucket}/{place.source}/{place.variant}".rstrip("/")

@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, closing
 from typing import Any
 
 from .disk import Disk
-from .entry import Kept, Place
+from .entry import CacheKey, Entry
 from .memory import Memory
-from .remote import Shared
+from .remote import RemoteCache
 
 # where an answer came from
 MEMORY, DISK, SHARED, MISS, JOINED = "memory", "disk", "shared", "miss", "joined"
@@ -34,11 +34,13 @@ class Cache:
         memory: Likewise.
     """
 
-    def __init__(self, memory: Memory, disk: Disk | None, shared: Shared | None = None) -> None:
+    def __init__(
+        self, memory: Memory, disk: Disk | None, shared: RemoteCache | None = None
+    ) -> None:
         self.memory, self._disk, self._shared = memory, disk, shared
         self._storing: set[asyncio.Task[None]] = set()
 
-    def peek(self, place: Place, most: int) -> tuple[Kept, str] | None:
+    def get_nowait(self, place: CacheKey, most: int) -> tuple[Entry, str] | None:
         """What is kept there and has been seen before, at once; its type is not told.
 
         Args:
@@ -50,11 +52,11 @@ class Cache:
         """
         if (kept := self.memory.get(place)) is not None:
             return kept, MEMORY
-        if self._disk and (kept := self._disk.peek(place, most)) is not None:
+        if self._disk and (kept := self._disk.get_nowait(place, most)) is not None:
             return kept, DISK
         return None
 
-    async def get(self, place: Place) -> tuple[Kept, str] | None:
+    async def get(self, place: CacheKey) -> tuple[Entry, str] | None:
         """Return what is kept there, for the caller to close, and its tier.
 
         The shared bucket is not asked; ``None`` where it is in no nearer one.
@@ -66,7 +68,9 @@ class Cache:
             return kept, DISK
         return None
 
-    async def obtain(self, place: Place, make: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
+    async def obtain(
+        self, place: CacheKey, make: Callable[[], Awaitable[Entry]]
+    ) -> tuple[Entry, str]:
         """Return what others have made meanwhile, or what is made now, and where it came from.
 
         Args:
@@ -83,9 +87,9 @@ class Cache:
             kept = found or await make()
             self.memory.put(place, kept)
             if self._disk:
-                self._later(self._stored(self._disk, place, kept.again(), alone.pop_all()))
+                self._later(self._stored(self._disk, place, kept.dup(), alone.pop_all()))
             if self._shared and not found:
-                self._later(self._told(self._shared, place, kept.again()))
+                self._later(self._told(self._shared, place, kept.dup()))
             return kept, SHARED if found else MISS
 
     @property
@@ -113,12 +117,14 @@ class Cache:
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
 
-    async def _told(self, shared: Shared, place: Place, kept: Kept) -> None:
+    async def _told(self, shared: RemoteCache, place: CacheKey, kept: Entry) -> None:
         """Beside the answer; nobody waits for it."""
         with closing(kept):
             await shared.put(place, kept)
 
-    async def _stored(self, disk: Disk, place: Place, kept: Kept, alone: AsyncExitStack) -> None:
+    async def _stored(
+        self, disk: Disk, place: CacheKey, kept: Entry, alone: AsyncExitStack
+    ) -> None:
         """Beside the answer; others who want the same wait until it can be found."""
         async with alone:
             with closing(kept):

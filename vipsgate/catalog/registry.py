@@ -8,7 +8,7 @@ from ..buckets import Bucket
 from ..errors import OssError
 from ..image.config import Limits
 from ..store.base import Store
-from ..store.routing import Origins
+from ..store.routing import Routing
 from .documents import Documents
 
 
@@ -28,7 +28,7 @@ class Registry:
         conflicts: What a document claims in vain, by bucket.
     """
 
-    def __init__(self, store: Store, documents: Documents, origins: Origins | None = None) -> None:
+    def __init__(self, store: Store, documents: Documents, origins: Routing | None = None) -> None:
         self.documents = documents
         self.declared: Mapping[str, Bucket] = {}
         self.plain = Bucket()

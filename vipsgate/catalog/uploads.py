@@ -154,14 +154,14 @@ async def complete(
                 f"than {LEAST_BYTES}.",
                 extra={"PartNumber": str(part.number)},
             )
-    marks = hashlib.md5(usedforsecurity=False)
+    fingerprints = hashlib.md5(usedforsecurity=False)
     for part in found:
         with closing(await store.open(INTERNAL, upload.part(part.number))) as opened:
             if opened.object != part.object:
                 raise _missing(part.number, "has been sent anew meanwhile")
             await draft.copy(opened.descriptor, 0, part.object.size)
-        marks.update(bytes.fromhex(part.object.etag.strip('"')))
-    etag = f'"{marks.hexdigest().upper()}-{len(wanted)}"'
+        fingerprints.update(bytes.fromhex(part.object.etag.strip('"')))
+    etag = f'"{fingerprints.hexdigest().upper()}-{len(wanted)}"'
     await _note(store, replace(upload, made=etag))
     made = await make(etag)
     await abort(store, upload)

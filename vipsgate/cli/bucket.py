@@ -34,10 +34,10 @@ ROOT = click.option("--root", help="The store's folder, or its URL.")
 @click.pass_context
 def command(context: click.Context, config: Path | None, root: str | None) -> None:
     """Buckets and their documents: ACL, domains, styles, protection, hotlink rules."""
-    context.obj = Shelf(config, root)
+    context.obj = StoreOption(config, root)
 
 
-class Shelf:
+class StoreOption:
     """The store that the configuration names, opened when a command wants it."""
 
     def __init__(self, config: Path | None, root: str | None) -> None:
@@ -53,9 +53,9 @@ class Shelf:
             raise Usage(str(error)) from None
 
         async def opened() -> T:
-            shelf = Documents(store, settings.limits)
-            await shelf.look()
-            return await work(settings, store, shelf)
+            described = Documents(store, settings.limits)
+            await described.look()
+            return await work(settings, store, described)
 
         try:
             return asyncio.run(opened())
@@ -65,53 +65,53 @@ class Shelf:
 
 @command.command("list")
 @click.pass_obj
-def list_buckets(shelf: Shelf) -> None:
+def list_buckets(there: StoreOption) -> None:
     """Name all buckets, and where each is described."""
 
-    async def work(settings: Settings, store: Store, shelf: Documents) -> None:
+    async def work(settings: Settings, store: Store, described: Documents) -> None:
         names = {name for name, _ in await store.buckets()}
-        for name in sorted(names | settings.buckets.keys() | shelf.known.keys()):
-            said = settings.buckets.get(name) or shelf.known.get(name)
+        for name in sorted(names | settings.buckets.keys() | described.known.keys()):
+            said = settings.buckets.get(name) or described.known.get(name)
             place = "configuration" if name in settings.buckets else "store" if said else "-"
-            place = "broken" if name in shelf.faults and name not in settings.buckets else place
+            place = "broken" if name in described.faults and name not in settings.buckets else place
             click.echo(f"{name}\t{said.acl if said else settings.default_acl}\t{place}")
 
-    shelf.run(work)
+    there.run(work)
 
 
 @command.command()
 @click.argument("name")
 @click.pass_obj
-def show(shelf: Shelf, name: str) -> None:
+def show(there: StoreOption, name: str) -> None:
     """Print the document that is in force, as JSON."""
-    click.echo(shelf.run(lambda *there: _document(name, *there)), nl=False)
+    click.echo(there.run(lambda *there: _document(name, *there)), nl=False)
 
 
 @command.command()
 @click.argument("name")
 @click.option("--acl", type=click.Choice(Acl.__args__), default="private", show_default=True)  # type: ignore[attr-defined]
 @click.pass_obj
-def create(shelf: Shelf, name: str, acl: Acl) -> None:
+def create(there: StoreOption, name: str, acl: Acl) -> None:
     """Make a bucket."""
 
-    async def work(settings: Settings, store: Store, shelf: Documents) -> None:
+    async def work(settings: Settings, store: Store, described: Documents) -> None:
         target.check_bucket(name)
         _check_undeclared(name, settings)
-        if store.has(name) or name in shelf.known:
+        if store.has(name) or name in described.known:
             raise click.ClickException(f"there is a bucket {name} already")
         await store.create(name)
-        await shelf.change(name, lambda _: Bucket(acl=acl))
+        await described.change(name, lambda _: Bucket(acl=acl))
 
-    shelf.run(work)
+    there.run(work)
 
 
 @command.command("export")
 @click.argument("name")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.pass_obj
-def export(shelf: Shelf, name: str, file: Path | None) -> None:
+def export(there: StoreOption, name: str, file: Path | None) -> None:
     """Write the document that is in force to FILE, or to standard output."""
-    said = shelf.run(lambda *there: _document(name, *there))
+    said = there.run(lambda *there: _document(name, *there))
     if file:
         file.write_text(said)
     else:
@@ -122,22 +122,22 @@ def export(shelf: Shelf, name: str, file: Path | None) -> None:
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.pass_obj
-def import_(shelf: Shelf, name: str, file: str) -> None:
+def import_(there: StoreOption, name: str, file: str) -> None:
     """Take FILE as the bucket's document, - for standard input; the bucket is made if absent."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
-    async def work(settings: Settings, store: Store, shelf: Documents) -> None:
+    async def work(settings: Settings, store: Store, described: Documents) -> None:
         target.check_bucket(name)
         _check_undeclared(name, settings)
         made = documents.read(data, settings.limits)
         await store.create(name)
-        await shelf.replace(name, made)
+        await described.replace(name, made)
 
-    shelf.run(work)
+    there.run(work)
 
 
-async def _document(name: str, settings: Settings, store: Store, shelf: Documents) -> str:
-    said = settings.buckets.get(name) or shelf.known.get(name)
+async def _document(name: str, settings: Settings, store: Store, described: Documents) -> str:
+    said = settings.buckets.get(name) or described.known.get(name)
     if said is None and not store.has(name):
         raise NoSuchBucket(f"there is no bucket {name}")
     return documents.write(said or Bucket(acl=settings.default_acl)).decode()

@@ -16,8 +16,8 @@ from fractions import Fraction
 
 from ..build import shared_of, store_of
 from ..cache.disk import Disk
-from ..cache.entry import Kept, Place
-from ..cache.remote import Shared
+from ..cache.entry import CacheKey, Entry
+from ..cache.remote import RemoteCache
 from ..catalog.documents import Documents
 from ..errors import OssError
 from ..image import plan, process
@@ -78,10 +78,10 @@ def _format(name: str) -> Finding:
         return Finding(what, None, f"optional: {heif.INSTALL}")
     try:
         first = _through(_painted("gif" if name == "gif" else "png"), f"image/format,{name}")
-        again = _through(first, "image/format,png")
+        dup = _through(first, "image/format,png")
     except OssError as error:
         return Finding(name, False, error.message)
-    found = probe.probe(first).header.format, probe.probe(again).header.width
+    found = probe.probe(first).header.format, probe.probe(dup).header.width
     return Finding(what, found == (name, SIDE), f"{len(first)} bytes")
 
 
@@ -220,9 +220,9 @@ def _shared(settings: Settings) -> Finding:
         return Finding("shared cache", False, str(error))
 
 
-async def _is_kept(tier: Disk | Shared) -> bool:
-    place = Place("check", "vipsgate check", "0" * 32)
-    await tier.put(place, Kept("text/plain", 0, 4, b"data"))
+async def _is_kept(tier: Disk | RemoteCache) -> bool:
+    place = CacheKey("check", "vipsgate check", "0" * 32)
+    await tier.put(place, Entry("text/plain", 0, 4, b"data"))
     found = await tier.get(place)
     if found:
         found.close()

@@ -10,11 +10,11 @@ from dataclasses import replace
 from functools import partial
 
 from ..buckets import RefererPolicy
-from ..cache.entry import Kept, Place
+from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
 from ..image import process
-from ..store.base import Distant, Opened
+from ..store.base import Opened, RangeReader
 from ..web import responses
 from . import partial as far
 from .order import Content, Made, Order
@@ -38,8 +38,8 @@ def etag(services: Services, wanted: Order) -> str:
     if wanted.todo is None:
         return wanted.source.etag
     objects = " ".join(item.etag for item in wanted.found)
-    marks = f"{objects} {wanted.todo} {services.renderers.version} {services.settings.image}"
-    return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+    fingerprints = f"{objects} {wanted.todo} {services.renderers.version} {services.settings.image}"
+    return f'"{hashlib.sha256(fingerprints.encode()).hexdigest()[:32].upper()}"'
 
 
 def headers(services: Services, wanted: Order) -> dict[str, str]:
@@ -63,15 +63,15 @@ async def fetch(services: Services, wanted: Order) -> AsyncIterator[Content]:
     """
     bucket, key = wanted.asked.bucket, wanted.asked.key
     if wanted.todo is None:
-        if distant := services.store.distant(bucket):
-            yield Content(wanted, partial(_read, distant, wanted), wanted.source.size)
+        if ranged := services.store.ranged(bucket):
+            yield Content(wanted, partial(_read, ranged, wanted), wanted.source.size)
             return
         with closing(await services.store.open(bucket, key)) as opened:
             if opened.object != wanted.source:
                 raise ReplacedError
             yield Content(wanted, opened.descriptor, opened.object.size)
         return
-    place = Place(bucket, key, etag(services, wanted).strip('"'))
+    place = CacheKey(bucket, key, etag(services, wanted).strip('"'))
     if services.cache and (hit := await services.cache.get(place)):
         made = Made(*hit)
     else:
@@ -105,13 +105,13 @@ async def fetch_anew(services: Services, wanted: Order) -> AsyncIterator[Content
         yield _content(wanted, made, None)
 
 
-def _content(wanted: Order, made: Made, place: Place | None) -> Content:
+def _content(wanted: Order, made: Made, place: CacheKey | None) -> Content:
     kept = made.kept
     told = wanted, kept.body, kept.size, kept.mime, kept.missing
     return Content(*told, made.where, place, kept.file, made.queue, made.render)
 
 
-async def _obtain(services: Services, wanted: Order, place: Place) -> Made:
+async def _obtain(services: Services, wanted: Order, place: CacheKey) -> Made:
     """Have the picture from others who have made it meanwhile, or make it.
 
     Raises:
@@ -121,7 +121,7 @@ async def _obtain(services: Services, wanted: Order, place: Place) -> Made:
         return await _make(services, wanted)
     made: list[Made] = []
 
-    async def make() -> Kept:
+    async def make() -> Entry:
         made.append(await _make(services, wanted))
         return made[0].kept
 
@@ -129,14 +129,14 @@ async def _obtain(services: Services, wanted: Order, place: Place) -> Made:
     return replace(made[0], where=where) if made else Made(kept, where)
 
 
-async def _read(distant: Distant, wanted: Order, span: range) -> AsyncIterator[bytes]:
+async def _read(ranged: RangeReader, wanted: Order, span: range) -> AsyncIterator[bytes]:
     """A part of an object that is far away.
 
     Raises:
         ReplacedError: It is another one by now.
     """
     try:
-        return await distant.read(wanted.asked.bucket, wanted.asked.key, wanted.source, span)
+        return await ranged.read(wanted.asked.bucket, wanted.asked.key, wanted.source, span)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 
@@ -163,11 +163,11 @@ async def _begun(services: Services, wanted: Order) -> Opened | None:
     Raises:
         ReplacedError: It is another one by now.
     """
-    distant = services.store.distant(wanted.asked.bucket)
-    if not (distant and wanted.todo and wanted.todo.answer in process.OF_HEADERS):
+    ranged = services.store.ranged(wanted.asked.bucket)
+    if not (ranged and wanted.todo and wanted.todo.answer in process.OF_HEADERS):
         return None
     try:
-        return await far.begin(distant, wanted.asked.bucket, wanted.asked.key, wanted.source)
+        return await far.begin(ranged, wanted.asked.bucket, wanted.asked.key, wanted.source)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 
@@ -194,8 +194,8 @@ async def _render(
     source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await services.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
-    services.watch.rendered(begun, done.queue, done.predicted, done.probe, done.render)
-    kept = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
+    services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)
+    kept = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor)
     if done.size <= LARGEST_AT_ONCE:
         with closing(kept):
             kept = kept.in_memory()

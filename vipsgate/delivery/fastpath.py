@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from ..buckets import RefererPolicy
-from ..cache.entry import Kept, Place
+from ..cache.entry import CacheKey, Entry
 from ..gate import style
 from ..gate.headers import may_have_oss
 from ..web import responses
@@ -26,7 +26,7 @@ from ..web import responses
 if TYPE_CHECKING:
     from ..cache.tiers import Cache
     from ..catalog.registry import Registry
-    from ..observe.record import Visit
+    from ..observe.record import RequestRecord
     from ..store.base import Store
     from .order import Content
 
@@ -48,7 +48,7 @@ class Known:
 
     Attributes:
         version: Of the settings and documents.
-        marks: Bucket, key and mark of each object.
+        fingerprints: Bucket, key and mark of each object.
         place: Where the picture is kept.
         headers: Of the answer, but for those that are new each time.
         head: The same, written (``answer.kept_head``).
@@ -60,8 +60,8 @@ class Known:
     """
 
     version: tuple[int, int]
-    marks: tuple[tuple[str, str, object], ...]
-    place: Place
+    fingerprints: tuple[tuple[str, str, object], ...]
+    place: CacheKey
     headers: Mapping[str, str]
     head: bytes | None
     key: str
@@ -69,10 +69,10 @@ class Known:
     style: str
     by_names: bool
 
-    def tell(self, visit: Visit, tier: str) -> None:
+    def tell(self, record: RequestRecord, tier: str) -> None:
         """Note what the request is about, and that its answer was kept."""
-        visit.bucket, visit.key, visit.exists = self.place.bucket, self.key, True
-        visit.process, visit.style, visit.cache = self.process, self.style, tier
+        record.bucket, record.key, record.exists = self.place.bucket, self.key, True
+        record.process, record.style, record.cache = self.process, self.style, tier
 
 
 class FastPath:
@@ -93,7 +93,7 @@ class FastPath:
         self._legacy = legacy
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
 
-    def find(self, request: web.BaseRequest, visit: Visit) -> tuple[Kept, Known] | None:
+    def find(self, request: web.BaseRequest, record: RequestRecord) -> tuple[Entry, Known] | None:
         """The picture for a request that is known and still means the same, and what is known."""
         if request.method != "GET" or self._cache is None:
             return None
@@ -101,19 +101,20 @@ class FastPath:
         known = self._known.get(text)
         if known is None or _is_particular(request):
             return None
-        mark, by_names = self._store.mark, known.by_names
+        fingerprint, by_names = self._store.fingerprint, known.by_names
         if known.version != self._registry.version or (
             any(
-                mark(bucket, key, aliases=by_names) != before for bucket, key, before in known.marks
+                fingerprint(bucket, key, aliases=by_names) != before
+                for bucket, key, before in known.fingerprints
             )
             and not self._store.stale_ok(known.place.bucket)
         ):
             del self._known[text]
             return None
-        if (found := self._cache.peek(known.place, LARGEST)) is None:
+        if (found := self._cache.get_nowait(known.place, LARGEST)) is None:
             return None
         kept, tier = found
-        known.tell(visit, tier)
+        known.tell(record, tier)
         return kept, known
 
     async def learn(
@@ -138,9 +139,9 @@ class FastPath:
         keys = dict.fromkeys((wanted.literal, *wanted.keys))  # a literal object would come first
         asked = wanted.asked
         by_names = bucket.protection.enabled and not style.pure(asked.process)
-        mark = partial(self._store.mark, name, aliases=by_names)
-        marks = tuple((name, key, mark(key)) for key in keys)
-        if any(mark is None for _, _, mark in marks):
+        fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
+        fingerprints = tuple((name, key, fingerprint(key)) for key in keys)
+        if any(fingerprint is None for _, _, fingerprint in fingerprints):
             return
         # marked now and equal to what was looked at before: so nothing has changed between
         if [await self._store.stat(name, key) for key in wanted.keys] != list(wanted.found):
@@ -148,7 +149,7 @@ class FastPath:
         named = style.named(asked.process, bucket.styles)
         said, head = dict(headers), responses.kept_head(headers)
         about = asked.key, asked.process, named, by_names
-        self._known[text] = Known(version, marks, content.place, said, head, *about)
+        self._known[text] = Known(version, fingerprints, content.place, said, head, *about)
         if len(self._known) > MOST:
             self._known.popitem(last=False)
 

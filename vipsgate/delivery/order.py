@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..cache.entry import Kept, Place
+from ..cache.entry import CacheKey, Entry
 from ..errors import BadRequest, OssError, WatermarkError
 from ..gate import access, codings, target
 from ..image import process
@@ -94,7 +94,7 @@ class Content:
     mime: str = ""
     missing: int = 0
     cache: str = ""
-    place: Place | None = None
+    place: CacheKey | None = None
     file: str = ""
     queue: float = 0.0
     render: float = 0.0
@@ -111,14 +111,14 @@ class Made:
         render: Seconds that it took, likewise.
     """
 
-    kept: Kept
+    kept: Entry
     where: str
     queue: float = 0.0
     render: float = 0.0
 
-    def again(self) -> Made:
+    def dup(self) -> Made:
         """The same for somebody else."""
-        return replace(self, kept=self.kept.again())
+        return replace(self, kept=self.kept.dup())
 
     def close(self) -> None:
         """Give it back."""

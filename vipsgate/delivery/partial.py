@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 from ..errors import ImageTooLarge
 from ..image.formats import header_size
-from ..store.base import Distant, Object, Opened
+from ..store.base import Object, Opened, RangeReader
 
 STEPS = (128 << 10, 512 << 10)  # bytes of a beginning that are tried; a camera's EXIF has 64 KB
 
 
-async def begin(far: Distant, bucket: str, key: str, found: Object) -> Opened | None:
+async def begin(far: RangeReader, bucket: str, key: str, found: Object) -> Opened | None:
     """A file of the object's length that has its beginning, where ``image/info`` needs no more.
 
     ``None`` where it does; the rest of the file is a hole, which nobody looks into.

@@ -17,7 +17,7 @@ from ..gate import access, legacy, style, target
 from ..gate.rights import Right
 from ..image import process
 from ..store.base import Object, Opened, Store
-from . import partial as ranged
+from . import partial as remote
 from .order import Order, see
 from .services import Services
 
@@ -99,8 +99,8 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
         _check_overrides(grant)
         if not todo.snapshot:  # of a video only a part is read
             limits.check_bytes(source.size)
-        elif services.store.distant(asked.bucket):
-            ranged.check_video(source.size, services.settings.store.video_fetch_bytes)
+        elif services.store.ranged(asked.bucket):
+            remote.check_video(source.size, services.settings.store.video_fetch_bytes)
     return wanted
 
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..buckets import Bucket
-from ..cache.singleflight import Flights
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
 from ..catalog.registry import Registry
 from ..gate import access, sign
-from ..observe.recorder import Watch
+from ..observe.recorder import Recorder
 from ..renderers.pool import Renderers
 from ..settings import Settings
 from ..store.base import Store
-from ..store.routing import Origins
+from ..store.routing import Routing
+from ..store.singleflight import SingleFlight
 from ..web.responses import ACCEL
 from ..web.throttle import Throttle
 from ..web.turns import Turns
@@ -68,7 +68,7 @@ class Services:
         throttle: Holds refusals back.
         turns: When a picture that is not known begins.
         sniffer: Which objects are pictures, by their bytes.
-        watch: Who is told what requests come to.
+        recorder: Who is told what requests come to.
         draining: Set as soon as no new work is wanted.
     """
 
@@ -80,11 +80,11 @@ class Services:
     configuration: Configuration
     cache: Cache | None = None
     clock: Callable[[], float] = time.time
-    flights: Flights[Made] = field(default_factory=Flights)
+    flights: SingleFlight[Made] = field(default_factory=SingleFlight)
     throttle: Throttle = field(default_factory=Throttle)
     turns: Turns = field(default_factory=Turns)
     sniffer: Sniffer = field(default_factory=Sniffer)
-    watch: Watch = field(default_factory=Watch)
+    recorder: Recorder = field(default_factory=Recorder)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -96,7 +96,7 @@ class Services:
         documents: Documents,
         *,
         cache: Cache | None = None,
-        origins: Origins | None = None,
+        origins: Routing | None = None,
         **more: Any,
     ) -> Self:
         """The services of a server whose configuration is ``settings``.

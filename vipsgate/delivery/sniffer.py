@@ -47,14 +47,14 @@ class Sniffer:
         known = self._recall(bucket, key, item)
         if known is not None:
             return item, known
-        distant = store.distant(bucket)
-        if distant is None:
+        ranged = store.ranged(bucket)
+        if ranged is None:
             with closing(await store.open(bucket, key)) as opened:
                 return opened.object, self.sniff_opened(bucket, key, opened)
         for _ in range(TRIES):
             try:
                 span = range(min(item.size, HEAD_BYTES))
-                pieces = await distant.read(bucket, key, item, span)
+                pieces = await ranged.read(bucket, key, item, span)
                 head = b"".join([piece async for piece in pieces])
             except (PreconditionFailed, NoSuchKey):
                 item = await store.stat(bucket, key)

@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote
 import orjson
 from aiohttp import web
 
-from .record import Visit
+from .record import RequestRecord
 
 STDERR = "-"  # standard output carries the ready line only
 FLUSH = 0.2  # seconds that a line waits for others
@@ -65,18 +65,23 @@ class AccessLog:
         return self._writer.dropped
 
     def add(
-        self, visit: Visit, request: web.BaseRequest, status: int, size: int, seconds: float
+        self,
+        record: RequestRecord,
+        request: web.BaseRequest,
+        status: int,
+        size: int,
+        seconds: float,
     ) -> None:
         """Write down a request.
 
         Args:
-            visit: What is known of it.
+            record: What is known of it.
             request: As it came.
             status: Of the answer.
             size: Bytes of the answer's body.
             seconds: From its coming to its answer.
         """
-        self._writer.add(self._line(visit, request, status, size, seconds))
+        self._writer.add(self._line(record, request, status, size, seconds))
 
     def reopen(self) -> None:
         """Open the file anew, which may have been renamed."""
@@ -87,26 +92,28 @@ class AccessLog:
         self._writer.close()
 
 
-def _json(visit: Visit, request: web.BaseRequest, status: int, size: int, seconds: float) -> bytes:
+def _json(
+    record: RequestRecord, request: web.BaseRequest, status: int, size: int, seconds: float
+) -> bytes:
     headers = request.headers
-    rest = max(0.0, seconds - visit.queue - visit.render)
+    rest = max(0.0, seconds - record.queue - record.render)
     said = {
         "time": datetime.now(UTC),
-        "id": visit.identity,
+        "id": record.identity,
         "remote": request.remote or "",
         "method": _plain(request.method, HEADER),
-        "bucket": visit.bucket,
-        "key": redacted(visit.key if visit.bucket else _path(request)),
-        "process": redacted(visit.process[:TEXT]),
+        "bucket": record.bucket,
+        "key": redacted(record.key if record.bucket else _path(request)),
+        "process": redacted(record.process[:TEXT]),
         "status": status,
-        "code": visit.code,
-        "ec": visit.ec,
-        "rule": visit.rule,
+        "code": record.code,
+        "ec": record.ec,
+        "rule": record.rule,
         "bytes": size,
-        "cache": visit.cache,
-        "queue_ms": round(visit.queue * 1e6) / 1e3,
+        "cache": record.cache,
+        "queue_ms": round(record.queue * 1e6) / 1e3,
         "open_ms": round(rest * 1e6) / 1e3,
-        "render_ms": round(visit.render * 1e6) / 1e3,
+        "render_ms": round(record.render * 1e6) / 1e3,
         "total_ms": round(seconds * 1e6) / 1e3,
         "agent": _plain(headers.get("User-Agent", ""), HEADER),
         "referer": _page(headers.get("Referer", "")),
@@ -115,12 +122,12 @@ def _json(visit: Visit, request: web.BaseRequest, status: int, size: int, second
 
 
 def _combined(
-    visit: Visit, request: web.BaseRequest, status: int, size: int, seconds: float
+    record: RequestRecord, request: web.BaseRequest, status: int, size: int, seconds: float
 ) -> bytes:
-    target = redacted(f"/{visit.bucket}/{visit.key}" if visit.bucket else f"/{_path(request)}")
+    target = redacted(f"/{record.bucket}/{record.key}" if record.bucket else f"/{_path(request)}")
     target = quote(target, safe="/!*(),:;@&=+$~'")
-    if visit.process:
-        target += "?x-oss-process=" + quote(redacted(visit.process[:TEXT]), safe="/,:;@=+!~*|")
+    if record.process:
+        target += "?x-oss-process=" + quote(redacted(record.process[:TEXT]), safe="/,:;@=+!~*|")
     now = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
     version = f"HTTP/{request.version.major}.{request.version.minor}"
     words = f"{_plain(request.method, HEADER)} {target} {version}"

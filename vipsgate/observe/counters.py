@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from .record import Visit
+from .record import RequestRecord
 
 BUCKETS = 64  # that are named
 STYLES = 64  # that are named, of a bucket; it has 50 at a time (OSS guide, Image styles)
@@ -30,7 +30,7 @@ BOUNDS = (
 LE = (*map(floatToGoString, BOUNDS), "+Inf")
 
 
-class Tally:
+class Counter:
     """Sums by labels: a counter.
 
     Args:
@@ -52,7 +52,7 @@ class Tally:
         return family
 
 
-class Spread:
+class Histogram:
     """How often a time was how long, and how long all were together."""
 
     __slots__ = ("counts", "total")
@@ -67,11 +67,11 @@ class Spread:
         self.total += seconds
 
 
-class Spreads:
+class Histograms:
     """Times by one label: a histogram."""
 
     def __init__(self, name: str, meaning: str, label: str) -> None:
-        self.by: defaultdict[str, Spread] = defaultdict(Spread)
+        self.by: defaultdict[str, Histogram] = defaultdict(Histogram)
         self._about = name, meaning, label
 
     def metric(self) -> Metric:
@@ -103,7 +103,7 @@ class Names:
         return name
 
 
-class Meters(Collector):
+class Counters(Collector):
     """All that is counted.
 
     Attributes:
@@ -112,76 +112,78 @@ class Meters(Collector):
 
     def __init__(self) -> None:
         self.in_progress = 0
-        self.requests = Tally(
+        self.requests = Counter(
             "vipsgate_requests",
             "Requests answered, by status and OSS code; 499: the client left before.",
             *("method", "status", "code"),
         )
-        self.durations = Spreads(
+        self.durations = Histograms(
             "vipsgate_request_duration_seconds",
             "From a request to its answer, by where a picture came from; (none) is no picture.",
             "cache",
         )
-        self.stages = Spreads(
+        self.stages = Histograms(
             "vipsgate_stage_duration_seconds",
             "Parts of making a picture: queue, probe (its header), render (with its encoding).",
             "stage",
         )
-        self.waits = Spreads(
+        self.waits = Histograms(
             "vipsgate_queue_wait_seconds",
             "What pictures have waited for a renderer, as predicted and in fact.",
             "wait",
         )
-        self.store = Spreads(
+        self.store = Histograms(
             "vipsgate_store_duration_seconds", "Calls to the store, by operation.", "operation"
         )
-        self.store_errors = Tally(
+        self.store_errors = Counter(
             "vipsgate_store_errors", "Calls that the store could not do.", "operation"
         )
-        self.pictures = Tally(
+        self.pictures = Counter(
             "vipsgate_pictures",
             "Pictures sent, by style and by where they came from.",
             *("bucket", "style", "cache"),
         )
-        self.work = Tally(
+        self.work = Counter(
             "vipsgate_render_seconds", "Time that renderers have worked.", "bucket", "style"
         )
-        self.sent = Tally("vipsgate_sent_bytes", "Bytes of the bodies of answers.", "bucket")
-        self.denials = Tally(
+        self.sent = Counter("vipsgate_sent_bytes", "Bytes of the bodies of answers.", "bucket")
+        self.denials = Counter(
             "vipsgate_denials", "Requests that a rule has denied.", "bucket", "rule"
         )
         for stage in ("queue", "probe", "render"):
-            self.stages.by[stage] = Spread()
+            self.stages.by[stage] = Histogram()
         for wait in ("predicted", "real"):
-            self.waits.by[wait] = Spread()
+            self.waits.by[wait] = Histogram()
         self._buckets = Names(BUCKETS)
         self._styles: defaultdict[str, Names] = defaultdict(lambda: Names(STYLES))
 
-    def answered(self, visit: Visit, method: str, status: int, size: int, seconds: float) -> None:
+    def answered(
+        self, record: RequestRecord, method: str, status: int, size: int, seconds: float
+    ) -> None:
         """A request has been answered.
 
         Args:
-            visit: What is known of it.
+            record: What is known of it.
             method: As sent.
             status: Of HTTP.
             size: Bytes of the body.
             seconds: From its coming to its answer.
         """
         method = method if method in METHODS else OTHER
-        self.requests.sums[method, str(status), visit.code] += 1
-        self.durations.by[visit.cache or NONE].add(seconds)
-        bucket = self._buckets.label(visit.bucket) if visit.exists else NONE
+        self.requests.sums[method, str(status), record.code] += 1
+        self.durations.by[record.cache or NONE].add(seconds)
+        bucket = self._buckets.label(record.bucket) if record.exists else NONE
         self.sent.sums[bucket,] += size
-        if visit.rule:
-            self.denials.sums[bucket, visit.rule] += 1
-        if visit.cache:
-            style = self._styles[bucket].label(visit.style) if visit.style else NONE
-            self.pictures.sums[bucket, style, visit.cache] += 1
-            if visit.render:
-                self.work.sums[bucket, style] += visit.render
+        if record.rule:
+            self.denials.sums[bucket, record.rule] += 1
+        if record.cache:
+            style = self._styles[bucket].label(record.style) if record.style else NONE
+            self.pictures.sums[bucket, style, record.cache] += 1
+            if record.render:
+                self.work.sums[bucket, style] += record.render
 
     def collect(self) -> Iterator[Metric]:
         """All metrics as they are now."""
         for item in vars(self).values():
-            if isinstance(item, Tally | Spreads):
+            if isinstance(item, Counter | Histograms):
                 yield item.metric()

@@ -13,7 +13,7 @@ GONE = 499  # status of a request whose client left before its answer was there;
 
 
 @dataclass(slots=True, eq=False)
-class Visit:
+class RequestRecord:
     """What is known of a request; whoever knows more fills it in.
 
     Attributes:
@@ -51,4 +51,4 @@ class Visit:
     spans: list[tuple[str, float, float]] = field(default_factory=list)
 
 
-CURRENT: ContextVar[Visit | None] = ContextVar("visit", default=None)
+CURRENT: ContextVar[RequestRecord | None] = ContextVar("visit", default=None)

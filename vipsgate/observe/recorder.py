@@ -12,8 +12,8 @@ from aiohttp import web
 
 from ..errors import OssError
 from .accesslog import AccessLog
-from .counters import Meters, Spread
-from .record import CURRENT, GONE, Visit
+from .counters import Counters, Histogram
+from .record import CURRENT, GONE, RequestRecord
 
 if TYPE_CHECKING:
     from .traces import Traces
@@ -27,7 +27,7 @@ SERVERS_FAULT = 500  # the lowest status that is none of the client's doing
 log = logging.getLogger(__name__)
 
 
-class Watch:
+class Recorder:
     """Who is told.
 
     Args:
@@ -41,35 +41,35 @@ class Watch:
     """
 
     def __init__(self, log: AccessLog | None = None, traces: Traces | None = None) -> None:
-        self.meters = Meters()
+        self.meters = Counters()
         self.log, self.traces = log, traces
 
-    def begin(self, identity: str) -> Visit:
+    def begin(self, identity: str) -> RequestRecord:
         """A request has come; what is done from here on is for it."""
-        visit = Visit(time.perf_counter(), identity)
-        CURRENT.set(visit)
+        record = RequestRecord(time.perf_counter(), identity)
+        CURRENT.set(record)
         self.meters.in_progress += 1
-        return visit
+        return record
 
     def end(
-        self, visit: Visit, request: web.BaseRequest, response: web.StreamResponse | None
+        self, record: RequestRecord, request: web.BaseRequest, response: web.StreamResponse | None
     ) -> None:
         """Its answer is there, or will never be: ``None``."""
-        seconds = time.perf_counter() - visit.begun
+        seconds = time.perf_counter() - record.begun
         self.meters.in_progress -= 1
-        if response is None or visit.gone:
+        if response is None or record.gone:
             status, size = GONE, 0
         else:
             status = response.status
             size = 0 if request.method == "HEAD" else response.content_length or 0
-        self.meters.answered(visit, request.method, status, size, seconds)
+        self.meters.answered(record, request.method, status, size, seconds)
         try:
             if self.log:
-                self.log.add(visit, request, status, size, seconds)
+                self.log.add(record, request, status, size, seconds)
             if self.traces:
-                self.traces.add(visit, request, status, size)
+                self.traces.add(record, request, status, size)
         except Exception:
-            log.exception("request %s could not be noted", visit.identity)
+            log.exception("request %s could not be noted", record.identity)
 
     def close(self) -> None:
         """Hand on what is left, if that can be done soon."""
@@ -95,10 +95,10 @@ class Watch:
         self.meters.waits.by["predicted"].add(predicted)
         stages["probe"].add(probe)
         stages["render"].add(render - probe)
-        if visit := CURRENT.get():
-            visit.queue, visit.render = queue, render
+        if record := CURRENT.get():
+            record.queue, record.render = queue, render
             start, end = begun + queue, time.perf_counter()
-            visit.spans += (("queue", begun, start), ("render", start, end))
+            record.spans += (("queue", begun, start), ("render", start, end))
 
     def store(self, store: T) -> T:
         """The same store, whose calls are timed and whose failures are counted."""
@@ -108,19 +108,19 @@ class Watch:
 class _Watched:
     """A store; calls that wait are timed, all others are those of the store itself."""
 
-    def __init__(self, store: Any, meters: Meters) -> None:
+    def __init__(self, store: Any, meters: Counters) -> None:
         self._store = store
-        self.mark, self.has = store.mark, store.has  # asked for every hit
+        self.fingerprint, self.has = store.fingerprint, store.has  # asked for every hit
         for name in (*OPERATIONS, READ):
-            meters.store.by[name] = Spread()
+            meters.store.by[name] = Histogram()
             meters.store_errors.sums[name,] = 0
         for name in OPERATIONS:
             setattr(self, name, _timed(name, getattr(store, name), meters))
         self._meters = meters
 
-    def distant(self, bucket: str) -> Any:
+    def ranged(self, bucket: str) -> Any:
         """How to have a part of an object that is far away: timed until it begins to come."""
-        far = self._store.distant(bucket)
+        far = self._store.ranged(bucket)
         return far and SimpleNamespace(read=_timed(READ, far.read, self._meters))
 
     def __getattr__(self, name: str) -> Any:
@@ -128,7 +128,7 @@ class _Watched:
 
 
 def _timed(
-    name: str, call: Callable[..., Awaitable[Any]], meters: Meters
+    name: str, call: Callable[..., Awaitable[Any]], meters: Counters
 ) -> Callable[..., Awaitable[Any]]:
     spread, errors = meters.store.by[name], meters.store_errors.sums
 
@@ -143,7 +143,7 @@ def _timed(
         finally:
             end = time.perf_counter()
             spread.add(end - begun)
-            if visit := CURRENT.get():
-                visit.spans.append((f"store.{name}", begun, end))
+            if record := CURRENT.get():
+                record.spans.append((f"store.{name}", begun, end))
 
     return timed

@@ -22,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from .accesslog import TEXT, redacted
 from .counters import METHODS
-from .record import Visit
+from .record import RequestRecord
 
 PATIENCE = 2.0  # seconds for the last spans when the server ends
 SERVERS_FAULT = 500  # the lowest status that makes a server's span an error; OpenTelemetry, HTTP
@@ -44,11 +44,11 @@ class Traces:
         self._tracer = self._provider.get_tracer("vipsgate", version)
         self._parents = TraceContextTextMapPropagator()
 
-    def add(self, visit: Visit, request: web.BaseRequest, status: int, size: int) -> None:
+    def add(self, record: RequestRecord, request: web.BaseRequest, status: int, size: int) -> None:
         """The spans of a request whose answer is there.
 
         Args:
-            visit: What is known of it.
+            record: What is known of it.
             request: As it came; its ``traceparent`` is whose part this is (W3C Trace Context).
             status: Of the answer.
             size: Bytes of the answer's body.
@@ -63,19 +63,19 @@ class Traces:
                 "http.request.method": method,
                 "http.response.status_code": status,
                 "http.response.body.size": size,
-                "url.path": redacted(f"/{visit.bucket}/{visit.key}"),
-                "vipsgate.request_id": visit.identity,
-                "vipsgate.bucket": visit.bucket,
-                "vipsgate.process": redacted(visit.process[:TEXT]),
-                "vipsgate.cache": visit.cache,
-                "vipsgate.code": visit.code,
+                "url.path": redacted(f"/{record.bucket}/{record.key}"),
+                "vipsgate.request_id": record.identity,
+                "vipsgate.bucket": record.bucket,
+                "vipsgate.process": redacted(record.process[:TEXT]),
+                "vipsgate.cache": record.cache,
+                "vipsgate.code": record.code,
             },
-            start_time=zero + int(visit.begun * 1e9),
+            start_time=zero + int(record.begun * 1e9),
         )
         if status >= SERVERS_FAULT:
-            whole.set_status(Status(StatusCode.ERROR, visit.code))
+            whole.set_status(Status(StatusCode.ERROR, record.code))
         inside = set_span_in_context(whole)
-        for name, begun, ended in visit.spans:
+        for name, begun, ended in record.spans:
             part = self._tracer.start_span(name, inside, start_time=zero + int(begun * 1e9))
             part.end(zero + int(ended * 1e9))
         whole.end()

@@ -13,7 +13,7 @@ from ..delivery.services import Services
 from ..errors import ExpectationFailed, InternalError, NoSuchKey, OssError, shown
 from ..gate import access, headers, sign, target
 from ..observe.accesslog import redacted
-from ..observe.record import Visit
+from ..observe.record import RequestRecord
 from ..web import connection, responses
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
     _check_expectation(request)
-    asked, visit = _resolve(request, services), request[responses.VISIT]
-    visit.bucket, visit.key, visit.process = asked.bucket, asked.key, asked.process
+    asked, record = _resolve(request, services), request[responses.RECORD]
+    record.bucket, record.key, record.process = asked.bucket, asked.key, asked.process
     row = api.find(request.method, asked, request.headers)
     known = services.registry.get(asked.bucket)
-    document, visit.exists = (
-        known or (services.registry.plain if row.anew else None),
+    document, record.exists = (
+        known or (services.registry.plain if row.bucket_optional else None),
         known is not None,
     )
     grant = access.check(
@@ -73,20 +73,22 @@ def _resolve(request: web.BaseRequest, services: Services) -> target.Target:
 
 async def converse(request: web.BaseRequest, services: Services) -> web.StreamResponse:
     """Answer, and have noted what came of it."""
-    visit, response = services.watch.begin(responses.request_id()), None
+    record, response = services.recorder.begin(responses.request_id()), None
     try:
-        response = await _answer(request, services, visit)
+        response = await _answer(request, services, record)
         if services.draining.is_set() and response.headers.get("Connection") == "close":
             request.protocol.close()  # aiohttp does not read its own header
         return response
     finally:  # also when the client leaves, which cancels this
-        services.watch.end(visit, request, response)
+        services.recorder.end(record, request, response)
 
 
-async def _answer(request: web.BaseRequest, services: Services, visit: Visit) -> web.StreamResponse:
+async def _answer(
+    request: web.BaseRequest, services: Services, record: RequestRecord
+) -> web.StreamResponse:
     """Serve, and put every error as OSS words it."""
-    known = None if services.draining.is_set() else services.fastpath.find(request, visit)
-    request[responses.VISIT], request[responses.ENDING] = visit, services.draining
+    known = None if services.draining.is_set() else services.fastpath.find(request, record)
+    request[responses.RECORD], request[responses.ENDING] = record, services.draining
     if known and known[0].data is not None:
         return responses.again(request, known[0].data, known[1].headers, known[1].head)
     refusal: OssError
@@ -95,7 +97,7 @@ async def _answer(request: web.BaseRequest, services: Services, visit: Visit) ->
             with closing(known[0]) as kept:
                 headers = {
                     **known[1].headers,
-                    **responses.hit(visit.begun),
+                    **responses.hit(record.begun),
                     **services.handed(kept.file),
                 }
                 return await responses.content(request, kept.body, kept.size, 0, headers)
@@ -105,24 +107,24 @@ async def _answer(request: web.BaseRequest, services: Services, visit: Visit) ->
     except OssError as error:
         refusal = error
     except ConnectionError:  # nobody is there to be told
-        visit.gone = True
+        record.gone = True
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
     except Exception:
-        key = redacted(visit.key)
-        log.exception("request %s failed: bucket %s, key %r", visit.identity, visit.bucket, key)
+        key = redacted(record.key)
+        log.exception("request %s failed: bucket %s, key %r", record.identity, record.bucket, key)
         refusal = InternalError("The server has a fault; its log has the request's id.")
-    visit.code, visit.ec, visit.rule = refusal.code, refusal.ec, refusal.rule
+    record.code, record.ec, record.rule = refusal.code, refusal.ec, refusal.rule
     return responses.refusal(refusal, request)
 
 
 def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web.StreamResponse:
     """Return the answer to what is no request, and note it as one."""
-    visit = request[responses.VISIT] = services.watch.begin(responses.request_id())
-    visit.code = error.code
+    record = request[responses.RECORD] = services.recorder.begin(responses.request_id())
+    record.code = error.code
     response = responses.refusal(error, request)
-    services.watch.end(visit, request, response)
+    services.recorder.end(record, request, response)
     return response
 
 

@@ -38,7 +38,7 @@ class Gauges(Collector):
         yield GaugeMetricFamily(
             "vipsgate_requests_in_progress",
             "Requests that are being answered.",
-            services.watch.meters.in_progress,
+            services.recorder.meters.in_progress,
         )
         yield GaugeMetricFamily(
             "vipsgate_draining", "1 while the server is ending.", int(services.draining.is_set())
@@ -61,7 +61,7 @@ class Gauges(Collector):
         yield CounterMetricFamily(
             "vipsgate_log_dropped_lines",
             "Lines of the access log that a slow or full disk has not taken.",
-            services.watch.log.dropped if services.watch.log else 0,
+            services.recorder.log.dropped if services.recorder.log else 0,
         )
         yield _by_lane("vipsgate_permits", "Pictures that may be worked on.", pool.permits)
         yield _by_lane("vipsgate_permits_in_use", "Pictures that are worked on.", pool.working)

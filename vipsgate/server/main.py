@@ -25,12 +25,12 @@ from ..catalog.documents import Documents
 from ..delivery.services import Services
 from ..errors import OssError
 from ..observe.accesslog import AccessLog
-from ..observe.recorder import Watch
+from ..observe.recorder import Recorder
 from ..renderers.painting import Easel
 from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
 from ..store.base import Store
-from ..web.listener import Door, room_here
+from ..web.listener import Listener, room_here
 from ..web.throttle import Throttle
 from . import admin, app, gauges, systemd
 from . import reload as reloading
@@ -109,7 +109,7 @@ async def run(
         OSError: A port cannot be had.
     """
     server = settings.server
-    watch = Watch(log_of(settings), traces_of(settings))
+    recorder = Recorder(log_of(settings), traces_of(settings))
     renderers = Renderers(
         count=settings.renderer_count(),
         queue=server.queue,
@@ -122,7 +122,7 @@ async def run(
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
     )
     origins = store_of(settings, Easel(renderers, settings.limits))
-    store: Store = watch.store(origins)
+    store: Store = recorder.store(origins)
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
     services = Services.of(
@@ -133,7 +133,7 @@ async def run(
         cache=cache_of(settings),
         origins=origins,
         throttle=Throttle(server.queue_seconds),
-        watch=watch,
+        recorder=recorder,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -143,9 +143,9 @@ async def run(
 
     _raise_limit()
     port, limit = app.public(services), server.connections or room_here()
-    public = Door(web.ServerRunner(port, shutdown_timeout=server.drain_seconds), limit)
+    public = Listener(web.ServerRunner(port, shutdown_timeout=server.drain_seconds), limit)
     moment = gauges.Gauges(services, __version__, port, limit)
-    private = Door(admin.runner(services, moment, shutdown_timeout=1))
+    private = Listener(admin.runner(services, moment, shutdown_timeout=1))
     await renderers.start()
     beside = [
         asyncio.create_task(documents.follow(services.registry.refresh)),
@@ -171,7 +171,7 @@ async def run(
         await private.close(1, linger=0)
         if services.cache:
             await services.cache.close()
-        watch.close()
+        recorder.close()
         await renderers.close()
 
 
@@ -203,8 +203,8 @@ def _raise_limit() -> None:
 def _read_again(services: Services, read: Callable[[], Settings]) -> None:
     """Take over the buckets, begin a new log; what was bound at the start needs another start."""
     systemd.reloading()
-    if services.watch.log:
-        services.watch.log.reopen()
+    if services.recorder.log:
+        services.recorder.log.reopen()
     try:
         refused = reloading.take_over(services, read())
     except SettingsError as error:

@@ -78,6 +78,10 @@ class Opened:
             reason = os.strerror(error.errno or 0)
             raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
 
+    def dup(self) -> Opened:
+        """The same for somebody else, who closes it."""
+        return Opened(self.object, os.dup(self.descriptor))
+
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.descriptor)
@@ -167,7 +171,7 @@ class Draft(Protocol):
     ) -> None: ...
 
 
-class Distant(Protocol):
+class RangeReader(Protocol):
     """What can be had of objects that are far away besides a descriptor of a copy."""
 
     async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
@@ -247,7 +251,7 @@ class Store(Protocol):
             NoSuchKey: There is none of this name.
         """
 
-    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
+    def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """Something that stays equal as long as the object stays the same, at once.
 
         That covers its bytes, its properties and whether it is there; ``None`` where nobody can
@@ -266,7 +270,7 @@ class Store(Protocol):
             NoSuchKey: There is none of this name.
         """
 
-    def distant(self, bucket: str) -> Distant | None:
+    def ranged(self, bucket: str) -> RangeReader | None:
         """How to have less than all of an object, where all would have to be fetched first."""
 
     def draft(self, bucket: str) -> Draft:

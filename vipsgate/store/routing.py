@@ -14,12 +14,12 @@ from typing import NoReturn
 
 from ..buckets import Origin
 from ..errors import AccessDenied, BadGateway
-from .base import Distant, Draft, Object, Opened, Page, Properties, Store
+from .base import Draft, Object, Opened, Page, Properties, RangeReader, Store
 
 log = logging.getLogger(__name__)
 
 
-class Origins:
+class Routing:
     """See :class:`vipsgate.store.base.Store`.
 
     Args:
@@ -115,19 +115,19 @@ class Origins:
         """See :class:`vipsgate.store.base.Store`."""
         return await self._of(bucket).stat(bucket, key)
 
-    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
+    def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`."""
         if bucket in self.faults:
             return None
-        return self._of(bucket).mark(bucket, key, aliases=aliases)
+        return self._of(bucket).fingerprint(bucket, key, aliases=aliases)
 
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
         return await self._of(bucket).open(bucket, key)
 
-    def distant(self, bucket: str) -> Distant | None:
+    def ranged(self, bucket: str) -> RangeReader | None:
         """See :class:`vipsgate.store.base.Store`."""
-        return self._of(bucket).distant(bucket)
+        return self._of(bucket).ranged(bucket)
 
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int

@@ -1,58 +1,94 @@
-"""Objects that several want at the same time are fetched once, and each gets a descriptor."""
+"""Equal work that is wanted by several at once is done once.
+
+The work runs in a task of its own, so that whoever asked first may leave; when the last one has
+left, it is cancelled.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
-from .base import Object
 
-Fetched = tuple[Object, int]  # and its descriptor
+class Shareable(Protocol):
+    """A result that several get, each of whom closes it."""
+
+    def dup(self) -> Self:
+        """The same for somebody else."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+R = TypeVar("R", bound=Shareable)
 
 
 @dataclass(slots=True)
-class _Fetch:
-    task: asyncio.Task[Fetched]
+class _Flight(Generic[R]):
+    task: asyncio.Task[R]
     waiting: int = 0
 
 
-class Shared:
-    """What is being fetched, by name."""
+class SingleFlight(Generic[R]):
+    """Work under way, by what it is.
+
+    Attributes:
+        waiting: How many wait for it, all together.
+    """
 
     def __init__(self) -> None:
-        self._fetches: dict[str, _Fetch] = {}
+        self._flights: dict[Hashable, _Flight[R]] = {}
+        self.waiting = 0
 
-    async def join(self, name: str, work: Callable[[], Awaitable[Fetched]]) -> Fetched:
-        """Fetch something, or wait for the same; when the last one has left it is given up.
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._flights
+
+    async def join(self, name: Hashable, work: Callable[[], Awaitable[R]]) -> tuple[R, bool]:
+        """Have work done, or wait for the same that is being done.
+
+        Args:
+            name: Equal names are equal work.
+            work: Does it; called by the first who wants it.
 
         Returns:
-            The object, and a descriptor for the caller to close.
+            The result, for the caller to close, and whether others had begun it.
 
         Raises:
             Exception: What the work raises, for all who wait.
         """
-        fetch = self._fetches.get(name)
-        if fetch is None:
-            fetch = self._fetches[name] = _Fetch(asyncio.ensure_future(_run(work)))
-        fetch.waiting += 1
+        flight = self._flights.get(name)
+        joined = flight is not None
+        if flight is None:
+            flight = _Flight(asyncio.ensure_future(_run(work)))
+            self._flights[name] = flight
+        flight.waiting += 1
+        self.waiting += 1
         try:
-            found, descriptor = await asyncio.shield(fetch.task)
-            return found, os.dup(descriptor)
+            return (await asyncio.shield(flight.task)).dup(), joined
         finally:
-            fetch.waiting -= 1
-            if not fetch.waiting:
-                if self._fetches.get(name) is fetch:
-                    del self._fetches[name]
-                fetch.task.cancel()
-                fetch.task.add_done_callback(_close)
+            self.waiting -= 1
+            flight.waiting -= 1
+            if not flight.waiting:
+                self._land(name, flight)
+
+    def _land(self, name: Hashable, flight: _Flight[R]) -> None:
+        """Nobody waits any more: nobody joins any more, and nothing is left open."""
+        if self._flights.get(name) is flight:
+            del self._flights[name]
+        if not flight.task.done():
+            flight.task.cancel()
+        flight.task.add_done_callback(_close)
 
 
-async def _run(work: Callable[[], Awaitable[Fetched]]) -> Fetched:
+async def _run(work: Callable[[], Awaitable[R]]) -> R:
     return await work()
 
 
-def _close(task: asyncio.Task[Fetched]) -> None:
+def _close(task: asyncio.Task[R]) -> None:
     if not task.cancelled() and not task.exception():
-        os.close(task.result()[1])
+        task.result().close()

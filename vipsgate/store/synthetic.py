@@ -14,12 +14,13 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Protocol
 
 from ..errors import NoSuchKey, ServiceUnavailable
 from .base import Object, Opened, Page, Properties
 from .routing import Refused, refuse
-from .singleflight import Fetched, Shared
+from .singleflight import SingleFlight
 
 NAMES = 65536  # pictures whose size is remembered; one takes about 400 bytes
 HELD_BYTES = 64 << 20  # of pictures that are held; the last one is, however large
@@ -56,7 +57,7 @@ class Painter(Protocol):
         """
 
 
-class Gallery:
+class PaintedCache:
     """What has been painted, for all synthetic buckets of a server.
 
     Args:
@@ -70,7 +71,7 @@ class Gallery:
         self._known: OrderedDict[str, Object] = OrderedDict()
         self._held: OrderedDict[str, int] = OrderedDict()  # descriptors
         self._bytes = 0
-        self._painting = Shared()
+        self._painting: SingleFlight[Opened] = SingleFlight()
 
     def tag(self, key: str) -> str:
         """The tag of a picture, quoted.
@@ -92,9 +93,8 @@ class Gallery:
         if found := self._known.get(name):
             self._known.move_to_end(name)
             return found
-        found, descriptor = await self._painted(name)
-        os.close(descriptor)
-        return found
+        with closing(await self._painted(name)) as painted:
+            return painted.object
 
     async def open(self, key: str) -> Opened:
         """A picture, held or painted now; raises as :meth:`stat` does."""
@@ -103,7 +103,7 @@ class Gallery:
         if found and held is not None:
             self._held.move_to_end(name)
             return Opened(found, os.dup(held))
-        return Opened(*await self._painted(name))
+        return await self._painted(name)
 
     def _name(self, key: str) -> str:
         name = key.rpartition("/")[2]
@@ -116,14 +116,15 @@ class Gallery:
         return name
 
     def _tag(self, name: str) -> str:
-        marks = f"{name} {self._painter.identity}"
-        return f'"{hashlib.sha256(marks.encode()).hexdigest()[:32].upper()}"'
+        fingerprints = f"{name} {self._painter.identity}"
+        return f'"{hashlib.sha256(fingerprints.encode()).hexdigest()[:32].upper()}"'
 
-    async def _painted(self, name: str) -> Fetched:
+    async def _painted(self, name: str) -> Opened:
         """Have it painted, once for all who want it at the same time."""
-        return await self._painting.join(name, lambda: self._paint(name))
+        painted, _ = await self._painting.join(name, lambda: self._paint(name))
+        return painted
 
-    async def _paint(self, name: str) -> Fetched:
+    async def _paint(self, name: str) -> Opened:
         descriptor = await self._painter.paint(name)
         size = os.fstat(descriptor).st_size
         found = Object(size, self._tag(name), self._painter.modified)
@@ -132,7 +133,7 @@ class Gallery:
         if len(self._known) > self._names:
             self._known.popitem(last=False)
         self._hold(name, os.dup(descriptor), size)
-        return found, descriptor
+        return Opened(found, descriptor)
 
     def _hold(self, name: str, descriptor: int, size: int) -> None:
         """Hold this one; those opened longest ago go, as far as there is no room."""
@@ -162,7 +163,7 @@ class Synthetic:
     away = ""
 
     def __init__(
-        self, gallery: Gallery, delay: float, error_rate: float, chance: Callable[[], float]
+        self, gallery: PaintedCache, delay: float, error_rate: float, chance: Callable[[], float]
     ) -> None:
         self._gallery, self._delay = gallery, delay
         self._error_rate, self._chance = error_rate, chance
@@ -208,7 +209,7 @@ class Synthetic:
             )
         return await self._gallery.stat(key)
 
-    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
+    def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`; with delay or faults nobody can tell at once.
 
         So no request is answered without a look, and each has its delay and its share of faults.
@@ -225,7 +226,7 @@ class Synthetic:
         await self._wait()
         return await self._gallery.open(key)
 
-    def distant(self, bucket: str) -> None:
+    def ranged(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`: there is nothing far away."""
 
     async def list(

@@ -50,7 +50,7 @@ def room_here() -> int:
     return room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-class Door:
+class Listener:
     """A port and the connections that came in by it.
 
     Args:

@@ -18,12 +18,12 @@ from aiohttp import web
 from ..cache import tiers
 from ..errors import CpuLimitExceeded, OssError
 from ..gate import conditional
-from ..observe.record import Visit
+from ..observe.record import RequestRecord
 from ..store.base import PLAIN, Object, Properties
 from . import prebuilt
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
-VISIT = web.RequestKey("visit", Visit)  # what is known of a request
+RECORD = web.RequestKey("visit", RequestRecord)  # what is known of a request
 STEADY = {"Server": "vipsgate", "X-Content-Type-Options": "nosniff"}  # on every answer
 ACCEL = "X-Accel-Redirect"  # to nginx: send this file instead
 ACCEPTS_ACCEL = "X-Vipsgate-Accel"  # from nginx: that it does so; whoever comes past it gets bytes
@@ -57,7 +57,7 @@ def request_id() -> str:
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
-    made = _stamps(request[VISIT].identity)
+    made = _stamps(request[RECORD].identity)
     if (ending := request.get(ENDING)) and ending.is_set():
         made["Connection"] = "close"
     return made
@@ -212,13 +212,13 @@ def again(
         headers: Those that are known.
         head: The same from :func:`kept_head`.
     """
-    visit = request[VISIT]
+    record = request[RECORD]
     if head is None or not prebuilt.fits(request):
         return web.Response(
-            body=body, headers={**headers, **hit(visit.begun), **_stamps(visit.identity)}
+            body=body, headers={**headers, **hit(record.begun), **_stamps(record.identity)}
         )
     said = (
-        f"Server-Timing: {timing(visit.begun)}\r\nx-oss-request-id: {visit.identity}\r\n"
+        f"Server-Timing: {timing(record.begun)}\r\nx-oss-request-id: {record.identity}\r\n"
         f"x-oss-server-time: {_now()}\r\n"
     )
     return prebuilt.Ready(request, head + said.encode() + prebuilt.end(len(body)), body)
@@ -298,7 +298,7 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 
 def refusal(error: OssError, request: web.BaseRequest) -> web.StreamResponse:
     """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
-    body = xml(error, request[VISIT].identity, request.headers.get("Host", ""))
+    body = xml(error, request[RECORD].identity, request.headers.get("Host", ""))
     headers = {**stamped(request), **error.headers, "Content-Type": "application/xml"}
     if error.ec:
         headers["x-oss-ec"] = error.ec

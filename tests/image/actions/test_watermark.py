@@ -517,7 +517,7 @@ def test_a_mark_is_prepared_once(make_context, planned, encoded, parse):
             return encoded(np.zeros((9, 9, 3), np.uint8), "PNG")
 
         job = replace(empty, objects={"logo.png": Overlay(etag, read)})
-        return job.picture(action.image, frame)
+        return job.picture(action.image.key, action.image.actions_on(frame))
 
     one = picture("a", frame)
     assert picture("a", frame) is one

@@ -79,12 +79,12 @@ async def test_a_mark_tells_of_the_names_where_that_is_asked(tmp_path):
     (bucket / "sub").mkdir(parents=True)
     (bucket / "sub" / "a").write_bytes(b"x")
     store = LocalStore(tmp_path)
-    plain, named = (store.mark("photos", "sub/a", aliases=which) for which in (False, True))
+    plain, named = (store.fingerprint("photos", "sub/a", aliases=which) for which in (False, True))
     os.rename(bucket / "sub", bucket / "image")
     (bucket / "sub").symlink_to("image")
-    assert store.mark("photos", "sub/a") == plain
-    assert store.mark("photos", "sub/a", aliases=True) != named
-    assert store.mark("photos", "none", aliases=True) == ()
+    assert store.fingerprint("photos", "sub/a") == plain
+    assert store.fingerprint("photos", "sub/a", aliases=True) != named
+    assert store.fingerprint("photos", "none", aliases=True) == ()
 
 
 async def test_a_name_that_is_not_utf8_is_a_name(tmp_path):

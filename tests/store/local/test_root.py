@@ -241,7 +241,11 @@ class Flicker:
 
 
 @pytest.mark.parametrize(
-    "turns", [30, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+    "turns",
+    [
+        30,
+        pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
 )
 async def test_a_root_that_goes_and_comes_while_everything_is_done(store, tmp_path, turns):
     """What is said to be kept is there in the end; all else was refused; nothing is elsewhere."""

@@ -523,7 +523,11 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    "times", [15, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+    "times",
+    [
+        15,
+        pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
 )
 async def test_kill_9_leaves_the_old_or_the_new_one(tmp_path, times):
     store = LocalStore(tmp_path)

@@ -10,8 +10,8 @@ from vipsgate.errors import AccessDenied, BadGateway, GatewayTimeout, NoSuchKey
 from vipsgate.store.base import PLAIN
 from vipsgate.store.remote import objects as shelf
 from vipsgate.store.remote.breaker import MOST
-from vipsgate.store.remote.client import SCHEMES, Line, connect
-from vipsgate.store.remote.objects import Shelf
+from vipsgate.store.remote.client import SCHEMES, StoreClient, connect
+from vipsgate.store.remote.objects import RemoteObjects
 from vipsgate.store.remote.store import CloudStore
 
 SECONDS = 0.6  # for one asking
@@ -25,7 +25,9 @@ def reach(moto, middleman, monkeypatch):
         monkeypatch.setenv(name, value)
 
     def made(url, **options):
-        objects = Shelf(Line(connect(url, SECONDS), SECONDS), 0, options.pop("stale", 0))
+        objects = RemoteObjects(
+            StoreClient(connect(url, SECONDS), SECONDS), 0, options.pop("stale", 0)
+        )
         return CloudStore(objects, kind="s3", **options)
 
     return made
@@ -136,14 +138,14 @@ async def test_a_server_without_rights(moto, monkeypatch):
     """Whoever may not ask is told so, and the store is not away."""
     from obstore import exceptions
 
-    line = Line(None, 1)
+    line = StoreClient(None, 1)
 
     async def refuse():
         raise exceptions.PermissionDeniedError("s3://secret: no")
 
     for _ in range(2 * MOST):
         with pytest.raises(AccessDenied) as caught:
-            await line.ask(refuse)
+            await line.call(refuse)
         assert "secret" not in caught.value.message
     assert not line.away
 

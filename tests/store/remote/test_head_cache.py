@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from vipsgate.store.base import Object
-from vipsgate.store.remote.head_cache import Head, Heads
+from vipsgate.store.remote.head_cache import Head, HeadCache
 
 ONE, TWO = Object(1, '"1"', 1.0), Object(2, '"2"', 2.0)
 
@@ -25,7 +25,7 @@ def clock():
 
 @pytest.fixture
 def heads(clock):
-    return Heads(1.0, 60.0, clock)
+    return HeadCache(1.0, 60.0, clock)
 
 
 def test_fresh_for_a_moment_and_stale_for_a_while(heads, clock):
@@ -43,7 +43,7 @@ def test_fresh_for_a_moment_and_stale_for_a_while(heads, clock):
 
 
 def test_with_no_seconds_nothing_is_fresh(clock):
-    heads = Heads(0, 0, clock)
+    heads = HeadCache(0, 0, clock)
     heads.keep("a", Head(ONE, since=clock.now))
     assert heads.fresh("a") is None
     assert heads.stale("a") is None

@@ -13,9 +13,9 @@ from obstore.store import MemoryStore
 
 from vipsgate.store.base import PLAIN, Object
 from vipsgate.store.remote import source_cache
-from vipsgate.store.remote.client import Line
-from vipsgate.store.remote.objects import Shelf
-from vipsgate.store.remote.source_cache import Copies
+from vipsgate.store.remote.client import StoreClient
+from vipsgate.store.remote.objects import RemoteObjects
+from vipsgate.store.remote.source_cache import SourceCache
 from vipsgate.store.remote.store import CloudStore
 
 ONE = Object(1000, '"1"', 5.0)
@@ -58,7 +58,7 @@ async def test_is_for_nobody_else(tmp_path, umask):
     before = os.umask(umask)
     try:
         for name in ("old", "new"):
-            held = Copies(tmp_path / name / ".sources", 100_000, "s3://a")
+            held = SourceCache(tmp_path / name / ".sources", 100_000, "s3://a")
             copy = held.begin("a", ONE)
             os.write(copy.descriptor, bytes(ONE.size))
             assert stat.S_IMODE(os.stat(copy.place).st_mode) == 0o600
@@ -73,19 +73,19 @@ async def test_is_for_nobody_else(tmp_path, umask):
 
 
 async def test_is_of_this_very_object(tmp_path):
-    held = Copies(tmp_path, 100_000, "s3://a")
+    held = SourceCache(tmp_path, 100_000, "s3://a")
     assert not there(held, "a", ONE)
     await kept(held, "a", ONE)
     assert there(held, "a", ONE)
-    assert there(Copies(tmp_path, 100_000, "s3://a"), "a", ONE)  # another process
+    assert there(SourceCache(tmp_path, 100_000, "s3://a"), "a", ONE)  # another process
     for other in (replace(ONE, etag='"2"'), replace(ONE, modified=6.0), replace(ONE, size=999)):
         assert not there(held, "a", other)
     assert not there(held, "b", ONE)
-    assert not there(Copies(tmp_path, 100_000, "s3://b"), "a", ONE)
+    assert not there(SourceCache(tmp_path, 100_000, "s3://b"), "a", ONE)
 
 
 async def test_what_is_not_finished_or_meddled_with_is_none(tmp_path):
-    held = Copies(tmp_path, 100_000, "s3://a")
+    held = SourceCache(tmp_path, 100_000, "s3://a")
     copy = held.begin("a", ONE)
     os.write(copy.descriptor, b"half")
     assert not there(held, "a", ONE)
@@ -97,7 +97,7 @@ async def test_what_is_not_finished_or_meddled_with_is_none(tmp_path):
 
 
 async def test_what_was_not_used_for_longest_goes_first(tmp_path):
-    held = Copies(tmp_path, 10_000, "s3://a")
+    held = SourceCache(tmp_path, 10_000, "s3://a")
     for number in range(30):
         await kept(held, f"{number}", ONE)
         then = time.time() - 10_000 + number
@@ -112,22 +112,22 @@ async def test_what_was_not_used_for_longest_goes_first(tmp_path):
 
 
 async def test_what_an_earlier_start_of_the_machine_has_left_goes(tmp_path, monkeypatch):
-    await kept(Copies(tmp_path, 100_000, "s3://a"), "a", ONE)
+    await kept(SourceCache(tmp_path, 100_000, "s3://a"), "a", ONE)
     boot = tmp_path / "boot"
     boot.write_text("another")
     folder = tmp_path / "copies"
     monkeypatch.setattr(source_cache, "BOOT", boot)
-    held = Copies(folder, 100_000, "s3://a")
+    held = SourceCache(folder, 100_000, "s3://a")
     await kept(held, "a", ONE)
     boot.write_text("later")
-    assert not there(Copies(folder, 100_000, "s3://a"), "a", ONE)
+    assert not there(SourceCache(folder, 100_000, "s3://a"), "a", ONE)
     assert [path.name for path in folder.iterdir()] == ["later"]
 
 
 @pytest.fixture(params=["with copies", "without"])
 async def store(request, tmp_path):
-    held = Copies(tmp_path, 1 << 20, "x") if request.param == "with copies" else None
-    made = CloudStore(Shelf(Line(MemoryStore(), 10), 0, 0, held), kind="memory")
+    held = SourceCache(tmp_path, 1 << 20, "x") if request.param == "with copies" else None
+    made = CloudStore(RemoteObjects(StoreClient(MemoryStore(), 10), 0, 0, held), kind="memory")
     made.copied = held is not None
     await made.create("photos")
     async with made.draft("photos") as draft:

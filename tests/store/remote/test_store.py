@@ -18,8 +18,8 @@ from vipsgate.image.config import Limits
 from vipsgate.store.base import INTERNAL, PLAIN, Object, Properties
 from vipsgate.store.remote import listing
 from vipsgate.store.remote import store as cloud
-from vipsgate.store.remote.client import Line
-from vipsgate.store.remote.objects import Shelf
+from vipsgate.store.remote.client import StoreClient
+from vipsgate.store.remote.objects import RemoteObjects
 from vipsgate.store.remote.store import CloudStore
 
 
@@ -59,7 +59,7 @@ def make(client, now):
     """``make()``: another node's store on the same place."""
 
     def made(kind="memory", **options):
-        shelf = Shelf(Line(client, 10), 1.0, 60.0, clock=lambda: now[0])
+        shelf = RemoteObjects(StoreClient(client, 10), 1.0, 60.0, clock=lambda: now[0])
         return CloudStore(shelf, kind=kind, **options)
 
     return made
@@ -168,14 +168,14 @@ async def test_for_a_moment_nothing_is_asked_again(store, client, now, monkeypat
     await put(store, "a")
     now[0] += 5
     counting = Counting(monkeypatch)
-    assert store.mark("photos", "a") is None
+    assert store.fingerprint("photos", "a") is None
     found = await store.stat("photos", "a")
-    assert await store.stat("photos", "a") == found == store.mark("photos", "a")
+    assert await store.stat("photos", "a") == found == store.fingerprint("photos", "a")
     with pytest.raises(NoSuchKey):
         await store.stat("photos", "b")
     with pytest.raises(NoSuchKey):
         await store.stat("photos", "b")
-    assert store.mark("photos", "b") == ()
+    assert store.fingerprint("photos", "b") == ()
     assert counting.taken() == ["head"] * 2
     await obstore.put_async(client, "photos/a", b"other")
     assert await store.stat("photos", "a") == found
@@ -186,7 +186,7 @@ async def test_for_a_moment_nothing_is_asked_again(store, client, now, monkeypat
 async def test_its_own_writes_are_seen_at_once(store):
     for data in (b"1", b"22"):
         made = await put(store, "a", data)
-        assert await store.stat("photos", "a") == made == store.mark("photos", "a")
+        assert await store.stat("photos", "a") == made == store.fingerprint("photos", "a")
     await store.delete("photos", "a")
     with pytest.raises(NoSuchKey):
         await store.stat("photos", "a")
@@ -197,7 +197,7 @@ async def test_a_key_that_nothing_can_have_is_not_asked_for(store, monkeypatch):
     for key in ("", "a//b", "../a", ".vipsgate/bucket", "a\n", "x" * 1100):
         with pytest.raises(NoSuchKey):
             await store.stat("photos", key)
-        assert store.mark("photos", key) == ()
+        assert store.fingerprint("photos", key) == ()
     assert (await store.list("photos", prefix="../", limit=9)).objects == []
     assert counting.taken() == []
 
@@ -249,7 +249,7 @@ async def test_what_is_put_in_parts(stores, tmp_path, monkeypatch, kind):
     told = await store.describe("photos", "large", PLAIN)
     assert (told.etag, told.crc) == (made.etag, made.crc)
     # a store that has just come looks at what a listing cannot tell
-    again = CloudStore(Shelf(store._shelf.line, 0, 0), kind=store._kind)
+    again = CloudStore(RemoteObjects(store._objects.client, 0, 0), kind=store._kind)
     listed = (await again.list("photos", limit=9)).objects
     assert listed == [("large", told)]
 

@@ -121,7 +121,7 @@ class LocalStore:
         self._root.check()
         return found
 
-    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
+    def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`.
 
         The time of the inode tells of its properties, too, and of a file put in its place. It does
@@ -156,7 +156,7 @@ class LocalStore:
                 raise
         return opened
 
-    def distant(self, bucket: str) -> None:
+    def ranged(self, bucket: str) -> None:
         """Nothing is far away."""
 
     def draft(self, bucket: str) -> draft.LocalDraft:
@@ -381,8 +381,8 @@ def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
     properties, etag, crc = xattr.read(descriptor, facts)
     if not etag:
         times = f"{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}"
-        marks = f"{facts.st_ino:x}-{facts.st_size:x}-{times}"
-        etag = f'"{hashlib.md5(marks.encode(), usedforsecurity=False).hexdigest().upper()}"'
+        fingerprints = f"{facts.st_ino:x}-{facts.st_size:x}-{times}"
+        etag = f'"{hashlib.md5(fingerprints.encode(), usedforsecurity=False).hexdigest().upper()}"'
     return Object(facts.st_size, etag, facts.st_mtime, properties, crc)
 
 

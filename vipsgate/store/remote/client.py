@@ -1,4 +1,4 @@
-"""The line to an object store: what obstore says, in our words, within a time, and not for ever.
+"""Calls of an object store: what obstore says, in our words, within a time, and not for ever.
 
 obstore tries again by itself, with growing pauses and jitter, as long as the time lasts. What then
 is still no answer counts against the store (:mod:`.breaker`). That something is not there, not
@@ -99,20 +99,21 @@ def connect(url: str, seconds: float) -> ObjectStore:
         raise ValueError(_first(str(error))) from None
 
 
-class Line:
-    """A client, and what is known of its store's health.
+class StoreClient:
+    """A client of an object store, and what is known of that one's health.
 
     Args:
-        client: The store.
-        seconds: For one asking, and for each piece of a transfer.
+        store: What obstore offers of it.
+        seconds: For one call, and for each piece of a transfer.
 
     Attributes:
+        store: See the argument.
         trouble: What was wrong last, in the store's words, which are for the operator only; empty
             since the store has answered.
     """
 
-    def __init__(self, client: ObjectStore, seconds: float) -> None:
-        self.client = client
+    def __init__(self, store: ObjectStore, seconds: float) -> None:
+        self.store = store
         self.trouble = ""
         self._seconds = seconds
         self._breaker = Breaker()
@@ -122,7 +123,7 @@ class Line:
         """Why the store is not asked now; empty where it is."""
         return f"the store does not answer: {self.trouble}" if self._breaker.open else ""
 
-    async def ask(self, work: Callable[[], Awaitable[T]], size: int = 0) -> T:
+    async def call(self, work: Callable[[], Awaitable[T]], size: int = 0) -> T:
         """Have the store do something.
 
         Args:
@@ -156,7 +157,7 @@ class Line:
         Raises:
             OssError: See :meth:`ask`.
         """
-        while (piece := await self.ask(lambda: anext(stream, None))) is not None:
+        while (piece := await self.call(lambda: anext(stream, None))) is not None:
             yield piece
 
     def _answered(self) -> None:

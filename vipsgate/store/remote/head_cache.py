@@ -37,7 +37,7 @@ class Asking(NamedTuple):
     since: float
 
 
-class Heads:
+class HeadCache:
     """The names asked for last.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..base import INTERNAL
 from ..local.listing import common
-from .client import Line
+from .client import StoreClient
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -28,7 +28,7 @@ class Walk:
     """One way through a bucket.
 
     Args:
-        line: To the store.
+        client: To the store.
         base: What stands before the keys of the bucket; empty, or with a ``/`` at its end.
         prefix: What keys begin with.
         delimiter: Where they are folded behind the prefix; empty for nowhere.
@@ -37,10 +37,17 @@ class Walk:
     """
 
     def __init__(
-        self, line: Line, base: str, prefix: str, delimiter: str, after: str, *, trust: bool
+        self,
+        client: StoreClient,
+        base: str,
+        prefix: str,
+        delimiter: str,
+        after: str,
+        *,
+        trust: bool,
     ) -> None:
         self._trust = trust
-        self._line, self._base, self._prefix = line, base, prefix
+        self._client, self._base, self._prefix = client, base, prefix
         self._delimiter, self._after = delimiter, after
         self._folder = (base + prefix[: prefix.rfind("/") + 1]).removesuffix("/")
 
@@ -79,12 +86,12 @@ class Walk:
         if _nameable(self._folder) != self._folder:  # no name begins so
             return
         stream = obstore.list(
-            self._line.client,
+            self._client.store,
             self._folder or None,
             offset=offset or None,
             chunk_size=PAGE,
         )
-        async for chunk in self._line.pieces(stream):
+        async for chunk in self._client.pieces(stream):
             for meta in chunk:
                 yield meta
 

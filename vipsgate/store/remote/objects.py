@@ -18,13 +18,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ...errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
-from ..base import Object
+from ..base import Object, Opened
 from ..local.draft import apart
-from ..singleflight import Shared
+from ..singleflight import SingleFlight
 from . import draft, metadata
-from .client import Line
-from .head_cache import Head, Heads
-from .source_cache import Copies
+from .client import StoreClient
+from .head_cache import Head, HeadCache
+from .source_cache import SourceCache
 
 if TYPE_CHECKING:
     import obstore
@@ -36,36 +36,36 @@ PATIENCE = 1.0  # seconds that the store has to say whether what is known still 
 RESUMES = 3  # times that a broken transfer is begun, or gone on with
 
 
-class Shelf:
+class RemoteObjects:
     """All objects of a store, or those behind a prefix that its client puts before all names.
 
     Args:
-        line: To the store.
+        client: To the store.
         fresh: Seconds for which an answer of the store counts as that of now.
         stale: Seconds for which it will do while the store is away.
-        copies: Of objects that have been opened; ``None`` for none.
+        source_cache: Of objects that have been opened; ``None`` for none.
         clock: Seconds.
     """
 
     def __init__(
         self,
-        line: Line,
+        client: StoreClient,
         fresh: float,
         stale: float,
-        copies: Copies | None = None,
+        source_cache: SourceCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.line, self._copies, self._clock = line, copies, clock
-        self._heads = Heads(fresh, stale, clock)
-        self._opening = Shared()
+        self.client, self._source_cache, self._clock = client, source_cache, clock
+        self._head_cache = HeadCache(fresh, stale, clock)
+        self._opening: SingleFlight[Opened] = SingleFlight()
 
     def fresh(self, path: str) -> Head | None:
         """What is known and counts as of now."""
-        return self._heads.fresh(path)
+        return self._head_cache.fresh(path)
 
     async def ask(self, path: str) -> Head:
         """What is there, as of now."""
-        return await self._heads.ask(path, partial(self._look, path))
+        return await self._head_cache.ask(path, partial(self._look, path))
 
     async def see(self, path: str) -> Head:
         """What is there, or was a moment ago, or where the store is away longer ago.
@@ -73,18 +73,18 @@ class Shelf:
         A store that hangs is away long before its time is over: whoever asks for an object that is
         known waits for :data:`PATIENCE`, the asking goes on.
         """
-        head = self._heads.fresh(path)
+        head = self._head_cache.fresh(path)
         if head is not None:
             return head
-        known = self._heads.stale(path)
-        wait = PATIENCE - self._heads.waited(path) if known and known.object else None
+        known = self._head_cache.stale(path)
+        wait = PATIENCE - self._head_cache.waited(path) if known and known.object else None
         try:
             async with asyncio.timeout(wait):
                 return await self.ask(path)
         except TimeoutError:
-            return self._heads.stale(path) or await self.ask(path)
+            return self._head_cache.stale(path) or await self.ask(path)
         except (BadGateway, GatewayTimeout):
-            known = self._heads.stale(path)
+            known = self._head_cache.stale(path)
             if known is None:
                 raise
             return known
@@ -96,7 +96,7 @@ class Shelf:
             path: Its name.
             meta: What a listing has just said of it; without that anything known will do.
         """
-        known = self._heads.known(path)
+        known = self._head_cache.known(path)
         if known and (meta is None or known.native == _native(meta)):
             return known
         if meta is not None:
@@ -105,38 +105,39 @@ class Shelf:
                 return Head(Object(meta["size"], _tag(etag), modified))
         return await self.ask(path)
 
-    async def open(self, path: str) -> tuple[Object, int]:
-        """The object, and the descriptor of a copy of it; asked for at once, it is fetched once.
+    async def open(self, path: str) -> Opened:
+        """A copy of the object, which is fetched once for all who ask at the same time.
 
         Raises:
             NoSuchKey: There is none of this name.
         """
-        if self._copies:
+        if self._source_cache:
             found = (await self.see(path)).object
-            descriptor = self._copies.find(path, found) if found else None
+            descriptor = self._source_cache.find(path, found) if found else None
             if found and descriptor is not None:
-                return found, descriptor
-        return await self._opening.join(path, partial(self._fetch, path))
+                return Opened(found, descriptor)
+        opened, _ = await self._opening.join(path, partial(self._fetch, path))
+        return opened
 
-    async def _fetch(self, path: str) -> tuple[Object, int]:
+    async def _fetch(self, path: str) -> Opened:
         since = self._clock()
         got = await self._get(path)
         head = _head(got, since)
-        self._heads.keep(path, head)
+        self._head_cache.keep(path, head)
         found = cast(Object, head.object)
-        copy = self._copies.begin(path, found) if self._copies else None
+        copy = self._source_cache.begin(path, found) if self._source_cache else None
         descriptor = copy.descriptor if copy else draft.begin(found.size)
         try:
             async for piece in self._pieces(got, path, head, range(found.size)):
                 await draft.write(descriptor, piece)
-            if copy and self._copies:
-                await self._copies.keep(copy)
+            if copy and self._source_cache:
+                await self._source_cache.keep(copy)
         except BaseException:
             os.close(descriptor)
-            if copy and self._copies:
-                self._copies.drop(copy)
+            if copy and self._source_cache:
+                self._source_cache.drop(copy)
             raise
-        return found, descriptor
+        return Opened(found, descriptor)
 
     async def read(self, path: str, found: Object, span: range) -> AsyncIterator[bytes]:
         """A part of an object, as it comes.
@@ -145,14 +146,14 @@ class Shelf:
             NoSuchKey: There is none of this name.
             PreconditionFailed: It is another one than ``found``.
         """
-        head = self._heads.known(path)
+        head = self._head_cache.known(path)
         if head is None or head.object != found:
             head = await self.ask(path)
             if head.object != found:
                 raise PreconditionFailed("The object is another one by now.")
         if not span:
             return _none()
-        descriptor = self._copies.find(path, found) if self._copies else None
+        descriptor = self._source_cache.find(path, found) if self._source_cache else None
         if descriptor is not None:
             return _copied(descriptor, span)
         got = await self._part(path, head, span)
@@ -182,7 +183,7 @@ class Shelf:
 
         work = partial(
             obstore.put_async,
-            self.line.client,
+            self.client.store,
             path,
             body,
             attributes=attributes,
@@ -192,21 +193,21 @@ class Shelf:
             max_concurrency=AT_ONCE,
         )
         try:
-            result: obstore.PutResult = await self.line.ask(work, size)
+            result: obstore.PutResult = await self.client.call(work, size)
             return result["e_tag"] or ""
         finally:
-            self._heads.drop(path)
+            self._head_cache.drop(path)
 
     async def delete(self, path: str) -> None:
         """Take an object away, if it is there."""
         import obstore
 
         try:
-            await self.line.ask(partial(obstore.delete_async, self.line.client, path))
+            await self.client.call(partial(obstore.delete_async, self.client.store, path))
         except NoSuchKey:
             return
         finally:
-            self._heads.drop(path)
+            self._head_cache.drop(path)
 
     async def _look(self, path: str) -> Head:
         since = self._clock()
@@ -219,7 +220,9 @@ class Shelf:
         import obstore
 
         said = cast("obstore.GetOptions", options)
-        return await self.line.ask(partial(obstore.get_async, self.line.client, path, options=said))
+        return await self.client.call(
+            partial(obstore.get_async, self.client.store, path, options=said)
+        )
 
     async def _part(self, path: str, head: Head, span: range) -> obstore.GetResult:
         return await self._get(path, if_match=head.native[0], range=(span.start, span.stop))
@@ -231,7 +234,7 @@ class Shelf:
         at, left = span.start, RESUMES
         while True:
             try:
-                async for piece in self.line.pieces(aiter(got.stream(PIECE))):
+                async for piece in self.client.pieces(aiter(got.stream(PIECE))):
                     at += len(piece)
                     yield bytes(piece)
                 return

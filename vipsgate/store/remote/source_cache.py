@@ -42,7 +42,7 @@ class Copy:
     place: str
 
 
-class Copies:
+class SourceCache:
     """Files by the names of objects.
 
     Args:
@@ -108,8 +108,8 @@ class Copies:
             os.unlink(copy.place)
 
     def _place(self, path: str, found: Object) -> str:
-        marks = f"{self._store} {path} {found.etag} {found.size} {found.modified}"
-        return f"{self._folder}/{hashlib.sha256(marks.encode()).hexdigest()[:40]}"
+        fingerprints = f"{self._store} {path} {found.etag} {found.size} {found.modified}"
+        return f"{self._folder}/{hashlib.sha256(fingerprints.encode()).hexdigest()[:40]}"
 
     def _tidy(self) -> None:
         """Take away what was not used for longest, until there is room again."""

@@ -28,7 +28,7 @@ from . import draft as spool
 from . import metadata
 from .listing import Walk
 from .metadata import Label
-from .objects import Shelf
+from .objects import RemoteObjects
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -48,14 +48,16 @@ class CloudStore:
     """See :class:`vipsgate.store.base.Store`.
 
     Args:
-        shelf: The objects.
+        objects: The objects.
         kind: Of the store, as its URL has it: ``s3``, ``gs``, ``az``.
         prefix: That the client puts before all names.
         bucket: The only bucket, to which all objects belong; empty for many.
     """
 
-    def __init__(self, shelf: Shelf, *, kind: str, prefix: str = "", bucket: str = "") -> None:
-        self._shelf, self._kind, self._bucket = shelf, kind, bucket
+    def __init__(
+        self, objects: RemoteObjects, *, kind: str, prefix: str = "", bucket: str = ""
+    ) -> None:
+        self._objects, self._kind, self._bucket = objects, kind, bucket
         self._room = NAME_BYTES - len(prefix.encode())
         self._buckets = {bucket} if bucket else set()
         self._looked = -BUCKETS
@@ -65,7 +67,7 @@ class CloudStore:
     @property
     def away(self) -> str:
         """See :class:`vipsgate.store.base.Store`."""
-        return self._shelf.line.away
+        return self._objects.client.away
 
     def stale_ok(self, bucket: str) -> bool:
         """What may be told while it is away, it tells by itself: :meth:`stat`."""
@@ -88,14 +90,14 @@ class CloudStore:
             return [(self._bucket, 0.0)]
         names = await self._names()
         self._buckets = set(names)
-        heads = await _all(self._shelf.recall, [f"{name}/{MARK}" for name in names])
-        times = [head.object.modified if head.object else 0.0 for head in heads]
+        head_cache = await _all(self._objects.recall, [f"{name}/{MARK}" for name in names])
+        times = [head.object.modified if head.object else 0.0 for head in head_cache]
         return list(zip(names, times, strict=True))
 
     async def create(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`."""
-        if (await self._shelf.ask(f"{bucket}/{MARK}")).object is None:
-            await self._shelf.put(f"{bucket}/{MARK}", b"", {})
+        if (await self._objects.ask(f"{bucket}/{MARK}")).object is None:
+            await self._objects.put(f"{bucket}/{MARK}", b"", {})
         self._buckets.add(bucket)
 
     async def remove(self, bucket: str) -> None:
@@ -107,7 +109,7 @@ class CloudStore:
                 "The bucket you tried to delete is not empty.", extra={"BucketName": bucket}
             )
         self._buckets.discard(bucket)
-        await self._shelf.delete(f"{bucket}/{MARK}")
+        await self._objects.delete(f"{bucket}/{MARK}")
 
     async def sweep(self) -> None:
         """Nothing: drafts are files without a name, and parts are the store's to take away."""
@@ -116,8 +118,8 @@ class CloudStore:
         """Of all buckets, in order."""
         import obstore
 
-        line = self._shelf.line
-        found = await line.ask(lambda: obstore.list_with_delimiter_async(line.client))
+        client = self._objects.client
+        found = await client.call(lambda: obstore.list_with_delimiter_async(client.store))
         return sorted(name for name in found["common_prefixes"] if BUCKET.fullmatch(name))
 
     # -- objects ---------------------------------------------------------------------------------
@@ -128,15 +130,15 @@ class CloudStore:
 
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`; while the store is away, as it was."""
-        found = (await self._shelf.see(self._path(bucket, key))).object
+        found = (await self._objects.see(self._path(bucket, key))).object
         if found is None:
             raise _absent(key)
         return found
 
-    def mark(self, bucket: str, key: str, *, aliases: bool = False) -> object:
+    def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`: what the store has said just now."""
         try:
-            head = self._shelf.fresh(self._path(bucket, key))
+            head = self._objects.fresh(self._path(bucket, key))
         except NoSuchKey:
             return ()
         return head and (head.object or ())
@@ -145,17 +147,17 @@ class CloudStore:
         """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked."""
         path = self._path(bucket, key)
         try:
-            return Opened(*await self._shelf.open(path))
+            return await self._objects.open(path)
         except NoSuchKey:
             raise _absent(key) from None
 
-    def distant(self, bucket: str) -> CloudStore:
+    def ranged(self, bucket: str) -> CloudStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self
 
     async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
-        """See :class:`vipsgate.store.base.Distant`."""
-        return await self._shelf.read(self._path(bucket, key), found, span)
+        """See :class:`vipsgate.store.base.RangeReader`."""
+        return await self._objects.read(self._path(bucket, key), found, span)
 
     def draft(self, bucket: str) -> spool.CloudDraft:
         """See :class:`vipsgate.store.base.Store`."""
@@ -195,10 +197,10 @@ class CloudStore:
         except NoSuchKey:
             return
         if expected is not None:
-            found = (await self._shelf.ask(path)).object
+            found = (await self._objects.ask(path)).object
             if found and found.etag != expected:
                 raise _changed()
-        await self._shelf.delete(path)
+        await self._objects.delete(path)
 
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
@@ -208,7 +210,7 @@ class CloudStore:
         Of an object that nobody has looked at lately, properties and checksum are left out.
         """
         base = "" if self._bucket else f"{bucket}/"
-        walk = Walk(self._shelf.line, base, prefix, delimiter, after, trust=self._kind == "s3")
+        walk = Walk(self._objects.client, base, prefix, delimiter, after, trust=self._kind == "s3")
         found: list[tuple[str, ObjectMeta]] = []
         prefixes: list[str] = []
         last = ""
@@ -222,8 +224,8 @@ class CloudStore:
                 found.append((name, meta))
         else:
             last = ""
-        heads = await _all(lambda one: self._shelf.recall(one[1]["path"], one[1]), found)
-        pairs = zip(found, heads, strict=True)
+        head_cache = await _all(lambda one: self._objects.recall(one[1]["path"], one[1]), found)
+        pairs = zip(found, head_cache, strict=True)
         objects = [(name, head.object) for (name, _), head in pairs if head.object]
         return Page(objects, prefixes, last)
 
@@ -258,10 +260,10 @@ class CloudStore:
         own = self._kind == "s3" and draft.size > 0 and told.etag != draft.tag
         if own or draft.size > ONE_PUT:
             with draft.file() as file:
-                native = await self._shelf.put(path, file, attributes, size=draft.size)
+                native = await self._objects.put(path, file, attributes, size=draft.size)
         else:
-            native = await self._shelf.put(path, await draft.all(), attributes, mode, draft.size)
-        head = await self._shelf.ask(path)
+            native = await self._objects.put(path, await draft.all(), attributes, mode, draft.size)
+        head = await self._objects.ask(path)
         if head.object is None or native not in ("", head.native[0]):
             # another one has been put meanwhile; this is what ours was
             return Object(draft.size, told.etag, time.time(), told.properties, told.crc)
@@ -273,7 +275,7 @@ class CloudStore:
         Raises:
             PreconditionFailed: The present object is not the expected one.
         """
-        head = await self._shelf.ask(path)
+        head = await self._objects.ask(path)
         if (head.object.etag if head.object else "") != expected:
             raise _changed()
         if not expected:
