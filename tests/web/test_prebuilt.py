@@ -1,8 +1,8 @@
 """Answers in one piece: what a client gets is what aiohttp would have sent."""
 
 import asyncio
-import socket
 import contextlib
+import socket
 
 import pytest
 from aiohttp import web
@@ -106,7 +106,8 @@ async def test_a_client_that_takes_nothing_is_left(monkeypatch):
 
     async with serving(answer) as address:
         line = socket.socket()
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # the kernel's may hold all of it
+        # by itself the kernel may hold all of it
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.connect(address)
         reader, writer = await asyncio.open_connection(sock=line, limit=1)
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20)

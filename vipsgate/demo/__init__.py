@@ -2,7 +2,7 @@
 
 Where PyAV is installed, a short video of one of them stands beside them.
 
-Rule: nothing is downloaded and nothing is left to chance (every noise has a fixed seed). Points are
+RULE: nothing is downloaded and nothing is left to chance (every noise has a fixed seed). Points are
 measured in picture heights from the top left corner, so that circles are round. pyvips is imported
 inside functions: the server reads the table `PICTURES` but must never load libvips itself, which
 is why the bucket is made in a child process, ``python -m vipsgate.demo FOLDER``.

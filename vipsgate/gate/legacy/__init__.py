@@ -1,5 +1,7 @@
 """The old API, ``OBJECT@100w_100h_1e_1c.jpg``, put into the words of the new one.
 
+RULE: pure; text to text, so that nothing behind it knows the old API.
+
 ::
 
     OBJECT@SEGMENT|SEGMENT...          one after the other, at most four

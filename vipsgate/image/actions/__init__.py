@@ -1,5 +1,8 @@
 """One module an action: its parameters, its geometry, its vips.
 
+RULE: an action knows its parameters and the frames on its two sides, never the source or the other
+actions; nothing but ``ACTIONS`` lists them.
+
 To add one: write the module, add it to ``ACTIONS``, add its test tables, run ``.ci/readme``.
 """
 
