@@ -1,8 +1,8 @@
 """Who signed this request? OSS's signatures V1, V2 and V4, in a header or in the URL.
 
-RULE: pure. A request carries nothing of a signature, or a whole and right one, or it is refused: a signature
-that fails never makes an anonymous caller. What is wrong is said in this order: the form, the
-dates, the key, the token, the signature (OSS guide, signatures; OSS error reference).
+RULE: pure. A request carries nothing of a signature, or a whole and right one, or it is refused: a
+signature that fails never makes an anonymous caller. What is wrong is said in this order: the form,
+the dates, the key, the token, the signature (OSS guide, signatures; OSS error reference).
 
 An application makes URLs with :func:`sign_url`.
 """
