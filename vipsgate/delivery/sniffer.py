@@ -7,8 +7,9 @@ of an object is read once, a few KB, and of one that is far away only those are 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from contextlib import closing
+
+from cachetools import LRUCache
 
 from ..errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
 from ..image.formats.codecs import HEAD_BYTES, is_picture
@@ -28,8 +29,7 @@ class Sniffer:
     """
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
-        self._max_entries = max_entries
-        self._known: OrderedDict[tuple[str, str], tuple[Version, bool]] = OrderedDict()
+        self._known: LRUCache[tuple[str, str], tuple[Version, bool]] = LRUCache(max_entries)
 
     async def sniff(self, store: Store, bucket: str, key: str, item: Object) -> tuple[Object, bool]:
         """The object as it is by now, and whether it is a picture.
@@ -82,17 +82,11 @@ class Sniffer:
 
     def _recall(self, bucket: str, key: str, item: Object) -> bool | None:
         version, picture = self._known.get((bucket, key), (None, False))
-        if version != _version(item):
-            return None
-        self._known.move_to_end((bucket, key))
-        return picture
+        return picture if version == _version(item) else None
 
     def _remember(self, bucket: str, key: str, item: Object, head: bytes) -> bool:
         picture = is_picture(head)
         self._known[bucket, key] = _version(item), picture
-        self._known.move_to_end((bucket, key))
-        if len(self._known) > self._max_entries:
-            self._known.popitem(last=False)
         return picture
 
 

@@ -7,11 +7,12 @@ is not decoded for every request.
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
 
 from ..errors import BadRequest, OssError, WatermarkError, shown
 from . import plan, render, text
@@ -48,23 +49,16 @@ class PreparedCache:
     """
 
     def __init__(self, most: int = KEPT_BYTES) -> None:
-        self._most, self._bytes = most, 0
-        self._kept: OrderedDict[tuple[str, str], Image] = OrderedDict()
+        self._pictures: LRUCache[tuple[str, str], Image] = LRUCache(most, getsizeof=_size)
 
     def get(self, name: tuple[str, str]) -> Image | None:
         """The picture of that name, if it is here."""
-        if name in self._kept:
-            self._kept.move_to_end(name)
-        return self._kept.get(name)
+        return self._pictures.get(name)
 
     def keep(self, name: tuple[str, str], picture: Image) -> None:
         """Put a picture here, for which others may have to go."""
-        if _size(picture) > self._most:
-            return
-        self._kept[name] = picture
-        self._bytes += _size(picture)
-        while self._bytes > self._most:
-            self._bytes -= _size(self._kept.popitem(last=False)[1])
+        if _size(picture) <= self._pictures.maxsize:
+            self._pictures[name] = picture
 
 
 def _size(picture: Image) -> int:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Protocol
 
+from cachetools import LRUCache
+
 from ..errors import NoSuchKey, ServiceUnavailable
 from .base import Object, Opened, Page, Properties
 from .routing import Refused, refuse
@@ -67,8 +69,8 @@ class PaintedCache:
     """
 
     def __init__(self, painter: Painter, names: int = NAMES, held: int = HELD_BYTES) -> None:
-        self._painter, self._names, self._most = painter, names, held
-        self._known: OrderedDict[str, Object] = OrderedDict()
+        self._painter, self._most = painter, held
+        self._known: LRUCache[str, Object] = LRUCache(names)
         self._held: OrderedDict[str, int] = OrderedDict()  # descriptors
         self._bytes = 0
         self._painting: SingleFlight[Opened] = SingleFlight()
@@ -91,7 +93,6 @@ class PaintedCache:
         """
         name = self._name(key)
         if found := self._known.get(name):
-            self._known.move_to_end(name)
             return found
         with closing(await self._painted(name)) as painted:
             return painted.object
@@ -129,9 +130,6 @@ class PaintedCache:
         size = os.fstat(descriptor).st_size
         found = Object(size, self._tag(name), self._painter.modified)
         self._known[name] = found
-        self._known.move_to_end(name)
-        if len(self._known) > self._names:
-            self._known.popitem(last=False)
         self._hold(name, os.dup(descriptor), size)
         return Opened(found, descriptor)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cachetools import LRUCache
+
 from ..base import Object
 
-MOST = 65536  # objects known; one takes about 1 KB
+MAX_ENTRIES = 65536  # objects known; one takes about 1 KB
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class HeadCache:
 
     def __init__(self, fresh: float, stale: float, clock: Callable[[], float]) -> None:
         self._fresh, self._stale, self._clock = fresh, stale, clock
-        self._known: OrderedDict[str, Head] = OrderedDict()
+        self._known: LRUCache[str, Head] = LRUCache(MAX_ENTRIES)
         self._asking: dict[str, Asking] = {}
 
     def fresh(self, path: str) -> Head | None:
@@ -69,9 +70,6 @@ class HeadCache:
         if before is not None and before.since > head.since:
             return
         self._known[path] = head
-        self._known.move_to_end(path)
-        if len(self._known) > MOST:
-            self._known.popitem(last=False)
 
     def drop(self, path: str) -> None:
         """Forget it, and whatever is being asked: the object may be another one now."""
@@ -112,5 +110,4 @@ class HeadCache:
         head = self._known.get(path)
         if head is None or not seconds or self._clock() - head.since > seconds:
             return None
-        self._known.move_to_end(path)
         return head
