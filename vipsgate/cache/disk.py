@@ -32,6 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
+from aiofiles.os import wrap
 
 from .entry import CacheKey, Entry
 
@@ -114,13 +115,13 @@ class Disk:
     async def put(self, place: CacheKey, kept: Entry) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
         with contextlib.suppress(OSError):
-            self._written += await asyncio.to_thread(self._write, place, kept)
+            self._written += await wrap(self._write)(place, kept)
         self._scan_if_due()
 
     async def purge(self, bucket: str, key: str) -> None:
         """Forget all that is made of an object."""
         source = self._source(CacheKey(bucket, key, ""))
-        await asyncio.to_thread(shutil.rmtree, source, ignore_errors=True)
+        await wrap(shutil.rmtree)(source, ignore_errors=True)
 
     @contextlib.asynccontextmanager
     async def alone(self, place: CacheKey) -> AsyncIterator[bool]:
@@ -212,7 +213,7 @@ class Disk:
     async def _copy(self, path: str, kept: Entry) -> None:
         try:
             with contextlib.closing(kept), contextlib.suppress(OSError):
-                self._seen[await asyncio.to_thread(self._put_exact, path, kept)] = kept.size
+                self._seen[await wrap(self._put_exact)(path, kept)] = kept.size
                 self._written += kept.size
         finally:
             del self._copying[path]
@@ -318,7 +319,7 @@ class Disk:
     async def _scan(self) -> None:
         self._written = 0
         try:
-            await asyncio.to_thread(self._tidy)
+            await wrap(self._tidy)()
         finally:
             self._scanning = None
 

@@ -12,7 +12,6 @@ written goes by way of its descriptor.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import hashlib
@@ -22,6 +21,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from aiofiles.os import wrap
 
 from ...errors import (
     AccessDenied,
@@ -77,12 +78,12 @@ class LocalStore:
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
         """See :class:`vipsgate.store.base.Store`."""
-        return await asyncio.to_thread(self._buckets)
+        return await wrap(self._buckets)()
 
     async def create(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`."""
         try:
-            await asyncio.to_thread(self._create, bucket)
+            await wrap(self._create)(bucket)
         except OSError as error:
             raise paths.refusal(error, bucket) from None
 
@@ -95,7 +96,7 @@ class LocalStore:
         if not self.has(bucket):
             raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": bucket})
         try:
-            await asyncio.to_thread(self._remove, bucket)
+            await wrap(self._remove)(bucket)
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise _not_empty(bucket) from None
@@ -103,7 +104,7 @@ class LocalStore:
 
     async def sweep(self) -> None:
         """See :class:`vipsgate.store.base.Store`."""
-        await asyncio.to_thread(self._sweep)
+        await wrap(self._sweep)()
 
     # -- objects ---------------------------------------------------------------------------------
 
@@ -175,17 +176,17 @@ class LocalStore:
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
-        return await asyncio.to_thread(self._describe, bucket, key, properties)
+        return await wrap(self._describe)(bucket, key, properties)
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
         """See :class:`vipsgate.store.base.Store`."""
-        await asyncio.to_thread(self._delete, bucket, key, expected)
+        await wrap(self._delete)(bucket, key, expected)
 
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
     ) -> Page:
         """See :class:`vipsgate.store.base.Store`."""
-        return await asyncio.to_thread(self._list, bucket, prefix, delimiter, after, limit)
+        return await wrap(self._list)(bucket, prefix, delimiter, after, limit)
 
     # -- as they are done ------------------------------------------------------------------------
 
