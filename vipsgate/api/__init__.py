@@ -129,12 +129,12 @@ OBJECT: Table = {
 }
 
 
-def find(method: str, asked: Target, sent: Mapping[str, str]) -> Row:
+def find(method: str, target: Target, sent: Mapping[str, str]) -> Row:
     """The call that a request makes.
 
     Args:
         method: Of the request, as sent.
-        asked: Its bucket, key and parameters.
+        target: Its bucket, key and parameters.
         sent: Its headers, looked up without regard to case.
 
     Raises:
@@ -142,8 +142,8 @@ def find(method: str, asked: Target, sent: Mapping[str, str]) -> Row:
         InvalidArgument: A parameter is there twice.
         MethodNotAllowed: HTTP may know the method, OSS does not.
     """
-    level, table = _level(asked)
-    given = asked.names() - sign.NAMES
+    level, table = _level(target)
+    given = target.names() - sign.NAMES
     call = next((name for name in sorted(given) if (method, name) in table), "")
     row = table.get((method, call))
     if row is None:
@@ -154,18 +154,18 @@ def find(method: str, asked: Target, sent: Mapping[str, str]) -> Row:
             extra={"Method": method, "ResourceType": level},
             headers={"Allow": METHODS},
         )
-    if not (given <= row.parameters and len(given) == len(asked.query)):  # a picture's are
-        _check_parameters(method, level, call, row, asked)
+    if not (given <= row.parameters and len(given) == len(target.query)):  # a picture's are
+        _check_parameters(method, level, call, row, target)
     return row.copying if row.copying and headers.COPY_SOURCE in sent else row
 
 
-def _level(asked: Target) -> tuple[str, Table]:
-    if asked.key:
+def _level(target: Target) -> tuple[str, Table]:
+    if target.key:
         return "Object", OBJECT
-    return ("Bucket", BUCKET) if asked.bucket else ("Service", SERVICE)
+    return ("Bucket", BUCKET) if target.bucket else ("Service", SERVICE)
 
 
-def _check_parameters(method: str, level: str, call: str, row: Row, asked: Target) -> None:
+def _check_parameters(method: str, level: str, call: str, row: Row, target: Target) -> None:
     """Refuse parameters that the call does not understand, and those that say two things.
 
     Raises:
@@ -173,10 +173,10 @@ def _check_parameters(method: str, level: str, call: str, row: Row, asked: Targe
         InvalidArgument: One is there twice.
     """
     understood = row.parameters | {call} if call else row.parameters
-    times = Counter(name for name, _ in asked.query if name in understood)
+    times = Counter(name for name, _ in target.query if name in understood)
     unknown = {
         name
-        for name, value in asked.query
+        for name, value in target.query
         if name not in understood
         and name not in sign.NAMES
         and not (row.lenient and _is_nobodys(name, value))

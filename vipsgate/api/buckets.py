@@ -65,7 +65,7 @@ async def put_bucket(call: Call) -> web.StreamResponse:
     Raises:
         BucketAlreadyExists: It is declared in the configuration.
     """
-    services, name = call.services, call.asked.bucket
+    services, name = call.services, call.target.bucket
     if name in services.registry.declared:
         raise BucketAlreadyExists(
             "The requested bucket name is not available: the bucket is declared in the "
@@ -86,7 +86,7 @@ async def put_bucket(call: Call) -> web.StreamResponse:
 
 async def delete_bucket(call: Call) -> web.StreamResponse:
     """DeleteBucket, if there is nothing in it and nothing on its way into it; its document, too."""
-    services, name = call.services, call.asked.bucket
+    services, name = call.services, call.target.bucket
     _check_undeclared(call)
     async for upload in uploads.under_way(services.store, name):
         raise BucketNotEmpty(
@@ -103,7 +103,7 @@ async def delete_bucket(call: Call) -> web.StreamResponse:
 
 async def bucket_info(call: Call) -> web.StreamResponse:
     """GetBucketInfo."""
-    name = call.asked.bucket
+    name = call.target.bucket
     root = Element("BucketInfo")
     made = await _made(call.services)
     entry = _describe(SubElement(root, "Bucket"), call, name, made.get(name, 0))
@@ -149,7 +149,7 @@ async def change(call: Call, edit: Callable[[Bucket], Bucket]) -> None:
         InvalidArgument: It would be a document that cannot be read again.
         OssError: What ``edit`` raises; the document cannot be written.
     """
-    services, name = call.services, call.asked.bucket
+    services, name = call.services, call.target.bucket
     _check_undeclared(call)
 
     def edited(known: Bucket | None) -> Bucket:
@@ -190,11 +190,11 @@ def _checked(edit: Callable[[Bucket], Bucket], document: Bucket) -> Bucket:
 
 
 def _check_undeclared(call: Call) -> None:
-    if call.asked.bucket in call.services.registry.declared:
+    if call.target.bucket in call.services.registry.declared:
         raise AccessDenied(
-            f"The bucket {call.asked.bucket} is declared in the configuration file "
+            f"The bucket {call.target.bucket} is declared in the configuration file "
             "and is changed there, not by calls.",
-            extra={"BucketName": call.asked.bucket},
+            extra={"BucketName": call.target.bucket},
         )
 
 

@@ -42,18 +42,18 @@ class Call:
     Attributes:
         request: As it came; its body has not been read.
         services: Where the work is done.
-        asked: Bucket, key and parameters.
+        target: Bucket, key and parameters.
         grant: That the caller may make this call, as far as the bucket is concerned.
     """
 
     request: web.BaseRequest
     services: Services
-    asked: Target
+    target: Target
     grant: Grant
 
     def parameter(self, name: str) -> str:
         """Of the query; empty where there is none."""
-        return next((value for known, value in self.asked.query if known == name), "")
+        return next((value for known, value in self.target.query if known == name), "")
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         """An integer of the query.

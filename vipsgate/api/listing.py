@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from aiohttp import web
 
-from ..gate import target
+from ..gate.target import KEY_BYTES
 from ..store.base import Object
 from . import xml
 from .call import Call, invalid
@@ -42,10 +42,10 @@ async def _list(call: Call, *, second: bool) -> web.StreamResponse:
 
     after = _read(token) or start
     page = await call.services.store.list(
-        call.asked.bucket, prefix=prefix, delimiter=delimiter, after=after, limit=most
+        call.target.bucket, prefix=prefix, delimiter=delimiter, after=after, limit=most
     )
     rows: dict[str, str | int] = {
-        "Name": call.asked.bucket,
+        "Name": call.target.bucket,
         "Prefix": xml.encoded(prefix, url),
         "StartAfter" if second else "Marker": xml.encoded(start, url),
         "MaxKeys": most,
@@ -85,8 +85,8 @@ def _describe(root: Element, key: str, item: Object, *, owner: bool) -> None:
 def _text(call: Call, name: str) -> str:
     """What keys are compared with; the guide gives it the length of a key."""
     said = call.parameter(name)
-    if len(said.encode()) > target.KEY_BYTES:
-        raise invalid(name, said, f"at most {target.KEY_BYTES} bytes of UTF-8")
+    if len(said.encode()) > KEY_BYTES:
+        raise invalid(name, said, f"at most {KEY_BYTES} bytes of UTF-8")
     return said
 
 

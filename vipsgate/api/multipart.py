@@ -27,22 +27,22 @@ MOST_LISTED = 1000  # parts or uploads in one answer; OSS guide, ListParts
 
 async def initiate(call: Call) -> web.StreamResponse:
     """InitiateMultipartUpload: what is said of the object now is kept with it in the end."""
-    asked = call.asked
-    await objects.check_writable(call, call.grant, asked.bucket, asked.key)
+    target = call.target
+    await objects.check_writable(call, call.grant, target.bucket, target.key)
     properties = objects.said_properties(call, kind="Multipart")
     encoding = call.encodes_keys()
     if objects.may_not_overwrite(call):
         with contextlib.suppress(NoSuchKey):
-            await call.services.store.stat(asked.bucket, asked.key)
-            raise objects.already_exists(asked.key)
+            await call.services.store.stat(target.bucket, target.key)
+            raise objects.already_exists(target.key)
     upload = await uploads.begin(
-        call.services.store, asked.bucket, asked.key, properties, call.services.clock()
+        call.services.store, target.bucket, target.key, properties, call.services.clock()
     )
     root = xml.add(
         Element("InitiateMultipartUploadResult"),
         **_encoding(encoding),
-        Bucket=asked.bucket,
-        Key=xml.encoded(asked.key, encoding),
+        Bucket=target.bucket,
+        Key=xml.encoded(target.key, encoding),
         UploadId=upload.identity,
     )
     return call.said(body=xml.write(root))
@@ -83,7 +83,7 @@ async def complete(call: Call) -> web.StreamResponse:
     An ACL that is said now replaces one that was said when the upload began: of the SDKs some say
     it here, some there.
     """
-    store, asked, encoding = call.services.store, call.asked, call.encodes_keys()
+    store, target, encoding = call.services.store, call.target, call.encodes_keys()
     upload = await _upload(call)
     if call.header(ACL):
         properties = replace(upload.properties, acl=objects.said_acl(call))
@@ -95,16 +95,16 @@ async def complete(call: Call) -> web.StreamResponse:
             raise InvalidArgument(f"{COMPLETE_ALL}: no part has come yet.")
     else:
         wanted = list(xml.read_parts(await call.document()))
-    async with store.draft(asked.bucket) as draft:
+    async with store.draft(target.bucket) as draft:
         keep = partial(_keep, call, draft, upload)
         kept = await uploads.complete(store, upload, wanted, draft, keep)
         crc = draft.crc
     root = xml.add(
         Element("CompleteMultipartUploadResult"),
         **_encoding(encoding),
-        Location=f"http://{call.header('Host')}/{asked.key}",
-        Bucket=asked.bucket,
-        Key=xml.encoded(asked.key, encoding),
+        Location=f"http://{call.header('Host')}/{target.key}",
+        Bucket=target.bucket,
+        Key=xml.encoded(target.key, encoding),
         ETag=kept.etag,
     )
     return call.said(body=xml.write(root), headers={"ETag": kept.etag, responses.CRC: str(crc)})
@@ -154,7 +154,7 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     prefix, delimiter = call.parameter("prefix"), call.parameter("delimiter")
     marker = (call.parameter("key-marker"), call.parameter("upload-id-marker"))
     places: dict[tuple[str, str], float] = {}  # key and id, or common prefix -> begun
-    async for upload in uploads.under_way(call.services.store, call.asked.bucket):
+    async for upload in uploads.under_way(call.services.store, call.target.bucket):
         if upload.key.startswith(prefix):
             shared = common(upload.key, prefix, delimiter)
             place = (shared, "") if shared else (upload.key, upload.identity)
@@ -166,7 +166,7 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     root = xml.add(
         Element("ListMultipartUploadsResult"),
         **_encoding(encoding),
-        Bucket=call.asked.bucket,
+        Bucket=call.target.bucket,
         KeyMarker=xml.encoded(marker[0], encoding),
         UploadIdMarker=marker[1],
         NextKeyMarker=xml.encoded(last[0], encoding),
@@ -198,10 +198,10 @@ async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
         AccessDenied: The object's ACL does not let this caller write.
         NoSuchUpload: There is none.
     """
-    asked = call.asked
-    await objects.check_writable(call, call.grant, asked.bucket, asked.key, right)
+    target = call.target
+    await objects.check_writable(call, call.grant, target.bucket, target.key, right)
     return await uploads.find(
-        call.services.store, asked.bucket, asked.key, call.parameter("uploadId")
+        call.services.store, target.bucket, target.key, call.parameter("uploadId")
     )
 
 

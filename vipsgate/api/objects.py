@@ -23,10 +23,10 @@ from ..errors import (
     Unimplemented,
     shown,
 )
-from ..gate import access, conditional, style, target
+from ..gate import access, conditional, style
 from ..gate.headers import ACL, COPY_SOURCE, DIRECTIVE, FORBID_OVERWRITE, META
 from ..gate.rights import ACLS, Right
-from ..gate.target import Target
+from ..gate.target import Target, check_bucket, check_key
 from ..store import routing
 from ..store.base import Draft, Object, Opened, Properties
 from ..web import responses
@@ -45,28 +45,28 @@ TRIES = 3  # to find an object when it is opened as it was when it was looked at
 
 async def get(call: Call) -> web.StreamResponse:
     """GetObject, HeadObject: the object, or a picture of it."""
-    return await picture_of(call, call.asked)
+    return await picture_of(call, call.target)
 
 
-async def picture_of(call: Call, asked: Target) -> web.StreamResponse:
+async def picture_of(call: Call, target: Target) -> web.StreamResponse:
     """Answer with an object or with what is made of it."""
     for _ in range(TRIES):
         try:
-            return await _answer(call, asked, derivatives.fetch)
+            return await _answer(call, target, derivatives.fetch)
         except derivatives.ReplacedError:
             continue
-    return await _answer(call, asked, derivatives.fetch_anew)
+    return await _answer(call, target, derivatives.fetch_anew)
 
 
 async def _answer(
     call: Call,
-    asked: Target,
+    target: Target,
     fetch: Callable[[Services, Order], AbstractAsyncContextManager[Content]],
 ) -> web.StreamResponse:
     request, services = call.request, call.services
-    wanted = await resolve.order(services, call.grant, asked)
+    wanted = await resolve.order(services, call.grant, target)
     record = request[responses.RECORD]
-    record.key, record.process = wanted.asked.key, wanted.asked.process
+    record.key, record.process = wanted.target.key, wanted.target.process
     record.style = style.named(record.process, call.grant.bucket.styles)
     headers = derivatives.headers(services, wanted)
     if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
@@ -87,7 +87,7 @@ def _described(call: Call, content: Content) -> dict[str, str]:
     """Headers that tell of the bytes; the type of a picture is for nobody else to say."""
     if not content.mime:
         return {
-            **responses.stored(content.order.asked.key, content.order.source),
+            **responses.stored(content.order.target.key, content.order.source),
             **call.grant.overrides,
         }
     headers = {**call.grant.overrides, "Content-Type": content.mime, "Accept-Ranges": "bytes"}
@@ -103,7 +103,7 @@ async def meta(call: Call) -> web.StreamResponse:
     HeadObject, which is there for that; with ``a.jpg`` itself, as is done, it is a look at the
     source, which protection refuses.
     """
-    wanted = await resolve.plain_order(call.services, call.grant, call.asked)
+    wanted = await resolve.plain_order(call.services, call.grant, call.target)
     source = wanted.source
     headers = responses.validators(source.etag, source.modified)
     return await responses.head(call.request, source.size, headers)
@@ -111,22 +111,22 @@ async def meta(call: Call) -> web.StreamResponse:
 
 async def put(call: Call) -> web.StreamResponse:
     """PutObject."""
-    services, asked = call.services, call.asked
-    await check_writable(call, call.grant, asked.bucket, asked.key)
+    services, target = call.services, call.target
+    await check_writable(call, call.grant, target.bucket, target.key)
     properties = said_properties(call)
-    async with services.store.draft(asked.bucket) as draft:
+    async with services.store.draft(target.bucket) as draft:
         async for data in call.body(services.settings.store.upload_bytes):
             await draft.write(data)
         call.check_digest(draft.md5)
         crc = draft.crc
-        kept = await keep(call, draft, asked.bucket, asked.key, properties)
+        kept = await keep(call, draft, target.bucket, target.key, properties)
     return call.said(headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def copy(call: Call) -> web.StreamResponse:
     """CopyObject: the bytes of another object, with its properties or with new ones."""
-    services, asked = call.services, call.asked
-    await check_writable(call, call.grant, asked.bucket, asked.key)
+    services, target = call.services, call.target
+    await check_writable(call, call.grant, target.bucket, target.key)
     directive = call.header(DIRECTIVE).upper() or "COPY"
     if directive not in ("COPY", "REPLACE"):
         raise InvalidArgument(
@@ -140,20 +140,20 @@ async def copy(call: Call) -> web.StreamResponse:
         if directive == "COPY":
             theirs = source.object.properties
             properties = replace(theirs, acl=properties.acl, kind=properties.kind)
-        async with services.store.draft(asked.bucket) as draft:
+        async with services.store.draft(target.bucket) as draft:
             await draft.copy(source.descriptor, 0, source.object.size)
             crc = draft.crc
-            kept = await keep(call, draft, asked.bucket, asked.key, properties)
+            kept = await keep(call, draft, target.bucket, target.key, properties)
     body = xml.copied("CopyObjectResult", kept)
     return call.said(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def delete(call: Call) -> web.StreamResponse:
     """DeleteObject; one that is not there has been deleted already."""
-    asked = call.asked
-    await check_writable(call, call.grant, asked.bucket, asked.key, Right.DELETE)
-    await call.services.store.delete(asked.bucket, asked.key)
-    await call.services.forget(asked.bucket, asked.key)
+    target = call.target
+    await check_writable(call, call.grant, target.bucket, target.key, Right.DELETE)
+    await call.services.store.delete(target.bucket, target.key)
+    await call.services.forget(target.bucket, target.key)
     return call.said(204)
 
 
@@ -162,12 +162,12 @@ async def delete_many(call: Call) -> web.StreamResponse:
     call.grant.check_acl("", Right.DELETE)  # before the document is read
     encoding = call.encodes_keys()
     wanted = xml.read_delete(await call.document())
-    bucket = call.asked.bucket
+    bucket = call.target.bucket
     for key in wanted.keys:
         await check_writable(call, call.grant, bucket, key, Right.DELETE)
     for key in wanted.keys:
         with contextlib.suppress(NoSuchKey):  # one that can never be here
-            target.check_key(key)
+            check_key(key)
             await call.services.store.delete(bucket, key)
             await call.services.forget(bucket, key)
     return call.said(body=b"" if wanted.quiet else xml.deleted(wanted.keys, encoding=encoding))
@@ -175,16 +175,16 @@ async def delete_many(call: Call) -> web.StreamResponse:
 
 async def get_acl(call: Call) -> web.StreamResponse:
     """GetObjectACL; ``default`` for an object that has none of its own."""
-    found = await resolve.stat(call.services, call.grant, call.asked.bucket, call.asked.key)
+    found = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
     return call.said(body=xml.acl(found.properties.acl or "default"))
 
 
 async def put_acl(call: Call) -> web.StreamResponse:
     """PutObjectACL; ``default`` takes the object's own away."""
-    asked, store = call.asked, call.services.store
+    target, store = call.target, call.services.store
     acl = said_acl(call, required=True)
-    found = await store.stat(asked.bucket, asked.key)
-    await store.describe(asked.bucket, asked.key, replace(found.properties, acl=acl))
+    found = await store.stat(target.bucket, target.key)
+    await store.describe(target.bucket, target.key, replace(found.properties, acl=acl))
     return call.said()
 
 
@@ -203,7 +203,7 @@ async def check_writable(
     """
     store, acl = call.services.store, ""
     with suppress(NoSuchKey):
-        target.check_key(key)
+        check_key(key)
         if store.object_acls(bucket):
             acl = (await store.stat(bucket, key)).properties.acl
     grant.check_acl(acl, right)
@@ -262,7 +262,7 @@ async def open_source(call: Call) -> Opened:
             "It expects /BUCKET/KEY, percent-encoded."
         )
     grant = other_grant(call, bucket)
-    target.check_key(key)
+    check_key(key)
     source = Target(bucket, key)
     access.check_source(grant, source, access.Seen(key))
     item, is_picture = await resolve.look(call.services, grant, source)
@@ -283,7 +283,7 @@ def other_grant(call: Call, bucket: str) -> access.Grant:
         InvalidBucketName: There can be no such bucket.
         NoSuchBucket: There is no such bucket.
     """
-    target.check_bucket(bucket)
+    check_bucket(bucket)
     document = call.services.registry.get(bucket)
     if document is None:
         raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": bucket})

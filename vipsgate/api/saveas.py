@@ -23,9 +23,9 @@ from ..errors import (
     Unimplemented,
     shown,
 )
-from ..gate import access, target
+from ..gate import access
 from ..gate.rights import Right
-from ..gate.target import PROCESS, Target
+from ..gate.target import PROCESS, Target, check_stored_key
 from ..image import params
 from ..store.base import Properties
 from . import objects
@@ -53,18 +53,18 @@ async def post(call: Call) -> web.StreamResponse:
     Raises:
         Unimplemented: The process is in the query, as in SelectObject.
     """
-    if text := call.asked.process:
+    if text := call.target.process:
         raise Unimplemented(
             f"The call: POST ?{PROCESS}={shown(text)} on an object is not implemented. PostProcess "
             "has its process in the body."
         )
     text = read_body(await call.document())
     rest, sink = split(text)
-    asked = replace(call.asked, query=((PROCESS, rest),))
+    target = replace(call.target, query=((PROCESS, rest),))
     if sink is None:
-        return await objects.picture_of(call, asked)
-    whole = replace(call.asked, query=((PROCESS, text),))  # a style does not open what is kept
-    return await _save(call, asked, sink, whole)
+        return await objects.picture_of(call, target)
+    whole = replace(call.target, query=((PROCESS, text),))  # a style does not open what is kept
+    return await _save(call, target, sink, whole)
 
 
 def read_body(body: bytes) -> str:
@@ -105,14 +105,14 @@ def split(text: str) -> tuple[str, SaveAs | None]:
     return rest, SaveAs(found["o"], found["b"])
 
 
-async def _save(call: Call, asked: Target, sink: SaveAs, whole: Target) -> web.StreamResponse:
-    services, bucket = call.services, sink.bucket or asked.bucket
-    target.check_stored_key(sink.key)
+async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.StreamResponse:
+    services, bucket = call.services, sink.bucket or target.bucket
+    check_stored_key(sink.key)
     access.check_role(call.grant.caller, Right.WRITE)
     grant = objects.other_grant(call, bucket)
-    access.check_source(call.grant, whole, access.Seen(asked.key))
+    access.check_source(call.grant, whole, access.Seen(target.key))
     await objects.check_writable(call, grant, bucket, sink.key)
-    wanted = await resolve.order(services, call.grant, asked)
+    wanted = await resolve.order(services, call.grant, target)
     access.check_source(call.grant, whole, wanted.seen()[0])
     async with (
         derivatives.fetch_anew(services, wanted) as content,

@@ -19,7 +19,7 @@ from ..build import store_of
 from ..catalog import documents
 from ..catalog.documents import DocumentError, Documents
 from ..errors import NoSuchBucket, OssError
-from ..gate import target
+from ..gate.target import check_bucket
 from ..settings import Settings, SettingsError, load
 from ..store.base import Store
 from .shared import CONFIG, Usage, address
@@ -95,7 +95,7 @@ def create(there: StoreOption, name: str, acl: Acl) -> None:
     """Make a bucket."""
 
     async def work(settings: Settings, store: Store, described: Documents) -> None:
-        target.check_bucket(name)
+        check_bucket(name)
         _check_undeclared(name, settings)
         if store.has(name) or name in described.known:
             raise click.ClickException(f"there is a bucket {name} already")
@@ -127,7 +127,7 @@ def import_(there: StoreOption, name: str, file: str) -> None:
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
     async def work(settings: Settings, store: Store, described: Documents) -> None:
-        target.check_bucket(name)
+        check_bucket(name)
         _check_undeclared(name, settings)
         made = documents.read(data, settings.limits)
         await store.create(name)

@@ -61,7 +61,7 @@ async def fetch(services: Services, wanted: Order) -> AsyncIterator[Content]:
         ReplacedError: An object has been replaced since it was looked at.
         OssError: It cannot be; see :meth:`vipsgate.renderers.pool.Renderers.render`.
     """
-    bucket, key = wanted.asked.bucket, wanted.asked.key
+    bucket, key = wanted.target.bucket, wanted.target.key
     if wanted.todo is None:
         if ranged := services.store.ranged(bucket):
             yield Content(wanted, partial(_read, ranged, wanted), wanted.source.size)
@@ -93,7 +93,7 @@ async def fetch_anew(services: Services, wanted: Order) -> AsyncIterator[Content
     """
     with ExitStack() as stack:
         opened = await _open(services, wanted, stack)
-        picture = check_opened(services, wanted.grant, wanted.asked, opened[0])
+        picture = check_opened(services, wanted.grant, wanted.target, opened[0])
         found = tuple(item.object for item in opened)
         wanted = replace(wanted, found=found, picture=picture)
         wanted.check()
@@ -136,7 +136,7 @@ async def _read(ranged: RangeReader, wanted: Order, span: range) -> AsyncIterato
         ReplacedError: It is another one by now.
     """
     try:
-        return await ranged.read(wanted.asked.bucket, wanted.asked.key, wanted.source, span)
+        return await ranged.read(wanted.target.bucket, wanted.target.key, wanted.source, span)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 
@@ -163,18 +163,18 @@ async def _begun(services: Services, wanted: Order) -> Opened | None:
     Raises:
         ReplacedError: It is another one by now.
     """
-    ranged = services.store.ranged(wanted.asked.bucket)
+    ranged = services.store.ranged(wanted.target.bucket)
     if not (ranged and wanted.todo and wanted.todo.answer in process.OF_HEADERS):
         return None
     try:
-        return await far.begin(ranged, wanted.asked.bucket, wanted.asked.key, wanted.source)
+        return await far.begin(ranged, wanted.target.bucket, wanted.target.key, wanted.source)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 
 
 async def _open(services: Services, wanted: Order, stack: ExitStack) -> list[Opened]:
     """The source, and what is laid on it."""
-    bucket, (key, *others) = wanted.asked.bucket, wanted.keys
+    bucket, (key, *others) = wanted.target.bucket, wanted.keys
     opened = [stack.enter_context(closing(await services.store.open(bucket, key)))]
     for other in others:
         laid = await overlay(services.store.open, bucket, other)
@@ -191,7 +191,7 @@ async def _render(
 ) -> Made:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-    source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
+    source = "" if alone else f"{wanted.target.bucket}/{wanted.target.key} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await services.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
     services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)

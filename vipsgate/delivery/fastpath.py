@@ -135,10 +135,10 @@ class FastPath:
             or _is_particular(request)
         ):
             return
-        version, name = self._registry.version, wanted.asked.bucket
+        version, name = self._registry.version, wanted.target.bucket
         keys = dict.fromkeys((wanted.literal, *wanted.keys))  # a literal object would come first
-        asked = wanted.asked
-        by_names = bucket.protection.enabled and not style.pure(asked.process)
+        target = wanted.target
+        by_names = bucket.protection.enabled and not style.pure(target.process)
         fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
         fingerprints = tuple((name, key, fingerprint(key)) for key in keys)
         if any(fingerprint is None for _, _, fingerprint in fingerprints):
@@ -146,9 +146,9 @@ class FastPath:
         # marked now and equal to what was looked at before: so nothing has changed between
         if [await self._store.stat(name, key) for key in wanted.keys] != list(wanted.found):
             return
-        named = style.named(asked.process, bucket.styles)
+        named = style.named(target.process, bucket.styles)
         said, head = dict(headers), responses.kept_head(headers)
-        about = asked.key, asked.process, named, by_names
+        about = target.key, target.process, named, by_names
         self._known[text] = Known(version, fingerprints, content.place, said, head, *about)
         if len(self._known) > MOST:
             self._known.popitem(last=False)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from ..cache.entry import CacheKey, Entry
 from ..errors import BadRequest, OssError, WatermarkError
-from ..gate import access, codings, target
+from ..gate import access, codings
+from ..gate.target import Target
 from ..image import process
 from ..store.base import Object
 from ..web import responses
@@ -17,7 +18,7 @@ class Order:
     """What is wanted, now known to be there and allowed.
 
     Attributes:
-        asked: The source, and what is done to it as the caller has said it.
+        target: The source, and what is done to it as the caller has said it.
         literal: The key as it came; another one where it also said what is to be done.
         grant: The caller's.
         todo: The same with styles replaced; ``None`` for the object as it is.
@@ -26,7 +27,7 @@ class Order:
         picture: Whether the source's bytes are a picture's, where the gate wants to know.
     """
 
-    asked: target.Target
+    target: Target
     literal: str
     grant: access.Grant
     todo: process.Process | None
@@ -64,7 +65,7 @@ class Order:
             BadRequest: The source is encoded.
             WatermarkError: What is laid on it is.
         """
-        access.check_objects(self.grant, self.asked, self.seen())
+        access.check_objects(self.grant, self.target, self.seen())
         if self.todo:
             _check_encoding(self.source, BadRequest)
             for item in self.found[1:]:

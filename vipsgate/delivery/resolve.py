@@ -13,8 +13,9 @@ from functools import partial
 from typing import TypeVar
 
 from ..errors import InvalidRequest, NoSuchKey, WatermarkError, shown
-from ..gate import access, legacy, style, target
+from ..gate import access, legacy, style
 from ..gate.rights import Right
+from ..gate.target import Target, check_key
 from ..image import process
 from ..store.base import Object, Opened, Store
 from . import partial as remote
@@ -34,7 +35,7 @@ class Name:
         legacy: Whether the older service's ``OBJECT@100w.jpg`` is understood.
     """
 
-    target: target.Target
+    target: Target
     literal: str
     legacy: bool
 
@@ -50,7 +51,7 @@ class Name:
         return style.expanded(text, grant.bucket.styles)
 
 
-async def order(services: Services, grant: access.Grant, asked: target.Target) -> Order:
+async def order(services: Services, grant: access.Grant, target: Target) -> Order:
     """What the caller wants, known to be there and allowed.
 
     Raises:
@@ -58,20 +59,20 @@ async def order(services: Services, grant: access.Grant, asked: target.Target) -
         NoSuchKey: There is no such object.
         OssError: The process text is not valid, or something that it needs is not there.
     """
-    return await authorise(services, grant, await resolve(services, grant, asked))
+    return await authorise(services, grant, await resolve(services, grant, target))
 
 
-async def resolve(services: Services, grant: access.Grant, asked: target.Target) -> Name:
+async def resolve(services: Services, grant: access.Grant, target: Target) -> Name:
     """Which object is meant: where a key may also say what is to be done, what there is decides.
 
     Raises:
         AccessDenied: The bucket's ACL alone decides, and does not give it to this caller.
     """
     old = services.settings.server.legacy_at_api or grant.bucket.legacy_at_api
-    if not services.store.object_acls(asked.bucket):
+    if not services.store.object_acls(target.bucket):
         grant.check_acl("")  # before the look, which may be dear
-    named = await _split(asked, grant, services.store, old=old)
-    return Name(named, asked.key, old)
+    named = await _split(target, grant, services.store, old=old)
+    return Name(named, target.key, old)
 
 
 async def authorise(services: Services, grant: access.Grant, name: Name) -> Order:
@@ -80,26 +81,26 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     Raises:
         OssError: See :func:`order`.
     """
-    asked, limits = name.target, services.settings.limits
-    access.check_source(grant, asked, access.Seen(asked.key))
-    source, picture = await look(services, grant, asked)
+    target, limits = name.target, services.settings.limits
+    access.check_source(grant, target, access.Seen(target.key))
+    source, picture = await look(services, grant, target)
     objects = [source]
     text = name.process(grant)
     todo = process.parse(text, limits) if text else None
     needs = todo.needs() if todo else ()
-    by_owner = style.pure(asked.process)
+    by_owner = style.pure(target.process)
     for key in needs:
-        access.check_source(grant, asked, access.Seen(key))
+        access.check_source(grant, target, access.Seen(key))
         look_at = services.store.stat if by_owner else partial(stat, services, grant)
-        objects.append(await overlay(look_at, asked.bucket, key))
-    keys = asked.key, *needs
-    wanted = Order(asked, name.literal, grant, todo, keys, tuple(objects), picture)
+        objects.append(await overlay(look_at, target.bucket, key))
+    keys = target.key, *needs
+    wanted = Order(target, name.literal, grant, todo, keys, tuple(objects), picture)
     wanted.check()
     if todo:
         _check_overrides(grant)
         if not todo.snapshot:  # of a video only a part is read
             limits.check_bytes(source.size)
-        elif services.store.ranged(asked.bucket):
+        elif services.store.ranged(target.bucket):
             remote.check_video(source.size, services.settings.store.video_fetch_bytes)
     return wanted
 
@@ -128,44 +129,40 @@ async def stat(
     return item
 
 
-async def plain_order(services: Services, grant: access.Grant, asked: target.Target) -> Order:
+async def plain_order(services: Services, grant: access.Grant, target: Target) -> Order:
     """The same of the object itself, also where its key says what is to be done with it.
 
     For what is told of an object and not of its picture: so ``a.jpg!thumb`` is ``a.jpg``, and who
     may see that through styles only is told nothing of it.
     """
-    wanted = await order(services, grant, replace(asked, query=()))
-    if wanted.asked.process:
-        return await order(services, grant, target.Target(asked.bucket, wanted.asked.key))
+    wanted = await order(services, grant, replace(target, query=()))
+    if wanted.target.process:
+        return await order(services, grant, Target(target.bucket, wanted.target.key))
     return wanted
 
 
-async def look(
-    services: Services, grant: access.Grant, asked: target.Target
-) -> tuple[Object, bool]:
+async def look(services: Services, grant: access.Grant, target: Target) -> tuple[Object, bool]:
     """What is known of an object, and whether it is a picture, where the gate wants to know.
 
     Raises:
         AccessDenied: Its ACL does not give it to this caller; whether it is protected is not asked.
         NoSuchKey: There is none of this name.
     """
-    item = await stat(services, grant, asked.bucket, asked.key)
-    return await sniff(services, grant, asked, item)
+    item = await stat(services, grant, target.bucket, target.key)
+    return await sniff(services, grant, target, item)
 
 
 async def sniff(
-    services: Services, grant: access.Grant, asked: target.Target, item: Object
+    services: Services, grant: access.Grant, target: Target, item: Object
 ) -> tuple[Object, bool]:
     """See :func:`look`; ``item`` is what is known of the object from a look just before."""
     protected = grant.bucket.protection.enabled
-    if protected and access.asks_bytes(grant, asked, see(grant, asked.key, item)):
-        return await services.sniffer.sniff(services.store, asked.bucket, asked.key, item)
+    if protected and access.asks_bytes(grant, target, see(grant, target.key, item)):
+        return await services.sniffer.sniff(services.store, target.bucket, target.key, item)
     return item, False
 
 
-def check_opened(
-    services: Services, grant: access.Grant, asked: target.Target, opened: Opened
-) -> bool:
+def check_opened(services: Services, grant: access.Grant, target: Target, opened: Opened) -> bool:
     """Ask the gate about the object that has been opened, which may be another one by now.
 
     Returns:
@@ -174,40 +171,38 @@ def check_opened(
     Raises:
         AccessDenied: It is not for this caller.
     """
-    item, picture = see(grant, asked.key, opened.object), False
-    if access.asks_bytes(grant, asked, item):
-        picture = services.sniffer.sniff_opened(asked.bucket, asked.key, opened)
+    item, picture = see(grant, target.key, opened.object), False
+    if access.asks_bytes(grant, target, item):
+        picture = services.sniffer.sniff_opened(target.bucket, target.key, opened)
         item = replace(item, picture=picture)
-    access.check_objects(grant, asked, [item])
+    access.check_objects(grant, target, [item])
     return picture
 
 
-async def _split(
-    asked: target.Target, grant: access.Grant, store: Store, *, old: bool
-) -> target.Target:
+async def _split(target: Target, grant: access.Grant, store: Store, *, old: bool) -> Target:
     """A key that also says what is to be done, read so; unless an object has that very name.
 
     Args:
-        asked: With the key as it came.
+        target: With the key as it came.
         grant: Of the bucket.
         store: Where there are objects, or not.
         old: Whether ``OBJECT@100w.jpg`` is understood.
     """
     separators = (*grant.bucket.separators, *([style.CLASSIC] if old else ()))
-    ways = (legacy.split(asked) if old else None, style.split(asked, separators))
+    ways = (legacy.split(target) if old else None, style.split(target, separators))
     found = [way for way in ways if way is not None]
-    if not found or await _is_there(asked, store):
-        return asked
+    if not found or await _is_there(target, store):
+        return target
     for way in found:
         if await _is_there(way, store):
             return way
-    return asked
+    return target
 
 
-async def _is_there(asked: target.Target, store: Store) -> bool:
+async def _is_there(target: Target, store: Store) -> bool:
     try:
-        target.check_key(asked.key)
-        await store.stat(asked.bucket, asked.key)
+        check_key(target.key)
+        await store.stat(target.bucket, target.key)
     except NoSuchKey:
         return False
     return True
@@ -234,7 +229,7 @@ async def overlay(call: Callable[[str, str], Awaitable[T]], bucket: str, key: st
         InvalidObjectName: There cannot be one.
     """
     try:
-        target.check_key(key)
+        check_key(key)
         return await call(bucket, key)
     except NoSuchKey:
         raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.") from None

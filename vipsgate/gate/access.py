@@ -177,14 +177,14 @@ def check_role(caller: sign.Credential | None, right: Right) -> None:
         )
 
 
-def check_source(grant: Grant, asked: Target, item: Seen) -> None:
+def check_source(grant: Grant, target: Target, item: Seen) -> None:
     """Keep anonymous callers from protected objects, but for what a style makes of them.
 
     Where all pictures are protected, whatever is to be processed is taken for one.
 
     Args:
         grant: That the bucket may be read.
-        asked: The object and what is to be done with it, as the caller wants it.
+        target: The object and what is to be done with it, as the caller wants it.
         item: The object itself, or another that the caller has named: laid on a public picture, a
             protected one would be seen as well as by itself. As far as it is known: its key alone
             may be enough to refuse it.
@@ -193,33 +193,33 @@ def check_source(grant: Grant, asked: Target, item: Seen) -> None:
         AccessDenied: It is protected.
     """
     protected = grant.bucket.protection
-    if not protected.enabled or grant.caller is not None or style.pure(asked.process):
+    if not protected.enabled or grant.caller is not None or style.pure(target.process):
         return
-    processed = bool(asked.process) and protection.of_all_pictures(protected)
+    processed = bool(target.process) and protection.of_all_pictures(protected)
     if processed or item.is_protected(protected):
         raise AccessDenied(
             "You are forbidden to access the source image.", ec="0040-00000031", rule="protection"
         )
 
 
-def asks_bytes(grant: Grant, asked: Target, item: Seen) -> bool:
+def asks_bytes(grant: Grant, target: Target, item: Seen) -> bool:
     """Do only the object's first bytes tell whether :func:`check_source` lets this caller have it?
 
     Args:
         grant: That the bucket may be read.
-        asked: The object and what is to be done with it.
+        target: The object and what is to be done with it.
         item: The object, all that is known of it without reading it.
     """
     protected = grant.bucket.protection
     return (
         protection.of_all_pictures(protected)
         and grant.caller is None
-        and not asked.process
+        and not target.process
         and not item.is_protected(protected)
     )
 
 
-def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
+def check_objects(grant: Grant, target: Target, objects: Iterable[Seen]) -> None:
     """Ask what objects say of themselves: their ACLs and their types.
 
     Those that the caller has named; what a style names is read with the right of the bucket's
@@ -227,15 +227,15 @@ def check_objects(grant: Grant, asked: Target, objects: Iterable[Seen]) -> None:
 
     Args:
         grant: That the bucket may be read.
-        asked: The object and what is to be done with it, as the caller wants it.
+        target: The object and what is to be done with it, as the caller wants it.
         objects: The object itself first, then those that are laid on it.
 
     Raises:
         AccessDenied: One does not let this caller read.
     """
-    for item in islice(objects, 1 if style.pure(asked.process) else None):
+    for item in islice(objects, 1 if style.pure(target.process) else None):
         grant.check_acl(item.acl)
-        check_source(grant, asked, item)
+        check_source(grant, target, item)
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:

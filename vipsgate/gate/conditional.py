@@ -47,10 +47,10 @@ def part(headers: Mapping[str, str], etag: str, modified: float, size: int) -> r
     Raises:
         InvalidRange: The range begins behind the end.
     """
-    asked = RANGE.fullmatch(headers.get("Range", "").replace(" ", ""))
-    if not asked or asked.groups() == ("", "") or not _still(headers, etag, modified):
+    target = RANGE.fullmatch(headers.get("Range", "").replace(" ", ""))
+    if not target or target.groups() == ("", "") or not _still(headers, etag, modified):
         return None
-    first, last = asked.groups()
+    first, last = target.groups()
     if not first:  # the last so many bytes
         start, end = max(0, size - int(last)), size
         satisfiable = int(last) > 0 and size > 0

@@ -75,13 +75,13 @@ def _page(referer: str, *, query: bool, path: bool) -> str | None:
     found = PAGE.fullmatch(referer)
     if not found:
         return None
-    scheme, host, port, where, asked = found.groups()
+    scheme, host, port, where, target = found.groups()
     host = host.lower().removesuffix(".")
     if not _is_host(host) or (port and int(port) > MAX_PORT):
         return None
     page = f"{scheme.lower()}://{host}" + (f":{port}" if port else "")
     page += (where or "/") if path else ""
-    return f"{page}{asked}" if query and asked else page
+    return f"{page}{target}" if query and target else page
 
 
 def _is_host(host: str) -> bool:

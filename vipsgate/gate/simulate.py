@@ -24,7 +24,7 @@ CALLERS: Mapping[str, Credential | None] = {
 
 
 def verdicts(
-    asked: Target,
+    target: Target,
     bucket: Bucket,
     objects: Sequence[Seen],
     referer: str = "",
@@ -33,7 +33,7 @@ def verdicts(
     """What each kind of caller would be told; ``None`` where the answer is the picture.
 
     Args:
-        asked: The object, and what is to be done with it.
+        target: The object, and what is to be done with it.
         bucket: The bucket's document.
         objects: The object itself, then those that are laid on it.
         referer: As it would be sent; empty for none.
@@ -42,23 +42,23 @@ def verdicts(
     found: dict[str, OssError | None] = {}
     for who, caller in CALLERS.items():
         try:
-            grant = access.admit(asked, {"referer": referer}, bucket, caller)
-            found[who] = refusal(grant, asked, objects, missing)
+            grant = access.admit(target, {"referer": referer}, bucket, caller)
+            found[who] = refusal(grant, target, objects, missing)
         except OssError as error:
             found[who] = error
     return found
 
 
 def refusal(
-    grant: access.Grant, asked: Target, objects: Sequence[Seen], missing: OssError | None = None
+    grant: access.Grant, target: Target, objects: Sequence[Seen], missing: OssError | None = None
 ) -> OssError | None:
     """What a caller is told of the objects whom the bucket has let pass; see :func:`verdicts`."""
     try:
-        access.check_source(grant, asked, Seen(asked.key))
+        access.check_source(grant, target, Seen(target.key))
         if missing:
             grant.check_acl("")
             return missing
-        access.check_objects(grant, asked, objects)
+        access.check_objects(grant, target, objects)
     except OssError as error:
         return error
     return None

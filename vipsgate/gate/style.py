@@ -51,19 +51,19 @@ def _content(stage: str, styles: Mapping[str, Style]) -> str:
     return legacy.renewed(styles[name].content)
 
 
-def split(asked: Target, separators: Sequence[str]) -> Target | None:
+def split(target: Target, separators: Sequence[str]) -> Target | None:
     """What ``OBJECT<separator>NAME`` asks for, where it can be read so.
 
     The last separator in the key counts. A process text in the query makes the key mean itself.
     """
-    if asked.process:
+    if target.process:
         return None
     order = sorted(separators, key=lambda one: one != CLASSIC)
-    if CLASSIC in order and CLASSIC in asked.key:
+    if CLASSIC in order and CLASSIC in target.key:
         order = order[:1]
-    places = [(asked.key.rfind(one), one) for one in order]
+    places = [(target.key.rfind(one), one) for one in order]
     at, separator = max(places, default=(-1, ""))
-    key, name = asked.key[: max(0, at)], asked.key[at + len(separator) :]
+    key, name = target.key[: max(0, at)], target.key[at + len(separator) :]
     if at < 1 or not name:
         return None
-    return replace(asked, key=key, query=((PROCESS, PREFIX + name), *asked.query))
+    return replace(target, key=key, query=((PROCESS, PREFIX + name), *target.query))

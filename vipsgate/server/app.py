@@ -11,7 +11,8 @@ from aiohttp import web
 from .. import api
 from ..delivery.services import Services
 from ..errors import ExpectationFailed, InternalError, NoSuchKey, OssError, shown
-from ..gate import access, headers, sign, target
+from ..gate import access, headers, sign
+from ..gate.target import PROCESS, Target, check_stored_key, resolve
 from ..observe.accesslog import redacted
 from ..observe.record import RequestRecord
 from ..web import connection, responses
@@ -22,16 +23,16 @@ log = logging.getLogger(__name__)
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
     _check_expectation(request)
-    asked, record = _resolve(request, services), request[responses.RECORD]
-    record.bucket, record.key, record.process = asked.bucket, asked.key, asked.process
-    row = api.find(request.method, asked, request.headers)
-    known = services.registry.get(asked.bucket)
+    target, record = _resolve(request, services), request[responses.RECORD]
+    record.bucket, record.key, record.process = target.bucket, target.key, target.process
+    row = api.find(request.method, target, request.headers)
+    known = services.registry.get(target.bucket)
     document, record.exists = (
         known or (services.registry.plain if row.bucket_optional else None),
         known is not None,
     )
     grant = access.check(
-        asked,
+        target,
         request.method,
         sign.fields(request.headers.items()),
         document,
@@ -40,7 +41,7 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
         row.right,
     )
     headers.check(row.name, row.headers, request.headers)
-    return await row.work(api.Call(request, services, asked, grant))
+    return await row.work(api.Call(request, services, target, grant))
 
 
 def _check_expectation(request: web.BaseRequest) -> None:
@@ -56,18 +57,18 @@ def _check_expectation(request: web.BaseRequest) -> None:
         )
 
 
-def _resolve(request: web.BaseRequest, services: Services) -> target.Target:
-    """Bucket, key and parameters; see :func:`target.resolve`.
+def _resolve(request: web.BaseRequest, services: Services) -> Target:
+    """Bucket, key and parameters; see :func:`resolve`.
 
     Raises:
         InvalidObjectName: Something is to be stored under a name that nothing can have here.
     """
     endpoint, host = services.settings.server.endpoint, request.headers.get("Host", "")
     try:
-        return target.resolve(request.raw_path, host, services.registry.domains, endpoint)
+        return resolve(request.raw_path, host, services.registry.domains, endpoint)
     except NoSuchKey as error:
         if request.method in ("PUT", "POST"):
-            target.check_stored_key(error.extra["Key"])
+            check_stored_key(error.extra["Key"])
         raise
 
 
@@ -101,7 +102,7 @@ async def _answer(
                     **services.handed(kept.file),
                 }
                 return await responses.content(request, kept.body, kept.size, 0, headers)
-        if target.PROCESS in request.raw_path:  # what is lighter passes by
+        if PROCESS in request.raw_path:  # what is lighter passes by
             await services.turns.wait()
         return await serve(request, services)
     except OssError as error:
@@ -129,7 +130,7 @@ def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web
 
 
 def public(services: Services) -> connection.Server:
-    """The server of the public port, which has no router: a path means what ``target`` says."""
+    """The server of the public port, which has no router: ``target`` reads the path."""
     return connection.Server(
         partial(converse, services=services),
         refuse=partial(refuse, services=services),

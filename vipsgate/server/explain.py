@@ -21,8 +21,10 @@ from ..delivery import derivatives, resolve
 from ..delivery.order import Order, see
 from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
-from ..gate import access, sign, simulate, target
+from ..gate import access, sign, simulate
 from ..gate.access import Seen
+from ..gate.target import PROCESS, Target
+from ..gate.target import resolve as resolve_target
 from ..image.process import EXPLAIN
 
 META = "objectMeta"  # the call that tells of an object and not of its picture
@@ -42,28 +44,28 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
         ("target", "objects", "process", "plan", "refused", "access")
     )
     try:
-        asked = target.resolve(line, "", {}, "")
-        said["target"] = {"bucket": asked.bucket, "key": asked.key, "process": asked.process}
-        plain = META in asked.names()
-        api.find("HEAD" if plain else "GET", asked, headers)
-        document = services.registry.get(asked.bucket)
+        target = resolve_target(line, "", {}, "")
+        said["target"] = {"bucket": target.bucket, "key": target.key, "process": target.process}
+        plain = META in target.names()
+        api.find("HEAD" if plain else "GET", target, headers)
+        document = services.registry.get(target.bucket)
         if document is None:
             raise NoSuchBucket("The specified bucket does not exist.")
-        wanted, missing, whole = None, None, asked
+        wanted, missing, whole = None, None, target
         order = resolve.plain_order if plain else resolve.order
         try:
-            wanted = await order(services, access.Grant(document, OWNER), asked)
+            wanted = await order(services, access.Grant(document, OWNER), target)
             wanted = await _sniffed(services, document, wanted)
-            whole = wanted.asked
+            whole = wanted.target
         except NoSuchKey as error:
             missing = error
         except OssError as error:
             said["refused"] = told(error)
         if plain:
-            query = tuple(pair for pair in asked.query if pair[0] != target.PROCESS)
+            query = tuple(pair for pair in target.query if pair[0] != PROCESS)
             whole = replace(whole, query=query)
-        seen = wanted.seen() if wanted else await _source(services, document, asked)
-        said["access"] = _access(services, document, whole, asked, seen, headers, missing)
+        seen = wanted.seen() if wanted else await _source(services, document, target)
+        said["access"] = _access(services, document, whole, target, seen, headers, missing)
         if missing:
             raise missing
         if wanted:
@@ -91,20 +93,20 @@ def told(error: OssError | None) -> dict[str, Any]:
 def _access(
     services: Services,
     document: Bucket,
-    whole: target.Target,
-    asked: target.Target,
+    whole: Target,
+    target: Target,
     seen: tuple[Seen, ...],
     headers: Mapping[str, str],
     missing: OssError | None,
 ) -> dict[str, Any]:
-    """Of this very request, and of each kind of caller; ``asked`` is what was signed."""
+    """Of this very request, and of each kind of caller; ``target`` is what was signed."""
     fields = sign.fields((name, text) for name, text in headers.items() if _counts(name))
     referer = fields.get("referer", "")
     bare = replace(whole, query=tuple(p for p in whole.query if p[0] not in sign.NAMES))
     found = simulate.verdicts(bare, document, seen, referer, missing)
     try:
         grant = access.check(
-            asked, "GET", fields, document, services.configuration.keys, services.clock()
+            target, "GET", fields, document, services.configuration.keys, services.clock()
         )
         mine = simulate.refusal(grant, whole, seen, missing)
     except OssError as error:
@@ -115,7 +117,7 @@ def _access(
 async def _sniffed(services: Services, document: Bucket, wanted: Order) -> Order:
     """The same with what an anonymous caller's right may depend on: is it a picture?"""
     anonymous = access.Grant(document, None)
-    item, shown = await resolve.sniff(services, anonymous, wanted.asked, wanted.source)
+    item, shown = await resolve.sniff(services, anonymous, wanted.target, wanted.source)
     return replace(wanted, found=(item, *wanted.found[1:]), picture=shown)
 
 
@@ -123,20 +125,20 @@ def _counts(name: str) -> bool:
     return name.lower() in SIGNATURE or name.lower().startswith("x-oss-")
 
 
-async def _source(services: Services, document: Bucket, asked: target.Target) -> tuple[Seen, ...]:
+async def _source(services: Services, document: Bucket, target: Target) -> tuple[Seen, ...]:
     """The object itself, where what is to be done with it is refused."""
     try:
-        found = await services.store.stat(asked.bucket, asked.key)
+        found = await services.store.stat(target.bucket, target.key)
     except OssError:
-        return (Seen(asked.key),)
-    return (see(access.Grant(document, OWNER), asked.key, found),)
+        return (Seen(target.key),)
+    return (see(access.Grant(document, OWNER), target.key, found),)
 
 
 def _found(services: Services, wanted: Order) -> dict[str, Any]:
-    asked, todo = wanted.asked, wanted.todo
+    target, todo = wanted.target, wanted.todo
     chain = [str(action) for action in todo.actions] if todo else []
     return {
-        "target": {"bucket": asked.bucket, "key": asked.key, "process": asked.process},
+        "target": {"bucket": target.bucket, "key": target.key, "process": target.process},
         "objects": [
             {
                 "key": key,
@@ -162,7 +164,7 @@ async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
     """
     if wanted.todo is None or wanted.todo.snapshot:
         return None
-    bucket, key = wanted.asked.bucket, wanted.asked.key
+    bucket, key = wanted.target.bucket, wanted.target.key
     with ExitStack() as stack:
         opened = stack.enter_context(closing(await services.store.open(bucket, key)))
         beside = []

@@ -41,8 +41,8 @@ async def apart(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Work in a thread; whoever is cancelled still waits for its end.
 
     A thread cannot be stopped, and it would go on with the number of a descriptor that is closed
-    and then another file's. What it raises behind a cancellation nobody is there to be told. That is
-    what aiofiles cannot promise, and why drafts are not written with it: besides, a piece is
+    and then another file's. What it raises behind a cancellation nobody is there to be told. That
+    is what aiofiles cannot promise, and why drafts are not written with it: besides, a piece is
     written and hashed in one hop.
     """
     loop = asyncio.get_running_loop()
