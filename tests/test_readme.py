@@ -166,6 +166,20 @@ def test_an_example_of_a_configuration_is_one(number, tmp_path):
         assert getattr(settings.load(file, {}), section)
 
 
+def test_changes_are_sorted_as_in_keep_a_changelog():
+    text = DOCUMENTS["CHANGELOG.md"]
+    versions = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert versions[0] == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", one) for one in versions[1:])
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
+
+
+def test_every_renamed_setting_is_announced():
+    for old, new in settings.RENAMED.items():
+        assert f"| `{old}` | `{new}` |" in DOCUMENTS["CHANGELOG.md"]
+
+
 # -- names -----------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ class Protection(Record):
 
     Attributes:
         enabled: Whether it is on.
-        extensions: Extensions of protected objects, ``jpg``; ``*`` is every picture, told by its
+        extensions: Extensions of protected objects, ``jpg``; ``*`` is every picture, by its
             name, its Content-Type or its first bytes.
         rules: Further protected objects, by prefix and suffix.
     """
