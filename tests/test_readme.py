@@ -36,6 +36,8 @@ FILE = re.compile(r"`((?:vipsgate|tests|bench|deploy|\.ci)/[\w./-]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 STEP = re.compile(r"^ +(?:HTTP )?-> (\w+(?:[./]\w+)*) ", re.MULTILINE)
 COMMAND = re.compile(r"\bvipsgate ([a-z]+)((?: +(?:--[a-z-]+|[^\s`-][^\s`]*))*)")
+TYPED = re.compile(r"(?:`|^    (?:\S*/|.*&& \S*/)?)vipsgate ([a-z]+)", re.MULTILINE)
+SAYS = {"ready"}  # what the server itself prints begins like a command
 MAX_LINES = 200  # of README.md, which is to be read in five minutes
 
 
@@ -225,6 +227,11 @@ def test_every_command_and_flag_exists(name, command, words):
         for option in parameter.opts
     }
     assert flags <= options | {"--help"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_is_to_be_typed_is_a_command(name):
+    assert set(TYPED.findall(DOCUMENTS[name])) <= {*cli.main.commands} | SAYS
 
 
 TABLE = re.compile(r"`([A-Z][A-Z0-9_]{3,})`")
