@@ -1,4 +1,8 @@
-"""What is settled for each bucket: its ACL, domains, styles, protection and referer rules."""
+"""What is configured for each bucket: its ACL, domains, styles, protection and referer rules.
+
+Each class says under ``Attributes:`` what its keys are for; ``.ci/readme`` makes the tables of
+deploy/README.md from there.
+"""
 
 from __future__ import annotations
 
@@ -59,19 +63,19 @@ class Origin:
 
 
 class Record(BaseModel):
-    """Frozen, and deaf to keys that it does not know."""
+    """A frozen record that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Style(Record):
-    """A process text under a name; in a document a text alone will do.
+    """A process text under a name; a text alone, ``thumb = "image/resize,w_200"``, will do.
 
     Attributes:
-        content: ``image/resize,w_200``.
-        category: As OSS's calls have it.
-        created: Seconds since the epoch; 0 where nobody has said so.
-        modified: Likewise.
+        content: The process text, ``image/resize,w_200``.
+        category: As PutStyle has it; nothing depends on it.
+        created: When the style was made, in seconds since the epoch; 0: not known.
+        modified: When it was last changed, likewise.
     """
 
     content: str
@@ -90,7 +94,13 @@ def _written(style: Style) -> Any:
 
 
 class ProtectionRule(Record):
-    """Objects whose name has both prefix and suffix, where given; one of them is."""
+    """Protects the objects whose names have the prefix and the suffix; one of both is required.
+
+    Attributes:
+        prefix: How the names begin; empty: anyhow.
+        suffix: How they end; empty: anyhow.
+        case_insensitive: Whether upper and lower case are the same.
+    """
 
     prefix: str = ""
     suffix: str = ""
@@ -104,7 +114,14 @@ class ProtectionRule(Record):
 
 
 class Protection(Record):
-    """Source image protection (OSS guide)."""
+    """Source image protection: anonymous callers see these objects through styles only.
+
+    Attributes:
+        enabled: Whether it is on.
+        extensions: Extensions of protected objects, ``jpg``; ``*`` is every picture, by its
+            name, its Content-Type or its first bytes.
+        rules: Further protected objects, by prefix and suffix.
+    """
 
     enabled: bool = False
     extensions: tuple[str, ...] = ()
@@ -112,7 +129,16 @@ class Protection(Record):
 
 
 class RefererPolicy(Record):
-    """Hotlink protection (OSS guide)."""
+    """Hotlink protection: which pages may show the bucket's pictures.
+
+    Attributes:
+        allow_empty: Whether requests without a Referer pass; without a whitelist they always do.
+        truncate_query: Whether the query of a Referer is left out before it is compared.
+        truncate_path: Whether its path is left out as well, and with it the query.
+        whitelist: Beginnings of URLs that pass, ``http://*.example.com``; empty: all pass that are
+            not on the blacklist.
+        blacklist: Beginnings of URLs that do not pass.
+    """
 
     allow_empty: bool = True
     truncate_query: bool = True
@@ -122,22 +148,22 @@ class RefererPolicy(Record):
 
 
 class Bucket(Record):
-    """One bucket's document, ``[buckets.NAME]``.
+    """``[buckets.NAME]``: one bucket's document.
 
     Attributes:
         acl: Who may read and write without a signature.
         domains: Host names that are this bucket's own.
-        separators: What may stand between an object's and a style's name.
+        separators: What may stand between an object's and a style's name, ``cat.jpg!thumb``.
         cache_control: The header for its objects and derivatives; empty for none.
         styles: Process texts by name.
-        protection: Which sources only styles may show.
+        protection: Which sources anonymous callers see through styles only.
         referer: Which pages may show its pictures.
         legacy_at_api: Whether ``OBJECT@100w.jpg`` is understood, where the server does not say so
             for all buckets.
-        origin: The place of its objects in an object store, or :data:`SYNTHETIC`; empty for where
-            all others are.
-        delay_ms: How long each look at a synthetic object and each opening of one takes.
-        error_rate: The part of the looks at synthetic objects that fail, 0-1.
+        origin: The place of its objects in an object store, ``s3://BUCKET/PREFIX``, ``gs://...`` or
+            ``az://...``, read only; or ``synthetic``. Empty for where all others are.
+        delay_ms: Milliseconds that each look at a synthetic object and each opening of one takes.
+        error_rate: The share of requests to a synthetic bucket that get 503, 0-1.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 

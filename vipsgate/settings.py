@@ -1,5 +1,8 @@
 """The server's settings: one row each, from flags, environment and ``vipsgate.toml``.
 
+Each class says under ``Attributes:`` what its keys are for; ``.ci/readme`` makes the tables of
+deploy/README.md from there.
+
 A flag wins over ``VIPSGATE_<SECTION>__<KEY>``, that over the file, that over the default; lists and
 tables (``VIPSGATE_CREDENTIALS``, ``VIPSGATE_BUCKETS``) are JSON. Keys that are not known and values
 out of range stop the start.
@@ -45,7 +48,38 @@ class SettingsError(Exception):
 
 
 class Server(Record):
-    """``[server]``."""
+    """``[server]``: ports, processes, and how much may wait.
+
+    Attributes:
+        host: Address of the public port.
+        port: Public port; 0 picks a free one.
+        admin_host: Address of the admin port.
+        admin_port: Port for health, metrics, ``/explain`` and purges, never for the public; 0 picks
+            a free one.
+        endpoint: Domain below which buckets are host names: with ``oss.example.com``,
+            ``BUCKET.oss.example.com`` is the bucket. Empty: only path style and
+            ``BUCKET.oss-REGION.aliyuncs.com``.
+        region: Region that V4 signatures must name.
+        renderers: Renderer processes; 0: one for each CPU that this process may use.
+        queue_seconds: A picture whose predicted wait for a renderer is longer than this many
+            seconds gets 503.
+        queue_bytes: Memory of the requests that wait, of 24 KB each; beyond that 503.
+        queue: Pictures that may wait, however short their predicted wait; beyond that 503.
+        connections: Open connections of the public port; 0: as many as file descriptors allow. At
+            the limit, unused ones are closed and new ones wait.
+        body_seconds: Seconds for a request body to begin; then it has to come with 500 bytes a
+            second.
+        request_timeout: Seconds for one picture, waiting included; then 503.
+        drain_seconds: Seconds after SIGTERM in which requests under way may finish.
+        reuse_port: Whether several servers may share the public port (``SO_REUSEPORT``).
+        renderer_bytes: An idle renderer with more resident memory than this is replaced.
+        heavy_memory_bytes: Estimated memory that all pictures other than quick ones may take
+            together; 0: half of what this process may use, and ``limits.render_bytes`` at least.
+        legacy_at_api: Whether ``cat.jpg@100w.jpg`` is understood in every bucket; a bucket has the
+            same setting.
+        accel_redirect: Where nginx has the cache's folder, to send hits from it
+            (X-Accel-Redirect): ``/.vipsgate/cache/``. Empty: vipsgate sends all by itself.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -69,7 +103,21 @@ class Server(Record):
 
 
 class Store(Record):
-    """``[store]``."""
+    """``[store]``: where the objects are.
+
+    Attributes:
+        url: ``file:///FOLDER``, ``s3://BUCKET/PREFIX``, ``gs://BUCKET/PREFIX`` or
+            ``az://CONTAINER/PREFIX``; ROOT on the command line sets it, too.
+        upload_bytes: Bytes of one PutObject or of one part.
+        stale_seconds: While the store is away, cached results are answered for this many seconds
+            after their source was last seen.
+        timeout_seconds: Seconds for one call to an object store, retries included.
+        fresh_seconds: Seconds for which the properties of an object are taken as known, before an
+            object store is asked again; 0: it is asked for every request.
+        source_cache_bytes: Bytes in the cache's folder for copies of sources from an object store;
+            0: none are kept.
+        video_fetch_bytes: Bytes of a video that is fetched from an object store for a snapshot.
+    """
 
     url: str = ""
     upload_bytes: Annotated[int, Field(ge=1)] = 5_368_709_120  # OSS guide, PutObject
@@ -82,7 +130,17 @@ class Store(Record):
 
 
 class Cache(Record):
-    """``[cache]``."""
+    """``[cache]``: where derivatives are kept.
+
+    Attributes:
+        dir: Folder on the disk; several servers of one user may share it. Empty: ``vipsgate`` in
+            the user's cache directory.
+        disk_bytes: Bytes that the folder may hold.
+        memory_bytes: Bytes that the front may hold in memory.
+        url: ``s3://BUCKET/PREFIX``, ``gs://...`` or ``az://...``: derivatives are also written
+            there, for the other nodes of a fleet. Empty: they are not.
+        enabled: Whether derivatives are kept at all.
+    """
 
     dir: str = ""
     disk_bytes: Annotated[int, Field(ge=0)] = 1_073_741_824
@@ -92,20 +150,37 @@ class Cache(Record):
 
 
 class Log(Record):
-    """``[log]``: a line for each request."""
+    """``[log]``: the access log, a line for each request.
+
+    Attributes:
+        format: ``json``, or ``combined`` as Apache and nginx have it.
+        path: A file, which is opened anew on SIGHUP; ``-`` is standard error. Empty: no access log.
+    """
 
     format: Literal["json", "combined"] = "json"
     path: str = ""  # none; - is standard error
 
 
 class Traces(Record):
-    """``[traces]``: OpenTelemetry; where they go is said by its own ``OTEL_...`` variables."""
+    """``[traces]``: OpenTelemetry; its own ``OTEL_...`` variables say where spans are sent.
+
+    Attributes:
+        enabled: Whether each request makes a span; needs the extra ``otel``.
+    """
 
     enabled: bool = False
 
 
 class Credential(Record):
-    """``[[credentials]]``: a key pair and what its owner may do."""
+    """``[[credentials]]``: key pairs; with any, buckets without a document are private.
+
+    Attributes:
+        access_key_id: Name of the key pair, as a signature has it.
+        access_key_secret: What signatures are made with.
+        role: What its holder may do: ``owner`` everything; ``writer`` reads, puts and saveas;
+            ``reader`` reads and lists.
+        security_token: Token that requests of this key pair must also carry; empty: none.
+    """
 
     access_key_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z._=]+$")]
     access_key_secret: Annotated[str, Field(min_length=1, repr=False)]
@@ -114,7 +189,7 @@ class Credential(Record):
 
 
 class Settings(BaseSettings):
-    """All of it; README's table of settings shows these rows."""
+    """All of it; deploy/README.md shows these rows."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
