@@ -53,7 +53,7 @@ RESULT = {"id": 5, "type": "image/jpeg", "size": 2873, "seconds": 1.9e-3,
 def _peer(connection: socket.socket, body: bytes) -> None:
     """The renderer's side: answer each message in the way that it asks for."""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(connection, protocol.MOST_BYTES, 1)
+        data, descriptors, _, _ = socket.recv_fds(connection, protocol.MAX_BYTES, 1)
         if not data:
             os._exit(0)
         protocol.close(descriptors)
@@ -70,7 +70,7 @@ def _peer(connection: socket.socket, body: bytes) -> None:
 
 
 def _inline(connection: socket.socket, size: int) -> None:
-    data, _, _, _ = socket.recv_fds(connection, size + protocol.MOST_BYTES, 1)
+    data, _, _, _ = socket.recv_fds(connection, size + protocol.MAX_BYTES, 1)
     end = 4 + int.from_bytes(data[:4], "little")
     orjson.loads(data[4:end])
     assert len(data[end:]) == size
@@ -103,7 +103,7 @@ def ways() -> dict[str, dict[str, list[float]]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, protocol.KIND)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-    most = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - protocol.MOST_BYTES
+    most = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - protocol.MAX_BYTES
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     pid = os.fork()
@@ -248,7 +248,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
     async def caller(size: int) -> None:
         for _ in range(PICTURES // CALLERS):
             result = await pool.render(str(size), source)
-            if size <= derivatives.LARGEST_AT_ONCE:
+            if size <= derivatives.MAX_AT_ONCE:
                 os.pread(result.descriptor, size, 0)
             result.close()
 

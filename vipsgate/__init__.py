@@ -40,4 +40,4 @@ Beside them: settings (vipsgate.toml), buckets (one bucket's document), build (s
 errors (OSS's error codes, one tree).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

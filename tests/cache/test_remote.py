@@ -11,7 +11,7 @@ from obstore.store import MemoryStore
 from vipsgate.cache.disk import Disk
 from vipsgate.cache.entry import CacheKey, Entry
 from vipsgate.cache.memory import Memory
-from vipsgate.cache.remote import ABOUT, LARGEST, RemoteCache
+from vipsgate.cache.remote import ABOUT, MAX_BYTES, RemoteCache
 from vipsgate.cache.tiers import DISK, JOINED, MISS, SHARED, Cache
 from vipsgate.errors import BadGateway, NoSuchKey
 
@@ -89,7 +89,7 @@ async def test_forgets_a_source(client):
 
 
 async def test_what_is_large_is_not_kept(client):
-    await RemoteCache(client).put(PLACE, Entry("a/b", 0, LARGEST + 1, b""))
+    await RemoteCache(client).put(PLACE, Entry("a/b", 0, MAX_BYTES + 1, b""))
     assert client.asked == 0
 
 

@@ -406,7 +406,7 @@ async def test_one_that_may_not_be_read_is_a_broken_one(shelf, monkeypatch):
 
 
 async def test_too_large_is_broken(shelf):
-    shelf.put("one.json", '{"cache_control": "' + "x" * documents.MOST_BYTES + '"}')
+    shelf.put("one.json", '{"cache_control": "' + "x" * documents.MAX_BYTES + '"}')
     await shelf.documents.look()
     assert "bytes" in shelf.documents.faults["one"]
 
@@ -464,7 +464,7 @@ async def test_an_edit_that_refuses_changes_nothing(shelf):
 
 
 async def test_follows_and_survives_a_store_that_is_away(shelf, monkeypatch):
-    monkeypatch.setattr(documents, "LOOK", 0.01)
+    monkeypatch.setattr(documents, "POLL_INTERVAL", 0.01)
     seen = asyncio.Event()
     following = asyncio.create_task(shelf.documents.follow(seen.set))
     real = shelf.store.list
@@ -483,7 +483,7 @@ async def test_follows_and_survives_a_store_that_is_away(shelf, monkeypatch):
 
 
 async def test_follows_on_behind_a_fault_of_ours(shelf, monkeypatch, caplog):
-    monkeypatch.setattr(documents, "LOOK", 0.01)
+    monkeypatch.setattr(documents, "POLL_INTERVAL", 0.01)
     seen = asyncio.Event()
     real = shelf.store.list
 

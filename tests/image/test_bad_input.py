@@ -14,7 +14,7 @@ from vipsgate.image.actions import ACTIONS
 from vipsgate.image.actions.watermark import PREPARING
 
 LIMITS = config.Limits()
-SIDE, FAR = 16384, 4096  # OSS guide
+SIDE, MAX_PIXELS = 16384, 4096  # OSS guide
 MOST = 1_000_000  # where the guide names no end, since a picture's border is one
 G = "nw north ne west center east sw south se"
 FONTS = "wqy-zenhei wqy-microhei fangzhengshusong fangzhengkaiti fangzhengheiti fangzhengfangsong "
@@ -45,9 +45,9 @@ TAKES = {
         "h": ((0, MOST), "0040-00000226"),
         "g": (G, "0040-00000209"),
     },
-    "circle": {"r": ((1, FAR),), "type": ((0, 1),)},
+    "circle": {"r": ((1, MAX_PIXELS),), "type": ((0, 1),)},
     "indexcrop": {"x": ((1, MOST),), "y": ((1, MOST),), "i": ((0, MOST),)},
-    "rounded-corners": {"r": ((1, FAR),)},
+    "rounded-corners": {"r": ((1, MAX_PIXELS),)},
     "rotate": {"": ((0, 360), "0040-00000217", "0040-00000216")},
     "auto-orient": {"": ((0, 1),)},
     "blur": {"r": ((1, 50),), "s": ((1, 50),)},
@@ -59,13 +59,13 @@ TAKES = {
         "text": ("text",),
         "t": ((0, 100),),
         "g": (G,),
-        "x": ((0, FAR),),
-        "y": ((0, FAR),),
+        "x": ((0, MAX_PIXELS),),
+        "y": ((0, MAX_PIXELS),),
         "voffset": ((-1000, 1000),),
         "rotate": ((0, 360), "0040-00000272"),
         "fill": ((0, 1),),
-        "padx": ((0, FAR),),
-        "pady": ((0, FAR),),
+        "padx": ((0, MAX_PIXELS),),
+        "pady": ((0, MAX_PIXELS),),
         "type": ("font",),
         "color": ("ink",),
         "size": ((1, 1000),),

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from multidict import CIMultiDict
 
-from vipsgate.observe.accesslog import MOST, AccessLog, Writer, redacted
+from vipsgate.observe.accesslog import MAX_PENDING, AccessLog, Writer, redacted
 from vipsgate.observe.record import RequestRecord
 
 KEPT = [
@@ -193,7 +193,7 @@ async def test_a_stuck_disk_makes_nobody_wait(tmp_path):
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
         writer = Writer(str(pipe))
-        line, count = b"x" * 9999 + b"\n", MOST // 10_000 + 500
+        line, count = b"x" * 9999 + b"\n", MAX_PENDING // 10_000 + 500
         begun = time.monotonic()
         for _ in range(count):
             writer.add(line)

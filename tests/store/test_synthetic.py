@@ -9,7 +9,7 @@ import pytest
 
 from vipsgate.errors import AccessDenied, NoSuchKey, ServiceUnavailable
 from vipsgate.store.base import PLAIN
-from vipsgate.store.synthetic import HELD, PaintedCache, Synthetic
+from vipsgate.store.synthetic import MAX_HELD, PaintedCache, Synthetic
 
 
 class Painter:
@@ -143,9 +143,9 @@ async def test_one_above_the_budget_is_held_alone(gallery, painter):
 
 async def test_no_more_are_held_than_there_may_be_descriptors(painter):
     gallery = PaintedCache(painter)
-    for number in range(HELD + 5):
+    for number in range(MAX_HELD + 5):
         await gallery.stat(f"1.{number}")
-    assert len(gallery._held) == HELD
+    assert len(gallery._held) == MAX_HELD
     for descriptor in gallery._held.values():
         os.close(descriptor)
 

@@ -156,7 +156,7 @@ async def test_all_that_wait_are_taken_in_at_once(monkeypatch):
 
 @each_loop
 async def test_without_a_descriptor_they_wait(monkeypatch):
-    monkeypatch.setattr(listener, "FULL_LOOK", 0.01)
+    monkeypatch.setattr(listener, "FULL_POLL_INTERVAL", 0.01)
     tries = iter([OSError(errno.EMFILE, "too many"), OSError(errno.ENOBUFS, "no memory"), None])
     waiting = listener._waiting
 

@@ -97,7 +97,7 @@ def test_no_header_ends_inside_its_value(value):
 
 
 async def test_a_client_that_takes_nothing_is_left(monkeypatch):
-    monkeypatch.setattr(prebuilt, "STALL", 0.2)
+    monkeypatch.setattr(prebuilt, "STALL_TIMEOUT", 0.2)
     asked, body = [], bytes(4 << 20)
 
     async def answer(request):

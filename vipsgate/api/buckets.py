@@ -30,13 +30,13 @@ from ..gate.rights import ACLS
 from . import xml
 from .call import Call, invalid
 
-MOST_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
+MAX_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
 
 
 async def list_buckets(call: Call) -> web.StreamResponse:
     """ListBuckets: those of the store, and those that only a document speaks of."""
     prefix, marker = call.parameter("prefix"), call.parameter("marker")
-    most = call.number("max-keys", USUAL_BUCKETS, 1, MOST_BUCKETS)
+    most = call.number("max-keys", USUAL_BUCKETS, 1, MAX_BUCKETS)
     made = await _made(call.services)
     found = [name for name in sorted(made) if name.startswith(prefix) and name > marker]
     listed = found[:most]
@@ -181,10 +181,10 @@ def _checked(edit: Callable[[Bucket], Bucket], document: Bucket) -> Bucket:
     except ValidationError as error:
         raise InvalidArgument("\n".join(map(documents.line, error.errors()))) from None
     size = len(documents.write(made))
-    if size > documents.MOST_BYTES:
+    if size > documents.MAX_BYTES:
         raise InvalidArgument(
             f"The settings of the bucket would have {size} bytes; "
-            f"they may have {documents.MOST_BYTES}."
+            f"they may have {documents.MAX_BYTES}."
         )
     return made
 

@@ -17,7 +17,7 @@ from ..store.base import Object
 from . import xml
 from .call import Call, invalid
 
-MOST_KEYS, USUAL_KEYS = 1000, 100  # objects and prefixes in one answer; OSS guide, GetBucket
+MAX_KEYS, USUAL_KEYS = 1000, 100  # objects and prefixes in one answer; OSS guide, GetBucket
 
 
 async def list_objects(call: Call) -> web.StreamResponse:
@@ -35,7 +35,7 @@ async def _list(call: Call, *, second: bool) -> web.StreamResponse:
     """A page, in the words of the first version of the call or of the second."""
     url = call.encodes_keys()
     prefix, delimiter = _text(call, "prefix"), _text(call, "delimiter")
-    most = call.number("max-keys", USUAL_KEYS, 1, MOST_KEYS)
+    most = call.number("max-keys", USUAL_KEYS, 1, MAX_KEYS)
     start = _text(call, "start-after" if second else "marker")
     token = call.parameter("continuation-token") if second else ""
     owner = not second or call.chosen("fetch-owner", ("", "false", "true")) == "true"

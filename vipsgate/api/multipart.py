@@ -22,7 +22,7 @@ from . import objects, xml
 from .call import Call
 
 SPAN = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
-MOST_LISTED = 1000  # parts or uploads in one answer; OSS guide, ListParts
+MAX_LISTED = 1000  # parts or uploads in one answer; OSS guide, ListParts
 
 
 async def initiate(call: Call) -> web.StreamResponse:
@@ -89,7 +89,7 @@ async def complete(call: Call) -> web.StreamResponse:
         properties = replace(upload.properties, acl=objects.said_acl(call))
         upload = replace(upload, properties=properties)
     if call.header(COMPLETE_ALL):
-        came = await uploads.parts(store, upload, limit=uploads.MOST_PARTS)
+        came = await uploads.parts(store, upload, limit=uploads.MAX_PARTS)
         wanted = [(part.number, part.object.etag) for part in came]
         if not wanted:
             raise InvalidArgument(f"{COMPLETE_ALL}: no part has come yet.")
@@ -120,8 +120,8 @@ async def list_parts(call: Call) -> web.StreamResponse:
     """ListParts: those that have come, by number."""
     upload = await _upload(call, Right.READ)
     encoding = call.encodes_keys()
-    most = call.number("max-parts", MOST_LISTED, 1, MOST_LISTED)
-    after = call.number("part-number-marker", 0, 0, uploads.MOST_PARTS)
+    most = call.number("max-parts", MAX_LISTED, 1, MAX_LISTED)
+    after = call.number("part-number-marker", 0, 0, uploads.MAX_PARTS)
     came = await uploads.parts(call.services.store, upload, after=after, limit=most + 1)
     shown_parts = came[:most]
     root = xml.add(
@@ -150,7 +150,7 @@ async def list_parts(call: Call) -> web.StreamResponse:
 async def list_uploads(call: Call) -> web.StreamResponse:
     """ListMultipartUploads: those under way, by key and id, or by common prefix."""
     encoding = call.encodes_keys()
-    most = call.number("max-uploads", MOST_LISTED, 1, MOST_LISTED)
+    most = call.number("max-uploads", MAX_LISTED, 1, MAX_LISTED)
     prefix, delimiter = call.parameter("prefix"), call.parameter("delimiter")
     marker = (call.parameter("key-marker"), call.parameter("upload-id-marker"))
     places: dict[tuple[str, str], float] = {}  # key and id, or common prefix -> begun
@@ -220,7 +220,7 @@ def _behind(place: tuple[str, str], marker: tuple[str, str]) -> bool:
 
 
 def _number(call: Call) -> int:
-    return call.number("partNumber", 0, 1, uploads.MOST_PARTS)
+    return call.number("partNumber", 0, 1, uploads.MAX_PARTS)
 
 
 def _span(call: Call, source: Object) -> range:

@@ -20,7 +20,7 @@ from .call import Call, invalid
 
 NAME, CATEGORY = "styleName", "category"
 CATEGORIES = ("image", "document", "video")
-MOST_STYLES = 50  # of a bucket; OSS guide, Limits
+MAX_STYLES = 50  # of a bucket; OSS guide, Limits
 CONTENT_BYTES = 16384  # of one in UTF-8; ours, so that a document stays small
 
 
@@ -55,8 +55,8 @@ async def put(call: Call) -> web.StreamResponse:
 
     def edit(document: Bucket) -> Bucket:
         old = document.styles.get(name)
-        if old is None and len(document.styles) >= MOST_STYLES:
-            raise AccessDenied(f"Your style count is exceeded {MOST_STYLES}.")
+        if old is None and len(document.styles) >= MAX_STYLES:
+            raise AccessDenied(f"Your style count is exceeded {MAX_STYLES}.")
         created = old.created if old else now
         new = {"content": content, "category": category, "created": created, "modified": now}
         styles = {**document.styles, name: Style.model_validate(new)}

@@ -16,7 +16,7 @@ from ..store.base import Object
 from ..web.responses import NOT_XML
 
 OWNER = "vipsgate"  # the one account that there is
-MOST_KEYS = 1000  # of one DeleteMultipleObjects (OSS guide)
+MAX_KEYS = 1000  # of one DeleteMultipleObjects (OSS guide)
 
 
 def parse(data: bytes, name: str) -> Element:
@@ -147,8 +147,8 @@ def read_delete(data: bytes) -> Delete:
     if any(item.text for item in root.iter("VersionId")):
         raise Unimplemented("The element: VersionId of Delete is not implemented.")
     keys = tuple(item.findtext("Key") or "" for item in root.iter("Object"))
-    if not 1 <= len(keys) <= MOST_KEYS:
-        raise malformed(f"it names {len(keys)} objects where 1 to {MOST_KEYS} are expected")
+    if not 1 <= len(keys) <= MAX_KEYS:
+        raise malformed(f"it names {len(keys)} objects where 1 to {MAX_KEYS} are expected")
     if "" in keys:
         raise malformed("an Object has no Key")
     return Delete(keys, truth(root, "Quiet", default=False))

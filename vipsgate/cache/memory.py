@@ -7,7 +7,7 @@ from collections import OrderedDict, defaultdict
 from .entry import CacheKey, Entry
 
 OVERHEAD = 512  # bytes that an entry takes besides its body: keys, tables, objects
-LARGEST = 8  # one entry takes at most this part of the budget, so that none empties it
+MAX_SHARE = 8  # one entry takes at most this part of the budget, so that none empties it
 
 
 class Memory:
@@ -36,7 +36,7 @@ class Memory:
     def put(self, place: CacheKey, kept: Entry) -> None:
         """Keep it, if it is not too large; the caller's stays open."""
         weight = kept.size + OVERHEAD
-        if weight * LARGEST > self._budget or place in self._kept:
+        if weight * MAX_SHARE > self._budget or place in self._kept:
             return
         self._kept[place] = kept.in_memory()
         self._of_source[place.bucket, place.key].add(place)

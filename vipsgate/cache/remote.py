@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 ABOUT = "vipsgate"  # the entry of an object's metadata: {"mime", "missing", "crc"}
-LARGEST = 16 << 20  # bytes of a body that is kept there; it goes through memory
+MAX_BYTES = 16 << 20  # bytes of a body that is kept there; it goes through memory
 AT_ONCE = 16  # removals under way
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class RemoteCache:
                 partial(obstore.get_async, self._client.store, _path(place))
             )
             size = got.meta["size"]
-            if size > LARGEST:
+            if size > MAX_BYTES:
                 return None
             about = json.loads(got.attributes[ABOUT])
             data = bytes(await self._client.call(got.bytes_async))
@@ -70,7 +70,7 @@ class RemoteCache:
         """Keep it, if that can be; the caller's stays open."""
         import obstore
 
-        if kept.size > LARGEST:
+        if kept.size > MAX_BYTES:
             return
         data = kept.in_memory().data or b""
         about = {"mime": kept.mime, "missing": kept.missing, "crc": zlib.crc32(data)}

@@ -29,10 +29,10 @@ from ..image.config import Limits
 from ..store.base import INTERNAL, PLAIN, Store
 
 FOLDER, ENDING = "buckets/", ".json"
-LOOK = 2.0  # seconds between two looks; an edit is to be seen within 5
-MOST_BYTES = 1 << 20  # of a document: 50 styles of 16 KB fit
+POLL_INTERVAL = 2.0  # seconds between two looks; an edit is to be seen within 5
+MAX_BYTES = 1 << 20  # of a document: 50 styles of 16 KB fit
 PAGE = 1000  # documents looked at in one go
-TRIES = 20  # to change a document that others change, too
+MAX_TRIES = 20  # to change a document that others change, too
 CLOSED = Bucket(acl="private")
 MISSING = (
     "its document is gone, and the bucket is not: the last one stays in force. "
@@ -144,7 +144,7 @@ class Documents:
         """
         away = False
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_INTERVAL)
             try:
                 await self.look()
                 away = False
@@ -168,7 +168,7 @@ class Documents:
             OssError: What ``edit`` raises, or the store.
         """
         async with self._changing:
-            for _ in range(TRIES):
+            for _ in range(MAX_TRIES):
                 await self._take(name)
                 if name in self.faults and name not in self._missing:
                     raise ServiceUnavailable(
@@ -254,8 +254,8 @@ class Documents:
             self._etags[name] = opened.object.etag
             self._seen.pop(name, None)
             try:
-                if opened.object.size > MOST_BYTES:
-                    raise DocumentError(f"has more than {MOST_BYTES} bytes")
+                if opened.object.size > MAX_BYTES:
+                    raise DocumentError(f"has more than {MAX_BYTES} bytes")
                 self.known[name] = read(opened.read(), self._limits)
                 self.faults.pop(name, None)
                 self._missing.discard(name)

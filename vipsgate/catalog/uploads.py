@@ -23,7 +23,7 @@ from ..store.base import INTERNAL, PLAIN, Draft, Object, Properties, Store
 
 FOLDER, ABOUT = "uploads/", "about.json"
 IDENTITY = re.compile(r"[0-9A-F]{32}")
-MOST_PARTS = 10000  # OSS guide, Multipart upload
+MAX_PARTS = 10000  # OSS guide, Multipart upload
 LEAST_BYTES = 102400  # of a part that is not the last; OSS guide, Multipart upload
 PAGE = 1000  # entries read in one go
 ORPHAN = 3600.0  # seconds after which parts without an upload are nobody's

@@ -21,7 +21,7 @@ from .order import Content, Made, Order
 from .resolve import check_opened, overlay
 from .services import Services
 
-LARGEST_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
+MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
 
 
@@ -196,7 +196,7 @@ async def _render(
     done = await services.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
     services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)
     kept = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor)
-    if done.size <= LARGEST_AT_ONCE:
+    if done.size <= MAX_AT_ONCE:
         with closing(kept):
             kept = kept.in_memory()
     return Made(kept, BYPASS, done.queue, done.render)

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from ..store.base import Store
     from .order import Content
 
-MOST = 16384  # requests that are known; one takes about 1 KB
-LONGEST = 1024  # characters of a request that is remembered
+MAX_REQUESTS = 16384  # requests that are known; one takes about 1 KB
+MAX_LENGTH = 1024  # characters of a request that is remembered
 # what makes a request another one than its text says
 PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )  # and x-oss-*
-LARGEST = (
+MAX_READ = (
     1 << 16
 )  # bytes of a file that is read into memory to be sent; a larger one goes by itself
 
@@ -111,7 +111,7 @@ class FastPath:
         ):
             del self._known[text]
             return None
-        if (found := self._cache.get_nowait(known.place, LARGEST)) is None:
+        if (found := self._cache.get_nowait(known.place, MAX_READ)) is None:
             return None
         kept, tier = found
         known.tell(record, tier)
@@ -131,7 +131,7 @@ class FastPath:
             or bucket.referer != RefererPolicy()
             or bucket.legacy_at_api
             or self._legacy
-            or len(text[0]) > LONGEST
+            or len(text[0]) > MAX_LENGTH
             or _is_particular(request)
         ):
             return
@@ -150,7 +150,7 @@ class FastPath:
         said, head = dict(headers), responses.kept_head(headers)
         about = target.key, target.process, named, by_names
         self._known[text] = Known(version, fingerprints, content.place, said, head, *about)
-        if len(self._known) > MOST:
+        if len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
 
 

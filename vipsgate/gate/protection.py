@@ -13,7 +13,7 @@ PICTURES = frozenset("jpg jpeg png webp bmp gif tiff tif heic heif avif".split()
 
 # some object stores take a backslash for a slash, and several for one (SeaweedFS): then a\b is a/b
 SLASHES = re.compile(r"[\\/]+")
-KEPT_LISTS = 1024  # of extensions, one a bucket
+CACHED_LISTS = 1024  # of extensions, one a bucket
 
 
 def of_all_pictures(protection: Protection) -> bool:
@@ -55,7 +55,7 @@ def covers(
     )
 
 
-@lru_cache(maxsize=KEPT_LISTS)
+@lru_cache(maxsize=CACHED_LISTS)
 def _names(extensions: Sequence[str]) -> frozenset[str]:
     """In lower case, without dots, and with those of pictures for ``*``."""
     names = frozenset(item.lower().removeprefix(".") for item in extensions)

@@ -23,7 +23,7 @@ from ..errors import AccessDenied
 ENDS = "/?#:"  # what may follow an entry
 IN_HOST, BEHIND = "[^/?#:]", "."  # what a wildcard may stand for
 ENTRY = re.compile(r"((?:[^/?#*]*://)?)([^/#]*)(.*)", re.DOTALL)  # a ? in the host is a wildcard
-KEPT_ENTRIES = 1024
+CACHED_ENTRIES = 1024
 # a page's URL, and nothing that could be taken for another one's: no user's name, no blanks and
 # control characters, no backslash before the query, no empty label (RFC 3986, 3.2; URL Standard,
 # 4.4; RFC 9110, 10.1.3). What stands behind # is not sent by browsers, and does not count
@@ -94,7 +94,7 @@ def _is_host(host: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=KEPT_ENTRIES)
+@lru_cache(maxsize=CACHED_ENTRIES)
 def _pattern(entry: str, query: bool, path: bool) -> re.Pattern[str]:
     found = ENTRY.fullmatch(entry)
     scheme, host, rest = found.groups() if found else ("", entry, "")

@@ -21,7 +21,7 @@ from .formats.codecs import CODECS
 from .frame import SRGB, Frame, Header
 from .steps import Size, Step
 
-BANDS_MOST = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
+MAX_BANDS = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
 # what any picture takes, measured by bench/estimates.py, at least:
 PIPELINE_BYTES = 20 << 20  # state of libvips and the codecs, and code that runs for the first time
@@ -32,8 +32,8 @@ ALPHA_LINES = 2.4  # times those of a step (:attr:`.Step.lines`) that weighs col
 MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory: its own, and those of its copy
 LAYERS = 8  # times its own lines that a low picture may be held
 AT_ONCE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
-KEPT = 512  # plans that are remembered: pages show many pictures of one size
-LEFT = 2  # pixels that the loader must leave of a side; it rounds down
+CACHED_PLANS = 512  # plans that are remembered: pages show many pictures of one size
+MIN_SIDE = 2  # pixels that the loader must leave of a side; it rounds down
 DIGITS = 9  # behind the point that the product of some ratios has right
 MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the loader must leave
 
@@ -133,8 +133,8 @@ def admit(header: Header, limits: Limits) -> None:
             f"Maximal size of image supported is {limits.source_pixels} pixels.",
             ec="0040-00000012",
         )
-    if header.bands > BANDS_MOST:
-        raise BadRequest(f"The picture has {header.bands} channels; it may have {BANDS_MOST}.")
+    if header.bands > MAX_BANDS:
+        raise BadRequest(f"The picture has {header.bands} channels; it may have {MAX_BANDS}.")
 
 
 def make(
@@ -200,7 +200,7 @@ def check_memory(header: Header, memory: int, limits: Limits) -> None:
         )
 
 
-remembered = lru_cache(maxsize=KEPT)(make)  # for headers without EXIF, which may be large
+remembered = lru_cache(maxsize=CACHED_PLANS)(make)  # for headers without EXIF, which may be large
 
 
 def at(plan: Plan, shrink: float, halved: int) -> Plan | None:
@@ -276,7 +276,7 @@ def _shrunk(
         return 1.0, steps
     size = header.width, header.height
     allowed = round(scale.ratio, DIGITS) / MARGIN[rendering.shrink]
-    allowed = min(allowed, min(cut.sides(size) if cut else size) / LEFT)
+    allowed = min(allowed, min(cut.sides(size) if cut else size) / MIN_SIDE)
     codec = CODECS[header.format]
     while (shrink := codec.shrink(max(1.0, allowed))) > 1:
         if (made := optimize.shrunk(steps, reduction(header, shrink), size)) is not None:

@@ -24,7 +24,7 @@ from .formats.probe import Source, probe
 if TYPE_CHECKING:
     from pyvips import Image
 
-KEPT_BYTES = 32 << 20  # of prepared pictures in one renderer
+CACHE_BYTES = 32 << 20  # of prepared pictures in one renderer
 NO_PICTURE = "0040-00000027"  # EC: the format of the watermark's picture
 
 
@@ -48,7 +48,7 @@ class PreparedCache:
         most: Bytes of all together; a picture above it is not kept at all.
     """
 
-    def __init__(self, most: int = KEPT_BYTES) -> None:
+    def __init__(self, most: int = CACHE_BYTES) -> None:
         self._pictures: LRUCache[tuple[str, str], Image] = LRUCache(most, getsizeof=_size)
 
     def get(self, name: tuple[str, str]) -> Image | None:

@@ -31,8 +31,8 @@ OF_HEADERS = (INFO, BASIC, EXIF)  # for which no pixel is looked at
 ANSWERS = (INFO, HUE, BASIC, EXIF)  # what is said of a picture instead of making another one
 EXPLAIN = "explain/"  # before a text that the front sends: its plan is wanted, and no work
 LATER_VIDEO = ("animation", "convert")  # known to OSS, which does them later and elsewhere
-KEPT_TEXTS = 2048  # parsed texts that are remembered
-KEPT_LENGTH = 512  # characters of one
+CACHED_TEXTS = 2048  # parsed texts that are remembered
+MAX_CACHED_LENGTH = 512  # characters of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def parse(text: str, limits: Limits) -> Process:
         OssError: The text, an action or a parameter is not valid; Unimplemented for what only a
             later version does.
     """
-    return _remembered(text, limits) if len(text) <= KEPT_LENGTH else _read(text, limits)
+    return _remembered(text, limits) if len(text) <= MAX_CACHED_LENGTH else _read(text, limits)
 
 
 def _read(text: str, limits: Limits) -> Process:
@@ -101,7 +101,7 @@ def _read(text: str, limits: Limits) -> Process:
     return Process(actions)
 
 
-_remembered = lru_cache(maxsize=KEPT_TEXTS)(_read)
+_remembered = lru_cache(maxsize=CACHED_TEXTS)(_read)
 
 
 def _words(stage: str) -> list[str]:

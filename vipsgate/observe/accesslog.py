@@ -30,8 +30,8 @@ from .record import RequestRecord
 STDERR = "-"  # standard output carries the ready line only
 FLUSH = 0.2  # seconds that a line waits for others
 BATCH = 1 << 16  # bytes that are written at once, before that time is over
-MOST = 1 << 23  # bytes that may wait for a slow disk; what comes then is lost
-PATIENCE = 1.0  # seconds for the last lines when the server ends
+MAX_PENDING = 1 << 23  # bytes that may wait for a slow disk; what comes then is lost
+CLOSE_TIMEOUT = 1.0  # seconds for the last lines when the server ends
 TEXT, HEADER = 1024, 512  # characters of a process text, of a header
 SECRET = re.compile(
     r"((?:signature|token|credential|secret|accesskeyid|authorization)[^=&%]{0,32}"
@@ -216,7 +216,7 @@ class Writer:
             self._timer = None
         lines, size = self._lines, self._size
         self._lines, self._size = [], 0
-        if self._given - self._taken + size > MOST:
+        if self._given - self._taken + size > MAX_PENDING:
             self._refused += len(lines)
         elif lines:
             self._given += size
@@ -231,7 +231,7 @@ class Writer:
         """Write what is left, if that can be done soon."""
         self.flush()
         self._jobs.put("end")
-        self._thread.join(PATIENCE)
+        self._thread.join(CLOSE_TIMEOUT)
 
     # -- in the thread ---------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from .accesslog import TEXT, redacted
 from .counters import METHODS
 from .record import RequestRecord
 
-PATIENCE = 2.0  # seconds for the last spans when the server ends
+CLOSE_TIMEOUT = 2.0  # seconds for the last spans when the server ends
 SERVERS_FAULT = 500  # the lowest status that makes a server's span an error; OpenTelemetry, HTTP
 
 
@@ -84,7 +84,7 @@ class Traces:
         """Send what is left, if that can be done soon."""
         last = threading.Thread(target=self._provider.shutdown, daemon=True)
         last.start()
-        last.join(PATIENCE)
+        last.join(CLOSE_TIMEOUT)
 
 
 def otlp(version: str) -> Traces:

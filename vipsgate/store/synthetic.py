@@ -26,7 +26,7 @@ from .singleflight import SingleFlight
 
 NAMES = 65536  # pictures whose size is remembered; one takes about 400 bytes
 HELD_BYTES = 64 << 20  # of pictures that are held; the last one is, however large
-HELD = 512  # of them: each is a descriptor, and a memory page at least
+MAX_HELD = 512  # of them: each is a descriptor, and a memory page at least
 FAULT = "This is one of the faults that the bucket's error_rate asks for."
 
 
@@ -139,7 +139,7 @@ class PaintedCache:
             self._let_go(before)
         self._held[name] = descriptor
         self._bytes += size
-        while len(self._held) > 1 and (self._bytes > self._most or len(self._held) > HELD):
+        while len(self._held) > 1 and (self._bytes > self._most or len(self._held) > MAX_HELD):
             self._let_go(self._held.popitem(last=False)[1])
 
     def _let_go(self, descriptor: int) -> None:

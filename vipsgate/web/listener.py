@@ -32,8 +32,8 @@ from .connection import Server
 
 BACKLOG = 65_535  # connections that the kernel makes before they are taken in, up to its somaxconn
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
-LOOK = 0.02  # seconds between two looks whether there are any
-FULL_LOOK = 0.25  # seconds between two looks for unused ones while nobody is taken in
+POLL_INTERVAL = 0.02  # seconds between two looks whether there are any
+FULL_POLL_INTERVAL = 0.25  # seconds between two looks for unused ones while nobody is taken in
 MAX_TAKEN = 64  # connections in one iteration of the loop
 PART = 64  # of the connections, that are closed or have left before others are taken in
 HELD = 2  # descriptors of a request that waits, or is answered: the connection, and a file
@@ -107,8 +107,8 @@ class Listener:
             await self._take_in_the_last()
             wait = min(linger, seconds)
             while self._runner.server and self._runner.server.connections and wait > 0:
-                await asyncio.sleep(min(LOOK, wait))
-                wait -= LOOK
+                await asyncio.sleep(min(POLL_INTERVAL, wait))
+                wait -= POLL_INTERVAL
         # aiohttp by itself waits twice as long
         cleaning = asyncio.ensure_future(self._runner.cleanup())
         await asyncio.wait({cleaning}, timeout=max(0.0, end - asyncio.get_running_loop().time()))
@@ -147,7 +147,7 @@ class Listener:
                 self._make(connection)
         except OSError:  # no descriptor, or no memory: later
             self._pause()
-            asyncio.get_running_loop().call_later(FULL_LOOK, self._take)
+            asyncio.get_running_loop().call_later(FULL_POLL_INTERVAL, self._take)
             return
         if self._room() < 1:
             self._pause()
@@ -175,7 +175,7 @@ class Listener:
             return
         assert isinstance(self._runner.server, Server)
         self._runner.server.close_idle(-(-self._limit // PART))
-        asyncio.get_running_loop().call_later(FULL_LOOK, self._make_room)
+        asyncio.get_running_loop().call_later(FULL_POLL_INTERVAL, self._make_room)
 
     def _on_lost(self) -> None:
         if not self._taking and self._room() >= -(-self._limit // PART):

@@ -19,8 +19,8 @@ from ..gate import conditional
 
 HOLD = web.ResponseKey("hold", float)  # seconds that an answer may be held back
 HIGH = 1 << 16  # bytes that may wait for the client before its next request is looked at
-LOOK = 0.002  # seconds between two looks whether it has taken them
-STALL = 60.0  # seconds that it may take none
+POLL_INTERVAL = 0.002  # seconds between two looks whether it has taken them
+STALL_TIMEOUT = 60.0  # seconds that it may take none
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 FORBIDDEN = frozenset("\r\n\0")  # they would end a header inside its value (RFC 9110, 5.5)
 
@@ -106,9 +106,9 @@ class Ready(web.StreamResponse):
         loop = asyncio.get_running_loop()
         left, since = to.get_write_buffer_size(), loop.time()
         while left > HIGH and not to.is_closing():
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_INTERVAL)
             if (now := to.get_write_buffer_size()) < left:
                 left, since = now, loop.time()
-            elif loop.time() - since > STALL:
+            elif loop.time() - since > STALL_TIMEOUT:
                 to.abort()
                 raise ConnectionResetError("the client takes nothing")

@@ -61,7 +61,7 @@ ROUND_S = len(SOURCES) * len(WIDTHS) / RATE  # in which each picture is asked fo
 AWAY_S = 5  # that the store is away
 SEEN_S = 5  # within which an edit of a bucket's document is in force on every node
 PATIENCE_S = 30  # for what takes a few seconds at most
-TRIES = 10  # of one edit
+MAX_TRIES = 10  # of one edit
 LONGEST_S = 300  # of all stories; what asks longer has been forgotten
 REPOSITORY = Path(__file__).parents[3]
 
@@ -633,7 +633,7 @@ def test_editors_at_the_same_moment_lose_nothing(fleet):
     def edit(at, node):
         for number in rounds:
             together.wait(PATIENCE_S)
-            for _ in range(TRIES):
+            for _ in range(MAX_TRIES):
                 told.append(node.put_style(f"style{number}-{at}", 10 + number))
                 if told[-1][0] == 200:
                     break

@@ -298,10 +298,10 @@ def check(tiff):
     """What holds of any bytes."""
     assert 1 <= exif.orientation(tiff) <= 8
     found = exif.read(tiff)
-    assert len(found) <= exif.MOST_TAGS
+    assert len(found) <= exif.MAX_TAGS
     for name, text in found.items():
         assert name.isascii()
-        assert 0 < len(text) <= exif.LONGEST
+        assert 0 < len(text) <= exif.MAX_LENGTH
         assert "\0" not in text
         text.encode()  # no lone surrogates
 

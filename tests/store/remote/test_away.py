@@ -9,7 +9,7 @@ import pytest
 from vipsgate.errors import AccessDenied, BadGateway, GatewayTimeout, NoSuchKey
 from vipsgate.store.base import PLAIN
 from vipsgate.store.remote import objects as shelf
-from vipsgate.store.remote.breaker import MOST
+from vipsgate.store.remote.breaker import MAX_FAILURES
 from vipsgate.store.remote.client import SCHEMES, StoreClient, connect
 from vipsgate.store.remote.objects import RemoteObjects
 from vipsgate.store.remote.store import CloudStore
@@ -84,7 +84,7 @@ async def test_away(store, middleman, mode):
 async def test_one_that_hangs_is_not_waited_for_where_the_object_is_known(
     store, middleman, monkeypatch
 ):
-    monkeypatch.setattr(shelf, "PATIENCE", SECONDS / 20)
+    monkeypatch.setattr(shelf, "REFRESH_TIMEOUT", SECONDS / 20)
     found = await store.stat("photos", "a")
     middleman.set("hang")
     begun = time.monotonic()
@@ -121,7 +121,7 @@ async def test_what_breaks_off_is_gone_on_with(store, middleman):
 
 
 async def test_an_answer_is_no_absence(store, reach, moto):
-    for _ in range(2 * MOST):
+    for _ in range(2 * MAX_FAILURES):
         with pytest.raises(NoSuchKey):
             await store.stat("photos", "none")
     assert not store.away
@@ -143,7 +143,7 @@ async def test_a_server_without_rights(moto, monkeypatch):
     async def refuse():
         raise exceptions.PermissionDeniedError("s3://secret: no")
 
-    for _ in range(2 * MOST):
+    for _ in range(2 * MAX_FAILURES):
         with pytest.raises(AccessDenied) as caught:
             await line.call(refuse)
         assert "secret" not in caught.value.message

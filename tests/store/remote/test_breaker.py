@@ -2,7 +2,7 @@
 
 import pytest
 
-from vipsgate.store.remote.breaker import FIRST, LONGEST, MOST, Breaker
+from vipsgate.store.remote.breaker import FIRST_PAUSE, MAX_FAILURES, MAX_PAUSE, Breaker
 
 # what happens when: "ask -> seconds to wait", "ok", "fail", "left"; then whether it is open
 STORIES = {
@@ -58,9 +58,9 @@ def test_chance_shortens_a_pause_by_up_to_half():
     pauses = []
     for chance in (0.0, 0.5, 1.0):
         breaker = Breaker()
-        for _ in range(MOST):
+        for _ in range(MAX_FAILURES):
             breaker.failed(0.0, chance)
         pauses.append(breaker.wait(0.0))
         assert breaker.left_to_wait(0.0) == pauses[-1]
-        assert breaker.left_to_wait(LONGEST) == 0
-    assert pauses == [FIRST, 0.75 * FIRST, 0.5 * FIRST]
+        assert breaker.left_to_wait(MAX_PAUSE) == 0
+    assert pauses == [FIRST_PAUSE, 0.75 * FIRST_PAUSE, 0.5 * FIRST_PAUSE]

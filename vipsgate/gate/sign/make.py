@@ -53,8 +53,8 @@ def sign_url(
     Raises:
         ValueError: ``expires`` is out of range, or V1 cannot sign such a name unambiguously.
     """
-    if expires < 1 or (version == 4 and expires > v4.LONGEST):
-        limit = f" to {v4.LONGEST}" if version == 4 else ""
+    if expires < 1 or (version == 4 and expires > v4.MAX_EXPIRES):
+        limit = f" to {v4.MAX_EXPIRES}" if version == 4 else ""
         raise ValueError(f"expires = {expires}: is a number of seconds, 1{limit}")
     asked = (*query, *(((PROCESS, process),) if process else ()))
     request = Request(method, bucket, key, asked, fields((headers or {}).items()))

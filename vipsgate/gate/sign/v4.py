@@ -39,7 +39,7 @@ ADDITIONAL, TOKEN = "x-oss-additional-headers", TOKEN_HEADER
 PAYLOAD_HEADER, PAYLOAD = "x-oss-content-sha256", "UNSIGNED-PAYLOAD"
 PRODUCT, TERMINATOR = "oss", "aliyun_v4_request"
 ALWAYS = frozenset(("content-type", "content-md5"))  # signed where sent, like x-oss-*
-LONGEST = 604_800  # seconds that a URL may be valid; OSS error reference, 0002-00000232
+MAX_EXPIRES = 604_800  # seconds that a URL may be valid; OSS error reference, 0002-00000232
 MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 SECONDS = re.compile(r"[0-9]{1,7}")
 
@@ -101,10 +101,10 @@ def from_url(request: Request, now: float, region: str) -> Claim:
             "20260101T000000Z.",
             ec="0002-00000223",
         )
-    if not (SECONDS.fullmatch(expires) and 1 <= int(expires) <= LONGEST):
+    if not (SECONDS.fullmatch(expires) and 1 <= int(expires) <= MAX_EXPIRES):
         raise InvalidArgument(
             f"The value: {shown(expires)} of parameter: {EXPIRES} is invalid: it is 1 to "
-            f"{LONGEST} seconds.",
+            f"{MAX_EXPIRES} seconds.",
             ec="0002-00000232",
         )
     key_id = _key_id(request.value(CREDENTIAL), date, region)

@@ -13,7 +13,7 @@ from ..params import integer
 if TYPE_CHECKING:
     from pyvips import Image
 
-FAR = 4096  # pixels; OSS guide, Circle
+MAX_PIXELS = 4096  # pixels; OSS guide, Circle
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Circle(Action):
     name = "circle"
     cuts = True
 
-    r: int = integer(1, FAR)
+    r: int = integer(1, MAX_PIXELS)
     type: int = integer(0, 1, default=1)
 
     def side(self, frame: Frame) -> int:

@@ -11,7 +11,7 @@ from ..gravity import ANCHORS
 from ..params import choice, integer
 from ..steps import Cut
 
-FAR = 1_000_000  # pixels; a source's own border is what really bounds a position
+MAX_PIXELS = 1_000_000  # pixels; a source's own border is what really bounds a position
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class Crop(Action):
     name = "crop"
     cuts = True
 
-    x: int = integer(0, FAR, default=0)
-    y: int = integer(0, FAR, default=0)
-    w: int = integer(0, FAR, default=0, bad="0040-00000225")
-    h: int = integer(0, FAR, default=0, bad="0040-00000226")
+    x: int = integer(0, MAX_PIXELS, default=0)
+    y: int = integer(0, MAX_PIXELS, default=0)
+    w: int = integer(0, MAX_PIXELS, default=0, bad="0040-00000225")
+    h: int = integer(0, MAX_PIXELS, default=0, bad="0040-00000226")
     g: str = choice(*ANCHORS, default="nw", bad="0040-00000209")
 
     def corner(self, frame: Frame) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from ..frame import Frame
 from ..params import integer
 from ..steps import Cut
 
-FAR = 1_000_000  # pixels, and strips; a source's own border is what really bounds them
+MAX_PIXELS = 1_000_000  # pixels, and strips; a source's own border is what really bounds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,15 @@ class IndexCrop(Action):
     name = "indexcrop"
     cuts = True
 
-    x: int | None = integer(1, FAR, default=None)
-    y: int | None = integer(1, FAR, default=None)
-    i: int = integer(0, FAR, default=0)
+    x: int | None = integer(1, MAX_PIXELS, default=None)
+    y: int | None = integer(1, MAX_PIXELS, default=None)
+    i: int = integer(0, MAX_PIXELS, default=0)
 
     def __post_init__(self) -> None:
         if not (self.x or self.y):
-            raise MissingArgument(f"indexcrop needs one of x, y: an integer from 1 to {FAR}.")
+            raise MissingArgument(
+                f"indexcrop needs one of x, y: an integer from 1 to {MAX_PIXELS}."
+            )
 
     def box(self, frame: Frame) -> tuple[int, int, int, int]:
         """The strip: left, top, width, height."""

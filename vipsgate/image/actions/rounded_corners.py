@@ -13,7 +13,7 @@ from ..params import integer
 if TYPE_CHECKING:
     from pyvips import Image
 
-FAR = 4096  # pixels; OSS guide, Rounded rectangle
+MAX_PIXELS = 4096  # pixels; OSS guide, Rounded rectangle
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RoundedCorners(Action):
 
     name = "rounded-corners"
 
-    r: int = integer(1, FAR)
+    r: int = integer(1, MAX_PIXELS)
 
     def radius(self, frame: Frame) -> int:
         """Pixels; 0 for a picture of one row or column, which stays as it is."""

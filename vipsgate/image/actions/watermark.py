@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..resources import Resources
 
 TEXT_BYTES = 64  # of UTF-8; OSS guide, Add watermarks
-FAR = 4096  # pixels; OSS guide, Add watermarks
+MAX_PIXELS = 4096  # pixels; OSS guide, Add watermarks
 SHADOW = 16  # the part of a font's size by which its shadow is shifted
 HELD = 4_000_000  # pixels of a picture that is held in memory for its mark
 ALIGN = ("low", "centre", "high")  # OSS's 0, 1, 2
@@ -102,13 +102,13 @@ class Watermark(Action):
     text: str = parameter(TEXT, default="")
     t: int = integer(0, 100, default=100)
     g: str = choice(*ANCHORS, default="se")
-    x: int = integer(0, FAR, default=10)
-    y: int = integer(0, FAR, default=10)
+    x: int = integer(0, MAX_PIXELS, default=10)
+    y: int = integer(0, MAX_PIXELS, default=10)
     voffset: int = integer(-1000, 1000, default=0)
     rotate: int = integer(0, 360, default=0, bad="0040-00000272")
     fill: int = integer(0, 1, default=0)
-    padx: int = integer(0, FAR, default=0)
-    pady: int = integer(0, FAR, default=0)
+    padx: int = integer(0, MAX_PIXELS, default=0)
+    pady: int = integer(0, MAX_PIXELS, default=0)
     type: str = parameter(FONT, default=DEFAULT)
     color: str = parameter(INK, default="000000")
     size: int = integer(1, 1000, default=40)

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
-MOST_TAGS = 512  # a camera writes about 60
-LONGEST = 1024  # characters of a value; a longer one is left out
-LONGEST_BLOB = 64  # bytes of a BYTE or UNDEFINED value: versions and CFA patterns, not previews
-LARGEST = 4 * LONGEST  # bytes of a value as stored: UTF-8 needs up to four for a character
+MAX_TAGS = 512  # a camera writes about 60
+MAX_LENGTH = 1024  # characters of a value; a longer one is left out
+MAX_BLOB = 64  # bytes of a BYTE or UNDEFINED value: versions and CFA patterns, not previews
+MAX_STORED = 4 * MAX_LENGTH  # bytes of a value as stored: UTF-8 needs up to four for a character
 DECODED = 16 * 1024  # bytes decoded of one block; a rational costs Pillow a microsecond or two
 READS = 2048  # an entry takes one read or two, a 64 KiB block 256 for its bytes; see _Ration
 FIRST_ENTRIES = 128  # of IFD0, within which orientation() looks; exiv2 refuses above 256
@@ -142,14 +142,14 @@ def read(tiff: bytes) -> dict[str, str]:
             if name is None or name in found or name in LEFT_OUT:
                 continue
             size = _size(directory, tag)
-            if size > min(LARGEST, room):
+            if size > min(MAX_STORED, room):
                 continue
             room -= size
             with suppress(Exception):  # Pillow decodes here: one bad value must not cost the rest
                 text = _spell(name, directory[tag])
-                if text and len(text) <= LONGEST:
+                if text and len(text) <= MAX_LENGTH:
                     found[name] = text
-            if len(found) == MOST_TAGS:
+            if len(found) == MAX_TAGS:
                 return found
     return found
 
@@ -238,7 +238,7 @@ def _plain(value: object) -> str:
         case str():
             return _text(value)
         case bytes():
-            return " ".join(map(str, value)) if len(value) <= LONGEST_BLOB else ""
+            return " ".join(map(str, value)) if len(value) <= MAX_BLOB else ""
         case int():
             return str(value)
         case float():

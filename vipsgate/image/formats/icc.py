@@ -20,7 +20,7 @@ P3_NAMES = {
     *("DCI-P3 D65 Gamut with sRGB Transfer", "sRGB EOTF with DCI-P3 Color Gamut"),  # phones
     *("sP3C", "uP3C", "sP3", "uP3"),  # minimal ones, among them libvips' own
 }
-MOST_TAGS = 64  # a profile has about a dozen
+MAX_TAGS = 64  # a profile has about a dozen
 
 # linear light of the one as linear light of the other; all rows add up to 1, the same white
 ACROSS: dict[tuple[Gamut, Gamut], tuple[tuple[float, float, float], ...]] = {
@@ -83,7 +83,7 @@ def _encoded(value: float) -> float:
 
 def description(profile: bytes) -> str:
     """The text of its ``desc`` tag; empty where it has none that can be read."""
-    for entry in range(132, 132 + 12 * min(MOST_TAGS, _number(profile, 128)), 12):
+    for entry in range(132, 132 + 12 * min(MAX_TAGS, _number(profile, 128)), 12):
         if profile[entry : entry + 4] == b"desc":
             at, size = _number(profile, entry + 4), _number(profile, entry + 8)
             return _text(profile[at : at + min(size, 4096)])

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from ...errors import ImageDamage
 
-MOST_BOXES = 20_000  # in a row
-MOST_ITEMS = 1_000  # libheif's own limits; 200 megapixels of a phone are 768 tiles
-MOST_EXTENTS = 32  # pieces of an item
+MAX_BOXES = 20_000  # in a row
+MAX_ITEMS = 1_000  # libheif's own limits; 200 megapixels of a phone are 768 tiles
+MAX_EXTENTS = 32  # pieces of an item
 SPARE = 1 << 20  # bytes that all items may have beyond the file's own length
 CODED = {b"hvcC", b"av1C"}  # what a picture's own configuration is called
 FULL = (b"meta", b"iref")  # boxes with version and flags in front of those inside them
@@ -65,7 +65,7 @@ class _Reader:
 def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Kind and content of each box in a row."""
     at = 0
-    for _ in range(MOST_BOXES):
+    for _ in range(MAX_BOXES):
         reader = _Reader(data[at : at + 16])
         length, kind = reader.number(4), bytes(data[at + 4 : at + 8])
         reader.number(4)
@@ -76,7 +76,7 @@ def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
             return
         yield kind, data[at + reader.at : at + length]
         at += length
-    raise _damaged(f"has over {MOST_BOXES} boxes")
+    raise _damaged(f"has over {MAX_BOXES} boxes")
 
 
 def _all(data: memoryview, *path: bytes) -> Iterator[memoryview]:
@@ -95,10 +95,10 @@ def _sizes(file: memoryview) -> dict[int, int]:
         version, _, widths, more = (reader.number(size) for size in (1, 3, 1, 1))
         offset, length, base, index = widths >> 4, widths & 15, more >> 4, more & 15
         wide = 4 if version == 2 else 2
-        for _ in reader.rows(wide, MOST_ITEMS):
+        for _ in reader.rows(wide, MAX_ITEMS):
             item = reader.number(wide)
             reader.number((4 if version else 2) + base)
-            for _ in reader.rows(2, MOST_EXTENTS):
+            for _ in reader.rows(2, MAX_EXTENTS):
                 reader.number((index if version else 0) + offset)
                 whole = len(file)  # what a length of 0 means
                 found[item] = found.get(item, 0) + (reader.number(length) or whole)
@@ -113,7 +113,7 @@ def _described(file: memoryview) -> Iterator[int]:
             if kind == b"cdsc":
                 reader = _Reader(reference)
                 item = reader.number(wide)
-                yield from (item for _ in reader.rows(2, MOST_ITEMS))
+                yield from (item for _ in reader.rows(2, MAX_ITEMS))
 
 
 def _areas(file: memoryview) -> Iterator[int]:
@@ -137,7 +137,7 @@ def _associated(body: memoryview) -> Iterator[list[int]]:
     reader = _Reader(body)
     version, flags = reader.number(1), reader.number(3)
     wide, number = (2, 0x7FFF) if flags & 1 else (1, 0x7F)
-    for _ in reader.rows(4, MOST_ITEMS):
+    for _ in reader.rows(4, MAX_ITEMS):
         reader.number(4 if version else 2)
         # the highest bit says that the property is essential
         yield [reader.number(wide) & number for _ in reader.rows(1, 255)]

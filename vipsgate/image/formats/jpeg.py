@@ -21,9 +21,9 @@ OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0x
 APP1, APP2, APP14, APP15, COM = 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 EXIF = b"Exif\0\0"
 ICC = b"ICC_PROFILE\0"
-MOST_SCANS = 100  # each is a pass over the whole picture; an encoder writes about ten
+MAX_SCANS = 100  # each is a pass over the whole picture; an encoder writes about ten
 FILL = re.compile(rb"\xff{2,}")  # any number may stand before a marker
-MOST_SEGMENTS = 4096  # before the first scan; a camera writes a dozen, an ICC profile at most 255
+MAX_SEGMENTS = 4096  # before the first scan; a camera writes a dozen, an ICC profile at most 255
 
 
 def read(data: bytes) -> tuple[Header, bytes]:
@@ -40,7 +40,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     frame: bytes | None = None
     progressive = profiled = False
     at = start = 2
-    for _ in range(MOST_SEGMENTS):
+    for _ in range(MAX_SEGMENTS):
         if fill := FILL.match(data, at):
             at = fill.end() - 1
         if at + 4 > len(data) or data[at] != 0xFF:
@@ -60,8 +60,8 @@ def read(data: bytes) -> tuple[Header, bytes]:
             scans = 1
             if whole:
                 scans = data.count(bytes((0xFF, SOS)), at)
-            if scans > MOST_SCANS:
-                raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MOST_SCANS}.")
+            if scans > MAX_SCANS:
+                raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
             kept.append(memoryview(data)[start:])
             return header, b"".join(kept) if len(kept) > 2 else data
         if marker in OTHER_SOFS:

@@ -16,9 +16,9 @@ from . import exif, icc
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
 BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels; a palette's entries are RGB
-MOST_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
+MAX_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
 TOLD = 1 << 16  # bytes of a profile in which its name stands
-LARGEST_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
+MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
 
 
 def read(data: bytes) -> tuple[Header, bytes]:
@@ -33,7 +33,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     kept: list[memoryview] = []
     file = memoryview(data)
     at, start = 8, 0
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
             break  # a cut-off file; libvips says so where the pixels are missing
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -50,14 +50,14 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if name == b"IEND":
             break
     else:
-        raise ImageDamage(f"The image file may be damaged. The PNG has over {MOST_CHUNKS} chunks.")
+        raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
     kept.append(file[start:at])
     header = _header(shape, b"tRNS" in seen, block, profile)
     return header, b"".join(kept) if len(kept) > 1 else data
 
 
 def _droppable(name: bytes, length: int) -> bool:
-    return name not in KEPT or (name == b"iCCP" and length > LARGEST_PROFILE)
+    return name not in KEPT or (name == b"iCCP" and length > MAX_PROFILE)
 
 
 def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes) -> Header:

@@ -85,7 +85,7 @@ def _vips(name: str, data: bytes) -> Header:
         depth=DEPTHS.get(image.format, 32),
         alpha=bool(image.hasalpha()),
         samples=image.bands,
-        lossless=name == "webp" and b"VP8L" in data[:MOST_CHUNKS],
+        lossless=name == "webp" and b"VP8L" in data[:MAX_CHUNKS],
         coded=isobmff.largest(data) if name == "avif" else 0,
         rows=tiff.rows(data) if name == "tiff" else 1,
         gamut=_gamut(image),
@@ -95,7 +95,7 @@ def _vips(name: str, data: bytes) -> Header:
 
 T = TypeVar("T")
 MEBI = 20  # bits
-MOST_CHUNKS = 65536  # bytes of a WebP in front of which its first picture begins
+MAX_CHUNKS = 65536  # bytes of a WebP in front of which its first picture begins
 DEPTHS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16}
 
 

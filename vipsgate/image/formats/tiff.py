@@ -19,7 +19,7 @@ PHOTOMETRIC, SAMPLES, PLANAR = 262, 277, 284
 YCBCR, APART = 6, 2  # a PhotometricInterpretation, a PlanarConfiguration
 LINEWISE = 128  # rows of a strip above which libvips reads line by line, where it can
 TYPES = {3: "H", 4: "I"}  # SHORT, LONG
-MOST = 1 << 20  # strips or tiles
+MAX_STRIPS = 1 << 20  # strips or tiles
 
 
 def rows(data: bytes) -> int:
@@ -86,7 +86,7 @@ def _first(data: bytes, order: str, entry: tuple[int, int, int] | None, default:
 def _values(data: bytes, order: str, entry: tuple[int, int, int]) -> tuple[int, ...]:
     kind, count, at = entry
     letter = TYPES.get(kind)
-    if letter is None or count > MOST:
+    if letter is None or count > MAX_STRIPS:
         return ()
     if struct.calcsize(letter) * count > 4:  # else they stand in the entry itself
         (at,) = struct.unpack_from(order + "I", data, at)

@@ -13,7 +13,7 @@ from .. import params
 from ..frame import proportion
 from ..params import NUMBER, Param, choice, integer, parameter
 
-LONGEST = 999_999_999  # ms, eleven days
+MAX_TIME = 999_999_999  # ms, eleven days
 BAD_WIDTH = "0053-00000104"  # EC
 
 
@@ -44,7 +44,7 @@ class Snapshot:
 
     name: ClassVar[str] = "snapshot"
 
-    t: int = integer(0, LONGEST)
+    t: int = integer(0, MAX_TIME)
     f: str = choice("jpg", "png", default="jpg")
     w: int = _side("width", BAD_WIDTH)
     h: int = _side("height")

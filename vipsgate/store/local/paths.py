@@ -31,7 +31,7 @@ OWN = OPEN | os.O_NOFOLLOW  # nobody else has made it, so it is no link
 LOCK = "lock"
 LOCKING = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 MODE, FILE_MODE = 0o755, 0o644
-PATIENCE = 10.0  # seconds for a lock, which is held for less than a millisecond
+LOCK_TIMEOUT = 10.0  # seconds for a lock, which is held for less than a millisecond
 GONE = " (deleted)"  # what the kernel writes behind the name of a file that is gone
 # what the disk says when it cannot have a file of this name
 IMPOSSIBLE = frozenset(
@@ -187,7 +187,7 @@ def locked(bucket: Place) -> Iterator[None]:
     Raises:
         ServiceUnavailable: Somebody does not let it go.
     """
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + LOCK_TIMEOUT
     while True:
         with own(bucket) as ours:
             descriptor = os.open(LOCK, LOCKING, FILE_MODE, dir_fd=ours)

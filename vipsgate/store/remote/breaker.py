@@ -1,14 +1,14 @@
 """Whether a store that failed is asked again, and when: closed, open, on trial.
 
-Pure: no clock of its own, so every case is a row. Closed until :data:`MOST` askings in a row have
-failed; then open, which refuses at once; after a pause one asking goes out as a trial. One that
+Pure: no clock of its own, so every case is a row. Closed until :data:`MAX_FAILURES` calls in a row
+have failed; then open, which refuses at once; after a pause one call goes out as a trial. One that
 succeeds closes it, one that fails doubles the pause.
 """
 
 from __future__ import annotations
 
-MOST = 3  # failures in a row, each of which has been tried again by itself already
-FIRST, LONGEST = 1.0, 15.0  # seconds of the first pause and of the longest
+MAX_FAILURES = 3  # failures in a row, each of which has been tried again by itself already
+FIRST_PAUSE, MAX_PAUSE = 1.0, 15.0  # seconds of the first pause and of the longest
 SPREAD = 0.5  # part of a pause that chance may take off, so that a fleet does not come back at once
 
 
@@ -22,7 +22,7 @@ class Breaker:
     def __init__(self) -> None:
         self.open = False
         self._failures = 0
-        self._pause = FIRST
+        self._pause = FIRST_PAUSE
         self._until = 0.0
         self._trial = False
 
@@ -35,7 +35,7 @@ class Breaker:
         if not self.open:
             return 0.0
         if self._trial:
-            return FIRST
+            return FIRST_PAUSE
         if now < self._until:
             return self._until - now
         self._trial = True
@@ -48,7 +48,7 @@ class Breaker:
     def succeeded(self) -> None:
         """There was an answer, whatever it said."""
         self.open = self._trial = False
-        self._failures, self._pause = 0, FIRST
+        self._failures, self._pause = 0, FIRST_PAUSE
 
     def failed(self, now: float, chance: float) -> None:
         """There was none.
@@ -60,10 +60,10 @@ class Breaker:
         self._failures += 1
         if self.open and not self._trial:  # it had begun before; the pause is on already
             return
-        if self._failures < MOST:
+        if self._failures < MAX_FAILURES:
             return
         self._until = now + self._pause * (1 - SPREAD * chance)
-        self._pause = min(2 * self._pause, LONGEST)
+        self._pause = min(2 * self._pause, MAX_PAUSE)
         self.open, self._trial = True, False
 
     def left(self) -> None:

@@ -38,9 +38,10 @@ SWITCHES = ("allow_http", "allow_invalid_certificates")
 TEXTS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
 INSTALL = "pip install 'vipsgate[cloud]'"
 CONNECT = 2.0  # seconds for a connection; a store is in the same building, or at least continent
-TRIES = 8  # of one asking
+MAX_TRIES = 8  # of one asking
 SILENCE, AGAIN = 0.4, 0.6  # parts of the time: for one answer to begin, to begin another try
-PAUSE, LONGEST = timedelta(milliseconds=50), 0.1  # between two tries; the longest, a part likewise
+PAUSE = timedelta(milliseconds=50)  # between two tries
+MAX_PAUSE = 0.1  # a part of the time likewise: the longest of them
 WHOLE = timedelta(hours=6)  # for one transfer; that it moves is seen to piece by piece
 SLOWEST = 1 << 20  # bytes a second that a store takes at least
 SLOW = re.compile(r"TimedOut|timed out|deadline has elapsed")
@@ -83,11 +84,11 @@ def connect(url: str, seconds: float) -> ObjectStore:
         if said:
             client[name] = said.lower() in ("1", "true", "yes", "on") if name in SWITCHES else said
     retry: Any = {
-        "max_retries": TRIES,
+        "max_retries": MAX_TRIES,
         "retry_timeout": timedelta(seconds=AGAIN * seconds),
         "backoff": {
             "init_backoff": PAUSE,
-            "max_backoff": timedelta(seconds=LONGEST * seconds),
+            "max_backoff": timedelta(seconds=MAX_PAUSE * seconds),
             "base": 2,
         },
     }

@@ -37,7 +37,7 @@ NOTHING_SAID = ("application/octet-stream", "binary/octet-stream")  # of an obje
 VALUE = re.compile(r"[!-~]+(?: [!-~]+)*")
 # names of metadata; those of Azure are identifiers of C#
 NAMES = {"az": re.compile(r"[a-z][a-z0-9_]*"), "": re.compile(r"[a-z0-9][a-z0-9-]*")}
-MOST_BYTES = 2048  # of names and values; S3's limit of user-defined metadata, the smallest
+MAX_BYTES = 2048  # of names and values; S3's limit of user-defined metadata, the smallest
 CLOSED = Properties(acl="private")
 
 
@@ -95,10 +95,10 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
     # ASCII without blanks: as it stands in a header and in a signature
     metadata[LABEL] = json.dumps(rest, separators=(",", ":")).replace(" ", "\\u0020")
     length = sum(len(name) + len(value) for name, value in metadata.items())
-    if length > MOST_BYTES:
+    if length > MAX_BYTES:
         raise MetadataTooLarge(
             "Your metadata headers exceed the maximum allowed metadata size: they come to "
-            f"{length} bytes, and the object store keeps {MOST_BYTES} with an object."
+            f"{length} bytes, and the object store keeps {MAX_BYTES} with an object."
         )
     return made | metadata
 

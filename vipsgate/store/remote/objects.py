@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MD5 = re.compile(r"[0-9a-f]{32}")
 PART, AT_ONCE = 8 << 20, 4  # bytes of one of several pieces, and how many are under way
 PIECE = 1 << 20  # bytes of an object that are read at a time
-PATIENCE = 1.0  # seconds that the store has to say whether what is known still holds
+REFRESH_TIMEOUT = 1.0  # seconds that the store has to say whether what is known still holds
 RESUMES = 3  # times that a broken transfer is begun, or gone on with
 
 
@@ -71,13 +71,13 @@ class RemoteObjects:
         """What is there, or was a moment ago, or where the store is away longer ago.
 
         A store that hangs is away long before its time is over: whoever asks for an object that is
-        known waits for :data:`PATIENCE`, the asking goes on.
+        known waits for :data:`REFRESH_TIMEOUT`, the asking goes on.
         """
         head = self._head_cache.fresh(path)
         if head is not None:
             return head
         known = self._head_cache.stale(path)
-        wait = PATIENCE - self._head_cache.waited(path) if known and known.object else None
+        wait = REFRESH_TIMEOUT - self._head_cache.waited(path) if known and known.object else None
         try:
             async with asyncio.timeout(wait):
                 return await self.ask(path)

@@ -21,7 +21,7 @@ from ..local.draft import apart
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NEW = ".new"  # behind the name of a file that is being written
-LARGEST = 4  # one copy takes at most this part of the budget
+MAX_SHARE = 4  # one copy takes at most this part of the budget
 SHARE = 16  # a scan after each such part of the budget; so much may others have written meanwhile
 FREE = 8  # a scan leaves such a part of the budget free
 PRIVATE = 0o700  # mode of folders: in them is what not everybody may see
@@ -84,7 +84,7 @@ class SourceCache:
 
     def begin(self, path: str, found: Object) -> Copy | None:
         """A file to write the object into; ``None`` where it shall not, or cannot, have one."""
-        if found.size * LARGEST > self._budget:
+        if found.size * MAX_SHARE > self._budget:
             return None
         place = f"{self._place(path, found)}{NEW}{secrets.token_hex(8)}"
         try:

@@ -37,7 +37,7 @@ MARK = f"{INTERNAL}/bucket"  # the object that keeps an empty bucket, below its 
 UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f]")  # characters that no name of obstore's has
 NAME_BYTES = 1024  # of a name with its bucket and prefix; S3, GCS and Azure
 ONE_PUT = 16 << 20  # bytes that are put in one piece, from memory
-LOOKS = 32  # objects looked at at the same time for a listing
+MAX_LOOKS = 32  # objects looked at at the same time for a listing
 BUCKETS = 30.0  # seconds between two looks for buckets that others have made
 
 S = TypeVar("S")
@@ -287,8 +287,8 @@ class CloudStore:
 async def _all(look: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
     """Look at all, several at a time."""
     found: list[T] = []
-    for start in range(0, len(items), LOOKS):
-        found += await asyncio.gather(*map(look, items[start : start + LOOKS]))
+    for start in range(0, len(items), MAX_LOOKS):
+        found += await asyncio.gather(*map(look, items[start : start + MAX_LOOKS]))
     return found
 
 
