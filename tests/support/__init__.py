@@ -1,0 +1,1 @@
+"""What several tests need: servers, sources, stores. Fixtures reach tests by ``conftest.py``."""
