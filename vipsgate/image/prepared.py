@@ -125,6 +125,24 @@ class RenderContext:
         with _named(key):
             return self._planned(key, actions)[1].memory
 
+    def check_overlays(self, made: plan.Plan) -> None:
+        """Refuse a picture that takes too much with what is laid on it, which is made before.
+
+        Raises:
+            ImageTooLarge: The picture and the largest of these take more memory than they may.
+            WatermarkError: One of them cannot be made.
+        """
+        largest = max(
+            (
+                self.memory(wanted.key, wanted.actions_on(stage.before))
+                for stage in made.stages
+                for wanted in stage.action.needs()
+            ),
+            default=0,
+        )
+        beside = max(0, largest - plan.PIPELINE_BYTES)
+        plan.check_memory(made.header, made.memory + beside, self.limits)
+
     def _name(self, key: str, actions: tuple[Action, ...]) -> tuple[str, str]:
         return self.objects[key].etag, "/".join(map(str, actions))
 
