@@ -43,10 +43,13 @@ def transform(
     >>> picture.mime, picture.width, picture.height
     ('image/webp', 400, 267)
 
-    It may be called from any thread, and runs in it. libvips' own settings stay as the application
-    has made them. Text is drawn with vipsgate's fonts: the first call that draws some points
-    fontconfig at them, for the rest of the process. There is no sandbox here: what a hostile file
-    does to a decoder it does to this process; a server's renderers keep it in.
+    It may be called from any thread, and runs in it. libvips' cache, threads and loaders stay as
+    the application has set them, but while an AVIF is encoded there is one thread. Other libraries
+    are set up for the whole process when they are first used: fontconfig by the first text (with
+    vipsgate's fonts), FFmpeg's largest allocation by the first video, pillow-heif by the first HEIC.
+
+    There is no sandbox here. Of a file that is hostile, limits are checked before it is decoded; but
+    a fault in a decoder, which would cost a server one renderer, is a fault of this process.
 
     Args:
         data: The file's bytes, or the descriptor of an open file; of a video, no more of a file is
