@@ -45,11 +45,11 @@ def transform(
 
     It may be called from any thread, and runs in it. libvips' cache, threads and loaders stay as
     the application has set them, but while an AVIF is encoded there is one thread. Other libraries
-    are set up for the whole process when they are first used: fontconfig by the first text (with
-    vipsgate's fonts), FFmpeg's largest allocation by the first video, pillow-heif by the first HEIC.
+    are set up for the whole process by their first use: fontconfig by a text, with vipsgate's
+    fonts; FFmpeg's largest allocation by a video; what pillow-heif reads by a HEIC.
 
-    There is no sandbox here. Of a file that is hostile, limits are checked before it is decoded; but
-    a fault in a decoder, which would cost a server one renderer, is a fault of this process.
+    There is no sandbox here. The limits hold of a hostile file before it is decoded; but a fault in
+    a decoder, which would cost a server one renderer, is a fault of this process.
 
     Args:
         data: The file's bytes, or the descriptor of an open file; of a video, no more of a file is
