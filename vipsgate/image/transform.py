@@ -90,13 +90,13 @@ def transform(
     if todo.answer:
         plan.admit(source.header, limits)
         return Picture(reports.ANSWERS[todo.answer](source, context), reports.MIME)
-    made = plan.make(source.header, todo.actions, limits, rendering)
-    context.check_overlays(made)
+    planned = plan.make(source.header, todo.actions, limits, rendering)
+    context.check_overlays(planned)
     with _memory() as memory:
-        render.render(source, made, memory, context)
+        render.render(source, planned, memory, context)
         result = _whole(memory)
-    mime, size = CODECS[made.result.format].mime, (made.result.width, made.result.height)
-    return Picture(result, mime, *size, made, context.fonts.missing(written))
+    mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
+    return Picture(result, mime, *size, planned, context.fonts.missing(written))
 
 
 def explain(
@@ -153,10 +153,10 @@ def _read(data: bytes | int, limits: Limits) -> bytes:
     return _whole(data)
 
 
-def _of_video(data: bytes | int, wanted: Snapshot, context: RenderContext) -> Picture:
+def _of_video(data: bytes | int, snapshot: Snapshot, context: RenderContext) -> Picture:
     """One picture of a video, of which no more is read than it takes."""
     with _memory() as result, _descriptor(data) as film:
-        mime = decode.answer(film, wanted, result, context, lambda: False)
+        mime = decode.answer(film, snapshot, result, context, lambda: False)
         picture = _whole(result)
     header = probe(picture).header
     return Picture(picture, mime, header.width, header.height)
