@@ -1,5 +1,6 @@
 """The commands, as a person types them."""
 
+import base64
 import json
 import os
 import re
@@ -53,6 +54,27 @@ def test_render_takes_a_picture_of_a_video(film, tmp_path):
         assert (image.format, image.size) == ("PNG", (32, 24))
     got = run("render", source, "--process", "video/snapshot,t_40", "--explain")
     assert (got.exit_code, "for pictures" in got.output) == (2, True)
+
+
+def test_render_lays_what_is_beside_its_source(photo, tmp_path):
+    made, plain = tmp_path / "made.png", tmp_path / "plain.png"
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "logo.png")
+    logo = base64.urlsafe_b64encode(b"logo.png").decode().rstrip("=")
+    process = f"image/format,png/watermark,image_{logo},g_nw,x_0,y_0"
+    assert run("render", photo, made, "--process", process).exit_code == 0
+    with Image.open(made) as image:
+        assert image.getpixel((29, 19))[:3] == (255, 0, 0)
+        assert image.getpixel((30, 19))[:3] != (255, 0, 0)
+    os.remove(tmp_path / "logo.png")
+    got = run("render", photo, plain, "--process", process)
+    assert (got.exit_code, "logo.png" in got.output, plain.exists()) == (1, True, False)
+
+
+def test_render_says_which_text_no_font_has(photo, tmp_path):
+    text = base64.urlsafe_b64encode("a\ue000\ue001".encode()).decode().rstrip("=")
+    made = tmp_path / "made.png"
+    got = run("render", photo, made, "--process", f"image/watermark,text_{text}")
+    assert (got.exit_code, "no font has 2 of the characters" in got.output) == (0, True)
 
 
 def test_explain_prints_the_plan(photo):

@@ -19,7 +19,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from vipsgate.image import config, frame, plan, prepared, process, render, reports
+from vipsgate.image import config, frame, plan, prepared, process, render, transform
 from vipsgate.image.formats import codecs, probe
 from vipsgate.worker import fontfiles
 
@@ -178,29 +178,39 @@ def _studio(objects=None, limits=LIMITS, rendering=RENDERING):
     return prepared.RenderContext(limits, rendering, _typefaces().fonts, objects=beside)
 
 
-def _rendered(source, made, objects=None, limits=LIMITS):
-    """The bytes of a planned result."""
+def _rendered(source, made, context=None):
+    """The bytes of a planned result; for what is not asked of the whole way."""
     descriptor = os.memfd_create("result")
     try:
-        render.render(source, made, descriptor, _studio(objects, limits))
+        render.render(source, made, descriptor, context or _studio())
         size = os.lseek(descriptor, 0, os.SEEK_END)
         return os.pread(descriptor, size, 0)
     finally:
         os.close(descriptor)
 
 
+def _transformed(data, text, limits=LIMITS, rendering=RENDERING, objects=None):
+    """The result of a process; ``objects`` are those of its watermarks."""
+    return transform.transform(
+        data,
+        f"image/{text}",
+        objects=objects or {},
+        limits=limits,
+        rendering=rendering,
+        fonts=lambda: _typefaces().fonts,
+    )
+
+
 def _run(data, text, limits=LIMITS, rendering=RENDERING, objects=None):
-    """A picture through a process, bytes to bytes; ``objects`` are those of its watermarks."""
-    source = probe.probe(data)
-    made = plan.make(source.header, _parse(text).actions, limits, rendering)
-    result = _rendered(source, made, objects, limits)
-    _obeys(result, made.result)
-    return result
+    """A picture through a process, bytes to bytes; they are as planned."""
+    result = _transformed(data, text, limits, rendering, objects)
+    _obeys(result.data, result.plan.result)
+    return result.data
 
 
 def _answered(data, name):
     """What is said of a picture, as values."""
-    return json.loads(reports.ANSWERS[name](probe.probe(data), _studio()))
+    return json.loads(_transformed(data, name).data)
 
 
 def _obeys(result, asked):
@@ -308,6 +318,11 @@ def planned():
 @pytest.fixture(scope="session")
 def rendered():
     return _rendered
+
+
+@pytest.fixture(scope="session")
+def transformed():
+    return _transformed
 
 
 @pytest.fixture(scope="session")

@@ -95,14 +95,9 @@ def logo(photo, encoded):
 
 
 @pytest.fixture(scope="session")
-def bytes_of(planned, rendered):
+def bytes_of(transformed):
     """A picture through a process; frames that have become equal may be joined."""
-
-    def make(data, text, objects=None):
-        source = probe.probe(data)
-        return rendered(source, planned(source.header, text), objects)
-
-    return make
+    return lambda data, text, objects=None: transformed(data, text, objects=objects).data
 
 
 @pytest.fixture(scope="session")

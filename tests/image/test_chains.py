@@ -158,17 +158,17 @@ def marks(picture):
 
 
 @pytest.fixture(scope="session")
-def holds(picture, planned, rendered, marks):
+def holds(picture, planned, transformed, marks):
     """The bytes are as planned; what cannot be made is refused, and by us.
 
     ``held``: they are also as if the whole source were decoded first.
     """
 
     def check(source, text, shrink, held=False):
-        read, rendering = probe.probe(picture(source)), Rendering(shrink=shrink)
+        file, rendering = picture(source), Rendering(shrink=shrink)
         try:
             asked = process.parse("image/" + text, LIMITS)
-            made = planned(read.header, text, LIMITS, rendering)
+            made = planned(file, text, LIMITS, rendering)
         except (InvalidArgument, BadRequest, ImageTooLarge) as error:
             event(f"refused: {error.code}")
             return
@@ -176,10 +176,10 @@ def holds(picture, planned, rendered, marks):
         canonical = str(asked)
         assert process.parse(canonical, LIMITS) == asked
         assert str(process.parse(canonical, LIMITS)) == canonical
-        assert planned(read.header, canonical.removeprefix("image/"), LIMITS, rendering) == made
+        assert planned(file, canonical.removeprefix("image/"), LIMITS, rendering) == made
         assert json.loads(json.dumps(made.explain()))["memory"] == made.memory
         try:
-            data = rendered(read, made, marks, LIMITS)
+            data = transformed(file, text, LIMITS, rendering, marks).data
         except (ImageTooLarge, WatermarkError) as error:
             event(f"refused late: {error.code}")
             assert "watermark" in text  # whose own size is known late
@@ -200,7 +200,7 @@ def holds(picture, planned, rendered, marks):
             assert (result.quality, result.interlaced) == (want.quality, want.progressive)
         if held:
             with mock.patch.object(render, "load", lambda *given: load.load(*given).copy_memory()):
-                assert data == rendered(read, made, marks, LIMITS)
+                assert data == transformed(file, text, LIMITS, rendering, marks).data
 
     return check
 

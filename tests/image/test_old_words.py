@@ -9,8 +9,6 @@ from PIL import Image, ImageOps
 
 from vipsgate.errors import BadRequest
 from vipsgate.gate import legacy
-from vipsgate.image import reports
-from vipsgate.image.formats import probe
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 guide = pytest.mark.skipif(not DATA.is_dir(), reason="the guide's pictures are not there")
@@ -94,18 +92,17 @@ def test_a_watermark_by_its_old_words(picture, run, pixels):
 # --- answers
 
 
-def said(data, text, make_context):
-    words = legacy.translate(text).removeprefix("image/")
-    return reports.ANSWERS[words](probe.probe(data), make_context())
+def said(data, text, transformed):
+    return transformed(data, legacy.translate(text).removeprefix("image/")).data
 
 
 @guide
 @pytest.mark.parametrize("text", ["exif", "infoexif"])
-def test_what_the_guide_says_of_its_picture(text, make_context):
+def test_what_the_guide_says_of_its_picture(text, transformed):
     import json
 
     want = json.loads((DATA / "f.info.json").read_text())
-    got = json.loads(said((DATA / "f.jpg").read_bytes(), text, make_context))
+    got = json.loads(said((DATA / "f.jpg").read_bytes(), text, transformed))
     if text == "exif":  # all but the format
         del want["Format"]
         assert got == want
@@ -114,19 +111,19 @@ def test_what_the_guide_says_of_its_picture(text, make_context):
 
 
 @guide
-def test_its_size(make_context):
-    got = said((DATA / "example.jpg").read_bytes(), "info", make_context)
+def test_its_size(transformed):
+    got = said((DATA / "example.jpg").read_bytes(), "info", transformed)
     assert got == b'{\n  "height": 267,\n  "size": 21839,\n  "width": 400\n}'
 
 
 @pytest.mark.parametrize("source", ["jpg 40x27", "png 40x27", "webp 40x27", "gif 40x27"])
-def test_no_exif(source, picture, make_context):
+def test_no_exif(source, picture, transformed):
     with pytest.raises(BadRequest, match=r"^Image has no exif info\.$") as caught:
-        said(picture(source), "exif", make_context)
+        said(picture(source), "exif", transformed)
     assert caught.value.ec == "0040-00000004"
 
 
-def test_its_colour(picture, answered, make_context):
+def test_its_colour(picture, transformed):
     data = picture("jpg 40x27")
-    got = said(data, "imageAve", make_context)
+    got = said(data, "imageAve", transformed)
     assert got.startswith(b'{"RGB": "0x')

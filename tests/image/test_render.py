@@ -1,7 +1,6 @@
 """From bytes to bytes: any chain of actions, quality of the pixels."""
 
 import io
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -61,15 +60,14 @@ SOURCE = st.builds(
     st.lists(ACTION, min_size=1, max_size=4).map("/".join),
     st.sampled_from(["fast", "balanced", "exact"]),
 )
-def test_bytes_obey_the_plan(picture, planned, rendered, source, text, shrink):
-    read = probe.probe(picture(source))
-    rendering = config.Rendering(shrink=shrink)
+def test_bytes_obey_the_plan(picture, planned, transformed, source, text, shrink):
+    data, rendering = picture(source), config.Rendering(shrink=shrink)
     try:
-        made = planned(read.header, text, rendering=rendering)
+        asked = planned(data, text, rendering=rendering).result
     except OssError:
         return
-    result = probe.probe(rendered(read, made)).header  # what is planned can be made
-    asked = made.result
+    # what is planned can be made
+    result = probe.probe(transformed(data, text, rendering=rendering).data).header
     assert (result.format, result.width, result.height) == (asked.format, asked.width, asked.height)
     assert (result.pages, result.orientation) == (1, 1)
     if asked.format == "jpg":
@@ -99,14 +97,13 @@ def test_avif_obeys_the_plan(picture, planned, run, source, text):
     ),
     st.lists(ACTION, min_size=1, max_size=3).map("/".join),
 )
-def test_animations_obey_the_plan(picture, planned, rendered, source, text):
-    read = probe.probe(picture(source))
+def test_animations_obey_the_plan(picture, planned, transformed, source, text):
+    data = picture(source)
     try:
-        made = planned(read.header, text)
+        asked = planned(data, text).result
     except OssError:
         return
-    result = probe.probe(rendered(read, made)).header
-    asked = made.result
+    result = probe.probe(transformed(data, text).data).header
     assert (result.format, result.width, result.height) == (asked.format, asked.width, asked.height)
     # an encoder may join frames that have become equal
     assert 1 <= result.pages <= asked.pages
@@ -139,11 +136,9 @@ PICTURES = sorted(
 
 @pytest.mark.parametrize("text", ["resize,w_100,h_100", "rotate,90/crop,w_50,h_50,g_center"])
 @pytest.mark.parametrize("name", PICTURES)
-def test_real_pictures(name, text, planned, rendered):
-    read = probe.probe((DATA / name).read_bytes())
-    made = planned(read.header, text)
-    result = probe.probe(rendered(read, made)).header
-    asked = made.result
+def test_real_pictures(name, text, transformed):
+    made = transformed((DATA / name).read_bytes(), text)
+    result, asked = probe.probe(made.data).header, made.plan.result
     assert (result.format, result.width, result.height) == (asked.format, asked.width, asked.height)
     assert 1 <= result.pages <= asked.pages  # equal frames are joined
 
@@ -177,16 +172,12 @@ def test_a_cut_tiff_is_damaged(picture, run):
         run(data[: len(data) * 2 // 3], "resize,w_20")
 
 
-def test_the_watch_sees_what_is_computed(picture, planned, make_context):
+def test_the_watch_sees_what_is_computed(picture, planned, rendered, make_context):
     seen = []
     watching = replace(make_context(), watch=lambda image: seen.append((image.width, image.height)))
     read = probe.probe(picture("png 40x27"))
     made = planned(read.header, "resize,w_20/rotate,90/format,jpg")
-    descriptor = os.memfd_create("result")
-    try:
-        render.render(read, made, descriptor, watching)
-    finally:
-        os.close(descriptor)
+    rendered(read, made, watching)
     assert seen == [(20, 14), (14, 20)]  # before it is held whole, and the result
 
 

@@ -6,7 +6,6 @@ can be had twice.
 """
 
 import io
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +26,7 @@ BUFFER = 1 << 10  # bytes that it is given at a time
 
 
 @pytest.fixture
-def decoded(planned, make_context, monkeypatch):
+def decoded(planned, rendered, make_context, monkeypatch):
     """Width of what the loader gives and rows that were taken of it, and all that was held."""
 
     def decoded(data, text):
@@ -48,11 +47,7 @@ def decoded(planned, make_context, monkeypatch):
         watching = replace(
             make_context(), watch=lambda image: held.append((image.width, image.height))
         )
-        descriptor = os.memfd_create("result")
-        try:
-            render.render(read, made, descriptor, watching)
-        finally:
-            os.close(descriptor)
+        rendered(read, made, watching)
         (width,) = widths
         bands = 1 if read.header.bands == 1 else 3
         return width, sum(map(len, taken)) / (width * bands), held[:-1]

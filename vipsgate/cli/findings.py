@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from .. import transform
 from ..build import shared_of, store_of
 from ..cache.disk import Disk
 from ..cache.entry import CacheKey, Entry
 from ..cache.remote import RemoteCache
 from ..catalog.documents import Documents
 from ..errors import OssError
-from ..image import plan, process
-from ..image.config import Limits, Rendering
 from ..image.fonts import NAMES, Fonts
 from ..image.formats import heif, probe
 from ..image.formats.codecs import CODECS
 from ..image.video import decode
-from ..image.video.snapshot import Snapshot
 from ..settings import Settings, SettingsError
 from ..worker import fontfiles, sandbox
 
@@ -54,7 +51,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     from ..image import render
 
     try:
-        render.prepare()
+        render.check()
     except RuntimeError as error:
         yield Finding("libvips", False, str(error))
         return
@@ -77,12 +74,12 @@ def _format(name: str) -> Finding:
     if name == "heic" and not heif.installed():
         return Finding(what, None, f"optional: {heif.INSTALL}")
     try:
-        first = _through(_painted("gif" if name == "gif" else "png"), f"image/format,{name}")
-        dup = _through(first, "image/format,png")
+        first = transform(_painted("gif" if name == "gif" else "png"), f"image/format,{name}")
+        again = transform(first.data, "image/format,png")
     except OssError as error:
         return Finding(name, False, error.message)
-    found = probe.probe(first).header.format, probe.probe(dup).header.width
-    return Finding(what, found == (name, SIDE), f"{len(first)} bytes")
+    found = probe.probe(first.data).header.format, again.width
+    return Finding(what, found == (name, SIDE), f"{len(first.data)} bytes")
 
 
 def _video() -> Finding:
@@ -111,13 +108,8 @@ def _filmed(codec: str) -> tuple[int, int]:
         frame = decode.library().VideoFrame(SIDE, SIDE, "yuv420p")
         frame.pts, frame.time_base = 0, Fraction(1)
         container.mux([*stream.encode(frame), *stream.encode(None)])
-    memory = os.memfd_create("check", os.MFD_CLOEXEC)
-    try:
-        os.write(memory, file.getvalue())
-        image = decode.take(memory, Snapshot(t=0), Limits()).image
-        return image.width, image.height
-    finally:
-        os.close(memory)
+    picture = transform(file.getvalue(), "video/snapshot,t_0")
+    return picture.width, picture.height
 
 
 def _painted(kind: str) -> bytes:
@@ -127,21 +119,6 @@ def _painted(kind: str) -> bytes:
     picture = image.bandjoin(image[0]).cast("uchar").copy(interpretation="srgb")
     made: bytes = picture.write_to_buffer(f".{kind}")
     return made
-
-
-def _through(data: bytes, text: str) -> bytes:
-    from ..image import render
-    from ..image.prepared import RenderContext
-
-    source = probe.probe(data)
-    actions = process.parse(text, Limits()).actions
-    made = plan.make(source.header, actions, Limits(), Rendering())
-    memory = os.memfd_create("check", os.MFD_CLOEXEC)
-    try:
-        render.render(source, made, memory, RenderContext(Limits(), Rendering(), Fonts()))
-        return os.pread(memory, os.fstat(memory).st_size, 0)
-    finally:
-        os.close(memory)
 
 
 def _fonts(fonts_dir: str) -> Iterator[Finding]:

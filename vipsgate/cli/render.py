@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -26,42 +25,30 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
 
     Objects of watermarks are looked for in the folder of SRC.
     """
-    from ..image import plan, process, reports
-    from ..image import render as pixels
-    from ..image.formats import probe
-    from ..image.prepared import Overlay, RenderContext
-    from ..image.video import decode
-    from ..worker import fontfiles
+    from .. import explain as explained
+    from .. import transform
+    from ..image import process
 
     if (dst is None) is not explain:
         raise click.UsageError("give DST, or --explain instead of it")
     try:
         settings = load(config, {})
-        pixels.prepare()
-        found = fontfiles.find(settings.image.fonts_dir)
-        found.install()
-        asked = process.parse(text, settings.limits)
-        if asked.snapshot:
-            if not dst:
-                raise click.UsageError("--explain is for pictures")
-            context, never = RenderContext(settings.limits, settings.image, found.fonts), bool
-            with src.open("rb") as file:
-                wanted = file.fileno(), asked.snapshot
-                _replace(dst, lambda made: decode.answer(*wanted, made, context, never))
-            return
-        source = probe.probe(src.read_bytes())
-        made = plan.make(source.header, asked.actions, settings.limits, settings.image)
-        beside = {key: Overlay(key, (src.parent / key).read_bytes) for key in asked.needs()}
-        context = RenderContext(settings.limits, settings.image, found.fonts, objects=beside)
-        if explain:
-            click.echo(json.dumps({"process": str(asked), **made.explain()}, indent=2))
-        elif dst and asked.answer:
-            said = reports.ANSWERS[asked.answer](source, context)
-            _replace(dst, lambda descriptor: os.write(descriptor, said))
-        elif dst:
-            _replace(dst, lambda descriptor: pixels.render(source, made, descriptor, context))
-            if missing := found.fonts.missing(asked.writes()):
-                click.echo(f"no font has {missing} of the characters", err=True)
+        limits, rendering = settings.limits, settings.image
+        todo = process.parse(text, limits)
+        if explain and todo.snapshot:
+            raise click.UsageError("--explain is for pictures")
+        with src.open("rb") as file:
+            if dst is None:
+                plan = explained(file.fileno(), text, limits=limits, rendering=rendering)
+                click.echo(json.dumps(plan, indent=2))
+                return
+            objects = {key: (src.parent / key).read_bytes() for key in todo.needs()}
+            picture = transform(
+                file.fileno(), text, objects=objects, limits=limits, rendering=rendering
+            )
+        _replace(dst, picture.data)
+        if picture.missing:
+            click.echo(f"no font has {picture.missing} of the characters", err=True)
     except SettingsError as error:
         raise Usage(str(error)) from None
     except (OssError, OSError, RuntimeError) as error:
@@ -69,15 +56,14 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
         raise click.ClickException(f"{code}{error}") from None
 
 
-def _replace(path: Path, write: Callable[[int], object]) -> None:
+def _replace(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        write(descriptor)
-        os.fchmod(descriptor, 0o644)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            os.fchmod(descriptor, 0o644)
         os.rename(name, path)
     except BaseException:
         os.unlink(name)
         raise
-    finally:
-        os.close(descriptor)

@@ -119,6 +119,24 @@ class RenderContext:
         with _named(key):
             return self._planned(key, actions)[1].memory
 
+    def check_overlays(self, planned: plan.Plan) -> None:
+        """Refuse a picture that takes too much with what is laid on it, which is made before.
+
+        Raises:
+            ImageTooLarge: The picture and the largest of these take more memory than they may.
+            WatermarkError: One of them cannot be planned.
+        """
+        largest = max(
+            (
+                self.memory(overlay.key, overlay.actions_on(stage.before))
+                for stage in planned.stages
+                for overlay in stage.action.needs()
+            ),
+            default=0,
+        )
+        beside = max(0, largest - plan.PIPELINE_BYTES)
+        plan.check_memory(planned.header, planned.memory + beside, self.limits)
+
     def _name(self, key: str, actions: tuple[Action, ...]) -> tuple[str, str]:
         return self.objects[key].etag, "/".join(map(str, actions))
 

@@ -35,8 +35,8 @@ WHITE = [255, 255, 255]
 FAULTS = (pyvips.Error, UnicodeDecodeError, OSError, ValueError, SyntaxError)  # of the decoders
 
 
-def prepare() -> None:
-    """Set libvips up for one picture at a time, with the loaders of the allow-list only.
+def check() -> None:
+    """Refuse a libvips with known memory faults.
 
     Raises:
         RuntimeError: libvips is older than :data:`LIBVIPS`.
@@ -44,6 +44,17 @@ def prepare() -> None:
     found = tuple(pyvips.version(part) for part in range(3))
     if found < LIBVIPS:
         raise RuntimeError(f"libvips is {_dotted(found)}; {_dotted(LIBVIPS)} or newer is needed")
+
+
+def prepare() -> None:
+    """Set libvips up for one picture at a time, with the loaders of the allow-list only.
+
+    It holds for the whole process, which therefore is one that does nothing else.
+
+    Raises:
+        RuntimeError: libvips is older than :data:`LIBVIPS`.
+    """
+    check()
     pyvips.cache_set_max(0)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in LOADERS:

@@ -25,8 +25,10 @@ ANSWERS: dict[str, Callable[[Source, RenderContext], bytes]] = {
 }
 
 
-def explained(source: Source, asked: Process, limits: Limits, rendering: Rendering) -> bytes:
-    """The plan as JSON; of what is said of a picture only the picture itself.
+def explanation(
+    source: Source, asked: Process, limits: Limits, rendering: Rendering
+) -> dict[str, Any]:
+    """The plan as plain values; of what is said of a picture only the picture itself.
 
     Raises:
         OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
@@ -34,7 +36,10 @@ def explained(source: Source, asked: Process, limits: Limits, rendering: Renderi
     plan.admit(source.header, limits)
     if asked.answer:
         header = asdict(source.header)
-        said: dict[str, Any] = {"source": header | {"exif": len(source.header.exif)}}
-    else:
-        said = plan.make(source.header, asked.actions, limits, rendering).explain()
-    return json.dumps(said).encode()
+        return {"source": header | {"exif": len(source.header.exif)}}
+    return plan.make(source.header, asked.actions, limits, rendering).explain()
+
+
+def explained(source: Source, asked: Process, limits: Limits, rendering: Rendering) -> bytes:
+    """The :func:`explanation` as JSON."""
+    return json.dumps(explanation(source, asked, limits, rendering)).encode()

@@ -40,26 +40,7 @@ PLANS = {
     **{("auto-orient,1", f"jpg 40x27 o{o}"): "27x40" for o in (5, 6, 7, 8)},
     **{("auto-orient,0", f"jpg 40x27 o{o}"): "40x27" for o in range(1, 9)},
 }
-
-
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_plans(text, source, table):
-    table.plans(source, text, PLANS[text, source])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_renders(text, source, table):
-    table.renders(source, text, PLANS[text, source], ("png", "webp", "tiff"))
+FORMATS = ("png", "webp", "tiff")
 
 
 @pytest.mark.parametrize("format", ["png", "tiff", "webp"])

@@ -30,16 +30,6 @@ REFUSES = {
 }
 
 
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
 @pytest.mark.parametrize("percent", [-100, -50, -10, -1, 1, 10, 33, 50, 99, 100])
 def test_adds_to_each_level(percent, encoded, run, pixels):
     levels = np.arange(256).reshape(16, 16)

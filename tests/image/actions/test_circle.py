@@ -51,27 +51,7 @@ PLANS = {
     ("circle,r_4", "gif 20x10x3"): "8x8x3 alpha",
     ("circle,r_4", "webp 20x10x3"): "8x8x3 alpha",
 }
-
-
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_plans(text, source, table):
-    table.plans(source, text, PLANS[text, source])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_renders(text, source, table):
-    others = () if "x3" in source else ("webp", "gif", "tiff", "bmp")
-    table.renders(source, text, PLANS[text, source], others)
+FORMATS = ("webp", "gif", "tiff", "bmp")
 
 
 def disc(side, fine=32):

@@ -26,16 +26,6 @@ REFUSES = {
 }
 
 
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
 def spread(levels, percent):
     """By the slope of ImageMagick, about the middle."""
     slope = np.tan(np.pi / 4 * (percent / 100 + 1))

@@ -57,28 +57,15 @@ KEEPS = {
     # in turn
     "crop,x_10,y_20/crop,x_1,y_2,w_5,h_6": (11, 22, 16, 28),
 }
+PLANS = {
+    (text, EXAMPLE): f"{right - left}x{bottom - top}"
+    for text, (left, top, right, bottom) in KEEPS.items()
+}
+FORMATS = ("webp", "gif", "bmp")
 OUTSIDE = (
     *("crop,x_500", "crop,x_400", "crop,y_267", "crop,w_10,h_10,g_se,x_10"),
     *("crop,w_10,g_east,x_10", "crop,x_1000000", "crop,w_100/crop,x_100"),
 )
-
-
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize("text", KEEPS)
-def test_plans_and_renders(text, table):
-    left, top, right, bottom = KEEPS[text]
-    result = f"{right - left}x{bottom - top}"
-    table.plans(EXAMPLE, text, result)
-    table.renders(EXAMPLE, text, result, ("webp", "gif", "bmp"))
 
 
 @pytest.mark.parametrize("format", ["png", "tiff", "bmp", "webp"])

@@ -71,22 +71,6 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_plans_and_renders(text, source, table):
-    table.plans(source, text, PLANS[text, source])
-    table.renders(source, text, PLANS[text, source])
-
-
 def frames(data):
     image = Image.open(io.BytesIO(data))
     return [frame.copy() for frame in ImageSequence.Iterator(image)]

@@ -53,24 +53,11 @@ KEEPS = {
     # in turn
     "indexcrop,x_150,i_1/indexcrop,y_200,i_1": (150, 200, 300, 267),
 }
-
-
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize("text", KEEPS)
-def test_plans_and_renders(text, table):
-    left, top, right, bottom = KEEPS[text]
-    result = f"{right - left}x{bottom - top} opaque"
-    table.plans(EXAMPLE, text, result)
-    table.renders(EXAMPLE, text, result, ("webp", "gif", "bmp"))
+PLANS = {
+    (text, EXAMPLE): f"{right - left}x{bottom - top} opaque"
+    for text, (left, top, right, bottom) in KEEPS.items()
+}
+FORMATS = ("webp", "gif", "bmp")
 
 
 @pytest.mark.parametrize("format", ["png", "tiff"])

@@ -24,22 +24,6 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_plans_and_renders(text, source, table):
-    table.plans(source, text, PLANS[text, source])
-    table.renders(source, text, PLANS[text, source])
-
-
 @pytest.mark.parametrize(("text", "mark"), [("interlace,1", 0xC2), ("interlace,0", 0xC0)])
 def test_start_of_frame(text, mark, picture, run):
     made = run(picture("png 40x27"), f"{text}/format,jpg")

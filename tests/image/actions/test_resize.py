@@ -138,31 +138,6 @@ KINDS = {
 FORMATS = ("png", "webp", "gif", "tiff", "bmp")
 
 
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), [*PLANS, *KINDS])
-def test_plans(text, source, table):
-    table.plans(source, text, (PLANS | KINDS)[text, source])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_renders(text, source, table):
-    table.renders(source, text, PLANS[text, source], FORMATS)
-
-
-@pytest.mark.parametrize(("text", "source"), KINDS)
-def test_renders_kinds(text, source, table):
-    table.renders(source, text, KINDS[text, source])
-
-
 # text -> class; of a picture of 400x267
 TOO_LARGE = {
     "resize,m_fixed,w_5000,h_5000,limit_0": ImageTooLarge,

@@ -43,27 +43,7 @@ PLANS = {
     # on OSS a turned GIF becomes static; here an animation stays one
     ("rotate,90", "gif 20x10x3"): "10x20x3",
 }
-
-
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_plans(text, source, table):
-    table.plans(source, text, PLANS[text, source])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_renders(text, source, table):
-    others = () if source.startswith("gif") else ("png", "webp", "gif", "tiff", "bmp")
-    table.renders(source, text, PLANS[text, source], others)
+FORMATS = ("png", "webp", "gif", "tiff", "bmp")
 
 
 @pytest.mark.parametrize("source", ["png 4097x3", "png 3x4097", "jpg 5000x5000"])

@@ -33,27 +33,7 @@ PLANS = {
     ("rounded-corners,r_3", "gif 20x10x3"): "20x10x3 alpha",
     ("rounded-corners,r_3", "webp 20x10x3"): "20x10x3 alpha",
 }
-
-
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_plans(text, source, table):
-    table.plans(source, text, PLANS[text, source])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_renders(text, source, table):
-    others = () if "x3" in source else ("webp", "gif", "tiff", "bmp")
-    table.renders(source, text, PLANS[text, source], others)
+FORMATS = ("webp", "gif", "tiff", "bmp")
 
 
 def shape(width, height, radius, fine=32):

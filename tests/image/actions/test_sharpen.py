@@ -24,23 +24,7 @@ PLANS = {
     ("sharpen,100", "gif 20x10x3"): "20x10x3",
     ("sharpen,100", "webp 20x10x3"): "20x10x3",
 }
-
-
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES)
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
-@pytest.mark.parametrize(("text", "source"), PLANS)
-def test_plans_and_renders(text, source, table):
-    table.plans(source, text, PLANS[text, source])
-    others = () if "x3" in source else ("webp", "gif", "tiff", "bmp")
-    table.renders(source, text, PLANS[text, source], others)
+FORMATS = ("webp", "gif", "tiff", "bmp")
 
 
 def smoothed(values):

@@ -156,16 +156,6 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("text", READS)
-def test_reads(text, table):
-    table.reads(text, READS[text])
-
-
-@pytest.mark.parametrize("text", REFUSES, ids=lambda text: text[:60])
-def test_refuses(text, table):
-    table.refuses(text, REFUSES[text])
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_place(place, parse, planned):
     (mark,) = parse(f"watermark,{HELLO},{place}").actions
@@ -505,7 +495,7 @@ def test_memory_for_marks_is_foreseen(planned):
 
 
 def test_a_mark_is_prepared_once(make_context, planned, encoded, parse):
-    """It stays on the shelf for later jobs, by what its object holds and what is done to it."""
+    """It stays in the cache for later jobs, by what its object holds and what is done to it."""
     reads = []
     (action,) = parse(f"watermark,{logo('resize,P_50')}").actions
     frame = planned("jpg 40x30", "format,png").result

@@ -1,7 +1,7 @@
 """The formats: how each is recognised, loaded and saved, and what it can hold.
 
 This table is the allow-list of loaders. The bytes decide, never a name or a Content-Type; what is
-not recognised here never reaches libvips, and inside libvips every other loader is blocked.
+not recognised here never reaches libvips, and in a renderer every other loader is blocked, too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -108,15 +109,47 @@ def _tiff(image: Image, descriptor: int, frame: Frame) -> None:
     )
 
 
+class _OneThread:
+    """Within it libvips has one thread for a picture; several pictures may be within at a time.
+
+    libaom cuts a picture by the number of its threads, which libvips gives it no other way: the
+    same plan would give other bytes on another machine.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._within, self._before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        from pyvips import concurrency_get, concurrency_set
+
+        with self._lock:
+            if not self._within:
+                self._before = concurrency_get()
+                concurrency_set(1)
+            self._within += 1
+
+    def __exit__(self, *error: object) -> None:
+        from pyvips import concurrency_set
+
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                concurrency_set(self._before)
+
+
+_one_thread = _OneThread()
+
+
 def _avif(image: Image, descriptor: int, frame: Frame) -> None:
-    image.heifsave_target(
-        _target(descriptor),
-        compression="av1",
-        Q=frame.quality,
-        lossless=frame.lossless,
-        effort=AVIF_EFFORT,
-        **_kept(frame),
-    )
+    with _one_thread:
+        image.heifsave_target(
+            _target(descriptor),
+            compression="av1",
+            Q=frame.quality,
+            lossless=frame.lossless,
+            effort=AVIF_EFFORT,
+            **_kept(frame),
+        )
 
 
 def _avif_made(frame: Frame) -> float:

@@ -1,0 +1,128 @@
+"""The way from a file to a result: what it takes, what it gives, what it refuses."""
+
+import base64
+import json
+import os
+
+import pytest
+
+from vipsgate.errors import ImageTooLarge, OssError, Unimplemented, WatermarkError
+from vipsgate.image import render
+from vipsgate.image.config import Limits
+from vipsgate.image.transform import explain, transform
+
+LOGO = base64.urlsafe_b64encode(b"logo.png").decode().rstrip("=")
+
+
+def test_a_picture(picture):
+    made = transform(picture("gif 20x10x3"), "image/resize,w_10")
+    assert (made.mime, made.width, made.height, made.plan.result.pages) == ("image/gif", 10, 5, 3)
+    assert made.data.startswith(b"GIF89a")
+
+
+@pytest.mark.parametrize("process", ["image/info", "image/average-hue"])
+def test_json(process, picture):
+    made = transform(picture("jpg 40x27"), process)
+    assert (made.mime, made.width, made.height, made.plan) == ("application/json", 0, 0, None)
+    assert json.loads(made.data)
+
+
+def test_a_picture_of_a_video(film):
+    pytest.importorskip("av", reason="pip install 'vipsgate[video]'")
+    made = transform(film(count=3), "video/snapshot,t_0,f_png,w_32")
+    assert (made.mime, made.width, made.height, made.plan) == ("image/png", 32, 24, None)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_of_any_kind(kind, picture):
+    data = picture("png 40x27")
+    objects = {"logo.png": kind(picture("png 9x9"))}
+    process = f"image/watermark,image_{LOGO}"
+    made = transform(kind(data), process, objects=objects)
+    assert made.data == transform(data, process, objects={"logo.png": picture("png 9x9")}).data
+
+
+def test_a_file_is_left_open_and_where_it_stands(picture, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(picture("png 40x27"))
+    with path.open("rb") as file:
+        file.seek(7)
+        assert transform(file.fileno(), "image/resize,w_9").width == 9
+        assert file.tell() == os.lseek(file.fileno(), 0, os.SEEK_CUR) == 7
+
+
+def test_nothing_is_left_open(picture):
+    data, begun = picture("png 40x27"), len(os.listdir("/proc/self/fd"))
+    for process in ("image/resize,w_9", "image/info", "image/watermark,image_bm9uZQ"):
+        for source in (data, data[:200], b""):
+            try:
+                transform(source, process)
+            except OssError:
+                continue
+    assert len(os.listdir("/proc/self/fd")) == begun
+
+
+def test_fonts_are_looked_for_where_text_is_drawn(picture, make_context):
+    calls = []
+
+    def fonts():
+        calls.append(1)
+        return make_context().fonts
+
+    data = picture("jpg 90x60")
+    transform(data, "image/resize,w_9", fonts=fonts)
+    assert not calls
+    text = base64.urlsafe_b64encode("a\U0001f600b\ue000".encode()).decode().rstrip("=")
+    made = transform(data, f"image/watermark,text_{text}", fonts=fonts)
+    assert (len(calls), made.missing) == (1, 2)
+
+
+def test_files_that_are_too_large(picture, tmp_path):
+    data, limits = picture("png 40x27"), Limits(source_bytes=1000)
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    for source in (data, os.open(path, os.O_RDONLY)):
+        with pytest.raises(ImageTooLarge, match="is 1000 bytes"):
+            transform(source, "image/info", limits=limits)
+        with pytest.raises(ImageTooLarge, match="is 1000 bytes"):
+            explain(source, "image/info", limits=limits)
+    os.close(source)
+    with pytest.raises(WatermarkError, match=r"'logo.png': Maximal size of image supported is"):
+        transform(
+            picture("png 4x4"),
+            f"image/watermark,image_{LOGO}",
+            objects={"logo.png": data},
+            limits=limits,
+        )
+
+
+def test_what_is_laid_on_a_picture_counts(picture, make_context):
+    """Each by itself takes what it may; together they take more."""
+    process, source = f"image/watermark,image_{LOGO}", picture("jpg 300x200")
+    objects = {"logo.png": picture("png 2000x1500 interlaced")}
+    alone = make_context(objects).memory("logo.png", ())
+    with pytest.raises(ImageTooLarge, match=r"^The picture of 300x200 pixels would take"):
+        transform(source, process, objects=objects, limits=Limits(render_bytes=alone))
+    transform(source, process, objects=objects)
+
+
+def test_an_object_that_is_not_given(picture):
+    with pytest.raises(WatermarkError, match=r"^The watermark object 'logo.png' does not exist"):
+        transform(picture("png 9x9"), f"image/watermark,image_{LOGO}", objects={"logo": b""})
+
+
+def test_a_libvips_that_is_too_old(picture, monkeypatch):
+    monkeypatch.setattr(render, "LIBVIPS", (99, 0, 0))
+    for function in (transform, explain):
+        with pytest.raises(RuntimeError, match=r"99\.0\.0 or newer is needed"):
+            function(picture("png 9x9"), "image/info")
+
+
+def test_explained(picture):
+    made = explain(picture("jpg 400x267"), "image/resize,w_100|image/rotate,90")
+    assert made["process"] == "image/resize,w_100/rotate,90"
+    assert (made["source"]["width"], made["result"]["width"]) == (400, 67)
+    told = explain(picture("jpg 400x267"), "image/info")
+    assert set(told) == {"process", "source"}
+    with pytest.raises(Unimplemented, match="has no plan"):
+        explain(b"", "video/snapshot,t_0")

@@ -1,0 +1,193 @@
+"""The product as a function: a file and a process text in, the result out, in this process.
+
+It takes the steps that a renderer takes for a server, and refuses what a server refuses. libvips'
+own settings (its operation cache, its threads, blocked loaders) are left as they are: each loader
+is called by its name, so none is chosen that is not in the table of formats.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import Unimplemented, WatermarkError, shown
+from . import plan, render, reports
+from .config import Limits, Rendering
+from .fonts import Fonts
+from .formats.codecs import CODECS
+from .formats.probe import probe
+from .plan import Plan
+from .prepared import Overlay, RenderContext
+from .process import parse
+from .video import decode
+from .video.snapshot import Snapshot
+
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The result of a process.
+
+    Attributes:
+        data: The file: a picture, or JSON where the process asks about one (``image/info``,
+            ``image/average-hue``).
+        mime: Its media type: ``image/jpeg``, ``application/json``.
+        width: Pixels of one frame; 0 of JSON.
+        height: Pixels of one frame; 0 of JSON.
+        plan: How the picture was made; ``None`` of JSON, and of a picture of a video.
+        missing: Characters of its text that no font has; they are drawn as boxes.
+    """
+
+    data: bytes
+    mime: str
+    width: int = 0
+    height: int = 0
+    plan: Plan | None = None
+    missing: int = 0
+
+
+def transform(
+    data: bytes | int,
+    process: str,
+    *,
+    objects: Mapping[str, bytes] = NOTHING,
+    limits: Limits = Limits(),
+    rendering: Rendering = Rendering(),
+    fonts: Callable[[], Fonts] = Fonts,
+) -> Picture:
+    """Process a file; see :func:`vipsgate.transform`.
+
+    Args:
+        data: The file's bytes, or the descriptor of the open file.
+        process: What is done to it.
+        objects: Bytes by key, of the pictures that are laid on it.
+        limits: Of every picture.
+        rendering: How pictures are made.
+        fonts: Gives the fonts, known to libvips; called where text is drawn.
+
+    Raises:
+        OssError: The process is not valid, or the file cannot be processed like that.
+        RuntimeError: libvips is too old.
+    """
+    render.check()
+    todo = parse(process, limits)
+    written = todo.writes()
+    context = RenderContext(
+        limits,
+        rendering,
+        fonts() if written else Fonts(),
+        objects={key: _overlay(key, objects, limits) for key in todo.needs()},
+    )
+    if todo.snapshot:
+        return _of_video(data, todo.snapshot, context)
+    source = probe(_read(data, limits))
+    if todo.answer:
+        plan.admit(source.header, limits)
+        return Picture(reports.ANSWERS[todo.answer](source, context), reports.MIME)
+    planned = plan.make(source.header, todo.actions, limits, rendering)
+    context.check_overlays(planned)
+    with _memory() as memory:
+        render.render(source, planned, memory, context)
+        result = _whole(memory)
+    mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
+    return Picture(result, mime, *size, planned, context.fonts.missing(written))
+
+
+def explain(
+    data: bytes | int,
+    process: str,
+    *,
+    limits: Limits = Limits(),
+    rendering: Rendering = Rendering(),
+) -> dict[str, Any]:
+    """Return the plan for a file as plain values, as ``vipsgate render --explain`` prints it.
+
+    No pixel is read. Watermark objects are not looked at: no size depends on them.
+
+    Args:
+        data: The picture's bytes, or the descriptor of the open file.
+        process: What would be done to it: ``image/resize,w_400/rotate,90``.
+        limits: Of every picture; OSS's own by default.
+        rendering: How pictures are made.
+
+    Returns:
+        ``process`` (the canonical text), ``source`` (the header), and of a picture ``shrink``,
+        ``stages`` (each action with the sizes before and after it), ``steps`` (what is run),
+        ``result``, ``memory`` in bytes and ``seconds``, as estimated.
+
+    Raises:
+        OssError: The process is not valid, or the file would not be processed like that.
+        RuntimeError: libvips is too old.
+    """
+    render.check()
+    todo = parse(process, limits)
+    if todo.snapshot:
+        raise Unimplemented("A picture of a video has no plan: what it takes is known afterwards.")
+    source = probe(_read(data, limits))
+    return {"process": str(todo)} | reports.explanation(source, todo, limits, rendering)
+
+
+def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:
+    """The picture under a key, for this one call."""
+    if key not in objects:
+        raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.")
+    return Overlay(key, partial(_read, objects[key], limits))
+
+
+def _read(data: bytes | int, limits: Limits) -> bytes:
+    """The whole file.
+
+    Raises:
+        ImageTooLarge: It has too many bytes.
+    """
+    if not isinstance(data, int):
+        limits.check_bytes(len(data))
+        return bytes(data)  # as it is, if it is bytes
+    limits.check_bytes(os.fstat(data).st_size)
+    return _whole(data)
+
+
+def _of_video(data: bytes | int, snapshot: Snapshot, context: RenderContext) -> Picture:
+    """One picture of a video, of which no more is read than it takes."""
+    with _memory() as result, _descriptor(data) as film:
+        mime = decode.answer(film, snapshot, result, context, lambda: False)
+        picture = _whole(result)
+    header = probe(picture).header
+    return Picture(picture, mime, header.width, header.height)
+
+
+@contextmanager
+def _descriptor(data: bytes | int) -> Iterator[int]:
+    """Of the file that is open, or of a file in memory."""
+    if isinstance(data, int):
+        yield data
+        return
+    with _memory() as memory, open(memory, "wb", closefd=False) as file:
+        file.write(data)
+        file.flush()
+        yield memory
+
+
+@contextmanager
+def _memory() -> Iterator[int]:
+    """The descriptor of an empty file in memory."""
+    memory = os.memfd_create("vipsgate", os.MFD_CLOEXEC)
+    try:
+        yield memory
+    finally:
+        os.close(memory)
+
+
+def _whole(descriptor: int) -> bytes:
+    """All bytes of a file, wherever its descriptor stands."""
+    size = os.fstat(descriptor).st_size
+    data = os.pread(descriptor, size, 0)
+    while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
+        data += more
+    return data
