@@ -1,7 +1,6 @@
 """What only a store far away has to see to: other writers, other clients, freshness, tags."""
 
 import asyncio
-import hashlib
 import os
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,13 +10,11 @@ import pytest
 from obstore.store import MemoryStore
 
 from vipsgate.buckets import Bucket, Style
-from vipsgate.catalog import uploads
 from vipsgate.catalog.documents import Documents
 from vipsgate.errors import MetadataTooLarge, NoSuchKey, PreconditionFailed
 from vipsgate.image.config import Limits
 from vipsgate.store.base import INTERNAL, PLAIN, Object, Properties
 from vipsgate.store.remote import listing
-from vipsgate.store.remote import store as cloud
 from vipsgate.store.remote.client import StoreClient
 from vipsgate.store.remote.objects import RemoteObjects
 from vipsgate.store.remote.store import CloudStore
@@ -232,54 +229,6 @@ async def test_too_much_is_refused(store):
 
 
 # -- large ones ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["moto", "azurite", "seaweedfs"])
-async def test_what_is_put_in_parts(stores, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(cloud, "ONE_PUT", 1 << 20)
-    store = stores(kind)(tmp_path)
-    await store.create("photos")
-    data = os.urandom(9 << 20)
-    made = await put(store, "large", data, Properties("a/b", "private"), expected="")
-    assert made.etag == f'"{hashlib.md5(data).hexdigest().upper()}"'
-    assert made.properties == Properties("a/b", "private")
-    assert await content(store, "large") == data
-    with pytest.raises(PreconditionFailed):
-        await put(store, "large", data, expected="")
-    told = await store.describe("photos", "large", PLAIN)
-    assert (told.etag, told.crc) == (made.etag, made.crc)
-    # a store that has just come looks at what a listing cannot tell
-    again = CloudStore(RemoteObjects(store._objects.client, 0, 0), kind=store._kind)
-    listed = (await again.list("photos", limit=9)).objects
-    assert listed == [("large", told)]
-
-
-@pytest.mark.parametrize("kind", ["memory", "moto", "azurite", "seaweedfs"])
-async def test_an_upload_in_parts(stores, tmp_path, kind):
-    store = stores(kind)(tmp_path)
-    await store.create("photos")
-    properties = Properties("a/b", kind="Multipart")
-    upload = await uploads.begin(store, "photos", "dir/a", properties, 5.0)
-    wanted, pieces = [], [b"1" * uploads.LEAST_BYTES, b"22"]
-    for number, piece in enumerate(pieces, 1):
-        async with store.draft(INTERNAL) as draft:
-            await draft.write(piece)
-            kept = await uploads.keep(store, upload, number, draft)
-        wanted.append((number, kept.etag))
-        assert kept.etag == f'"{hashlib.md5(piece).hexdigest().upper()}"'
-    assert [
-        (part.number, part.object.etag) for part in await uploads.parts(store, upload, limit=9)
-    ] == wanted
-    async with store.draft("photos") as draft:
-
-        async def make(etag):
-            return await draft.keep("dir/a", properties, etag=etag)
-
-        made = await uploads.complete(store, upload, wanted, draft, make)
-    assert made.etag.endswith('-2"')
-    assert await store.stat("photos", "dir/a") == made
-    assert await content(store, "dir/a") == b"".join(pieces)
-    assert (await store.list(INTERNAL, prefix="uploads/", limit=9)).objects == []
 
 
 async def test_reads_a_part(store):
