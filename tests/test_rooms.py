@@ -5,6 +5,8 @@ import shows.
 """
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -186,3 +188,45 @@ def test_every_module_has_a_line_for_a_table_of_contents():
         text = ast.get_docstring(ast.parse(path.read_text()))
         assert text, name
         assert text.splitlines()[0].rstrip().endswith((".", "?", ":")), name
+
+
+REFERENCE = re.compile(r":(?:mod|class|func|meth|attr|data|exc):`~?(?P<name>[^`]+)`")
+
+
+def lookup(name):
+    """Is there a module of this dotted name, or something in one, a field of a class included?"""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        for part in parts[end:]:
+            fields = getattr(found, "__annotations__", {})
+            if part not in fields and not hasattr(found, part):
+                return False
+            found = getattr(found, part, None)
+        return True
+    return False
+
+
+def meanings(name, module, package):
+    """What a reference may mean where it stands: dotted names."""
+    if name.startswith("."):
+        parts = package.split(".")
+        return [".".join([*parts[:end], name.lstrip(".")]) for end in range(len(parts), 0, -1)]
+    return [name, f"{module}.{name}", f"{package}.{name}"]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_docstring_refers_to_what_there_is(module):
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    text = path.read_text()
+    own = {node.name for node in ast.walk(ast.parse(text)) if hasattr(node, "name")}
+    lost = [
+        name
+        for name in REFERENCE.findall(text)
+        if name not in own and not any(map(lookup, meanings(name, module, package)))
+    ]
+    assert not lost

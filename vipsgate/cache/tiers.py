@@ -1,7 +1,7 @@
 """Memory before disk before a shared bucket before work: where an answer comes from and goes.
 
-That equal work in one process is done once is seen to by whoever fetches (:mod:`.flight`), with a
-cache or without; here, that processes which share a folder do not do it twice.
+Equal work in one process is done once, with a cache or without: whoever fetches sees to that, by
+:mod:`vipsgate.store.singleflight`. Here processes that share a folder do not do it twice.
 """
 
 from __future__ import annotations

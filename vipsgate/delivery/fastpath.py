@@ -51,7 +51,7 @@ class Known:
         fingerprints: Bucket, key and mark of each object.
         place: Where the picture is kept.
         headers: Of the answer, but for those that are new each time.
-        head: The same, written (``answer.kept_head``).
+        head: The same, written (:func:`vipsgate.web.responses.kept_head`).
         key: The object's name.
         process: What is done to it, as the caller has said it.
         style: The style that this is; empty for none.

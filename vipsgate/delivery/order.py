@@ -82,7 +82,7 @@ class Content:
         size: How many.
         mime: Content-Type of a picture; empty for the object as it is.
         missing: Characters of its text that no font has.
-        cache: Where a picture came from: a word of ``cache.tiers``, or :data:`BYPASS`.
+        cache: Where a picture came from: a word of ``cache.tiers``, or :data:`.derivatives.BYPASS`.
         place: Where it is kept; ``None`` where it is not.
         file: Of the cache, with these bytes and nothing else; empty for none.
         queue: Seconds that the work waited for a renderer.

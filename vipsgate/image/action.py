@@ -47,7 +47,7 @@ class Action:
         single: Takes exactly one bare value (EC 0040-00000203 for more).
         implied: Runs with its defaults when it is not written.
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
-        lines: See :attr:`.Step.lines`.
+        lines: See :attr:`.steps.Step.lines`.
         slashes: Has values in Base64, in which a ``/`` may stand.
     """
 

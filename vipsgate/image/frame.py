@@ -72,7 +72,7 @@ class Frame:
         quality: Encoder quality, 1-100; ``None`` leaves it to the codec.
         lossless: Whether a codec that can lose pixels must not.
         progressive: Whether a JPEG is written in scans.
-        gamut: What its colours mean; one that is drawn on it comes from :func:`icc.colour`.
+        gamut: What its colours mean; :func:`.formats.icc.colour` gives one that is drawn on it.
     """
 
     header: Header

@@ -2,7 +2,7 @@
 
 Colours are brought to sRGB here, once, because from here on they mean something: CMYK, Lab, 16 bits
 and wide-gamut profiles come out as right-looking pictures wherever they are shown. A profile that
-is sRGB already costs nothing, and one that is Display P3 stays what it is (:mod:`.icc`).
+is sRGB already costs nothing, and one that is Display P3 stays what it is (:mod:`.formats.icc`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is really run: scaling, cutting, turning, a canvas, levels; each a value with its own call.
 
-Most actions are nothing but these (:meth:`.Action.steps`), and what is said in values can be
+Most actions are nothing but these (:meth:`.action.Action.steps`), and what is said in values can be
 reordered and joined before any pixel is read (:mod:`.optimize`). Points are counted in pixels from
 the upper left corner; a pixel lies between two whole numbers.
 """

@@ -46,8 +46,8 @@ def split(asked: Target) -> Target | None:
     """What ``OBJECT@TEXT`` asks for, where it can be read so; the last ``@`` counts.
 
     The process text is ``@TEXT`` then: :func:`translate` reads what is behind the mark, once the
-    caller may have the object. ``OBJECT@!NAME`` is a style's, see :func:`style.split`. A process
-    text in the query makes the key mean itself.
+    caller may have the object. ``OBJECT@!NAME`` is a style's, see
+    :func:`vipsgate.gate.style.split`. A process text in the query makes the key mean itself.
     """
     key, _, text = asked.key.rpartition(MARK)
     if asked.process or not key or not text or text.startswith("!"):

@@ -156,7 +156,7 @@ class StoreClient:
         """What a stream brings, each piece within the time.
 
         Raises:
-            OssError: See :meth:`ask`.
+            OssError: See :meth:`call`.
         """
         while (piece := await self.call(lambda: anext(stream, None))) is not None:
             yield piece

@@ -1,7 +1,7 @@
 """Objects of an object store by their names there: looked at, fetched, put, taken away.
 
 What is known of an object is asked for with its attributes (HEAD), and counts for a moment
-(:mod:`.heads`).
+(:mod:`.head_cache`).
 
 A tag is the store's own where that is an MD5, as S3 has it for what was put in one piece, because
 listings tell it, too. Elsewhere it is the one in the object's label, or else the store's as it is.
@@ -172,7 +172,7 @@ class RemoteObjects:
         Args:
             path: The name.
             body: What.
-            attributes: As :func:`label.write` makes them.
+            attributes: As :func:`.metadata.write` makes them.
             mode: The condition, as obstore has it; for bytes only.
             size: How many there are.
 
