@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,9 @@ SYNTHETIC = "synthetic"  # the origin of pictures that are painted when they are
 
 StyleName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]  # OSS guide, Image styles
 Acl = Literal["private", "public-read", "public-read-write"]
+ACLS: tuple[str, ...] = get_args(Acl)
+BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
+INTERNAL = ".vipsgate"  # the bucket of our own documents and parts; a word that no key may have
 Seconds = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # since the epoch, to the year 9999
 
 

@@ -26,9 +26,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from .buckets import Acl, Bucket, Record
+from .buckets import BUCKET, Acl, Bucket, Record
 from .catalog import documents
-from .gate.target import BUCKET
 from .image.config import Limits, Rendering
 from .renderers.admission import QUEUE_BYTES
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import RawTestServer
 from yarl import URL
 
 from vipsgate import api
-from vipsgate.buckets import Bucket
+from vipsgate.buckets import INTERNAL, Bucket
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Services
 from vipsgate.errors import (
@@ -26,7 +26,7 @@ from vipsgate.errors import (
 from vipsgate.gate import access, headers, target
 from vipsgate.observe.record import RequestRecord
 from vipsgate.settings import Settings
-from vipsgate.store.base import INTERNAL, Object, Opened, Page, Properties
+from vipsgate.store.base import Object, Opened, Page, Properties
 from vipsgate.web import responses
 
 NOW = 1_767_225_600.75  # 2026-01-01T00:00:00.750Z

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from vipsgate.buckets import Bucket, Style
+from vipsgate.buckets import INTERNAL, Bucket, Style
 from vipsgate.catalog import documents, uploads
 from vipsgate.image.config import Limits
-from vipsgate.store.base import INTERNAL, PLAIN
+from vipsgate.store.base import PLAIN
 
 NOW = 1_767_225_600.75
 CREATE = "<CreateBucketConfiguration><StorageClass>IA</StorageClass></CreateBucketConfiguration>"

@@ -2,8 +2,7 @@
 
 import pytest
 
-from vipsgate.buckets import RefererPolicy
-from vipsgate.store.base import INTERNAL
+from vipsgate.buckets import INTERNAL, RefererPolicy
 
 ALLOW = "<AllowEmptyReferer>true</AllowEmptyReferer>"
 DENY = "<AllowEmptyReferer>false</AllowEmptyReferer>"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy, Style
+from vipsgate.buckets import INTERNAL, Bucket, Protection, ProtectionRule, RefererPolicy, Style
 from vipsgate.catalog import documents
 from vipsgate.catalog.documents import CLOSED, DocumentError, Documents
 from vipsgate.catalog.registry import Registry
@@ -21,7 +21,7 @@ from vipsgate.errors import (
     ServiceUnavailable,
 )
 from vipsgate.image.config import Limits
-from vipsgate.store.base import INTERNAL, Page
+from vipsgate.store.base import Page
 from vipsgate.store.local.store import LocalStore
 from vipsgate.store.remote.client import StoreClient
 from vipsgate.store.remote.objects import RemoteObjects as Objects

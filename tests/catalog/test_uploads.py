@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from vipsgate.buckets import INTERNAL
 from vipsgate.catalog import uploads
 from vipsgate.errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchUpload
-from vipsgate.store.base import INTERNAL, Properties
+from vipsgate.store.base import Properties
 from vipsgate.store.local.store import LocalStore
 
 TOLD = Properties(content_type="x/y", acl="private", meta={"a": "西"}, kind="Multipart")

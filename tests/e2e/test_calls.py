@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vipsgate import api
+from vipsgate.buckets import INTERNAL
 from vipsgate.catalog import uploads
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Services
@@ -30,7 +31,7 @@ from vipsgate.gate import sign, target
 from vipsgate.renderers.pool import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
-from vipsgate.store.base import INTERNAL, PLAIN
+from vipsgate.store.base import PLAIN
 from vipsgate.store.local.store import LocalStore
 from vipsgate.web import responses
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vipsgate.buckets import BUCKET, INTERNAL
 from vipsgate.errors import OssError
-from vipsgate.gate.target import BUCKET, INTERNAL, Target, resolve
+from vipsgate.gate.target import Target, resolve
 
 DOMAINS = {"img.example.com": "photos", "www.example.org": "other-bucket"}
 ENDPOINT = "oss.example.com"

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from vipsgate.buckets import INTERNAL
 from vipsgate.errors import (
     InsufficientStorage,
     InvalidObjectName,
@@ -22,7 +23,7 @@ from vipsgate.errors import (
     ServiceUnavailable,
     Unimplemented,
 )
-from vipsgate.store.base import INTERNAL, PLAIN, Properties
+from vipsgate.store.base import PLAIN, Properties
 from vipsgate.store.local import draft
 from vipsgate.store.local.store import LocalStore
 

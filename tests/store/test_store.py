@@ -23,11 +23,12 @@ from support.store_conformance import (
 from support.store_conformance import listed as listed  # fixtures of the classes
 from support.store_conformance import store as store
 
+from vipsgate.buckets import INTERNAL
 from vipsgate.errors import (
     InvalidObjectName,
     OssError,
 )
-from vipsgate.store.base import INTERNAL, Page
+from vipsgate.store.base import Page
 from vipsgate.store.remote import client
 
 STORES = ("local", "memory")  # a folder, and obstore's own store in memory

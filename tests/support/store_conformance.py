@@ -13,6 +13,7 @@ from contextlib import closing
 import fastcrc
 import pytest
 
+from vipsgate.buckets import INTERNAL
 from vipsgate.catalog import uploads
 from vipsgate.errors import (
     BucketNotEmpty,
@@ -21,7 +22,7 @@ from vipsgate.errors import (
     NoSuchKey,
     PreconditionFailed,
 )
-from vipsgate.store.base import INTERNAL, PLAIN, Properties
+from vipsgate.store.base import PLAIN, Properties
 
 FULL = Properties(
     content_type="text/x-odd",

@@ -11,11 +11,12 @@ from xml.etree.ElementTree import Element, SubElement
 
 from aiohttp import web
 
+from ..buckets import INTERNAL
 from ..catalog import uploads
 from ..errors import InvalidArgument, InvalidRange, NoSuchKey, shown
 from ..gate.headers import ACL, COMPLETE_ALL, COPY_SOURCE
 from ..gate.rights import Right
-from ..store.base import INTERNAL, Draft, Object
+from ..store.base import Draft, Object
 from ..store.local.listing import common
 from ..web import responses
 from . import objects, xml

@@ -20,13 +20,12 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from ..buckets import Bucket
+from ..buckets import BUCKET, INTERNAL, Bucket
 from ..errors import AccessDenied, NoSuchKey, OssError, PreconditionFailed, ServiceUnavailable
 from ..gate import legacy
-from ..gate.target import BUCKET
 from ..image import process
 from ..image.config import Limits
-from ..store.base import INTERNAL, PLAIN, Store
+from ..store.base import PLAIN, Store
 
 FOLDER, ENDING = "buckets/", ".json"
 POLL_INTERVAL = 2.0  # seconds between two looks; an edit is to be seen within 5

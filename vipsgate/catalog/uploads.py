@@ -18,8 +18,9 @@ from itertools import pairwise
 
 import orjson
 
+from ..buckets import INTERNAL
 from ..errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchKey, NoSuchUpload, shown
-from ..store.base import INTERNAL, PLAIN, Draft, Object, Properties, Store
+from ..store.base import PLAIN, Draft, Object, Properties, Store
 
 FOLDER, ABOUT = "uploads/", "about.json"
 IDENTITY = re.compile(r"[0-9A-F]{32}")

@@ -13,17 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from ..buckets import BUCKET, INTERNAL
 from ..errors import InvalidArgument, InvalidBucketName, InvalidObjectName, NoSuchKey, shown
 
 PROCESS = "x-oss-process"
-BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
 OSS_HOST = re.compile(r"([^.]+)\.oss-[a-z0-9-]+\.aliyuncs\.com")
 AUTHORITY = re.compile(r"([^/?]*)(.*)", re.DOTALL)  # and what comes behind it; fits any text
 KEY_BYTES = 1023  # UTF-8; OSS guide, Object naming
 # parameters of listings, where a form's "+" is a blank (oss2 sends it so); elsewhere standard
 # Base64 needs it
 NAMES_OF_KEYS = frozenset("delimiter key-marker marker prefix start-after".split())
-INTERNAL = ".vipsgate"  # where the store keeps its own documents; never an object
 
 
 @dataclass(frozen=True, slots=True)

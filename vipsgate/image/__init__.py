@@ -1,4 +1,4 @@
-"""What does it ask, and what comes out?
+"""From a process text and a file to a picture: actions, plan, pipeline, formats.
 
 RULE: text, arithmetic and lazy vips. Nothing here waits, opens a file or knows a socket; a source
 comes as bytes and a result leaves through a descriptor. Parsing and planning run without libvips:

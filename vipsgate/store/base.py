@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
 from ..errors import ServiceUnavailable
-
-INTERNAL = ".vipsgate"  # the bucket of our own documents and parts; a word that no key may have
-BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from vipsgate.buckets import INTERNAL
 from vipsgate.errors import NoSuchBucket, NoSuchKey, ServiceUnavailable
-from vipsgate.store.base import INTERNAL, PLAIN
+from vipsgate.store.base import PLAIN
 from vipsgate.store.local.root import Identity, Root
 from vipsgate.store.local.store import LocalStore
 

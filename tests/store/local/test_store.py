@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from vipsgate.buckets import INTERNAL
 from vipsgate.errors import (
     AccessDenied,
     BucketNotEmpty,
@@ -23,7 +24,7 @@ from vipsgate.errors import (
     OssError,
     Unimplemented,
 )
-from vipsgate.store.base import INTERNAL, PLAIN, Page, Properties
+from vipsgate.store.base import PLAIN, Page, Properties
 from vipsgate.store.local.store import LocalStore
 
 CANARY = b"this lies outside of the bucket"

@@ -9,11 +9,11 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from vipsgate.buckets import Bucket, Style
+from vipsgate.buckets import INTERNAL, Bucket, Style
 from vipsgate.catalog.documents import Documents
 from vipsgate.errors import MetadataTooLarge, NoSuchKey, PreconditionFailed
 from vipsgate.image.config import Limits
-from vipsgate.store.base import INTERNAL, PLAIN, Object, Properties
+from vipsgate.store.base import PLAIN, Object, Properties
 from vipsgate.store.remote import listing
 from vipsgate.store.remote.client import StoreClient
 from vipsgate.store.remote.objects import RemoteObjects

@@ -13,7 +13,7 @@ import heapq
 import os
 from collections.abc import Iterator
 
-from ..base import INTERNAL
+from ...buckets import INTERNAL
 
 END = b"\xff"  # behind every byte of UTF-8
 OURS = INTERNAL.encode()

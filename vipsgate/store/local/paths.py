@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ...buckets import INTERNAL
 from ...errors import (
     AccessDenied,
     InsufficientStorage,
@@ -23,7 +24,6 @@ from ...errors import (
     ServiceUnavailable,
     shown,
 )
-from ..base import INTERNAL
 from .root import Root, away
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

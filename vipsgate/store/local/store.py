@@ -24,6 +24,7 @@ from pathlib import Path
 
 from aiofiles.os import wrap
 
+from ...buckets import BUCKET, INTERNAL
 from ...errors import (
     AccessDenied,
     BucketNotEmpty,
@@ -33,7 +34,7 @@ from ...errors import (
     OssError,
     ServiceUnavailable,
 )
-from ..base import BUCKET, INTERNAL, Object, Opened, Page, Properties
+from ..base import Object, Opened, Page, Properties
 from . import draft, links, listing, paths, xattr
 from .root import Root
 

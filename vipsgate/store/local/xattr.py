@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from ...buckets import ACLS
 from ...errors import MetadataTooLarge, Unimplemented
 from ..base import PLAIN, Properties
 
@@ -25,7 +26,7 @@ from ..base import PLAIN, Properties
 # left out. The names are short because up to 128 bytes are read in one call, which halves its time.
 NAME = "user.vipsgate"
 BARE = frozenset(("of", "etag", "crc"))
-ACLS = ("", "private", "public-read", "public-read-write")
+WORDS = ("", *ACLS)
 ABSENT = frozenset((errno.ENODATA, errno.ENOTSUP))
 TOO_LARGE = frozenset((errno.E2BIG, errno.ERANGE))
 LEAST_BYTES = 800  # that every file system keeps; ext4 with blocks of 1 KB has the least
@@ -94,7 +95,7 @@ def _encoded(facts: os.stat_result, properties: Properties, etag: str, crc: int 
 def _decoded(data: bytes, facts: os.stat_result) -> tuple[Properties, str, int | None]:
     about = orjson.loads(data)
     acl = about.get("acl", "")
-    if acl not in ACLS:
+    if acl not in WORDS:
         raise ValueError(acl)
     if about["of"] != [facts.st_size, facts.st_mtime_ns]:
         return Properties(acl=acl), "", None

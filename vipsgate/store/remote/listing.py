@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ..base import INTERNAL
+from ...buckets import INTERNAL
 from ..local.listing import common
 from .client import StoreClient
 

@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...buckets import ACLS
 from ...errors import MetadataTooLarge
 from ..base import PLAIN, Properties
 
 # {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "time"}; as is usual, left
 # out. A "type" of "" says that the writer has named none: stores put one of their own there.
 LABEL = "vipsgate"
-ACLS = ("", "private", "public-read", "public-read-write")
+WORDS = ("", *ACLS)
 NATIVE = {  # headers that object stores keep; Expires is none that all of them do
     "cache-control": "Cache-Control",
     "content-disposition": "Content-Disposition",
@@ -124,7 +125,7 @@ def _read(attributes: Mapping[str, str], size: int) -> Label:
         return Label(Properties(said, "", headers, meta))
     rest = json.loads(text)
     acl = rest.get("acl", "")
-    if acl not in ACLS:
+    if acl not in WORDS:
         raise ValueError(acl)
     if rest["of"] != size:
         return Label(Properties(acl=acl))

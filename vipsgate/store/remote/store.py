@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...buckets import BUCKET, INTERNAL
 from ...errors import (
     BucketNotEmpty,
     InvalidObjectName,
@@ -23,7 +24,7 @@ from ...errors import (
     PreconditionFailed,
     shown,
 )
-from ..base import BUCKET, INTERNAL, Object, Opened, Page, Properties
+from ..base import Object, Opened, Page, Properties
 from . import draft as spool
 from . import metadata
 from .listing import Walk
