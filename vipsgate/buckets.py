@@ -1,4 +1,4 @@
-"""What is configured for each bucket: its ACL, domains, styles, protection and referer rules.
+"""The document of a bucket: ACL, domains, styles, protection and referer rules.
 
 Each class says under ``Attributes:`` what its keys are for; ``.ci/readme`` makes the tables of
 deploy/README.md from there.

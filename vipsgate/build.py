@@ -35,15 +35,15 @@ def store_of(settings: Settings, painter: Painter | None = None) -> Routing:
     Raises:
         SettingsError: There is none, or it is of a kind that there is not.
     """
-    gallery = PaintedCache(painter) if painter else None
+    painted = PaintedCache(painter) if painter else None
 
     def reach(bucket: str, origin: Origin) -> Store:
         if origin.url != SYNTHETIC:
             return _cloud(settings, origin.url, bucket)
-        if gallery is None:
+        if painted is None:
             raise ValueError("there are no renderers here that would paint")
         chance = random.Random(bucket).random  # the same faults after every start
-        return Synthetic(gallery, origin.delay_ms / 1000, origin.error_rate, chance)
+        return Synthetic(painted, origin.delay_ms / 1000, origin.error_rate, chance)
 
     return Routing(_base(settings), reach)
 

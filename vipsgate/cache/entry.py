@@ -1,4 +1,4 @@
-"""What is kept: the bytes of an answer, in memory or behind a descriptor, and what they are."""
+"""Entries of the cache: the bytes of an answer, in memory or behind a descriptor."""
 
 from __future__ import annotations
 

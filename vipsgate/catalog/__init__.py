@@ -1,4 +1,4 @@
-"""What vipsgate keeps in the store itself: bucket documents, and uploads in parts.
+"""Bucket documents and uploads in parts, which vipsgate keeps in the store itself.
 
 RULE: may wait; reads and writes through the store's own protocol, and knows no HTTP.
 """

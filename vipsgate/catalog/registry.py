@@ -1,4 +1,4 @@
-"""Which buckets there are, and what is configured for each: declared, described or as they come."""
+"""The registry of buckets: which there are, and what is configured for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What works here: libvips, every format in and out, the walls around a renderer, the store.
+"""Findings of ``vipsgate check``: libvips, every format in and out, the sandbox, the store.
 
 Nothing is looked up that can be tried: a format works when a picture made here comes back from it.
 """
@@ -102,7 +102,7 @@ def _filmed(codec: str) -> tuple[int, int]:
         stream = container.add_stream(codec, rate=1)
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
-        # of a film of one picture x265 gives no decoding time, unless no picture waits for another
+        # of a video of one picture x265 gives no decoding time, unless no picture waits for another
         stream.options = {"x265-params": "log-level=none:pools=none:bframes=0"}
         stream.codec_context.thread_count = 1
         frame = decode.library().VideoFrame(SIDE, SIDE, "yuv420p")

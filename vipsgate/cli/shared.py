@@ -1,4 +1,4 @@
-"""What all commands share: the option for the configuration, and how wrong usage ends."""
+"""Shared by all commands: the option for the configuration, and how wrong usage ends."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ async def _obtain(services: Services, wanted: Order, place: CacheKey) -> Made:
 
 
 async def _read(ranged: RangeReader, wanted: Order, span: range) -> AsyncIterator[bytes]:
-    """A part of an object that is far away.
+    """A part of a remote object.
 
     Raises:
         ReplacedError: It is another one by now.
@@ -158,7 +158,7 @@ async def _make(services: Services, wanted: Order) -> Made:
 
 
 async def _begun(services: Services, wanted: Order) -> Opened | None:
-    """The beginning of a source that is far away, where that is all that is needed.
+    """The beginning of a remote source, where that is all that is needed.
 
     Raises:
         ReplacedError: It is another one by now.

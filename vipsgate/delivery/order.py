@@ -1,4 +1,4 @@
-"""What is wanted, once it is known to be there and allowed; and the bytes that answer it."""
+"""An order: objects that are there and allowed, what is done to them; and its content."""
 
 from __future__ import annotations
 

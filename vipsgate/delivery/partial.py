@@ -1,4 +1,4 @@
-"""Objects that are far away: passed on as they come, or only as much of them as is needed."""
+"""Remote objects: passed on as they come, or only as much of them as is needed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _bytes(pieces: AsyncIterator[bytes]) -> bytes:
 
 
 def check_video(size: int, most: int) -> None:
-    """A video that is far away has to be fetched whole.
+    """A remote video has to be fetched whole.
 
     Raises:
         ImageTooLarge: It is larger than is fetched.

@@ -70,7 +70,7 @@ async def resolve(services: Services, grant: access.Grant, target: Target) -> Na
     """
     old = services.settings.server.legacy_at_api or grant.bucket.legacy_at_api
     if not services.store.object_acls(target.bucket):
-        grant.check_acl("")  # before the look, which may be dear
+        grant.check_acl("")  # before the look, which may be expensive
     named = await _split(target, grant, services.store, old=old)
     return Name(named, target.key, old)
 

@@ -1,4 +1,4 @@
-"""What every handler works with, put together once when the server starts."""
+"""The services that every handler works with, put together once when the server starts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which objects are pictures: told by their first bytes, and remembered.
+"""Detection of pictures among objects, by their first bytes; results are remembered.
 
 For rules that hold for all pictures, whatever an object is called. Nothing is decoded; each version
-of an object is read once, a few KB, and of one that is far away only those are fetched.
+of an object is read once, a few KB, and of a remote one only those are fetched.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..image.formats.codecs import HEAD_BYTES, is_picture
 from ..store.base import Object, Opened, Store
 
 MAX_ENTRIES = 16384  # objects that are remembered; one takes about 400 bytes
-TRIES = 3  # to read an object that is far away as it was when it was looked at
+TRIES = 3  # to read a remote object as it was when it was looked at
 
 Version = tuple[str, int, float]  # tag, bytes, and since when: what identifies the content
 

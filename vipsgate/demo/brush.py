@@ -1,4 +1,4 @@
-"""What every picture is painted with: gradients, noise, light, perspective, outlines.
+"""Brushes of all pictures: gradients, noise, light, perspective, outlines.
 
 Rule: a painting is a float image with three bands in 0..1, lazy until somebody needs its pixels.
 Only :func:`printed` and :func:`develop` make 8-bit sRGB of it.

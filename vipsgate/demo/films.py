@@ -28,11 +28,11 @@ def _film(painting: Image) -> Image:
     """Return the frames of `_reel` as 8-bit sRGB that knows it is an animation."""
     import pyvips
 
-    film = printed(painting)
-    film.set_type(pyvips.GValue.gint_type, "page-height", film.height // FRAMES)
-    film.set_type(pyvips.GValue.gint_type, "loop", 0)  # for ever
-    film.set_type(pyvips.GValue.array_int_type, "delay", [FRAME_MS] * FRAMES)
-    return film
+    animation = printed(painting)
+    animation.set_type(pyvips.GValue.gint_type, "page-height", animation.height // FRAMES)
+    animation.set_type(pyvips.GValue.gint_type, "loop", 0)  # for ever
+    animation.set_type(pyvips.GValue.array_int_type, "delay", [FRAME_MS] * FRAMES)
+    return animation
 
 
 def spinner() -> Image:

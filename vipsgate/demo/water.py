@@ -1,4 +1,4 @@
-"""What lies by the water: sea, bay, lake and lighthouse."""
+"""Pictures of the water: sea, bay, lake and lighthouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""May this caller have it? The answer comes before anything of an object is read.
+"""Access control: every decision is taken before anything of an object is read.
 
 A signature is looked at first, wherever it leads: one that fails is refused also on a public
 object, and never taken for none. What remains is asked of the object's ACL, as soon as that is

@@ -1,4 +1,4 @@
-"""Who would be let through, and which rule stops the others: the same gate, asked for each caller.
+"""Access of each kind of caller, simulated: who passes, and which rule stops the others.
 
 Callers with a role are taken to sign in the URL; one who signs in a header is not asked for a
 Referer.

@@ -1,4 +1,4 @@
-"""What a picture is expected to take, from its plan alone, so that nobody begins what cannot end.
+"""The cost of a picture, estimated from its plan: seconds of one core, bytes, pages.
 
 The nanoseconds are of one core of a server of 2025, measured with a photograph of 3 megapixels;
 they are there to be compared with each other, and may be off by a factor of two.

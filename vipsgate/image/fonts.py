@@ -1,4 +1,4 @@
-"""Which font draws what: OSS's names to families, and each character to a family that has it.
+"""Fonts: OSS's names to families, and each character to a family that has it.
 
 Pango is told the family of every part of a text. Left to itself it goes by the machine's locale,
 and takes a letter from the first font that has it without its accent: "Łódź" falls apart.

@@ -1,4 +1,4 @@
-"""What is known of a picture before any pixel is read."""
+"""Header and frame: what is known of a picture before any pixel is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind :mod:`.resources` in a worker: pictures of other objects, and text.
+"""The resources of a worker: pictures of other objects, prepared once, and text.
 
 A picture that is laid on others is wanted again and again, so it is kept as it was prepared: a logo
 is not decoded for every request.

@@ -1,4 +1,4 @@
-"""What can be said of a picture instead of making another one: a table, each answer as JSON."""
+"""Reports on a picture, as JSON: ``image/info`` and ``image/average-hue``."""
 
 from __future__ import annotations
 

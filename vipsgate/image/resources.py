@@ -1,4 +1,4 @@
-"""What an action may ask of its surroundings: the shape, not who provides it.
+"""The protocol of what an action may ask of its surroundings, whoever provides it.
 
 Actions and steps know this module alone; :mod:`.prepared` has what is behind it in a worker.
 """

@@ -1,4 +1,4 @@
-"""What is really run: scaling, cutting, turning, a canvas, levels; each a value with its own call.
+"""The steps that are run: scaling, cutting, turning, a canvas, levels; each a value.
 
 Most actions are nothing but these (:meth:`.action.Action.steps`), and what is said in values can be
 reordered and joined before any pixel is read (:mod:`.optimize`). Points are counted in pixels from

@@ -1,4 +1,4 @@
-"""Where all that is noted comes together: counts, the access log, traces."""
+"""The recorder: hands each finished request to the counters, the access log and the traces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # calls of a store that wait for it; what is not named here costs nothing
 OPERATIONS = ("stat", "open", "list", "describe", "delete", "create", "remove", "buckets")
-READ = "read"  # of an object that is far away
+READ = "read"  # of a remote object
 SERVERS_FAULT = 500  # the lowest status that is none of the client's doing
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class _Watched:
         self._meters = meters
 
     def ranged(self, bucket: str) -> Any:
-        """How to have a part of an object that is far away: timed until it begins to come."""
+        """How to have a part of a remote object: timed until it begins to come."""
         far = self._store.ranged(bucket)
         return far and SimpleNamespace(read=_timed(READ, far.read, self._meters))
 

@@ -1,4 +1,4 @@
-"""Why is the answer what it is? A request taken apart, without its picture being made.
+"""Why an answer is what it is: a request taken apart, without its picture being rendered.
 
 For ``GET /explain/BUCKET/KEY?...`` on the admin port: whatever stands behind ``/explain`` is what
 somebody asks the public port for, with its signature if it has one. All is found out with the

@@ -1,4 +1,4 @@
-"""What the house is doing at the moment it is asked, for Prometheus."""
+"""Gauges for Prometheus: the state of the server at the moment of a scrape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a configuration that is read again may take the place of the one in force.
+"""Reload of the configuration: what may take the place of the one in force.
 
 A file that is cut short, by an editor or a full disk, reads as a whole one without its last tables;
 an empty one has none. A bucket is closed by what is written, so such a file would open it without

@@ -1,4 +1,4 @@
-"""What systemd is told of a service: ``sd_notify(3)``, a datagram to the socket that it names.
+"""Notifications to systemd: ``sd_notify(3)``, a datagram to the socket that it names.
 
 Without ``NOTIFY_SOCKET`` nobody is told. The package sdnotify does the same, has not changed since
 2017, and has neither an abstract socket's name nor the watchdog right.

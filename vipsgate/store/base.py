@@ -1,4 +1,4 @@
-"""What a store is: objects by bucket and key, read as descriptors, written whole or not at all."""
+"""The protocol of a store: objects by bucket and key, read as descriptors, written whole."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Draft(Protocol):
 
 
 class RangeReader(Protocol):
-    """What can be had of objects that are far away besides a descriptor of a copy."""
+    """What can be had of remote objects besides a descriptor of a copy."""
 
     async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
         """A part of the object, as it comes.
@@ -189,7 +189,7 @@ class Store(Protocol):
     """Objects by bucket and key.
 
     Keys come from :mod:`vipsgate.gate.target`, decoded and checked; a store still has to see to it
-    that none leads out of its bucket. The bucket :data:`INTERNAL` is our own and always there.
+    that none leads out of its bucket. The bucket :data:`vipsgate.buckets.INTERNAL` is our own and always there.
     """
 
     @property
@@ -217,7 +217,7 @@ class Store(Protocol):
         """
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
-        """The names of all buckets but :data:`INTERNAL`, in order, and when each was made."""
+        """The names of all buckets but :data:`vipsgate.buckets.INTERNAL`, in order, and when each was made."""
 
     async def create(self, bucket: str) -> None:
         """Make a bucket; one that is there stays as it is."""
@@ -236,7 +236,7 @@ class Store(Protocol):
     def object_acls(self, bucket: str) -> bool:
         """May objects of this bucket have ACLs of their own?
 
-        If not, the bucket's decides before any look, which may be dear: what is looked at here may
+        If not, the bucket's decides before any look, which may be expensive: what is looked at may
         have to be made first.
         """
 

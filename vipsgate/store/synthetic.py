@@ -151,7 +151,7 @@ class Synthetic:
     """See :class:`vipsgate.store.base.Store`: one bucket, with its own delay and faults.
 
     Args:
-        gallery: The pictures.
+        cache: The pictures.
         delay: Seconds that each look and each opening takes.
         error_rate: The part of the looks that fail, 0-1. Openings do not: a request looks at each
             of its objects before it opens one, and counts once.
@@ -161,9 +161,9 @@ class Synthetic:
     away = ""
 
     def __init__(
-        self, gallery: PaintedCache, delay: float, error_rate: float, chance: Callable[[], float]
+        self, cache: PaintedCache, delay: float, error_rate: float, chance: Callable[[], float]
     ) -> None:
-        self._gallery, self._delay = gallery, delay
+        self._cache, self._delay = cache, delay
         self._error_rate, self._chance = error_rate, chance
 
     def stale_ok(self, bucket: str) -> bool:
@@ -205,7 +205,7 @@ class Synthetic:
             raise ServiceUnavailable(
                 FAULT, headers={"Retry-After": "1"}, extra={"BucketName": bucket}
             )
-        return await self._gallery.stat(key)
+        return await self._cache.stat(key)
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`; with delay or faults nobody can tell at once.
@@ -215,17 +215,17 @@ class Synthetic:
         if self._delay or self._error_rate:
             return None
         try:
-            return self._gallery.tag(key)
+            return self._cache.tag(key)
         except NoSuchKey:
             return ()
 
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
         await self._wait()
-        return await self._gallery.open(key)
+        return await self._cache.open(key)
 
     def ranged(self, bucket: str) -> None:
-        """See :class:`vipsgate.store.base.Store`: there is nothing far away."""
+        """See :class:`vipsgate.store.base.Store`: nothing is remote."""
 
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int

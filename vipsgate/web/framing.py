@@ -1,4 +1,4 @@
-"""Where a request begins and where its body ends, read from the bytes that a client sends; pure.
+"""HTTP/1.1 framing: where a request begins and where its body ends; pure.
 
 The parser of HTTP (llhttp, in aiohttp) stays the one who reads what is answered, and it is strict.
 This module reads the head of a request before the parser does, for three reasons:

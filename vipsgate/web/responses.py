@@ -1,4 +1,4 @@
-"""What goes back over HTTP: an object, a derivative, 304, or an error in OSS's XML."""
+"""HTTP responses: an object, a derivative, 304, or an error in OSS's XML."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HIT = {"X-Vipsgate-Cache": "hit"}
 CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
-Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # of a body that is far away
+Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # of a remote body
 REPLACEMENT = "\ufffd"  # for what XML cannot have
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 

@@ -1,4 +1,4 @@
-"""Who signed this request? OSS's signatures V1, V2 and V4, in a header or in the URL.
+"""OSS's signatures V1, V2 and V4, in a header or in the URL: verified, and made.
 
 RULE: pure. A request carries nothing of a signature, or a whole and right one, or it is refused: a
 signature that fails never makes an anonymous caller. What is wrong is said in this order: the form,

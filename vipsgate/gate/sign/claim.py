@@ -1,4 +1,4 @@
-"""What a signature is about: who claims it, over which request, and until when.
+"""A signature as it is claimed: by whom, over which request, and until when.
 
 The schemes differ in the text that is signed and in the arithmetic; what they share stands here.
 """

@@ -1,6 +1,6 @@
-"""How much of a file's beginning has all that ``image/info`` says of it; pure arithmetic.
+"""The size of a file's header: how many bytes ``image/info`` needs; pure arithmetic.
 
-For files that are far away: the rest need not come. A format is in :data:`FORMATS` where its order
+For remote files: the rest need not come. A format is in :data:`FORMATS` where its order
 makes that certain. It is not for PNG, whose EXIF may stand behind the pixels, nor for GIF, whose
 frames are counted by walking through them, nor for TIFF and HEIC, whose parts may be anywhere.
 """

@@ -81,13 +81,13 @@ def _film(scene: Scene, watch: Callable[[Image], None]) -> Image:
     # one frame of two that are equal
     times = [4 * number + 1 for number in range(frames)]
     places = [way * min(time, 4 * frames - time) // (2 * frames) for time in times]
-    film = pyvips.Image.arrayjoin(
+    animation = pyvips.Image.arrayjoin(
         [wide.crop(place, 0, width, height) for place in places], across=1
     ).copy()
-    film.set_type(pyvips.GValue.gint_type, "page-height", height)
-    film.set_type(pyvips.GValue.gint_type, "loop", 0)  # for ever
-    film.set_type(pyvips.GValue.array_int_type, "delay", [DELAY] * frames)
-    return film
+    animation.set_type(pyvips.GValue.gint_type, "page-height", height)
+    animation.set_type(pyvips.GValue.gint_type, "loop", 0)  # for ever
+    animation.set_type(pyvips.GValue.array_int_type, "delay", [DELAY] * frames)
+    return animation
 
 
 def _land(width: int, height: int, seed: int) -> Image:

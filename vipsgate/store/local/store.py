@@ -159,7 +159,7 @@ class LocalStore:
         return opened
 
     def ranged(self, bucket: str) -> None:
-        """Nothing is far away."""
+        """Nothing is remote."""
 
     def draft(self, bucket: str) -> draft.LocalDraft:
         """See :class:`vipsgate.store.base.Store`."""

@@ -1,4 +1,4 @@
-"""What is kept with a file besides its bytes: one extended attribute, ``user.vipsgate``, in JSON.
+"""Object metadata on a disk: one extended attribute, ``user.vipsgate``, in JSON.
 
 It is set before the file gets its name, so that bytes and properties become an object in one step,
 and it goes where the file goes. The other design, a document beside every file, works on file

@@ -1,4 +1,4 @@
-"""Whether a store that failed is asked again, and when: closed, open, on trial.
+"""A circuit breaker: closed, open, on trial.
 
 Pure: no clock of its own, so every case is a row. Closed until :data:`MAX_FAILURES` calls in a row
 have failed; then open, which refuses at once; after a pause one call goes out as a trial. One that

@@ -1,4 +1,4 @@
-"""What is known of objects far away, and since when; equal questions at once are asked once."""
+"""A cache of HEAD answers; equal questions at once are asked once."""
 
 from __future__ import annotations
 

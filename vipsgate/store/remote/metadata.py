@@ -1,4 +1,4 @@
-"""What is kept with an object of an object store besides its bytes: its attributes there.
+"""Object metadata in an object store: properties to attributes, and back.
 
 What HTTP has a header for goes there as it is, and ``x-oss-meta-NAME`` becomes the store's own
 metadata, so that other clients of the same store see both. The rest, and whatever such a header

@@ -1,4 +1,4 @@
-"""Local copies of objects that are far away, within a budget; several processes may share them.
+"""Local copies of remote objects, within a budget; several processes may share them.
 
 A file is named by all that is known of its object, so that none is ever out of date. Nothing is
 flushed to the disk: the folder is that of this start of the machine, and what an earlier one has
