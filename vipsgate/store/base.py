@@ -189,7 +189,8 @@ class Store(Protocol):
     """Objects by bucket and key.
 
     Keys come from :mod:`vipsgate.gate.target`, decoded and checked; a store still has to see to it
-    that none leads out of its bucket. The bucket :data:`vipsgate.buckets.INTERNAL` is our own and always there.
+    that none leads out of its bucket. The bucket :data:`vipsgate.buckets.INTERNAL` is our own and
+    always there.
     """
 
     @property
@@ -217,7 +218,7 @@ class Store(Protocol):
         """
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
-        """The names of all buckets but :data:`vipsgate.buckets.INTERNAL`, in order, and when each was made."""
+        """The names of all buckets but our own, in order, and when each was made."""
 
     async def create(self, bucket: str) -> None:
         """Make a bucket; one that is there stays as it is."""
