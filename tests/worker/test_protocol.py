@@ -86,7 +86,7 @@ def test_nothing_there_yet(pair: Pair) -> None:
         b"null",
         b'"text"',
         b'{"id":1',
-        b'{"id":1}' + b" " * protocol.MAX_BYTES,
+        b'{"id":1}' + b" " * protocol.MOST_BYTES,
     ],
     ids=lambda data: data[:12].decode(errors="replace"),
 )
