@@ -4,7 +4,7 @@ There is one process more than may work at a time, so that a dead one is replace
 once, and a quick picture finds one while all others are at dear work (:mod:`.lanes`). A renderer
 has its next quick job before it is done with the last, so that it never waits for the loop; another
 one that is free takes it away again. Jobs of one source that wait at the same time go together,
-since the source is decoded once for all (:mod:`.image.batch`). A client that leaves, and a
+since the source is decoded once for all (:mod:`vipsgate.image.group`). A client that leaves, and a
 deadline, are told to libvips first and enforced by SIGKILL after a grace. The memory of the working
 renderers is watched from here: RLIMIT_AS makes libvips crash, and an encoder cannot be asked. Each
 job is held to its own estimate, on top of what its renderer held before: one that was handed back
