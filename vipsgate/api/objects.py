@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from ..delivery import derivatives, resolve
-from ..delivery.order import Content, Order, see
+from ..delivery.order import Content, Derivative, Order, see
 from ..delivery.services import Services
 from ..errors import (
     FileAlreadyExists,
@@ -72,27 +72,31 @@ async def _answer(
     if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
         return responses.not_modified(request, headers)
     async with fetch(services, wanted) as content:
-        record.cache = content.cache
+        if content.derivative:
+            record.cache = content.derivative.tier
         if content.order is not wanted:
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
         if content.place:
             await services.fastpath.learn(request, content, headers)
-        headers |= _told(request, content) | services.handed(content.file)
+        if content.derivative:
+            headers |= _made(request, content.derivative)
+            headers |= services.handed(content.derivative.entry.file)
         modified = content.order.modified
         return await responses.content(request, content.body, content.size, modified, headers)
 
 
 def _described(call: Call, content: Content) -> dict[str, str]:
     """Headers that tell of the bytes; the type of a picture is for nobody else to say."""
-    if not content.mime:
+    if content.derivative is None:
         return {
             **responses.stored(content.order.target.key, content.order.source),
             **call.grant.overrides,
         }
-    headers = {**call.grant.overrides, "Content-Type": content.mime, "Accept-Ranges": "bytes"}
-    if content.missing:
-        headers["X-Vipsgate-Missing-Glyphs"] = str(content.missing)
+    entry = content.derivative.entry
+    headers = {**call.grant.overrides, "Content-Type": entry.mime, "Accept-Ranges": "bytes"}
+    if entry.missing:
+        headers["X-Vipsgate-Missing-Glyphs"] = str(entry.missing)
     return headers
 
 
@@ -349,12 +353,10 @@ def unchanged(call: Call, source: Object) -> bool:
     return conditional.not_modified(wanted, source.etag, source.modified)
 
 
-def _told(request: web.BaseRequest, content: Content) -> dict[str, str]:
+def _made(request: web.BaseRequest, derivative: Derivative) -> dict[str, str]:
     """Headers that tell how a picture was come by."""
-    if not content.mime:
-        return {}
-    begun, queue, render = request[responses.RECORD].begun, content.queue, content.render
+    begun, queue, render = request[responses.RECORD].begun, derivative.queue, derivative.render
     return {
-        "X-Vipsgate-Cache": responses.cached(content.cache),
+        "X-Vipsgate-Cache": responses.cached(derivative.tier),
         "Server-Timing": responses.timing(begun, queue=queue, render=render),
     }

@@ -123,7 +123,8 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
             await draft.write(content.body)
         else:
             await draft.copy(content.body, 0, content.size)
-        properties = Properties(content_type=content.mime)
+        mime = content.derivative.entry.mime if content.derivative else ""
+        properties = Properties(content_type=mime)
         await objects.keep(call, draft, bucket, sink.key, properties)
     said = {"bucket": bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(said, ensure_ascii=False).encode()

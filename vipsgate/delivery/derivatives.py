@@ -17,7 +17,7 @@ from ..image import process
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from . import partial as far
-from .order import Content, Made, Order
+from .order import Content, Derivative, Order
 from .resolve import check_opened, overlay
 from .services import Services
 
@@ -73,14 +73,14 @@ async def fetch(services: Services, wanted: Order) -> AsyncIterator[Content]:
         return
     place = CacheKey(bucket, key, etag(services, wanted).strip('"'))
     if services.cache and (hit := await services.cache.get(place)):
-        made = Made(*hit)
+        made = Derivative(*hit)
     else:
         services.renderers.check_memory(services.flights.waiting + len(services.turns) + 1)
         if place not in services.flights and not (services.cache and services.cache.has_shared):
             services.renderers.check()  # before anything is locked or opened for it
         made, joined = await services.flights.join(place, partial(_obtain, services, wanted, place))
         if joined:
-            made = Made(made.kept, JOINED)
+            made = Derivative(made.entry, JOINED)
     with closing(made):
         yield _content(wanted, made, place if services.cache else None)
 
@@ -105,13 +105,12 @@ async def fetch_anew(services: Services, wanted: Order) -> AsyncIterator[Content
         yield _content(wanted, made, None)
 
 
-def _content(wanted: Order, made: Made, place: CacheKey | None) -> Content:
-    kept = made.kept
-    told = wanted, kept.body, kept.size, kept.mime, kept.missing
-    return Content(*told, made.where, place, kept.file, made.queue, made.render)
+def _content(wanted: Order, derivative: Derivative, place: CacheKey | None) -> Content:
+    entry = derivative.entry
+    return Content(wanted, entry.body, entry.size, derivative, place)
 
 
-async def _obtain(services: Services, wanted: Order, place: CacheKey) -> Made:
+async def _obtain(services: Services, wanted: Order, place: CacheKey) -> Derivative:
     """Have the picture from others who have made it meanwhile, or make it.
 
     Raises:
@@ -119,14 +118,15 @@ async def _obtain(services: Services, wanted: Order, place: CacheKey) -> Made:
     """
     if services.cache is None:
         return await _make(services, wanted)
-    made: list[Made] = []
+    rendered: Derivative | None = None
 
     async def make() -> Entry:
-        made.append(await _make(services, wanted))
-        return made[0].kept
+        nonlocal rendered
+        rendered = await _make(services, wanted)
+        return rendered.entry
 
-    kept, where = await services.cache.obtain(place, make)
-    return replace(made[0], where=where) if made else Made(kept, where)
+    entry, tier = await services.cache.obtain(place, make)
+    return replace(rendered, tier=tier) if rendered else Derivative(entry, tier)
 
 
 async def _read(ranged: RangeReader, wanted: Order, span: range) -> AsyncIterator[bytes]:
@@ -141,7 +141,7 @@ async def _read(ranged: RangeReader, wanted: Order, span: range) -> AsyncIterato
         raise ReplacedError from None
 
 
-async def _make(services: Services, wanted: Order) -> Made:
+async def _make(services: Services, wanted: Order) -> Derivative:
     """Open the objects, and have a renderer make the picture.
 
     Raises:
@@ -188,7 +188,7 @@ async def _render(
     opened: Sequence[Opened],
     *,
     alone: bool = False,
-) -> Made:
+) -> Derivative:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
     beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
     source = "" if alone else f"{wanted.target.bucket}/{wanted.target.key} {opened[0].object.etag}"
@@ -199,4 +199,4 @@ async def _render(
     if done.size <= MAX_AT_ONCE:
         with closing(kept):
             kept = kept.in_memory()
-    return Made(kept, BYPASS, done.queue, done.render)
+    return Derivative(kept, BYPASS, done.queue, done.render)

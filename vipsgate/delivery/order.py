@@ -73,57 +73,47 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Derivative:
+    """A picture, and what it took; whoever has one closes it.
+
+    Attributes:
+        entry: The picture.
+        tier: Where it came from: a word of ``cache.tiers``, or :data:`.derivatives.BYPASS`.
+        queue: Seconds that the work waited for a renderer; 0 for who has not had it done.
+        render: Seconds that it took, likewise.
+    """
+
+    entry: Entry
+    tier: str
+    queue: float = 0.0
+    render: float = 0.0
+
+    def dup(self) -> Derivative:
+        """The same for somebody else."""
+        return replace(self, entry=self.entry.dup())
+
+    def close(self) -> None:
+        """Give it back."""
+        self.entry.close()
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes, open until the one who fetched them is done.
+    """The bytes that answer an order, open until the one who fetched them is done.
 
     Attributes:
         order: What they answer.
         body: The bytes, or the descriptor of a file that begins with them, or what reads a part.
         size: How many.
-        mime: Content-Type of a picture; empty for the object as it is.
-        missing: Characters of its text that no font has.
-        cache: Where a picture came from: a word of ``cache.tiers``, or :data:`.derivatives.BYPASS`.
+        derivative: The picture whose bytes they are; ``None`` for the object as it is.
         place: Where it is kept; ``None`` where it is not.
-        file: Of the cache, with these bytes and nothing else; empty for none.
-        queue: Seconds that the work waited for a renderer.
-        render: Seconds that it took.
     """
 
     order: Order
     body: bytes | int | responses.Reader
     size: int
-    mime: str = ""
-    missing: int = 0
-    cache: str = ""
+    derivative: Derivative | None = None
     place: CacheKey | None = None
-    file: str = ""
-    queue: float = 0.0
-    render: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A picture, and what it took; whoever has one closes it.
-
-    Attributes:
-        kept: The picture.
-        where: See ``Content.cache``.
-        queue: Seconds that the work waited for a renderer; 0 for who has not had it done.
-        render: Seconds that it took, likewise.
-    """
-
-    kept: Entry
-    where: str
-    queue: float = 0.0
-    render: float = 0.0
-
-    def dup(self) -> Made:
-        """The same for somebody else."""
-        return replace(self, kept=self.kept.dup())
-
-    def close(self) -> None:
-        """Give it back."""
-        self.kept.close()
 
 
 def _check_encoding(item: Object, error: type[OssError]) -> None:

@@ -23,7 +23,7 @@ from ..web.responses import ACCEL
 from ..web.throttle import Throttle
 from ..web.turns import Turns
 from .fastpath import FastPath
-from .order import Made
+from .order import Derivative
 from .sniffer import Sniffer
 
 
@@ -80,7 +80,7 @@ class Services:
     configuration: Configuration
     cache: Cache | None = None
     clock: Callable[[], float] = time.time
-    flights: SingleFlight[Made] = field(default_factory=SingleFlight)
+    flights: SingleFlight[Derivative] = field(default_factory=SingleFlight)
     throttle: Throttle = field(default_factory=Throttle)
     turns: Turns = field(default_factory=Turns)
     sniffer: Sniffer = field(default_factory=Sniffer)
