@@ -64,17 +64,17 @@ async def _answer(
     fetch: Callable[[Services, Order], AbstractAsyncContextManager[Content]],
 ) -> web.StreamResponse:
     request, services = call.request, call.services
-    wanted = await resolve.order(services, call.grant, target)
+    order = await resolve.order(services, call.grant, target)
     record = request[responses.RECORD]
-    record.key, record.process = wanted.target.key, wanted.target.process
+    record.key, record.process = order.target.key, order.target.process
     record.style = style.named(record.process, call.grant.bucket.styles)
-    headers = derivatives.headers(services, wanted)
-    if conditional.not_modified(request.headers, headers["ETag"], wanted.modified):
+    headers = derivatives.headers(services, order)
+    if conditional.not_modified(request.headers, headers["ETag"], order.modified):
         return responses.not_modified(request, headers)
-    async with fetch(services, wanted) as content:
+    async with fetch(services, order) as content:
         if content.derivative:
             record.cache = content.derivative.tier
-        if content.order is not wanted:
+        if content.order is not order:
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
         if content.place:
@@ -107,8 +107,8 @@ async def meta(call: Call) -> web.StreamResponse:
     HeadObject, which is there for that; with ``a.jpg`` itself, as is done, it is a look at the
     source, which protection refuses.
     """
-    wanted = await resolve.plain_order(call.services, call.grant, call.target)
-    source = wanted.source
+    order = await resolve.plain_order(call.services, call.grant, call.target)
+    source = order.source
     headers = responses.validators(source.etag, source.modified)
     return await responses.head(call.request, source.size, headers)
 
@@ -165,16 +165,16 @@ async def delete_many(call: Call) -> web.StreamResponse:
     """DeleteMultipleObjects: up to 1,000 keys of a document; the answer names them unless quiet."""
     call.grant.check_acl("", Right.DELETE)  # before the document is read
     encoding = call.encodes_keys()
-    wanted = xml.read_delete(await call.document())
+    order = xml.read_delete(await call.document())
     bucket = call.target.bucket
-    for key in wanted.keys:
+    for key in order.keys:
         await check_writable(call, call.grant, bucket, key, Right.DELETE)
-    for key in wanted.keys:
+    for key in order.keys:
         with contextlib.suppress(NoSuchKey):  # one that can never be here
             check_key(key)
             await call.services.store.delete(bucket, key)
             await call.services.forget(bucket, key)
-    return call.said(body=b"" if wanted.quiet else xml.deleted(wanted.keys, encoding=encoding))
+    return call.said(body=b"" if order.quiet else xml.deleted(order.keys, encoding=encoding))
 
 
 async def get_acl(call: Call) -> web.StreamResponse:
@@ -345,12 +345,12 @@ def unchanged(call: Call, source: Object) -> bool:
         PreconditionFailed: They forbid it.
     """
     prefix = f"{COPY_SOURCE}-"
-    wanted = {
+    order = {
         name.removeprefix(prefix).title(): value
         for name, value in ((name.lower(), value) for name, value in call.request.headers.items())
         if name.startswith(prefix)
     }
-    return conditional.not_modified(wanted, source.etag, source.modified)
+    return conditional.not_modified(order, source.etag, source.modified)
 
 
 def _made(request: web.BaseRequest, derivative: Derivative) -> dict[str, str]:

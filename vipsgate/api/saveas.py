@@ -112,10 +112,10 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
     grant = objects.other_grant(call, bucket)
     access.check_source(call.grant, whole, access.Seen(target.key))
     await objects.check_writable(call, grant, bucket, sink.key)
-    wanted = await resolve.order(services, call.grant, target)
-    access.check_source(call.grant, whole, wanted.seen()[0])
+    order = await resolve.order(services, call.grant, target)
+    access.check_source(call.grant, whole, order.seen()[0])
     async with (
-        derivatives.fetch_anew(services, wanted) as content,
+        derivatives.fetch_anew(services, order) as content,
         services.store.draft(bucket) as draft,
     ):
         assert not callable(content.body)  # it is there as a whole

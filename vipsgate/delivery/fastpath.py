@@ -121,13 +121,13 @@ class FastPath:
         self, request: web.BaseRequest, content: Content, headers: Mapping[str, str]
     ) -> None:
         """Remember a request that has just been answered, where that may be done."""
-        wanted = content.order
-        bucket = wanted.grant.bucket
+        order = content.order
+        bucket = order.grant.bucket
         text = _text(request)
         if (
             request.method != "GET"
             or content.place is None
-            or wanted.grant.caller is not None
+            or order.grant.caller is not None
             or bucket.referer != RefererPolicy()
             or bucket.legacy_at_api
             or self._legacy
@@ -135,16 +135,16 @@ class FastPath:
             or _is_particular(request)
         ):
             return
-        version, name = self._registry.version, wanted.target.bucket
-        keys = dict.fromkeys((wanted.literal, *wanted.keys))  # a literal object would come first
-        target = wanted.target
+        version, name = self._registry.version, order.target.bucket
+        keys = dict.fromkeys((order.literal, *order.keys))  # a literal object would come first
+        target = order.target
         by_names = bucket.protection.enabled and not style.pure(target.process)
         fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
         fingerprints = tuple((name, key, fingerprint(key)) for key in keys)
         if any(fingerprint is None for _, _, fingerprint in fingerprints):
             return
         # marked now and equal to what was looked at before: so nothing has changed between
-        if [await self._store.stat(name, key) for key in wanted.keys] != list(wanted.found):
+        if [await self._store.stat(name, key) for key in order.keys] != list(order.objects):
             return
         named = style.named(target.process, bucket.styles)
         said, head = dict(headers), responses.kept_head(headers)

@@ -8,7 +8,7 @@ from ..cache.entry import CacheKey, Entry
 from ..errors import BadRequest, OssError, WatermarkError
 from ..gate import access, codings
 from ..gate.target import Target
-from ..image import process
+from ..image.process import Process
 from ..store.base import Object
 from ..web import responses
 
@@ -21,29 +21,29 @@ class Order:
         target: The source, and what is done to it as the caller has said it.
         literal: The key as it came; another one where it also said what is to be done.
         grant: The caller's.
-        todo: The same with styles replaced; ``None`` for the object as it is.
+        process: The same with styles replaced; ``None`` for the object as it is.
         keys: The names of the source and of what is laid on it.
-        found: What is known of them, in this order.
+        objects: What is known of them, in this order.
         picture: Whether the source's bytes are a picture's, where the gate wants to know.
     """
 
     target: Target
     literal: str
     grant: access.Grant
-    todo: process.Process | None
+    process: Process | None
     keys: tuple[str, ...]
-    found: tuple[Object, ...]
+    objects: tuple[Object, ...]
     picture: bool = False
 
     @property
     def source(self) -> Object:
         """What is known of the source."""
-        return self.found[0]
+        return self.objects[0]
 
     @property
     def modified(self) -> float:
         """When the newest of the objects came to be, in seconds since the epoch."""
-        return max(item.modified for item in self.found)
+        return max(item.modified for item in self.objects)
 
     def took_signature(self) -> bool:
         """Might an anonymous caller have been refused one of the objects?"""
@@ -51,10 +51,10 @@ class Order:
 
     def seen(self) -> tuple[access.Seen, ...]:
         """The objects as the gate sees them."""
-        source = see(self.grant, self.keys[0], self.found[0], picture=self.picture)
+        source = see(self.grant, self.keys[0], self.objects[0], picture=self.picture)
         if len(self.keys) == 1:
             return (source,)
-        others = zip(self.keys[1:], self.found[1:], strict=True)
+        others = zip(self.keys[1:], self.objects[1:], strict=True)
         return (source, *(see(self.grant, key, item) for key, item in others))
 
     def check(self) -> None:
@@ -66,9 +66,9 @@ class Order:
             WatermarkError: What is laid on it is.
         """
         access.check_objects(self.grant, self.target, self.seen())
-        if self.todo:
+        if self.process:
             _check_encoding(self.source, BadRequest)
-            for item in self.found[1:]:
+            for item in self.objects[1:]:
                 _check_encoding(item, WatermarkError)
 
 

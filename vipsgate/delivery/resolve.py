@@ -16,7 +16,7 @@ from ..errors import InvalidRequest, NoSuchKey, WatermarkError, shown
 from ..gate import access, legacy, style
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
-from ..image import process
+from ..image.process import parse
 from ..store.base import Object, Opened, Store
 from . import partial as remote
 from .order import Order, see
@@ -86,19 +86,19 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     source, picture = await look(services, grant, target)
     objects = [source]
     text = name.process(grant)
-    todo = process.parse(text, limits) if text else None
-    needs = todo.needs() if todo else ()
+    process = parse(text, limits) if text else None
+    needs = process.needs() if process else ()
     by_owner = style.pure(target.process)
     for key in needs:
         access.check_source(grant, target, access.Seen(key))
         look_at = services.store.stat if by_owner else partial(stat, services, grant)
         objects.append(await overlay(look_at, target.bucket, key))
     keys = target.key, *needs
-    wanted = Order(target, name.literal, grant, todo, keys, tuple(objects), picture)
+    wanted = Order(target, name.literal, grant, process, keys, tuple(objects), picture)
     wanted.check()
-    if todo:
+    if process:
         _check_overrides(grant)
-        if not todo.snapshot:  # of a video only a part is read
+        if not process.snapshot:  # of a video only a part is read
             limits.check_bytes(source.size)
         elif services.store.ranged(target.bucket):
             remote.check_video(source.size, services.settings.store.video_fetch_bytes)

@@ -118,7 +118,7 @@ async def _sniffed(services: Services, document: Bucket, wanted: Order) -> Order
     """The same with what an anonymous caller's right may depend on: is it a picture?"""
     anonymous = access.Grant(document, None)
     item, shown = await resolve.sniff(services, anonymous, wanted.target, wanted.source)
-    return replace(wanted, found=(item, *wanted.found[1:]), picture=shown)
+    return replace(wanted, objects=(item, *wanted.objects[1:]), picture=shown)
 
 
 def _counts(name: str) -> bool:
@@ -135,7 +135,7 @@ async def _source(services: Services, document: Bucket, target: Target) -> tuple
 
 
 def _found(services: Services, wanted: Order) -> dict[str, Any]:
-    target, todo = wanted.target, wanted.todo
+    target, todo = wanted.target, wanted.process
     chain = [str(action) for action in todo.actions] if todo else []
     return {
         "target": {"bucket": target.bucket, "key": target.key, "process": target.process},
@@ -149,7 +149,7 @@ def _found(services: Services, wanted: Order) -> dict[str, Any]:
                 "content_type": item.properties.content_type,
                 "aliases": [name.encode(errors="replace").decode() for name in item.aliases],
             }
-            for key, item in zip(wanted.keys, wanted.found, strict=True)
+            for key, item in zip(wanted.keys, wanted.objects, strict=True)
         ],
         "process": {"text": str(todo) if todo else "", "chain": chain},
         "etag": derivatives.etag(services, wanted),
@@ -162,7 +162,7 @@ async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
     Raises:
         OssError: It would not do it.
     """
-    if wanted.todo is None or wanted.todo.snapshot:
+    if wanted.process is None or wanted.process.snapshot:
         return None
     bucket, key = wanted.target.bucket, wanted.target.key
     with ExitStack() as stack:
@@ -171,7 +171,7 @@ async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
         for other in wanted.keys[1:]:
             laid = stack.enter_context(closing(await services.store.open(bucket, other)))
             beside.append((laid.object.etag, laid.descriptor))
-        text = f"{EXPLAIN}{wanted.todo}"
+        text = f"{EXPLAIN}{wanted.process}"
         with closing(await services.renderers.render(text, opened.descriptor, beside)) as done:
             made: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return made
