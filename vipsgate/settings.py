@@ -284,20 +284,20 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
     try:
         toml = tomllib.loads(text)
         rows: Any = {section: keys for section, keys in given.items() if keys}
-        made = Sources(**rows)
+        result = Sources(**rows)
     except ValidationError as error:
         raise SettingsError("\n".join(map(_line, error.errors()))) from None
     except ValueError as error:  # TOML that cannot be read, JSON in an environment variable
         raise SettingsError(f"{file or 'the environment'}: {error}") from None
-    made._rules_may_follow = bool(IN_PIECES.search(text))
-    if (folder := made.image.fonts_dir) and not os.path.isdir(folder):
+    result._rules_may_follow = bool(IN_PIECES.search(text))
+    if (folder := result.image.fonts_dir) and not os.path.isdir(folder):
         raise SettingsError(f"image.fonts_dir = {folder!r}: is not a folder")
-    for name, bucket in made.buckets.items():
+    for name, bucket in result.buckets.items():
         try:
-            documents.check_styles(bucket, made.limits)
+            documents.check_styles(bucket, result.limits)
         except documents.DocumentError as error:
             raise SettingsError(f"buckets.{name}.{error}") from None
-    return made
+    return result
 
 
 def _read(file: Path) -> str:

@@ -37,8 +37,8 @@ async def list_buckets(call: Call) -> web.StreamResponse:
     """ListBuckets: those of the store, and those that only a document speaks of."""
     prefix, marker = call.parameter("prefix"), call.parameter("marker")
     most = call.number("max-keys", USUAL_BUCKETS, 1, MAX_BUCKETS)
-    made = await _made(call.services)
-    found = [name for name in sorted(made) if name.startswith(prefix) and name > marker]
+    result = await _made(call.services)
+    found = [name for name in sorted(result) if name.startswith(prefix) and name > marker]
     listed = found[:most]
     root = xml.add(
         Element("ListAllMyBucketsResult"),
@@ -52,7 +52,7 @@ async def list_buckets(call: Call) -> web.StreamResponse:
     xml.owner(root)
     rows = SubElement(root, "Buckets")
     for name in listed:
-        entry = _describe(SubElement(rows, "Bucket"), call, name, made[name])
+        entry = _describe(SubElement(rows, "Bucket"), call, name, result[name])
         xml.add(entry, Region=call.services.settings.server.region)
     return call.said(body=xml.write(root))
 
@@ -105,8 +105,8 @@ async def bucket_info(call: Call) -> web.StreamResponse:
     """GetBucketInfo."""
     name = call.target.bucket
     root = Element("BucketInfo")
-    made = await _made(call.services)
-    entry = _describe(SubElement(root, "Bucket"), call, name, made.get(name, 0))
+    result = await _made(call.services)
+    entry = _describe(SubElement(root, "Bucket"), call, name, result.get(name, 0))
     xml.owner(entry)
     xml.add(SubElement(entry, "AccessControlList"), Grant=call.grant.bucket.acl)
     return call.said(body=xml.write(root))
@@ -177,16 +177,16 @@ def with_acl(document: Bucket, acl: str) -> Bucket:
 
 def _checked(edit: Callable[[Bucket], Bucket], document: Bucket) -> Bucket:
     try:
-        made = edit(document)
+        result = edit(document)
     except ValidationError as error:
         raise InvalidArgument("\n".join(map(documents.line, error.errors()))) from None
-    size = len(documents.write(made))
+    size = len(documents.write(result))
     if size > documents.MAX_BYTES:
         raise InvalidArgument(
             f"The settings of the bucket would have {size} bytes; "
             f"they may have {documents.MAX_BYTES}."
         )
-    return made
+    return result
 
 
 def _check_undeclared(call: Call) -> None:
@@ -208,20 +208,20 @@ def _acl(call: Call) -> str:
 
 async def _made(services: Services) -> dict[str, float]:
     """Name -> when it was made, of every bucket; 0 where nobody knows."""
-    made = dict.fromkeys((*services.registry.declared, *services.registry.documents.known), 0.0)
-    made |= dict(await services.store.buckets())
-    for name in made:
+    result = dict.fromkeys((*services.registry.declared, *services.registry.documents.known), 0.0)
+    result |= dict(await services.store.buckets())
+    for name in result:
         document = services.registry.get(name)
-        made[name] = (document and document.created) or made[name]
-    return made
+        result[name] = (document and document.created) or result[name]
+    return result
 
 
-def _describe(entry: Element, call: Call, name: str, made: float) -> Element:
+def _describe(entry: Element, call: Call, name: str, result: float) -> Element:
     host = call.header("Host").removeprefix(f"{name}.")
     endpoint = call.services.settings.server.endpoint or host
     return xml.add(
         entry,
-        CreationDate=xml.iso(made),
+        CreationDate=xml.iso(result),
         ExtranetEndpoint=endpoint,
         IntranetEndpoint=endpoint,
         Location=_location(call.services),

@@ -158,10 +158,10 @@ class Call:
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> web.Response:
         """An answer; a body is XML unless ``headers`` say else."""
-        made = {**responses.stamped(self.request), **(headers or {})}
+        result = {**responses.stamped(self.request), **(headers or {})}
         if body:
-            made.setdefault("Content-Type", "application/xml")
-        return web.Response(status=status, body=body, headers=made)
+            result.setdefault("Content-Type", "application/xml")
+        return web.Response(status=status, body=body, headers=result)
 
 
 async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:

@@ -86,8 +86,8 @@ def write(root: Element) -> bytes:
 
     A bare carriage return would be read as a line feed (XML 1.0, 2.11); ElementTree leaves it bare.
     """
-    made: bytes = tostring(root, encoding="UTF-8", xml_declaration=True)
-    return made.replace(b"\r", b"&#13;")
+    result: bytes = tostring(root, encoding="UTF-8", xml_declaration=True)
+    return result.replace(b"\r", b"&#13;")
 
 
 def iso(seconds: float) -> str:

@@ -112,10 +112,10 @@ class Disk:
         os.close(descriptor)
         return Entry("", 0, size, data) if size >= 0 else None
 
-    async def put(self, place: CacheKey, kept: Entry) -> None:
+    async def put(self, place: CacheKey, entry: Entry) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
         with contextlib.suppress(OSError):
-            self._written += await wrap(self._write)(place, kept)
+            self._written += await wrap(self._write)(place, entry)
         self._scan_if_due()
 
     async def purge(self, bucket: str, key: str) -> None:
@@ -162,87 +162,87 @@ class Disk:
         except OSError:
             return None
         try:
-            kept = self._read(descriptor)
+            entry = self._read(descriptor)
         except (OSError, ValueError, TypeError, KeyError, struct.error):  # cut, or none of ours
-            kept = None
-        if kept is None:
+            entry = None
+        if entry is None:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 os.unlink(path)
             return None
-        return self._with_file(place, kept)
+        return self._with_file(place, entry)
 
     def _read(self, descriptor: int) -> Entry | None:
         facts = os.fstat(descriptor)
         end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
         length, mark = TAIL.unpack(end[-TAIL.size :])
         about = orjson.loads(end[-TAIL.size - length : -TAIL.size])
-        kept = Entry(about["mime"], about["missing"], about["size"], descriptor=descriptor)
-        if mark != MARK or kept.size + length + TAIL.size != facts.st_size:
+        entry = Entry(about["mime"], about["missing"], about["size"], descriptor=descriptor)
+        if mark != MARK or entry.size + length + TAIL.size != facts.st_size:
             return None
         name = (facts.st_ino, facts.st_size)
         if name not in self._seen:
-            if _checksum(kept) != about["crc"]:
+            if _checksum(entry) != about["crc"]:
                 return None
-            self._seen[name] = kept.size
+            self._seen[name] = entry.size
             if len(self._seen) > SEEN:
                 self._seen.popitem(last=False)
         _touch(descriptor, facts)
-        return kept
+        return entry
 
-    def _with_file(self, place: CacheKey, kept: Entry) -> Entry:
+    def _with_file(self, place: CacheKey, entry: Entry) -> Entry:
         """The same, with the name of a file with the body alone; if there is none, one is begun.
 
         One that this process has not written may have been cut by a crash: it is written anew.
         """
-        if not self._exact or kept.size < EXACT_BYTES:
-            return kept
+        if not self._exact or entry.size < EXACT_BYTES:
+            return entry
         path = self._path(place) + EXACT
         try:
             facts = os.stat(path)
-            if facts.st_size == kept.size and (facts.st_ino, facts.st_size) in self._seen:
+            if facts.st_size == entry.size and (facts.st_ino, facts.st_size) in self._seen:
                 if facts.st_mtime < time.time() - RECENT:
                     os.utime(path)
-                return replace(kept, file=path.removeprefix(f"{self._folder}/"))
+                return replace(entry, file=path.removeprefix(f"{self._folder}/"))
         except OSError:
             pass
         if path not in self._copying:
-            self._copying[path] = asyncio.create_task(self._copy(path, kept.dup()))
-        return kept
+            self._copying[path] = asyncio.create_task(self._copy(path, entry.dup()))
+        return entry
 
-    async def _copy(self, path: str, kept: Entry) -> None:
+    async def _copy(self, path: str, entry: Entry) -> None:
         try:
-            with contextlib.closing(kept), contextlib.suppress(OSError):
-                self._seen[await wrap(self._put_exact)(path, kept)] = kept.size
-                self._written += kept.size
+            with contextlib.closing(entry), contextlib.suppress(OSError):
+                self._seen[await wrap(self._put_exact)(path, entry)] = entry.size
+                self._written += entry.size
         finally:
             del self._copying[path]
         self._scan_if_due()
 
-    def _write(self, place: CacheKey, kept: Entry) -> int:
+    def _write(self, place: CacheKey, entry: Entry) -> int:
         """Write a file; how many bytes it has."""
-        about = {"mime": kept.mime, "missing": kept.missing, "size": kept.size}
-        text = orjson.dumps({**about, "crc": _checksum(kept)})
+        about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
+        text = orjson.dumps({**about, "crc": _checksum(entry)})
         self._make_source(place)
-        return self._put(self._path(place), kept, text + TAIL.pack(len(text), MARK))[1]
+        return self._put(self._path(place), entry, text + TAIL.pack(len(text), MARK))[1]
 
-    def _put_exact(self, path: str, kept: Entry) -> tuple[int, int]:
+    def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
         """Write a file for a server in front; its folder may be from a time without one."""
         self._set_mode(os.path.dirname(path), EXACT_FOLDER)
-        return self._put(path, kept, b"", EXACT_FILE)
+        return self._put(path, entry, b"", EXACT_FILE)
 
-    def _put(self, path: str, kept: Entry, behind: bytes, mode: int = FILE) -> tuple[int, int]:
+    def _put(self, path: str, entry: Entry, behind: bytes, mode: int = FILE) -> tuple[int, int]:
         """Write a file beside all others and give it its name; its inode and its bytes."""
         temporary = f"{self._folder}/{TEMPORARY}/{secrets.token_hex(16)}"
         try:
             with os.fdopen(os.open(temporary, WRITE, FILE), "wb") as file:
                 if mode != FILE:
                     self._set_mode(file.fileno(), mode)
-                if kept.data is not None:
-                    file.write(kept.data)
-                for start in range(0, kept.size if kept.data is None else 0, CHUNK):
-                    size = min(CHUNK, kept.size - start)
-                    file.write(os.pread(kept.descriptor, size, start))
+                if entry.data is not None:
+                    file.write(entry.data)
+                for start in range(0, entry.size if entry.data is None else 0, CHUNK):
+                    size = min(CHUNK, entry.size - start)
+                    file.write(os.pread(entry.descriptor, size, start))
                 file.write(behind)
                 file.flush()
                 inode = os.fstat(file.fileno()).st_ino
@@ -251,7 +251,7 @@ class Disk:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        return inode, kept.size + len(behind)
+        return inode, entry.size + len(behind)
 
     def _make_source(self, place: CacheKey) -> None:
         for folder in (f"{self._folder}/{place.bucket}", self._source(place)):
@@ -371,10 +371,10 @@ def _touch(descriptor: int, facts: os.stat_result) -> None:
         os.utime(descriptor)
 
 
-def _checksum(kept: Entry) -> int:
-    if kept.data is not None:
-        return zlib.crc32(kept.data)
+def _checksum(entry: Entry) -> int:
+    if entry.data is not None:
+        return zlib.crc32(entry.data)
     crc = 0
-    for start in range(0, kept.size, CHUNK):
-        crc = zlib.crc32(os.pread(kept.descriptor, min(CHUNK, kept.size - start), start), crc)
+    for start in range(0, entry.size, CHUNK):
+        crc = zlib.crc32(os.pread(entry.descriptor, min(CHUNK, entry.size - start), start), crc)
     return crc

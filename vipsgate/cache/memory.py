@@ -28,17 +28,17 @@ class Memory:
 
     def get(self, place: CacheKey) -> Entry | None:
         """What is kept there, and now the most recently used."""
-        kept = self._kept.get(place)
-        if kept is not None:
+        entry = self._kept.get(place)
+        if entry is not None:
             self._kept.move_to_end(place)
-        return kept
+        return entry
 
-    def put(self, place: CacheKey, kept: Entry) -> None:
+    def put(self, place: CacheKey, entry: Entry) -> None:
         """Keep it, if it is not too large; the caller's stays open."""
-        weight = kept.size + OVERHEAD
+        weight = entry.size + OVERHEAD
         if weight * MAX_SHARE > self._budget or place in self._kept:
             return
-        self._kept[place] = kept.in_memory()
+        self._kept[place] = entry.in_memory()
         self._of_source[place.bucket, place.key].add(place)
         self.used += weight
         while self.used > self._budget:

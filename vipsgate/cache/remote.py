@@ -66,24 +66,27 @@ class RemoteCache:
         except (OssError, ValueError, KeyError, TypeError):
             return None
 
-    async def put(self, place: CacheKey, kept: Entry) -> None:
+    async def put(self, place: CacheKey, entry: Entry) -> None:
         """Keep it, if that can be; the caller's stays open."""
         import obstore
 
-        if kept.size > MAX_BYTES:
+        if entry.size > MAX_BYTES:
             return
-        data = kept.in_memory().data or b""
-        about = {"mime": kept.mime, "missing": kept.missing, "crc": zlib.crc32(data)}
+        data = entry.in_memory().data or b""
+        about = {"mime": entry.mime, "missing": entry.missing, "crc": zlib.crc32(data)}
         work = partial(
             obstore.put_async,
             self._client.store,
             _path(place),
             data,
-            attributes={"Content-Type": kept.mime, ABOUT: json.dumps(about, separators=(",", ":"))},
+            attributes={
+                "Content-Type": entry.mime,
+                ABOUT: json.dumps(about, separators=(",", ":")),
+            },
             use_multipart=False,
         )
         with contextlib.suppress(OssError):
-            await self._client.call(work, kept.size)
+            await self._client.call(work, entry.size)
 
     async def purge(self, bucket: str, key: str) -> None:
         """Forget all that is made of an object, as far as that can be."""

@@ -50,10 +50,10 @@ class Cache:
         Returns:
             The answer, for the caller to close, and its tier.
         """
-        if (kept := self.memory.get(place)) is not None:
-            return kept, MEMORY
-        if self._disk and (kept := self._disk.get_nowait(place, most)) is not None:
-            return kept, DISK
+        if (entry := self.memory.get(place)) is not None:
+            return entry, MEMORY
+        if self._disk and (entry := self._disk.get_nowait(place, most)) is not None:
+            return entry, DISK
         return None
 
     async def get(self, place: CacheKey) -> tuple[Entry, str] | None:
@@ -61,11 +61,11 @@ class Cache:
 
         The shared bucket is not asked; ``None`` where it is in no nearer one.
         """
-        if (kept := self.memory.get(place)) is not None:
-            return kept, MEMORY
-        if self._disk and (kept := await self._disk.get(place)):
-            self.memory.put(place, kept)
-            return kept, DISK
+        if (entry := self.memory.get(place)) is not None:
+            return entry, MEMORY
+        if self._disk and (entry := await self._disk.get(place)):
+            self.memory.put(place, entry)
+            return entry, DISK
         return None
 
     async def obtain(
@@ -80,17 +80,17 @@ class Cache:
         async with AsyncExitStack() as alone:
             if self._disk:
                 others = await alone.enter_async_context(self._disk.alone(place))
-                if others and (kept := await self._disk.get(place)):
-                    self.memory.put(place, kept)
-                    return kept, JOINED
+                if others and (entry := await self._disk.get(place)):
+                    self.memory.put(place, entry)
+                    return entry, JOINED
             found = await self._shared.get(place) if self._shared else None
-            kept = found or await make()
-            self.memory.put(place, kept)
+            entry = found or await make()
+            self.memory.put(place, entry)
             if self._disk:
-                self._later(self._stored(self._disk, place, kept.dup(), alone.pop_all()))
+                self._later(self._stored(self._disk, place, entry.dup(), alone.pop_all()))
             if self._shared and not found:
-                self._later(self._told(self._shared, place, kept.dup()))
-            return kept, SHARED if found else MISS
+                self._later(self._told(self._shared, place, entry.dup()))
+            return entry, SHARED if found else MISS
 
     @property
     def has_shared(self) -> bool:
@@ -117,15 +117,15 @@ class Cache:
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
 
-    async def _told(self, shared: RemoteCache, place: CacheKey, kept: Entry) -> None:
+    async def _told(self, shared: RemoteCache, place: CacheKey, entry: Entry) -> None:
         """Beside the answer; nobody waits for it."""
-        with closing(kept):
-            await shared.put(place, kept)
+        with closing(entry):
+            await shared.put(place, entry)
 
     async def _stored(
-        self, disk: Disk, place: CacheKey, kept: Entry, alone: AsyncExitStack
+        self, disk: Disk, place: CacheKey, entry: Entry, alone: AsyncExitStack
     ) -> None:
         """Beside the answer; others who want the same wait until it can be found."""
         async with alone:
-            with closing(kept):
-                await disk.put(place, kept)
+            with closing(entry):
+                await disk.put(place, entry)

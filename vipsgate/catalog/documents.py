@@ -174,17 +174,17 @@ class Documents:
                         f"The bucket's document is broken and has to be mended first: "
                         f"{self.faults[name]}"
                     )
-                made = edit(self.known.get(name))
+                result = edit(self.known.get(name))
                 with contextlib.suppress(PreconditionFailed):
                     expected = "" if name in self._missing else self._etags.get(name, "")
-                    await self._write(name, made, expected)
-                    return made
+                    await self._write(name, result, expected)
+                    return result
             raise ServiceUnavailable("The bucket's document is being changed by others.")
 
-    async def replace(self, name: str, made: Bucket) -> None:
+    async def replace(self, name: str, result: Bucket) -> None:
         """Write a document in place of whatever is there, be it broken."""
         async with self._changing:
-            await self._write(name, made, None)
+            await self._write(name, result, None)
 
     async def remove(self, name: str) -> None:
         """Take a document away."""
@@ -192,11 +192,11 @@ class Documents:
             await self._store.delete(INTERNAL, _key(name))
             self._forget(name)
 
-    async def _write(self, name: str, made: Bucket, expected: str | None) -> None:
+    async def _write(self, name: str, result: Bucket, expected: str | None) -> None:
         async with self._store.draft(INTERNAL) as draft:
-            await draft.write(write(made))
+            await draft.write(write(result))
             kept = await draft.keep(_key(name), PLAIN, expected=expected)
-        self.known[name], self._etags[name] = made, kept.etag
+        self.known[name], self._etags[name] = result, kept.etag
         self._seen.pop(name, None)
         self._missing.discard(name)
         self.faults.pop(name, None)

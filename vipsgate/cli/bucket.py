@@ -129,9 +129,9 @@ def import_(there: StoreOption, name: str, file: str) -> None:
     async def work(settings: Settings, store: Store, described: Documents) -> None:
         check_bucket(name)
         _check_undeclared(name, settings)
-        made = documents.read(data, settings.limits)
+        result = documents.read(data, settings.limits)
         await store.create(name)
-        await described.replace(name, made)
+        await described.replace(name, result)
 
     there.run(work)
 

@@ -117,8 +117,8 @@ def _painted(kind: str) -> bytes:
 
     image = pyvips.Image.xyz(SIDE, SIDE)
     picture = image.bandjoin(image[0]).cast("uchar").copy(interpretation="srgb")
-    made: bytes = picture.write_to_buffer(f".{kind}")
-    return made
+    result: bytes = picture.write_to_buffer(f".{kind}")
+    return result
 
 
 def _fonts(fonts_dir: str) -> Iterator[Finding]:

@@ -45,12 +45,12 @@ def etag(services: Services, order: Order) -> str:
 def headers(services: Services, order: Order) -> dict[str, str]:
     """ETag, Last-Modified, and who may keep the answer for how long."""
     bucket = order.grant.bucket
-    made = responses.said(order.source.properties, bucket.cache_control)
-    if "Cache-Control" not in made and order.took_signature():
-        made["Cache-Control"] = "private"
+    result = responses.said(order.source.properties, bucket.cache_control)
+    if "Cache-Control" not in result and order.took_signature():
+        result["Cache-Control"] = "private"
     if bucket.referer != RefererPolicy():
-        made["Vary"] = "Referer"
-    return made | responses.validators(etag(services, order), order.modified)
+        result["Vary"] = "Referer"
+    return result | responses.validators(etag(services, order), order.modified)
 
 
 @asynccontextmanager
@@ -73,16 +73,18 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
         return
     place = CacheKey(bucket, key, etag(services, order).strip('"'))
     if services.cache and (hit := await services.cache.get(place)):
-        made = Derivative(*hit)
+        result = Derivative(*hit)
     else:
         services.renderers.check_memory(services.flights.waiting + len(services.turns) + 1)
         if place not in services.flights and not (services.cache and services.cache.has_shared):
             services.renderers.check()  # before anything is locked or opened for it
-        made, joined = await services.flights.join(place, partial(_obtain, services, order, place))
+        result, joined = await services.flights.join(
+            place, partial(_obtain, services, order, place)
+        )
         if joined:
-            made = Derivative(made.entry, JOINED)
-    with closing(made):
-        yield _content(order, made, place if services.cache else None)
+            result = Derivative(result.entry, JOINED)
+    with closing(result):
+        yield _content(order, result, place if services.cache else None)
 
 
 @asynccontextmanager
@@ -100,9 +102,9 @@ async def fetch_anew(services: Services, order: Order) -> AsyncIterator[Content]
         if order.process is None:
             yield Content(order, opened[0].descriptor, order.source.size)
             return
-        made = await _render(services, order, opened)
-    with closing(made):
-        yield _content(order, made, None)
+        result = await _render(services, order, opened)
+    with closing(result):
+        yield _content(order, result, None)
 
 
 def _content(order: Order, derivative: Derivative, place: CacheKey | None) -> Content:
@@ -195,8 +197,8 @@ async def _render(
     begun = time.perf_counter()
     done = await services.renderers.render(str(order.process), opened[0].descriptor, beside, source)
     services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)
-    kept = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor)
+    entry = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor)
     if done.size <= MAX_AT_ONCE:
-        with closing(kept):
-            kept = kept.in_memory()
-    return Derivative(kept, BYPASS, done.queue, done.render)
+        with closing(entry):
+            entry = entry.in_memory()
+    return Derivative(entry, BYPASS, done.queue, done.render)

@@ -113,9 +113,9 @@ class FastPath:
             return None
         if (found := self._cache.get_nowait(known.place, MAX_READ)) is None:
             return None
-        kept, tier = found
+        entry, tier = found
         known.tell(record, tier)
-        return kept, known
+        return entry, known
 
     async def learn(
         self, request: web.BaseRequest, content: Content, headers: Mapping[str, str]

@@ -112,7 +112,7 @@ class Services:
         """
         registry = Registry(store, documents, origins)
         fastpath = FastPath(store, registry, cache, legacy=settings.server.legacy_at_api)
-        made = cls(
+        result = cls(
             settings,
             store,
             renderers,
@@ -122,8 +122,8 @@ class Services:
             cache,
             **more,
         )
-        made.adopt(settings)
-        return made
+        result.adopt(settings)
+        return result
 
     def adopt(self, settings: Settings) -> None:
         """Take over the bucket documents and credentials of ``settings``."""

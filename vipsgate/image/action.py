@@ -138,8 +138,8 @@ class Stage(Step):
 
     def steps(self) -> tuple[Step, ...]:
         """What is run for it."""
-        made = self.action.steps(self.before)
-        return (self,) if made is None else made
+        result = self.action.steps(self.before)
+        return (self,) if result is None else result
 
     def sides(self, before: Size) -> Size:
         return self.after.width, self.after.height

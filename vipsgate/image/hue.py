@@ -34,9 +34,9 @@ def answer(source: Source, context: RenderContext) -> bytes:
     Raises:
         OssError: The picture is too large, or cannot be decoded.
     """
-    made = planned(source.header, context.limits, context.rendering)
+    result = planned(source.header, context.limits, context.rendering)
     red, green, blue = colour(
-        render.picture(replace(source, header=made.header), made, context.watch)
+        render.picture(replace(source, header=result.header), result, context.watch)
     )
     return json.dumps({"RGB": f"0x{red:02x}{green:02x}{blue:02x}"}).encode()
 

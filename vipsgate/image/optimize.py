@@ -85,14 +85,14 @@ def fused(steps: Iterable[Step], size: Size) -> tuple[Step, ...]:
         if step.idle(sizes[-1]):
             continue
         rule = RULES.get((type(done[-1]), type(step))) if done else None
-        made = rule(sizes[-2], done[-1], step) if rule else None
-        if made is None:
+        result = rule(sizes[-2], done[-1], step) if rule else None
+        if result is None:
             done.append(step)
             sizes.append(step.sides(sizes[-1]))
         else:
             done.pop()
             sizes.pop()
-            left.extend(reversed(made))
+            left.extend(reversed(result))
     return tuple(done)
 
 

@@ -104,8 +104,8 @@ def laid(image: Image, mark: Image, left: int, top: int, *, again: bool) -> Imag
 def _blended(image: Image, mark: Image, x: int, y: int) -> Image:
     if image.hasalpha():
         # in floats, because libvips cuts off what it should round
-        made = image.cast("float").composite2(mark, "over", x=x, y=y)
-        return made.rint().cast("uchar")
+        result = image.cast("float").composite2(mark, "over", x=x, y=y)
+        return result.rint().cast("uchar")
     alpha, colours = mark[3], mark[0:3]
     if (mark.width, mark.height) != (image.width, image.height):
         alpha, colours = (

@@ -131,8 +131,8 @@ def sharpened(image: Image, amount: float, sigma: float, radius: int) -> Image:
     row = _row(gaussian(sigma, radius), 1)
     smooth = _weighted(image, lambda part: part.convsep(row, precision="float"))
     # a half more, since the cast cuts off
-    made = (image.linear(1 + amount, 0.5) - smooth.linear(amount, 0)).cast("uchar")
-    return _colours(made).bandjoin(_alpha(image)) if image.hasalpha() else made
+    result = (image.linear(1 + amount, 0.5) - smooth.linear(amount, 0)).cast("uchar")
+    return _colours(result).bandjoin(_alpha(image)) if image.hasalpha() else result
 
 
 def mapped(image: Image, level: Callable[[int], int]) -> Image:

@@ -95,13 +95,13 @@ async def _answer(
     refusal: OssError
     try:
         if known:
-            with closing(known[0]) as kept:
+            with closing(known[0]) as entry:
                 headers = {
                     **known[1].headers,
                     **responses.hit(record.begun),
-                    **services.handed(kept.file),
+                    **services.handed(entry.file),
                 }
-                return await responses.content(request, kept.body, kept.size, 0, headers)
+                return await responses.content(request, entry.body, entry.size, 0, headers)
         if PROCESS in request.raw_path:  # what is lighter passes by
             await services.turns.wait()
         return await serve(request, services)

@@ -173,5 +173,5 @@ async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
             beside.append((laid.object.etag, laid.descriptor))
         text = f"{EXPLAIN}{wanted.process}"
         with closing(await services.renderers.render(text, opened.descriptor, beside)) as done:
-            made: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
-            return made
+            result: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
+            return result

@@ -140,11 +140,11 @@ class Gauges(Collector):
 
 def registry(counted: Collector, moment: Collector) -> CollectorRegistry:
     """All metrics of this server: what has been counted, what is so now, and the process's."""
-    made = CollectorRegistry()
-    made.register(counted)
-    made.register(moment)
-    ProcessCollector(registry=made)
-    return made
+    result = CollectorRegistry()
+    result.register(counted)
+    result.register(moment)
+    ProcessCollector(registry=result)
+    return result
 
 
 class Moment(Collector):

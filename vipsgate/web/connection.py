@@ -512,11 +512,11 @@ class Runner(web.AppRunner):
         self._refuse = refuse
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
+        result = await super()._make_server()
         return Server(
-            made.request_handler,
+            result.request_handler,
             refuse=self._refuse,
-            request_factory=made.request_factory,
+            request_factory=result.request_factory,
             access_log=None,
         )
 

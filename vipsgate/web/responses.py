@@ -57,10 +57,10 @@ def request_id() -> str:
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
-    made = _stamps(request[RECORD].identity)
+    result = _stamps(request[RECORD].identity)
     if (ending := request.get(ENDING)) and ending.is_set():
-        made["Connection"] = "close"
-    return made
+        result["Connection"] = "close"
+    return result
 
 
 def _stamps(identity: str) -> dict[str, str]:

@@ -82,7 +82,7 @@ def translate(text: str) -> str:
             f"Maximal number of pipes supported is {SEGMENTS}; the text has {len(segments)} parts."
         )
     words: list[str] = []
-    made = "jpg"
+    result = "jpg"
     for number, segment in enumerate(segments):
         if segment in ANSWERS:
             raise InvalidArgument(f"The action: {segment} cannot be combined with other actions.")
@@ -94,10 +94,10 @@ def translate(text: str) -> str:
         if "P" in given:
             raise bad("P", given["P"], "to stand behind the name of a watermark's object")
         words += items.words(given, first=number == 0)
-        made = _format(name, given) if dot else "jpg"
+        result = _format(name, given) if dot else "jpg"
     if not any(word.startswith("auto-orient") for word in words):
         words.insert(0, "auto-orient,0")
-    return "image/" + "/".join([*words, f"format,{made}"])
+    return "image/" + "/".join([*words, f"format,{result}"])
 
 
 def _format(name: str, given: Mapping[str, str]) -> str:

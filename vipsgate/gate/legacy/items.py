@@ -138,10 +138,10 @@ def _resize(items: Mapping[str, str]) -> list[str]:
 
 
 def _times(key: str, side: int, percent: int) -> int:
-    made = max(1, (side * percent + 50) // 100)
-    if made > SIDE:
-        raise bad(key, str(made), f"at most {SIDE}, times p and x", "0040-00000350")
-    return made
+    result = max(1, (side * percent + 50) // 100)
+    if result > SIDE:
+        raise bad(key, str(result), f"at most {SIDE}, times p and x", "0040-00000350")
+    return result
 
 
 def _background(value: str) -> str:

@@ -67,14 +67,14 @@ def verify(
     claim = _claim(request, now, region)
     if claim is None:
         return None
-    made = [
+    result = [
         credential
         for credential in _candidates(claim, credentials)
         if _equal(claim.mac(credential.access_key_secret, claim.text), claim.signature)
     ]
-    if not made:
+    if not result:
         raise _mismatch(claim)
-    return made[0]
+    return result[0]
 
 
 def _claim(request: Request, now: float, region: str) -> Claim | None:

@@ -97,16 +97,16 @@ def sign_headers(
         signed = replace(request, headers={**request.headers, **added})
         _check_unambiguous(signed)
         text = v1.string_to_sign(signed, signed.header("x-oss-date") or added["date"])
-        made = v1.mac(credential.access_key_secret, text)
-        return {**added, "authorization": f"OSS {credential.access_key_id}:{made}"}
+        result = v1.mac(credential.access_key_secret, text)
+        return {**added, "authorization": f"OSS {credential.access_key_id}:{result}"}
     date = _moment(now)
     added |= {v4.DATE: date, v4.PAYLOAD_HEADER: v4.PAYLOAD}
     signed = replace(request, headers={**request.headers, **added})
     more = sorted({name.lower() for name in additional})
-    made = _v4_mac(credential, signed, date, region, more)
+    result = _v4_mac(credential, signed, date, region, more)
     parts = [f"Credential={credential.access_key_id}/{v4.scope(date, region)}"]
     parts += [f"AdditionalHeaders={';'.join(more)}"] if more else []
-    return {**added, "authorization": f"{v4.NAME} {', '.join(parts)}, Signature={made}"}
+    return {**added, "authorization": f"{v4.NAME} {', '.join(parts)}, Signature={result}"}
 
 
 def _v1_query(credential: Credential, request: Request, end: int) -> Query:
@@ -114,12 +114,12 @@ def _v1_query(credential: Credential, request: Request, end: int) -> Query:
     if token := credential.security_token:
         request = replace(request, query=(*request.query, (v1.TOKEN, token)))
     _check_unambiguous(request)
-    made = v1.mac(credential.access_key_secret, v1.string_to_sign(request, str(end)))
+    result = v1.mac(credential.access_key_secret, v1.string_to_sign(request, str(end)))
     return (
         *request.query,
         (v1.KEY_ID, credential.access_key_id),
         (v1.EXPIRES, str(end)),
-        (v1.SIGNATURE, made),
+        (v1.SIGNATURE, result),
     )
 
 

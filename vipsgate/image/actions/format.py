@@ -42,8 +42,8 @@ class Format(Action):
         still = source == "gif" and not self.animated
         moving = frame.pages > 1
         kept = {"src": "jpg" if still else source, "gif": "gif" if moving else source}
-        made = kept.get(self.value, self.value)
-        return replace(frame, format=made, pages=frame.pages if CODECS[made].animated else 1)
+        result = kept.get(self.value, self.value)
+        return replace(frame, format=result, pages=frame.pages if CODECS[result].animated else 1)
 
     def steps(self, frame: Frame) -> tuple[()]:
         return ()

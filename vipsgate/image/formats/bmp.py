@@ -48,11 +48,11 @@ def load(data: bytes, header: Header) -> Image:
 
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-    made = image if image.mode == mode else image.convert(mode)
-    bands, (width, height) = len(made.getbands()), made.size
+    result = image if image.mode == mode else image.convert(mode)
+    bands, (width, height) = len(result.getbands()), result.size
     pixels = bytearray(width * height * bands)  # ``tobytes`` of all would take twice as much
     for top in range(0, height, ROWS):
-        part = made.crop((0, top, width, min(top + ROWS, height))).tobytes()
+        part = result.crop((0, top, width, min(top + ROWS, height))).tobytes()
         at = top * width * bands
         pixels[at : at + len(part)] = part
     return pyvips.Image.new_from_memory(pixels, width, height, bands, "uchar").copy(
@@ -68,9 +68,9 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
 
     mode = "L" if image.bands == 1 else "RGB"
     size = (image.width, image.height)
-    made = Pillow.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1)
+    result = Pillow.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1)
     with os.fdopen(os.dup(descriptor), "wb") as file:
-        made.save(file, "BMP")
+        result.save(file, "BMP")
 
 
 def _write_alpha(image: Image, descriptor: int) -> None:

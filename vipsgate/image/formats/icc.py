@@ -58,8 +58,8 @@ def converted(image: Image, source: Gamut, target: Gamut) -> Image:
     if source == target or image.bands < 3:
         return image
     linear = image[0:3].copy(interpretation="srgb").colourspace("scrgb")
-    made = linear.recomb([list(row) for row in ACROSS[source, target]]).colourspace("srgb")
-    return made.bandjoin(image[3]) if image.bands > 3 else made
+    result = linear.recomb([list(row) for row in ACROSS[source, target]]).colourspace("srgb")
+    return result.bandjoin(image[3]) if image.bands > 3 else result
 
 
 def colour(levels: list[int], target: Gamut) -> list[int]:

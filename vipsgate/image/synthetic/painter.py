@@ -181,15 +181,15 @@ def _table(stops: Sequence[Stop], entries: int) -> Image:
     import pyvips
 
     bands = len(stops[0][1])
-    made = bytearray(entries * bands)
+    result = bytearray(entries * bands)
     for (low, first), (high, second) in pairwise([*stops, (2.0, stops[-1][1])]):
         begin, end = (min(entries, math.ceil(at * entries)) for at in (low, high))
         for band, (one, other) in enumerate(zip(first, second, strict=True)):
             if begin < end:
                 step = (other - one) / ((high - low) * entries)
                 values = [int(one + step * (at - low * entries)) for at in range(begin, end)]
-                made[begin * bands + band : end * bands : bands] = bytes(values)
-    return pyvips.Image.new_from_memory(bytes(made), entries, 1, bands, "uchar")
+                result[begin * bands + band : end * bands : bands] = bytes(values)
+    return pyvips.Image.new_from_memory(bytes(result), entries, 1, bands, "uchar")
 
 
 # -- noise -----------------------------------------------------------------------------------------

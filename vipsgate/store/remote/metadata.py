@@ -72,14 +72,14 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
     """
     properties = label.properties
     names = NAMES.get(kind, NAMES[""])
-    made: dict[str, str] = {}
+    result: dict[str, str] = {}
     rest: dict[str, Any] = {"of": size, "etag": label.etag.strip('"'), "crc": label.crc}
     rest |= {"acl": properties.acl, "time": label.time or ""}
     rest["kind"] = properties.kind if properties.kind != PLAIN.kind else ""
     rest["headers"], rest["meta"] = {}, {}
     for name, value in properties.headers.items():
         if name in NATIVE and VALUE.fullmatch(value):
-            made[NATIVE[name]] = value
+            result[NATIVE[name]] = value
         else:
             rest["headers"][name] = value
     metadata: dict[str, str] = {}
@@ -90,7 +90,7 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
             rest["meta"][name] = value
     rest = {name: value for name, value in rest.items() if value not in ("", None, {})}
     if VALUE.fullmatch(properties.content_type):
-        made[TYPE] = properties.content_type
+        result[TYPE] = properties.content_type
     else:
         rest["type"] = properties.content_type
     # ASCII without blanks: as it stands in a header and in a signature
@@ -101,7 +101,7 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
             "Your metadata headers exceed the maximum allowed metadata size: they come to "
             f"{length} bytes, and the object store keeps {MAX_BYTES} with an object."
         )
-    return made | metadata
+    return result | metadata
 
 
 def read(attributes: Mapping[str, str], size: int) -> Label:
