@@ -31,13 +31,13 @@ class Job:
     name: str
     cost: Cost | None
     ready: float = 0.0
-    source: str = ""
+    content: str = ""
     deadline: float = 15.0
 
 
 def job(name: str) -> Job:
-    """``q1``, or ``q1/cat`` for one of the source ``cat``."""
-    return Job(name, COSTS[name[0]], source=name.partition("/")[2])
+    """``q1``, or ``q1/cat`` for one of the content ``cat``."""
+    return Job(name, COSTS[name[0]], content=name.partition("/")[2])
 
 
 def lanes(

@@ -16,6 +16,7 @@ from ..errors import NoSuchKey, PreconditionFailed
 from ..image import process
 from ..store.base import Distant, Opened
 from ..web import responses
+from ..worker.protocol import Attachment, Job, Kind
 from . import partial as far
 from .order import Content, Made, Order
 from .resolve import check_opened, overlay
@@ -190,10 +191,11 @@ async def _render(
     alone: bool = False,
 ) -> Made:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
-    beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-    source = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
+    attachments = tuple(Attachment(item.object.etag, item.descriptor) for item in opened[1:])
+    job = Job(Kind.RENDER, str(wanted.todo), opened[0].descriptor, attachments)
+    content = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     begun = time.perf_counter()
-    done = await services.renderers.render(str(wanted.todo), opened[0].descriptor, beside, source)
+    done = await services.renderers.render(job, content)
     services.watch.rendered(begun, done.queue, done.predicted, done.probe, done.render)
     kept = Kept(done.mime, done.missing, done.size, descriptor=done.descriptor)
     if done.size <= LARGEST_AT_ONCE:

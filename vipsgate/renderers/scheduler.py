@@ -1,10 +1,10 @@
-"""Who is rendered next: lanes by cost, permits by memory, queues bounded by predicted wait.
+"""Which job is next: lanes by cost, permits by memory, queues bounded by predicted wait.
 
-Every job begins as a quick one, because nobody knows its cost before its header is read. A renderer
-that finds it dearer hands it back with the cost, and it waits again, among its like. What is quick
-never waits for what is not: when all renderers are busy with such work, one more may begin a quick
-one. Thousands may wait, so nothing here looks at all of them but of the heavy ones, which are few,
-since their waits add up. Pure but for the order of calls: no clock, no process, no event loop.
+Every job begins as a quick one, because nobody knows its cost before its header is read. A worker
+that finds it more expensive hands it back with the cost, and it waits again, among its like. What
+is quick never waits for what is not: when all workers are busy with such work, one more may begin a
+quick one. Thousands may wait, so nothing here looks at all of them but of the heavy ones, which are
+few, since their waits add up. Pure but for the order of calls: no clock, no process, no event loop.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Waiting(Protocol):
     Attributes:
         cost: As a renderer has estimated it; ``None`` until then.
         ready: Before when it does not begin.
-        source: What it is made of; jobs with the same one may go together. Empty for one that goes
-            alone.
+        content: Names the content of the source; jobs with the same one may go together. Empty for
+            one that goes alone.
         deadline: When nobody will wait for it any more; all have the same time.
     """
 
     cost: Cost | None
     ready: float
-    source: str
+    content: str
     deadline: float
 
 
@@ -71,7 +71,7 @@ class Lanes(Generic[J]):
     def __init__(self, *, count: int, bounds: Bounds, memory: int) -> None:
         self._count, self._bounds, self._memory = count, bounds, memory
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
-        self._by_source: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
+        self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
         self._working = dict.fromkeys(Lane, 0)
         self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
         self._held = 0
@@ -107,8 +107,8 @@ class Lanes(Generic[J]):
         """Wait for a renderer, behind those of the same lane."""
         lane = lane_of(job)
         self._waiting[lane][job] = None
-        if lane is Lane.QUICK and job.source:
-            self._by_source.setdefault(job.source, OrderedDict())[job] = None
+        if lane is Lane.QUICK and job.content:
+            self._by_content.setdefault(job.content, OrderedDict())[job] = None
 
     def enter_again(self, job: J) -> None:
         """Wait as the first of its lane: it has waited before."""
@@ -121,10 +121,10 @@ class Lanes(Generic[J]):
         if job not in self._waiting[lane]:
             return False
         del self._waiting[lane][job]
-        if alike := self._by_source.get(job.source):
+        if alike := self._by_content.get(job.content):
             alike.pop(job, None)
             if not alike:
-                del self._by_source[job.source]
+                del self._by_content[job.content]
         return True
 
     def overdue(self, now: float) -> list[J]:
@@ -136,7 +136,7 @@ class Lanes(Generic[J]):
     def clear(self) -> list[J]:
         """All that wait, who wait no longer."""
         found = list(self)
-        self._by_source.clear()
+        self._by_content.clear()
         for jobs in self._waiting.values():
             jobs.clear()
         return found
@@ -225,7 +225,7 @@ class Lanes(Generic[J]):
 
     def alike(self, first: J, most: int) -> list[J]:
         """Quick jobs of the same source that go along with one; they do not count yet."""
-        found = list(islice(self._by_source.get(first.source, ()), most))
+        found = list(islice(self._by_content.get(first.content, ()), most))
         for job in found:
             self.leave(job)
         return found

@@ -23,7 +23,7 @@ from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
 from ..gate import access, sign, simulate, target
 from ..gate.access import Seen
-from ..image.process import EXPLAIN
+from ..worker.protocol import Attachment, Job, Kind
 
 META = "objectMeta"  # the call that tells of an object and not of its picture
 OWNER = simulate.CALLERS["owner"]
@@ -165,11 +165,11 @@ async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
     bucket, key = wanted.asked.bucket, wanted.asked.key
     with ExitStack() as stack:
         opened = stack.enter_context(closing(await services.store.open(bucket, key)))
-        beside = []
+        attachments = []
         for other in wanted.keys[1:]:
-            laid = stack.enter_context(closing(await services.store.open(bucket, other)))
-            beside.append((laid.object.etag, laid.descriptor))
-        text = f"{EXPLAIN}{wanted.todo}"
-        with closing(await services.renderers.render(text, opened.descriptor, beside)) as done:
+            item = stack.enter_context(closing(await services.store.open(bucket, other)))
+            attachments.append(Attachment(item.object.etag, item.descriptor))
+        job = Job(Kind.EXPLAIN, str(wanted.todo), opened.descriptor, tuple(attachments))
+        with closing(await services.renderers.render(job)) as done:
             made: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return made
