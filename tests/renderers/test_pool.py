@@ -27,8 +27,8 @@ from vipsgate import errors
 from vipsgate.renderers import pool as renderers
 from vipsgate.renderers.pool import Renderers, Result, StartError
 from vipsgate.renderers.process import CANCEL_GRACE, PendingJob
+from vipsgate.renderers.scheduler import LARGE_SOURCE
 from vipsgate.worker import main
-from vipsgate.worker.interrupt import Interrupt
 from vipsgate.worker.protocol import Job, Kind
 
 FAKE = Path(__file__).with_name("fake_worker.py")
@@ -149,9 +149,9 @@ async def whole(pool: Renderers, count: int, within: float = PATIENCE) -> None:
     def now() -> dict[str, int]:
         return {
             "all": len(pool._all),
-            "idle": len(pool._idle),
-            "working": len(pool._working),
-            "waiting": len(pool._lanes),
+            "idle": len(pool._scheduler.idle()),
+            "working": len(pool._scheduler.under_work()),
+            "waiting": len(pool._scheduler.lanes),
         }
 
     wanted = {"all": count + 1, "idle": count + 1, "working": 0, "waiting": 0}
@@ -425,7 +425,7 @@ async def test_deadline_strikes_as_a_renderer_becomes_free(state: State, source:
     async with started() as pool:
         loop = asyncio.get_running_loop()
         job = PendingJob(ANSWER, loop.time() - 1, loop.create_future())
-        pool._lanes.enter(job)
+        pool._scheduler.enter(job)
         pool._dispatch()  # before anybody has looked at the time
         assert isinstance(job.result.exception(), TimeoutError)
         await whole(pool, 1)
@@ -559,7 +559,7 @@ async def test_a_death_lets_nobody_jump_the_queue(state: State, source: int) -> 
         second = asyncio.create_task(outcome(render(pool, "answer 2", source)))
         await asyncio.sleep(0)
         first.cancel()
-        await gone(lambda: [worker.process.pid for worker in pool._working])
+        await gone(lambda: [worker.process.pid for worker, _ in pool._scheduler.under_work()])
         third = asyncio.create_task(outcome(render(pool, "answer 3", source)))
         assert [await second, await third] == ["done", "done"]
         assert state.jobs() == ["sleep 60", "answer 2", "answer 3"]
@@ -685,14 +685,12 @@ async def test_a_closed_worker_touches_no_descriptor(state: State) -> None:
     """Its numbers belong to others by then: writing there would write into a client's file."""
     async with started() as pool:
         worker = next(iter(pool._all))
-        job = PendingJob(ANSWER, 0.0, asyncio.get_running_loop().create_future())
-        worker.jobs.append(job)
         worker.close()
         others = [os.memfd_create("other") for _ in range(8)]
         for other in others:
             os.write(other, b"x")
         try:
-            worker.cancel(job)
+            worker.cancel(1)
             assert [os.pread(other, 64, 0) for other in others] == [b"x"] * 8
             for other in others:
                 os.pwrite(other, b"1 99999 1", 0)
@@ -939,56 +937,10 @@ async def test_start_of_what_is_no_renderer(state: State, command: tuple[str, ..
     assert open_now() == before
 
 
-# -- cancel messages, inside the worker --------------------------------------------------------
-
-
-class Image:
-    def __init__(self) -> None:
-        self.killed = False
-
-    def set_kill(self, kill: bool) -> None:
-        self.killed = kill
-
-
-def heard(*cancelled: int) -> Interrupt:
-    """An interrupt that has heard these cancel messages."""
-    listen, control = os.pipe()
-    for job in cancelled:
-        os.write(control, job.to_bytes(8, "little"))
-    os.close(control)
-    interrupt = Interrupt()
-    interrupt.listen(listen)
-    os.close(listen)
-    return interrupt
-
-
-@pytest.mark.parametrize(
-    ("stopped", "job", "killed"), [(1, 1, True), (2, 2, True), (1, 2, False), (7, 8, False)]
-)
-def test_cancelled_before_the_image(stopped: int, job: int, killed: bool) -> None:
-    interrupt, image = heard(stopped), Image()
-    interrupt.begin(job)
-    interrupt.watch(image)
-    assert image.killed is killed
-
-
-@pytest.mark.parametrize(("stopped", "killed"), [(4, False), (5, True), (6, False)])
-def test_cancelled_during_the_image(stopped: int, killed: bool) -> None:
-    listen, control = os.pipe()
-    interrupt, image = Interrupt(), Image()
-    interrupt.begin(5)
-    interrupt.watch(image)
-    os.write(control, stopped.to_bytes(8, "little"))
-    os.close(control)
-    interrupt.listen(listen)
-    os.close(listen)
-    assert image.killed is killed
-
-
 # -- lanes, and jobs that go together ----------------------------------------------------------
 
 EXPENSIVE = "expensive 2.0 50000000 1"
-LARGE = b"\0" * renderers.LARGE_SOURCE
+LARGE = b"\0" * LARGE_SOURCE
 
 
 @asynccontextmanager
@@ -1066,7 +1018,7 @@ async def test_a_job_that_waits_at_a_busy_renderer_goes_to_a_free_one(
         await asyncio.sleep(0)
         others = [asyncio.create_task(render(pool, "sleep 0.1", source)) for _ in range(3)]
         await asyncio.sleep(0)
-        assert sum(len(worker.jobs) for worker in pool._working) == 4
+        assert len(pool._scheduler.under_work()) + pool._scheduler.ahead() == 4
         assert await asyncio.gather(*map(outcome, others)) == ["done"] * 3
         assert not slow.done()
         assert await outcome(slow) == "done"

@@ -231,7 +231,7 @@ async def test_a_client_that_leaves_stops_the_work() -> None:
 async def again(pool: Renderers) -> None:
     """The pool is whole within the time of a replacement, and works."""
     async with asyncio.timeout(REPLACED):
-        while len(pool._idle) < 2 or pool._working:
+        while len(pool._scheduler.idle()) < 2:
             await asyncio.sleep(0.01)
     assert await rendered(pool, "image/resize,w_8", picture())
 

@@ -1,22 +1,18 @@
-"""The pool of worker processes: jobs wait in it, are given out, timed, and tried again.
+"""The pool of worker processes: starts them, sends them jobs, and kills them.
 
 There is one process more than may work at a time, so that a dead one is replaced by a warm one at
-once, and a quick picture finds one while all others are at expensive work (:mod:`.scheduler`). A
-worker has its next quick job before it is done with the last, so that it never waits for the loop;
-another one that is free takes it away again. Jobs of one source that wait at the same time go
-together, since the source is decoded once for all (:mod:`vipsgate.image.group`). A client that
-leaves, and a deadline, are told to libvips first and enforced by SIGKILL after a grace. The memory
-of the working workers is watched from here: RLIMIT_AS makes libvips crash, and an encoder cannot be
-asked. Each job is held to its own estimate, on top of what its worker held before: one that was
-handed back has told it, and a worker that begins one without doing so has found it to be a quick
-one's.
+once, and a quick picture finds one while all others are at expensive work. Which of them does which
+job is decided by :mod:`.scheduler`. A client that leaves, and a deadline, are told to libvips first
+and enforced by SIGKILL after a grace. The memory of the workers is watched from here: RLIMIT_AS
+makes libvips crash, and an encoder cannot be asked. Each job is held to its own estimate, on top of
+what its worker held before: one that was handed back has told it, and a worker that begins one
+without doing so has found it to be a quick one's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import socket
@@ -32,17 +28,15 @@ from ..image.cost import Cost
 from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
+from .lanes import QUICK_BYTES, QUICK_SECONDS, Lane, lane_of
 from .process import PendingJob, WorkerDied, WorkerProcess
-from .scheduler import QUICK_BYTES, Lane, Lanes, lane_of
+from .scheduler import MAX_TOGETHER, Expire, Give, Retire, Scheduler, Take
 
 POLL_INTERVAL = 0.05  # seconds between two looks at the workers' memory, and at deadlines
 START_TIMEOUT = 30.0  # seconds for a worker to be ready; 0.3 is usual
 COMMAND = (sys.executable, "-m", "vipsgate.worker.main")
 RETRY_SOON = {"Retry-After": "1"}
-LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same source
-GATHER = 0.002  # seconds that they wait; decoding takes ten times as long
-PART_AFTER = 0.15  # seconds that a job takes by itself before those that came with it may leave it
-MAX_TOGETHER = 8  # jobs of one source that go to a worker at once
+GATHER = 0.002  # seconds that a job waits for others of its content; decoding takes ten times that
 MAX_TEXT = 2048  # characters of a process; jobs with longer ones go alone
 MAX_ATTACHMENTS = protocol.MAX_DESCRIPTORS // MAX_TOGETHER - 1  # likewise
 BUSY = {
@@ -162,9 +156,9 @@ class Renderers:
         self._command = command
         self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
         self._all: set[WorkerProcess] = set()
-        self._idle: list[WorkerProcess] = []
-        self._working: set[WorkerProcess] = set()
-        self._lanes: Lanes[PendingJob] = Lanes(count=count, bounds=self._bounds, memory=memory)
+        self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
+            count=count, bounds=self._bounds, memory=memory
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._starts = 0
@@ -195,8 +189,7 @@ class Renderers:
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        jobs = [*self._lanes.clear(), *(job for worker in self._working for job in worker.jobs)]
-        for job in jobs:
+        for job in self._scheduler.clear():
             if not job.result.done():
                 job.result.set_exception(errors.ServiceUnavailable("The server is being stopped."))
         workers = list(self._all)
@@ -209,7 +202,7 @@ class Renderers:
     @property
     def full(self) -> bool:
         """Would the next job be refused?"""
-        return self._refusal(Lane.QUICK, self._timeout) is not None
+        return self._scheduler.refusal(self._timeout) is not None
 
     def check(self) -> None:
         """Refuse a job before anything is opened for it; whether it is taken is decided later.
@@ -217,7 +210,7 @@ class Renderers:
         Raises:
             CpuLimitExceeded: It would be refused if it came now.
         """
-        if refusal := self._refusal(Lane.QUICK, self._timeout):
+        if refusal := self._scheduler.refusal(self._timeout):
             raise self.refuse(refusal)
 
     def check_memory(self, requests: int) -> None:
@@ -231,7 +224,7 @@ class Renderers:
         """
         if self._bounds.holds(requests):
             return
-        raise self.refuse(Refusal(Reason.MEMORY, self._lanes.wait(Lane.QUICK, self._ahead())))
+        raise self.refuse(Refusal(Reason.MEMORY, self._scheduler.wait()))
 
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
         """Count a refusal, and return it as the client is told it."""
@@ -242,14 +235,15 @@ class Renderers:
 
     def state(self) -> State:
         """See :class:`State`."""
-        waiting = self._lanes.waiting()
-        waiting[Lane.QUICK] += self._ahead()
+        scheduler, lanes = self._scheduler, self._scheduler.lanes
+        waiting = lanes.waiting()
+        waiting[Lane.QUICK] += scheduler.ahead()
         return State(
-            permits=self._lanes.permits(),
-            working=self._lanes.working(),
+            permits=lanes.permits(),
+            working=lanes.working(),
             waiting=waiting,
-            held=self._lanes.held,
-            waits={lane.value: self._lanes.wait(lane, self._ahead()) for lane in Lane},
+            held=lanes.held,
+            waits={lane.value: scheduler.wait(lane) for lane in Lane},
             queue=self._bounds.jobs,
             queue_seconds=self._bounds.seconds,
             refusals={reason.value: count for reason, count in self._refusals.items()},
@@ -290,7 +284,7 @@ class Renderers:
         except TimeoutError:
             self._abandon(pending)
             self._refusals[Reason.DEADLINE] += 1
-            wait = Refusal(Reason.DEADLINE, self._lanes.wait(Lane.QUICK, self._ahead()))
+            wait = Refusal(Reason.DEADLINE, self._scheduler.wait())
             raise errors.CpuLimitExceeded(
                 f"The picture was not ready within {self._timeout:g} seconds.",
                 headers=wait.headers,
@@ -312,139 +306,79 @@ class Renderers:
     # -- jobs ------------------------------------------------------------------------------------
 
     def _submit(self, job: PendingJob) -> None:
-        if refusal := self._refusal(Lane.QUICK, self._timeout):
+        if refusal := self._scheduler.refusal(self._timeout):
             raise self.refuse(refusal)
-        job.predicted = self._lanes.wait(Lane.QUICK, self._ahead())
+        job.predicted = self._scheduler.wait()
         source = job.job.source
-        if job.content and source is not None and os.fstat(source).st_size >= LARGE_SOURCE:
-            job.ready = math.inf
+        size = os.fstat(source).st_size if job.content and source is not None else 0
+        if self._scheduler.enter(job, size):
             asyncio.get_running_loop().call_later(GATHER, self._gathered, job)
-        self._lanes.enter(job)
         self._dispatch()
-
-    def _refusal(self, lane: Lane, left: float, cost: Cost | None = None) -> Refusal | None:
-        return self._lanes.refusal(lane, left, self._ahead(), cost)
 
     def _gathered(self, job: PendingJob) -> None:
-        """It has waited for others long enough."""
-        job.ready = 0.0
+        self._scheduler.gathered(job)
         self._dispatch()
 
-    def _ahead(self) -> int:
-        """Jobs that wait at a worker."""
-        return sum(max(0, len(worker.jobs) - 1) for worker in self._working)
-
     def _dispatch(self) -> None:
-        """Give out what waits, as far as workers are free, and one job more for each."""
-        now = asyncio.get_running_loop().time()
-        while self._idle and (job := self._taken_back(now) or self._lanes.next(now)):
-            if job.deadline <= now:
-                self._lanes.ended(job)
-                _expire(job)
-                continue
-            worker = self._idle.pop()  # the one used last: its memory is warm
-            self._working.add(worker)
-            worker.take([job, *self._companions(job)])
-        for worker in list(self._working):  # one may turn out to be gone
-            if len(worker.jobs) == 1 and worker.jobs[0].cost is None and not worker.retiring:
-                job = self._lanes.ahead(now)
-                if job is None:
-                    break
-                worker.take([job, *self._companions(job)])
-
-    def _companions(self, first: PendingJob) -> list[PendingJob]:
-        """Waiting jobs that can go along with this one."""
-        return [] if first.cost else self._lanes.alike(first, MAX_TOGETHER - 1)
-
-    def _taken_back(self, now: float) -> PendingJob | None:
-        """A job that waits at a worker which is busy, while another one is free."""
-        for worker in self._working:
-            job = worker.jobs[-1]
-            stays = job.together and now - worker.jobs[0].started < PART_AFTER
-            if len(worker.jobs) > 1 and not (stays or job.result.done()):
-                if not self._lanes.may_begin(job):
-                    return None
-                worker.cancel(job)
-                worker.give_back(job)
-                self._lanes.begun(job)
-                return job
-        return None
+        """Do what the scheduler decides."""
+        for action in self._scheduler.actions(asyncio.get_running_loop().time()):
+            match action:
+                case Give(jobs, worker):
+                    budget = None if jobs[0].cost else (QUICK_SECONDS, QUICK_BYTES)
+                    worker.send(jobs, budget)
+                case Take(job, worker):
+                    worker.cancel(job.number)
+                case Expire(job):
+                    _expire(job)
+                case Retire(worker):
+                    self._ends["replaced"] += 1
+                    self._all.discard(worker)
+                    worker.close()
+                    self._run(self._replace())
 
     def _abandon(self, job: PendingJob) -> None:
         """Nobody waits for this job any more."""
-        if self._lanes.leave(job):
-            return
-        if job.worker and job in job.worker.jobs:
-            job.worker.cancel(job)
+        if worker := self._scheduler.abandon(job):
+            worker.cancel(job.number)
         elif job.result.done() and not job.result.cancelled() and not job.result.exception():
             protocol.close([job.result.result().descriptor])  # it came as the caller gave up
 
-    def replied(self, worker: WorkerProcess, job: PendingJob, reply: protocol.Reply) -> None:
+    def replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
         """See :class:`vipsgate.renderers.process.Owner`."""
         now = asyncio.get_running_loop().time()
-        match reply.outcome:
-            case Cost() as cost:
-                self._finished(worker, job, now - job.started)
-                self._enter_with(cost, job, now)
-            case outcome:
-                # how long a job took that was stopped tells nothing of others
-                self._finished(worker, job, None if job.result.done() else now - job.started)
-                _settle(job, outcome)
-                worker.retiring = worker.retiring or reply.rss > self._ceiling
-        self._continue(worker)
+        outcome = reply.outcome
+        # one that has not begun its job holds what it held before
+        retire = not isinstance(outcome, Cost) and reply.rss > self._ceiling
+        job = self._scheduler.finish(worker, now, retire=retire)
+        if job is None or not job.wanted:
+            if isinstance(outcome, protocol.Output):
+                protocol.close([outcome.descriptor])
+        elif isinstance(outcome, protocol.Output):
+            job.result.set_result(outcome)
+        elif isinstance(outcome, Cost):
+            self._enter_again(job, outcome, now)
+        else:
+            job.result.set_exception(outcome)
+        self._dispatch()
 
-    def _enter_with(self, cost: Cost, job: PendingJob, now: float) -> None:
+    def _enter_again(self, job: PendingJob, cost: Cost, now: float) -> None:
         """Let a job wait that was not begun because it costs more than a quick one."""
-        job.cost, job.worker = cost, None
-        if job.result.done():
-            return
-        if refusal := self._refusal(lane_of(job), job.deadline - now, cost):
+        job.cost = cost
+        if refusal := self._scheduler.refusal(job.deadline - now, cost):
             job.result.set_exception(self.refuse(refusal))
             return
         waited = self._timeout - (job.deadline - now)
-        job.predicted = waited + self._lanes.wait(lane_of(job))
-        self._lanes.enter(job)
+        job.predicted = waited + self._scheduler.wait(lane_of(cost))
+        self._scheduler.enter(job)
 
-    def _finished(self, worker: WorkerProcess, job: PendingJob, seconds: float | None) -> None:
-        """The worker is done with a job, and at the next one if it has one."""
-        self._lanes.ended(job, seconds)
-        if worker.jobs:
-            self._lanes.begun(worker.jobs[0])
-
-    def _continue(self, worker: WorkerProcess) -> None:
-        """What a worker does that is done with a job."""
-        if not worker.jobs:
-            self._working.discard(worker)
-            if worker.retiring:
-                self._ends["replaced"] += 1
-                self._all.discard(worker)
-                worker.close()
-                self._run(self._replace())
-            else:
-                self._idle.append(worker)
-        self._dispatch()
-
-    def lost(self, worker: WorkerProcess, jobs: Sequence[PendingJob]) -> None:
+    def lost(self, worker: WorkerProcess) -> None:
         """See :class:`vipsgate.renderers.process.Owner`."""
-        ready = worker in self._working or worker in self._idle
         self._all.discard(worker)
-        self._working.discard(worker)
-        if worker in self._idle:
-            self._idle.remove(worker)
-        if jobs:
-            self._lanes.ended(jobs[0])
-        for job in reversed(jobs):
-            job.worker = None
-            if job.result.done():
-                continue
-            if job is not jobs[0]:
-                self._lanes.enter_again(job)
-            elif job.retry and not worker.out_of_memory:
-                job.retry = False
-                self._lanes.enter_again(job)
-            else:
-                job.result.set_exception(WorkerDied(worker))
-        if ready and not self._closed:
+        if worker not in self._scheduler:  # it has not been ready
+            return
+        if job := self._scheduler.remove(worker, retry=not worker.out_of_memory):
+            job.result.set_exception(WorkerDied(worker))
+        if not self._closed:
             dead = "overdue" if worker.unresponsive else "died"
             self._ends["memory" if worker.out_of_memory else dead] += 1
             log.warning("renderer %d is gone; starting another", worker.process.pid)
@@ -469,13 +403,15 @@ class Renderers:
         except BaseException as error:
             self._all.discard(worker)
             worker.close(grace=0)
+            worker.kill()
+            await worker.process.wait()
             if isinstance(error, TimeoutError | WorkerDied):
                 raise StartError("a renderer ended, or hung, before it was ready") from None
             raise
         self.version, self.sandbox = ready["ready"], ready.get("sandbox", "")
         self._starts += 1
         worker.base = worker.rss()
-        self._idle.append(worker)
+        self._scheduler.add(worker)
         self._dispatch()
 
     async def _process(self) -> WorkerProcess:
@@ -514,16 +450,16 @@ class Renderers:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 5.0)
 
-    def _memory_of(self, job: PendingJob) -> int:
+    def _may_take(self, cost: Cost | None) -> int:
         """Bytes of memory that a job may take on top of what its worker held before."""
-        return min(self._job_memory, job.cost.memory if job.cost else QUICK_BYTES)
+        return min(self._job_memory, cost.memory if cost else QUICK_BYTES)
 
     async def _error_for_exit(self, worker: WorkerProcess, job: PendingJob) -> errors.OssError:
         """Why did it die, in the client's terms?"""
         code = await worker.process.wait()
         if worker.out_of_memory:
             return errors.ImageTooLarge(
-                f"The picture took more than the {self._memory_of(job)} bytes of memory "
+                f"The picture took more than the {self._may_take(job.cost)} bytes of memory "
                 "it may take."
             )
         if code == -signal.SIGKILL:  # by another process, or the kernel for want of memory
@@ -534,16 +470,14 @@ class Renderers:
         """Kill what takes too much memory, expire deadlines, part what takes too long together."""
         while True:
             await asyncio.sleep(POLL_INTERVAL)
-            for worker in self._idle:
+            for worker in self._scheduler.idle():
                 worker.base = worker.rss()  # what it has given back is not for the next job
-            for worker in self._working:
+            for worker, cost in self._scheduler.under_work():
                 held = min(worker.base, self._ceiling)  # whatever it says of itself
-                if worker.rss() > held + self._memory_of(worker.jobs[0]):
+                if worker.rss() > held + self._may_take(cost):
                     worker.out_of_memory = True
                     worker.kill()
-            now = asyncio.get_running_loop().time()
-            given = [job for worker in self._working for job in worker.jobs if job.deadline <= now]
-            for job in (*self._lanes.overdue(now), *given):
+            for job in self._scheduler.overdue(asyncio.get_running_loop().time()):
                 _expire(job)
             self._dispatch()
 
@@ -557,17 +491,6 @@ class Renderers:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             log.error("a task of the pool has failed", exc_info=task.exception())
-
-
-def _settle(job: PendingJob, outcome: protocol.Output | errors.OssError) -> None:
-    """Hand on what has come of a job, as far as somebody waits for it."""
-    if isinstance(outcome, errors.OssError):
-        if not job.result.done():
-            job.result.set_exception(outcome)
-    elif job.result.done():
-        protocol.close([outcome.descriptor])
-    else:
-        job.result.set_result(outcome)
 
 
 def _expire(job: PendingJob) -> None:

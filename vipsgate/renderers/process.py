@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..image.cost import Cost
 from ..worker import protocol
-from .scheduler import QUICK_BYTES, QUICK_SECONDS
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 CANCEL_GRACE = 0.25  # seconds that libvips has to stop when told so
@@ -30,45 +28,46 @@ class WorkerDied(Exception):
 
 @dataclass(slots=True, eq=False)
 class PendingJob:
-    """A job whose result is awaited.
+    """A job whose result is awaited; see :class:`vipsgate.renderers.scheduler.Schedulable`.
 
     Attributes:
         job: What is sent to the worker.
         deadline: When nobody will wait for it any more, in the loop's time.
         result: What comes of it.
         content: Names the content of the source; jobs with the same one may go together.
-        ready: When it may begin, in the loop's time.
+        gathering: Whether it waits for others of its content.
         cost: As a worker has estimated it; ``None`` until then.
         retry: Whether it is tried once more when its worker dies.
         started: When a worker began it, in the loop's time.
         number: Under which its worker knows it.
-        together: Whether it came to its worker along with another one.
         predicted: Seconds that it waits for a worker, as predicted.
-        worker: Who works on it.
     """
 
     job: protocol.Job
     deadline: float
     result: asyncio.Future[protocol.Output]
     content: str = ""
-    ready: float = 0.0
+    gathering: bool = False
     cost: Cost | None = None
     retry: bool = True
     started: float = 0.0
     number: int = 0
-    together: bool = False
     predicted: float = 0.0
-    worker: WorkerProcess | None = field(default=None, repr=False)
+
+    @property
+    def wanted(self) -> bool:
+        """Does somebody wait for it?"""
+        return not self.result.done()
 
 
 class Owner(Protocol):
     """Who is told what happens to a worker."""
 
-    def replied(self, worker: WorkerProcess, job: PendingJob, reply: protocol.Reply) -> None:
-        """A job is done, and the next one begun; the descriptor of a result is the owner's."""
+    def replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
+        """The first of its jobs is done; the descriptor of a result is the owner's."""
 
-    def lost(self, worker: WorkerProcess, jobs: Sequence[PendingJob]) -> None:
-        """The process is gone, or has sent what no worker sends; the first job was under work."""
+    def lost(self, worker: WorkerProcess) -> None:
+        """The process is gone, or has sent what no worker sends."""
 
 
 class WorkerProcess:
@@ -82,10 +81,8 @@ class WorkerProcess:
 
     Attributes:
         ready: What the process says when it has started.
-        jobs: What it works on, also when nobody waits for that any more, and what it does next.
         out_of_memory: It was killed for the memory it took.
         base: Bytes of memory that it held when it was done with the last job, or later.
-        retiring: It holds more memory than an idle one may, and gets no further job.
         unresponsive: It was killed because it did not stop when told so.
     """
 
@@ -97,15 +94,15 @@ class WorkerProcess:
         owner: Owner,
     ) -> None:
         self.process = process
-        self.jobs: deque[PendingJob] = deque()
-        self.out_of_memory = self.retiring = self.unresponsive = False
+        self.out_of_memory = self.unresponsive = False
         self.base = 0
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[protocol.Message] = self._loop.create_future()
         self._connection = connection
         self._control = control
         self._owner = owner
-        self._number = 0
+        self._sent = self._done = 0  # numbers of the last job sent, and of the last one done
+        self._cancelled: set[int] = set()
         self._grace: asyncio.TimerHandle | None = None
         try:
             self._statm = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
@@ -113,26 +110,22 @@ class WorkerProcess:
             self._statm = -1
         self._loop.add_reader(connection.fileno(), self._readable)
 
-    def take(self, jobs: Sequence[PendingJob]) -> None:
-        """Begin to work on jobs of one source, or do so behind what is under work.
+    def send(self, jobs: Sequence[PendingJob], budget: protocol.Budget | None) -> None:
+        """Have jobs of one source done, behind those that were sent before.
 
-        One whose cost is unknown comes back when it is no quick one.
+        One that costs more than the budget comes back.
         """
-        first, number = jobs[0], self._number + 1
+        first = self._sent + 1
         for job in jobs:
-            self._number += 1
-            job.number, job.worker, job.together = self._number, self, job is not first
-        if not self.jobs:
-            first.started = self._loop.time()
-        self.jobs.extend(jobs)
-        budget = None if first.cost else (QUICK_SECONDS, QUICK_BYTES)
-        batch = protocol.Batch(number, tuple(job.job for job in jobs), budget)
+            self._sent += 1
+            job.number = self._sent
+        batch = protocol.Batch(first, tuple(job.job for job in jobs), budget)
         try:
             protocol.send(self._connection, *batch.encode())
         except OSError:
             self._end()
 
-    def cancel(self, job: PendingJob) -> None:
+    def cancel(self, number: int) -> None:
         """Tell libvips to stop a job; if it is under work, kill the process if it has not by then.
 
         One that was not begun yet will not be.
@@ -140,15 +133,15 @@ class WorkerProcess:
         if self._control < 0:
             return
         with contextlib.suppress(OSError):
-            os.write(self._control, job.number.to_bytes(8, "little"))
-        if self.jobs and job is self.jobs[0]:
-            if self._grace:
-                self._grace.cancel()
-            self._grace = self._loop.call_later(CANCEL_GRACE, self._kill_unresponsive)
+            os.write(self._control, number.to_bytes(8, "little"))
+        self._cancelled.add(number)
+        if number == self._done + 1:
+            self._begin_grace()
 
-    def give_back(self, job: PendingJob) -> None:
-        """Another worker does it; what this one says of it, if it does, is for nobody."""
-        self.jobs[self.jobs.index(job)] = replace(job, result=_nobody(self._loop))
+    def _begin_grace(self) -> None:
+        if self._grace:
+            self._grace.cancel()
+        self._grace = self._loop.call_later(CANCEL_GRACE, self._kill_unresponsive)
 
     def _kill_unresponsive(self) -> None:
         self.unresponsive = True
@@ -188,38 +181,28 @@ class WorkerProcess:
                 raise ValueError("the process has ended")
             if not self.ready.done() and not descriptors:
                 return self.ready.set_result(message)
-            if not self.jobs:
+            if self._done == self._sent:
                 raise ValueError("a reply to no job")
-            reply = protocol.Reply.decode(message, descriptors, self.jobs[0].number)
+            reply = protocol.Reply.decode(message, descriptors, self._done + 1)
         except ValueError:
             protocol.close(descriptors)
             return self._end()
         self._replied(reply)
 
     def _replied(self, reply: protocol.Reply) -> None:
-        job = self.jobs.popleft()
+        self._done = reply.number
+        self._cancelled.discard(reply.number)
         self.base = reply.rss
         if self._grace:
             self._grace.cancel()
-        if self.jobs:
-            self.jobs[0].started = self._loop.time()
-            if self.jobs[0].result.done():
-                self.cancel(self.jobs[0])  # nobody waits for it; it may have begun all the same
-        self._owner.replied(self, job, reply)
+        if self._done + 1 in self._cancelled:
+            self._begin_grace()  # it may have begun all the same
+        self._owner.replied(self, reply)
 
     def _end(self) -> None:
-        jobs = list(self.jobs)
-        self.jobs.clear()
         if self._grace:
             self._grace.cancel()
         self.close()
         if not self.ready.done():
             self.ready.set_exception(WorkerDied(self))
-        self._owner.lost(self, jobs)
-
-
-def _nobody(loop: asyncio.AbstractEventLoop) -> asyncio.Future[protocol.Output]:
-    """A result that nobody waits for."""
-    future: asyncio.Future[protocol.Output] = loop.create_future()
-    future.cancel()
-    return future
+        self._owner.lost(self)
