@@ -254,7 +254,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
 
     async def caller(size: int) -> None:
         for _ in range(PICTURES // CALLERS):
-            result = await pool.render(protocol.Job(protocol.Kind.RENDER, str(size), source))
+            result = await pool.render(protocol.Job("render", str(size), source))
             if size <= derivatives.LARGEST_AT_ONCE:
                 os.pread(result.descriptor, size, 0)
             result.close()

@@ -12,7 +12,7 @@ from vipsgate import errors
 from vipsgate.image.config import Limits, Rendering
 from vipsgate.renderers.painting import PaintingService
 from vipsgate.renderers.pool import Renderers
-from vipsgate.worker.protocol import Job, Kind
+from vipsgate.worker.protocol import Job
 
 LARGE = "photo-9000x9000-1.jpg"  # seconds
 STUBBORN = "photo-4000x2000-1.avif"  # likewise, by an encoder that hears nothing
@@ -123,5 +123,5 @@ async def test_a_name_is_painted_by_a_job_to_paint_only(kind):
         os.write(source, await bytes_of(one, "photo-9x9-1.png"))
         for text in ("photo-9x9-1.png", "paint/photo-9x9-1.png", "image/paint/photo-9x9-1.png"):
             with pytest.raises(errors.InvalidArgument):
-                await one.renderers.render(Job(Kind(kind), text, source))
+                await one.renderers.render(Job(kind, text, source))
         os.close(source)

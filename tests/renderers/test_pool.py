@@ -29,13 +29,13 @@ from vipsgate.renderers.pool import Renderers, Result, StartError
 from vipsgate.renderers.process import CANCEL_GRACE, PendingJob
 from vipsgate.renderers.scheduler import LARGE_SOURCE
 from vipsgate.worker import main
-from vipsgate.worker.protocol import Job, Kind
+from vipsgate.worker.protocol import Job
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 COMMAND = (sys.executable, str(FAKE))
 SOON = 1.0  # seconds within which a dead renderer is replaced (issue 2); held by the median
 PATIENCE = 5.0  # seconds for the same where others use the machine as well
-ANSWER = Job(Kind.RENDER, "answer", -1)
+ANSWER = Job("render", "answer", -1)
 SLACK = 1.0  # seconds that this machine may be late
 CLASSES = sorted(errors.OssError.__subclasses__(), key=lambda cls: cls.__name__)
 
@@ -52,7 +52,7 @@ def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 async def render(pool: Renderers, text: str, source: int, content: str = "") -> Result:
-    return await pool.render(Job(Kind.RENDER, text, source), content)
+    return await pool.render(Job("render", text, source), content)
 
 
 class State:

@@ -323,6 +323,7 @@ class Run(World):
         assert sum(heavy) <= 1000 * MB
         assert len(heavy) <= count
         assert sum(self.scheduler.lanes.working().values()) == len(working)
+        assert self.scheduler.ahead() == sum(len(jobs) - 1 for jobs in working)
         waiting = list(self.scheduler.lanes)
         assert not set(waiting) & set(held)
         alive = {job for job in self.jobs.values() if job.wanted}

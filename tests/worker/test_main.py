@@ -27,7 +27,7 @@ from vipsgate import errors
 from vipsgate.image.config import Limits, Rendering
 from vipsgate.renderers.pool import Renderers, Result
 from vipsgate.worker import jobs
-from vipsgate.worker.protocol import Job, Kind
+from vipsgate.worker.protocol import Job
 
 MB = 1 << 20
 DEFAULT = Limits()
@@ -72,7 +72,7 @@ async def rendered(pool: Renderers, process: str, data: bytes) -> bytes:
     source = os.memfd_create("source")
     try:
         os.write(source, data)
-        result: Result = await pool.render(Job(Kind.RENDER, process, source))
+        result: Result = await pool.render(Job("render", process, source))
     finally:
         os.close(source)
     with closing(result):
@@ -145,7 +145,7 @@ async def test_times_and_type_are_told() -> None:
         source = os.memfd_create("source")
         os.write(source, picture())
         begun = time.perf_counter()
-        with closing(await pool.render(Job(Kind.RENDER, "image/format,webp", source))) as result:
+        with closing(await pool.render(Job("render", "image/format,webp", source))) as result:
             assert result.mime == "image/webp"
             assert 0 < result.render <= time.perf_counter() - begun
         os.close(source)
@@ -158,7 +158,7 @@ async def test_the_place_in_the_source_does_not_matter() -> None:
         source = os.memfd_create("source")
         os.write(source, picture())
         os.lseek(source, 17, os.SEEK_SET)
-        with closing(await pool.render(Job(Kind.RENDER, "image/resize,w_8", source))) as result:
+        with closing(await pool.render(Job("render", "image/resize,w_8", source))) as result:
             assert result.size > 0
         assert os.lseek(source, 0, os.SEEK_CUR) == 17
         os.close(source)
@@ -362,7 +362,7 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
         from vipsgate.worker import fontfiles, main
         from vipsgate.worker.interrupt import Interrupt
         from vipsgate.worker.jobs import Worker
-        from vipsgate.worker.protocol import Batch, Job, Kind, Output
+        from vipsgate.worker.protocol import Batch, Job, Output
 
         interrupt = Interrupt()
         worker = Worker(Limits(), Rendering(), fontfiles.find().fonts, interrupt)
@@ -376,7 +376,7 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
                     source = os.memfd_create("source")
                     os.write(source, data)
                     interrupt.begin(1)
-                    (task,) = worker.tasks(Batch(1, (Job(Kind.RENDER, "image/" + text, source),)))
+                    (task,) = worker.tasks(Batch(1, (Job("render", "image/" + text, source),)))
                     outcome = main.outcome_of(worker, task, interrupt)
                     interrupt.end()
                     del task

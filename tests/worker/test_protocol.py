@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vipsgate import errors
 from vipsgate.image.cost import Cost
 from vipsgate.worker import protocol
-from vipsgate.worker.protocol import Attachment, Job, Kind
+from vipsgate.worker.protocol import Attachment, Job
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -151,8 +151,8 @@ def travelled(pair: Pair, message: protocol.Message, descriptors: list[int]) -> 
 def batches(draw: st.DrawFn) -> protocol.Batch:
     """Batches whose descriptors are as many as one message may carry, or fewer."""
     if draw(st.booleans()):
-        return protocol.Batch(draw(st.integers(1, 1 << 40)), (Job(Kind.PAINT, draw(TEXTS)),))
-    jobs, kinds = [], st.sampled_from((Kind.RENDER, Kind.EXPLAIN))
+        return protocol.Batch(draw(st.integers(1, 1 << 40)), (Job("paint", draw(TEXTS)),))
+    jobs, kinds = [], st.sampled_from(("render", "explain"))
     for _ in range(draw(st.integers(1, 8))):
         etags = draw(st.lists(TEXTS, max_size=3))
         items = tuple(Attachment(etag, 2) for etag in etags)
@@ -170,9 +170,9 @@ def test_a_batch_is_the_same_on_the_other_side(pair: Pair, batch: protocol.Batch
 
 def test_jobs_of_a_batch_have_one_source_and_each_its_attachments() -> None:
     jobs = (
-        Job(Kind.RENDER, "a", 7, (Attachment("x", 11),)),
-        Job(Kind.RENDER, "b", 8),
-        Job(Kind.RENDER, "c", 9, (Attachment("y", 12), Attachment("z", 13))),
+        Job("render", "a", 7, (Attachment("x", 11),)),
+        Job("render", "b", 8),
+        Job("render", "c", 9, (Attachment("y", 12), Attachment("z", 13))),
     )
     message, descriptors = protocol.Batch(5, jobs).encode()
     assert descriptors == [7, 11, 12, 13]
@@ -182,7 +182,7 @@ def test_jobs_of_a_batch_have_one_source_and_each_its_attachments() -> None:
 
 
 def test_a_job_to_paint_takes_no_descriptor() -> None:
-    assert protocol.Batch(1, (Job(Kind.PAINT, "photo-9x9-1.png"),)).encode()[1] == []
+    assert protocol.Batch(1, (Job("paint", "photo-9x9-1.png"),)).encode()[1] == []
 
 
 OUTCOMES: list[protocol.Outcome] = [

@@ -16,7 +16,7 @@ from ..errors import NoSuchKey, PreconditionFailed
 from ..image import process
 from ..store.base import Distant, Opened
 from ..web import responses
-from ..worker.protocol import Attachment, Job, Kind
+from ..worker.protocol import Attachment, Job
 from . import partial as far
 from .order import Content, Made, Order
 from .resolve import check_opened, overlay
@@ -192,7 +192,7 @@ async def _render(
 ) -> Made:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
     attachments = tuple(Attachment(item.object.etag, item.descriptor) for item in opened[1:])
-    job = Job(Kind.RENDER, str(wanted.todo), opened[0].descriptor, attachments)
+    job = Job("render", str(wanted.todo), opened[0].descriptor, attachments)
     content = "" if alone else f"{wanted.asked.bucket}/{wanted.asked.key} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await services.renderers.render(job, content)

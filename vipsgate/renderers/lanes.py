@@ -73,6 +73,7 @@ class Lanes(Generic[J]):
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
         self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
         self._working = dict.fromkeys(Lane, 0)
+        self._busy = 0  # of all lanes
         self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
         self._held = 0
         self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
@@ -232,6 +233,11 @@ class Lanes(Generic[J]):
             self.leave(job)
         return found
 
+    @property
+    def open(self) -> bool:
+        """May a job begin at all? No other lane may where the quick one may not."""
+        return self._may_begin(Lane.QUICK)
+
     def may_begin(self, cost: Cost | None) -> bool:
         """May a worker that is free begin a job of this cost, which does not wait here?"""
         return self._may_begin(lane_of(cost), cost)
@@ -258,6 +264,7 @@ class Lanes(Generic[J]):
     def _count_work(self, cost: Cost | None, sign: int) -> None:
         lane = lane_of(cost)
         self._working[lane] += sign
+        self._busy += sign
         self._held += sign * self._memory_of(cost)
         if cost:
             self._estimates[lane] += sign * cost.seconds
@@ -282,9 +289,8 @@ class Lanes(Generic[J]):
         return sum(self._working[lane] + len(self._waiting[lane]) for lane in lanes)
 
     def _may_begin(self, lane: Lane, cost: Cost | None = None) -> bool:
-        busy = sum(self._working.values())
         if lane is Lane.QUICK:
-            return busy < self._count or not self._working[lane]
-        if busy >= self._count or self._working[lane] >= self._permits(lane):
+            return self._busy < self._count or not self._working[lane]
+        if self._busy >= self._count or self._working[lane] >= self._permits(lane):
             return False
         return not cost or not self._held or self._held + cost.memory <= self._memory

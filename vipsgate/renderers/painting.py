@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..image.config import Limits
 from ..image.synthetic import scene
-from ..worker.protocol import Job, Kind
+from ..worker.protocol import Job
 from .pool import Renderers
 
 
@@ -42,5 +42,5 @@ class PaintingService:
 
     async def paint(self, name: str) -> int:
         """See :class:`vipsgate.store.synthetic.Painter`."""
-        result = await self.renderers.render(Job(Kind.PAINT, name))
+        result = await self.renderers.render(Job("paint", name))
         return result.descriptor

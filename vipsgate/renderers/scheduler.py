@@ -111,8 +111,8 @@ class _Desk(Generic[J]):
     retiring: bool = False
 
     def last(self) -> _Turn[J] | None:
-        """The last job that is not begun, and that is still to be done here."""
-        for turn in islice(reversed(self.turns), max(0, len(self.turns) - 1)):
+        """The last of its jobs but the first that is still to be done here."""
+        for turn in islice(reversed(self.turns), len(self.turns) - 1):
             if not turn.taken and turn.job.wanted:
                 return turn
         return None
@@ -132,6 +132,7 @@ class Scheduler(Generic[J, W]):
         self._desks: dict[W, _Desk[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
+        self._ahead = 0  # jobs that workers have and have not begun
 
     # -- workers -----------------------------------------------------------------------------------
 
@@ -165,8 +166,9 @@ class Scheduler(Generic[J, W]):
             self._idle.remove(worker)
         if not turns:
             return None
-        self.lanes.ended(turns[0].cost)
         first = turns.popleft()
+        self.lanes.ended(first.cost)
+        self._ahead -= len(turns)
         lost = first.job if not first.taken and first.job.wanted else None
         for turn in reversed(turns):
             if not turn.taken and turn.job.wanted:
@@ -195,6 +197,7 @@ class Scheduler(Generic[J, W]):
         self.lanes.ended(turn.cost, now - desk.started if tells else None)
         desk.retiring = desk.retiring or retire
         if desk.turns:
+            self._ahead -= 1
             self._begin(desk, now)
             self.lanes.begun(desk.turns[0].cost)
         elif desk.retiring:
@@ -244,11 +247,11 @@ class Scheduler(Generic[J, W]):
 
     def ahead(self) -> int:
         """Jobs that wait at a worker."""
-        return sum(max(0, len(desk.turns) - 1) for desk in self._desks.values())
+        return self._ahead
 
     def wait(self, lane: Lane = Lane.QUICK) -> float:
         """Seconds that the next job of a lane would have to wait, as predicted."""
-        return self.lanes.wait(lane, self.ahead())
+        return self.lanes.wait(lane, self._ahead)
 
     def refusal(self, left: float, cost: Cost | None = None) -> Refusal | None:
         """Return why the next job would be refused; ``None`` where it would not.
@@ -257,7 +260,7 @@ class Scheduler(Generic[J, W]):
             left: Seconds until its deadline.
             cost: Its cost, where that is known.
         """
-        return self.lanes.refusal(lane_of(cost), left, self.ahead(), cost)
+        return self.lanes.refusal(lane_of(cost), left, self._ahead, cost)
 
     # -- decisions ---------------------------------------------------------------------------------
 
@@ -268,21 +271,11 @@ class Scheduler(Generic[J, W]):
         """
         while self._retired:
             yield Retire(self._retired.pop())
-        yield from self._employ(now)
-        for worker, desk in list(self._desks.items()):  # one may turn out to have ended
-            if len(desk.turns) != 1 or desk.turns[0].cost or desk.retiring:
-                continue
-            if (job := self.lanes.ahead()) is None:
-                break
-            yield self._give(job, worker, now)
-
-    def _employ(self, now: float) -> Iterator[Action[J, W]]:
-        """Let workers that are free begin what waits at others, or in the lanes."""
-        while self._idle:
+        while self._idle and self.lanes.open:
             stolen = self._steal(now)
             job = stolen.job if stolen else self.lanes.next()
             if job is None:
-                return
+                break
             follows: Action[J, W]
             if job.deadline <= now:
                 self.lanes.ended(job.cost)
@@ -293,11 +286,17 @@ class Scheduler(Generic[J, W]):
             if stolen:
                 yield stolen
             yield follows
+        for worker, desk in list(self._desks.items()):  # one may turn out to have ended
+            if len(desk.turns) != 1 or desk.turns[0].cost or desk.retiring:
+                continue
+            if (job := self.lanes.ahead()) is None:
+                break
+            yield self._give(job, worker, now)
 
     def _steal(self, now: float) -> Take[J, W] | None:
         """Take a job away from a worker that has not begun it; it counts as under work."""
         for worker, desk in self._desks.items():
-            turn = desk.last()
+            turn = desk.last() if len(desk.turns) > 1 else None
             if turn is None or (turn.together and now - desk.started < PART_AFTER):
                 continue
             if not self.lanes.may_begin(turn.cost):
@@ -312,6 +311,7 @@ class Scheduler(Generic[J, W]):
         alike = [] if first.cost else self.lanes.alike(first, MAX_TOGETHER - 1)
         desk = self._desks[worker]
         begins = not desk.turns
+        self._ahead += len(alike) + (not begins)
         desk.turns.append(_Turn(first, first.cost))
         desk.turns.extend(_Turn(job, job.cost, together=True) for job in alike)
         if begins:

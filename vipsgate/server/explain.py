@@ -23,7 +23,7 @@ from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
 from ..gate import access, sign, simulate, target
 from ..gate.access import Seen
-from ..worker.protocol import Attachment, Job, Kind
+from ..worker.protocol import Attachment, Job
 
 META = "objectMeta"  # the call that tells of an object and not of its picture
 OWNER = simulate.CALLERS["owner"]
@@ -169,7 +169,7 @@ async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
         for other in wanted.keys[1:]:
             item = stack.enter_context(closing(await services.store.open(bucket, other)))
             attachments.append(Attachment(item.object.etag, item.descriptor))
-        job = Job(Kind.EXPLAIN, str(wanted.todo), opened.descriptor, tuple(attachments))
+        job = Job("explain", str(wanted.todo), opened.descriptor, tuple(attachments))
         with closing(await services.renderers.render(job)) as done:
             made: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return made

@@ -28,7 +28,8 @@ class Interrupt:
     def begin(self, job: int) -> None:
         """The work on the job with this number begins."""
         self._job, self._image = job, None
-        self._cancelled = {number for number in self._cancelled if number >= job}
+        if self._cancelled:
+            self._cancelled = {number for number in self._cancelled if number >= job}
 
     def end(self) -> None:
         """The work is done; no image is held any longer."""

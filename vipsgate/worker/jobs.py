@@ -25,7 +25,7 @@ from ..image.synthetic import painter, scene
 from ..image.video import decode
 from ..image.video.snapshot import Snapshot
 from .interrupt import CANCELLED, Interrupt
-from .protocol import Batch, Budget, Job, Kind, Output
+from .protocol import Batch, Budget, Job, Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class Worker:
             OssError: It cannot be done.
         """
         match task.job.kind:
-            case Kind.RENDER:
+            case "render":
                 return self.render(task)
-            case Kind.EXPLAIN:
+            case "explain":
                 return self.explain(task)
-            case Kind.PAINT:
+            case "paint":
                 return self.paint(task)
 
     def render(self, task: Task) -> Output | Cost:
@@ -175,7 +175,7 @@ class Worker:
 
     def _parsed(self, job: Job) -> Process | None:
         """``None`` for a text that is not valid, which only its own job is told."""
-        if job.kind is Kind.PAINT:
+        if job.kind == "paint":
             return None
         try:
             return process.parse(job.process, self._limits)

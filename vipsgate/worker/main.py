@@ -30,6 +30,7 @@ from . import fontfiles, protocol, sandbox
 from .interrupt import CANCELLED, Interrupt
 
 NICE = 5  # steps behind the front, which has hits, refusals and health to answer meanwhile
+PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
 # one libvips thread for a picture, few arenas; what else libvips would heed is not inherited
 ENVIRONMENT = {
@@ -92,11 +93,13 @@ def serve(
             interrupt.begin(number)
             outcome = outcome_of(performer, task, interrupt)
             interrupt.end()
-            reply, results = protocol.Reply(number, _rss(statm), outcome).encode()
-            protocol.send(connection, reply, results)
-            protocol.close(results)
+            reply = protocol.Reply(number, _rss(statm), outcome)
+            protocol.send(connection, *reply.encode())
+            if isinstance(outcome, protocol.Output):
+                os.close(outcome.descriptor)
         del tasks, task  # and with them what the jobs had in common
-        protocol.close(descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def outcome_of(performer: Performer[T], task: T, interrupt: Interrupt) -> protocol.Outcome:
@@ -119,7 +122,7 @@ def outcome_of(performer: Performer[T], task: T, interrupt: Interrupt) -> protoc
 
 
 def _rss(statm: int) -> int:
-    return int(os.pread(statm, 64, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(os.pread(statm, 64, 0).split()[1]) * PAGE
 
 
 def _trimmer() -> Callable[[], object]:
