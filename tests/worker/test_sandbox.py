@@ -263,7 +263,7 @@ def test_front_measures_and_ends_the_renderer(child: Child) -> None:
 
 
 # What differs, the code of a child, how it ends, what it prints.
-ENTER = "import os, sys, signal, threading; from vipsgate import sandbox as s; "
+ENTER = "import os, sys, signal, threading; from vipsgate.worker import sandbox as s; "
 ENDINGS = [
     ("the front is not the parent", "s.enter([], os.getppid() + 1); print(1)", 1, ""),
     ("entering twice", "s.enter([]); print(s.enter([]).seccomp)", 0, "True"),
