@@ -1,7 +1,7 @@
-"""What does it cost to hand a picture over between the front and a renderer?
+"""What does it cost to hand a picture over between the front and a worker?
 
-Four questions: bytes inside the message or a descriptor beside it; which encoding; whether opening
-a file is worth a thread; and the whole way through ``Renderers.render`` with a renderer that does
+Four questions: bytes inside the message or a descriptor with it; which encoding; whether opening
+a file is worth a thread; and the whole way through ``Renderers.render`` with a worker that does
 everything but render. CPU is counted on both sides, because both share the machine with libvips.
 
     python bench/handover.py [--json FILE] [--chart FILE]
@@ -19,7 +19,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ import uvloop
 
 from vipsgate.delivery import derivatives
 from vipsgate.renderers.pool import Renderers
-from vipsgate.worker import main as renderer
+from vipsgate.worker import main as worker
 from vipsgate.worker import protocol, sandbox
+from vipsgate.worker.interrupt import Interrupt
 
 SIZES = {"2 KB": 2_000, "20 KB": 20_000, "60 KB": 60_000, "200 KB": 200_000, "1 MB": 1_000_000}
 ROUNDS = 5  # of every way, in turn, so that a busy moment of the machine hits all
@@ -47,7 +48,7 @@ RESULT = {"id": 5, "type": "image/jpeg", "size": 2873, "seconds": 1.9e-3,
           "rss": 61_952_000}  # fmt: skip
 
 
-# --- bytes inside, or a descriptor beside ---------------------------------------------------------
+# --- bytes inside, or a descriptor with it --------------------------------------------------------
 
 
 def _peer(connection: socket.socket, body: bytes) -> None:
@@ -194,24 +195,30 @@ async def openings() -> dict[str, dict[str, list[float]]]:
 # --- the whole way --------------------------------------------------------------------------------
 
 
+class Fill:
+    """A worker whose work is to hand back so many bytes."""
+
+    def __init__(self) -> None:
+        self.body = os.urandom(max(SIZES.values()))
+
+    def tasks(self, batch: protocol.Batch) -> Sequence[protocol.Job]:
+        return batch.jobs
+
+    def do(self, task: protocol.Job) -> protocol.Output:
+        size = int(task.process)
+        memory = os.memfd_create("result", os.MFD_CLOEXEC)
+        os.write(memory, self.body[:size])
+        return protocol.Output("image/jpeg", size, memory, 0.0)
+
+
 def child() -> None:
-    """A renderer like ours, sandbox and all, whose work is to hand back so many bytes."""
+    """A worker process like ours, sandbox and all."""
     connection, control = socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])
-    body = os.urandom(max(SIZES.values()))
-
-    def begin(jobs: list[tuple[str, list[str]]], *_: object) -> Callable[[int], renderer.Answer]:
-        def work(place: int) -> renderer.Answer:
-            size = int(jobs[place][0])
-            memory = os.memfd_create("result", os.MFD_CLOEXEC)
-            os.write(memory, body[:size])
-            said = {"type": "image/jpeg", "size": size, "seconds": 0.0, "probe": 0.0, "missing": 0}
-            return said, memory
-
-        return work
-
+    fill = Fill()
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    sandbox.enter(renderer.readable(), parent=json.loads(sys.argv[4])["parent"])
-    renderer.serve(connection, control, statm, begin, {"ready": "0", "sandbox": ""})
+    sandbox.enter(worker.readable(), parent=json.loads(sys.argv[4])["parent"])
+    ready = {"ready": "0", "sandbox": ""}
+    worker.serve(connection, control, statm, fill, Interrupt(), ready)
 
 
 SIDES = ("front", "renderer", "both", "bytes")
@@ -236,7 +243,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
         queue_seconds=5.0,
         timeout=60,
         ceiling=1 << 30,
-        most=1 << 30,
+        job_memory=1 << 30,
         memory=1 << 30,
         settings={},
         command=(sys.executable, __file__, "--child"),
@@ -247,7 +254,7 @@ async def whole() -> dict[str, dict[str, list[float]]]:
 
     async def caller(size: int) -> None:
         for _ in range(PICTURES // CALLERS):
-            result = await pool.render(str(size), source)
+            result = await pool.render(protocol.Job("render", str(size), source))
             if size <= derivatives.MAX_AT_ONCE:
                 os.pread(result.descriptor, size, 0)
             result.close()

@@ -1,7 +1,7 @@
 """Everything that can go wrong, each with the status and the code that OSS gives it.
 
 Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a response, and
-:mod:`vipsgate.worker.main` sends them to the front with :func:`dump`.
+:mod:`vipsgate.worker.protocol` sends them to the front with :func:`dump`.
 
 ::
 

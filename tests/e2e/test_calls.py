@@ -68,8 +68,8 @@ class Renderers:
 
     version, full = "0", False
 
-    async def render(self, process, descriptor, beside=(), source=""):
-        text = process.encode()
+    async def render(self, job, content=""):
+        text = job.process.encode()
         file = os.memfd_create("test")
         os.write(file, text)
         return Result("text/plain", len(text), file, 0.0, 0.0, 0)

@@ -6,10 +6,11 @@ from base64 import urlsafe_b64encode as b64encode
 import pytest
 
 from vipsgate.errors import ImageDamage, ImageTooLarge, OssError
-from vipsgate.image import group as batch_module
+from vipsgate.image import group as group_module
 from vipsgate.image import plan
 from vipsgate.image.config import Limits, Rendering
-from vipsgate.image.group import SHARED_BYTES, Batch
+from vipsgate.image.group import SHARED_BYTES, Group
+from vipsgate.image.process import parse
 
 LIMITS = Limits()
 CLOSE = 30.0  # dB between a picture made of the shared source and one made alone
@@ -20,30 +21,31 @@ WIDTHS = [f"image/resize,w_{width}" for width in (40, 80, 160, 320, 640)]
 def loads(monkeypatch):
     """The shrinks with which the source is loaded."""
     seen = []
-    real = batch_module.load, batch_module.render.load
+    real = group_module.load, group_module.render.load
 
     def shared(source, made):
         seen.append(made.shrink)
         return real[0](source, made)
 
-    monkeypatch.setattr(batch_module, "load", shared)
-    monkeypatch.setattr(batch_module.render, "load", shared)
+    monkeypatch.setattr(group_module, "load", shared)
+    monkeypatch.setattr(group_module.render, "load", shared)
     return seen
 
 
 @pytest.fixture
 def make(make_context):
-    def made(data, texts, rendering=Rendering(), most=None, limits=LIMITS):
+    def made(data, texts, rendering=Rendering(), budget=None, limits=LIMITS):
         """The bytes of each, its cost where it is handed back, or its error."""
-        batch, found = Batch(lambda: data, texts, limits, rendering, most), []
-        for number in range(len(texts)):
+        processes, found = [parse(text, limits) for text in texts], []
+        group = Group(lambda: data, processes, limits, rendering, budget)
+        for process in processes:
             descriptor = os.memfd_create("result")
             try:
                 context = make_context()
-                if cost := batch.refused(number, context):
+                if cost := group.over_budget(process, context):
                     found.append(cost)
                     continue
-                batch.answer(number, descriptor, context)
+                group.write(process, descriptor, context)
                 found.append(os.pread(descriptor, 1 << 24, 0))
             except OssError as error:
                 found.append(error)
@@ -110,7 +112,7 @@ def test_other_things_of_one_source(make, loads, picture):
 
 
 def test_one_alone_is_not_held_in_memory(make, loads, picture, monkeypatch):
-    monkeypatch.setattr(batch_module.render, "held", None)
+    monkeypatch.setattr(group_module.render, "held", None)
     made = make(picture("jpg 640x480"), ["image/resize,w_100", "image/info", "image/crop,x_9999"])
     assert isinstance(made[0], bytes)
 
@@ -124,7 +126,7 @@ def test_an_animation_is_made_by_itself(make, loads, picture):
 
 
 def test_a_large_source_is_not_shared(make, loads, picture, monkeypatch):
-    monkeypatch.setattr(batch_module, "SHARED_BYTES", 1000)
+    monkeypatch.setattr(group_module, "SHARED_BYTES", 1000)
     assert SHARED_BYTES > 1000
     make(picture("jpg 640x480"), WIDTHS[:3])
     assert len(loads) == 3
@@ -133,7 +135,7 @@ def test_a_large_source_is_not_shared(make, loads, picture, monkeypatch):
 def test_what_costs_too_much_is_handed_back_and_shares_nothing(make, loads, picture):
     data = picture("jpg 640x480")
     texts = ["image/format,avif", "image/resize,w_50", "image/resize,w_60"]
-    found = make(data, texts, most=(0.05, 1 << 30))
+    found = make(data, texts, budget=(0.05, 1 << 30))
     assert found[0].seconds > 0.05
     assert [type(one) for one in found[1:]] == [bytes, bytes]
     assert len(loads) == 1
@@ -143,39 +145,43 @@ def test_a_source_is_not_shared_where_that_takes_too_much(make, loads, picture, 
     data = picture("png 640x480")
     alone = max(planned(data, text.removeprefix("image/")).memory for text in WIDTHS[:2])
     shared = 640 * 480 * 3 * 4 // 3
-    make(data, WIDTHS[:2], most=(1.0, alone + shared - 1))
+    make(data, WIDTHS[:2], budget=(1.0, alone + shared - 1))
     assert len(loads) > 1
     loads.clear()
-    make(data, WIDTHS[:2], most=(1.0, alone + shared))
+    make(data, WIDTHS[:2], budget=(1.0, alone + shared))
     assert len(loads) == 1
 
 
 def test_a_hue_costs_what_decoding_does(make, picture):
     data = picture("png 2000x1500 interlaced")
-    (cost,) = make(data, ["image/average-hue"], most=(1.0, 1000))
+    (cost,) = make(data, ["image/average-hue"], budget=(1.0, 1000))
     assert cost.memory > plan.PIPELINE_BYTES + 3 * 2000 * 1500
-    (said,) = make(data, ["image/info"], most=(1.0, 1000))
+    (said,) = make(data, ["image/info"], budget=(1.0, 1000))
     assert said.startswith(b"{")
 
 
-def test_a_mark_costs_what_decoding_it_does(make_context, picture):
-    marks = {"small.png": "png 60x40", "large.png": "png 2000x1500 interlaced"}
+def test_an_overlay_costs_what_decoding_it_does(make_context, picture):
+    overlays = {"small.png": "png 60x40", "large.png": "png 2000x1500 interlaced"}
     data = picture("jpg 300x200")
-    context = make_context({name: picture(text) for name, text in marks.items()})
+    context = make_context({name: picture(text) for name, text in overlays.items()})
 
-    def batch(name, most=(0.0, 0), limits=LIMITS):
-        mark = b64encode(f"{name}?x-oss-process=image/resize,P_50".encode()).decode()
-        text = f"image/watermark,image_{mark.rstrip('=')}"
-        return Batch(lambda: data, [text], limits, Rendering(), most)
+    def watermark(name):
+        object_ = b64encode(f"{name}?x-oss-process=image/resize,P_50".encode()).decode()
+        return parse(f"image/watermark,image_{object_.rstrip('=')}", LIMITS)
 
-    small, large = (batch(name).refused(0, context).memory for name in marks)
+    def cost(name, limits=LIMITS):
+        process = watermark(name)
+        group = Group(lambda: data, [process], limits, Rendering(), (0.0, 0))
+        return group.over_budget(process, context)
+
+    small, large = (cost(name).memory for name in overlays)
     assert large - small > 3 * 2000 * 1500
     with pytest.raises(ImageTooLarge, match="bytes of memory"):
-        batch("large.png", limits=Limits(render_bytes=large - 1)).refused(0, context)
-    descriptor = os.memfd_create("result")
-    batch("large.png", most=None).answer(0, descriptor, context)
+        cost("large.png", limits=Limits(render_bytes=large - 1))
+    process, descriptor = watermark("large.png"), os.memfd_create("result")
+    Group(lambda: data, [process], LIMITS, Rendering()).write(process, descriptor, context)
     os.close(descriptor)
-    assert batch("large.png").refused(0, context).memory <= small  # it is prepared already
+    assert cost("large.png").memory <= small  # it is prepared already
 
 
 def test_a_broken_source_is_told_to_each(make, picture):

@@ -1,4 +1,4 @@
-"""A renderer without pictures: it does what the process text says, well-behaved or not.
+"""A worker without pictures: it does what the process text says, well-behaved or not.
 
 Started by ``Renderers(command=COMMAND)`` in place of the real one, with the same protocol. The
 folder named by the environment's FAKE_STATE takes notes and gives orders:
@@ -20,13 +20,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vipsgate import errors
-from vipsgate.worker import main as renderer
+from vipsgate.image.cost import Cost
+from vipsgate.worker import main as worker
 from vipsgate.worker import protocol
+from vipsgate.worker.interrupt import Interrupt
 
 COMMAND = (sys.executable, __file__)
 VERSION = "0.0.1-fake"
@@ -44,7 +47,7 @@ GARBAGE = {
 
 
 class Image:
-    """What :meth:`renderer.Interrupt.watch` takes for an image under work."""
+    """What :meth:`Interrupt.watch` takes for an image under work."""
 
     def __init__(self) -> None:
         self.killed = threading.Event()
@@ -53,50 +56,48 @@ class Image:
         self.killed.set()
 
 
+@dataclass
+class Task:
+    job: protocol.Job
+    budget: protocol.Budget | None
+
+
 class Fake:
     """The work; a method per verb."""
 
-    def __init__(self, connection: socket.socket, statm: int, state: Path) -> None:
+    def __init__(
+        self, connection: socket.socket, statm: int, state: Path, interrupt: Interrupt
+    ) -> None:
         self.connection = connection
         self.statm = statm
         self.state = state
+        self.interrupt = interrupt
 
-    def begin(
-        self,
-        jobs: list[tuple[str, list[str]]],
-        descriptors: list[int],
-        most: renderer.Most,
-        interrupt: renderer.Interrupt,
-    ) -> Callable[[int], renderer.Answer]:
-        """See :data:`vipsgate.worker.main.Begin`."""
-        note(self.state, "messages", f"{len(jobs)}")
-        return lambda place: self.work(jobs[place][0], descriptors, most, interrupt)
+    def tasks(self, batch: protocol.Batch) -> Sequence[Task]:
+        """See :class:`vipsgate.worker.main.Performer`."""
+        note(self.state, "messages", f"{len(batch.jobs)}")
+        return [Task(job, batch.budget) for job in batch.jobs]
 
-    def work(
-        self,
-        text: str,
-        descriptors: list[int],
-        most: renderer.Most,
-        interrupt: renderer.Interrupt,
-    ) -> renderer.Answer:
+    def do(self, task: Task) -> protocol.Output | Cost:
+        """See :class:`vipsgate.worker.main.Performer`."""
+        text = task.job.process
         note(self.state, "jobs", f"- {text}")
         begun = time.monotonic()
         verb, *words = text.split()
-        if verb == "dear":  # SECONDS MEMORY PAGES and another verb
+        if verb == "expensive":  # SECONDS MEMORY PAGES and another verb
             seconds, memory, pages, verb, *words = words
-            if most:
-                return {"cost": (float(seconds), int(memory), int(pages))}, None
+            if task.budget:
+                return Cost(float(seconds), int(memory), int(pages))
         if verb == "once":
             first = self.state / "once"
             verb, words = ("answer", []) if first.exists() else (words[0], words[1:])
             first.touch()
-        body = getattr(self, verb)(*words, descriptor=descriptors[0], interrupt=interrupt)
+        body = getattr(self, verb)(*words, descriptor=task.job.source)
         if body is None:
             body = f"{os.getpid()} {begun} {time.monotonic()}".encode()
         result = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(result, body)
-        said = {"type": "text/fake", "size": len(body), "missing": 0}
-        return {**said, "seconds": 0.75, "probe": 0.25}, result
+        return protocol.Output("text/fake", len(body), result, seconds=0.75, probe=0.25)
 
     def answer(self, *words: str, **_: Any) -> None:
         """At once; the words only mark the job in the notes."""
@@ -109,13 +110,13 @@ class Fake:
         return bytes(range(256)) * (int(size) // 256)
 
     def sleep(self, seconds: str, *words: str, **_: Any) -> None:
-        """Like a codec that does not hear the word to stop."""
+        """Like a codec that hears no cancel message."""
         time.sleep(float(seconds))
 
-    def obey(self, seconds: str, *, interrupt: renderer.Interrupt, **_: Any) -> None:
+    def obey(self, seconds: str, **_: Any) -> None:
         """Like a codec that stops when told so."""
         image = Image()
-        interrupt.watch(image)
+        self.interrupt.watch(image)
         if image.killed.wait(float(seconds)):
             raise errors.ImageDamage("killed for this test")
 
@@ -152,8 +153,8 @@ class Fake:
         """Answer twice, the first time with more descriptors than were asked for."""
         memory = os.memfd_create("result", os.MFD_CLOEXEC)
         os.write(memory, b"2")
-        made = {"type": "text/fake", "size": 1, "seconds": 0.5, "rss": 0}
-        protocol.send(self.connection, made, [memory, memory, memory])
+        message = {"type": "text/fake", "size": 1, "seconds": 0.5, "rss": 0}
+        protocol.send(self.connection, message, [memory, memory, memory])
         os.close(memory)
 
     def refuse(self, code: str, **_: Any) -> None:
@@ -193,7 +194,7 @@ def main() -> None:
     verb, *words = order.read_text().split() if order.exists() else ["work"]
     note(state, "starts")  # not before the order is known: it may change from now on
     if verb == "refuse":
-        protocol.send(connection, {"refused": "libvips is 7.0.0"}, [])
+        protocol.send(connection, {"refused": "libvips is 7.0.0"})
         return
     if verb == "die":
         os._exit(1)
@@ -201,9 +202,10 @@ def main() -> None:
         time.sleep(float(words[0]) if words else LONG)
     statm = os.memfd_create("statm")
     os.write(statm, b"0 1000 0\n")
-    begin = Fake(connection, statm, state).begin
+    interrupt = Interrupt()
+    fake = Fake(connection, statm, state, interrupt)
     ready = {"ready": VERSION, "sandbox": "none"}
-    renderer.serve(connection, control, statm, begin, ready)
+    worker.serve(connection, control, statm, fake, interrupt, ready)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pool against renderers that behave well, badly and worse: :mod:`fake_worker`.
+"""The pool against workers that behave well, badly and worse: :mod:`fake_worker`.
 
 All runs on uvloop, as the server does, except the races: those are provoked by blocking the loop,
 and only asyncio's own loop promises in which order it goes on.
@@ -26,13 +26,16 @@ import uvloop
 from vipsgate import errors
 from vipsgate.renderers import pool as renderers
 from vipsgate.renderers.pool import Renderers, Result, StartError
-from vipsgate.renderers.process import GRACE, Job
+from vipsgate.renderers.process import CANCEL_GRACE, PendingJob
+from vipsgate.renderers.scheduler import LARGE_SOURCE
 from vipsgate.worker import main
+from vipsgate.worker.protocol import Job
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 COMMAND = (sys.executable, str(FAKE))
 SOON = 1.0  # seconds within which a dead renderer is replaced (issue 2); held by the median
 PATIENCE = 5.0  # seconds for the same where others use the machine as well
+ANSWER = Job("render", "answer", -1)
 SLACK = 1.0  # seconds that this machine may be late
 CLASSES = sorted(errors.OssError.__subclasses__(), key=lambda cls: cls.__name__)
 
@@ -46,6 +49,10 @@ def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
     del run.__wrapped__  # pytest-asyncio must not take it for a coroutine
     return run
+
+
+async def render(pool: Renderers, text: str, source: int, content: str = "") -> Result:
+    return await pool.render(Job("render", text, source), content)
 
 
 class State:
@@ -97,7 +104,7 @@ def make(
     queue_seconds: float = 5.0,
     timeout: float = 10.0,
     ceiling: int = 64 << 20,
-    most: int = 64 << 20,
+    job_memory: int = 64 << 20,
     memory: int = 1 << 30,
     command: tuple[str, ...] = COMMAND,
 ) -> Renderers:
@@ -107,7 +114,7 @@ def make(
         queue_seconds=queue_seconds,
         timeout=timeout,
         ceiling=ceiling,
-        most=most,
+        job_memory=job_memory,
         memory=memory,
         settings={},
         command=("/usr/bin/env", f"FAKE_STATE={os.environ['FAKE_STATE']}", *command),
@@ -142,9 +149,9 @@ async def whole(pool: Renderers, count: int, within: float = PATIENCE) -> None:
     def now() -> dict[str, int]:
         return {
             "all": len(pool._all),
-            "idle": len(pool._idle),
-            "working": len(pool._working),
-            "waiting": len(pool._lanes),
+            "idle": len(pool._scheduler.idle()),
+            "working": len(pool._scheduler.under_work()),
+            "waiting": len(pool._scheduler.lanes),
         }
 
     wanted = {"all": count + 1, "idle": count + 1, "working": 0, "waiting": 0}
@@ -219,7 +226,7 @@ async def outcome(work: Awaitable[Result]) -> str:
 @on_uvloop
 async def test_result_arrives_with_its_bytes(state: State, source: int) -> None:
     async with started() as pool:
-        result = await pool.render("source", source)
+        result = await render(pool, "source", source)
         assert (result.mime, result.size, result.render) == ("text/fake", 9, 0.75)
         assert 0 <= result.queue < SLACK
         assert taken(result) == b"a picture"
@@ -231,7 +238,9 @@ async def test_result_arrives_with_its_bytes(state: State, source: int) -> None:
 @on_uvloop
 async def test_result_of_any_size(state: State, source: int, size: int) -> None:
     async with started() as pool:
-        assert taken(await pool.render(f"fill {size}", source)) == bytes(range(256)) * (size // 256)
+        assert taken(await render(pool, f"fill {size}", source)) == bytes(range(256)) * (
+            size // 256
+        )
 
 
 @on_uvloop
@@ -244,7 +253,7 @@ async def test_versions_are_those_of_the_renderers(state: State) -> None:
 async def test_one_more_than_work_at_a_time(state: State, source: int) -> None:
     async with started(3) as pool:
         assert len(set(pool.pids())) == 4
-        results = await asyncio.gather(*(pool.render("sleep 0.1", source) for _ in range(9)))
+        results = await asyncio.gather(*(render(pool, "sleep 0.1", source) for _ in range(9)))
         spans = [span(result) for result in results]
         together = [sum(b <= begun < e for _, b, e in spans) for _, begun, _ in spans]
         assert max(together) == 3
@@ -263,7 +272,7 @@ async def test_environment_of_a_renderer(
     async with started() as pool:
         secrets = ("AWS_SECRET_ACCESS_KEY", "VIPSGATE_CREDENTIALS")
         for name in ("VIPS_CONCURRENCY", "MALLOC_ARENA_MAX", "VIPS_UNLIMITED", *secrets):
-            found = taken(await pool.render(f"environment {name}", source)).decode()
+            found = taken(await render(pool, f"environment {name}", source)).decode()
             assert found == main.ENVIRONMENT.get(name, "")
 
 
@@ -271,12 +280,12 @@ async def test_environment_of_a_renderer(
 async def test_a_new_renderer_inherits_nothing_of_others(state: State, source: int) -> None:
     """It decodes foreign files: another client's picture must be out of its reach."""
     async with started() as pool:
-        with closing(await pool.render("answer", source)):
+        with closing(await render(pool, "answer", source)):
             for pid in pool.pids():
                 os.kill(pid, signal.SIGKILL)
             await gone(lambda: [pid for pid in state.starts()[:2] if pid in pool.pids()])
             await whole(pool, 1)
-        held = taken(await pool.render("descriptors", source)).decode().splitlines()
+        held = taken(await render(pool, "descriptors", source)).decode().splitlines()
         assert sum("memfd:result" in name for name in held) == 0
         assert sum(name.startswith("socket:") for name in held) == 1
         assert sum("memfd:source" in name for name in held) == 1
@@ -285,10 +294,10 @@ async def test_a_new_renderer_inherits_nothing_of_others(state: State, source: i
 @on_uvloop
 async def test_a_renderer_keeps_no_descriptor(state: State, source: int) -> None:
     async with started() as pool:
-        before = taken(await pool.render("descriptors", source))
+        before = taken(await render(pool, "descriptors", source))
         for text in ("source", "refuse NoSuchKey", "fault", "obey 0"):
-            await outcome(pool.render(text, source))
-        assert len(taken(await pool.render("descriptors", source)).split()) == len(before.split())
+            await outcome(render(pool, text, source))
+        assert len(taken(await render(pool, "descriptors", source)).split()) == len(before.split())
 
 
 # -- the queue ---------------------------------------------------------------------------------
@@ -300,12 +309,12 @@ async def test_queue_is_bounded(state: State, source: int) -> None:
         tasks = []
         for _ in range(5):
             assert not pool.full
-            tasks.append(asyncio.create_task(pool.render("obey 60", source)))
+            tasks.append(asyncio.create_task(render(pool, "obey 60", source)))
             await asyncio.sleep(0)
         assert pool.full
         begun = time.monotonic()
         with pytest.raises(errors.CpuLimitExceeded, match="busy") as refused:
-            await pool.render("answer", source)
+            await render(pool, "answer", source)
         assert time.monotonic() - begun < SLACK
         assert int(refused.value.headers["Retry-After"]) >= 1
         for task in tasks:
@@ -313,15 +322,15 @@ async def test_queue_is_bounded(state: State, source: int) -> None:
         assert await asyncio.gather(*map(outcome, tasks)) == ["cancelled"] * 5
         await whole(pool, 2)
         assert not pool.full
-        assert await outcome(pool.render("answer", source)) == "done"
+        assert await outcome(render(pool, "answer", source)) == "done"
 
 
 @on_uvloop
 async def test_queue_is_bounded_by_the_predicted_wait(state: State, source: int) -> None:
     async with started(1, queue=1000, queue_seconds=0.6, timeout=10) as pool:
         for _ in range(3):
-            taken(await pool.render("sleep 0.1", source))
-        tasks = [asyncio.create_task(pool.render("sleep 0.1", source)) for _ in range(30)]
+            taken(await render(pool, "sleep 0.1", source))
+        tasks = [asyncio.create_task(render(pool, "sleep 0.1", source)) for _ in range(30)]
         found = await asyncio.gather(*tasks, return_exceptions=True)
         done = [one for one in found if isinstance(one, Result)]
         refused = [one for one in found if isinstance(one, errors.CpuLimitExceeded)]
@@ -341,19 +350,19 @@ async def test_queue_is_bounded_by_the_predicted_wait(state: State, source: int)
 async def test_no_queue_at_all(state: State, source: int) -> None:
     async with started(1, queue=0) as pool:
         assert not pool.full
-        task = asyncio.create_task(pool.render("sleep 0.1", source))
+        task = asyncio.create_task(render(pool, "sleep 0.1", source))
         await asyncio.sleep(0)
         assert pool.full
-        assert await outcome(pool.render("answer", source)) == "CpuLimitExceeded"
+        assert await outcome(render(pool, "answer", source)) == "CpuLimitExceeded"
         assert await outcome(task) == "done"
-        assert await outcome(pool.render("answer", source)) == "done"
+        assert await outcome(render(pool, "answer", source)) == "done"
 
 
 @on_uvloop
 async def test_first_come_first_served(state: State, source: int) -> None:
     texts = [f"answer {number}" for number in range(30)]
     async with started(1, queue=30) as pool:
-        await asyncio.gather(*(outcome(pool.render(text, source)) for text in texts))
+        await asyncio.gather(*(outcome(render(pool, text, source)) for text in texts))
         assert state.jobs() == texts
 
 
@@ -361,7 +370,7 @@ async def test_first_come_first_served(state: State, source: int) -> None:
 async def test_waiting_is_measured(state: State, source: int) -> None:
     async with started() as pool:
         first, second = await asyncio.gather(
-            pool.render("sleep 0.2", source), pool.render("answer", source)
+            render(pool, "sleep 0.2", source), render(pool, "answer", source)
         )
         taken(first), taken(second)
         assert first.queue < 0.19 < second.queue < 0.2 + SLACK
@@ -379,12 +388,12 @@ async def test_deadline_stops_the_work(
         before = set(pool.pids())
         begun = time.monotonic()
         with pytest.raises(errors.CpuLimitExceeded, match=r"within 0\.4 seconds") as refused:
-            await pool.render(text, source)
+            await render(pool, text, source)
         assert 0.39 < time.monotonic() - begun < 0.4 + SLACK
         assert int(refused.value.headers["Retry-After"]) >= 1
         await whole(pool, 1)
         assert (set(pool.pids()) == before) == survives
-        assert await outcome(pool.render("answer", source)) == "done"
+        assert await outcome(render(pool, "answer", source)) == "done"
         assert state.jobs() == [text, "answer"]  # and it was not tried twice
 
 
@@ -392,9 +401,9 @@ async def test_deadline_stops_the_work(
 async def test_waiting_counts_into_the_deadline(state: State, source: int) -> None:
     async with started(timeout=0.6) as pool:
         begun = time.monotonic()
-        first = asyncio.create_task(outcome(pool.render("sleep 0.4", source)))
+        first = asyncio.create_task(outcome(render(pool, "sleep 0.4", source)))
         await asyncio.sleep(0)
-        assert await outcome(pool.render("obey 0.4", source)) == "CpuLimitExceeded"
+        assert await outcome(render(pool, "obey 0.4", source)) == "CpuLimitExceeded"
         assert 0.59 < time.monotonic() - begun < 0.6 + SLACK
         assert await first == "done"
         await whole(pool, 1)
@@ -404,7 +413,7 @@ async def test_waiting_counts_into_the_deadline(state: State, source: int) -> No
 async def test_deadline_strikes_in_the_queue(state: State, source: int) -> None:
     async with started(timeout=0.3) as pool:
         begun = time.monotonic()
-        jobs = [pool.render(text, source) for text in ("obey 60", "answer a", "answer b")]
+        jobs = [render(pool, text, source) for text in ("obey 60", "answer a", "answer b")]
         assert await asyncio.gather(*map(outcome, jobs)) == ["CpuLimitExceeded"] * 3
         assert time.monotonic() - begun < 0.3 + SLACK
         await whole(pool, 1)
@@ -415,19 +424,19 @@ async def test_deadline_strikes_in_the_queue(state: State, source: int) -> None:
 async def test_deadline_strikes_as_a_renderer_becomes_free(state: State, source: int) -> None:
     async with started() as pool:
         loop = asyncio.get_running_loop()
-        job = Job("answer", source, (), loop.time() - 1, loop.create_future())
-        pool._lanes.enter(job)
-        pool._lend()  # before anybody has looked at the time
-        assert isinstance(job.answer.exception(), TimeoutError)
+        job = PendingJob(ANSWER, loop.time() - 1, loop.create_future())
+        pool._scheduler.enter(job)
+        pool._dispatch()  # before anybody has looked at the time
+        assert isinstance(job.result.exception(), TimeoutError)
         await whole(pool, 1)
 
 
 @on_uvloop
-async def test_word_to_stop_is_for_one_job_only(state: State, source: int) -> None:
+async def test_a_cancel_message_is_for_one_job_only(state: State, source: int) -> None:
     async with started(timeout=0.25) as pool:
         for _ in range(4):
-            assert await outcome(pool.render("obey 60", source)) == "CpuLimitExceeded"
-            assert await outcome(pool.render("obey 0.05", source)) == "done"
+            assert await outcome(render(pool, "obey 60", source)) == "CpuLimitExceeded"
+            assert await outcome(render(pool, "obey 0.05", source)) == "done"
         assert len(state.starts()) == 2
 
 
@@ -441,7 +450,7 @@ DEADLY = ["exit 3", "exit 0", "signal 11", "signal 6", "signal 9", "garbage text
 @on_uvloop
 async def test_died_once_is_retried_elsewhere(state: State, source: int, text: str) -> None:
     async with started() as pool:
-        assert await outcome(pool.render(f"once {text}", source)) == "done"
+        assert await outcome(render(pool, f"once {text}", source)) == "done"
         assert state.jobs() == [f"once {text}"] * 2
         await whole(pool, 1)
         assert len(state.starts()) == 3
@@ -464,12 +473,12 @@ async def test_died_twice_is_given_up(
 ) -> None:
     async with started() as pool:
         with pytest.raises(error) as refused:
-            await pool.render(text, source)
+            await render(pool, text, source)
         assert state.jobs() == [text] * 2
         assert (refused.value.status == 503) == ("Retry-After" in refused.value.headers)
         await whole(pool, 1)
         assert len(state.starts()) == 4
-        assert await outcome(pool.render("answer", source)) == "done"
+        assert await outcome(render(pool, "answer", source)) == "done"
 
 
 @pytest.mark.parametrize(
@@ -480,14 +489,14 @@ async def test_died_twice_is_given_up(
 async def test_nonsense_neither_leaks_nor_hurts(state: State, source: int, text: str) -> None:
     """A renderer is not trusted: what it says wrongly is its death or a refusal, never a fault."""
     async with started() as pool:
-        await outcome(pool.render("once exit 3", source))
+        await outcome(render(pool, "once exit 3", source))
         await whole(pool, 1)
         before = open_now()
         for _ in range(2):
-            found = await outcome(pool.render(text, source))
+            found = await outcome(render(pool, text, source))
             assert found in ("done", "ServiceUnavailable", "ImageDamage", "InternalError")
             await whole(pool, 1)
-            assert await outcome(pool.render("answer", source)) == "done"
+            assert await outcome(render(pool, "answer", source)) == "done"
         assert open_now() == before
 
 
@@ -497,10 +506,10 @@ async def test_death_while_idle(state: State, source: int) -> None:
         before = pool.pids()
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        assert await outcome(pool.render("answer", source)) in ("done", "ServiceUnavailable")
+        assert await outcome(render(pool, "answer", source)) in ("done", "ServiceUnavailable")
         await gone(lambda: [pid for pid in before if pid in pool.pids()])
         await whole(pool, 2)
-        assert await outcome(pool.render("answer", source)) == "done"
+        assert await outcome(render(pool, "answer", source)) == "done"
 
 
 @on_uvloop
@@ -508,7 +517,7 @@ async def test_many_deaths_in_a_row(state: State, source: int) -> None:
     replaced = []
     async with started() as pool:
         for _ in range(13):
-            assert await outcome(pool.render("signal 11", source)) == "ImageDamage"
+            assert await outcome(render(pool, "signal 11", source)) == "ImageDamage"
             begun = time.monotonic()
             await whole(pool, 1)
             replaced.append(time.monotonic() - begun)
@@ -523,7 +532,7 @@ async def test_the_spare_takes_over_at_once(state: State, source: int) -> None:
     async with started() as pool:
         state.order("slow 3")
         begun = time.monotonic()
-        assert await outcome(pool.render("once signal 9", source)) == "done"
+        assert await outcome(render(pool, "once signal 9", source)) == "done"
         assert time.monotonic() - begun < SLACK
 
 
@@ -531,27 +540,27 @@ async def test_the_spare_takes_over_at_once(state: State, source: int) -> None:
 async def test_the_spare_takes_over_from_a_killed_one(state: State, source: int) -> None:
     async with started() as pool:
         state.order("slow 2")
-        first = asyncio.create_task(outcome(pool.render("sleep 60", source)))
+        first = asyncio.create_task(outcome(render(pool, "sleep 60", source)))
         await state.begun(1)
-        second = asyncio.create_task(pool.render("answer 2", source))
+        second = asyncio.create_task(render(pool, "answer 2", source))
         await asyncio.sleep(0)
         begun = time.monotonic()
         first.cancel()
         taken(await second)
-        assert time.monotonic() - begun < GRACE + SLACK
+        assert time.monotonic() - begun < CANCEL_GRACE + SLACK
 
 
 @on_uvloop
 async def test_a_death_lets_nobody_jump_the_queue(state: State, source: int) -> None:
     async with started() as pool:
         state.order("slow 1")
-        first = asyncio.create_task(outcome(pool.render("sleep 60", source)))
+        first = asyncio.create_task(outcome(render(pool, "sleep 60", source)))
         await state.begun(1)
-        second = asyncio.create_task(outcome(pool.render("answer 2", source)))
+        second = asyncio.create_task(outcome(render(pool, "answer 2", source)))
         await asyncio.sleep(0)
         first.cancel()
-        await gone(lambda: [child.process.pid for child in pool._working])
-        third = asyncio.create_task(outcome(pool.render("answer 3", source)))
+        await gone(lambda: [worker.process.pid for worker, _ in pool._scheduler.under_work()])
+        third = asyncio.create_task(outcome(render(pool, "answer 3", source)))
         assert [await second, await third] == ["done", "done"]
         assert state.jobs() == ["sleep 60", "answer 2", "answer 3"]
 
@@ -576,7 +585,7 @@ async def test_where_none_can_be_started_it_is_tried_patiently(
         await asyncio.sleep(0.3)  # those that come too late would come now
         await whole(pool, 1, within=0.1)
         assert len(state.starts()) == attempts
-        assert await outcome(pool.render("answer", source)) == "done"
+        assert await outcome(render(pool, "answer", source)) == "done"
 
 
 @on_uvloop
@@ -585,13 +594,13 @@ async def test_a_replacement_that_hangs_is_ended(
 ) -> None:
     async with started() as pool:
         state.order("hang")
-        monkeypatch.setattr(renderers, "START", 0.5)
+        monkeypatch.setattr(renderers, "START_TIMEOUT", 0.5)
         os.kill(pool.pids()[0], signal.SIGKILL)
         await gone(lambda: [1][len(state.starts()) - 2 :])
-        assert await outcome(pool.render("answer", source)) == "done"  # the other one works
+        assert await outcome(render(pool, "answer", source)) == "done"  # the other one works
         hung = state.starts()[2]
         state.order("work")
-        monkeypatch.setattr(renderers, "START", 30.0)
+        monkeypatch.setattr(renderers, "START_TIMEOUT", 30.0)
         await gone(lambda: [hung] if alive(hung) else [])
         await whole(pool, 1)
 
@@ -600,21 +609,26 @@ async def test_a_replacement_that_hangs_is_ended(
 
 
 @on_uvloop
-async def test_swelling_is_killed_and_not_retried(state: State, source: int) -> None:
+async def test_taking_too_much_memory_is_killed_and_not_retried(state: State, source: int) -> None:
     async with started() as pool:
         begun = time.monotonic()
         with pytest.raises(errors.ImageTooLarge, match=f"more than the {64 << 20} bytes"):
-            await pool.render("swell 400 60", source)
+            await render(pool, "swell 400 60", source)
         assert time.monotonic() - begun < 1.5 + SLACK
         assert state.jobs() == ["swell 400 60"]
         await whole(pool, 1)
         assert len(state.starts()) == 3
-        assert await outcome(pool.render("swell 5 0", source)) == "done"
+        assert await outcome(render(pool, "swell 5 0", source)) == "done"
 
 
 # what it is expected to take in MiB, if it was handed back with its cost; then what it may
-FORESEEN = {"": 128, "dear 1 200 1 ": 200, "dear 0.1 150 1 ": 150, "dear 1 90 1 ": 90}
-FORESEEN |= {"dear 1 400 1 ": 256}  # which is all that any may
+FORESEEN = {
+    "": 128,
+    "expensive 1 200 1 ": 200,
+    "expensive 0.1 150 1 ": 150,
+    "expensive 1 90 1 ": 90,
+}
+FORESEEN |= {"expensive 1 400 1 ": 256}  # which is all that any may
 
 
 @pytest.mark.parametrize("cost", FORESEEN)
@@ -622,68 +636,68 @@ FORESEEN |= {"dear 1 400 1 ": 256}  # which is all that any may
 async def test_each_is_held_to_its_own_estimate(state: State, source: int, cost: str) -> None:
     """One that is not handed back is a quick one, by its renderer's own estimate."""
     words = cost.split()
-    text = " ".join(["dear", words[1], str(int(words[2]) << 20), words[3], ""]) if words else ""
+    text = (
+        " ".join(["expensive", words[1], str(int(words[2]) << 20), words[3], ""]) if words else ""
+    )
     foreseen = FORESEEN[cost]
-    async with started(most=256 << 20) as pool:
+    async with started(job_memory=256 << 20) as pool:
         with pytest.raises(errors.ImageTooLarge, match=f"more than the {foreseen << 20} bytes"):
-            await pool.render(f"{text}swell {foreseen + 40} 60", source)
+            await render(pool, f"{text}swell {foreseen + 40} 60", source)
         await whole(pool, 1)
-        assert await outcome(pool.render(f"{text}swell {foreseen - 40} 0.2", source)) == "done"
+        assert await outcome(render(pool, f"{text}swell {foreseen - 40} 0.2", source)) == "done"
 
 
 @on_uvloop
 async def test_what_a_renderer_holds_already_is_not_the_job_s(state: State, source: int) -> None:
-    async with started(most=100 << 20, ceiling=400 << 20) as pool:
-        first = span(await pool.render("keep 80", source))[0]
-        child = next(child for child in pool._all if child.process.pid == first)
+    async with started(job_memory=100 << 20, ceiling=400 << 20) as pool:
+        first = span(await render(pool, "keep 80", source))[0]
+        worker = next(worker for worker in pool._all if worker.process.pid == first)
         async with asyncio.timeout(PATIENCE):
-            while child.base < 80 << 20:
+            while worker.base < 80 << 20:
                 await asyncio.sleep(0.005)
-        assert span(await pool.render("swell 60 0.2", source))[0] == first
+        assert span(await render(pool, "swell 60 0.2", source))[0] == first
         with pytest.raises(errors.ImageTooLarge):
-            await pool.render("swell 140 60", source)
+            await render(pool, "swell 140 60", source)
 
 
 @on_uvloop
 async def test_what_a_renderer_says_that_it_holds_frees_nobody(state: State, source: int) -> None:
     async with started() as pool:
-        jobs = [pool.render(text, source) for text in (f"rss {1 << 40}", "swell 200 60")]
-        _, swollen = await asyncio.gather(*map(outcome, jobs))
-        assert swollen == "ImageTooLarge"
+        jobs = [render(pool, text, source) for text in (f"rss {1 << 40}", "swell 200 60")]
+        _, killed = await asyncio.gather(*map(outcome, jobs))
+        assert killed == "ImageTooLarge"
 
 
 @on_uvloop
 async def test_grown_too_large_is_replaced_between_jobs(state: State, source: int) -> None:
     async with started() as pool:
-        large = span(await pool.render(f"rss {65 << 20}", source))[0]
+        large = span(await render(pool, f"rss {65 << 20}", source))[0]
         assert large not in pool.pids()
         await gone(lambda: [large] if alive(large) else [])
         await whole(pool, 1)
-        small = span(await pool.render(f"rss {63 << 20}", source))[0]
+        small = span(await render(pool, f"rss {63 << 20}", source))[0]
         assert small in pool.pids()
         assert len(state.starts()) == 3
 
 
 @on_uvloop
-async def test_a_closed_child_touches_no_descriptor(state: State) -> None:
+async def test_a_closed_worker_touches_no_descriptor(state: State) -> None:
     """Its numbers belong to others by then: writing there would write into a client's file."""
     async with started() as pool:
-        child = next(iter(pool._all))
-        job = Job("answer", -1, (), 0.0, asyncio.get_running_loop().create_future())
-        child.jobs.append(job)
-        child.close()
+        worker = next(iter(pool._all))
+        worker.close()
         others = [os.memfd_create("other") for _ in range(8)]
         for other in others:
             os.write(other, b"x")
         try:
-            child.stop(job)
+            worker.cancel(1)
             assert [os.pread(other, 64, 0) for other in others] == [b"x"] * 8
             for other in others:
                 os.pwrite(other, b"1 99999 1", 0)
-            assert child.rss() == 0
+            assert worker.rss() == 0
             for other in others:
                 os.pwrite(other, b"not numbers", 0)
-            assert child.rss() == 0
+            assert worker.rss() == 0
         finally:
             for other in others:
                 os.close(other)
@@ -697,9 +711,9 @@ async def test_a_closed_child_touches_no_descriptor(state: State) -> None:
 async def test_cancelled_job_frees_its_place(state: State, source: int, text: str) -> None:
     async with started(timeout=30) as pool:
         before = pool.pids()
-        first = asyncio.create_task(outcome(pool.render(text, source)))
+        first = asyncio.create_task(outcome(render(pool, text, source)))
         await state.begun(1)
-        second = asyncio.create_task(pool.render("answer", source))
+        second = asyncio.create_task(render(pool, "answer", source))
         await asyncio.sleep(0)
         begun = time.monotonic()
         first.cancel()
@@ -715,7 +729,7 @@ async def test_cancelled_job_frees_its_place(state: State, source: int, text: st
 async def test_cancelled_in_the_queue(state: State, source: int) -> None:
     async with started(1, queue=3) as pool:
         names = ("sleep 0.2", "answer 1", "answer 2", "answer 3")
-        tasks = [asyncio.create_task(outcome(pool.render(name, source))) for name in names]
+        tasks = [asyncio.create_task(outcome(render(pool, name, source))) for name in names]
         await state.begun(1)
         assert pool.full
         tasks[1].cancel()
@@ -728,13 +742,13 @@ async def test_cancelled_in_the_queue(state: State, source: int) -> None:
 
 
 @on_uvloop
-async def test_cancelling_races_with_lending(state: State, source: int) -> None:
+async def test_cancelling_races_with_dispatching(state: State, source: int) -> None:
     dice = random.Random(7)
     async with started(2, queue=1000) as pool:
 
         async def impatient() -> str:
             await asyncio.sleep(dice.random() * 0.2)
-            task = asyncio.create_task(outcome(pool.render("answer", source)))
+            task = asyncio.create_task(outcome(render(pool, "answer", source)))
             await asyncio.sleep(0)  # it must have begun to be cancelled inside
             asyncio.get_running_loop().call_later(dice.random() * 0.02, task.cancel)
             return await task
@@ -742,17 +756,17 @@ async def test_cancelling_races_with_lending(state: State, source: int) -> None:
         found = await asyncio.gather(*(impatient() for _ in range(600)))
         assert set(found) == {"done", "cancelled"}
         await whole(pool, 2)
-        assert await outcome(pool.render("answer", source)) == "done"
+        assert await outcome(render(pool, "answer", source)) == "done"
 
 
 @pytest.mark.parametrize("ticks", range(5))
 async def test_cancelled_as_the_answer_comes(state: State, source: int, ticks: int) -> None:
     """Whoever wins: no descriptor stays behind, and a renderer that is done is not killed."""
     async with started() as pool:
-        await outcome(pool.render("answer", source))
+        await outcome(render(pool, "answer", source))
         before, pids = open_now(), sorted(pool.pids())
         for _ in range(3):
-            task = asyncio.create_task(outcome(pool.render("answer", source)))
+            task = asyncio.create_task(outcome(render(pool, "answer", source)))
             await asyncio.sleep(0)
             time.sleep(0.1)  # the loop stands still until the answer lies in the socket
             for _ in range(ticks):
@@ -768,11 +782,11 @@ async def test_cancelled_as_the_answer_comes(state: State, source: int, ticks: i
 @pytest.mark.parametrize("ticks", range(5))
 async def test_cancelled_as_the_renderer_dies(state: State, source: int, ticks: int) -> None:
     async with started() as pool:
-        await outcome(pool.render("once exit 3", source))
+        await outcome(render(pool, "once exit 3", source))
         await whole(pool, 1)
         before = open_now()
         for _ in range(2):
-            task = asyncio.create_task(outcome(pool.render("exit 3", source)))
+            task = asyncio.create_task(outcome(render(pool, "exit 3", source)))
             await asyncio.sleep(0)
             time.sleep(0.1)
             for _ in range(ticks):
@@ -787,10 +801,10 @@ async def test_cancelled_as_the_renderer_dies(state: State, source: int, ticks: 
 
 async def test_deadline_strikes_as_the_answer_comes(state: State, source: int) -> None:
     async with started(timeout=0.1) as pool:
-        await outcome(pool.render("answer", source))
+        await outcome(render(pool, "answer", source))
         before, pids = open_now(), sorted(pool.pids())
         for _ in range(3):
-            task = asyncio.create_task(outcome(pool.render("answer", source)))
+            task = asyncio.create_task(outcome(render(pool, "answer", source)))
             await asyncio.sleep(0)
             time.sleep(0.15)
             assert await task in ("done", "CpuLimitExceeded")
@@ -805,7 +819,7 @@ async def test_two_hundred_mixed_jobs_leave_nothing(state: State, source: int) -
     texts = ["answer"] * 8 + ["source", "fill 300032", "refuse NoSuchKey", "fault", "obey 0.01"]
     texts += ["exit 1", "signal 11", "garbage text", "mute", f"rss {65 << 20}"]
     async with started(3, queue=200, timeout=20) as pool:
-        await asyncio.gather(*(outcome(pool.render(text, source)) for text in texts))
+        await asyncio.gather(*(outcome(render(pool, text, source)) for text in texts))
         await whole(pool, 3)
         before = open_now()
 
@@ -814,7 +828,7 @@ async def test_two_hundred_mixed_jobs_leave_nothing(state: State, source: int) -
             text = "obey 60" if leaves and dice.random() < 0.5 else dice.choice(texts[:-5])
             if number % 20 == 1:
                 text = dice.choice(texts[-5:])
-            task = asyncio.create_task(outcome(pool.render(text, source)))
+            task = asyncio.create_task(outcome(render(pool, text, source)))
             await asyncio.sleep(0)
             if leaves:
                 asyncio.get_running_loop().call_later(dice.random() * 0.5, task.cancel)
@@ -849,7 +863,7 @@ async def test_errors_travel(state: State, source: int) -> None:
     async with started() as pool:
         for cls in CLASSES:
             with pytest.raises(cls) as refused:
-                await pool.render(f"refuse {cls.code}", source)
+                await render(pool, f"refuse {cls.code}", source)
             error = refused.value
             assert type(error) is cls
             assert (error.message, error.ec) == ("what came, 中文 and what not", "0017-00000905")
@@ -861,7 +875,7 @@ async def test_errors_travel(state: State, source: int) -> None:
 async def test_a_fault_of_the_renderer_is_told_without_its_text(state: State, source: int) -> None:
     async with started() as pool:
         with pytest.raises(errors.InternalError) as refused:
-            await pool.render("fault", source)
+            await render(pool, "fault", source)
         assert "for this test" not in refused.value.message
         assert len(state.jobs()) == 1
         await whole(pool, 1)
@@ -876,7 +890,7 @@ async def test_close_ends_all(state: State, source: int) -> None:
     pool = make(3)
     await pool.start()
     pids = pool.pids()
-    work = [asyncio.create_task(outcome(pool.render("sleep 60", source))) for _ in range(3)]
+    work = [asyncio.create_task(outcome(render(pool, "sleep 60", source))) for _ in range(3)]
     await state.begun(3)
     await pool.close()
     assert not any(map(alive, pids))
@@ -904,7 +918,7 @@ async def test_close_while_replacing(state: State, source: int) -> None:
 @on_uvloop
 async def test_start_is_refused(state: State, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if order == "hang":
-        monkeypatch.setattr(renderers, "START", 1.0)
+        monkeypatch.setattr(renderers, "START_TIMEOUT", 1.0)
     state.order(order)
     why = r"libvips is 7\.0\.0" if order == "refuse" else "ended, or hung"
     with pytest.raises(StartError, match=why):
@@ -923,56 +937,10 @@ async def test_start_of_what_is_no_renderer(state: State, command: tuple[str, ..
     assert open_now() == before
 
 
-# -- the word to stop, inside the renderer -----------------------------------------------------
-
-
-class Image:
-    def __init__(self) -> None:
-        self.killed = False
-
-    def set_kill(self, kill: bool) -> None:
-        self.killed = kill
-
-
-def heard(*stopped: int) -> main.Interrupt:
-    """An interrupt that has heard these words."""
-    listen, control = os.pipe()
-    for job in stopped:
-        os.write(control, job.to_bytes(8, "little"))
-    os.close(control)
-    interrupt = main.Interrupt()
-    interrupt.listen(listen)
-    os.close(listen)
-    return interrupt
-
-
-@pytest.mark.parametrize(
-    ("stopped", "job", "killed"), [(1, 1, True), (2, 2, True), (1, 2, False), (7, 8, False)]
-)
-def test_word_before_the_image(stopped: int, job: int, killed: bool) -> None:
-    interrupt, image = heard(stopped), Image()
-    interrupt.begin(job)
-    interrupt.watch(image)
-    assert image.killed is killed
-
-
-@pytest.mark.parametrize(("stopped", "killed"), [(4, False), (5, True), (6, False)])
-def test_word_during_the_image(stopped: int, killed: bool) -> None:
-    listen, control = os.pipe()
-    interrupt, image = main.Interrupt(), Image()
-    interrupt.begin(5)
-    interrupt.watch(image)
-    os.write(control, stopped.to_bytes(8, "little"))
-    os.close(control)
-    interrupt.listen(listen)
-    os.close(listen)
-    assert image.killed is killed
-
-
 # -- lanes, and jobs that go together ----------------------------------------------------------
 
-DEAR = "dear 2.0 50000000 1"
-LARGE = b"\0" * renderers.LARGE
+EXPENSIVE = "expensive 2.0 50000000 1"
+LARGE = b"\0" * LARGE_SOURCE
 
 
 @asynccontextmanager
@@ -987,40 +955,44 @@ async def large() -> AsyncIterator[int]:
 
 
 @on_uvloop
-async def test_a_dear_job_is_handed_back_once_and_then_done(state: State, source: int) -> None:
+async def test_an_expensive_job_is_handed_back_once_and_then_done(
+    state: State, source: int
+) -> None:
     async with started(2) as pool:
-        assert await outcome(pool.render(f"{DEAR} answer", source)) == "done"
-        assert state.jobs() == [f"{DEAR} answer"] * 2
+        assert await outcome(render(pool, f"{EXPENSIVE} answer", source)) == "done"
+        assert state.jobs() == [f"{EXPENSIVE} answer"] * 2
         await whole(pool, 2)
 
 
 @on_uvloop
-async def test_quick_pictures_flow_while_dear_ones_queue(state: State, source: int) -> None:
+async def test_quick_pictures_flow_while_expensive_ones_queue(state: State, source: int) -> None:
     async with started(2, queue=40, queue_seconds=60, timeout=60) as pool:
-        dear = [asyncio.create_task(pool.render(f"{DEAR} sleep 0.3", source)) for _ in range(6)]
+        expensive = [
+            asyncio.create_task(render(pool, f"{EXPENSIVE} sleep 0.3", source)) for _ in range(6)
+        ]
         await state.begun(6 + 2)
         for _ in range(10):
-            assert await outcome(pool.render("answer", source)) == "done"
-        assert not dear[-1].done()
-        spans = [span(result) for result in await asyncio.gather(*dear)]
+            assert await outcome(render(pool, "answer", source)) == "done"
+        assert not expensive[-1].done()
+        spans = [span(result) for result in await asyncio.gather(*expensive)]
         together = [sum(b <= begun < e for _, b, e in spans) for _, begun, _ in spans]
         assert max(together) == 2
         await whole(pool, 2)
 
 
 @on_uvloop
-async def test_dear_jobs_wait_for_memory(state: State, source: int) -> None:
+async def test_expensive_jobs_wait_for_memory(state: State, source: int) -> None:
     async with started(3, memory=1 << 30) as pool:
-        text = f"dear 2.0 {700 << 20} 1 sleep 0.1"
-        results = await asyncio.gather(*(pool.render(text, source) for _ in range(3)))
+        text = f"expensive 2.0 {700 << 20} 1 sleep 0.1"
+        results = await asyncio.gather(*(render(pool, text, source) for _ in range(3)))
         spans = sorted(span(result)[1:] for result in results)
         assert all(end <= begun for (_, end), (begun, _) in itertools.pairwise(spans))
 
 
 @on_uvloop
-async def test_a_dear_job_is_refused_where_too_many_wait(state: State, source: int) -> None:
+async def test_an_expensive_job_is_refused_where_too_many_wait(state: State, source: int) -> None:
     async with started(1, queue=8) as pool:
-        jobs = [pool.render(f"{DEAR} sleep 0.2", source) for _ in range(6)]
+        jobs = [render(pool, f"{EXPENSIVE} sleep 0.2", source) for _ in range(6)]
         found = await asyncio.gather(*map(outcome, jobs))
         assert set(found) == {"done", "CpuLimitExceeded"}
         await whole(pool, 1)
@@ -1030,7 +1002,7 @@ async def test_a_dear_job_is_refused_where_too_many_wait(state: State, source: i
 async def test_a_renderer_has_its_next_job_before_it_asks(state: State, source: int) -> None:
     """The loop stands still, and yet two jobs are done."""
     async with started(1) as pool:
-        tasks = [asyncio.create_task(pool.render("sleep 0.05", source)) for _ in range(3)]
+        tasks = [asyncio.create_task(render(pool, "sleep 0.05", source)) for _ in range(3)]
         await state.begun(1)
         time.sleep(0.4)
         assert len(state.jobs()) == 2
@@ -1042,11 +1014,11 @@ async def test_a_job_that_waits_at_a_busy_renderer_goes_to_a_free_one(
     state: State, source: int
 ) -> None:
     async with started(2) as pool:
-        slow = asyncio.create_task(pool.render("sleep 1.0", source))
+        slow = asyncio.create_task(render(pool, "sleep 1.0", source))
         await asyncio.sleep(0)
-        others = [asyncio.create_task(pool.render("sleep 0.1", source)) for _ in range(3)]
+        others = [asyncio.create_task(render(pool, "sleep 0.1", source)) for _ in range(3)]
         await asyncio.sleep(0)
-        assert sum(len(child.jobs) for child in pool._working) == 4
+        assert len(pool._scheduler.under_work()) + pool._scheduler.ahead() == 4
         assert await asyncio.gather(*map(outcome, others)) == ["done"] * 3
         assert not slow.done()
         assert await outcome(slow) == "done"
@@ -1056,8 +1028,8 @@ async def test_a_job_that_waits_at_a_busy_renderer_goes_to_a_free_one(
 @on_uvloop
 async def test_a_job_that_waits_at_a_renderer_can_be_given_up(state: State, source: int) -> None:
     async with started(1) as pool:
-        first = asyncio.create_task(pool.render("sleep 0.2", source))
-        second = asyncio.create_task(pool.render("sleep 60", source))
+        first = asyncio.create_task(render(pool, "sleep 0.2", source))
+        second = asyncio.create_task(render(pool, "sleep 60", source))
         await state.begun(1)
         second.cancel()
         assert await asyncio.gather(outcome(first), outcome(second)) == ["done", "cancelled"]
@@ -1072,7 +1044,7 @@ async def test_a_job_that_waits_at_a_renderer_outlives_it(
     state: State, source: int, death: str
 ) -> None:
     async with started(1) as pool:
-        jobs = [pool.render(text, source) for text in (death, "answer", "answer")]
+        jobs = [render(pool, text, source) for text in (death, "answer", "answer")]
         found = await asyncio.gather(*map(outcome, jobs))
         assert found[1:] == ["done", "done"]
         assert found[0] != "done"
@@ -1083,8 +1055,8 @@ async def test_a_job_that_waits_at_a_renderer_outlives_it(
 async def test_jobs_of_one_source_go_together(state: State) -> None:
     async with large() as source, started(2) as pool:
         texts = [f"answer {number}" for number in range(5)]
-        jobs = [pool.render(text, source, source="a") for text in texts]
-        other = pool.render("answer other", source, source="b")
+        jobs = [render(pool, text, source, content="a") for text in texts]
+        other = render(pool, "answer other", source, content="b")
         found = await asyncio.gather(*map(outcome, [*jobs, other]))
         assert found == ["done"] * 6
         assert sorted(line.split()[1] for line in state._lines("messages")) == ["1", "5"]
@@ -1094,8 +1066,15 @@ async def test_jobs_of_one_source_go_together(state: State) -> None:
 @on_uvloop
 async def test_of_jobs_that_go_together_each_has_its_own_fate(state: State) -> None:
     async with large() as source, started(1) as pool:
-        texts = ("answer", "refuse NoSuchKey", f"{DEAR} answer", "signal 11", "sleep 60", "answer")
-        tasks = [asyncio.create_task(pool.render(text, source, source="a")) for text in texts]
+        texts = (
+            "answer",
+            "refuse NoSuchKey",
+            f"{EXPENSIVE} answer",
+            "signal 11",
+            "sleep 60",
+            "answer",
+        )
+        tasks = [asyncio.create_task(render(pool, text, source, content="a")) for text in texts]
         await asyncio.sleep(0.001)
         tasks[4].cancel()
         found = await asyncio.gather(*map(outcome, tasks))
@@ -1106,7 +1085,7 @@ async def test_of_jobs_that_go_together_each_has_its_own_fate(state: State) -> N
 @on_uvloop
 async def test_jobs_that_went_together_are_parted_when_they_take_long(state: State) -> None:
     async with large() as source, started(2) as pool:
-        jobs = [pool.render("sleep 0.4", source, source="a") for _ in range(4)]
+        jobs = [render(pool, "sleep 0.4", source, content="a") for _ in range(4)]
         spans = [span(result) for result in await asyncio.gather(*jobs)]
         assert len({pid for pid, _, _ in spans}) == 2
         await whole(pool, 2)
@@ -1115,8 +1094,8 @@ async def test_jobs_that_went_together_are_parted_when_they_take_long(state: Sta
 @on_uvloop
 async def test_a_job_alone_waits_only_a_moment_for_others(state: State) -> None:
     async with large() as source, started(1) as pool:
-        taken(await pool.render("answer", source, source="a"))
+        taken(await render(pool, "answer", source, content="a"))
         begun = time.monotonic()
         for _ in range(20):
-            taken(await pool.render("answer", source, source="a"))
+            taken(await render(pool, "answer", source, content="a"))
         assert (time.monotonic() - begun) / 20 < renderers.GATHER + 0.02

@@ -1,416 +1,408 @@
-"""Who is rendered next, as tables: jobs are words, renderers are counted, nothing runs."""
+"""Which worker does which job, as scripts: jobs and workers are words, nothing runs.
 
-import math
+A script is a row of steps, ``EVENTS = ACTIONS``. Jobs are called as in :mod:`test_lanes`: ``q`` is
+of unknown cost, ``h`` heavy, ``m`` takes much memory, ``a`` is animated; ``q1/cat`` has the content
+``cat``, and ``q1/CAT`` a large one. Workers are ``A``, ``B``, ``C``: one more than may work.
+
+=========  ==========================================================
+``+q1``    the job waits
+``~q1``    it has waited for others of its content
+``-q1``    nobody waits for it any more
+``@1.5``   so late it is, in seconds; a job has 15
+``A.``     the worker is done with its first job
+``A:h``    it hands the job back instead, which costs what ``h`` costs
+``A$``     it is done, and is to end
+``A!``     it has died; ``A!!``: of a job that is not to be tried again
+``+A``     it has started
+=========  ==========================================================
+
+And what follows: ``A+q1+q2`` the worker is given these, ``A-q1`` is not to do that one, ``A$`` is
+to end; ``!q1`` the time of that one is up.
+"""
+
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vipsgate.image.cost import Cost
-from vipsgate.renderers.admission import FIRST_GUESS, WAITING_BYTES, Bounds, Mean, Reason, Refusal
+from vipsgate.renderers.admission import Bounds
+from vipsgate.renderers.lanes import QUICK_BYTES, QUICK_SECONDS, Lane
 from vipsgate.renderers.scheduler import (
-    HEAVY_PART,
-    QUICK_BYTES,
-    QUICK_SECONDS,
-    Lane,
-    Lanes,
-    lane_of,
+    LARGE_SOURCE,
+    MAX_TOGETHER,
+    PART_AFTER,
+    Expire,
+    Give,
+    Retire,
+    Scheduler,
+    Take,
 )
 
 MB = 1 << 20
 COSTS = {
-    "q": None,  # nobody knows its cost
-    "k": Cost(QUICK_SECONDS, QUICK_BYTES, 40),  # known, and just quick
+    "q": None,
     "h": Cost(QUICK_SECONDS + 0.01, 10 * MB),
-    "m": Cost(0.01, 600 * MB),
+    "m": Cost(0.01, QUICK_BYTES + 500 * MB),
     "a": Cost(2.0, 10 * MB, 30),
 }
+TIME = 15.0  # seconds that a job has
 
 
 @dataclass(eq=False)
 class Job:
     name: str
     cost: Cost | None
-    ready: float = 0.0
-    source: str = ""
-    deadline: float = 15.0
+    content: str = ""
+    deadline: float = TIME
+    gathering: bool = False
+    started: float = -1.0
+    retry: bool = True
+    wanted: bool = True
 
 
-def job(name: str) -> Job:
-    """``q1``, or ``q1/cat`` for one of the source ``cat``."""
-    return Job(name, COSTS[name[0]], source=name.partition("/")[2])
+class World:
+    """A scheduler, its workers, and what they believe to have."""
+
+    def __init__(self, count: int) -> None:
+        self.now = 0.0
+        self.scheduler: Scheduler[Job, str] = Scheduler(
+            count=count, bounds=Bounds(1e9, 1000), memory=1000 * MB
+        )
+        self.jobs: dict[str, Job] = {}
+        self.has: dict[str, list[Job | None]] = {}  # by worker, in order; None: taken away again
+        self.ended: list[str] = []  # jobs that are done, given up or lost
+        for name in reversed("ABCDEFGH"[: count + 1]):
+            self.start(name)
+
+    def start(self, worker: str) -> None:
+        self.has[worker] = []
+        self.scheduler.add(worker)
+
+    def enter(self, text: str) -> None:
+        name, _, content = text.partition("/")
+        job = Job(name, COSTS[name[0]], content, self.now + TIME)
+        self.jobs[name] = job
+        size = LARGE_SOURCE if content.isupper() else LARGE_SOURCE - 1
+        assert self.scheduler.enter(job, size) == job.gathering == content.isupper()
+
+    def finish(self, worker: str, *, cost: Cost | None = None, retire: bool = False) -> None:
+        expected = self.has[worker].pop(0)
+        job = self.scheduler.finish(worker, self.now, retire=retire)
+        assert job is expected
+        if job is None or not job.wanted:
+            return
+        if cost:
+            job.cost = cost
+            self.scheduler.enter(job)
+        else:
+            self.end(job)
+
+    def die(self, worker: str, *, retry: bool) -> None:
+        jobs = [job for job in self.has.pop(worker) if job and job.wanted]
+        if lost := self.scheduler.remove(worker, retry=retry):
+            assert lost is jobs[0]
+            self.end(lost)
+
+    def abandon(self, name: str) -> str | None:
+        job = self.jobs[name]
+        job.wanted = False
+        worker = self.scheduler.abandon(job)
+        holders = [name for name, jobs in self.has.items() if job in jobs]
+        assert ([worker] if worker else []) == holders
+        return worker
+
+    def end(self, job: Job) -> None:
+        assert job.wanted
+        job.wanted = False
+        self.ended.append(job.name)
+
+    def act(self) -> list[str]:
+        """What the scheduler says, in words, and done."""
+        said = []
+        for action in self.scheduler.actions(self.now):
+            match action:
+                case Give(jobs, worker):
+                    said.append("+".join([worker, *(job.name for job in jobs)]))
+                    self.has[worker] += jobs
+                case Take(job, worker):
+                    said.append(f"{worker}-{job.name}")
+                    place = self.has[worker].index(job)
+                    assert place > 0  # what is under work is not taken away
+                    self.has[worker][place] = None
+                case Expire(job):
+                    said.append(f"!{job.name}")
+                    self.end(job)
+                case Retire(worker):
+                    said.append(f"{worker}$")
+                    assert self.has.pop(worker) == []
+        return said
+
+    def happen(self, event: str) -> None:
+        """An event of a script."""
+        if event[0] == "@":
+            self.now = float(event[1:])
+        elif event[0] == "+":
+            (self.start if event[1:].isupper() else self.enter)(event[1:])
+        elif event[0] == "-":
+            self.abandon(event[1:])
+        elif event[0] == "~":
+            self.scheduler.gathered(self.jobs[event[1:]])
+        elif event[1:] in (".", "$"):
+            self.finish(event[0], retire=event[1:] == "$")
+        elif event[1:] in ("!", "!!"):
+            self.die(event[0], retry=event[1:] == "!")
+        else:
+            self.finish(event[0], cost=COSTS[event[2]])
 
 
-def lanes(
-    count: int = 2, queue: int = 100, memory: int = 1000 * MB, seconds: float = 5.0
-) -> Lanes[Job]:
-    return Lanes(count=count, bounds=Bounds(seconds, queue), memory=memory)
+# workers, then a script
+SCRIPTS = [
+    # a worker has its next quick job before it asks; the one started first is asked first
+    (1, "+q1 = A+q1, +q2 = A+q2, +q3 = , A. = A+q3, A. = , A. = "),
+    (2, "+q1 = A+q1, +q2 = B+q2, +q3 +q4 +q5 = B+q3 A+q4, B. = B+q5"),
+    (2, "+q1 +q2 = A+q1 B+q2, A. = , +q3 = A+q3"),  # the one used last: its memory is warm
+    # but not one that is at something expensive, or waits for it
+    (1, "+h1 = A+h1, +q1 = B+q1, +q2 = B+q2, B. B. A. = "),
+    (1, "+q1 = A+q1, +h1 +q2 = , A. = A+h1 B+q2"),
+    (1, "+h1 = A+h1, +h2 +q1 = B+q1, +q2 = B+q2, A. = , B. = , B. = B+h2"),
+    (2, "+q1 +q2 = A+q1 B+q2, +h1 = , +q3 = , A. = A+h1 B+q3"),
+    # one that waits at a busy worker is done by a free one
+    (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, A. = B-q3 A+q3, B. = , B. = "),
+    (2, "+q1 +q2 +q3 +q4 = A+q1 B+q2 B+q3 A+q4, B. = , B. = A-q4 B+q4"),
+    (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, -q3 A. = "),  # unless nobody waits for it
+    (1, "+q1 +q2 = A+q1 A+q2, A:h = , A. = A+q1"),
+    # what the worker then says of the one that was taken away is for nobody
+    (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, A. = B-q3 A+q3, +q4 = A+q4, B. = , B. = A-q4 B+q4"),
+    (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, A. = B-q3 A+q3, B. = , B:h = , A. = "),
+    # expensive ones come back, and wait among their like
+    (1, "+q1 = A+q1, A:h = A+q1"),
+    (1, "+q1 +q2 +q3 = A+q1 A+q2, A:h = , A. = A+q1 B+q3"),
+    (2, "+q1 +q2 = A+q1 B+q2, A:m = A+q1, B:m = , A. = A+q2"),  # memory for one
+    # of one content they go along together
+    (1, "+q0 = A+q0, +q1/cat +q2/dog +q3/cat = A+q1+q3, A. = , A. = A+q2"),
+    (2, "+q1/cat +q2/cat +q3/cat = A+q1+q2+q3"),
+    (1, "+q1 +q2 +q3 = A+q1 A+q2, A. = A+q3"),  # without a content alone
+    (1, "+h1/cat +q1/cat +q2/cat = A+h1 B+q1+q2"),  # expensive ones too
+    # those of a large source wait for others of their content, for a moment
+    (2, "+q1/CAT = , +q2 = A+q2, +q3/CAT = , ~q1 = B+q1+q3, ~q3 = "),
+    (1, "+q1/CAT = , +q2/CAT = , -q1 ~q2 = A+q2"),
+    # they are parted where they take long
+    (2, "+q1/cat +q2/cat +q3/cat = A+q1+q2+q3, @0.1 = , @0.2 = A-q3 B+q3, B. = A-q2 B+q2, A. = "),
+    (2, "+q1/cat +q2/cat = A+q1+q2, @0.1 +q3 = B+q3, @0.2 B. = A-q2 B+q2"),
+    (2, "+q1/cat +q2/cat +q3/cat = A+q1+q2+q3, @0.1 A. = , @0.2 = , @0.3 = A-q3 B+q3"),
+    # a death: what it had not begun waits as the first; what it was at, once more
+    (1, "+q1 +q2 +q3 = A+q1 A+q2, A! = B+q1 B+q2, B. = B+q3"),
+    (1, "+q1 +q2 +q3 = A+q1 A+q2, A!! = B+q2 B+q3"),
+    (1, "+q1 = A+q1, A! = B+q1, B! = , +C = "),  # and not a third time
+    (1, "+q1 +q2 = A+q1 A+q2, -q1 A! = B+q2"),
+    (1, "+q1 +q2 = A+q1 A+q2, -q2 A! = B+q1"),
+    (2, "+q0 = A+q0, +q1/cat +q2/cat = B+q1+q2, B! = C+q1+q2"),
+    (1, "+q1/cat +q2/cat +q3/cat = A+q1+q2+q3, A!! = B+q2+q3"),
+    (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, A. = B-q3 A+q3, B! = C+q2, A! = C+q3, +D = C-q3 D+q3"),
+    (1, "A! = , +q1 = B+q1, B! = , +A = A+q1"),  # an idle one, too
+    # one that is to end does what it has, and gets no more
+    (1, "+q1 = A+q1, A$ = A$, +q2 = B+q2"),
+    (1, "+q1 +q2 +q3 = A+q1 A+q2, A$ = , A. = A$ B+q3"),
+    # time
+    (2, "+h1 +h2 +h3 = A+h1 B+h2, @20 A. = !h3"),
+    (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, @20 A. = B-q3 !q3"),
+    # nobody waits
+    (1, "+q1 +q2 +q3 = A+q1 A+q2, -q3 A. = , A. = "),
+    (1, "+q1 = A+q1, -q1 = , +q2 = A+q2, A. = , A. = "),
+    (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, A. = B-q3 A+q3, -q3 = , B. = , B. = "),
+]
 
 
-def full(queue: Lanes[Job], lane: Lane) -> bool:
-    return queue.refusal(lane) is not None
+@pytest.mark.parametrize(("count", "script"), SCRIPTS, ids=str)
+def test_script(count: int, script: str) -> None:
+    world = World(count)
+    for number, step in enumerate(script.split(",")):
+        events, _, actions = step.partition("=")
+        for event in events.split():
+            world.happen(event)
+        assert world.act() == actions.split(), f"step {number}: {step}"
+        busy = [worker for worker, jobs in world.has.items() if jobs]
+        assert sum(world.scheduler.lanes.working().values()) == len(busy)
 
 
-def measured(queue: Lanes[Job], name: str, seconds: float, times: int = 1) -> None:
-    """Jobs of a kind have been done, and took so long each."""
-    for _ in range(times):
-        one = job(name)
-        queue.begun(one)
-        queue.ended(one, seconds)
+def test_so_many_go_along_and_no_more() -> None:
+    world = World(1)
+    world.happen("+q")
+    world.act()
+    for number in range(MAX_TOGETHER + 2):
+        world.happen(f"+q{number}/cat")
+    (given,) = world.act()
+    assert given.count("+") == MAX_TOGETHER
 
 
-@pytest.mark.parametrize(
-    ("name", "lane"),
-    [("q", "quick"), ("k", "quick"), ("h", "heavy"), ("m", "heavy"), ("a", "animated")],
+def test_a_job_has_the_time_when_it_began() -> None:
+    world = World(1)
+    for event in ("+q1", "+q2", "+q3"):
+        world.happen(event)
+    world.act()
+    for event in ("@1", "A."):
+        world.happen(event)
+    world.act()
+    assert [job.started for job in world.jobs.values()] == [0.0, 1.0, -1.0]
+
+
+@pytest.mark.parametrize(("leaves", "wait"), [("", 1.0), ("-q1", 0.0)])
+def test_how_long_one_took_that_was_stopped_tells_nothing(leaves: str, wait: float) -> None:
+    world = World(1)
+    for event in f"+q1 {leaves} @2 +q2 +q3".split():
+        world.happen(event)
+        world.act()
+    world.happen("A.")
+    world.act()
+    assert world.scheduler.wait() > wait
+    assert (world.scheduler.wait() < 1.0) == bool(leaves)
+
+
+def test_those_that_wait_at_a_worker_are_counted() -> None:
+    world = World(1)
+    for event in ("+q1", "+q2", "+q3"):
+        world.happen(event)
+    world.act()
+    assert world.scheduler.ahead() == 1
+    assert world.scheduler.wait() == world.scheduler.lanes.wait(Lane.QUICK, 1)
+    assert world.scheduler.under_work() == [("A", None)]
+
+
+def test_whose_time_is_up_is_known_wherever_it_is() -> None:
+    world = World(1)
+    for event in ("+q1", "+q2", "+q3"):
+        world.happen(event)
+    world.act()
+    assert world.scheduler.overdue(TIME - 1) == []
+    assert {job.name for job in world.scheduler.overdue(TIME)} == {"q1", "q2", "q3"}
+
+
+def test_at_the_end_all_jobs_are_known_and_none_is_given() -> None:
+    world = World(2)
+    for event in ("+q1", "+q2", "+q3", "+q4", "+q5"):
+        world.happen(event)
+    world.act()
+    world.happen("B.")
+    assert {job.name for job in world.scheduler.clear()} == {"q1", "q3", "q4", "q5"}
+    assert world.act() == []
+
+
+def test_a_worker_that_dies_as_it_is_given_a_job_loses_nothing() -> None:
+    """Its socket may be closed already: the death is an event between two actions."""
+    world = World(2)
+    world.happen("+q1")
+    world.happen("+q2")
+    said = []
+    for action in world.scheduler.actions(0.0):
+        assert isinstance(action, Give)
+        if action.worker == "A":
+            assert world.scheduler.remove("A") is None
+            said += world.act()
+        else:
+            world.has[action.worker] += action.jobs
+    assert said == ["B+q1", "C+q2"]
+
+
+# -- whatever happens ------------------------------------------------------------------------------
+
+
+class Run(World):
+    """A world in which anything happens, and the rules that hold all the same."""
+
+    def check(self, count: int) -> None:
+        held = [job for jobs in self.has.values() for job in jobs if job]
+        assert len(held) == len(set(held))  # nobody does what another one does
+        working = [jobs for jobs in self.has.values() if jobs]
+        assert len(working) <= count + 1
+        assert set(self.scheduler.idle()) == {name for name, jobs in self.has.items() if not jobs}
+        heavy = [cost.memory for _, cost in self.scheduler.under_work() if cost]
+        assert sum(heavy) <= 1000 * MB
+        assert len(heavy) <= count
+        assert sum(self.scheduler.lanes.working().values()) == len(working)
+        assert self.scheduler.ahead() == sum(len(jobs) - 1 for jobs in working)
+        waiting = list(self.scheduler.lanes)
+        assert not set(waiting) & set(held)
+        alive = {job for job in self.jobs.values() if job.wanted}
+        assert alive <= set(waiting) | set(held)  # nothing is forgotten
+        # no worker is idle while another one has long had a quick job that it has not begun
+        spare = len(working) < count and self.scheduler.idle()
+        stuck = [
+            job.name
+            for first, *others in working
+            for job in others
+            if job and job.wanted and first and self.now - first.started >= PART_AFTER
+        ]
+        assert not (spare and stuck)
+
+
+NAMES = st.sampled_from(
+    ["q", "q", "q", "q/cat", "q/cat", "q/DOG", "q/DOG", "h", "m", "a"]  # as they come
 )
-def test_lane_of_a_cost(name: str, lane: str) -> None:
-    assert lane_of(job(name)) == Lane(lane)
-
-
-# what waits, in this order -> what begins while nothing ends; count renderers and a spare one
-BEGUN = [
-    (2, "q1 q2 q3", "q1 q2"),
-    (2, "h1 q1 q2 q3", "h1 q1"),  # one renderer is for what is dear
-    (2, "h1 h2 h3", "h1 h2"),  # which has all while there is nothing quick
-    (2, "h1 h2 q1 q2", "h1 q1"),
-    (1, "h1 h2", "h1"),
-    (1, "h1 q1 q2", "h1 q1"),  # the spare one takes what is quick
-    (1, "q1 h1", "h1 q1"),
-    (4, "a1 a2 a3 a4", "a1 a2"),  # animations have half of them
-    (4, "a1 a2 a3 h1 h2 h3", "h1 h2 h3 a1"),
-    (4, "m1 m2 m3", "m1"),  # memory for one
-    (4, "m1 h1 m2 h2 q1", "m1 q1 h1"),  # and who needs much is not passed for ever
-    (2, "k1 q1 k2", "k1 q1"),
-]
-
-
-@pytest.mark.parametrize(("count", "waiting", "begun"), BEGUN, ids=str)
-def test_who_begins(count: int, waiting: str, begun: str) -> None:
-    queue = lanes(count)
-    for name in waiting.split():
-        queue.enter(job(name))
-    found = []
-    while (one := queue.next(0.0)) is not None:
-        found.append(one.name)
-    assert " ".join(found) == begun
-
-
-def test_a_quick_one_begins_when_all_are_at_dear_work() -> None:
-    queue = lanes(2)
-    for name in "h1 h2".split():
-        queue.enter(job(name))
-        assert queue.next(0.0)
-    queue.enter(job("q1"))
-    queue.enter(job("q2"))
-    first = queue.next(0.0)
-    assert first
-    assert queue.next(0.0) is None  # there is one spare renderer
-    queue.ended(first, 0.1)
-    second = queue.next(0.0)
-    assert second
-    assert second.name == "q2"
-
-
-def test_all_that_is_taken_comes_back() -> None:
-    queue = lanes(4)
-    for name in "m1 a1 h1 q1".split():
-        queue.enter(job(name))
-    begun = list(iter(lambda: queue.next(0.0), None))
-    assert len(begun) == 4
-    assert queue.held == (600 + 10 + 10) * MB
-    for one in begun:
-        queue.ended(one)
-    assert queue.held == 0
-    assert set(queue.working().values()) == {0}
-    assert len(queue) == 0
-
-
-def test_not_before_it_is_ready() -> None:
-    queue = lanes()
-    early, late = job("q1"), job("q2")
-    early.ready = 5.0
-    queue.enter(early)
-    queue.enter(late)
-    assert queue.ahead(1.0) is None
-    assert queue.next(1.0) is late
-    assert queue.next(1.0) is None
-    assert queue.next(5.0) is early
-
-
-def test_nothing_goes_ahead_of_dear_work_that_waits_for_a_renderer() -> None:
-    queue = lanes(2)
-    for name in ("q1", "q2", "q3"):
-        queue.enter(job(name))
-    assert queue.next(0.0)
-    assert queue.next(0.0)
-    ahead = queue.ahead(0.0)
-    assert ahead
-    queue.enter(ahead)
-    queue.enter(job("h1"))
-    assert queue.ahead(0.0) is None
-
-
-def test_those_that_wait_are_not_looked_at_where_none_may_begin() -> None:
-    """Thousands may wait, and each answer asks for the next one."""
-
-    class Unseen(Job):
-        @property
-        def ready(self) -> float:
-            raise AssertionError("it has been looked at")
-
-        @ready.setter
-        def ready(self, value: float) -> None:
-            pass
-
-    queue = lanes(count=1)
-    queue.begun(job("q1"))
-    queue.enter(Unseen("q2", None))
-    assert queue.next(0.0) is None
-
-
-def test_who_leaves_does_not_begin() -> None:
-    queue = lanes()
-    one = job("h1")
-    queue.enter(one)
-    assert queue.leave(one)
-    assert not queue.leave(one)
-    assert queue.next(0.0) is None
-
-
-def test_alike_go_along_and_are_not_counted_yet() -> None:
-    queue = lanes()
-    for name in ("q1/cat", "q2/dog", "h1/cat", "q3/cat", "q4/cat", "q5"):
-        queue.enter(job(name))
-    assert [one.name for one in queue.alike(job("q0/cat"), 2)] == ["q1/cat", "q3/cat"]
-    assert queue.working() == {"quick": 0, "heavy": 0, "animated": 0}
-    assert queue.waiting() == {"quick": 3, "heavy": 1, "animated": 0}
-    assert [one.name for one in queue.alike(job("q0/cat"), 2)] == ["q4/cat"]
-    assert queue.alike(job("q0/cat"), 2) == []
-    assert queue.alike(job("q0"), 2) == []  # who has no source goes alone
-
-
-def test_who_begins_or_leaves_goes_along_with_nobody() -> None:
-    queue = lanes()
-    first, second, third = job("q1/cat"), job("q2/cat"), job("q3/cat")
-    for one in (first, second, third):
-        queue.enter(one)
-    assert queue.next(0.0) is first
-    queue.leave(second)
-    assert queue.alike(first, 7) == [third]
-    queue.enter(second)
-    assert queue.clear() == [second]
-    assert queue.alike(first, 7) == []
-
-
-@pytest.mark.parametrize("queue", [0, 3, 8])
-def test_length_is_bounded(queue: int) -> None:
-    waiting = lanes(1, queue=queue)
-    waiting.enter(job("q0"))
-    assert waiting.next(0.0)
-    taken = 0
-    while not full(waiting, Lane.QUICK):
-        waiting.enter(job("q1"))
-        taken += 1
-        assert taken <= queue
-    assert taken == queue
-    assert full(waiting, Lane.QUICK)
-    assert not full(waiting, Lane.HEAVY) or len(waiting) >= queue
-
-
-def test_who_waits_for_its_like_stands_in_nobodys_way() -> None:
-    waiting = lanes(1, queue=1)
-    one = job("q1")
-    one.ready = 1.0
-    waiting.enter(one)
-    assert not full(waiting, Lane.QUICK)
-    one.ready = 0.0
-    assert full(waiting, Lane.QUICK)
-
-
-def test_dear_work_fills_only_its_part_of_the_queue() -> None:
-    queue = lanes(1, queue=40)
-    queue.enter(job("h0"))
-    assert queue.next(0.0)
-    taken = 0
-    while not full(queue, Lane.HEAVY):
-        queue.enter(job("h1"))
-        taken += 1
-    assert taken == min(40 // HEAVY_PART, taken)
-    assert not full(queue, Lane.QUICK)
-    assert not full(queue, Lane.ANIMATED)
-
-
-@pytest.mark.parametrize(("count", "queue"), [(1, 2), (2, 0), (2, 5)], ids=str)
-def test_those_that_wait_for_their_like_are_bounded_too(count: int, queue: int) -> None:
-    """As many as could begin, and as many as may wait."""
-    made = lanes(count=count, queue=queue)
-    for _ in range(count + queue):
-        assert not full(made, Lane.QUICK)
-        one = job("q")
-        one.ready = math.inf
-        made.enter(one)
-    assert full(made, Lane.QUICK)
-
-
-# -- predicted waits, and who is refused -----------------------------------------------------------
-
-
-def state(count: int, working: str, waiting: str) -> Lanes[Job]:
-    """Renderers at work, and jobs that wait; a quick one takes 0.1 s, others what is estimated."""
-    queue = lanes(count, queue=1000)
-    measured(queue, "q", 0.1)
-    for name in working.split():
-        queue.begun(job(name))
-    for name in waiting.split():
-        queue.enter(job(name))
-    return queue
-
-
-# renderers, what is under work, what waits -> seconds that a quick, heavy, animated one would wait
-WAITS = [
-    (2, "", "", "0 0 0"),
-    (2, "q q", "", "0.05 0 0"),  # half done, on two renderers; but one is for what is expensive
-    (2, "q q", "q q q q", "0.25 0 0"),
-    (4, "q q q q", "q q q q", "0.15 0 0"),
-    (2, "h q", "q q q", "0.35 0.13 0.13"),  # one renderer is taken, for the heavy one
-    (2, "q q", "q h", "0.2 0.26 0.26"),
-    (1, "h", "q q", "0.2 0.13 0.13"),  # the spare renderer
-    (2, "a q", "a a", "0.05 0 5"),  # what is heavy goes before what is animated
-    (2, "h h", "h h h h", "0 0.65 1.3"),
-    (4, "m", "m m m", "0 0.035 0.035"),  # memory for one at a time
-    (2, "k", "k", "0.075 0 0"),
-]
-
-
-@pytest.mark.parametrize(("count", "working", "waiting", "seconds"), WAITS, ids=str)
-def test_wait_is_predicted(count: int, working: str, waiting: str, seconds: str) -> None:
-    queue = state(count, working, waiting)
-    assert [queue.wait(lane) for lane in Lane] == pytest.approx(
-        [float(number) for number in seconds.split()]
-    )
-
-
-def test_jobs_that_wait_at_a_renderer_are_waited_for() -> None:
-    queue = state(2, "q q", "q q")
-    assert queue.wait(Lane.QUICK, 2) == pytest.approx(0.25)
-
-
-def test_estimates_are_corrected_by_what_was_measured() -> None:
-    queue = state(1, "h", "h h")
-    before = queue.wait(Lane.HEAVY)
-    measured(queue, "h", 2.5 * COSTS["h"].seconds, times=100)
-    assert queue.wait(Lane.HEAVY) == pytest.approx(2.5 * before, rel=0.01)
-    measured(queue, "a", 1.5 * COSTS["a"].seconds, times=100)
-    assert queue.wait(Lane.HEAVY) == pytest.approx(1.5 * before, rel=0.01)
-
-
-# seconds a job has taken, one after the other -> the mean of them
-MEANS = [
-    ("", FIRST_GUESS),
-    ("0.3", 0.3),
-    ("0.1 0.3", 0.2),
-    ("0.001 " * 100, 0.001),
-    ("0.001 " * 100 + "0.002 " * 100, 0.0015),  # a tenth of a second is all recent
-    ("1 " * 20 + "2 " * 20, 2.0),
-    ("0.001 " * 100 + "60", 60.0),  # what is so long ago tells nothing
-]
-
-
-@pytest.mark.parametrize(("seconds", "mean"), MEANS)
-def test_mean_is_of_the_latest(seconds: str, mean: float) -> None:
-    found = Mean(FIRST_GUESS)
-    for number in map(float, seconds.split()):
-        found.add(number, 1.0, number)
-    assert found.value == pytest.approx(mean, rel=0.05)
-
-
-# bounds in seconds and jobs; wait, jobs, room, left, takes -> why not
-REFUSALS = [
-    ("5 100", "0 0 2 15 0.1", ""),
-    ("5 100", "5 99 0 15 0.1", ""),
-    ("5 100", "5.1 99 0 15 0.1", "wait"),
-    ("5 100", "5.1 100 0 15 0.1", "length"),
-    ("5 100", "0 101 2 15 0.1", ""),
-    ("5 100", "0 102 2 15 0.1", "length"),
-    ("5 0", "0 0 0 15 0.1", "length"),
-    ("5 0", "0 0 1 15 0.1", ""),
-    ("5 100", "4 1 0 4.05 0.1", "wait"),  # no time would be left to make it
-    ("5 100", "4 1 0 4.2 0.1", ""),
-    ("5 100", "0 1 0 15 60", ""),  # nobody is ahead: it is tried
-    ("5 100", "0.1 1 0 15 60", "wait"),
-    ("0 100", "0 0 1 15 0.1", ""),
-    ("0 100", "0.01 0 0 15 0.1", "wait"),
-]
-
-
-@pytest.mark.parametrize(("bounds", "asked", "reason"), REFUSALS)
-def test_refusal(bounds: str, asked: str, reason: str) -> None:
-    seconds, jobs = map(float, bounds.split())
-    wait, waiting, room, left, takes = map(float, asked.split())
-    found = Bounds(seconds, int(jobs)).refusal(
-        wait=wait, jobs=int(waiting), room=int(room), left=left, takes=takes
-    )
-    assert (found.reason.value if found else "") == reason
-    assert found is None or found.wait == wait
-
-
-@pytest.mark.parametrize(
-    ("requests", "memory", "held"),
-    [(0, 0, True), (1, 0, False), (1, WAITING_BYTES, True), (2, 2 * WAITING_BYTES - 1, False)],
+EVENTS = st.tuples(
+    st.sampled_from("enter enter enter done done done cost leave die retire late gather".split()),
+    NAMES,
+    st.integers(0, 99),
 )
-def test_requests_wait_as_far_as_there_is_memory(requests: int, memory: int, held: bool) -> None:
-    assert Bounds(5.0, 100, memory).holds(requests) is held
-    assert Bounds(5.0, 10_000).holds(10_000)  # the defaults go together
 
 
-@pytest.mark.parametrize(("wait", "told"), [(0, "1"), (0.2, "1"), (1, "1"), (4.2, "5")])
-def test_who_is_refused_is_told_the_wait(wait: float, told: str) -> None:
-    assert Refusal(Reason.WAIT, wait).headers == {"Retry-After": told}
-
-
-@pytest.mark.parametrize(("took", "most"), [(0.0006, 2000), (0.3, 33), (4.0, 2)])
-def test_so_many_wait_as_are_done_in_time(took: float, most: int) -> None:
-    """Two renderers, five seconds: thumbnails by the thousand, but not of what takes long."""
-    queue = lanes(2, queue=10_000)
-    measured(queue, "q", took, times=100)
-    for _ in range(2):
-        queue.enter(job("q0"))
-        assert queue.next(0.0)
-    taken = 0
-    while not full(queue, Lane.QUICK) and taken < 2000:
-        queue.enter(job("q1"))
-        taken += 1
-    assert taken == pytest.approx(most, abs=1)
-
-
-def test_cheap_work_is_not_refused_because_expensive_work_waits() -> None:
-    queue = state(2, "a h", "a a a a h h h h")
-    assert full(queue, Lane.ANIMATED)
-    assert not full(queue, Lane.QUICK)
-
-
-def test_dear_work_is_refused_by_what_it_costs() -> None:
-    queue = lanes(2, queue=1000)
-    for _ in range(2):
-        queue.enter(job("a0"))
-    assert queue.next(0.0)
-    assert not full(queue, Lane.ANIMATED)  # 2 seconds wait
-    queue.enter(job("a1"))
-    queue.enter(job("a2"))
-    refusal = queue.refusal(Lane.ANIMATED)  # 6 seconds of it
-    assert refusal
-    assert refusal.reason is Reason.WAIT
-    assert int(refusal.headers["Retry-After"]) >= 6
-    assert not full(queue, Lane.HEAVY)
-
-
-def test_whose_time_is_up() -> None:
-    queue = lanes()
-    early, late, heavy = job("q1"), job("q2"), job("h1")
-    early.deadline, late.deadline, heavy.deadline = 1.0, 3.0, 2.0
-    for one in (late, heavy):
-        queue.enter(one)
-    queue.enter_again(early)
-    assert queue.overdue(0.5) == []
-    assert queue.overdue(1.0) == [early]
-    assert set(queue.overdue(2.5)) == {early, heavy}
-    assert len(queue) == 3
+@given(count=st.integers(1, 4), events=st.lists(EVENTS, max_size=60))
+@settings(max_examples=400)
+def test_whatever_happens_each_job_ends_once(
+    count: int, events: list[tuple[str, str, int]]
+) -> None:
+    world = Run(count)
+    entered, born = 0, 0
+    for what, name, dice in events:
+        busy = [worker for worker, jobs in world.has.items() if jobs]
+        alive = [job for job in world.jobs.values() if job.wanted]
+        if what == "enter":
+            kind, slash, content = name.partition("/")
+            world.enter(f"{kind}{entered}{slash}{content}")
+            entered += 1
+        elif what == "late":
+            world.now += dice / 100
+        elif what == "leave" and alive:
+            world.abandon(alive[dice % len(alive)].name)
+        elif what == "gather" and alive:
+            world.scheduler.gathered(alive[dice % len(alive)])
+        elif what == "die":
+            worker = sorted(world.has)[dice % len(world.has)]
+            world.die(worker, retry=dice % 2 == 0)
+            world.act()
+            world.start(f"N{born}")
+            born += 1
+        elif what in ("done", "cost", "retire") and busy:
+            worker = busy[dice % len(busy)]
+            first = world.has[worker][0]
+            unknown = first is not None and first.cost is None
+            cost = COSTS["ham"[dice % 3]] if what == "cost" and unknown else None
+            world.finish(worker, cost=cost, retire=what == "retire")
+            if what == "retire" and worker in [w for w, jobs in world.has.items() if not jobs]:
+                world.act()
+                world.start(f"N{born}")
+                born += 1
+        world.act()
+        world.check(count)
+    # then all come to their end
+    for job in world.jobs.values():
+        world.scheduler.gathered(job)
+    world.now += 1.0
+    world.act()
+    for _ in range(10 * len(events) + 10):
+        busy = [worker for worker, jobs in world.has.items() if jobs]
+        if not busy:
+            break
+        world.finish(busy[0])
+        world.act()
+        if busy[0] not in world.has:
+            world.start(f"N{born}")
+            born += 1
+            world.act()
+    assert not [job.name for job in world.jobs.values() if job.wanted]
+    assert len(world.ended) == len(set(world.ended))
+    assert len(world.scheduler.lanes) == world.scheduler.ahead() == world.scheduler.lanes.held == 0
+    assert not any(world.scheduler.lanes.working().values())

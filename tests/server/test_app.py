@@ -71,8 +71,8 @@ class Renderers:
     def check_memory(self, requests):
         """There is room."""
 
-    async def render(self, process, descriptor, beside=(), source=""):
-        return Result("text/plain", len(process), _memory(process.encode()), 0.0, 0.0, 0)
+    async def render(self, job, content=""):
+        return Result("text/plain", len(job.process), _memory(job.process.encode()), 0.0, 0.0, 0)
 
 
 def _memory(data):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from vipsgate.cli import findings
 from vipsgate.image.fonts import LAST, NAMES
 from vipsgate.worker import fontfiles
-from vipsgate.worker.fontfiles import HINTS, MOST_FILES, Typefaces, find
+from vipsgate.worker.fontfiles import HINTS, MAX_FILES, Typefaces, find
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = ["Noto Sans CJK SC", "Noto Sans", "Noto Sans Arabic", "Heebo"]
@@ -270,7 +270,7 @@ def test_a_path_that_libvips_cannot_be_told(folder):
 
 def test_so_many_and_no_more(folder, font):
     data = font("Good", "ก")
-    fonts_dir = folder({f"{number:03}.ttf": data for number in range(MOST_FILES + 2)})
+    fonts_dir = folder({f"{number:03}.ttf": data for number in range(MAX_FILES + 2)})
     names = [line.partition("'")[2].partition("'")[0] for line in found(fonts_dir).rejected]
     assert [Path(name).name for name in names] == ["064.ttf", "065.ttf"]
 

@@ -26,7 +26,8 @@ from PIL import Image
 from vipsgate import errors
 from vipsgate.image.config import Limits, Rendering
 from vipsgate.renderers.pool import Renderers, Result
-from vipsgate.worker import main
+from vipsgate.worker import jobs
+from vipsgate.worker.protocol import Job
 
 MB = 1 << 20
 DEFAULT = Limits()
@@ -55,7 +56,7 @@ async def started(
         queue_seconds=5.0,
         timeout=timeout,
         ceiling=300 * MB,
-        most=limits.render_bytes,
+        job_memory=limits.render_bytes,
         memory=limits.render_bytes,
         settings={"limits": asdict(limits), "image": asdict(Rendering())},
     )
@@ -71,7 +72,7 @@ async def rendered(pool: Renderers, process: str, data: bytes) -> bytes:
     source = os.memfd_create("source")
     try:
         os.write(source, data)
-        result: Result = await pool.render(process, source)
+        result: Result = await pool.render(Job("render", process, source))
     finally:
         os.close(source)
     with closing(result):
@@ -144,7 +145,7 @@ async def test_times_and_type_are_told() -> None:
         source = os.memfd_create("source")
         os.write(source, picture())
         begun = time.perf_counter()
-        with closing(await pool.render("image/format,webp", source)) as result:
+        with closing(await pool.render(Job("render", "image/format,webp", source))) as result:
             assert result.mime == "image/webp"
             assert 0 < result.render <= time.perf_counter() - begun
         os.close(source)
@@ -157,7 +158,7 @@ async def test_the_place_in_the_source_does_not_matter() -> None:
         source = os.memfd_create("source")
         os.write(source, picture())
         os.lseek(source, 17, os.SEEK_SET)
-        with closing(await pool.render("image/resize,w_8", source)) as result:
+        with closing(await pool.render(Job("render", "image/resize,w_8", source))) as result:
             assert result.size > 0
         assert os.lseek(source, 0, os.SEEK_CUR) == 17
         os.close(source)
@@ -230,7 +231,7 @@ async def test_a_client_that_leaves_stops_the_work() -> None:
 async def again(pool: Renderers) -> None:
     """The pool is whole within the time of a replacement, and works."""
     async with asyncio.timeout(REPLACED):
-        while len(pool._idle) < 2 or pool._working:
+        while len(pool._scheduler.idle()) < 2:
             await asyncio.sleep(0.01)
     assert await rendered(pool, "image/resize,w_8", picture())
 
@@ -340,7 +341,7 @@ def test_no_renderer_dies_of_a_broken_file(answers: dict[str, Any]) -> None:
 def test_a_source_is_read_whole(size: int) -> None:
     source = os.memfd_create("source")
     os.write(source, b"x" * size)
-    assert main.read(source, Limits(source_bytes=70_000)) == b"x" * size
+    assert jobs.read(source, Limits(source_bytes=70_000)) == b"x" * size
     os.close(source)
 
 
@@ -348,7 +349,7 @@ def test_a_source_over_the_limit_is_not_read() -> None:
     source = os.memfd_create("source")
     os.truncate(source, 1 << 40)
     with pytest.raises(errors.ImageTooLarge, match=str(1 << 40)):
-        main.read(source, DEFAULT)
+        jobs.read(source, DEFAULT)
     os.close(source)
 
 
@@ -359,9 +360,12 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
         from PIL import Image
         from vipsgate.image.config import Limits, Rendering
         from vipsgate.worker import fontfiles, main
+        from vipsgate.worker.interrupt import Interrupt
+        from vipsgate.worker.jobs import Worker
+        from vipsgate.worker.protocol import Batch, Job, Output
 
-        fonts = fontfiles.find().fonts
-        begin, interrupt = main.worker(Limits(), Rendering(), fonts), main.Interrupt()
+        interrupt = Interrupt()
+        worker = Worker(Limits(), Rendering(), fontfiles.find().fonts, interrupt)
         whole = io.BytesIO()
         Image.effect_noise((300, 200), 90).save(whole, "JPEG")
         gc.disable()
@@ -372,13 +376,13 @@ def test_a_refusal_holds_nothing_back(tmp_path: Path) -> None:
                     source = os.memfd_create("source")
                     os.write(source, data)
                     interrupt.begin(1)
-                    work = begin([("image/" + text, [])], [source], None, interrupt)
-                    _, memory = main._answer(work, 0, interrupt)
+                    (task,) = worker.tasks(Batch(1, (Job("render", "image/" + text, source),)))
+                    outcome = main.outcome_of(worker, task, interrupt)
                     interrupt.end()
-                    del work
+                    del task
                     os.close(source)
-                    if memory is not None:
-                        os.close(memory)
+                    if isinstance(outcome, Output):
+                        os.close(outcome.descriptor)
                 assert len(os.listdir("/proc/self/fd")) == before, text
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(trial)], check=False)

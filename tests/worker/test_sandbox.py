@@ -115,7 +115,7 @@ RENDERER = """
     time.sleep(20)
 """
 
-# What the wall is, name, code, what comes of it: "ok" or the name of the error number.
+# The layer, name, code, what comes of it: "ok" or the name of the error number.
 RAISED = "ValueError('not allowed to raise maximum limit')"
 TABLE = [
     ("", "no thread but the first before enter", "assert before == 1", "ok"),
@@ -226,20 +226,20 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
         process.kill()
 
 
-def need(report: dict[str, Any], wall: str) -> None:
-    """Skip where the kernel has not raised the wall that a row is about."""
-    if wall == "landlock" and not report["landlock"]:
+def need(report: dict[str, Any], layer: str) -> None:
+    """Skip where the kernel does not offer the layer that a row is about."""
+    if layer == "landlock" and not report["landlock"]:
         pytest.skip("this kernel has no Landlock")
-    if wall == "seccomp" and not report["seccomp"]:
+    if layer == "seccomp" and not report["seccomp"]:
         pytest.skip(f"no seccomp filter for {MACHINE} on this kernel")
 
 
 @pytest.mark.parametrize(
-    ("wall", "name", "expected"),
-    [pytest.param(wall, name, expected, id=name) for wall, name, _, expected in TABLE],
+    ("layer", "name", "expected"),
+    [pytest.param(layer, name, expected, id=name) for layer, name, _, expected in TABLE],
 )
-def test_row(child: Child, wall: str, name: str, expected: str) -> None:
-    need(child.report, wall)
+def test_row(child: Child, layer: str, name: str, expected: str) -> None:
+    need(child.report, layer)
     assert child.report["rows"][name] == expected
 
 
@@ -263,7 +263,7 @@ def test_front_measures_and_ends_the_renderer(child: Child) -> None:
 
 
 # What differs, the code of a child, how it ends, what it prints.
-ENTER = "import os, sys, signal, threading; from vipsgate import sandbox as s; "
+ENTER = "import os, sys, signal, threading; from vipsgate.worker import sandbox as s; "
 ENDINGS = [
     ("the front is not the parent", "s.enter([], os.getppid() + 1); print(1)", 1, ""),
     ("entering twice", "s.enter([]); print(s.enter([]).seccomp)", 0, "True"),

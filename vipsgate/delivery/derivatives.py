@@ -16,6 +16,7 @@ from ..errors import NoSuchKey, PreconditionFailed
 from ..image.process import OF_HEADERS
 from ..store.base import Opened, RangeReader
 from ..web import responses
+from ..worker.protocol import Attachment, Job
 from . import partial as far
 from .order import Content, Derivative, Order
 from .resolve import check_opened, overlay
@@ -192,10 +193,11 @@ async def _render(
     alone: bool = False,
 ) -> Derivative:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
-    beside = [(item.object.etag, item.descriptor) for item in opened[1:]]
-    source = "" if alone else f"{order.target.bucket}/{order.target.key} {opened[0].object.etag}"
+    attachments = tuple(Attachment(item.object.etag, item.descriptor) for item in opened[1:])
+    job = Job("render", str(order.process), opened[0].descriptor, attachments)
+    content = "" if alone else f"{order.target.bucket}/{order.target.key} {opened[0].object.etag}"
     begun = time.perf_counter()
-    done = await services.renderers.render(str(order.process), opened[0].descriptor, beside, source)
+    done = await services.renderers.render(job, content)
     services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)
     entry = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor)
     if done.size <= MAX_AT_ONCE:

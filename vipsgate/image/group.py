@@ -16,13 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import hue, plan, process, render, reports
+from . import hue, plan, render, reports
 from .config import Limits, Rendering
 from .cost import Cost
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
 from .load import load
 from .plan import Plan
+from .process import HUE, Process
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -32,152 +33,147 @@ if TYPE_CHECKING:
 SHARED_BYTES = 64 << 20  # of a decoded source that is kept for several pictures
 
 
-class Batch:
+class Group:
     """What is to be made of one source.
 
     Args:
         read: Gives the file's bytes.
-        texts: Canonical texts of what is to be done.
+        processes: What is to be done with it, once for each picture or answer.
         limits: Of every picture.
         rendering: How pictures are made.
-        most: Seconds and bytes that each may cost; ``None`` for any.
+        budget: Seconds and bytes that each may cost; ``None`` for any.
 
     Attributes:
-        looked: Seconds that reading the file and its header took.
+        probe_seconds: Seconds that reading the file and its header took.
     """
 
     def __init__(
         self,
         read: Callable[[], bytes],
-        texts: Sequence[str],
+        processes: Sequence[Process],
         limits: Limits,
         rendering: Rendering,
-        most: tuple[float, int] | None = None,
+        budget: tuple[float, int] | None = None,
     ) -> None:
-        self._read, self._texts, self._most = read, texts, most
+        self._read, self._processes, self._budget = read, processes, budget
         self._limits, self._rendering = limits, rendering
         self._source: Source | None = None
-        self.looked = 0.0
-        self._plans: dict[int, Plan] = {}
-        self._costs: dict[int, Cost] = {}
+        self.probe_seconds = 0.0
+        self._plans: dict[str, Plan] = {}  # by the text of their process
+        self._costs: dict[str, Cost] = {}  # likewise
         self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
 
-    def refused(self, number: int, context: RenderContext) -> Cost | None:
+    def over_budget(self, process: Process, context: RenderContext) -> Cost | None:
         """What one of them is expected to take, where that is more than it may.
 
         Raises:
             OssError: The file is no picture, or what is asked does not fit it.
         """
-        if self._most is None:
+        if self._budget is None:
             return None
-        cost = self._costs[number] = self._cost(number, context)
-        return None if cost.within(*self._most) else cost
+        cost = self._costs[process.text] = self._cost(process, context)
+        return None if cost.within(*self._budget) else cost
 
-    def _cost(self, number: int, context: RenderContext) -> Cost:
-        """Of a picture, with the dearest of those that are laid on it, which are made before."""
-        if self._told(number):
-            if self._explained(number) or self.asked(number).answer != process.HUE:
+    def _cost(self, process: Process, context: RenderContext) -> Cost:
+        """Of a picture, with the most expensive of its overlays, which are made before it."""
+        if process.answer:
+            if process.answer != HUE:
                 return Cost(0.0, 0)
             return hue.planned(self._probed().header, self._limits, self._rendering).cost
-        made = self._plan(number)
-        beside = [
-            context.memory(wanted.key, wanted.actions_on(stage.before))
-            for stage in made.stages
-            for wanted in stage.action.needs()
+        planned = self._plan(process)
+        overlays = [
+            context.memory(need.key, need.actions_on(stage.before))
+            for stage in planned.stages
+            for need in stage.action.needs()
         ]
-        if (dearest := max(beside, default=0) - plan.PIPELINE_BYTES) <= 0:
-            return made.cost
-        plan.check_memory(made.header, made.memory + dearest, self._limits)
-        return replace(made.cost, memory=made.memory + dearest)
+        if (largest := max(overlays, default=0) - plan.PIPELINE_BYTES) <= 0:
+            return planned.cost
+        plan.check_memory(planned.header, planned.memory + largest, self._limits)
+        return replace(planned.cost, memory=planned.memory + largest)
 
-    def answer(self, number: int, descriptor: int, context: RenderContext) -> str:
-        """Make one of them, and write it to a descriptor of an empty file; its MIME type.
+    def write(self, process: Process, descriptor: int, context: RenderContext) -> str:
+        """Write one of them to a descriptor of an empty file; its MIME type.
 
         Raises:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
-        asked = self.asked(number)
-        if self._told(number):
+        if process.answer:
             source = self._probed()
-            if self._explained(number):
-                said = reports.explained(source, asked, self._limits, self._rendering)
-            else:
-                plan.admit(source.header, self._limits)
-                said = reports.ANSWERS[asked.answer](source, context)
-            os.write(descriptor, said)
+            plan.admit(source.header, self._limits)
+            os.write(descriptor, reports.ANSWERS[process.answer](source, context))
             return reports.MIME
-        made, base = self._plan(number), None
-        if (least := self._least()) and self._fits(number, least):
-            made, base = self._shared(least, made, context)
-        render.render(self._probed(), made, descriptor, context, base)
-        return CODECS[made.result.format].mime
+        planned, base = self._plan(process), None
+        if (least := self._least()) and self._fits(process, least):
+            planned, base = self._shared(least, planned, context)
+        render.render(self._probed(), planned, descriptor, context, base)
+        return CODECS[planned.result.format].mime
 
-    def asked(self, number: int) -> process.Process:
-        """What one of them is, read."""
-        text = self._texts[number].removeprefix(process.EXPLAIN)
-        return process.parse(text, self._limits)
+    def explain(self, process: Process) -> bytes:
+        """How one of them would be made, as JSON.
 
-    def _told(self, number: int) -> bool:
-        """Is something said of the picture, in place of another picture?"""
-        return bool(self.asked(number).answer) or self._explained(number)
-
-    def _explained(self, number: int) -> bool:
-        return self._texts[number].startswith(process.EXPLAIN)
+        Raises:
+            OssError: It would be refused; see :func:`vipsgate.image.reports.explained`.
+        """
+        return reports.explained(self._probed(), process, self._limits, self._rendering)
 
     def _probed(self) -> Source:
         if self._source is None:
             begun = time.perf_counter()
             self._source = probe(self._read())
-            self.looked = time.perf_counter() - begun
+            self.probe_seconds = time.perf_counter() - begun
         return self._source
 
-    def _plan(self, number: int) -> Plan:
-        if number not in self._plans:
+    def _plan(self, process: Process) -> Plan:
+        if process.text not in self._plans:
             header = self._probed().header
-            self._plans[number] = plan.remembered(
+            self._plans[process.text] = plan.remembered(
                 replace(header, exif=b"") if header.exif else header,
-                self.asked(number).actions,
+                process.actions,
                 self._limits,
                 self._rendering,
             )
-        return self._plans[number]
+        return self._plans[process.text]
 
     def _least(self) -> Plan | None:
-        """The plan that wants most of the source, if there are several and it fits into memory."""
-        plans = []
-        for number in range(len(self._texts) if len(self._texts) > 1 else 0):
+        """The plan that needs most of the source, if there are several and it fits into memory."""
+        if len(self._processes) < 2:
+            return None
+        stills = []
+        for process in self._processes:
             try:
-                if not self._told(number) and self._quick(self._plan(number).cost):
-                    plans.append(self._plan(number))
+                if not process.answer and self._affordable((planned := self._plan(process)).cost):
+                    stills += [planned] if planned.result.pages == 1 else []
             except OssError:
                 continue  # it is told when its turn has come
-        stills = [made for made in plans if made.result.pages == 1]
         if len(stills) < 2:
             return None
-        least = min(stills, key=lambda made: made.shrink)
+        least = min(stills, key=lambda planned: planned.shrink)
         return least if _decoded(least) <= SHARED_BYTES else None
 
-    def _fits(self, number: int, least: Plan) -> bool:
+    def _fits(self, process: Process, least: Plan) -> bool:
         """May this one keep the shared source besides what it takes alone?"""
-        if self._plan(number).result.pages > 1:
+        planned = self._plan(process)
+        if planned.result.pages > 1:
             return False
-        cost = self._costs.get(number, self._plan(number).cost)
+        cost = self._costs.get(process.text, planned.cost)
         halved = 4 / 3  # of it and all that are halved
-        return self._quick(replace(cost, memory=cost.memory + int(halved * _decoded(least))))
+        return self._affordable(replace(cost, memory=cost.memory + int(halved * _decoded(least))))
 
-    def _quick(self, cost: Cost) -> bool:
-        return self._most is None or cost.within(*self._most)
+    def _affordable(self, cost: Cost) -> bool:
+        return self._budget is None or cost.within(*self._budget)
 
-    def _shared(self, least: Plan, made: Plan, context: RenderContext) -> tuple[Plan, Image | None]:
+    def _shared(
+        self, least: Plan, planned: Plan, context: RenderContext
+    ) -> tuple[Plan, Image | None]:
         """The plan for the source decoded and halved as often as it may be for it, and that source.
 
         Raises:
             ImageDamage: The file cannot be decoded.
         """
-        for halved in range(int(math.log2(made.shrink / least.shrink)), -1, -1):
-            if (fit := plan.at(made, least.shrink, halved)) is not None:
+        for halved in range(int(math.log2(planned.shrink / least.shrink)), -1, -1):
+            if (fit := plan.at(planned, least.shrink, halved)) is not None:
                 return fit, self._base(least, halved, context)
-        return made, None
+        return planned, None
 
     def _base(self, least: Plan, halved: int, context: RenderContext) -> Image:
         if not self._bases:
@@ -189,7 +185,7 @@ class Batch:
         return self._bases[halved]
 
 
-def _decoded(made: Plan) -> float:
+def _decoded(planned: Plan) -> float:
     """Bytes of the source as it is loaded."""
-    header = made.header
-    return header.width * header.height * max(3, header.bands) / made.shrink**2
+    header = planned.header
+    return header.width * header.height * max(3, header.bands) / planned.shrink**2

@@ -29,7 +29,6 @@ INFO, HUE = "info", "average-hue"
 BASIC, EXIF = "basic-info", "exif"  # what the old API says otherwise
 OF_HEADERS = (INFO, BASIC, EXIF)  # for which no pixel is looked at
 ANSWERS = (INFO, HUE, BASIC, EXIF)  # what is said of a picture instead of making another one
-EXPLAIN = "explain/"  # before a text that the front sends: its plan is wanted, and no work
 LATER_VIDEO = ("animation", "convert")  # known to OSS, which does them later and elsewhere
 CACHED_TEXTS = 2048  # parsed texts that are remembered
 MAX_CACHED_LENGTH = 512  # characters of one

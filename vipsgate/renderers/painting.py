@@ -1,4 +1,4 @@
-"""Where pictures that no object is the source of are painted: by a renderer, as all others are.
+"""Pictures that have no object as their source, painted by a worker.
 
 It joins the names of :mod:`vipsgate.image.synthetic.scene` to the renderers for
 :mod:`vipsgate.store.synthetic`, which knows neither.
@@ -6,20 +6,20 @@ It joins the names of :mod:`vipsgate.image.synthetic.scene` to the renderers for
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from ..image.config import Limits
 from ..image.synthetic import scene
+from ..worker.protocol import Job
 from .pool import Renderers
 
 
 @dataclass(frozen=True, slots=True)
-class Easel:
+class PaintingService:
     """See :class:`vipsgate.store.synthetic.Painter`.
 
     Attributes:
-        renderers: Who paint.
+        renderers: Have them painted.
         limits: Which pictures there are.
     """
 
@@ -28,7 +28,7 @@ class Easel:
 
     @property
     def identity(self) -> str:
-        """See :class:`vipsgate.store.synthetic.Painter`; known once the renderers have started."""
+        """See :class:`vipsgate.store.synthetic.Painter`; known once the workers have started."""
         return f"{self.renderers.version}, scenes {scene.VERSION}"
 
     @property
@@ -42,9 +42,5 @@ class Easel:
 
     async def paint(self, name: str) -> int:
         """See :class:`vipsgate.store.synthetic.Painter`."""
-        nothing = os.memfd_create("nothing", os.MFD_CLOEXEC)  # where a job has its source
-        try:
-            done = await self.renderers.render(f"{scene.PAINT}{name}", nothing)
-        finally:
-            os.close(nothing)
-        return done.descriptor
+        result = await self.renderers.render(Job("paint", name))
+        return result.descriptor

@@ -1,21 +1,18 @@
-"""The pool of renderer processes: jobs wait in it, are given out, timed, and tried again.
+"""The pool of worker processes: starts them, sends them jobs, and kills them.
 
 There is one process more than may work at a time, so that a dead one is replaced by a warm one at
-once, and a quick picture finds one while all others are at dear work (:mod:`.lanes`). A renderer
-has its next quick job before it is done with the last, so that it never waits for the loop; another
-one that is free takes it away again. Jobs of one source that wait at the same time go together,
-since the source is decoded once for all (:mod:`vipsgate.image.group`). A client that leaves, and a
-deadline, are told to libvips first and enforced by SIGKILL after a grace. The memory of the working
-renderers is watched from here: RLIMIT_AS makes libvips crash, and an encoder cannot be asked. Each
-job is held to its own estimate, on top of what its renderer held before: one that was handed back
-has told it, and a renderer that begins one without doing so has found it to be a quick one's.
+once, and a quick picture finds one while all others are at expensive work. Which of them does which
+job is decided by :mod:`.scheduler`. A client that leaves, and a deadline, are told to libvips first
+and enforced by SIGKILL after a grace. The memory of the workers is watched from here: RLIMIT_AS
+makes libvips crash, and an encoder cannot be asked. Each job is held to its own estimate, on top of
+what its worker held before: one that was handed back has told it, and a worker that begins one
+without doing so has found it to be a quick one's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import socket
@@ -31,26 +28,24 @@ from ..image.cost import Cost
 from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
-from .process import Child, Gone, Job
-from .scheduler import QUICK_BYTES, Lane, Lanes, lane_of
+from .lanes import QUICK_BYTES, QUICK_SECONDS, Lane, lane_of
+from .process import PendingJob, WorkerDied, WorkerProcess
+from .scheduler import MAX_TOGETHER, Expire, Give, Retire, Scheduler, Take
 
-WATCH = 0.05  # seconds between two looks at the memory of the working renderers, and at deadlines
-START = 30.0  # seconds for a renderer to be ready; 0.3 is usual
+POLL_INTERVAL = 0.05  # seconds between two looks at the workers' memory, and at deadlines
+START_TIMEOUT = 30.0  # seconds for a worker to be ready; 0.3 is usual
 COMMAND = (sys.executable, "-m", "vipsgate.worker.main")
-BACK_SOON = {"Retry-After": "1"}
-LARGE = 512 << 10  # bytes of a source whose jobs wait for others of the same source
-GATHER = 0.002  # seconds that they wait; decoding takes ten times as long
-PARTED = 0.15  # seconds that a job takes by itself before those that came with it may leave it
-TOGETHER = 8  # jobs of one source that go to a renderer at once
-LONG_TEXT = 2048  # characters of a process; longer ones go alone
-MOST_BESIDE = protocol.MOST_DESCRIPTORS // TOGETHER - 1  # descriptors beside a source, likewise
+RETRY_SOON = {"Retry-After": "1"}
+GATHER = 0.002  # seconds that a job waits for others of its content; decoding takes ten times that
+MAX_TEXT = 2048  # characters of a process; jobs with longer ones go alone
+MAX_ATTACHMENTS = protocol.MAX_DESCRIPTORS // MAX_TOGETHER - 1  # likewise
 BUSY = {
     Reason.WAIT: "The server is busy: the picture would wait too long for a renderer.",
     Reason.LENGTH: "The server is busy: too many pictures wait for a renderer.",
     Reason.MEMORY: "The server is busy: the requests that wait take too much memory.",
 }
-ENDS = ("died", "memory", "overdue", "replaced")  # why a renderer is no more
-# what a renderer inherits of the environment: keys of stores and secrets are none of its business
+ENDS = ("died", "memory", "overdue", "replaced")  # why a worker ended: values of a metric's label
+# what a worker inherits of the environment: keys of stores and secrets are none of its business
 INHERITED = (
     "HOME LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH LD_PRELOAD MALLOC_CONF PATH PYTHONHOME PYTHONPATH "
     "TZ VIRTUAL_ENV".split()
@@ -60,7 +55,7 @@ log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """No renderer can be started; the text says why."""
+    """No worker can be started; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ class Result:
         mime: Content-Type.
         size: Bytes.
         descriptor: A memfd with the bytes; who gets the result closes it.
-        queue: Seconds waited for a renderer.
+        queue: Seconds waited for a worker.
         render: Seconds from the first look at the file to the last byte.
         missing: Characters of its text that no font has.
         probe: Seconds of ``render`` that reading the header took; 0 for a video.
@@ -94,7 +89,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the pool is doing, and how often it lost somebody.
+    """What the pool is doing, and how often it lost a worker.
 
     Attributes:
         permits: Jobs that may be worked on at a time, by lane.
@@ -105,9 +100,9 @@ class State:
         queue: Jobs that may wait, in all lanes.
         queue_seconds: That a job may have to wait, as predicted.
         refusals: Jobs that were refused or not done in time, by reason.
-        memory: Bytes that each renderer holds, the spare one included.
-        starts: Renderers that were ever ready.
-        ends: Renderers that have ended since, by reason, a word of :data:`ENDS`.
+        memory: Bytes that each worker holds, the spare one included.
+        starts: Workers that were ever ready.
+        ends: Workers that have ended since, by reason, a word of :data:`ENDS`.
     """
 
     permits: Mapping[str, int]
@@ -127,13 +122,13 @@ class Renderers:
     """The pool.
 
     Args:
-        count: Renderers that work at a time.
+        count: Workers that work at a time.
         queue: Jobs that may wait for one.
         queue_seconds: That a job may have to wait, as predicted.
         queue_bytes: Of memory that requests may take which wait.
         timeout: Seconds for one job, waiting included.
-        ceiling: Bytes of memory above which an idle renderer is replaced.
-        most: Bytes of memory that a job may take on top of what its renderer held before.
+        ceiling: Bytes of memory above which an idle worker is replaced.
+        job_memory: Bytes that a job may take on top of what its worker held before.
         memory: Bytes that jobs other than quick ones may take together, as estimated.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
         command: What to start; tests start others.
@@ -148,7 +143,7 @@ class Renderers:
         queue_bytes: int = QUEUE_BYTES,
         timeout: float,
         ceiling: int,
-        most: int,
+        job_memory: int,
         memory: int,
         settings: dict[str, Any],
         command: Sequence[str] = COMMAND,
@@ -157,13 +152,13 @@ class Renderers:
         self.sandbox = ""
         self._count, self._timeout = count, timeout
         self._bounds = Bounds(min(queue_seconds, timeout), queue, queue_bytes)
-        self._ceiling, self._most = ceiling, most
+        self._ceiling, self._job_memory = ceiling, job_memory
         self._command = command
         self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
-        self._all: set[Child] = set()
-        self._idle: list[Child] = []
-        self._working: set[Child] = set()
-        self._lanes: Lanes[Job] = Lanes(count=count, bounds=self._bounds, memory=memory)
+        self._all: set[WorkerProcess] = set()
+        self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
+            count=count, bounds=self._bounds, memory=memory
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._starts = 0
@@ -173,42 +168,41 @@ class Renderers:
     # -- what the server sees --------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start all renderers and wait until they are ready.
+        """Start all workers and wait until they are ready.
 
         Raises:
             StartError: One of them cannot work here.
         """
-        births = [asyncio.ensure_future(self._spawn()) for _ in range(self._count + 1)]
+        starts = [asyncio.ensure_future(self._start_one()) for _ in range(self._count + 1)]
         try:
-            await asyncio.gather(*births)
+            await asyncio.gather(*starts)
         except BaseException:
-            for birth in births:
-                birth.cancel()
-            await asyncio.wait(births)
+            for start in starts:
+                start.cancel()
+            await asyncio.wait(starts)
             await self.close()
             raise
-        self._later(self._watch())
+        self._run(self._watch())
 
     async def close(self) -> None:
-        """End all renderers; what they were doing is lost."""
+        """End all workers; what they were doing is lost."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        jobs = [*self._lanes.clear(), *(job for child in self._working for job in child.jobs)]
-        for job in jobs:
-            if not job.answer.done():
-                job.answer.set_exception(errors.ServiceUnavailable("The server is being stopped."))
-        children = list(self._all)
-        for child in children:
-            child.close(patience=0)
-            child.kill()
-        await asyncio.gather(*(child.process.wait() for child in children))
+        for job in self._scheduler.clear():
+            if not job.result.done():
+                job.result.set_exception(errors.ServiceUnavailable("The server is being stopped."))
+        workers = list(self._all)
+        for worker in workers:
+            worker.close(grace=0)
+            worker.kill()
+        await asyncio.gather(*(worker.process.wait() for worker in workers))
         self._all.clear()
 
     @property
     def full(self) -> bool:
         """Would the next job be refused?"""
-        return self._refusal(Lane.QUICK, self._timeout) is not None
+        return self._scheduler.refusal(self._timeout) is not None
 
     def check(self) -> None:
         """Refuse a job before anything is opened for it; whether it is taken is decided later.
@@ -216,21 +210,21 @@ class Renderers:
         Raises:
             CpuLimitExceeded: It would be refused if it came now.
         """
-        if refusal := self._refusal(Lane.QUICK, self._timeout):
+        if refusal := self._scheduler.refusal(self._timeout):
             raise self.refuse(refusal)
 
     def check_memory(self, requests: int) -> None:
         """Refuse a request where all that wait would take more memory than they may.
 
         Args:
-            requests: That wait, with this one: for a renderer, or for what another has asked for.
+            requests: That wait, with this one: for a worker, or for what another has asked for.
 
         Raises:
             CpuLimitExceeded: They would.
         """
         if self._bounds.holds(requests):
             return
-        raise self.refuse(Refusal(Reason.MEMORY, self._lanes.wait(Lane.QUICK, self._ahead())))
+        raise self.refuse(Refusal(Reason.MEMORY, self._scheduler.wait()))
 
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
         """Count a refusal, and return it as the client is told it."""
@@ -241,252 +235,186 @@ class Renderers:
 
     def state(self) -> State:
         """See :class:`State`."""
-        waiting = self._lanes.waiting()
-        waiting[Lane.QUICK] += self._ahead()
+        scheduler, lanes = self._scheduler, self._scheduler.lanes
+        waiting = lanes.waiting()
+        waiting[Lane.QUICK] += scheduler.ahead()
         return State(
-            permits=self._lanes.permits(),
-            working=self._lanes.working(),
+            permits=lanes.permits(),
+            working=lanes.working(),
             waiting=waiting,
-            held=self._lanes.held,
-            waits={lane.value: self._lanes.wait(lane, self._ahead()) for lane in Lane},
+            held=lanes.held,
+            waits={lane.value: scheduler.wait(lane) for lane in Lane},
             queue=self._bounds.jobs,
             queue_seconds=self._bounds.seconds,
             refusals={reason.value: count for reason, count in self._refusals.items()},
-            memory=tuple(child.rss() for child in self._all),
+            memory=tuple(worker.rss() for worker in self._all),
             starts=self._starts,
             ends=dict(self._ends),
         )
 
     def pids(self) -> list[int]:
-        """The process ids of all renderers, the spare one included."""
-        return [child.process.pid for child in self._all]
+        """The process ids of all workers, the spare one included."""
+        return [worker.process.pid for worker in self._all]
 
-    async def render(
-        self,
-        process: str,
-        descriptor: int,
-        beside: Sequence[tuple[str, int]] = (),
-        source: str = "",
-    ) -> Result:
-        """Have a picture rendered.
+    async def render(self, job: protocol.Job, content: str = "") -> Result:
+        """Have a job done.
 
         Args:
-            process: Canonical text of what is to be done.
-            descriptor: The source, opened; it stays the caller's.
-            beside: ETag and descriptor of each other object that the process needs, in its order;
-                they stay the caller's, too.
-            source: Names the content of the source, so that jobs of one may go together; empty
-                where nobody knows.
+            job: What is to be done; its descriptors stay the caller's.
+            content: Names the content of the source, so that jobs of one may go together; empty
+                where that is not known.
 
         Raises:
             CpuLimitExceeded: The queue is full, or the time is up.
             ImageTooLarge: It took more memory than was foreseen for it.
             ImageDamage: The decoder died of it, twice.
-            WatermarkError: One of the other objects cannot be used.
-            OssError: What the renderer raised.
+            WatermarkError: One of the attachments cannot be used.
+            OssError: What the worker raised.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        if len(process) > LONG_TEXT or len(beside) > MOST_BESIDE:
-            source = ""
-        job = Job(process, descriptor, beside, begun + self._timeout, loop.create_future(), source)
-        self._submit(job)
+        if len(job.process) > MAX_TEXT or len(job.attachments) > MAX_ATTACHMENTS:
+            content = ""
+        pending = PendingJob(job, begun + self._timeout, loop.create_future(), content)
+        self._submit(pending)
         try:
-            said, made = await job.answer
-        except Gone as gone:
-            raise await self._verdict(gone.child, job) from None
-        except BaseException as error:  # the time is up, or the client gone
-            self._drop(job)
-            if isinstance(error, TimeoutError):
-                self._refusals[Reason.DEADLINE] += 1
-                wait = Refusal(Reason.DEADLINE, self._lanes.wait(Lane.QUICK, self._ahead()))
-                raise errors.CpuLimitExceeded(
-                    f"The picture was not ready within {self._timeout:g} seconds.",
-                    headers=wait.headers,
-                ) from None
+            output = await pending.result
+        except WorkerDied as died:
+            raise await self._error_for_exit(died.worker, pending) from None
+        except TimeoutError:
+            self._abandon(pending)
+            self._refusals[Reason.DEADLINE] += 1
+            wait = Refusal(Reason.DEADLINE, self._scheduler.wait())
+            raise errors.CpuLimitExceeded(
+                f"The picture was not ready within {self._timeout:g} seconds.",
+                headers=wait.headers,
+            ) from None
+        except (asyncio.CancelledError, GeneratorExit):  # the client is gone
+            self._abandon(pending)
             raise
-        if "error" in said:
-            raise errors.load(said["error"])
         return Result(
-            said["type"],
-            said["size"],
-            made[0],
-            job.sent - begun,
-            said["seconds"],
-            said["missing"],
-            said["probe"],
-            job.predicted,
+            output.mime,
+            output.size,
+            output.descriptor,
+            pending.started - begun,
+            output.seconds,
+            output.missing,
+            output.probe,
+            pending.predicted,
         )
 
     # -- jobs ------------------------------------------------------------------------------------
 
-    def _submit(self, job: Job) -> None:
-        if refusal := self._refusal(Lane.QUICK, self._timeout):
+    def _submit(self, job: PendingJob) -> None:
+        if refusal := self._scheduler.refusal(self._timeout):
             raise self.refuse(refusal)
-        job.predicted = self._lanes.wait(Lane.QUICK, self._ahead())
-        if job.source and os.fstat(job.descriptor).st_size >= LARGE:
-            job.ready = math.inf
+        job.predicted = self._scheduler.wait()
+        source = job.job.source
+        size = os.fstat(source).st_size if job.content and source is not None else 0
+        if self._scheduler.enter(job, size):
             asyncio.get_running_loop().call_later(GATHER, self._gathered, job)
-        self._lanes.enter(job)
-        self._lend()
+        self._dispatch()
 
-    def _refusal(self, lane: Lane, left: float, cost: Cost | None = None) -> Refusal | None:
-        return self._lanes.refusal(lane, left, self._ahead(), cost)
+    def _gathered(self, job: PendingJob) -> None:
+        self._scheduler.gathered(job)
+        self._dispatch()
 
-    def _gathered(self, job: Job) -> None:
-        """It has waited for others long enough."""
-        job.ready = 0.0
-        self._lend()
+    def _dispatch(self) -> None:
+        """Do what the scheduler decides."""
+        for action in self._scheduler.actions(asyncio.get_running_loop().time()):
+            match action:
+                case Give(jobs, worker):
+                    budget = None if jobs[0].cost else (QUICK_SECONDS, QUICK_BYTES)
+                    worker.send(jobs, budget)
+                case Take(job, worker):
+                    worker.cancel(job.number)
+                case Expire(job):
+                    _expire(job)
+                case Retire(worker):
+                    self._ends["replaced"] += 1
+                    self._all.discard(worker)
+                    worker.close()
+                    self._run(self._replace())
 
-    def _ahead(self) -> int:
-        """Jobs that wait at a renderer."""
-        return sum(max(0, len(child.jobs) - 1) for child in self._working)
-
-    def _lend(self) -> None:
-        """Give out what waits, as far as renderers are free, and one job more for each."""
-        now = asyncio.get_running_loop().time()
-        while self._idle and (job := self._taken_back(now) or self._lanes.next(now)):
-            if job.deadline <= now:
-                self._lanes.ended(job)
-                _give_up(job)
-                continue
-            child = self._idle.pop()  # the one used last: its memory is warm
-            self._working.add(child)
-            child.take([job, *self._alike(job)])
-        for child in list(self._working):  # one may turn out to be gone
-            if len(child.jobs) == 1 and child.jobs[0].cost is None and not child.worn:
-                job = self._lanes.ahead(now)
-                if job is None:
-                    break
-                child.take([job, *self._alike(job)])
-
-    def _alike(self, first: Job) -> list[Job]:
-        """Waiting jobs that can go along with this one."""
-        return [] if first.cost else self._lanes.alike(first, TOGETHER - 1)
-
-    def _taken_back(self, now: float) -> Job | None:
-        """A job that waits at a renderer which is busy, while another one is free."""
-        for child in self._working:
-            job = child.jobs[-1]
-            stays = job.together and now - child.jobs[0].sent < PARTED
-            if len(child.jobs) > 1 and not (stays or job.answer.done()):
-                if not self._lanes.may_begin(job):
-                    return None
-                child.stop(job)
-                child.give_back(job)
-                self._lanes.begun(job)
-                return job
-        return None
-
-    def _drop(self, job: Job) -> None:
+    def _abandon(self, job: PendingJob) -> None:
         """Nobody waits for this job any more."""
-        if self._lanes.leave(job):
-            return
-        if job.child and job in job.child.jobs:
-            job.child.stop(job)
-        elif job.answer.done() and not job.answer.cancelled() and not job.answer.exception():
-            protocol.close(job.answer.result()[1])  # it came in the very moment of giving up
+        if worker := self._scheduler.abandon(job):
+            worker.cancel(job.number)
+        elif job.result.done() and not job.result.cancelled() and not job.result.exception():
+            protocol.close([job.result.result().descriptor])  # it came as the caller gave up
 
-    def answered(self, child: Child, job: Job, said: protocol.Message, beside: list[int]) -> None:
-        """See :class:`vipsgate.renderers.process.Owner`."""
-        seconds = None
-        if job.answer.done():
-            protocol.close(beside)  # it was stopped: how long it took tells nothing of others
-        else:
-            job.answer.set_result((said, beside))
-            seconds = asyncio.get_running_loop().time() - job.sent
-        self._over(child, job, seconds)
-        child.worn = child.worn or said["rss"] > self._ceiling
-        self._next(child)
-
-    def returned(self, child: Child, job: Job, cost: Cost) -> None:
+    def replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
         """See :class:`vipsgate.renderers.process.Owner`."""
         now = asyncio.get_running_loop().time()
-        self._over(child, job, now - job.sent)
-        job.cost, job.child = cost, None
-        if not job.answer.done():
-            if refusal := self._refusal(lane_of(job), job.deadline - now, cost):
-                job.answer.set_exception(self.refuse(refusal))
-            else:
-                waited = self._timeout - (job.deadline - now)
-                job.predicted = waited + self._lanes.wait(lane_of(job))
-                self._lanes.enter(job)
-        self._next(child)
+        outcome = reply.outcome
+        # one that has not begun its job holds what it held before
+        retire = not isinstance(outcome, Cost) and reply.rss > self._ceiling
+        job = self._scheduler.finish(worker, now, retire=retire)
+        if job is None or not job.wanted:
+            if isinstance(outcome, protocol.Output):
+                protocol.close([outcome.descriptor])
+        elif isinstance(outcome, protocol.Output):
+            job.result.set_result(outcome)
+        elif isinstance(outcome, Cost):
+            self._enter_again(job, outcome, now)
+        else:
+            job.result.set_exception(outcome)
+        self._dispatch()
 
-    def _over(self, child: Child, job: Job, seconds: float | None = None) -> None:
-        """The renderer is done with a job, and at the next one if it has one."""
-        self._lanes.ended(job, seconds)
-        if child.jobs:
-            self._lanes.begun(child.jobs[0])
+    def _enter_again(self, job: PendingJob, cost: Cost, now: float) -> None:
+        """Let a job wait that was not begun because it costs more than a quick one."""
+        job.cost = cost
+        if refusal := self._scheduler.refusal(job.deadline - now, cost):
+            job.result.set_exception(self.refuse(refusal))
+            return
+        waited = self._timeout - (job.deadline - now)
+        job.predicted = waited + self._scheduler.wait(lane_of(cost))
+        self._scheduler.enter(job)
 
-    def _next(self, child: Child) -> None:
-        """What a renderer does that is done with a job."""
-        if not child.jobs:
-            self._working.discard(child)
-            if child.worn:
-                self._ends["replaced"] += 1
-                self._all.discard(child)
-                child.close()
-                self._later(self._replace())
-            else:
-                self._idle.append(child)
-        self._lend()
-
-    def lost(self, child: Child, jobs: Sequence[Job]) -> None:
+    def lost(self, worker: WorkerProcess) -> None:
         """See :class:`vipsgate.renderers.process.Owner`."""
-        taken_in = child in self._working or child in self._idle
-        self._all.discard(child)
-        self._working.discard(child)
-        if child in self._idle:
-            self._idle.remove(child)
-        if jobs:
-            self._lanes.ended(jobs[0])
-        for job in reversed(jobs):
-            job.child = None
-            if job.answer.done():
-                continue
-            if job is not jobs[0]:
-                self._lanes.enter_again(job)
-            elif job.again and not child.swollen:
-                job.again = False
-                self._lanes.enter_again(job)
-            else:
-                job.answer.set_exception(Gone(child))
-        if taken_in and not self._closed:
-            why = "memory" if child.swollen else "overdue" if child.overdue else "died"
-            self._ends[why] += 1
-            log.warning("renderer %d is gone; starting another", child.process.pid)
-            self._later(self._replace())
-        self._lend()
+        self._all.discard(worker)
+        if worker not in self._scheduler:  # it has not been ready
+            return
+        if job := self._scheduler.remove(worker, retry=not worker.out_of_memory):
+            job.result.set_exception(WorkerDied(worker))
+        if not self._closed:
+            dead = "overdue" if worker.unresponsive else "died"
+            self._ends["memory" if worker.out_of_memory else dead] += 1
+            log.warning("renderer %d is gone; starting another", worker.process.pid)
+            self._run(self._replace())
+        self._dispatch()
 
-    # -- births and deaths -----------------------------------------------------------------------
+    # -- starts and ends -------------------------------------------------------------------------
 
-    async def _spawn(self) -> None:
-        """Start a renderer and take it in when it is ready.
+    async def _start_one(self) -> None:
+        """Start a worker and take it in when it is ready.
 
         Raises:
             StartError: It cannot work here.
         """
-        child = await self._process()
-        self._all.add(child)
+        worker = await self._process()
+        self._all.add(worker)
         try:
-            async with asyncio.timeout(START):
-                ready = await child.ready
+            async with asyncio.timeout(START_TIMEOUT):
+                ready = await worker.ready
             if "ready" not in ready:
-                raise StartError(ready.get("refused", "it says nothing that a renderer says"))
+                raise StartError(ready.get("refused", "it says nothing that a worker says"))
         except BaseException as error:
-            self._all.discard(child)
-            child.close(patience=0)
-            if isinstance(error, TimeoutError | Gone):
+            self._all.discard(worker)
+            worker.close(grace=0)
+            worker.kill()
+            await worker.process.wait()
+            if isinstance(error, TimeoutError | WorkerDied):
                 raise StartError("a renderer ended, or hung, before it was ready") from None
             raise
         self.version, self.sandbox = ready["ready"], ready.get("sandbox", "")
         self._starts += 1
-        child.base = child.rss()
-        self._idle.append(child)
-        self._lend()
+        worker.base = worker.rss()
+        self._scheduler.add(worker)
+        self._dispatch()
 
-    async def _process(self) -> Child:
+    async def _process(self) -> WorkerProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, protocol.KIND)
         ours.setblocking(False)
         listen, control = os.pipe2(os.O_CLOEXEC)
@@ -510,51 +438,51 @@ class Renderers:
         finally:
             theirs.close()
             os.close(listen)
-        return Child(process, ours, control, self)
+        return WorkerProcess(process, ours, control, self)
 
     async def _replace(self) -> None:
         delay = 0.1
         while True:
             try:
-                return await self._spawn()
+                return await self._start_one()
             except (StartError, OSError) as error:
                 log.error("a renderer cannot be started: %s", error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 5.0)
 
-    def _may_take(self, job: Job) -> int:
-        """Bytes of memory that a job may take on top of what its renderer held before."""
-        return min(self._most, job.cost.memory if job.cost else QUICK_BYTES)
+    def _may_take(self, cost: Cost | None) -> int:
+        """Bytes of memory that a job may take on top of what its worker held before."""
+        return min(self._job_memory, cost.memory if cost else QUICK_BYTES)
 
-    async def _verdict(self, child: Child, job: Job) -> errors.OssError:
+    async def _error_for_exit(self, worker: WorkerProcess, job: PendingJob) -> errors.OssError:
         """Why did it die, in the client's terms?"""
-        code = await child.process.wait()
-        if child.swollen:
+        code = await worker.process.wait()
+        if worker.out_of_memory:
             return errors.ImageTooLarge(
-                f"The picture took more than the {self._may_take(job)} bytes of memory it may take."
+                f"The picture took more than the {self._may_take(job.cost)} bytes of memory "
+                "it may take."
             )
-        if code == -signal.SIGKILL:  # somebody else's, or the kernel for want of memory
-            return errors.ServiceUnavailable("The renderer was killed.", headers=BACK_SOON)
+        if code == -signal.SIGKILL:  # by another process, or the kernel for want of memory
+            return errors.ServiceUnavailable("The renderer was killed.", headers=RETRY_SOON)
         return errors.ImageDamage("The image file may be damaged. Its decoder died of it.")
 
     async def _watch(self) -> None:
-        """Kill what swells, give up what is overdue, and part what takes too long together."""
+        """Kill what takes too much memory, expire deadlines, part what takes too long together."""
         while True:
-            await asyncio.sleep(WATCH)
-            for child in self._idle:
-                child.base = child.rss()  # what it has given back meanwhile is not for the next job
-            for child in self._working:
-                held = min(child.base, self._ceiling)  # whatever it says of itself
-                if child.rss() > held + self._may_take(child.jobs[0]):
-                    child.swollen = True
-                    child.kill()
-            now = asyncio.get_running_loop().time()
-            given = [job for child in self._working for job in child.jobs if job.deadline <= now]
-            for job in (*self._lanes.overdue(now), *given):
-                _give_up(job)
-            self._lend()
+            await asyncio.sleep(POLL_INTERVAL)
+            for worker in self._scheduler.idle():
+                worker.base = worker.rss()  # what it has given back is not for the next job
+            for worker, cost in self._scheduler.under_work():
+                held = min(worker.base, self._ceiling)  # whatever it says of itself
+                if worker.rss() > held + self._may_take(cost):
+                    worker.out_of_memory = True
+                    worker.kill()
+            for job in self._scheduler.overdue(asyncio.get_running_loop().time()):
+                _expire(job)
+            self._dispatch()
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task of the pool's own."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -565,7 +493,7 @@ class Renderers:
             log.error("a task of the pool has failed", exc_info=task.exception())
 
 
-def _give_up(job: Job) -> None:
+def _expire(job: PendingJob) -> None:
     """Its time is up."""
-    if not job.answer.done():
-        job.answer.set_exception(TimeoutError())
+    if not job.result.done():
+        job.result.set_exception(TimeoutError())

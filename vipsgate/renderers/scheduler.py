@@ -1,288 +1,330 @@
-"""Who is rendered next: lanes by cost, permits by memory, queues bounded by predicted wait.
+"""Which worker does which job; pure.
 
-Every job begins as a quick one, because nobody knows its cost before its header is read. A renderer
-that finds it dearer hands it back with the cost, and it waits again, among its like. What is quick
-never waits for what is not: when all renderers are busy with such work, one more may begin a quick
-one. Thousands may wait, so nothing here looks at all of them but of the heavy ones, which are few,
-since their waits add up. Pure but for the order of calls: no clock, no process, no event loop.
+A worker that is free begins the next job of the lanes (:mod:`.lanes`). One at a quick job is given
+the next quick one before it is done, so that it never waits for the front; a worker that is free
+meanwhile takes it away again. Jobs of one content that wait at the same time go along together,
+since the source is decoded once for all; where that takes long, they are parted again.
+
+Events come in by methods; :meth:`Scheduler.actions` says what follows from them. Jobs and workers
+are whatever the caller takes for them. No clock, no process, no event loop.
 """
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
-from collections.abc import Iterator
-from enum import StrEnum
-from itertools import chain, islice, takewhile
+from collections import deque
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import FIRST_GUESS, Bounds, Mean, Refusal
+from .admission import Bounds, Refusal
+from .lanes import Lane, Lanes, Waiting, lane_of
 
-QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
-QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
-HEAVY_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
-
-
-class Lane(StrEnum):
-    """The kinds of work that do not stand in each other's way."""
-
-    QUICK = "quick"
-    HEAVY = "heavy"
-    ANIMATED = "animated"
+LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
+PART_AFTER = 0.15  # seconds that a job takes by itself before those that came with it may leave it
+MAX_TOGETHER = 8  # jobs of one content that go to a worker at once
 
 
-class Waiting(Protocol):
-    """What lanes know of a job.
+class Schedulable(Waiting, Protocol):
+    """What the scheduler knows of a job.
 
     Attributes:
-        cost: As a renderer has estimated it; ``None`` until then.
-        ready: Before when it does not begin.
-        source: What it is made of; jobs with the same one may go together. Empty for one that goes
-            alone.
-        deadline: When nobody will wait for it any more; all have the same time.
+        started: When a worker began it. Set here.
+        retry: Whether it is tried once more when its worker dies. Set here.
     """
 
+    started: float
+    retry: bool
+
+    @property
+    def wanted(self) -> bool:
+        """Does somebody wait for it?"""
+
+
+J = TypeVar("J", bound=Schedulable)
+W = TypeVar("W", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Give(Generic[J, W]):
+    """The worker is to do these jobs, behind those that it has."""
+
+    jobs: tuple[J, ...]
+    worker: W
+
+
+@dataclass(frozen=True, slots=True)
+class Take(Generic[J, W]):
+    """The worker is not to begin this job, which another does; it still says that it has not."""
+
+    job: J
+    worker: W
+
+
+@dataclass(frozen=True, slots=True)
+class Expire(Generic[J]):
+    """The time of this job is up; it has been given to nobody."""
+
+    job: J
+
+
+@dataclass(frozen=True, slots=True)
+class Retire(Generic[W]):
+    """The worker is to end; it has no jobs, and gets none."""
+
+    worker: W
+
+
+Action = Give[J, W] | Take[J, W] | Expire[J] | Retire[W]
+
+
+@dataclass(slots=True, eq=False)
+class _Turn(Generic[J]):
+    """A job's place at a worker.
+
+    Attributes:
+        job: The job.
+        cost: Its cost when it was given, by which it is counted.
+        together: Whether it came along with another one.
+        taken: Whether another worker does it.
+    """
+
+    job: J
     cost: Cost | None
-    ready: float
-    source: str
-    deadline: float
+    together: bool = False
+    taken: bool = False
 
 
-def lane_of(job: Waiting) -> Lane:
-    """Where a job belongs; unknown ones are quick until a renderer says otherwise."""
-    if job.cost is None or job.cost.within(QUICK_SECONDS, QUICK_BYTES):
-        return Lane.QUICK
-    return Lane.ANIMATED if job.cost.pages > 1 else Lane.HEAVY
+@dataclass(slots=True, eq=False)
+class _Desk(Generic[J]):
+    """What a worker has been given.
+
+    Attributes:
+        turns: Its jobs; the first is under work.
+        started: When it began that one.
+        retiring: Whether it gets no further job.
+    """
+
+    turns: deque[_Turn[J]] = field(default_factory=deque)
+    started: float = 0.0
+    retiring: bool = False
+
+    def last(self) -> _Turn[J] | None:
+        """The last of its jobs but the first that is still to be done here."""
+        for turn in islice(reversed(self.turns), len(self.turns) - 1):
+            if not turn.taken and turn.job.wanted:
+                return turn
+        return None
 
 
-J = TypeVar("J", bound=Waiting)
-
-
-class Lanes(Generic[J]):
-    """The jobs that wait, and how many of each lane are under work.
+class Scheduler(Generic[J, W]):
+    """The jobs that wait, and the workers.
 
     Args:
-        count: Renderers that work at a time.
+        count: Workers that work at a time.
         bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
     """
 
     def __init__(self, *, count: int, bounds: Bounds, memory: int) -> None:
-        self._count, self._bounds, self._memory = count, bounds, memory
-        self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
-        self._by_source: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
-        self._working = dict.fromkeys(Lane, 0)
-        self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
-        self._held = 0
-        self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
-        self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
+        self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory)
+        self._desks: dict[W, _Desk[J]] = {}
+        self._idle: list[W] = []
+        self._retired: list[W] = []
+        self._ahead = 0  # jobs that workers have and have not begun
 
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+    # -- workers -----------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[J]:
-        return chain.from_iterable(self._waiting.values())
+    def __contains__(self, worker: W) -> bool:
+        return worker in self._desks
 
-    def waiting(self) -> dict[str, int]:
-        """Jobs that wait, by lane."""
-        return {lane.value: len(jobs) for lane, jobs in self._waiting.items()}
+    def idle(self) -> tuple[W, ...]:
+        """Workers that have nothing to do."""
+        return tuple(self._idle)
 
-    def working(self) -> dict[str, int]:
-        """Jobs under work, by lane."""
-        return {lane.value: count for lane, count in self._working.items()}
+    def under_work(self) -> list[tuple[W, Cost | None]]:
+        """The workers that work, each with the cost of its job as it was when it was given."""
+        return [(worker, desk.turns[0].cost) for worker, desk in self._desks.items() if desk.turns]
 
-    def permits(self) -> dict[str, int]:
-        """Jobs that may be under work at a time, by lane."""
-        return {lane.value: self._permits(lane) for lane in Lane}
+    def add(self, worker: W) -> None:
+        """A worker has started."""
+        self._desks[worker] = _Desk()
+        self._idle.append(worker)
 
-    @property
-    def held(self) -> int:
-        """Bytes of memory for which jobs other than quick ones have a permit."""
-        return self._held
+    def remove(self, worker: W, *, retry: bool = True) -> J | None:
+        """A worker has ended. Return the job that it was at, where that is not tried again.
 
-    # -- in and out of the queue -----------------------------------------------------------------
-
-    def enter(self, job: J) -> None:
-        """Wait for a renderer, behind those of the same lane."""
-        lane = lane_of(job)
-        self._waiting[lane][job] = None
-        if lane is Lane.QUICK and job.source:
-            self._by_source.setdefault(job.source, OrderedDict())[job] = None
-
-    def enter_again(self, job: J) -> None:
-        """Wait as the first of its lane: it has waited before."""
-        self.enter(job)
-        self._waiting[lane_of(job)].move_to_end(job, last=False)
-
-    def leave(self, job: J) -> bool:
-        """Give up waiting; was it there?"""
-        lane = lane_of(job)
-        if job not in self._waiting[lane]:
-            return False
-        del self._waiting[lane][job]
-        if alike := self._by_source.get(job.source):
-            alike.pop(job, None)
-            if not alike:
-                del self._by_source[job.source]
-        return True
-
-    def overdue(self, now: float) -> list[J]:
-        """Those whose time is up; they still wait."""
-        found = [job for lane in (Lane.HEAVY, Lane.ANIMATED) for job in self._waiting[lane]]
-        quick = takewhile(lambda job: job.deadline <= now, self._waiting[Lane.QUICK])
-        return [*(job for job in found if job.deadline <= now), *quick]
-
-    def clear(self) -> list[J]:
-        """All that wait, who wait no longer."""
-        found = list(self)
-        self._by_source.clear()
-        for jobs in self._waiting.values():
-            jobs.clear()
-        return found
-
-    # -- bounds ----------------------------------------------------------------------------------
-
-    def wait(self, lane: Lane, more: int = 0) -> float:
-        """Seconds that the next job of a lane would have to wait, as predicted.
-
-        What is under work is half done, as far as one can say.
+        Its other jobs wait as the first of their lanes: they have waited before.
 
         Args:
-            lane: Its lane.
-            more: Quick jobs that wait elsewhere, already given to a renderer.
+            worker: One that is known here.
+            retry: Whether that job may be tried again, once.
         """
-        if lane is Lane.QUICK:
-            jobs = len(self._waiting[lane]) + more
-            if not jobs and self._may_begin(lane):
-                return 0.0
-            expensive = bool(self._busy_or_waiting(Lane.HEAVY, Lane.ANIMATED))
-            seconds = (jobs + self._working[lane] / 2) * self._mean.value
-            return seconds / max(1, self._count - expensive)
-        ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
-        costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
-        if not costs and self._may_begin(lane):
-            return 0.0
-        seconds = sum(cost.seconds for cost in costs)
-        seconds += sum(self._estimates[one] for one in ahead) / 2
-        together = 1 if self._waiting[Lane.QUICK] else self._permits(lane)
-        if costs:  # so many as there is memory for
-            mean = sum(cost.memory for cost in costs) / len(costs)
-            together = max(1, min(together, int(self._memory / max(mean, 1))))
-        return seconds * self._factor.value / together
+        turns = self._desks.pop(worker).turns
+        if worker in self._idle:
+            self._idle.remove(worker)
+        if not turns:
+            return None
+        first = turns.popleft()
+        self.lanes.ended(first.cost)
+        self._ahead -= len(turns)
+        lost = first.job if not first.taken and first.job.wanted else None
+        for turn in reversed(turns):
+            if not turn.taken and turn.job.wanted:
+                self.lanes.enter_again(turn.job)
+        turns.clear()
+        if lost and lost.retry and retry:
+            lost.retry = False
+            self.lanes.enter_again(lost)
+            return None
+        return lost
 
-    def refusal(
-        self, lane: Lane, left: float = math.inf, more: int = 0, cost: Cost | None = None
-    ) -> Refusal | None:
-        """Return why the next job of a lane would be refused; ``None`` where it would not.
+    def finish(self, worker: W, now: float, *, retire: bool = False) -> J | None:
+        """A worker is done with the first of its jobs, and begins the next one.
 
         Args:
-            lane: Its lane.
-            left: Seconds until its deadline.
-            more: Quick jobs that wait elsewhere, already given to a renderer.
-            cost: Its cost, where that is known.
+            worker: One that has a job.
+            now: Seconds, by any clock.
+            retire: Whether it is to end when it has no more jobs.
+
+        Returns:
+            That job; ``None`` where another worker does it.
         """
-        jobs, room = len(self) + more, 0
-        # who is not ready yet waits for its like: some of these are about to begin
-        if self._may_begin(lane) and all(job.ready for job in self._waiting[lane]):
-            room = self._count
-        elif lane is not Lane.QUICK:
-            part = -(-self._bounds.jobs // HEAVY_PART)
-            jobs = max(jobs, len(self._waiting[lane]) + self._bounds.jobs - part)
-        takes = cost.seconds * self._factor.value if cost else self._mean.value
-        wait = self.wait(lane, more)
-        return self._bounds.refusal(wait=wait, jobs=jobs, room=room, left=left, takes=takes)
+        desk = self._desks[worker]
+        turn = desk.turns.popleft()
+        tells = not turn.taken and turn.job.wanted  # one that was stopped tells nothing of others
+        self.lanes.ended(turn.cost, now - desk.started if tells else None)
+        desk.retiring = desk.retiring or retire
+        if desk.turns:
+            self._ahead -= 1
+            self._begin(desk, now)
+            self.lanes.begun(desk.turns[0].cost)
+        elif desk.retiring:
+            del self._desks[worker]
+            self._retired.append(worker)
+        else:
+            self._idle.append(worker)
+        return None if turn.taken else turn.job
 
-    # -- work ------------------------------------------------------------------------------------
+    # -- jobs --------------------------------------------------------------------------------------
 
-    def next(self, now: float) -> J | None:
-        """The job that a free renderer is to begin now; it counts as under work from here on."""
-        for lane in self._order():
-            if not self._may_begin(lane):
-                continue  # thousands may wait, and there is always a spare renderer that is free
-            for job in self._waiting[lane]:
-                if job.ready <= now and self._may_begin(lane, job):
-                    self.leave(job)
-                    self.begun(job)
-                    return job
-                if lane is not Lane.QUICK:
-                    break  # who needs much memory is not passed by others for ever
+    def enter(self, job: J, size: int = 0) -> bool:
+        """A job waits. Return whether it waits for others of its content, too.
+
+        For that it has a moment, after which the caller calls :meth:`gathered`.
+
+        Args:
+            job: The job.
+            size: Bytes of its source.
+        """
+        job.gathering = bool(job.content) and size >= LARGE_SOURCE
+        self.lanes.enter(job)
+        return job.gathering
+
+    def gathered(self, job: J) -> None:
+        """It has waited for others long enough."""
+        job.gathering = False
+
+    def abandon(self, job: J) -> W | None:
+        """Nobody waits for a job any more. Return the worker that has it, if any: it may stop."""
+        if not self.lanes.leave(job):
+            for worker, desk in self._desks.items():
+                if any(turn.job is job and not turn.taken for turn in desk.turns):
+                    return worker
         return None
 
-    def ahead(self, now: float) -> J | None:
-        """A quick job to be given to a renderer before it is free; it does not count yet.
+    def overdue(self, now: float) -> list[J]:
+        """Jobs whose time is up; they stay where they are until they are abandoned."""
+        return [*self.lanes.overdue(now), *(job for job in self._given() if job.deadline <= now)]
 
-        None where the next renderer that is free is for other work.
-        """
-        jobs = self._waiting[Lane.QUICK]
-        if self._order()[0] is not Lane.QUICK and len(jobs) < len(self):
-            return None
-        job = next(iter(jobs), None)
-        if job is None or job.ready > now:
-            return None
-        self.leave(job)
-        return job
+    def clear(self) -> list[J]:
+        """All jobs; none waits any more, and no worker gets one."""
+        self._idle.clear()
+        return [*self.lanes.clear(), *self._given()]
 
-    def alike(self, first: J, most: int) -> list[J]:
-        """Quick jobs of the same source that go along with one; they do not count yet."""
-        found = list(islice(self._by_source.get(first.source, ()), most))
-        for job in found:
-            self.leave(job)
-        return found
+    # -- bounds ------------------------------------------------------------------------------------
 
-    def may_begin(self, job: J) -> bool:
-        """May a renderer that is free begin this one, which does not wait here?"""
-        return self._may_begin(lane_of(job), job)
+    def ahead(self) -> int:
+        """Jobs that wait at a worker."""
+        return self._ahead
 
-    def begun(self, job: J) -> None:
-        """It is under work."""
-        self._count_work(job, 1)
+    def wait(self, lane: Lane = Lane.QUICK) -> float:
+        """Seconds that the next job of a lane would have to wait, as predicted."""
+        return self.lanes.wait(lane, self._ahead)
 
-    def ended(self, job: J, seconds: float | None = None) -> None:
-        """It is not under work any more.
+    def refusal(self, left: float, cost: Cost | None = None) -> Refusal | None:
+        """Return why the next job would be refused; ``None`` where it would not.
 
         Args:
-            job: As it was when it began.
-            seconds: That it took; ``None`` where that tells nothing of others.
+            left: Seconds until its deadline.
+            cost: Its cost, where that is known.
         """
-        self._count_work(job, -1)
-        if seconds is None:
-            return
-        if job.cost is None:
-            self._mean.add(seconds, 1.0, seconds)
-        else:
-            self._factor.add(seconds, job.cost.seconds, seconds)
+        return self.lanes.refusal(lane_of(cost), left, self._ahead, cost)
 
-    def _count_work(self, job: J, sign: int) -> None:
-        lane = lane_of(job)
-        self._working[lane] += sign
-        self._held += sign * self._asks(job)
-        if job.cost:
-            self._estimates[lane] += sign * job.cost.seconds
-        if not self._working[lane]:
-            self._estimates[lane] = 0.0  # but for what rounding has left
+    # -- decisions ---------------------------------------------------------------------------------
+
+    def actions(self, now: float) -> Iterator[Action[J, W]]:
+        """What is to be done now. Each counts as done when it is handed out.
+
+        To do one may call methods of this scheduler, also this one: what follows is decided then.
+        """
+        while self._retired:
+            yield Retire(self._retired.pop())
+        while self._idle and self.lanes.open:
+            stolen = self._steal(now)
+            job = stolen.job if stolen else self.lanes.next()
+            if job is None:
+                break
+            follows: Action[J, W]
+            if job.deadline <= now:
+                self.lanes.ended(job.cost)
+                follows = Expire(job)
+            else:
+                # the one used last: its memory is warm
+                follows = self._give(job, self._idle.pop(), now)
+            if stolen:
+                yield stolen
+            yield follows
+        for worker, desk in list(self._desks.items()):  # one may turn out to have ended
+            if len(desk.turns) != 1 or desk.turns[0].cost or desk.retiring:
+                continue
+            if (job := self.lanes.ahead()) is None:
+                break
+            yield self._give(job, worker, now)
+
+    def _steal(self, now: float) -> Take[J, W] | None:
+        """Take a job away from a worker that has not begun it; it counts as under work."""
+        for worker, desk in self._desks.items():
+            turn = desk.last() if len(desk.turns) > 1 else None
+            if turn is None or (turn.together and now - desk.started < PART_AFTER):
+                continue
+            if not self.lanes.may_begin(turn.cost):
+                return None
+            turn.taken = True
+            self.lanes.begun(turn.cost)
+            return Take(turn.job, worker)
+        return None
+
+    def _give(self, first: J, worker: W, now: float) -> Give[J, W]:
+        """Give a job to a worker, with those that can go along."""
+        alike = [] if first.cost else self.lanes.alike(first, MAX_TOGETHER - 1)
+        desk = self._desks[worker]
+        begins = not desk.turns
+        self._ahead += len(alike) + (not begins)
+        desk.turns.append(_Turn(first, first.cost))
+        desk.turns.extend(_Turn(job, job.cost, together=True) for job in alike)
+        if begins:
+            self._begin(desk, now)
+        return Give((first, *alike), worker)
 
     @staticmethod
-    def _asks(job: J) -> int:
-        return job.cost.memory if job.cost and lane_of(job) is not Lane.QUICK else 0
+    def _begin(desk: _Desk[J], now: float) -> None:
+        desk.started = now
+        if not desk.turns[0].taken:
+            desk.turns[0].job.started = now
 
-    def _permits(self, lane: Lane) -> int:
-        """Renderers that a lane may have at a time."""
-        return max(1, self._count // 2) if lane is Lane.ANIMATED else self._count
-
-    def _order(self) -> tuple[Lane, ...]:
-        """One renderer is for what is not quick while there is such work; then quick goes first."""
-        if self._working[Lane.HEAVY] + self._working[Lane.ANIMATED]:
-            return Lane.QUICK, Lane.HEAVY, Lane.ANIMATED
-        return Lane.HEAVY, Lane.ANIMATED, Lane.QUICK
-
-    def _busy_or_waiting(self, *lanes: Lane) -> int:
-        return sum(self._working[lane] + len(self._waiting[lane]) for lane in lanes)
-
-    def _may_begin(self, lane: Lane, job: J | None = None) -> bool:
-        busy = sum(self._working.values())
-        if lane is Lane.QUICK:
-            return busy < self._count or not self._working[lane]
-        if busy >= self._count or self._working[lane] >= self._permits(lane):
-            return False
-        return job is None or not self._held or self._held + self._asks(job) <= self._memory
+    def _given(self) -> Iterator[J]:
+        """Jobs that workers have."""
+        for desk in self._desks.values():
+            yield from (turn.job for turn in desk.turns if not turn.taken)

@@ -25,7 +25,7 @@ from ..gate import access, sign, simulate
 from ..gate.access import Seen
 from ..gate.target import PROCESS, Target
 from ..gate.target import resolve as resolve_target
-from ..image.process import EXPLAIN
+from ..worker.protocol import Attachment, Job
 
 META = "objectMeta"  # the call that tells of an object and not of its picture
 OWNER = simulate.CALLERS["owner"]
@@ -167,11 +167,11 @@ async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
     bucket, key = wanted.target.bucket, wanted.target.key
     with ExitStack() as stack:
         opened = stack.enter_context(closing(await services.store.open(bucket, key)))
-        beside = []
+        attachments = []
         for other in wanted.keys[1:]:
-            laid = stack.enter_context(closing(await services.store.open(bucket, other)))
-            beside.append((laid.object.etag, laid.descriptor))
-        text = f"{EXPLAIN}{wanted.process}"
-        with closing(await services.renderers.render(text, opened.descriptor, beside)) as done:
+            item = stack.enter_context(closing(await services.store.open(bucket, other)))
+            attachments.append(Attachment(item.object.etag, item.descriptor))
+        job = Job("explain", str(wanted.process), opened.descriptor, tuple(attachments))
+        with closing(await services.renderers.render(job)) as done:
             result: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return result

@@ -26,7 +26,7 @@ from ..delivery.services import Services
 from ..errors import OssError
 from ..observe.accesslog import AccessLog
 from ..observe.recorder import Recorder
-from ..renderers.painting import Easel
+from ..renderers.painting import PaintingService
 from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
 from ..store.base import Store
@@ -117,11 +117,11 @@ async def run(
         queue_bytes=server.queue_bytes,
         timeout=server.request_timeout,
         ceiling=server.renderer_bytes,
-        most=settings.limits.render_bytes,
+        job_memory=settings.limits.render_bytes,
         memory=settings.heavy_memory_bytes(),
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
     )
-    origins = store_of(settings, Easel(renderers, settings.limits))
+    origins = store_of(settings, PaintingService(renderers, settings.limits))
     store: Store = recorder.store(origins)
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()

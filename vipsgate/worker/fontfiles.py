@@ -37,8 +37,8 @@ PACKAGES = (  # modules, in the order in which they are asked for a character
 )
 SYSTEM = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 KINDS = (".ttf", ".otf", ".ttc", ".otc")
-MOST_FILES = 64  # of fonts_dir; a large one takes 25 ms of every renderer's start
-MOST_FACES = 64  # of one collection; Noto Sans CJK has 10
+MAX_FILES = 64  # of fonts_dir; a large one takes 25 ms of every renderer's start
+MAX_FACES = 64  # of one collection; Noto Sans CJK has 10
 COLLECTION = b"ttcf"
 OUTLINES = {b"glyf", b"CFF ", b"CFF2"}
 COLOURS = {b"CBDT", b"sbix", b"COLR", b"SVG "}
@@ -118,8 +118,8 @@ def find(fonts_dir: str = "", system: Iterable[str] = SYSTEM) -> Typefaces:
     """
     rejected: list[str] = []
     paths = _files(fonts_dir) if fonts_dir else []
-    rejected += [f"{path!r}: above the {MOST_FILES} that are taken" for path in paths[MOST_FILES:]]
-    own = _regular(paths[:MOST_FILES], rejected)
+    rejected += [f"{path!r}: above the {MAX_FILES} that are taken" for path in paths[MAX_FILES:]]
+    own = _regular(paths[:MAX_FILES], rejected)
     packaged = _regular((path for name in PACKAGES for path in _files(_folder(name))), rejected)
     hinted = (
         path
@@ -181,7 +181,7 @@ def _look(path: str) -> list[tuple[Oddity, File]]:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         size = len(data)
         blob = hb.Blob.from_file_path(path)
-        faces = [hb.Face(blob, index) for index in range(min(hb.Face(blob).count, MOST_FACES))]
+        faces = [hb.Face(blob, index) for index in range(min(hb.Face(blob).count, MAX_FACES))]
         if not faces:
             raise ValueError("not a font file")
         for face in faces:

@@ -1,10 +1,10 @@
 """The sandbox: what a renderer gives up before it decodes its first untrusted picture.
 
 A renderer lives on what it inherits: descriptors that arrive over a connected Unix socket,
-memfds and threads. So it opens, connects, starts and signals nothing afterwards. Walls stand
-one behind another: resource limits, no capabilities, Landlock (which files may be opened) and
-seccomp (which system calls exist). A wall that the kernel cannot raise is left out and the
-Report says so; whether that will do is the front's decision. No wall hides that a file exists.
+memfds and threads. So it opens, connects, starts and signals nothing afterwards. There are several
+layers: resource limits, no capabilities, Landlock (which files may be opened) and seccomp (which
+system calls exist). A layer that the kernel does not offer is left out and the Report says so;
+whether that will do is the front's decision. No layer hides that a file exists.
 """
 
 import ctypes

@@ -23,7 +23,6 @@ from ..frame import Frame, Header
 # of what :mod:`.painter` makes: another number and another day when a name gives another picture
 VERSION = 1
 MODIFIED = 1_795_651_200.0  # seconds since the epoch: 2026-11-26
-PAINT = "paint/"  # before a name that the front sends in place of a process text; no URL has it
 NAME = re.compile(
     r"([a-z]+)-([1-9][0-9]{0,5})x([1-9][0-9]{0,5})(?:x([1-9][0-9]{0,5}))?"
     r"-(0|[1-9][0-9]{0,17})\.([a-z]+)"

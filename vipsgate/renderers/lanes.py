@@ -1,0 +1,296 @@
+"""The queues of jobs: lanes by cost, permits by memory, bounds of the predicted wait; pure.
+
+Every job begins as a quick one, because nobody knows its cost before its header is read. A worker
+that finds it more expensive hands it back with the cost, and it waits again, among its like. What
+is quick never waits for what is not: when all workers are busy with such work, one more may begin a
+quick one. Thousands may wait, so nothing here looks at all of them but of the heavy ones, which are
+few, since their waits add up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import chain, islice, takewhile
+from typing import Generic, Protocol, TypeVar
+
+from ..image.cost import Cost
+from .admission import FIRST_GUESS, Bounds, Mean, Refusal
+
+QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
+QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
+HEAVY_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
+
+
+class Lane(StrEnum):
+    """The kinds of work that do not stand in each other's way."""
+
+    QUICK = "quick"
+    HEAVY = "heavy"
+    ANIMATED = "animated"
+
+
+class Waiting(Protocol):
+    """What lanes know of a job.
+
+    Attributes:
+        cost: As a worker has estimated it; ``None`` until then.
+        gathering: Whether it waits for others of the same content, and does not begin yet.
+        content: Names the content of the source; jobs with the same one may go together. Empty for
+            one that goes alone.
+        deadline: When nobody will wait for it any more; all have the same time.
+    """
+
+    cost: Cost | None
+    gathering: bool
+    content: str
+    deadline: float
+
+
+def lane_of(cost: Cost | None) -> Lane:
+    """Where a job of this cost belongs; an unknown one is quick until a worker says otherwise."""
+    if cost is None or cost.within(QUICK_SECONDS, QUICK_BYTES):
+        return Lane.QUICK
+    return Lane.ANIMATED if cost.pages > 1 else Lane.HEAVY
+
+
+J = TypeVar("J", bound=Waiting)
+
+
+class Lanes(Generic[J]):
+    """The jobs that wait, and how many of each lane are under work.
+
+    Args:
+        count: Workers that work at a time.
+        bounds: How much may wait.
+        memory: Bytes that jobs other than quick ones may take together.
+    """
+
+    def __init__(self, *, count: int, bounds: Bounds, memory: int) -> None:
+        self._count, self._bounds, self._memory = count, bounds, memory
+        self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
+        self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
+        self._working = dict.fromkeys(Lane, 0)
+        self._busy = 0  # of all lanes
+        self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
+        self._held = 0
+        self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
+        self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __iter__(self) -> Iterator[J]:
+        return chain.from_iterable(self._waiting.values())
+
+    def waiting(self) -> dict[str, int]:
+        """Jobs that wait, by lane."""
+        return {lane.value: len(jobs) for lane, jobs in self._waiting.items()}
+
+    def working(self) -> dict[str, int]:
+        """Jobs under work, by lane."""
+        return {lane.value: count for lane, count in self._working.items()}
+
+    def permits(self) -> dict[str, int]:
+        """Jobs that may be under work at a time, by lane."""
+        return {lane.value: self._permits(lane) for lane in Lane}
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory for which jobs other than quick ones have a permit."""
+        return self._held
+
+    # -- in and out of the queue -----------------------------------------------------------------
+
+    def enter(self, job: J) -> None:
+        """Wait for a worker, behind those of the same lane."""
+        lane = lane_of(job.cost)
+        self._waiting[lane][job] = None
+        if lane is Lane.QUICK and job.content:
+            self._by_content.setdefault(job.content, OrderedDict())[job] = None
+
+    def enter_again(self, job: J) -> None:
+        """Wait as the first of its lane: it has waited before."""
+        self.enter(job)
+        self._waiting[lane_of(job.cost)].move_to_end(job, last=False)
+
+    def leave(self, job: J) -> bool:
+        """Give up waiting; was it there?"""
+        lane = lane_of(job.cost)
+        if job not in self._waiting[lane]:
+            return False
+        del self._waiting[lane][job]
+        if alike := self._by_content.get(job.content):
+            alike.pop(job, None)
+            if not alike:
+                del self._by_content[job.content]
+        return True
+
+    def overdue(self, now: float) -> list[J]:
+        """Those whose time is up; they still wait."""
+        found = [job for lane in (Lane.HEAVY, Lane.ANIMATED) for job in self._waiting[lane]]
+        quick = takewhile(lambda job: job.deadline <= now, self._waiting[Lane.QUICK])
+        return [*(job for job in found if job.deadline <= now), *quick]
+
+    def clear(self) -> list[J]:
+        """All that wait, who wait no longer."""
+        found = list(self)
+        self._by_content.clear()
+        for jobs in self._waiting.values():
+            jobs.clear()
+        return found
+
+    # -- bounds ----------------------------------------------------------------------------------
+
+    def wait(self, lane: Lane, more: int = 0) -> float:
+        """Seconds that the next job of a lane would have to wait, as predicted.
+
+        What is under work is half done, as far as one can say.
+
+        Args:
+            lane: Its lane.
+            more: Quick jobs that wait elsewhere, already given to a worker.
+        """
+        if lane is Lane.QUICK:
+            jobs = len(self._waiting[lane]) + more
+            if not jobs and self._may_begin(lane):
+                return 0.0
+            expensive = bool(self._busy_or_waiting(Lane.HEAVY, Lane.ANIMATED))
+            seconds = (jobs + self._working[lane] / 2) * self._mean.value
+            return seconds / max(1, self._count - expensive)
+        ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
+        costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
+        if not costs and self._may_begin(lane):
+            return 0.0
+        seconds = sum(cost.seconds for cost in costs)
+        seconds += sum(self._estimates[one] for one in ahead) / 2
+        together = 1 if self._waiting[Lane.QUICK] else self._permits(lane)
+        if costs:  # so many as there is memory for
+            mean = sum(cost.memory for cost in costs) / len(costs)
+            together = max(1, min(together, int(self._memory / max(mean, 1))))
+        return seconds * self._factor.value / together
+
+    def refusal(
+        self, lane: Lane, left: float = math.inf, more: int = 0, cost: Cost | None = None
+    ) -> Refusal | None:
+        """Return why the next job of a lane would be refused; ``None`` where it would not.
+
+        Args:
+            lane: Its lane.
+            left: Seconds until its deadline.
+            more: Quick jobs that wait elsewhere, already given to a worker.
+            cost: Its cost, where that is known.
+        """
+        jobs, room = len(self) + more, 0
+        # those that gather are no queue: some of them are about to begin
+        if self._may_begin(lane) and all(job.gathering for job in self._waiting[lane]):
+            room = self._count
+        elif lane is not Lane.QUICK:
+            part = -(-self._bounds.jobs // HEAVY_PART)
+            jobs = max(jobs, len(self._waiting[lane]) + self._bounds.jobs - part)
+        takes = cost.seconds * self._factor.value if cost else self._mean.value
+        wait = self.wait(lane, more)
+        return self._bounds.refusal(wait=wait, jobs=jobs, room=room, left=left, takes=takes)
+
+    # -- work ------------------------------------------------------------------------------------
+
+    def next(self) -> J | None:
+        """The job that a free worker is to begin now; it counts as under work from here on."""
+        for lane in self._order():
+            if not self._may_begin(lane):
+                continue  # thousands may wait, and there is always a spare worker that is free
+            for job in self._waiting[lane]:
+                if not job.gathering and self._may_begin(lane, job.cost):
+                    self.leave(job)
+                    self.begun(job.cost)
+                    return job
+                if lane is not Lane.QUICK:
+                    break  # who needs much memory is not passed by others for ever
+        return None
+
+    def ahead(self) -> J | None:
+        """A quick job to be given to a worker before it is free; it does not count yet.
+
+        None where the next worker that is free is for other work.
+        """
+        jobs = self._waiting[Lane.QUICK]
+        if self._order()[0] is not Lane.QUICK and len(jobs) < len(self):
+            return None
+        job = next(iter(jobs), None)
+        if job is None or job.gathering:
+            return None
+        self.leave(job)
+        return job
+
+    def alike(self, first: J, count: int) -> list[J]:
+        """Quick jobs of the same content that go along with one, at most so many; they do not count
+        yet.
+        """
+        found = list(islice(self._by_content.get(first.content, ()), count))
+        for job in found:
+            self.leave(job)
+        return found
+
+    @property
+    def open(self) -> bool:
+        """May a job begin at all? No other lane may where the quick one may not."""
+        return self._may_begin(Lane.QUICK)
+
+    def may_begin(self, cost: Cost | None) -> bool:
+        """May a worker that is free begin a job of this cost, which does not wait here?"""
+        return self._may_begin(lane_of(cost), cost)
+
+    def begun(self, cost: Cost | None) -> None:
+        """A job of this cost is under work."""
+        self._count_work(cost, 1)
+
+    def ended(self, cost: Cost | None, seconds: float | None = None) -> None:
+        """A job is not under work any more.
+
+        Args:
+            cost: Its cost, as it was when it began.
+            seconds: That it took; ``None`` where that tells nothing of others.
+        """
+        self._count_work(cost, -1)
+        if seconds is None:
+            return
+        if cost is None:
+            self._mean.add(seconds, 1.0, seconds)
+        else:
+            self._factor.add(seconds, cost.seconds, seconds)
+
+    def _count_work(self, cost: Cost | None, sign: int) -> None:
+        lane = lane_of(cost)
+        self._working[lane] += sign
+        self._busy += sign
+        self._held += sign * self._memory_of(cost)
+        if cost:
+            self._estimates[lane] += sign * cost.seconds
+        if not self._working[lane]:
+            self._estimates[lane] = 0.0  # but for what rounding has left
+
+    @staticmethod
+    def _memory_of(cost: Cost | None) -> int:
+        return cost.memory if cost and lane_of(cost) is not Lane.QUICK else 0
+
+    def _permits(self, lane: Lane) -> int:
+        """Workers that a lane may have at a time."""
+        return max(1, self._count // 2) if lane is Lane.ANIMATED else self._count
+
+    def _order(self) -> tuple[Lane, ...]:
+        """One worker is for what is not quick while there is such work; then quick goes first."""
+        if self._working[Lane.HEAVY] + self._working[Lane.ANIMATED]:
+            return Lane.QUICK, Lane.HEAVY, Lane.ANIMATED
+        return Lane.HEAVY, Lane.ANIMATED, Lane.QUICK
+
+    def _busy_or_waiting(self, *lanes: Lane) -> int:
+        return sum(self._working[lane] + len(self._waiting[lane]) for lane in lanes)
+
+    def _may_begin(self, lane: Lane, cost: Cost | None = None) -> bool:
+        if lane is Lane.QUICK:
+            return self._busy < self._count or not self._working[lane]
+        if self._busy >= self._count or self._working[lane] >= self._permits(lane):
+            return False
+        return not cost or not self._held or self._held + cost.memory <= self._memory

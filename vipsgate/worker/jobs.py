@@ -1,0 +1,224 @@
+"""What a worker does with a job: one method for each kind.
+
+Importing this module imports libvips, which the front must not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from .. import errors
+from ..image import process, render, reports
+from ..image.config import Limits, Rendering
+from ..image.cost import Cost
+from ..image.fonts import Fonts
+from ..image.group import Group
+from ..image.prepared import Overlay, RenderContext
+from ..image.process import Process
+from ..image.synthetic import painter, scene
+from ..image.video import decode
+from ..image.video.snapshot import Snapshot
+from .interrupt import CANCELLED, Interrupt
+from .protocol import Batch, Budget, Job, Output
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job with what it shares with the other jobs of its batch.
+
+    Attributes:
+        job: As it was sent.
+        process: Its process, parsed; ``None`` where there is none, or its text is not valid.
+        group: What is made of the source of the batch; ``None`` without a source.
+        budget: What the job may take.
+    """
+
+    job: Job
+    process: Process | None
+    group: Group | None
+    budget: Budget | None
+
+
+class Worker:
+    """Does jobs, one at a time.
+
+    Args:
+        limits: Of every picture.
+        rendering: How pictures are made.
+        fonts: Those that there are for text.
+        interrupt: Is told of each image before it is computed.
+
+    Raises:
+        RuntimeError: There is no libvips that will do.
+    """
+
+    def __init__(
+        self, limits: Limits, rendering: Rendering, fonts: Fonts, interrupt: Interrupt
+    ) -> None:
+        logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
+        render.prepare()
+        self._limits, self._rendering, self._fonts = limits, rendering, fonts
+        self._interrupt = interrupt
+        self._context = RenderContext(limits, rendering, fonts, watch=interrupt.watch)
+
+    def tasks(self, batch: Batch) -> Sequence[Task]:
+        """The jobs of a batch, to be done in this order."""
+        processes = [self._parsed(job) for job in batch.jobs]
+        source, group = batch.jobs[0].source, None
+        if source is not None:
+            group = Group(
+                partial(read, source, self._limits),
+                [item for item in processes if item and not item.snapshot],
+                self._limits,
+                self._rendering,
+                batch.budget,
+            )
+        return [
+            Task(job, parsed, group, batch.budget)
+            for job, parsed in zip(batch.jobs, processes, strict=True)
+        ]
+
+    def do(self, task: Task) -> Output | Cost:
+        """Do a job; the cost of one that is above its budget, and was not begun.
+
+        Raises:
+            OssError: It cannot be done.
+        """
+        match task.job.kind:
+            case "render":
+                return self.render(task)
+            case "explain":
+                return self.explain(task)
+            case "paint":
+                return self.paint(task)
+
+    def render(self, task: Task) -> Output | Cost:
+        """Make a picture of the source, or an answer about it."""
+        begun = time.perf_counter()
+        asked, group = self._process(task), _group(task)
+        context = self._context
+        if keys := asked.needs():
+            overlays = {
+                key: Overlay(item.etag, partial(read, item.descriptor, self._limits))
+                for key, item in zip(keys, task.job.attachments, strict=True)
+            }
+            context = replace(context, objects=overlays)
+        if asked.snapshot:
+            return self._snapshot(task, asked.snapshot, begun, context)
+        if cost := group.over_budget(asked, context):
+            return cost
+        with _result() as memory:
+            mime = group.write(asked, memory, context)
+            missing = self._fonts.missing(asked.writes())
+            return _output(mime, memory, begun, group.probe_seconds, missing)
+
+    def explain(self, task: Task) -> Output:
+        """Say as JSON how the picture would be made."""
+        begun = time.perf_counter()
+        asked, group = self._process(task), _group(task)
+        with _result() as memory:
+            os.write(memory, group.explain(asked))
+            return _output(reports.MIME, memory, begun, group.probe_seconds)
+
+    def paint(self, task: Task) -> Output | Cost:
+        """Paint the scene of that name."""
+        begun = time.perf_counter()
+        painting = scene.read(task.job.process, self._limits)
+        if task.budget and not painting.cost.within(*task.budget):
+            return painting.cost
+        with _result() as memory:
+            try:
+                mime = painter.paint(painting, memory, self._interrupt.watch)
+            except Exception:
+                if self._interrupt.cancelled:  # libvips says no more than that it failed
+                    raise errors.CpuLimitExceeded(CANCELLED) from None
+                raise
+            return _output(mime, memory, begun)
+
+    def _snapshot(
+        self, task: Task, snapshot: Snapshot, begun: float, context: RenderContext
+    ) -> Output | Cost:
+        """Make a picture of a video."""
+        source, budget = task.job.source, task.budget
+        if source is None:
+            raise TypeError("a snapshot without its video")
+        cost = decode.cost(snapshot, self._limits)
+        if budget and not cost.within(*budget):
+            return cost
+        try:
+            with _result() as memory:
+                mime = decode.answer(
+                    source,
+                    snapshot,
+                    memory,
+                    context,
+                    lambda: self._interrupt.cancelled,
+                    budget and budget[1],
+                )
+                return _output(mime, memory, begun)
+        except decode.TooExpensive as refused:
+            return refused.cost
+
+    def _process(self, task: Task) -> Process:
+        """The process of a task.
+
+        Raises:
+            OssError: Its text is not valid.
+        """
+        return task.process or process.parse(task.job.process, self._limits)
+
+    def _parsed(self, job: Job) -> Process | None:
+        """``None`` for a text that is not valid, which only its own job is told."""
+        if job.kind == "paint":
+            return None
+        try:
+            return process.parse(job.process, self._limits)
+        except errors.OssError:
+            return None
+
+
+def identity() -> str:
+    """What the bytes of a result depend on besides the job and the fonts, for ETags."""
+    return f"{render.identity()}, {decode.version()}"
+
+
+def read(descriptor: int, limits: Limits) -> bytes:
+    """The whole file, in one piece.
+
+    Raises:
+        ImageTooLarge: It has too many bytes.
+    """
+    size = os.fstat(descriptor).st_size
+    limits.check_bytes(size)
+    data = os.pread(descriptor, size, 0)
+    while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
+        data += more
+    return data
+
+
+def _group(task: Task) -> Group:
+    if task.group is None:
+        raise TypeError("a job of this kind has a source")
+    return task.group
+
+
+@contextmanager
+def _result() -> Iterator[int]:
+    """The descriptor of an empty file for a result; it is closed where there is none."""
+    memory = os.memfd_create("result", os.MFD_CLOEXEC)
+    try:
+        yield memory
+    except BaseException:
+        os.close(memory)
+        raise
+
+
+def _output(mime: str, memory: int, begun: float, probe: float = 0.0, missing: int = 0) -> Output:
+    size = os.fstat(memory).st_size
+    return Output(mime, size, memory, time.perf_counter() - begun, probe, missing)
