@@ -57,7 +57,7 @@ _MACHINES = {  # uname -m: AUDIT_ARCH_*, number of seccomp(2), column in the tab
 }
 
 # Refused with EPERM: name/x86_64/aarch64, "-" where the architecture has no such call. From
-# asm/unistd_64.h and asm-generic/unistd.h; tests/worker/test_sandbox.py compares them.
+# asm/unistd_64.h and asm-generic/unistd.h; tests/e2e/worker/test_sandbox.py compares them.
 _REFUSED = """
     # sockets: the one inherited is enough
     socket/41/198 socketpair/53/199 connect/42/203 bind/49/200 listen/50/201 accept/43/202

@@ -26,7 +26,7 @@ import pyvips
 
 from vipsgate.worker import sandbox
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The standard library and the packages beside it; a folder that is not there must not matter.
 READABLE = [*sorted({sysconfig.get_path(name) for name in ("stdlib", "purelib")}), "/not/there"]
 FORMATS = (".jpg", ".png", ".webp", ".avif", ".gif")  # sent twice over, in this order
