@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pyvips import Image
 
 FAIL_ON = "truncated"  # a part would be missing; what a codec only warns of is drawn as it is
+# with an end marker that we have added, libjpeg only warns that a part is missing
+FAIL_ON_ENDLESS = "warning"
 
 
 def load(source: Source, plan: Plan) -> Image:
@@ -31,9 +33,12 @@ def load(source: Source, plan: Plan) -> Image:
     options = codec.options(plan.shrink)
     if plan.result.pages > 1:
         options["n"] = -1
+    fail_on = FAIL_ON_ENDLESS if header.endless else FAIL_ON
     image = getattr(pyvips.Image, codec.loader)(
-        source.data, access="sequential", fail_on=FAIL_ON, **options
+        source.data, access="sequential", fail_on=fail_on, **options
     )
+    if header.endless and header.bands == 1:
+        image = image.extract_band(0).copy(interpretation="b-w")
     if header.orientation != 1 and image.get_typeof("orientation"):
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
         image = image.copy()

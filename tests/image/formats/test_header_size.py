@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vipsgate.image import info
-from vipsgate.image.formats import header_size
+from vipsgate.image.formats import header_size, jpeg
 from vipsgate.image.formats.probe import probe
 
 NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (600, 800, 3), dtype="uint8"))
@@ -32,6 +32,12 @@ def commented(jpeg, count):
     return jpeg[:2] + count * comment + jpeg[2:]
 
 
+def strayed(jpeg, stray):
+    """A JPEG with bytes in front of its first segment, and of its first table."""
+    at = jpeg.index(b"\xff\xdb")
+    return jpeg[:2] + stray + jpeg[2:at] + stray + jpeg[at:]
+
+
 ALPHA = NOISE.convert("RGBA")
 ALPHA.putalpha(128)
 PROFILE = bytes(range(256)) * 300
@@ -44,6 +50,11 @@ FILES = {
     "jpg with much EXIF": (saved("JPEG", exif=exif(60_000)), 62_000),
     "jpg with a profile": (saved("JPEG", icc_profile=PROFILE), 80_000),
     "jpg with EXIF behind comments": (commented(saved("JPEG", exif=exif()), 3), 200_000),
+    "jpg with EXIF behind stray bytes": (
+        strayed(saved("JPEG", exif=exif()), bytes(30_000) + b"\xff\0\xff\xd0"),
+        62_000,
+    ),
+    "jpg with EXIF behind fill bytes": (strayed(saved("JPEG", exif=exif()), b"\xff" * 99), 2000),
     "webp": (saved("WEBP", quality=95), 100),
     "webp, lossless": (saved("WEBP", lossless=True), 100),
     "webp with alpha": (saved("WEBP", ALPHA, quality=95), 200),
@@ -85,4 +96,7 @@ def test_what_is_cut_off_needs_more(data):
 
 def test_what_is_broken_is_told_as_of_the_whole():
     data = saved("JPEG")
-    assert header_size.needed(data[:20] + bytes(500)) <= 520
+    assert header_size.needed(data[:20] + bytes(500)) > 520  # stray bytes, and more may come
+    assert header_size.needed(data[:20] + bytes(100_000)) <= 20 + jpeg.MAX_STRAY + 1
+    assert header_size.needed(data[:20] + b"\xff\xe1\0\1" + bytes(500)) <= 24
+    assert header_size.needed(data[:20] + b"\xff\xd8\xff\xf0" + bytes(500)) <= 20 + 2 + 0xFFF0

@@ -2,9 +2,12 @@
 
 import contextlib
 import io
+import itertools
+import re
 import struct
 import time
 import tracemalloc
+from functools import cache
 
 import numpy as np
 import pytest
@@ -63,30 +66,86 @@ FINDS = {
         SOI + b"\xff" * 9 + dqt() + b"\xff" * 3 + sof() + b"\xff" + SOS,
         {"width": 40, "height": 27},
     ),
+    "stray bytes up to the limit": (SOI + bytes(30_000) + sof() + bytes(35_536) + SOS, {}),
+    "fill bytes do not count": (SOI + b"\xff" * 99_999 + bytes(65_535) + sof() + SOS, {}),
+    "EXIF behind stray bytes": (
+        SOI + b"\0\xff\0stray" + segment(0xE1, EXIF6) + b"\xff\xd0" + sof() + SOS,
+        {"orientation": 6, "exif": EXIF6[6:], "width": 40},
+    ),
     "garbage behind": (PLAIN + b"\0" * 99, {"width": 40}),
     "65535 a side": (SOI + sof(65535, 65535) + SOS, {"width": 65535, "height": 65535}),
     "4090 segments": (SOI + segment(0xFE) * 4090 + sof() + SOS, {"width": 40}),
 }
 REFUSES = {
-    # what -> file, class
-    "nothing behind the mark": (b"\xff\xd8\xff", ImageDamage),
-    "no scan": (SOI + dqt() + sof(), ImageDamage),
-    "no frame": (SOI + dqt() + SOS, ImageDamage),
-    "ends at once": (SOI + b"\xff\xd9", ImageDamage),
-    "text": (b"\xff\xd8\xffhello, world", ImageDamage),
-    "length 0": (SOI + b"\xff\xe1\0\0" + sof() + SOS, ImageDamage),
-    "length 1": (SOI + b"\xff\xe1\0\1" + sof() + SOS, ImageDamage),
-    "length beyond the end": (SOI + sof() + b"\xff\xe1\xff\xff" + SOS, ImageDamage),
-    "no marker": (SOI + sof() + b"\0\0\0\0" + SOS, ImageDamage),
-    "4097 segments": (SOI + segment(0xE1, EXIF6) * 4097 + sof() + SOS, ImageDamage),
-    "0 wide": (SOI + sof(0, 27) + SOS, ImageDamage),
-    "0 high": (SOI + sof(40, 0) + SOS, ImageDamage),
-    "empty frame": (SOI + segment(0xC0) + SOS, ImageDamage),
-    "frame cut": (SOI + segment(0xC0, b"\x08\0\x1b\0\x28\3\1\x22\0") + SOS, ImageDamage),
-    "no components": (SOI + sof(factors=()) + SOS, ImageDamage),
+    # what -> file, class, a part of the message
+    "nothing behind the mark": (b"\xff\xd8\xff", ImageDamage, "ends before its first scan"),
+    "no scan": (SOI + dqt() + sof(), ImageDamage, "ends before its first scan"),
+    "no frame": (SOI + dqt() + SOS, ImageDamage, "has a scan before its frame header"),
+    "two frames": (SOI + sof() + sof() + SOS, ImageDamage, "has two frame headers"),
+    "ends at once": (SOI + b"\xff\xd9", ImageDamage, "ends before its first scan"),
+    "ends before its scan": (
+        SOI + sof() + b"\xff\xd9" + SOS,
+        ImageDamage,
+        "ends before its first scan",
+    ),
+    "text": (b"\xff\xd8\xffhello, world", ImageDamage, "has the marker FF68"),
+    "length 0": (
+        SOI + b"\xff\xe1\0\0" + sof() + SOS,
+        ImageDamage,
+        "has a segment FFE1 of 0 bytes at byte 2",
+    ),
+    "length 1": (SOI + b"\xff\xe1\0\1" + sof() + SOS, ImageDamage, "FFE1 of 1 bytes at byte 2"),
+    "no length": (SOI + sof() + b"\xff\xe1", ImageDamage, "FFE1 of 0 bytes at byte 21"),
+    "length beyond the end": (
+        SOI + sof() + b"\xff\xe1\xff\xff" + SOS,
+        ImageDamage,
+        "has a segment FFE1 of 65535 bytes at byte 21",
+    ),
+    "length behind stray bytes": (
+        SOI + bytes(99) + b"\xff\xe1\xff\xff" + SOS,
+        ImageDamage,
+        "has a segment FFE1 of 65535 bytes at byte 101",
+    ),
+    "stray bytes beyond the limit": (
+        SOI + bytes(65_537) + sof() + SOS,
+        ImageDamage,
+        "has over 65536 bytes between its segments",
+    ),
+    "stray bytes beyond the limit, in parts": (
+        SOI + bytes(30_000) + sof() + bytes(35_537) + SOS,
+        ImageDamage,
+        "has over 65536 bytes between its segments",
+    ),
+    "restart marks beyond the limit": (
+        SOI + b"\xff\xd0" * 32_769 + sof() + SOS,
+        ImageDamage,
+        "has over 65536 bytes between its segments",
+    ),
+    "4097 segments": (
+        SOI + segment(0xE1, EXIF6) * 4097 + sof() + SOS,
+        ImageDamage,
+        "has over 4096 segments before its first scan",
+    ),
+    "0 wide": (SOI + sof(0, 27) + SOS, ImageDamage, "has 0x27 pixels"),
+    "0 high": (SOI + sof(40, 0) + SOS, ImageDamage, "has 40x0 pixels"),
+    "empty frame": (SOI + segment(0xC0) + SOS, ImageDamage, "frame header that is cut off"),
+    "frame cut": (
+        SOI + segment(0xC0, b"\x08\0\x1b\0\x28\3\1\x22\0") + SOS,
+        ImageDamage,
+        "has a frame header that is cut off",
+    ),
+    "no components": (SOI + sof(factors=()) + SOS, ImageDamage, "pixels of 0 components"),
     **{
-        f"SOF{mark - 0xC0}": (SOI + sof(marker=mark) + SOS, BadRequest)
+        f"SOF{mark - 0xC0}": (SOI + sof(marker=mark) + SOS, BadRequest, f"(SOF{mark - 0xC0})")
         for mark in (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+    },
+    **{
+        f"marker FF{mark:02X}": (
+            SOI + segment(mark) + sof() + SOS,
+            ImageDamage,
+            f"has the marker FF{mark:02X}",
+        )
+        for mark in (*range(0x02, 0xC0), 0xC8, 0xD8, 0xDE, 0xDF, *range(0xF0, 0xFE))
     },
 }
 
@@ -101,8 +160,8 @@ def test_finds(what):
 
 @pytest.mark.parametrize("what", REFUSES)
 def test_refuses(what):
-    data, kind = REFUSES[what]
-    with pytest.raises(kind) as caught:
+    data, kind, reason = REFUSES[what]
+    with pytest.raises(kind, match=re.escape(reason)) as caught:
         jpeg.read(data)
     assert type(caught.value) is kind
 
@@ -159,6 +218,181 @@ def test_washing_changes_no_pixel(mode, progressive, photo):
     assert bool(other.get_typeof("icc-profile-data")) == (mode == "RGB")
 
 
+# --- read as libjpeg reads it
+
+STRAY = {
+    "a zero": b"\0",
+    "zeros": bytes(999),
+    "a line end": b"\r\n",
+    "text": b"stray bytes, no segment",
+    "fill bytes": b"\xff" * 7,
+    "FF00": b"\xff\0",
+    "FFFF00": b"\xff\xff\0",
+    "RST": b"\xff\xd0\xff\xd7",
+    "TEM": b"\xff\x01",
+    "all of them": b"\0\xff\xff\xd3x\xff\0\xff\x01\xff\xff\xff\0\xff\xff\xff",
+}
+KINDS = {
+    "baseline": {},
+    "grey": {"mode": "L"},
+    "CMYK": {"mode": "CMYK"},
+    "4:4:4": {"subsampling": 0},
+    "4:2:2 with restarts": {"subsampling": 1, "restart_marker_blocks": 2},
+    "with restarts": {"restart_marker_rows": 1},
+    "progressive": {"progressive": True},
+}
+
+
+@cache
+def example(kind):
+    """Odd sides, noise enough that all blocks have coefficients, turned by EXIF."""
+    options = dict(KINDS[kind])
+    y, x = np.mgrid[0:45, 0:67]
+    values = np.stack([x * 255 // 66, y * 255 // 44, x * y * 7 % 256], -1).astype(np.uint8)
+    image = Image.fromarray(values).convert(options.pop("mode", "RGB"))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90, exif=EXIF6, comment=b"hello", **options)
+    return file.getvalue()
+
+
+SCAN = re.compile(rb"(?:[^\xff]|\xff+[\0\xd0-\xd7])*", re.DOTALL)  # up to the next marker
+
+
+def parts(data):
+    """A clean file in pieces: SOI, each segment (a scan with its bits), EOI."""
+    pieces, at = [data[:2]], 2
+    while at < len(data) - 2:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        if data[at + 1] == 0xDA:
+            end = SCAN.match(data, end).end()
+        pieces.append(data[at:end])
+        at = end
+    pieces.append(data[at:])
+    assert b"".join(pieces) == data
+    assert pieces[-1] == b"\xff\xd9"
+    return pieces
+
+
+def places():
+    for kind in ("baseline", "progressive"):
+        for place, piece in enumerate(parts(example(kind))[1:], 1):
+            yield pytest.param(kind, place, id=f"{kind}-{place} before FF{piece[1]:02X}")
+
+
+def libjpeg(data):
+    """An example's pixels as libjpeg reads it by itself, turned as its EXIF says."""
+    image = pyvips.Image.jpegload_buffer(data)
+    image = image.colourspace("srgb") if image.bands == 4 else image
+    return np.rot90(image.numpy(), -1).squeeze()
+
+
+@pytest.fixture(scope="module")
+def of_clean(run):
+    """What a process makes of an example."""
+    return cache(lambda kind, text: run(example(kind), text))
+
+
+@pytest.mark.parametrize("stray", STRAY)
+@pytest.mark.parametrize(("kind", "place"), [*places()])
+def test_stray_bytes_change_nothing(kind, place, stray, run, of_clean, answered, pixels):
+    clean = example(kind)
+    pieces = parts(clean)
+    first = [piece[1] for piece in pieces].index(0xDA)
+    data = b"".join((*pieces[:place], STRAY[stray], *pieces[place:]))
+    header, washed = jpeg.read(data)
+    assert (header.orientation, header.exif) == (6, EXIF6[6:])
+    if place <= first:  # what stands behind the bits of a scan is libjpeg's to skip
+        assert (header, washed) == jpeg.read(clean)
+    result = run(data, "format,png")
+    assert result == of_clean(kind, "format,png")
+    assert np.array_equal(pixels(result), libjpeg(data))
+    assert np.array_equal(libjpeg(data), libjpeg(clean))
+    told, same = answered(data, "info"), answered(clean, "info")
+    assert told.pop("FileSize") != same.pop("FileSize")
+    assert told == same
+    if place <= first:
+        # without the end marker as well; behind a scan the decoder warns of them, and that may be
+        # a part that is missing
+        assert run(data[:-2], "resize,w_33/format,png") == of_clean(kind, "resize,w_33/format,png")
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff", b"\xff\xff\xff"], ids=repr)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_end_marker(kind, end, run, of_clean, answered, pixels):
+    clean = example(kind)
+    data = clean[:-2] + end
+    assert jpeg.read(data)[0].endless
+    assert not jpeg.read(clean)[0].endless
+    result = run(data, "format,png")
+    assert result == of_clean(kind, "format,png")
+    assert np.array_equal(pixels(result), libjpeg(data))
+    assert run(data, "resize,w_8/format,png") == of_clean(kind, "resize,w_8/format,png")
+    told, same = answered(data, "info"), answered(clean, "info")
+    assert told.pop("FileSize") != same.pop("FileSize")
+    assert told == same
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_that_are_missing(kind, run, of_clean):
+    """Cut anywhere behind its header, a file is refused or has all of its pixels."""
+    clean = example(kind)
+    whole = of_clean(kind, "format,png")
+    begin = clean.index(b"\xff\xda")
+    ends = [*range(begin, len(clean) - 40, 41), *range(len(clean) - 40, len(clean))]
+    ends += itertools.accumulate(map(len, parts(clean)))  # also where a scan ends
+    given, refused = set(), set()
+    for end in sorted(set(ends)):
+        if end <= begin:
+            continue
+        try:
+            result = run(clean[:end], "format,png")
+        except ImageDamage as error:
+            refused.add(error.message)
+        else:
+            assert result == whole
+            given.add(len(clean) - end)
+    reason = re.compile(r"premature end|instead of RST|segment FFDA of|before its first scan")
+    assert all(map(reason.search, refused))
+    assert given >= {0, 1, 2}
+    assert max(given) <= 3  # the last byte may be nothing but padding
+
+
+def scan(components, first=0, last=63, low=0, high=0):
+    chosen = b"".join(bytes((component, 0)) for component in components)
+    body = bytes((len(components),)) + chosen + bytes((first, last, high << 4 | low))
+    return segment(0xDA, body) + b"scan"
+
+
+SCANS = {
+    # what -> marker of the frame, its scans, whether nothing but the end marker is missing
+    "all at once": (0xC0, [scan((1, 2, 3))], True),
+    "one after the other": (0xC0, [scan((1,)), scan((2,)), scan((3,))], True),
+    "one is missing": (0xC0, [scan((1,)), scan((2,))], False),
+    "in spectral parts": (0xC2, [scan((1, 2, 3), 0, 0), *(scan((i,), 1) for i in (1, 2, 3))], True),
+    "a part is missing": (0xC2, [scan((1, 2, 3), 0, 0), *(scan((i,), 1) for i in (1, 2))], False),
+    "the last coefficient is missing": (0xC2, [scan((1, 2, 3), 0, 62)], False),
+    "a bit is missing": (0xC2, [scan((1, 2, 3), low=1)], False),
+    "bit after bit": (0xC2, [scan((1, 2, 3), low=1), scan((1, 2, 3), low=0, high=1)], True),
+    "a component that is none": (0xC2, [scan((1, 2, 4))], False),
+    "coefficients that are none": (0xC2, [scan((1, 2, 3), 70, 255), scan((1, 2, 3), 9, 3)], False),
+    "tables between them": (0xC0, [scan((1, 2)), dqt(), scan((3,))], True),
+    "cut in a table": (0xC0, [scan((1, 2)), scan((3,)), dqt()[:-1]], False),
+    "cut in a scan's header": (0xC0, [scan((1, 2)), scan((3,))[:6]], False),
+    "a short scan": (0xC0, [scan((1, 2)), segment(0xDA, b"\1\3")], False),
+}
+
+
+@pytest.mark.parametrize("what", SCANS)
+def test_what_is_missing_beside_the_end_marker(what):
+    marker, scans, only = SCANS[what]
+    data = SOI + sof(marker=marker) + b"".join(scans)
+    header, washed = jpeg.read(data)
+    assert header.endless is only
+    assert washed.endswith(b"".join(scans) + b"\xff\xd9" if only else data)
+    if only:
+        assert not jpeg.read(data + b"\xff\xd9" + b"garbage")[0].endless
+
+
 @pytest.mark.parametrize("quality", range(5, 101, 5))
 def test_quality_of_pillows_tables(quality, encoded, photo):
     data = encoded(photo(16, 16), "JPEG", quality=quality)
@@ -205,6 +439,14 @@ COSTS = {
     "4096 EXIF segments of 4 KB": SOI + segment(0xE1, EXIF6 + bytes(4000)) * 4095 + sof() + SOS,
     "16 MB of fill bytes": SOI + b"\xff" * 16_000_000 + sof() + SOS,
     "16 MB of tables": SOI + segment(0xDB, b"\1" + bytes(65000)) * 256 + sof() + SOS,
+    "16 MB of stray bytes": SOI + bytes(16_000_000) + sof() + SOS,
+    "fill and stray bytes by turns": SOI + b"\xff\xff\0" * 5_000_000 + sof() + SOS,
+    "fill bytes, and no marker": SOI + b"\xff" * 16_000_000 + b"\0" + sof() + SOS,
+    "no end marker in 16 MB of bits": PLAIN[:-2] + b"\xff\0\xff\xd0" * 4_000_000,
+    "no end marker in 16 MB of fill bytes": PLAIN[:-2] + b"\xff" * 16_000_000,
+    "no end marker behind 99 scans": SOI + sof(marker=0xC2) + SOS[:-2] * 99 + bytes(16_000_000),
+    "no end marker in 16 MB of segments": PLAIN[:-2] + segment(0xFE) * 4_000_000,
+    "no end marker, 65535 a side": SOI + dqt() + sof(65535, 65535, factors=(0x11,) * 3) + SOS[:-2],
     "no scan in 16 MB": SOI + sof() + segment(0xFE, bytes(65000)) * 256,
 }
 

@@ -363,7 +363,7 @@ CODECS: dict[str, Codec] = {
 
 # what the files of a format begin with
 MAGIC = {
-    "jpg": re.compile(rb"\xff\xd8\xff"),
+    "jpg": re.compile(rb"\xff\xd8.", re.DOTALL),  # stray bytes may follow
     "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "gif": re.compile(rb"GIF8[79]a"),

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-FILL = re.compile(rb"\xff{2,}")  # any number may stand before a marker (ITU-T T.81, B.1.1.2)
-SOS = 0xDA
+from . import jpeg
+
 RIFF = 30  # bytes in front of a VP8X file's chunks
 ANIMATED, HAS_EXIF = 0x02, 0x08  # flags of VP8X (WebP container specification)
 BITMAP = 14 + 124  # bytes of a BMP's two headers, the second in its longest version
@@ -30,15 +30,18 @@ def needed(data: bytes) -> int:
 
 
 def _jpeg(data: bytes) -> int:
-    """Up to the first scan; every segment says how long it is."""
-    at = 2
+    """Up to the first scan; every segment says how long it is, but not what stands in between."""
+    at, stray = 2, jpeg.MAX_STRAY
     while True:
-        if fill := FILL.match(data, at):
-            at = fill.end() - 1
+        place = jpeg.following(data, at, stray)
+        stray -= place - jpeg.filled(data, at)
+        if stray < 0:
+            return place
+        at = place
         if at + 4 > len(data):
             return at + 4
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at] != 0xFF or data[at + 1] == SOS or end < at + 4:
+        if data[at + 1] not in jpeg.SEGMENTS or data[at + 1] == jpeg.SOS or end < at + 4:
             return end
         at = end
 
@@ -66,7 +69,7 @@ def _bmp(data: bytes) -> int:
 
 ALL = 1 << 62  # bytes
 FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], int]], ...] = (
-    (re.compile(rb"\xff\xd8\xff"), _jpeg),
+    (re.compile(rb"\xff\xd8"), _jpeg),
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), _webp),
     (re.compile(rb"BM"), _bmp),
 )

@@ -4,26 +4,39 @@ The walk finds what the plan needs (size, scans, sampling, orientation, quality)
 the segments that no pixel depends on: libvips would parse EXIF for half a millisecond, and a file
 may carry thousands of them. Kept are tables, frames and scans, Adobe's colour mark and the ICC
 profile (ITU-T T.81, B.1).
+
+It finds its way as libjpeg does (jdmarker.c, next_marker): what stands between two segments and
+begins none is skipped, and a file that ends behind its last scan lacks nothing but the end marker.
+libvips sees neither: what is skipped is left out, and the marker is added. Between scans libjpeg
+skips by itself.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 
 from ...errors import BadRequest, ImageDamage, ImageTooLarge
 from ..frame import SRGB, Header
 from . import exif, icc
 
-SOS, DQT = 0xDA, 0xDB
+DHT, EOI, SOS, DQT, DRI = 0xC4, 0xD9, 0xDA, 0xDB, 0xDD
+END = b"\xff\xd9"
 SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes
 OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 APP1, APP2, APP14, APP15, COM = 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 EXIF = b"Exif\0\0"
 ICC = b"ICC_PROFILE\0"
 MAX_SCANS = 100  # each is a pass over the whole picture; an encoder writes about ten
-FILL = re.compile(rb"\xff{2,}")  # any number may stand before a marker
+# also those that may not stand in a file: libjpeg stops at them. Restart marks and TEM, which have
+# no length, begin no segment, and libjpeg goes on behind them
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+FILL = re.compile(rb"\xff{2,}")  # any number may stand before a marker (ITU-T T.81, B.1.1.2)
+# those of segments: tables, restart interval, number of lines, scan, APP0 to APP15, comment
+SEGMENTS = SOFS | OTHER_SOFS | {DHT, 0xCC, DQT, 0xDC, DRI, SOS, *range(0xE0, 0xF0), COM}
 MAX_SEGMENTS = 4096  # before the first scan; a camera writes a dozen, an ICC profile at most 255
+MAX_STRAY = 65536  # bytes before the first scan that belong to no segment; libjpeg skips any number
 
 
 def read(data: bytes) -> tuple[Header, bytes]:
@@ -37,37 +50,62 @@ def read(data: bytes) -> tuple[Header, bytes]:
     kept: list[bytes | memoryview] = [data[:2]]
     table = b""
     block = profile = b""
+    restart = b"\0\0"
     frame: bytes | None = None
     progressive = profiled = False
     at = start = 2
+    stray = MAX_STRAY
     for _ in range(MAX_SEGMENTS):
-        if fill := FILL.match(data, at):
-            at = fill.end() - 1
-        if at + 4 > len(data) or data[at] != 0xFF:
-            break
+        if not MARKER.match(data, at):
+            place = following(data, at, stray)
+            stray -= place - filled(data, at)
+            if stray < 0:
+                raise _damaged(f"has over {MAX_STRAY} bytes between its segments")
+            kept.append(data[start:at])
+            at = start = place
+        if at + 2 > len(data):
+            raise _damaged("ends before its first scan")
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == EOI:
+            raise _damaged("ends before its first scan")
+        if marker not in SEGMENTS:
+            raise _damaged(f"has the marker FF{marker:02X} in its header")
         end = at + 2 + length
         if length < 2 or end > len(data):
-            break
+            raise _damaged(f"has a segment FF{marker:02X} of {length} bytes at byte {at}")
         body = data[at + 4 : end]
         if marker == SOS:
             if frame is None:
-                break
+                raise _damaged("has a scan before its frame header")
             # where the first scan has all components of a baseline file, no other one is read;
             # else libjpeg holds all coefficients
             whole = progressive or body[:1] != frame[5:6]
-            header = _header(frame, whole, table, block, profile, plain=not profiled)
             scans = 1
             if whole:
                 scans = data.count(bytes((0xFF, SOS)), at)
+            header = _header(frame, whole, table, block, profile, plain=not profiled)
             if scans > MAX_SCANS:
                 raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
+            if not data.endswith(END) and _lacks_end_only(data, at, frame, progressive):
+                kept.append(data[start:at])
+                head = b"".join(kept)
+                if not whole:
+                    head = _in_scans(head, frame, body, restart)
+                samples = header.samples if whole or header.bands > 1 else 3
+                header = replace(header, endless=True, interlaced=True, samples=samples)
+                return header, b"".join((head, memoryview(data)[at:], END))
             kept.append(memoryview(data)[start:])
             return header, b"".join(kept) if len(kept) > 2 else data
         if marker in OTHER_SOFS:
             raise BadRequest(f"The JPEG is of a kind that is not supported (SOF{marker - 0xC0}).")
         if marker in SOFS:
+            if frame is not None:
+                raise _damaged("has two frame headers")
+            if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+                raise _damaged("has a frame header that is cut off")
             frame, progressive = body, marker == 0xC2
+        elif marker == DRI:
+            restart = body
         elif marker == DQT:
             table = table or luminance(body)
         elif marker == APP1 and body.startswith(EXIF) and not block:
@@ -80,7 +118,61 @@ def read(data: bytes) -> tuple[Header, bytes]:
             kept.append(data[start:at])
             start = end
         at = end
-    raise ImageDamage("The image file may be damaged. The JPEG has no readable header.")
+    raise _damaged(f"has over {MAX_SEGMENTS} segments before its first scan")
+
+
+def filled(data: bytes, at: int) -> int:
+    """Where the fill bytes that begin at a place end, the last 0xFF not counted."""
+    fill = FILL.match(data, at)
+    return fill.end() - 1 if fill else at
+
+
+def following(data: bytes, at: int, stray: int) -> int:
+    """Where the next marker is.
+
+    Args:
+        data: The file, or its beginning.
+        at: The end of a segment.
+        stray: How many bytes may stand in between, fill bytes not counted. Where there are more,
+            the place is one further than that; where the data ends sooner, it is their end.
+    """
+    at = filled(data, at)
+    found = MARKER.search(data, at, at + stray + 2)
+    return found.start() if found else min(at + stray + 1, len(data))
+
+
+def _lacks_end_only(data: bytes, at: int, frame: bytes, progressive: bool) -> bool:
+    """Is there no end marker, but every scan that the picture takes?
+
+    What the scans themselves lack, only their decoder can tell.
+
+    Args:
+        data: The file.
+        at: Where the first scan begins.
+        frame: The frame header's body.
+        progressive: Whether a scan has only some of a component's coefficients, or of their bits.
+    """
+    # for each component, how many bits of its coefficients are still to come
+    missing = {part: [1] * 64 for part in frame[6 : 6 + 3 * frame[5] : 3]}
+    for _ in range(MAX_SEGMENTS):
+        found = MARKER.search(data, at)
+        if not found:
+            return not any(any(bits) for bits in missing.values())
+        at = found.start()
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        end = at + 2 + length
+        if marker == EOI or length < 2 or end > len(data):
+            return False
+        body = data[at + 4 : end]
+        if marker == SOS and len(body) >= 6:
+            first, last, low = body[-3], min(body[-2], 63), body[-1] & 15
+            for part in body[1:-3:2]:
+                if not progressive:
+                    missing[part] = []
+                elif part in missing and first <= last:
+                    missing[part][first : last + 1] = [low] * (last + 1 - first)
+        at = end
+    return False
 
 
 def _droppable(marker: int, body: bytes) -> bool:
@@ -90,18 +182,58 @@ def _droppable(marker: int, body: bytes) -> bool:
     return (APP1 <= marker <= APP15 and marker != APP14) or marker == COM
 
 
+def _in_scans(head: bytes, frame: bytes, scan: bytes, restart: bytes) -> bytes:
+    """What precedes the only scan of a baseline file, so that it is not the only one.
+
+    libjpeg reads all scans before it gives a row. libvips looks at its warnings before it asks for
+    more rows, so that those of the last ones of an only scan would be lost.
+
+    Args:
+        head: The file up to its scan.
+        frame: The frame header's body.
+        scan: The scan header's body.
+        restart: The body of the segment that says how many blocks follow a restart mark.
+    """
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    parts = [frame[at : at + 3] for at in range(6, 6 + 3 * frame[5], 3)]
+    if len(parts) == 1:
+        # of three components, of which two have no scan and are nought; load takes the first
+        others = [(parts[0][0] + more & 0xFF, 0x11, parts[0][2]) for more in (1, 2)]
+        wide = frame[:5] + bytes((3,)) + parts[0] + b"".join(map(bytes, others))
+        start = head.index((len(frame) + 2).to_bytes(2, "big") + frame)
+        end = start + 2 + len(frame)
+        return head[:start] + (len(wide) + 2).to_bytes(2, "big") + wide + head[end:]
+    # in front, a scan of the last component in which all coefficients are nought: two bits for
+    # each block, one for its mean and one for its end, from tables that the real scan does not use
+    factors = [(part[1] >> 4, part[1] & 15) for part in parts]
+    across = -(-width * factors[-1][0] // (8 * max(1, *(factor[0] for factor in factors))))
+    down = -(-height * factors[-1][1] // (8 * max(1, *(factor[1] for factor in factors))))
+    used = {table for both in scan[2:-3:2] for table in (both >> 4, both & 15)}
+    free = min({0, 1, 2, 3} - used, default=3)
+    only = b"\1" + bytes(15) + b"\0"  # one code of one bit, for the symbol 0
+    return b"".join(
+        (
+            head,
+            _segment(DHT, bytes((free,)) + only + bytes((0x10 | free,)) + only),
+            _segment(DRI, b"\0\0"),
+            _segment(SOS, bytes((1, parts[-1][0], free * 0x11, 0, 63, 0))),
+            bytes(-(-across * down // 4)),
+            _segment(DRI, restart),
+        )
+    )
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
+
+
 def _header(
     frame: bytes, whole: bool, table: bytes, block: bytes, profile: bytes, *, plain: bool
 ) -> Header:
-    if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
-        raise ImageDamage("The image file may be damaged. The JPEG's frame header is cut off.")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     bands = frame[5]
     if not (width and height and bands):
-        raise ImageDamage(
-            "The image file may be damaged. "
-            f"The JPEG has {width}x{height} pixels of {bands} components."
-        )
+        raise _damaged(f"has {width}x{height} pixels of {bands} components")
     factors = [(part >> 4) * (part & 15) for part in frame[7 : 6 + 3 * bands : 3]]
     return Header(
         format="jpg",
@@ -117,6 +249,10 @@ def _header(
         plain=plain and frame[0] == 8 and bands in (1, 3),
         exif=block,
     )
+
+
+def _damaged(what: str) -> ImageDamage:
+    return ImageDamage(f"The image file may be damaged. The JPEG {what}.")
 
 
 # -- quality -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ of them; of the others libvips reads the header, or what stands in for it (:mod:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -110,12 +111,17 @@ def _gamut(image: Image) -> Gamut:
     return icc.gamut(_field(image, "icc-profile-data", b"")) if coloured else SRGB
 
 
+# that others could not go on, either, is no reason: what a decoder says stands above it
+FOLLOWS = re.compile(r"unable to (call|write)|: load error$")
+
+
 def damaged(error: Exception) -> ImageDamage:
     """A decoder's failure in OSS's words, with the decoder's first line as a hint.
 
     libvips repeats bytes of the file in its messages, which pyvips may fail to read as UTF-8.
     """
     lines = str(error).strip().splitlines() if not isinstance(error, UnicodeDecodeError) else []
-    hint = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    lines = [line.strip() for line in reversed(lines) if line.strip()]
+    hint = next((line for line in lines if not FOLLOWS.search(line)), "".join(lines[:1]))
     hint = "".join(sign for sign in hint[:200] if sign.isprintable())
     return ImageDamage(f"The image file may be damaged. {hint}".rstrip())
