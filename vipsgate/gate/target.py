@@ -1,7 +1,7 @@
 """A request line and a Host header, read into bucket, key and parameters.
 
 The bucket is found in this order: the Host is a bucket's own domain; it is ``BUCKET.<endpoint>`` or
-``BUCKET.oss-<region>.aliyuncs.com``; else the first segment of the path names it. Everything is
+one of OSS's own (:data:`OSS_HOST`); else the first segment of the path names it. Everything is
 percent-decoded exactly once, here, and checked after that: what leaves this module is the text
 that the store and the signature mean.
 """
@@ -17,7 +17,11 @@ from ..buckets import BUCKET, INTERNAL
 from ..errors import InvalidArgument, InvalidBucketName, InvalidObjectName, NoSuchKey, shown
 
 PROCESS = "x-oss-process"
-OSS_HOST = re.compile(r"([^.]+)\.oss-[a-z0-9-]+\.aliyuncs\.com")
+# OSS guide, Regions and endpoints: BUCKET.oss-REGION with or without -internal, .oss-accelerate and
+# .oss-accelerate-overseas; BUCKET.REGION.oss (IPv4 and IPv6); old version, BUCKET.img-REGION
+OSS_HOST = re.compile(
+    r"([^.]+)\.(?:oss-[a-z0-9-]+|(img)-[a-z0-9-]+|[a-z0-9-]+\.oss)\.aliyuncs\.com"
+)
 AUTHORITY = re.compile(r"([^/?]*)(.*)", re.DOTALL)  # and what comes behind it; fits any text
 KEY_BYTES = 1023  # UTF-8; OSS guide, Object naming
 # parameters of listings, where a form's "+" is a blank (oss2 sends it so); elsewhere standard
@@ -33,12 +37,14 @@ class Target:
         bucket: A valid bucket name; empty for a call to the service itself.
         key: The object's name, decoded; empty for a call to the bucket.
         query: The parameters in their order, decoded; a missing value is empty.
+        legacy: Whether the Host is one of the older service's, which knows ``OBJECT@100w.jpg``.
         process: The text of ``x-oss-process`` among them, empty where there is none.
     """
 
     bucket: str
     key: str
     query: tuple[tuple[str, str], ...] = ()
+    legacy: bool = False
     process: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,13 +76,13 @@ def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> 
         line, host = _absolute(line, host)
     raw_path, _, raw_query = line.partition("?")
     path = _decoded(raw_path, InvalidObjectName, "The object name")[1:]
-    bucket = _from_host(_bare(host), domains, endpoint)
+    bucket, legacy = _from_host(_bare(host), domains, endpoint)
     if bucket is None:
         bucket, _, path = path.partition("/")
     if bucket or path:
         check_bucket(bucket)
     check_key(path)
-    return Target(bucket, path, _query(raw_query))
+    return Target(bucket, path, _query(raw_query), legacy)
 
 
 def _absolute(line: str, host: str) -> tuple[str, str]:
@@ -88,14 +94,14 @@ def _absolute(line: str, host: str) -> tuple[str, str]:
     return path if path.startswith("/") else f"/{path}", authority.rpartition("@")[2]
 
 
-def _from_host(host: str, domains: Mapping[str, str], endpoint: str) -> str | None:
-    """The bucket that the Host names; ``None`` leaves it to the path."""
+def _from_host(host: str, domains: Mapping[str, str], endpoint: str) -> tuple[str | None, bool]:
+    """The bucket that the Host names, ``None`` leaves it to the path; and see ``Target.legacy``."""
     if host in domains:
-        return domains[host]
+        return domains[host], False
     if endpoint and host.endswith(f".{endpoint}"):
-        return host[: -len(endpoint) - 1]
+        return host[: -len(endpoint) - 1], False
     oss = OSS_HOST.fullmatch(host)
-    return oss[1] if oss else None
+    return (oss[1], oss[2] is not None) if oss else (None, False)
 
 
 def _bare(host: str) -> str:
