@@ -24,9 +24,12 @@ OSS_HOST = re.compile(
 )
 AUTHORITY = re.compile(r"([^/?]*)(.*)", re.DOTALL)  # and what comes behind it; fits any text
 KEY_BYTES = 1023  # UTF-8; OSS guide, Object naming
-# parameters of listings, where a form's "+" is a blank (oss2 sends it so); elsewhere standard
-# Base64 needs it
-NAMES_OF_KEYS = frozenset("delimiter key-marker marker prefix start-after".split())
+# parameters with Base64, whose standard alphabet has a "+"; elsewhere it is a form's blank, as oss2
+# and browsers' forms send it
+WITH_BASE64 = frozenset(
+    "callback callback-var security-token Signature x-oss-async-process x-oss-process "
+    "x-oss-security-token x-oss-signature".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> 
         InvalidBucketName: The name cannot be a bucket's.
         InvalidObjectName: The name cannot be an object's.
         NoSuchKey: The name can be an object's but never is one here.
-        InvalidArgument: The query is not UTF-8, or says twice what is to be done.
+        InvalidArgument: The query is not UTF-8.
     """
     if not line.startswith("/"):
         line, host = _absolute(line, host)
@@ -172,16 +175,21 @@ def check_stored_key(key: str) -> None:
 
 
 def _query(raw: str) -> tuple[tuple[str, str], ...]:
-    """Name and value of each parameter; ``+`` stays itself, but in :data:`NAMES_OF_KEYS`."""
-    pairs = []
+    """Name and value of each parameter; ``+`` is a blank but in values of :data:`WITH_BASE64`.
+
+    Of several process texts the first counts, and no other is heard, nor signed: whoever has a
+    signed URL can put a second one behind it, which does nothing (OSS guide, signature in a URL).
+    """
+    pairs, processed = [], False
     for part in raw.split("&"):
-        name, _, value = part.partition("=")
-        if name in NAMES_OF_KEYS:
-            value = value.replace("+", " ")
-        if part:
-            pairs.append((_text(name), _text(value)))
-    if sum(name == PROCESS for name, _ in pairs) > 1:
-        raise InvalidArgument(f"The parameter: {PROCESS} is given twice.")
+        raw_name, _, raw_value = part.partition("=")
+        name = _text(raw_name.replace("+", " "))
+        if not part or (processed and name == PROCESS):
+            continue
+        processed = processed or name == PROCESS
+        if "+" in raw_value and name not in WITH_BASE64:
+            raw_value = raw_value.replace("+", " ")
+        pairs.append((name, _text(raw_value)))
     return tuple(pairs)
 
 
