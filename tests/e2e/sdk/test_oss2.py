@@ -477,6 +477,13 @@ def test_part_copies(bucket):
     assert bucket.get_object("b").read() == b"a" * 102400 + b"tail"
 
 
+def test_a_style_with_a_content_of_the_older_service(bucket, picture):
+    bucket.put_object("a.jpg", picture)
+    bucket.put_bucket_style("old", "100w.jpg")
+    assert bucket.get_bucket_style("old").content == "100w.jpg"
+    assert size(bucket.get_object("a.jpg", process="style/old").read()) == (100, 67)
+
+
 def test_styles(bucket, picture):
     bucket.put_object("a.jpg", picture)
     # oss2 has no call for styles; it signs the sub-resources all the same
