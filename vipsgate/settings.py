@@ -56,9 +56,10 @@ class Server(Record):
         admin_port: Port for health, metrics, ``/explain`` and purges, never for the public; 0 picks
             a free one.
         endpoint: Domain below which buckets are host names: with ``oss.example.com``,
-            ``BUCKET.oss.example.com`` is the bucket. Empty: only path style and
-            ``BUCKET.oss-REGION.aliyuncs.com``.
+            ``BUCKET.oss.example.com`` is the bucket. Empty: only path style and OSS's own hosts,
+            such as ``BUCKET.oss-REGION.aliyuncs.com``.
         region: Region that V4 signatures must name.
+        v4_expires_max: Seconds that a URL signed with V4 may be valid; OSS takes 604800, 7 days.
         renderers: Renderer processes; 0: one for each CPU that this process may use.
         queue_seconds: A picture whose predicted wait for a renderer is longer than this many
             seconds gets 503.
@@ -75,7 +76,7 @@ class Server(Record):
         heavy_memory_bytes: Estimated memory that all pictures other than quick ones may take
             together; 0: half of what this process may use, and ``limits.render_bytes`` at least.
         legacy_at_api: Whether ``cat.jpg@100w.jpg`` is understood in every bucket; a bucket has the
-            same setting.
+            same setting, and requests to ``BUCKET.img-REGION.aliyuncs.com`` need none.
         accel_redirect: Where nginx has the cache's folder, to send hits from it
             (X-Accel-Redirect): ``/.vipsgate/cache/``. Empty: vipsgate sends all by itself.
     """
@@ -86,6 +87,7 @@ class Server(Record):
     admin_port: Port = 8081
     endpoint: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$")] = ""
     region: str = "cn-hangzhou"
+    v4_expires_max: Annotated[int, Field(ge=1, le=999_999_999)] = 604_800
     renderers: Annotated[int, Field(ge=0, le=1024)] = 0
     queue_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
     queue_bytes: Annotated[int, Field(ge=0)] = QUEUE_BYTES

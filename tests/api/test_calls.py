@@ -155,7 +155,6 @@ def test_what_no_row_has_is_refused_by_name(request_):
         ("PUT /photos/?acl&acl", "acl"),
         ("GET /photos/?prefix=a&prefix=a", "prefix"),
         ("GET /photos/a.jpg?response-expires=a&response-expires=b", "response-expires"),
-        ("GET /photos/a.jpg?x-oss-process=a&x-oss-process=b", "x-oss-process"),
     ],
 )
 def test_a_parameter_that_says_two_things(request_, name):

@@ -52,12 +52,18 @@ READS = [
     (
         {"OssDomainSupportAtProcess": ON},
         {"OssDomainSupportAtProcess": ON},
-        {"legacy_at_api": True, "separators": ("@!",)},
+        {"legacy_at_api": True},
     ),
     (
         {"OssDomainSupportAtProcess": ON, "StyleDelimiters": "!"},
         {"OssDomainSupportAtProcess": ON, "StyleDelimiters": "!"},
-        {"legacy_at_api": True, "separators": ("!", "@!")},
+        {"legacy_at_api": True, "separators": ("!",)},
+    ),
+    ({"StyleDelimiters": "@!"}, {"StyleDelimiters": "@!"}, {"separators": ("@!",)}),
+    (
+        {"OssDomainSupportAtProcess": ON, "StyleDelimiters": "_,@!"},
+        {"OssDomainSupportAtProcess": ON, "StyleDelimiters": "@!,_"},
+        {"legacy_at_api": True, "separators": ("@!", "_")},
     ),
     ({"Version": "9", "Later": "x"}, {}, {}),
 ]
@@ -68,7 +74,7 @@ REFUSES = [
     {"SourceFileProtect": "true"},
     {"SourceFileProtect": ""},
     {"OssDomainSupportAtProcess": "on"},
-    {"StyleDelimiters": "@!"},
+    {"StyleDelimiters": "@"},
     {"StyleDelimiters": "-/"},
     {"StyleDelimiters": "-,?"},
     {"StyleDelimiters": "x" * 500},
@@ -152,14 +158,13 @@ async def test_rules_set_by_hand_stay(photos, rows):
     assert protection.extensions == (("jpg",) if rows else ())
 
 
-async def test_a_classic_separator_set_by_hand_stays(photos):
+async def test_a_classic_separator_set_by_hand_is_told_and_taken_away(photos):
     await photos.services.registry.documents.change(
         "photos", lambda _: Bucket(separators=("@!", "_"))
     )
-    assert await got(photos) == UNSET | {"StyleDelimiters": "_"}
+    assert await got(photos) == UNSET | {"StyleDelimiters": "@!,_"}
     await put(photos, {"StyleDelimiters": "-"})
-    assert document(photos).separators == ("-", "@!")
-    assert document(photos).legacy_at_api is False
+    assert document(photos).separators == ("-",)
 
 
 async def test_protection_that_is_off_shows_no_suffixes(photos):

@@ -1,5 +1,7 @@
 """Styles: put, got, listed, deleted; their names, contents and times."""
 
+from xml.sax.saxutils import escape
+
 import pytest
 
 from vipsgate.buckets import Bucket, Style
@@ -14,6 +16,12 @@ CONTENTS = [
     "image/watermark,text_5rC05Y2w,color_FF0000",
     "  image/resize,w_200\n  ",
     "image/watermark,text_" + "QUJD" * 20,
+    # of the older service
+    "100w.jpg",
+    "100w_200h.jpg",
+    "100w_100h_1e_1c.png|watermark=2&text=5rC05Y2w",
+    "100w.jpg|50w",
+    "imageAve",
 ]
 NAMES = ["a", "A.b-c_d", "0", ".", "..", "x" * 64]
 BAD_NAMES = ["x" * 65, "a/b", "a%20b", "a+b", "%E5%90%8D", "a%0A", "%00", "a?"]
@@ -23,6 +31,11 @@ REFUSES = {
     "image": "InvalidArgument",
     "image/": "InvalidArgument",
     "resize,w_100": "InvalidArgument",
+    "100z.jpg": "InvalidArgument",
+    "100w.tiff": "InvalidArgument",
+    "@100w.jpg": "InvalidArgument",
+    "100w|info": "InvalidArgument",
+    "1w|2w|3w|4w|5w": "TooManyPipes",
     "image/slim": "InvalidArgument",
     "image/resize,w_0": "InvalidArgument",
     "image/resize,w_100,h_": "InvalidArgument",
@@ -34,7 +47,7 @@ REFUSES = {
 
 
 def style(content):
-    return f"<Style><Content>{content}</Content></Style>"
+    return f"<Style><Content>{escape(content)}</Content></Style>"
 
 
 def line(name, more=""):

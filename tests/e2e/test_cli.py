@@ -252,6 +252,28 @@ def test_sign_refuses(arguments, tmp_path):
     assert "a secret" not in got.output
 
 
+MONTH = 2_592_000  # seconds; 30 days, as in the guide's sample
+
+
+@pytest.mark.parametrize("arguments", ["--timeout 2592000", "--timeout 2592000 --v4"])
+def test_sign_for_as_long_as_the_guides_sample(arguments, tmp_path):
+    """``--timeout`` is ossutil's word; V4 needs the server's consent."""
+    words = arguments.split()
+    if "--v4" in words:
+        assert "1 to 604800" in sign(tmp_path, "oss://photos/a", *words).output
+    config = SIGNING.replace("[server]", f"[server]\nv4_expires_max = {MONTH}")
+    got = sign(tmp_path, "oss://photos/a", *words, config=config)
+    assert got.exit_code == 0, got.output
+    parts = urlsplit(got.output.strip())
+    asked = target.resolve(f"{parts.path}?{parts.query}", parts.netloc, {}, "")
+    request = Request("GET", asked.bucket, asked.key, asked.query)
+    known = [Credential("first", "a secret")]
+    for seconds in (0, MONTH - 10):
+        assert verify(request, known, time.time() + seconds, "eu-central-1", MONTH)
+    with pytest.raises(OssError, match="expired"):
+        verify(request, known, time.time() + MONTH + 10, "eu-central-1", MONTH)
+
+
 def test_sign_needs_a_key(tmp_path):
     got = sign(tmp_path, "oss://photos/a", config="")
     assert got.exit_code == 2

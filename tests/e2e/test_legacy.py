@@ -130,3 +130,28 @@ def test_a_private_bucket_is_signed_with_the_whole_text_as_key(gate):
     assert gate.ask(f"{url.path}?{url.query}").picture.size == (100, 67)
     url = urlsplit(sign.sign_url(KEY, "shut", "example.jpg", **options))
     assert gate.ask(f"{url.path}@100w.jpg?{url.query}").code == "SignatureDoesNotMatch"
+
+
+IMG_HOST = "modern.img-cn-hangzhou.aliyuncs.com"
+
+
+def test_it_is_on_where_the_host_is_one_of_the_older_service(gate):
+    """The guide's examples name such hosts; with and without the new API."""
+    for path, size in (
+        ("example.jpg@100w_100h_1e_1c.png", (100, 100)),
+        ("example.jpg?x-oss-process=image/resize,w_100", (100, 67)),
+        ("example.jpg@50w", (60, 40)),
+    ):
+        answers = [gate.ask(f"/{path}", host=IMG_HOST) for _ in range(3)]
+        assert [(answer.status, answer.picture.size) for answer in answers] == [(200, size)] * 3
+    # what that host is answered is nobody else's answer
+    other = "modern.oss-cn-hangzhou.aliyuncs.com"
+    assert gate.ask("/example.jpg@100w_100h_1e_1c.png", host=other).code == "NoSuchKey"
+
+
+def test_such_a_host_opens_nothing(gate):
+    host = "guarded.img-cn-hangzhou.aliyuncs.com"
+    assert gate.ask("/example.jpg@100w", host=host).status == 403
+    assert gate.ask("/example.jpg@!small", host=host).status == 200
+    host = "shut.img-cn-hangzhou.aliyuncs.com"
+    assert gate.ask("/example.jpg@100w", host=host).status == 403

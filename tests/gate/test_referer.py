@@ -39,6 +39,8 @@ ORDER = [
     (policy(f"{HOST}/?action=nop"), f"{HOST}/?action=x", True),  # row 115
     (policy(f"{HOST}/?action=nop", query=False), f"{HOST}/?action=x", False),
     (policy(f"{HOST}/x/y.html", path=True), f"{HOST}/z?q", True),
+    (policy("*://www.example.com", path=True), "http://evil.net:80/", False),
+    (policy("http*://*.example.com/x", path=True), "https://a.example.com/y", True),
     (RefererPolicy(), "http://anybody.net/", True),
     (RefererPolicy(), "", True),
 ]
@@ -61,6 +63,26 @@ MATCHES = {
     f"{HOST}/": (f"{HOST}/p", HOST),
     f"{HOST}/a*c": (f"{HOST}/abbc", f"{HOST}/a/b/c/d"),
     "*": ("http://a.b/c", "https://x/"),
+    # wildcards in any place
+    "http*://*.example.com": (
+        "http://a.example.com/x",
+        "https://a.b.example.com",
+        "HTTPS://A.example.com",
+    ),
+    "http?://www.example.com": ("https://www.example.com/x",),
+    "*://www.example.com/p": ("http://www.example.com/p?q", "https://www.example.com/p/q"),
+    "*p://*.example.com": ("http://a.example.com",),
+    "http*.example.com": (
+        "http://a.example.com/",
+        "https://a.example.com",
+        "http://http-a.example.com",
+    ),
+    "https*example.com": ("https://example.com/", "https://a.example.com"),
+    "http://*.example.*": ("http://a.example.com/", "http://a.example.co.uk/x"),
+    "http://www.example.com:80*": ("http://www.example.com:8080/", "http://www.example.com:80"),
+    "http://www.example.com/*.html": ("http://www.example.com/a/b.html",),
+    "http://www*.example.com/a*c/*/d": ("http://www2.example.com/abc/x/y/d/e",),
+    "*example*": ("http://www.example.com", "https://an-example/"),
 }
 OTHERS = {
     HOST: (
@@ -80,6 +102,16 @@ OTHERS = {
             "http://evilexample.com",
         ),
     ),
+    "http*://*.example.com": (
+        *("http://example.com", "ftp://a.example.com", "http://evil.net/://a.example.com"),
+        *("https://evil.net/a.example.com", "http://evil.net://a.example.com"),
+    ),
+    "http?://www.example.com": ("http://www.example.com/",),
+    "*p://*.example.com": ("https://a.example.com",),
+    "*://www.example.com": ("http://www.example.com.evil.net/", "http://evil.net:80/"),
+    "http*.example.com": ("http://evil.net/a.example.com", "http://a.example.com.evil.net"),
+    "https*example.com": ("http://example.com/", "https://evil.net/example.com"),
+    "http://www.example.com/*.html": ("http://www.example.com/a.htm",),
     "http://?.aliyun.com": ("http://ab.aliyun.com", "http://.aliyun.com", "http://aliyun.com"),
     "http://help.example.com/index.html": (
         *("http://help.example.com/logo.html", "http://help.example.com/index.htmlx"),

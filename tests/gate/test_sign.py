@@ -699,6 +699,33 @@ def test_how_long_a_url_may_be_valid(expires, version, good):
             sign_url(LASTING, BUCKET, KEY, **terms)
 
 
+MONTH = 2_592_000  # 30 days, as in the guide's sample
+
+
+@pytest.mark.parametrize(
+    ("expires", "most", "good"),
+    [(MONTH, MONTH, True), (MONTH + 1, MONTH, False), (3600, 3600, True), (3601, 3600, False)],
+)
+def test_a_server_may_have_another_limit_for_v4(expires, most, good):
+    terms = {"now": NOW, "expires": expires, "version": 4}
+    if not good:
+        with pytest.raises(ValueError, match=f"1 to {most}"):
+            sign_url(LASTING, BUCKET, KEY, **terms, v4_expires_max=most)
+    url = sign_url(LASTING, BUCKET, KEY, **terms, v4_expires_max=10**9)
+    asked = arrived("GET " + url.removeprefix("http://127.0.0.1:8080"))
+    for now in (NOW, NOW + expires):
+        if good:
+            assert verify(asked, (LASTING,), now, REGION, most) is LASTING
+            continue
+        with pytest.raises(OssError) as caught:
+            verify(asked, (LASTING,), now, REGION, most)
+        assert (caught.value.code, caught.value.ec) == ("InvalidArgument", "0002-00000232")
+        assert f"1 to {most} seconds" in caught.value.message
+    if good:
+        with pytest.raises(OssError, match="expired"):
+            verify(asked, (LASTING,), NOW + expires + 1, REGION, most)
+
+
 def test_repeated_headers_do_not_hide_each_other():
     assert fields([("X-Oss-A", "1"), ("Host", "h"), ("x-oss-a", "2")]) == {
         "x-oss-a": "1,2",

@@ -423,6 +423,14 @@ ROWS = [
     ),
     (KEYS + "[buckets.theirs]\norigin = 's3://a/b'\n", KEYS + "[buckets.theirs]\norigin=''\n", ""),
     ("[buckets.nowhere]\norigin = 'synthetic'\n", "", ""),
+    # how long a signed URL may be valid
+    (
+        "[server]\nv4_expires_max = 60\n",
+        "[server]\n",
+        "server.v4_expires_max: was 60, would be 604800; write it out",
+    ),
+    ("[server]\nv4_expires_max = 60\n", "[server]\nv4_expires_max = 604800\n", ""),
+    ("[server]\nv4_expires_max = 2592000\n", "", ""),
     # what cannot be read
     (KEYS, "[[credentials]\n", "vipsgate.toml"),
     (KEYS, "\0\0\0\0", "vipsgate.toml"),

@@ -6,11 +6,10 @@ The call is known from OSS's SDK for Java only. What it says and what that is he
                                 the answer is always Both
     SourceFileProtect           protection.enabled
     SourceFileProtectSuffix     protection.extensions, which an end of the protection takes away
-    StyleDelimiters             separators of one sign
-    OssDomainSupportAtProcess   legacy_at_api, and with it the separator @!
+    StyleDelimiters             separators
+    OssDomainSupportAtProcess   legacy_at_api, which has the separator @! of itself
 
-What it has no words for stays as it was: the rules of the protection, and a separator ``@!`` that
-somebody has set without the old API.
+What it has no words for stays as it was: the rules of the protection.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from xml.etree.ElementTree import Element
 from aiohttp import web
 
 from ..buckets import Bucket, Protection
-from ..gate.style import CLASSIC
 from . import buckets, xml
 from .call import Call, invalid
 
@@ -29,7 +27,7 @@ ROOT, VERSION = "BucketProcessConfiguration", 2
 PROTECT, SUFFIXES = "SourceFileProtect", "SourceFileProtectSuffix"
 DELIMITERS, OLD_API = "StyleDelimiters", "OssDomainSupportAtProcess"
 HOST, HOSTS = "CompliedHost", ("Both", "Img")
-SEPARATORS = ("!", "-", "/", "_")  # that StyleDelimiters can name; OSS guide, Image styles
+SEPARATORS = ("!", "-", "/", "@!", "_")  # OSS guide, Image styles; old version, Styles
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Configuration:
     Attributes:
         protected: Whether sources are.
         suffixes: Extensions of those that are; ``*`` for all.
-        delimiters: Separators of one sign, in order.
+        delimiters: Separators, in order.
         old_api: Whether ``OBJECT@100w.jpg`` and ``OBJECT@!STYLE`` are understood.
     """
 
@@ -67,19 +65,17 @@ def told(document: Bucket) -> Configuration:
     return Configuration(
         protected=protection.enabled,
         suffixes=protection.extensions if protection.enabled else (),
-        delimiters=tuple(sorted({*document.separators} - {CLASSIC})),
+        delimiters=tuple(sorted({*document.separators})),
         old_api=document.legacy_at_api,
     )
 
 
 def applied(document: Bucket, wanted: Configuration) -> Bucket:
     """The bucket's document with what the call says."""
-    own = CLASSIC in document.separators and not document.legacy_at_api
-    classic = (CLASSIC,) if wanted.old_api or own else ()
     rules = document.protection.rules
     return buckets.changed(
         document,
-        separators=(*wanted.delimiters, *classic),
+        separators=wanted.delimiters,
         protection=Protection(enabled=wanted.protected, extensions=wanted.suffixes, rules=rules),
         legacy_at_api=wanted.old_api,
     )

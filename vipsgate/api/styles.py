@@ -1,5 +1,6 @@
 """PutStyle, GetStyle, ListStyle, DeleteStyle: a bucket's process texts (OSS guide, PutStyle).
 
+A text of the older service, ``100w.jpg``, stays as it was put (OSS guide, old version, Styles).
 A style whose time nobody has said, such as one written into a document by hand, is of 1970.
 """
 
@@ -13,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..buckets import Bucket, Style, StyleName
 from ..errors import AccessDenied, InvalidArgument, MissingArgument, NoSuchStyle, shown
-from ..gate import conditional
+from ..gate import conditional, legacy
 from ..image import process
 from . import buckets, xml
 from .call import Call, invalid
@@ -50,7 +51,7 @@ async def put(call: Call) -> web.StreamResponse:
     content = xml.text(xml.parse(await call.document(), "Style"), "Content")
     if len(content.encode()) > CONTENT_BYTES:
         raise InvalidArgument(f"Content has more than {CONTENT_BYTES} bytes of UTF-8.")
-    process.parse(content, call.services.settings.limits)
+    process.parse(legacy.renewed(content), call.services.settings.limits)
     now = call.services.clock()
 
     def edit(document: Bucket) -> Bucket:

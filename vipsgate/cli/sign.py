@@ -17,10 +17,16 @@ from .shared import CONFIG, Usage
 @click.argument("url", metavar="oss://BUCKET/KEY")
 @click.option("--process", "text", default="", metavar="TEXT", help="image/resize,w_400")
 @click.option(
-    "--expires", type=click.IntRange(1), default=3600, show_default=True, help="Valid seconds."
+    "--expires",
+    "--timeout",  # as ossutil has it
+    "expires",
+    type=click.IntRange(1),
+    default=3600,
+    show_default=True,
+    help="Valid seconds.",
 )
 @click.option("--method", default="GET", show_default=True, help="What the URL is good for.")
-@click.option("--v4", is_flag=True, help="Sign with V4, for 7 days at most.  [V1]")
+@click.option("--v4", is_flag=True, help="Sign with V4, for 7 days or v4_expires_max.  [V1]")
 @click.option("--endpoint", metavar="URL", help="Where it leads.  [http://HOST:PORT of [server]]")
 @click.option("--access-key-id", metavar="ID", help="Who signs.  [the first of [[credentials]]]")
 @CONFIG
@@ -62,6 +68,7 @@ def command(
                 region=server.region,
                 endpoint=endpoint,
                 bucket_in_path=_bucket_in_path(endpoint, bucket, key, settings),
+                v4_expires_max=server.v4_expires_max,
             )
         )
     except (SettingsError, OssError, ValueError) as error:

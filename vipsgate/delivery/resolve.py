@@ -68,7 +68,8 @@ async def resolve(services: Services, grant: access.Grant, target: Target) -> Na
     Raises:
         AccessDenied: The bucket's ACL alone decides, and does not give it to this caller.
     """
-    old = services.settings.server.legacy_at_api or grant.bucket.legacy_at_api
+    server = services.settings.server
+    old = target.legacy or server.legacy_at_api or grant.bucket.legacy_at_api
     if not services.store.object_acls(target.bucket):
         grant.check_acl("")  # before the look, which may be expensive
     named = await _split(target, grant, services.store, old=old)

@@ -129,7 +129,8 @@ class Services:
         """Take over the bucket documents and credentials of ``settings``."""
         known = tuple(sign.Credential(**item.model_dump()) for item in settings.credentials)
         self.configuration.settings = settings
-        self.configuration.keys = access.Keys(known, settings.server.region)
+        server = settings.server
+        self.configuration.keys = access.Keys(known, server.region, server.v4_expires_max)
         self.registry.adopt(settings.buckets, Bucket(acl=settings.default_acl), settings.limits)
 
     def handed(self, file: str) -> dict[str, str]:

@@ -25,10 +25,12 @@ class Keys:
     Attributes:
         credentials: All there are.
         region: The one that V4 signatures name.
+        v4_expires_max: Seconds that a URL signed with V4 may be valid.
     """
 
     credentials: Sequence[sign.Credential] = ()
     region: str = ""
+    v4_expires_max: int = sign.MAX_EXPIRES
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def identify(
 ) -> sign.Credential | None:
     """Who has signed this; see :func:`check` and :func:`sign.verify`."""
     request = sign.Request(method, target.bucket, target.key, target.query, headers)
-    return sign.verify(request, keys.credentials, now, keys.region)
+    return sign.verify(request, keys.credentials, now, keys.region, keys.v4_expires_max)
 
 
 def check_role(caller: sign.Credential | None, right: Right) -> None:

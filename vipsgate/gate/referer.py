@@ -1,7 +1,8 @@
 """Hotlink protection: which pages may show a bucket's pictures, by the Referer that they send.
 
 An entry is the beginning of a URL: ``http://www.example.com`` admits all pages there. ``*`` stands
-for any characters and ``?`` for one; in a host both stop at its end, or ``http://*.example.com``
+for any characters and ``?`` for one, in every part: ``http*://*.example.com`` is http and https. In
+a scheme and in a host both stop at its end, or ``http://*.example.com``
 would admit ``http://evil.net/x.example.com``. An entry ends where a part of the URL ends, or
 ``http://www.example.com`` would admit ``http://www.example.com.evil.net`` (OSS guide, Hotlink
 protection; both bounds are ours).
@@ -22,7 +23,8 @@ from ..errors import AccessDenied
 
 ENDS = "/?#:"  # what may follow an entry
 IN_HOST, BEHIND = "[^/?#:]", "."  # what a wildcard may stand for
-ENTRY = re.compile(r"((?:[^/?#*]*://)?)([^/#]*)(.*)", re.DOTALL)  # a ? in the host is a wildcard
+# scheme, host, what follows; a ? in front of that is a wildcard
+ENTRY = re.compile(r"((?:[^/#]*://)?)([^/#]*)(.*)", re.DOTALL)
 CACHED_ENTRIES = 1024
 # a page's URL, and nothing that could be taken for another one's: no user's name, no blanks and
 # control characters, no backslash before the query, no empty label (RFC 3986, 3.2; URL Standard,
@@ -103,6 +105,15 @@ def _pattern(entry: str, query: bool, path: bool) -> re.Pattern[str]:
         rest = rest.partition("?")[0]
     if not path:
         rest = ""
+    ways = [_glob(scheme, host, rest)]
+    before, star, behind = host.partition("*")
+    if star and not scheme and before in ("http", "https"):  # http*.example.com
+        ways.append(_glob(f"{before}*://", f"*{behind}", rest))
+    return re.compile("|".join(ways), re.DOTALL)
+
+
+def _glob(scheme: str, host: str, rest: str) -> str:
+    """An entry as a regular expression that begins where the page does."""
     signs = [(sign, IN_HOST) for sign in (scheme or "*://") + host]  # without one, of any scheme
     signs += [(sign, BEHIND) for sign in rest]
     parts = [""]
@@ -116,4 +127,4 @@ def _pattern(entry: str, query: bool, path: bool) -> re.Pattern[str]:
     last, any_one = signs[-1]
     if last not in ENDS or (last == "?" and any_one == IN_HOST):
         parts[-1] += f"(?=$|[{ENDS}])"
-    return re.compile("".join(parts), re.DOTALL)
+    return "".join(parts)

@@ -1,7 +1,7 @@
 """A request line and a Host header, read into bucket, key and parameters.
 
 The bucket is found in this order: the Host is a bucket's own domain; it is ``BUCKET.<endpoint>`` or
-``BUCKET.oss-<region>.aliyuncs.com``; else the first segment of the path names it. Everything is
+one of OSS's own (:data:`OSS_HOST`); else the first segment of the path names it. Everything is
 percent-decoded exactly once, here, and checked after that: what leaves this module is the text
 that the store and the signature mean.
 """
@@ -17,12 +17,19 @@ from ..buckets import BUCKET, INTERNAL
 from ..errors import InvalidArgument, InvalidBucketName, InvalidObjectName, NoSuchKey, shown
 
 PROCESS = "x-oss-process"
-OSS_HOST = re.compile(r"([^.]+)\.oss-[a-z0-9-]+\.aliyuncs\.com")
+# OSS guide, Regions and endpoints: BUCKET.oss-REGION with or without -internal, .oss-accelerate and
+# .oss-accelerate-overseas; BUCKET.REGION.oss (IPv4 and IPv6); old version, BUCKET.img-REGION
+OSS_HOST = re.compile(
+    r"([^.]+)\.(?:oss-[a-z0-9-]+|(img)-[a-z0-9-]+|[a-z0-9-]+\.oss)\.aliyuncs\.com"
+)
 AUTHORITY = re.compile(r"([^/?]*)(.*)", re.DOTALL)  # and what comes behind it; fits any text
 KEY_BYTES = 1023  # UTF-8; OSS guide, Object naming
-# parameters of listings, where a form's "+" is a blank (oss2 sends it so); elsewhere standard
-# Base64 needs it
-NAMES_OF_KEYS = frozenset("delimiter key-marker marker prefix start-after".split())
+# parameters with Base64, whose standard alphabet has a "+"; elsewhere it is a form's blank, as oss2
+# and browsers' forms send it
+WITH_BASE64 = frozenset(
+    "callback callback-var security-token Signature x-oss-async-process x-oss-process "
+    "x-oss-security-token x-oss-signature".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +40,14 @@ class Target:
         bucket: A valid bucket name; empty for a call to the service itself.
         key: The object's name, decoded; empty for a call to the bucket.
         query: The parameters in their order, decoded; a missing value is empty.
+        legacy: Whether the Host is one of the older service's, which knows ``OBJECT@100w.jpg``.
         process: The text of ``x-oss-process`` among them, empty where there is none.
     """
 
     bucket: str
     key: str
     query: tuple[tuple[str, str], ...] = ()
+    legacy: bool = False
     process: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,19 +73,19 @@ def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> 
         InvalidBucketName: The name cannot be a bucket's.
         InvalidObjectName: The name cannot be an object's.
         NoSuchKey: The name can be an object's but never is one here.
-        InvalidArgument: The query is not UTF-8, or says twice what is to be done.
+        InvalidArgument: The query is not UTF-8.
     """
     if not line.startswith("/"):
         line, host = _absolute(line, host)
     raw_path, _, raw_query = line.partition("?")
     path = _decoded(raw_path, InvalidObjectName, "The object name")[1:]
-    bucket = _from_host(_bare(host), domains, endpoint)
+    bucket, legacy = _from_host(_bare(host), domains, endpoint)
     if bucket is None:
         bucket, _, path = path.partition("/")
     if bucket or path:
         check_bucket(bucket)
     check_key(path)
-    return Target(bucket, path, _query(raw_query))
+    return Target(bucket, path, _query(raw_query), legacy)
 
 
 def _absolute(line: str, host: str) -> tuple[str, str]:
@@ -88,14 +97,14 @@ def _absolute(line: str, host: str) -> tuple[str, str]:
     return path if path.startswith("/") else f"/{path}", authority.rpartition("@")[2]
 
 
-def _from_host(host: str, domains: Mapping[str, str], endpoint: str) -> str | None:
-    """The bucket that the Host names; ``None`` leaves it to the path."""
+def _from_host(host: str, domains: Mapping[str, str], endpoint: str) -> tuple[str | None, bool]:
+    """The bucket that the Host names, ``None`` leaves it to the path; and see ``Target.legacy``."""
     if host in domains:
-        return domains[host]
+        return domains[host], False
     if endpoint and host.endswith(f".{endpoint}"):
-        return host[: -len(endpoint) - 1]
+        return host[: -len(endpoint) - 1], False
     oss = OSS_HOST.fullmatch(host)
-    return oss[1] if oss else None
+    return (oss[1], oss[2] is not None) if oss else (None, False)
 
 
 def _bare(host: str) -> str:
@@ -166,16 +175,21 @@ def check_stored_key(key: str) -> None:
 
 
 def _query(raw: str) -> tuple[tuple[str, str], ...]:
-    """Name and value of each parameter; ``+`` stays itself, but in :data:`NAMES_OF_KEYS`."""
-    pairs = []
+    """Name and value of each parameter; ``+`` is a blank but in values of :data:`WITH_BASE64`.
+
+    Of several process texts the first counts, and no other is heard, nor signed: whoever has a
+    signed URL can put a second one behind it, which does nothing (OSS guide, signature in a URL).
+    """
+    pairs, processed = [], False
     for part in raw.split("&"):
-        name, _, value = part.partition("=")
-        if name in NAMES_OF_KEYS:
-            value = value.replace("+", " ")
-        if part:
-            pairs.append((_text(name), _text(value)))
-    if sum(name == PROCESS for name, _ in pairs) > 1:
-        raise InvalidArgument(f"The parameter: {PROCESS} is given twice.")
+        raw_name, _, raw_value = part.partition("=")
+        name = _text(raw_name.replace("+", " "))
+        if not part or (processed and name == PROCESS):
+            continue
+        processed = processed or name == PROCESS
+        if "+" in raw_value and name not in WITH_BASE64:
+            raw_value = raw_value.replace("+", " ")
+        pairs.append((name, _text(raw_value)))
     return tuple(pairs)
 
 

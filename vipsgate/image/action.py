@@ -48,7 +48,7 @@ class Action:
         implied: Runs with its defaults when it is not written.
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
         lines: See :attr:`.steps.Step.lines`.
-        slashes: Has values in Base64, in which a ``/`` may stand.
+        slashes: Its parameters in Base64, in which a ``/`` may stand.
     """
 
     name: ClassVar[str]
@@ -56,7 +56,7 @@ class Action:
     implied: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
     lines: ClassVar[int] = 0
-    slashes: ClassVar[bool] = False
+    slashes: ClassVar[frozenset[str]] = frozenset()
 
     def first(self) -> bool:
         """Does it run before all others wherever it is written (OSS guide, Auto-orient)?"""

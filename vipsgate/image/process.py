@@ -7,7 +7,8 @@
     action  = NAME *( "," param )
     param   = KEY "_" VALUE / VALUE
 
-Actions run from left to right; ``image/a|image/b`` is ``image/a/b``. The stage ``style/NAME`` has
+Actions run from left to right; ``image/a|image/b`` is ``image/a/b``, and so is ``image//a/b/``: an
+empty action is passed over, as an empty parameter is. The stage ``style/NAME`` has
 been replaced before by what the bucket has under that name (``gate.style``). A stage ``video/...``
 stands alone. Equal canonical texts mean equal work, which is what results are known by.
 """
@@ -112,9 +113,9 @@ def _words(stage: str) -> list[str]:
             f"The value: {shown(stage)} of parameter: x-oss-process is invalid. "
             "It expects image/, style/, video/ or sys/."
         )
-    if not rest:
+    if not (words := list(_joined(rest.lstrip("/").split("/")))):
         raise InvalidArgument("image/ needs an action.", ec="0040-00000212")
-    return list(_joined(rest.split("/")))
+    return words
 
 
 def _joined(parts: list[str]) -> Iterator[str]:
@@ -125,15 +126,31 @@ def _joined(parts: list[str]) -> Iterator[str]:
     word = parts[0]
     for part in parts[1:]:
         name = part.partition(",")[0]
-        if word.partition(",")[0] in SLASHES and name not in ACTIONS and name not in ANSWERS:
+        if SLASHES.get(word.partition(",")[0]) and name not in ACTIONS and name not in ANSWERS:
             word = f"{word}/{part}"
-        else:
-            yield word
+        elif part:
+            yield _ended(word)
             word = part
-    yield word
+    if word:
+        yield _ended(word)
 
 
-SLASHES = tuple(name for name, action in ACTIONS.items() if action.slashes)
+def _ended(word: str) -> str:
+    """A word without the ``/`` behind it that stand before empty actions.
+
+    Base64 without padding can end in one only where its length is a multiple of four: ``/`` is six
+    bits set, and at any other length some of the last six are left over, and zero (RFC 4648, 3.5).
+    """
+    bare = word.rstrip("/")
+    if bare == word:
+        return word
+    key, _, value = word.rpartition(",")[2].partition("_")
+    if key not in SLASHES[word.partition(",")[0]] or "=" in value:
+        return bare
+    return max(bare, word[: len(word) - len(value) % 4], key=len)
+
+
+SLASHES = {name: action.slashes for name, action in ACTIONS.items()}
 
 
 def _answer(answer: str, words: list[str]) -> Process:
@@ -145,7 +162,7 @@ def _answer(answer: str, words: list[str]) -> Process:
 
 
 def _video(text: str) -> Process:
-    word = text.removeprefix("video/")
+    word = "/".join(filter(None, text.removeprefix("video/").split("/")))  # no empty action
     name = word.partition(",")[0].partition("/")[0]
     if "|" in text or "/" in word:
         raise InvalidArgument(

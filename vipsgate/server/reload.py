@@ -154,6 +154,9 @@ def refusals(
         there: Says whether there would be a bucket of this name without any document.
     """
     found = list(_credentials(before.credentials, after.credentials))
+    was, would = before.server.v4_expires_max, after.server.v4_expires_max
+    if would > was and "v4_expires_max" not in after.server.model_fields_set:
+        found.append(f"server.v4_expires_max: was {was}, would be {would}{REMEDY}")
     for name in sorted({*before.buckets, *after.buckets}):
         old = before.buckets.get(name) or documents.get(name)
         if old is None:

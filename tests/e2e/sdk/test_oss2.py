@@ -205,6 +205,48 @@ def test_signed_urls_with_a_process(bucket, picture):
     assert got.headers["Content-Type"] == "text/x-other"
 
 
+VALUES = ["attachment; filename=a b.jpg", "a+b c", "a%2Bb%20c", "+", " + ", "a=b&c?d/e"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_blanks_and_plus_signs_in_parameters(bucket, value):
+    """In a request's query this client writes a blank as ``+``, in a signed URL as ``%20``."""
+    name = "response-content-disposition"
+    bucket.put_object("a.txt", b"hello")
+    got = bucket.get_object("a.txt", params={name: value})
+    assert got.headers["Content-Disposition"].strip() == value.strip()
+    url = bucket.sign_url("GET", "a.txt", 60, params={name: value})
+    for written in (url, url.replace("%20", "+")):
+        with urllib.request.urlopen(written) as answer:
+            assert answer.headers["Content-Disposition"].strip() == value.strip()
+
+
+def test_a_name_with_a_blank_is_refused_as_a_name(bucket):
+    with pytest.raises(oss2.exceptions.InvalidArgument, match="styleName"):
+        bucket.put_bucket_style("a b", "image/resize,w_100")
+
+
+def test_a_signature_whose_plus_signs_are_not_encoded(api, bucket):
+    bucket.put_object("a.txt", b"hello")
+    v1 = bucket_of(api, bucket.bucket_name, "v1")
+    urls = (v1.sign_url("GET", "a.txt", 60 + more) for more in range(1000))
+    url = next(url for url in urls if "%2B" in url)
+    with urllib.request.urlopen(url.replace("%2B", "+")) as answer:
+        assert answer.read() == b"hello"
+
+
+def test_a_second_process_does_nothing(bucket, picture):
+    bucket.put_object("a.jpg", picture)
+    params = {"x-oss-process": "image/resize,w_100"}
+    url = bucket.sign_url("GET", "a.jpg", 60, params=params)
+    with urllib.request.urlopen(f"{url}&x-oss-process=image/resize,w_50") as answer:
+        assert size(answer.read()) == (100, 67)
+    before = url.replace("?", "?x-oss-process=image/resize,w_50&")
+    for other in (before, f"{before}&x-oss-process=image/resize,w_100"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(other)
+
+
 def test_process_object(bucket, picture):
     bucket.put_object("a.jpg", picture)
     target = oss2.compat.to_string(oss2.utils.b64encode_as_string("made/西湖.png"))
@@ -433,6 +475,13 @@ def test_part_copies(bucket):
     made = oss2.models.PartInfo
     bucket.complete_multipart_upload("b", upload, [made(1, one.etag), made(2, two.etag)])
     assert bucket.get_object("b").read() == b"a" * 102400 + b"tail"
+
+
+def test_a_style_with_a_content_of_the_older_service(bucket, picture):
+    bucket.put_object("a.jpg", picture)
+    bucket.put_bucket_style("old", "100w.jpg")
+    assert bucket.get_bucket_style("old").content == "100w.jpg"
+    assert size(bucket.get_object("a.jpg", process="style/old").read()) == (100, 67)
 
 
 def test_styles(bucket, picture):

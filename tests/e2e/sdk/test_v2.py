@@ -154,6 +154,17 @@ def test_presigned_urls_with_a_process(client, bucket, picture):
         assert size(answer.read()) == (67, 100)
 
 
+@pytest.mark.parametrize("value", ["attachment; filename=a b.jpg", "a+b c", "a%2Bb%20c", "+"])
+def test_blanks_and_plus_signs_in_parameters(client, bucket, value):
+    client.put_object(oss.PutObjectRequest(bucket=bucket, key="a.txt", body=b"hello"))
+    wanted = oss.GetObjectRequest(bucket=bucket, key="a.txt", response_content_disposition=value)
+    assert client.get_object(wanted).headers["Content-Disposition"] == value
+    url = client.presign(wanted).url
+    for written in (url, url.replace("%20", "+")):
+        with urllib.request.urlopen(written) as answer:
+            assert answer.headers["Content-Disposition"] == value
+
+
 def test_process_object(client, bucket, picture):
     client.put_object(oss.PutObjectRequest(bucket=bucket, key="a.jpg", body=picture))
     # the samples' own alphabet: standard, with padding

@@ -35,6 +35,7 @@ READS = {
     "watermark,text_SGVsbG8g5Zu-54mH5pyN5YqhIQ": "watermark,text_SGVsbG8g5Zu-54mH5pyN5YqhIQ",
     "watermark,t_90,image_cGFuZGEucG5n,g_nw,x_10,y_10": "watermark,image_cGFuZGEucG5n,t_90,g_nw",
     f"watermark,image_{PANDA}": f"watermark,image_{PANDA}",
+    f"watermark,{logo('/resize,P_30//')}": f"watermark,{logo('resize,P_30')}",
     # both alphabets, with and without padding; a slash does not end the action
     "watermark,text_SGVsbG8gV29ybGQ=": "watermark,text_SGVsbG8gV29ybGQ",
     "watermark,text_SGVsbG8gV29ybGQ==": "watermark,text_SGVsbG8gV29ybGQ",
@@ -120,6 +121,7 @@ REFUSES = {
     f"watermark,{logo('resize,P_101')}": (INV, "", "parameter: P"),
     f"watermark,{logo('resize')}": (MissingArgument, "", "w, h, l, s, p"),
     f"watermark,{logo('resize,w_a')}": (INV, "", "parameter: w"),
+    f"watermark,{logo('/')}": (INV, "0040-00000213", "is not supported"),
     "watermark,image_" + b64("?x-oss-process=image/resize,w_9"): (INV, "", "an object's name"),
     "watermark,image_": (INV, "", "an object's name"),
     f"watermark,{logo()}/watermark,{logo()}/watermark,{logo()}/watermark,{logo()}": (

@@ -27,8 +27,17 @@ from ...errors import (
 from . import v1, v2, v4
 from .claim import Claim, Credential, Request, fields, invalid_authorization, raw
 from .make import sign_headers, sign_url
+from .v4 import MAX_EXPIRES
 
-__all__ = ["Credential", "Request", "fields", "sign_headers", "sign_url", "verify"]
+__all__ = [
+    "MAX_EXPIRES",
+    "Credential",
+    "Request",
+    "fields",
+    "sign_headers",
+    "sign_url",
+    "verify",
+]
 
 V1_NAMES = frozenset((v1.KEY_ID, v1.EXPIRES, v1.SIGNATURE))
 LATER_NAMES = frozenset(
@@ -41,7 +50,11 @@ KEY_ID = re.compile(r"[0-9A-Za-z._=]+")  # OSS error reference, InvalidAccessKey
 
 
 def verify(
-    request: Request, credentials: Sequence[Credential], now: float, region: str
+    request: Request,
+    credentials: Sequence[Credential],
+    now: float,
+    region: str,
+    v4_expires_max: int = MAX_EXPIRES,
 ) -> Credential | None:
     """Find out who signed a request.
 
@@ -50,6 +63,7 @@ def verify(
         credentials: All there are; those with the same id are tried one by one.
         now: Seconds since the epoch.
         region: The one that V4 signatures must name, ``cn-hangzhou``.
+        v4_expires_max: Seconds that a URL signed with V4 may be valid.
 
     Returns:
         Whose secret made the signature; ``None`` where there is nothing of a signature.
@@ -64,7 +78,7 @@ def verify(
         AccessKeyIdAndSecurityTokenNotMatch: The token is another key's.
         SignatureDoesNotMatch: The secret does not make this signature of this request.
     """
-    claim = _claim(request, now, region)
+    claim = _claim(request, now, region, v4_expires_max)
     if claim is None:
         return None
     result = [
@@ -77,7 +91,7 @@ def verify(
     return result[0]
 
 
-def _claim(request: Request, now: float, region: str) -> Claim | None:
+def _claim(request: Request, now: float, region: str, v4_expires_max: int) -> Claim | None:
     """The signature as sent; ``None`` where there is nothing of one."""
     names = {name for name, _ in request.query}
     for name in sorted(names - NAMES):
@@ -92,7 +106,9 @@ def _claim(request: Request, now: float, region: str) -> Claim | None:
     for name, times in Counter(name for name, _ in request.query).items():
         if times > 1:  # signatures do not say which one counts
             raise InvalidArgument(f"The parameter: {shown(name)} is given {times} times.")
-    return _from_header(request, now, region) if header else _from_url(request, now, region)
+    if header:
+        return _from_header(request, now, region)
+    return _from_url(request, now, region, v4_expires_max)
 
 
 def _from_header(request: Request, now: float, region: str) -> Claim:
@@ -106,14 +122,14 @@ def _from_header(request: Request, now: float, region: str) -> Claim:
     raise invalid_authorization()
 
 
-def _from_url(request: Request, now: float, region: str) -> Claim:
+def _from_url(request: Request, now: float, region: str, v4_expires_max: int) -> Claim:
     if not any(name in LATER_NAMES for name, _ in request.query):
         return v1.from_url(request, now)
     version = request.value(v4.VERSION)
     if version == v2.NAME:
         return v2.from_url(request, now)
     if version == v4.NAME:
-        return v4.from_url(request, now, region)
+        return v4.from_url(request, now, region, v4_expires_max)
     raise InvalidArgument(
         f"The value: {shown(version)} of parameter: {v4.VERSION} is invalid: it is {v4.NAME} "
         f"or {v2.NAME}."

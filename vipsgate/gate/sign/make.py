@@ -32,6 +32,7 @@ def sign_url(
     bucket_in_path: bool = True,
     query: Sequence[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    v4_expires_max: int = v4.MAX_EXPIRES,
 ) -> str:
     """Make a URL that lets whoever has it do one thing for a while.
 
@@ -41,7 +42,7 @@ def sign_url(
         key: The object's name, as it is: not encoded.
         now: Seconds since the epoch, ``time.time()``.
         process: Text of ``x-oss-process``; empty for the object itself.
-        expires: Seconds of validity, from 1 on; V4 takes at most 604,800, which are 7 days.
+        expires: Seconds of validity, from 1 on.
         method: The one method that it is good for.
         version: 1 or 4.
         region: The server's; V4 only.
@@ -49,12 +50,13 @@ def sign_url(
         bucket_in_path: ``False`` if the host is the bucket's own already.
         query: Further parameters, not encoded.
         headers: ``Content-Type``, ``Content-MD5`` and ``x-oss-*`` that the request will carry.
+        v4_expires_max: Seconds of validity that the server takes in V4; OSS takes 7 days.
 
     Raises:
         ValueError: ``expires`` is out of range, or V1 cannot sign such a name unambiguously.
     """
-    if expires < 1 or (version == 4 and expires > v4.MAX_EXPIRES):
-        limit = f" to {v4.MAX_EXPIRES}" if version == 4 else ""
+    if expires < 1 or (version == 4 and expires > v4_expires_max):
+        limit = f" to {v4_expires_max}" if version == 4 else ""
         raise ValueError(f"expires = {expires}: is a number of seconds, 1{limit}")
     asked = (*query, *(((PROCESS, process),) if process else ()))
     request = Request(method, bucket, key, asked, fields((headers or {}).items()))

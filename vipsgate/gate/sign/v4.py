@@ -39,9 +39,9 @@ ADDITIONAL, TOKEN = "x-oss-additional-headers", TOKEN_HEADER
 PAYLOAD_HEADER, PAYLOAD = "x-oss-content-sha256", "UNSIGNED-PAYLOAD"
 PRODUCT, TERMINATOR = "oss", "aliyun_v4_request"
 ALWAYS = frozenset(("content-type", "content-md5"))  # signed where sent, like x-oss-*
-MAX_EXPIRES = 604_800  # seconds that a URL may be valid; OSS error reference, 0002-00000232
+MAX_EXPIRES = 604_800  # seconds that a URL may be valid with OSS; error reference, 0002-00000232
 MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-SECONDS = re.compile(r"[0-9]{1,7}")
+SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 def from_header(text: str, request: Request, now: float, region: str) -> Claim:
@@ -76,8 +76,14 @@ def from_header(text: str, request: Request, now: float, region: str) -> Claim:
     return claim
 
 
-def from_url(request: Request, now: float, region: str) -> Claim:
+def from_url(request: Request, now: float, region: str, max_expires: int) -> Claim:
     """Read ``x-oss-credential``, ``x-oss-date``, ``x-oss-expires`` and ``x-oss-signature``.
+
+    Args:
+        request: The request.
+        now: Seconds since the epoch.
+        region: That of this server.
+        max_expires: Seconds that a URL may be valid.
 
     Raises:
         InvalidArgument: One is missing, malformed or for another region.
@@ -101,10 +107,10 @@ def from_url(request: Request, now: float, region: str) -> Claim:
             "20260101T000000Z.",
             ec="0002-00000223",
         )
-    if not (SECONDS.fullmatch(expires) and 1 <= int(expires) <= MAX_EXPIRES):
+    if not (SECONDS.fullmatch(expires) and 1 <= int(expires) <= max_expires):
         raise InvalidArgument(
             f"The value: {shown(expires)} of parameter: {EXPIRES} is invalid: it is 1 to "
-            f"{MAX_EXPIRES} seconds.",
+            f"{max_expires} seconds.",
             ec="0002-00000232",
         )
     key_id = _key_id(request.value(CREDENTIAL), date, region)

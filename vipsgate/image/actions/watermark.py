@@ -39,7 +39,8 @@ def _read_picture(value: str) -> Wanted:
     key, mark, process = decoded(value).partition(PROCESS)
     if not key:
         raise ValueError
-    return Wanted(key, tuple(read(word, PREPARING) for word in process.split("/")) if mark else ())
+    words = list(filter(None, process.split("/"))) or [""]  # an empty action is passed over
+    return Wanted(key, tuple(read(word, PREPARING) for word in words) if mark else ())
 
 
 def _write_picture(wanted: Wanted) -> str:
@@ -96,7 +97,7 @@ class Watermark(Action):
     """
 
     name = "watermark"
-    slashes = True
+    slashes = frozenset(("image", "text", "type"))
 
     image: Wanted | None = parameter(PICTURE, default=None)
     text: str = parameter(TEXT, default="")

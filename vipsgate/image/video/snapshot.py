@@ -14,10 +14,10 @@ from ..frame import proportion
 from ..params import NUMBER, Param, choice, integer, parameter
 
 MAX_TIME = 999_999_999  # ms, eleven days
-BAD_WIDTH = "0053-00000104"  # EC
+BAD_WIDTH, BAD_HEIGHT, BAD_FORMAT = "0053-00000104", "0053-00000105", "0053-00000107"  # EC
 
 
-def _side(name: str, bad: str = "") -> Any:
+def _side(name: str, bad: str) -> Any:
     """Pixels, 0 for automatic; how many the video has is known only later."""
 
     def read(text: str) -> int:
@@ -45,9 +45,9 @@ class Snapshot:
     name: ClassVar[str] = "snapshot"
 
     t: int = integer(0, MAX_TIME)
-    f: str = choice("jpg", "png", default="jpg")
+    f: str = choice("jpg", "png", default="jpg", bad=BAD_FORMAT)
     w: int = _side("width", BAD_WIDTH)
-    h: int = _side("height")
+    h: int = _side("height", BAD_HEIGHT)
     m: str = choice("fast", default="")
     ar: str = choice("auto", default="")
 
@@ -57,7 +57,7 @@ class Snapshot:
         Raises:
             InvalidArgument: More than the video has is asked for.
         """
-        for side, most, ec in (("w", width, BAD_WIDTH), ("h", height, "")):
+        for side, most, ec in (("w", width, BAD_WIDTH), ("h", height, BAD_HEIGHT)):
             if getattr(self, side) > most:
                 raise InvalidArgument(
                     f"The value: {getattr(self, side)} of parameter: {side} is invalid. "
