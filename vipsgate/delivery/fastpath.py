@@ -129,7 +129,7 @@ class FastPath:
             or content.place is None
             or order.grant.caller is not None
             or bucket.referer != RefererPolicy()
-            or wanted.target.legacy
+            or order.target.legacy
             or bucket.legacy_at_api
             or self._legacy
             or len(text[0]) > MAX_LENGTH
