@@ -148,7 +148,6 @@ ROUND = [
     "example.jpg?x-oss-process=style/",
     "example.jpg?x-oss-process=video/snapshot,t_0",
     "example.jpg?x-oss-process=image/resize,w_1&x-oss-process=style/exists",
-    "example.jpg?x-oss-process=style/exists&x-oss-process=image/resize,w_1",
     "example.jpg?x-oss-process=style/exists&response-content-type=a",
     "example.jpg?objectMeta",
     "example.jpg?acl",

@@ -255,7 +255,7 @@ video/snapshot,t_0,f_jpg,w_800 sys/saveas,o_YQ style/thumb|image/crop image/crop
 style/thumb|style/thumb style/thumb| |style/thumb style/thumb|image/info style/thumb/resize,w_99
 style/thumb,x style/ style/none STYLE/thumb style%252Fthumb style/thumb%00 %20style/thumb
 style//thumb image/blind-watermark,x doc/preview audio/info nonsense %20 explain/image/info
-image/resize,w_1&x-oss-process=style/thumb style/thumb&x-oss-process=image/resize,w_1
+image/resize,w_1&x-oss-process=style/thumb
 """.split()
 )
 
@@ -275,6 +275,8 @@ def by_process():
                 yield Way(line, style=key)
             body = f"x-oss-process={process}"
             yield Way(f"POST /guarded/{enc(key)}?x-oss-process", body=body, style=key)
+        first = "x-oss-process=style/thumb&x-oss-process=image/resize,w_1"  # it counts
+        yield Way(f"GET /guarded/{enc(key)}?{first}", style=key)
         for name in ("X-Oss-Process", "x-oss-process%20", "x_oss_process", "process"):
             yield Way(f"GET /guarded/{enc(key)}?{name}=style/thumb")
 

@@ -95,6 +95,7 @@ def test_what_is_wrong_is_refused_on_public_objects_too(gate, version, bucket):
         good.replace("w_100", "w_200"): "SignatureDoesNotMatch",
         good.replace("example.jpg", "panda.png"): "SignatureDoesNotMatch",
         good.replace("?", "?x-oss-process=image/info&"): "SignatureDoesNotMatch",
+        good + "&Expires=1&x-oss-expires=1": "InvalidArgument",
         good.replace("key1", "key9"): "InvalidAccessKeyId",  # row 96
         # rows 92 and 94
         target(bucket=bucket, version=version, now=time.time() - 4000): "AccessDenied",
@@ -104,7 +105,7 @@ def test_what_is_wrong_is_refused_on_public_objects_too(gate, version, bucket):
         answer = gate.ask(text)
         assert answer.code == code, text
         assert answer.status in (400, 403)
-    # the first process text is signed, and is what is done; a second one is passed over
+    # of several processes the first counts
     assert gate.ask(good + "&x-oss-process=image/info").body == gate.ask(good).body
     answer = gate.ask(good, method="HEAD")
     assert (answer.status, answer.code) == (403, "SignatureDoesNotMatch")
