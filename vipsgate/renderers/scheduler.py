@@ -272,7 +272,7 @@ class Scheduler(Generic[J, W]):
         while self._retired:
             yield Retire(self._retired.pop())
         while self._idle and self.lanes.open:
-            stolen = self._steal(now)
+            stolen = self._steal(now) if self._ahead else None
             job = stolen.job if stolen else self.lanes.next()
             if job is None:
                 break
@@ -286,6 +286,8 @@ class Scheduler(Generic[J, W]):
             if stolen:
                 yield stolen
             yield follows
+        if not len(self.lanes):
+            return
         for worker, desk in list(self._desks.items()):  # one may turn out to have ended
             if len(desk.turns) != 1 or desk.turns[0].cost or desk.retiring:
                 continue
