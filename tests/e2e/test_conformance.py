@@ -440,7 +440,7 @@ REFUSED = rows(
     ("none", "example.jpg", "quality", 400, "MissingArgument", "", "quality"),
     ("word", "example.jpg", "image/resize,w_100/image/format,png", 400, BAD, "0040-00000213", ""),
     ("word", "example.jpg", "image/resize,w_100|", 400, BAD, "", ""),
-    ("word", "example.jpg", "image//resize,w_100", 400, BAD, "0040-00000213", ""),
+    ("word", "example.jpg", "image//", 400, BAD, "0040-00000212", ""),
 )
 
 

@@ -681,8 +681,8 @@ WORDS = [
     ),
     *(
         "/image/info",
-        "image//info",
-        "image/info/",
+        "image//",
+        "image/info/x/",
         "image/info,1",
         "image/info/info",
         "|image/info",
