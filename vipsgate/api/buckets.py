@@ -54,7 +54,7 @@ async def list_buckets(call: Call) -> web.StreamResponse:
     for name in listed:
         entry = _describe(SubElement(rows, "Bucket"), call, name, result[name])
         xml.add(entry, Region=call.services.settings.server.region)
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 async def put_bucket(call: Call) -> web.StreamResponse:
@@ -81,7 +81,7 @@ async def put_bucket(call: Call) -> web.StreamResponse:
         await services.registry.documents.change(name, lambda known: with_acl(known or new, acl))
     elif acl:
         await change(call, partial(with_acl, acl=acl))
-    return call.said(headers={"Location": f"/{name}"})
+    return call.respond(headers={"Location": f"/{name}"})
 
 
 async def delete_bucket(call: Call) -> web.StreamResponse:
@@ -98,7 +98,7 @@ async def delete_bucket(call: Call) -> web.StreamResponse:
         await services.store.remove(name)
     await services.registry.documents.remove(name)
     services.registry.refresh()
-    return call.said(204)
+    return call.respond(204)
 
 
 async def bucket_info(call: Call) -> web.StreamResponse:
@@ -109,12 +109,12 @@ async def bucket_info(call: Call) -> web.StreamResponse:
     entry = _describe(SubElement(root, "Bucket"), call, name, result.get(name, 0))
     xml.owner(entry)
     xml.add(SubElement(entry, "AccessControlList"), Grant=call.grant.bucket.acl)
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 async def get_acl(call: Call) -> web.StreamResponse:
     """GetBucketAcl."""
-    return call.said(body=xml.acl(call.grant.bucket.acl))
+    return call.respond(body=xml.acl(call.grant.bucket.acl))
 
 
 async def put_acl(call: Call) -> web.StreamResponse:
@@ -123,14 +123,14 @@ async def put_acl(call: Call) -> web.StreamResponse:
     if not acl:
         raise invalid(BUCKET_ACL, "", f"one of {', '.join(ACLS)}")
     await change(call, partial(with_acl, acl=acl))
-    return call.said()
+    return call.respond()
 
 
 async def location(call: Call) -> web.StreamResponse:
     """GetBucketLocation."""
     root = Element("LocationConstraint")
     root.text = _location(call.services)
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 # -- what calls to a bucket's settings share -------------------------------------------------------

@@ -61,10 +61,10 @@ class Call:
         Raises:
             InvalidArgument: It is none, or out of range.
         """
-        said = self.parameter(name) or str(default)
-        if said.isascii() and said.isdigit() and len(said) < 10 and low <= int(said) <= high:
-            return int(said)
-        raise invalid(name, said, f"an integer from {low} to {high}")
+        value = self.parameter(name) or str(default)
+        if value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high:
+            return int(value)
+        raise invalid(name, value, f"an integer from {low} to {high}")
 
     def chosen(self, name: str, values: tuple[str, ...]) -> str:
         """A word of the query; an empty one among the values says that there need be none.
@@ -72,10 +72,10 @@ class Call:
         Raises:
             InvalidArgument: It is another.
         """
-        said = self.parameter(name)
-        if said not in values:
-            raise invalid(name, said, f"one of {', '.join(filter(None, values))}")
-        return said
+        value = self.parameter(name)
+        if value not in values:
+            raise invalid(name, value, f"one of {', '.join(filter(None, values))}")
+        return value
 
     def encodes_keys(self) -> bool:
         """Whether the answer has keys percent-encoded, ``encoding-type=url``.
@@ -154,7 +154,7 @@ class Call:
                 f"It was {wanted!r}, that of the body is {base64.b64encode(md5).decode()!r}."
             )
 
-    def said(
+    def respond(
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> web.Response:
         """An answer; a body is XML unless ``headers`` say else."""
@@ -230,10 +230,10 @@ class Row:
     copying: Row | None = None
 
 
-def invalid(name: str, said: str, expected: str) -> InvalidArgument:
+def invalid(name: str, value: str, expected: str) -> InvalidArgument:
     """The error for a parameter, header or element with a value that it cannot have."""
     return InvalidArgument(
-        f"The value: {shown(said)!r} of parameter: {name} is invalid. It expects {expected}."
+        f"The value: {shown(value)!r} of parameter: {name} is invalid. It expects {expected}."
     )
 
 

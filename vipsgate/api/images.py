@@ -49,14 +49,14 @@ class Configuration:
 
 async def get(call: Call) -> web.StreamResponse:
     """GetBucketProcess, as the SDK for Java calls it."""
-    return call.said(body=write(told(call.grant.bucket)))
+    return call.respond(body=write(told(call.grant.bucket)))
 
 
 async def put(call: Call) -> web.StreamResponse:
     """PutBucketProcess: all anew; what is not said is as for a new bucket."""
     wanted = read(await call.document())
     await buckets.change(call, lambda document: applied(document, wanted))
-    return call.said()
+    return call.respond()
 
 
 def told(document: Bucket) -> Configuration:
@@ -103,14 +103,14 @@ def read(data: bytes) -> Configuration:
     )
 
 
-def write(said: Configuration) -> bytes:
+def write(value: Configuration) -> bytes:
     """``<BucketProcessConfiguration>``."""
     rows: dict[str, str | int] = {
         HOST: HOSTS[0],
-        PROTECT: "Enabled" if said.protected else "Disabled",
-        SUFFIXES: ",".join(said.suffixes),
-        DELIMITERS: ",".join(said.delimiters),
-        OLD_API: "Enabled" if said.old_api else "Disabled",
+        PROTECT: "Enabled" if value.protected else "Disabled",
+        SUFFIXES: ",".join(value.suffixes),
+        DELIMITERS: ",".join(value.delimiters),
+        OLD_API: "Enabled" if value.old_api else "Disabled",
         "Version": VERSION,
     }
     return xml.write(xml.add(Element(ROOT), **rows))
@@ -118,10 +118,10 @@ def write(said: Configuration) -> bytes:
 
 def _chosen(root: Element, name: str, values: tuple[str, ...]) -> str:
     """One of the values, the first where nothing is said."""
-    said = xml.text(root, name, default=values[0])
-    if said not in values:
-        raise invalid(name, said, f"one of {', '.join(values)}")
-    return said
+    value = xml.text(root, name, default=values[0])
+    if value not in values:
+        raise invalid(name, value, f"one of {', '.join(values)}")
+    return value
 
 
 def _switched(root: Element, name: str) -> bool:
@@ -130,5 +130,5 @@ def _switched(root: Element, name: str) -> bool:
 
 def _words(root: Element, name: str) -> tuple[str, ...]:
     """What stands between the commas."""
-    said = (word.strip() for word in xml.text(root, name, default="").split(","))
-    return tuple(word for word in said if word)
+    value = (word.strip() for word in xml.text(root, name, default="").split(","))
+    return tuple(word for word in value if word)

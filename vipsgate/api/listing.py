@@ -65,7 +65,7 @@ async def _list(call: Call, *, second: bool) -> web.StreamResponse:
         _describe(root, xml.encoded(key, url), item, owner=owner)
     for shared in page.prefixes:
         xml.add(SubElement(root, "CommonPrefixes"), Prefix=xml.encoded(shared, url))
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 def _describe(root: Element, key: str, item: Object, *, owner: bool) -> None:
@@ -84,10 +84,10 @@ def _describe(root: Element, key: str, item: Object, *, owner: bool) -> None:
 
 def _text(call: Call, name: str) -> str:
     """What keys are compared with; the guide gives it the length of a key."""
-    said = call.parameter(name)
-    if len(said.encode()) > KEY_BYTES:
-        raise invalid(name, said, f"at most {KEY_BYTES} bytes of UTF-8")
-    return said
+    value = call.parameter(name)
+    if len(value.encode()) > KEY_BYTES:
+        raise invalid(name, value, f"at most {KEY_BYTES} bytes of UTF-8")
+    return value
 
 
 def _write(place: str) -> str:

@@ -46,7 +46,7 @@ async def initiate(call: Call) -> web.StreamResponse:
         Key=xml.encoded(target.key, encoding),
         UploadId=upload.identity,
     )
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 async def put_part(call: Call) -> web.StreamResponse:
@@ -59,7 +59,7 @@ async def put_part(call: Call) -> web.StreamResponse:
         call.check_digest(draft.md5)
         crc = draft.crc
         kept = await uploads.keep(store, upload, number, draft)
-    return call.said(headers={"ETag": kept.etag, responses.CRC: str(crc)})
+    return call.respond(headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def copy_part(call: Call) -> web.StreamResponse:
@@ -68,14 +68,14 @@ async def copy_part(call: Call) -> web.StreamResponse:
     upload, number = await _upload(call), _number(call)
     with closing(await objects.open_source(call)) as source:
         if objects.unchanged(call, source.object):
-            return call.said(304)
+            return call.respond(304)
         span = _span(call, source.object)
         async with store.draft(INTERNAL) as draft:
             await draft.copy(source.descriptor, span.start, len(span))
             crc = draft.crc
             kept = await uploads.keep(store, upload, number, draft)
     body = xml.copied("CopyPartResult", kept)
-    return call.said(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
+    return call.respond(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def complete(call: Call) -> web.StreamResponse:
@@ -108,13 +108,13 @@ async def complete(call: Call) -> web.StreamResponse:
         Key=xml.encoded(target.key, encoding),
         ETag=kept.etag,
     )
-    return call.said(body=xml.write(root), headers={"ETag": kept.etag, responses.CRC: str(crc)})
+    return call.respond(body=xml.write(root), headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def abort(call: Call) -> web.StreamResponse:
     """AbortMultipartUpload."""
     await uploads.abort(call.services.store, await _upload(call))
-    return call.said(204)
+    return call.respond(204)
 
 
 async def list_parts(call: Call) -> web.StreamResponse:
@@ -145,7 +145,7 @@ async def list_parts(call: Call) -> web.StreamResponse:
             ETag=part.object.etag,
             Size=part.object.size,
         )
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 async def list_uploads(call: Call) -> web.StreamResponse:
@@ -189,7 +189,7 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     for key, identity in listed:
         if not identity:
             xml.add(SubElement(root, "CommonPrefixes"), Prefix=xml.encoded(key, encoding))
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
@@ -226,19 +226,19 @@ def _number(call: Call) -> int:
 
 def _span(call: Call, source: Object) -> range:
     """The part of the source that ``x-oss-copy-source-range`` names; all of it without."""
-    said = call.header(f"{COPY_SOURCE}-range")
-    if not said:
+    value = call.header(f"{COPY_SOURCE}-range")
+    if not value:
         return range(source.size)
-    found = SPAN.fullmatch(said)
+    found = SPAN.fullmatch(value)
     if not found or int(found[1]) > int(found[2]):
         raise InvalidArgument(
-            f"The value: {shown(said)} of parameter: {COPY_SOURCE}-range is invalid. "
+            f"The value: {shown(value)} of parameter: {COPY_SOURCE}-range is invalid. "
             "It expects bytes=FIRST-LAST."
         )
     if int(found[2]) >= source.size:
         raise InvalidRange(
             "The requested range cannot be satisfied.",
-            extra={"ActualObjectSize": str(source.size), "RangeRequested": said},
+            extra={"ActualObjectSize": str(source.size), "RangeRequested": value},
         )
     return range(int(found[1]), int(found[2]) + 1)
 

@@ -124,7 +124,7 @@ async def put(call: Call) -> web.StreamResponse:
         call.check_digest(draft.md5)
         crc = draft.crc
         kept = await keep(call, draft, target.bucket, target.key, properties)
-    return call.said(headers={"ETag": kept.etag, responses.CRC: str(crc)})
+    return call.respond(headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def copy(call: Call) -> web.StreamResponse:
@@ -140,7 +140,7 @@ async def copy(call: Call) -> web.StreamResponse:
     properties = said_properties(call)
     with closing(await open_source(call)) as source:
         if unchanged(call, source.object):
-            return call.said(304)
+            return call.respond(304)
         if directive == "COPY":
             theirs = source.object.properties
             properties = replace(theirs, acl=properties.acl, kind=properties.kind)
@@ -149,7 +149,7 @@ async def copy(call: Call) -> web.StreamResponse:
             crc = draft.crc
             kept = await keep(call, draft, target.bucket, target.key, properties)
     body = xml.copied("CopyObjectResult", kept)
-    return call.said(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
+    return call.respond(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
 
 
 async def delete(call: Call) -> web.StreamResponse:
@@ -158,7 +158,7 @@ async def delete(call: Call) -> web.StreamResponse:
     await check_writable(call, call.grant, target.bucket, target.key, Right.DELETE)
     await call.services.store.delete(target.bucket, target.key)
     await call.services.forget(target.bucket, target.key)
-    return call.said(204)
+    return call.respond(204)
 
 
 async def delete_many(call: Call) -> web.StreamResponse:
@@ -174,13 +174,13 @@ async def delete_many(call: Call) -> web.StreamResponse:
             check_key(key)
             await call.services.store.delete(bucket, key)
             await call.services.forget(bucket, key)
-    return call.said(body=b"" if order.quiet else xml.deleted(order.keys, encoding=encoding))
+    return call.respond(body=b"" if order.quiet else xml.deleted(order.keys, encoding=encoding))
 
 
 async def get_acl(call: Call) -> web.StreamResponse:
     """GetObjectACL; ``default`` for an object that has none of its own."""
     found = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
-    return call.said(body=xml.acl(found.properties.acl or "default"))
+    return call.respond(body=xml.acl(found.properties.acl or "default"))
 
 
 async def put_acl(call: Call) -> web.StreamResponse:
@@ -189,7 +189,7 @@ async def put_acl(call: Call) -> web.StreamResponse:
     acl = said_acl(call, required=True)
     found = await store.stat(target.bucket, target.key)
     await store.describe(target.bucket, target.key, replace(found.properties, acl=acl))
-    return call.said()
+    return call.respond()
 
 
 # -- what several calls share ----------------------------------------------------------------------

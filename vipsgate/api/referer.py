@@ -13,14 +13,14 @@ from .call import Call
 
 async def get(call: Call) -> web.StreamResponse:
     """GetBucketReferer; ``RefererList`` is always there, as oss2 and ali-oss read it unasked."""
-    return call.said(body=write(call.grant.bucket.referer))
+    return call.respond(body=write(call.grant.bucket.referer))
 
 
 async def put(call: Call) -> web.StreamResponse:
     """PutBucketReferer: the whole policy anew."""
     policy = read(await call.document())
     await buckets.change(call, lambda document: buckets.changed(document, referer=policy))
-    return call.said()
+    return call.respond()
 
 
 def read(data: bytes) -> RefererPolicy:
@@ -59,8 +59,8 @@ def write(policy: RefererPolicy) -> bytes:
 
 def _entries(root: Element, name: str) -> tuple[str, ...]:
     """Those that say something: clients clear a list with an empty one."""
-    said = ((entry.text or "").strip() for entry in root.iterfind(f"{name}/Referer"))
-    return tuple(entry for entry in said if entry)
+    value = ((entry.text or "").strip() for entry in root.iterfind(f"{name}/Referer"))
+    return tuple(entry for entry in value if entry)
 
 
 def _list(root: Element, name: str, entries: tuple[str, ...]) -> None:

@@ -128,7 +128,7 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
         await objects.keep(call, draft, bucket, sink.key, properties)
     said = {"bucket": bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(said, ensure_ascii=False).encode()
-    return call.said(body=body, headers={"Content-Type": "application/json"})
+    return call.respond(body=body, headers={"Content-Type": "application/json"})
 
 
 def _decoded(key: str, value: str) -> str:

@@ -36,7 +36,7 @@ async def get(call: Call) -> web.StreamResponse:
     else:
         for one in sorted(styles):
             _describe(SubElement(root, "Style"), one, styles[one])
-    return call.said(body=xml.write(root))
+    return call.respond(body=xml.write(root))
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -64,7 +64,7 @@ async def put(call: Call) -> web.StreamResponse:
         return buckets.changed(document, styles=styles)
 
     await buckets.change(call, edit)
-    return call.said()
+    return call.respond()
 
 
 async def delete(call: Call) -> web.StreamResponse:
@@ -79,7 +79,7 @@ async def delete(call: Call) -> web.StreamResponse:
 
     with contextlib.suppress(NoSuchStyle):
         await buckets.change(call, edit)
-    return call.said(204)
+    return call.respond(204)
 
 
 def _name(call: Call) -> str:

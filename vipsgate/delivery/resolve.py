@@ -95,15 +95,15 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
         look_at = services.store.stat if by_owner else partial(stat, services, grant)
         objects.append(await overlay(look_at, target.bucket, key))
     keys = target.key, *needs
-    wanted = Order(target, name.literal, grant, process, keys, tuple(objects), picture)
-    wanted.check()
+    result = Order(target, name.literal, grant, process, keys, tuple(objects), picture)
+    result.check()
     if process:
         _check_overrides(grant)
         if not process.snapshot:  # of a video only a part is read
             limits.check_bytes(source.size)
         elif services.store.ranged(target.bucket):
             remote.check_video(source.size, services.settings.store.video_fetch_bytes)
-    return wanted
+    return result
 
 
 async def stat(
@@ -136,10 +136,10 @@ async def plain_order(services: Services, grant: access.Grant, target: Target) -
     For what is told of an object and not of its picture: so ``a.jpg!thumb`` is ``a.jpg``, and who
     may see that through styles only is told nothing of it.
     """
-    wanted = await order(services, grant, replace(target, query=()))
-    if wanted.target.process:
-        return await order(services, grant, Target(target.bucket, wanted.target.key))
-    return wanted
+    result = await order(services, grant, replace(target, query=()))
+    if result.target.process:
+        return await order(services, grant, Target(target.bucket, result.target.key))
+    return result
 
 
 async def look(services: Services, grant: access.Grant, target: Target) -> tuple[Object, bool]:

@@ -76,21 +76,21 @@ def transform(
         RuntimeError: libvips is too old.
     """
     render.check()
-    todo = parse(process, limits)
-    written = todo.writes()
+    parsed = parse(process, limits)
+    written = parsed.writes()
     context = RenderContext(
         limits,
         rendering,
         fonts() if written else Fonts(),
-        objects={key: _overlay(key, objects, limits) for key in todo.needs()},
+        objects={key: _overlay(key, objects, limits) for key in parsed.needs()},
     )
-    if todo.snapshot:
-        return _of_video(data, todo.snapshot, context)
+    if parsed.snapshot:
+        return _of_video(data, parsed.snapshot, context)
     source = probe(_read(data, limits))
-    if todo.answer:
+    if parsed.answer:
         plan.admit(source.header, limits)
-        return Picture(reports.ANSWERS[todo.answer](source, context), reports.MIME)
-    planned = plan.make(source.header, todo.actions, limits, rendering)
+        return Picture(reports.ANSWERS[parsed.answer](source, context), reports.MIME)
+    planned = plan.make(source.header, parsed.actions, limits, rendering)
     context.check_overlays(planned)
     with _memory() as memory:
         render.render(source, planned, memory, context)
@@ -126,11 +126,11 @@ def explain(
         RuntimeError: libvips is too old.
     """
     render.check()
-    todo = parse(process, limits)
-    if todo.snapshot:
+    parsed = parse(process, limits)
+    if parsed.snapshot:
         raise Unimplemented("A picture of a video has no plan: what it takes is known afterwards.")
     source = probe(_read(data, limits))
-    return {"process": str(todo)} | reports.explanation(source, todo, limits, rendering)
+    return {"process": str(parsed)} | reports.explanation(source, parsed, limits, rendering)
 
 
 def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:

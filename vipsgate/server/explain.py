@@ -40,43 +40,43 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
         line: ``/BUCKET/KEY?...`` as a client would send it, the bucket in the path.
         headers: As the client would send them; a signature and the Referer count.
     """
-    said: dict[str, Any] = dict.fromkeys(
+    report: dict[str, Any] = dict.fromkeys(
         ("target", "objects", "process", "plan", "refused", "access")
     )
     try:
         target = resolve_target(line, "", {}, "")
-        said["target"] = {"bucket": target.bucket, "key": target.key, "process": target.process}
+        report["target"] = {"bucket": target.bucket, "key": target.key, "process": target.process}
         plain = META in target.names()
         api.find("HEAD" if plain else "GET", target, headers)
         document = services.registry.get(target.bucket)
         if document is None:
             raise NoSuchBucket("The specified bucket does not exist.")
-        wanted, missing, whole = None, None, target
-        order = resolve.plain_order if plain else resolve.order
+        order, missing, whole = None, None, target
+        find = resolve.plain_order if plain else resolve.order
         try:
-            wanted = await order(services, access.Grant(document, OWNER), target)
-            wanted = await _sniffed(services, document, wanted)
-            whole = wanted.target
+            order = await find(services, access.Grant(document, OWNER), target)
+            order = await _sniffed(services, document, order)
+            whole = order.target
         except NoSuchKey as error:
             missing = error
         except OssError as error:
-            said["refused"] = told(error)
+            report["refused"] = outcome(error)
         if plain:
             query = tuple(pair for pair in target.query if pair[0] != PROCESS)
             whole = replace(whole, query=query)
-        seen = wanted.seen() if wanted else await _source(services, document, target)
-        said["access"] = _access(services, document, whole, target, seen, headers, missing)
+        seen = order.seen() if order else await _source(services, document, target)
+        report["access"] = _access(services, document, whole, target, seen, headers, missing)
         if missing:
             raise missing
-        if wanted:
-            said |= _found(services, wanted)
-            said["plan"] = await _plan(services, wanted)
+        if order:
+            report |= _found(services, order)
+            report["plan"] = await _plan(services, order)
     except OssError as error:
-        said["refused"] = told(error)
-    return said
+        report["refused"] = outcome(error)
+    return report
 
 
-def told(error: OssError | None) -> dict[str, Any]:
+def outcome(error: OssError | None) -> dict[str, Any]:
     """An error, or that there is none, as plain values."""
     if error is None:
         return {"allowed": True}
@@ -111,14 +111,14 @@ def _access(
         mine = simulate.refusal(grant, whole, seen, missing)
     except OssError as error:
         mine = error
-    return {who: told(error) for who, error in {"request": mine, **found}.items()}
+    return {who: outcome(error) for who, error in {"request": mine, **found}.items()}
 
 
-async def _sniffed(services: Services, document: Bucket, wanted: Order) -> Order:
+async def _sniffed(services: Services, document: Bucket, order: Order) -> Order:
     """The same with what an anonymous caller's right may depend on: is it a picture?"""
     anonymous = access.Grant(document, None)
-    item, shown = await resolve.sniff(services, anonymous, wanted.target, wanted.source)
-    return replace(wanted, objects=(item, *wanted.objects[1:]), picture=shown)
+    item, shown = await resolve.sniff(services, anonymous, order.target, order.source)
+    return replace(order, objects=(item, *order.objects[1:]), picture=shown)
 
 
 def _counts(name: str) -> bool:
@@ -134,9 +134,9 @@ async def _source(services: Services, document: Bucket, target: Target) -> tuple
     return (see(access.Grant(document, OWNER), target.key, found),)
 
 
-def _found(services: Services, wanted: Order) -> dict[str, Any]:
-    target, todo = wanted.target, wanted.process
-    chain = [str(action) for action in todo.actions] if todo else []
+def _found(services: Services, order: Order) -> dict[str, Any]:
+    target, process = order.target, order.process
+    chain = [str(action) for action in process.actions] if process else []
     return {
         "target": {"bucket": target.bucket, "key": target.key, "process": target.process},
         "objects": [
@@ -149,29 +149,29 @@ def _found(services: Services, wanted: Order) -> dict[str, Any]:
                 "content_type": item.properties.content_type,
                 "aliases": [name.encode(errors="replace").decode() for name in item.aliases],
             }
-            for key, item in zip(wanted.keys, wanted.objects, strict=True)
+            for key, item in zip(order.keys, order.objects, strict=True)
         ],
-        "process": {"text": str(todo) if todo else "", "chain": chain},
-        "etag": derivatives.etag(services, wanted),
+        "process": {"text": str(process) if process else "", "chain": chain},
+        "etag": derivatives.etag(services, order),
     }
 
 
-async def _plan(services: Services, wanted: Order) -> dict[str, Any] | None:
+async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
     """What a renderer would do; of a video it is not known before it is done.
 
     Raises:
         OssError: It would not do it.
     """
-    if wanted.process is None or wanted.process.snapshot:
+    if order.process is None or order.process.snapshot:
         return None
-    bucket, key = wanted.target.bucket, wanted.target.key
+    bucket, key = order.target.bucket, order.target.key
     with ExitStack() as stack:
         opened = stack.enter_context(closing(await services.store.open(bucket, key)))
         attachments = []
-        for other in wanted.keys[1:]:
+        for other in order.keys[1:]:
             item = stack.enter_context(closing(await services.store.open(bucket, other)))
             attachments.append(Attachment(item.object.etag, item.descriptor))
-        job = Job("explain", str(wanted.process), opened.descriptor, tuple(attachments))
+        job = Job("explain", str(order.process), opened.descriptor, tuple(attachments))
         with closing(await services.renderers.render(job)) as done:
             result: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return result

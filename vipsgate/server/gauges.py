@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -11,7 +12,184 @@ from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from ..delivery.services import Services
+    from ..renderers.pool import State
     from ..web.connection import Server
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a row reads from.
+
+    Attributes:
+        services: Of the server.
+        pool: Its renderers as they are now.
+        port: The public port's connections.
+        limit: Connections that may be open there; 0 for no limit.
+    """
+
+    services: Services
+    pool: State
+    port: Server
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A metric.
+
+    Attributes:
+        name: Without ``vipsgate_`` in front.
+        help: What it says.
+        read: Its value, or one for each value of ``label``; ``None`` where there is none.
+        label: The label; empty for a single value.
+        counts: Whether it only rises.
+    """
+
+    name: str
+    help: str
+    read: Callable[[View], float | Mapping[str, float] | None]
+    label: str = ""
+    counts: bool = False
+
+    def family(self, view: View) -> Metric | None:
+        """The metric as it is now; ``None`` where there is none."""
+        value = self.read(view)
+        if value is None:
+            return None
+        family = CounterMetricFamily if self.counts else GaugeMetricFamily
+        name = f"vipsgate_{self.name}"
+        if not isinstance(value, Mapping):
+            return family(name, self.help, value)
+        metric = family(name, self.help, labels=(self.label,))
+        for word, number in value.items():
+            metric.add_metric((word,), number)
+        return metric
+
+
+def _log_dropped(view: View) -> float:
+    log = view.services.recorder.log
+    return log.dropped if log else 0
+
+
+def _cache_used(view: View) -> float | None:
+    cache = view.services.cache
+    return cache.memory.used if cache else None
+
+
+def _cache_limit(view: View) -> float | None:
+    services = view.services
+    return services.settings.cache.memory_bytes if services.cache else None
+
+
+ROWS = (
+    Row(
+        "requests_in_progress",
+        "Requests that are being answered.",
+        lambda view: view.services.recorder.meters.in_progress,
+    ),
+    Row(
+        "draining",
+        "1 while the server is ending.",
+        lambda view: int(view.services.draining.is_set()),
+    ),
+    Row(
+        "document_faults",
+        "Bucket documents that are broken.",
+        lambda view: len(view.services.registry.faults),
+    ),
+    Row(
+        "config_last_reload_successful",
+        "1 where the configuration was taken over when it was read last.",
+        lambda view: int(not view.services.configuration.refused),
+    ),
+    Row(
+        "config_last_reload_success_timestamp_seconds",
+        "When a configuration was taken over last.",
+        lambda view: view.services.configuration.succeeded,
+    ),
+    Row(
+        "log_dropped_lines",
+        "Lines of the access log that a slow or full disk has not taken.",
+        _log_dropped,
+        counts=True,
+    ),
+    Row("permits", "Pictures that may be worked on.", lambda view: view.pool.permits, label="lane"),
+    Row(
+        "permits_in_use",
+        "Pictures that are worked on.",
+        lambda view: view.pool.working,
+        label="lane",
+    ),
+    Row(
+        "queue_length",
+        "Pictures that wait for a renderer.",
+        lambda view: view.pool.waiting,
+        label="lane",
+    ),
+    Row(
+        "permitted_bytes",
+        "Memory that pictures other than quick ones may take now.",
+        lambda view: view.pool.held,
+    ),
+    Row("queue_limit", "Pictures that may wait before 503.", lambda view: view.pool.queue),
+    Row(
+        "predicted_wait_seconds",
+        "What the next picture would wait for a renderer, as predicted.",
+        lambda view: view.pool.waits,
+        label="lane",
+    ),
+    Row(
+        "predicted_wait_limit_seconds",
+        "What it may wait before 503.",
+        lambda view: view.pool.queue_seconds,
+    ),
+    Row(
+        "refusals",
+        "Pictures that were not made for now: the predicted wait was too long, too many "
+        "waited, they took too much memory, or the deadline came.",
+        lambda view: view.pool.refusals,
+        label="reason",
+        counts=True,
+    ),
+    Row("connections", "Open connections of the public port.", lambda view: view.port.count),
+    Row(
+        "connections_limit",
+        "Connections that may be open; beyond, unused ones are closed, and others wait.",
+        lambda view: view.limit,
+    ),
+    Row(
+        "refusals_held",
+        "Refusals that are held back, so that clients who retry at once take no core.",
+        lambda view: view.services.throttle.held,
+    ),
+    Row("renderers", "Renderer processes.", lambda view: len(view.pool.memory)),
+    Row(
+        "renderers_resident_bytes",
+        "Memory of all renderers; the front's is process_resident_memory_bytes.",
+        lambda view: sum(view.pool.memory),
+    ),
+    Row(
+        "renderer_resident_bytes_max",
+        "Memory of the largest renderer.",
+        lambda view: max(view.pool.memory, default=0),
+    ),
+    Row(
+        "renderer_starts",
+        "Renderer processes started.",
+        lambda view: view.pool.starts,
+        counts=True,
+    ),
+    Row(
+        "renderer_ends",
+        "Renderers that ended: died by themselves; killed for their memory, or because they "
+        "did not stop; replaced because they held too much memory while idle.",
+        lambda view: view.pool.ends,
+        label="reason",
+        counts=True,
+    ),
+    Row("cache_memory_bytes", "Pictures kept in memory.", _cache_used),
+    Row("cache_memory_limit_bytes", "Memory that they may take.", _cache_limit),
+)
 
 
 class Gauges(Collector):
@@ -30,112 +208,12 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All of it as it is now."""
-        services = self._services
-        pool = services.renderers.state()
+        renderers = self._services.renderers
         info = GaugeMetricFamily("vipsgate_info", "What runs here.", labels=("version", "renderer"))
-        info.add_metric((self._version, services.renderers.version), 1)
+        info.add_metric((self._version, renderers.version), 1)
         yield info
-        yield GaugeMetricFamily(
-            "vipsgate_requests_in_progress",
-            "Requests that are being answered.",
-            services.recorder.meters.in_progress,
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_draining", "1 while the server is ending.", int(services.draining.is_set())
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_document_faults",
-            "Bucket documents that are broken.",
-            len(services.registry.faults),
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_config_last_reload_successful",
-            "1 where the configuration was taken over when it was read last.",
-            int(not services.configuration.refused),
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_config_last_reload_success_timestamp_seconds",
-            "When a configuration was taken over last.",
-            services.configuration.succeeded,
-        )
-        yield CounterMetricFamily(
-            "vipsgate_log_dropped_lines",
-            "Lines of the access log that a slow or full disk has not taken.",
-            services.recorder.log.dropped if services.recorder.log else 0,
-        )
-        yield _by_lane("vipsgate_permits", "Pictures that may be worked on.", pool.permits)
-        yield _by_lane("vipsgate_permits_in_use", "Pictures that are worked on.", pool.working)
-        yield _by_lane("vipsgate_queue_length", "Pictures that wait for a renderer.", pool.waiting)
-        yield GaugeMetricFamily(
-            "vipsgate_permitted_bytes",
-            "Memory that pictures other than quick ones may take now.",
-            pool.held,
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_queue_limit", "Pictures that may wait before 503.", pool.queue
-        )
-        yield _by_lane(
-            "vipsgate_predicted_wait_seconds",
-            "What the next picture would wait for a renderer, as predicted.",
-            pool.waits,
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_predicted_wait_limit_seconds",
-            "What it may wait before 503.",
-            pool.queue_seconds,
-        )
-        yield _by_reason(
-            "vipsgate_refusals",
-            "Pictures that were not made for now: the predicted wait was too long, too many "
-            "waited, they took too much memory, or the deadline came.",
-            pool.refusals,
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_connections",
-            "Open connections of the public port.",
-            self._port.count,
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_connections_limit",
-            "Connections that may be open; beyond, unused ones are closed, and others wait.",
-            self._limit,
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_refusals_held",
-            "Refusals that are held back, so that clients who retry at once take no core.",
-            services.throttle.held,
-        )
-        yield GaugeMetricFamily("vipsgate_renderers", "Renderer processes.", len(pool.memory))
-        yield GaugeMetricFamily(
-            "vipsgate_renderers_resident_bytes",
-            "Memory of all renderers; the front's is process_resident_memory_bytes.",
-            sum(pool.memory),
-        )
-        yield GaugeMetricFamily(
-            "vipsgate_renderer_resident_bytes_max",
-            "Memory of the largest renderer.",
-            max(pool.memory, default=0),
-        )
-        yield CounterMetricFamily(
-            "vipsgate_renderer_starts", "Renderer processes started.", pool.starts
-        )
-        yield _by_reason(
-            "vipsgate_renderer_ends",
-            "Renderers that ended: died by themselves; killed for their memory, or because they "
-            "did not stop; replaced because they held too much memory while idle.",
-            pool.ends,
-        )
-        if services.cache:
-            yield GaugeMetricFamily(
-                "vipsgate_cache_memory_bytes",
-                "Pictures kept in memory.",
-                services.cache.memory.used,
-            )
-            yield GaugeMetricFamily(
-                "vipsgate_cache_memory_limit_bytes",
-                "Memory that they may take.",
-                services.settings.cache.memory_bytes,
-            )
+        view = View(self._services, renderers.state(), self._port, self._limit)
+        yield from filter(None, (row.family(view) for row in ROWS))
 
 
 def registry(counted: Collector, moment: Collector) -> CollectorRegistry:
@@ -156,17 +234,3 @@ class Moment(Collector):
     def collect(self) -> Iterator[Metric]:
         """As they were."""
         return iter(self._metrics)
-
-
-def _by_lane(name: str, meaning: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, meaning, labels=("lane",))
-    for lane, value in values.items():
-        family.add_metric((lane,), value)
-    return family
-
-
-def _by_reason(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, meaning, labels=("reason",))
-    for reason, count in counts.items():
-        family.add_metric((reason,), count)
-    return family

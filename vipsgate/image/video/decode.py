@@ -108,13 +108,13 @@ class TooExpensive(Exception):
         self.cost = cost
 
 
-def cost(asked: Snapshot, limits: Limits) -> Cost:
+def cost(snapshot: Snapshot, limits: Limits) -> Cost:
     """What a picture is expected to take, as long as nothing is known of its video.
 
     That is as much as any may. To open a video takes a fifth of the work, so only a key frame by
     itself is told by the video's size, by :class:`TooExpensive`.
     """
-    return Cost(NEAREST, 0) if asked.m == "fast" else Cost(EXACT, limits.render_bytes)
+    return Cost(NEAREST, 0) if snapshot.m == "fast" else Cost(EXACT, limits.render_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Shot:
 
 def answer(
     descriptor: int,
-    asked: Snapshot,
+    snapshot: Snapshot,
     memory: int,
     context: RenderContext,
     stopped: Callable[[], bool],
@@ -146,7 +146,7 @@ def answer(
 
     Args:
         descriptor: Of the video; where it stands is left alone.
-        asked: Which picture.
+        snapshot: Which picture.
         memory: Of an empty file.
         context: Limits, rendering, and who watches.
         stopped: Does nobody wait for it any more?
@@ -161,15 +161,17 @@ def answer(
     """
     from ..render import FAULTS
 
-    shot = take(descriptor, asked, context.limits, stopped, most)
+    shot = take(descriptor, snapshot, context.limits, stopped, most)
     image = shot.image
     for turn in shot.turns:
         image = getattr(image, turn)()
     size = image.width, image.height
-    width, height = asked.size(*size)
-    result = plan.make(Header(asked.f, width, height), (), context.limits, context.rendering).result
+    width, height = snapshot.size(*size)
+    result = plan.make(
+        Header(snapshot.f, width, height), (), context.limits, context.rendering
+    ).result
     image = pixels.scaled(image, width, height, size)
-    codec = codecs.CODECS[asked.f]
+    codec = codecs.CODECS[snapshot.f]
     context.watch(image)
     try:
         codec.save(image, memory, result)
@@ -180,7 +182,7 @@ def answer(
 
 def take(
     descriptor: int,
-    asked: Snapshot,
+    snapshot: Snapshot,
     limits: Limits,
     stopped: Callable[[], bool] = lambda: False,
     most: int | None = None,
@@ -205,20 +207,20 @@ def take(
             stream = _stream(container)
             needed = _admit(stream, limits)
             if most is not None and needed > most:
-                raise TooExpensive(Cost(NEAREST if asked.m == "fast" else EXACT, needed))
+                raise TooExpensive(Cost(NEAREST if snapshot.m == "fast" else EXACT, needed))
             stream.codec_context.options = options
             reel = Reel(container, stream, limits, stopped)
-            frame = reel.shown(asked.t, fast=asked.m == "fast")
+            frame = reel.shown(snapshot.t, fast=snapshot.m == "fast")
             if frame is None:
                 raise ImageDamage("The image file may be damaged. The video has no picture.")
             at = reel.milliseconds(frame)
-            image, turns = _image(frame), _turns(frame) if asked.ar else ()
+            image, turns = _image(frame), _turns(frame) if snapshot.ar else ()
             del frame
     except (OssError, MemoryError):
         raise
     except (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError) as error:
         raise damaged(ValueError(getattr(error, "strerror", None) or str(error))) from None
-    if asked.ar:
+    if snapshot.ar:
         gc.collect(1)  # PyAV's frame and what it says beside hold each other, and many pictures
     return Shot(image, turns, at, reel.decoded)
 
