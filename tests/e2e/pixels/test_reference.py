@@ -17,7 +17,7 @@ from vipsgate.image.config import Rendering
 
 LEAST = 38  # decibels
 LANCZOS = Image.Resampling.LANCZOS
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 MODES = ("lfit", "mfit", "fill", "pad", "fixed")
 BOXES = ((200, 150), (97, 211), (301, 40))
 PAINTED = ("png", "png grey", "png alpha", "tiff", "bmp", "webp", "jpg", "jpg interlaced")

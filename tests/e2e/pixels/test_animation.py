@@ -517,7 +517,7 @@ def test_trap_page_height_must_divide(moving, run):
 
 # --- real animations
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 REAL = ("example.gif", "rotating-squares.gif", "rotating-squares.webp")
 
 
