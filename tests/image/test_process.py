@@ -210,6 +210,22 @@ PIECES = st.sampled_from(
 )
 
 
+WORDS = st.sampled_from(
+    [*ACTIONS, "", "", "watermark,text_SGk", "watermark,image_YQ,", "info", ","]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(WORDS, max_size=8))
+@example(["watermark", "", "watermark"])
+def test_empty_actions_anywhere_are_passed_over_or_the_rest_is_refused(words):
+    try:
+        read = parse("image/" + "/".join(words))
+    except OssError:
+        return
+    assert read == parse(str(read))
+
+
 @settings(deadline=None, max_examples=300)
 @given(
     st.one_of(

@@ -142,10 +142,11 @@ def _ended(word: str) -> str:
     bits set, and at any other length some of the last six are left over, and zero (RFC 4648, 3.5).
     """
     bare = word.rstrip("/")
-    if bare == word:
-        return word
+    name, comma, _ = bare.partition(",")
+    if bare == word or not comma:
+        return bare
     key, _, value = word.rpartition(",")[2].partition("_")
-    if key not in SLASHES[word.partition(",")[0]] or "=" in value:
+    if key not in SLASHES[name] or "=" in value:
         return bare
     return max(bare, word[: len(word) - len(value) % 4], key=len)
 

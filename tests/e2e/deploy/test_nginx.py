@@ -409,8 +409,9 @@ def test_too_many_of_one_address_are_told_so(direct, proxying):
                 answer = line.getresponse()
                 body = answer.read()
                 seen.append(answer.status)
+                if answer.status == 429:
+                    break
         assert seen[:200] == [200] * 200  # a page full of pictures
-        assert 429 in seen
         assert answer.status == 429
         assert answer.headers["Retry-After"] == "1"
         assert answer.headers["Content-Type"] == "application/xml"
