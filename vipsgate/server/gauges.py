@@ -38,7 +38,7 @@ class Row:
     """A metric.
 
     Attributes:
-        name: Without ``vipsgate_`` in front.
+        name: As Prometheus has it, but for ``_total`` of a counter.
         help: What it says.
         read: Its value, or one for each value of ``label``; ``None`` where there is none.
         label: The label; empty for a single value.
@@ -57,10 +57,9 @@ class Row:
         if value is None:
             return None
         family = CounterMetricFamily if self.counts else GaugeMetricFamily
-        name = f"vipsgate_{self.name}"
         if not isinstance(value, Mapping):
-            return family(name, self.help, value)
-        metric = family(name, self.help, labels=(self.label,))
+            return family(self.name, self.help, value)
+        metric = family(self.name, self.help, labels=(self.label,))
         for word, number in value.items():
             metric.add_metric((word,), number)
         return metric
@@ -83,112 +82,119 @@ def _cache_limit(view: View) -> float | None:
 
 ROWS = (
     Row(
-        "requests_in_progress",
+        "vipsgate_requests_in_progress",
         "Requests that are being answered.",
         lambda view: view.services.recorder.meters.in_progress,
     ),
     Row(
-        "draining",
+        "vipsgate_draining",
         "1 while the server is ending.",
         lambda view: int(view.services.draining.is_set()),
     ),
     Row(
-        "document_faults",
+        "vipsgate_document_faults",
         "Bucket documents that are broken.",
         lambda view: len(view.services.registry.faults),
     ),
     Row(
-        "config_last_reload_successful",
+        "vipsgate_config_last_reload_successful",
         "1 where the configuration was taken over when it was read last.",
         lambda view: int(not view.services.configuration.refused),
     ),
     Row(
-        "config_last_reload_success_timestamp_seconds",
+        "vipsgate_config_last_reload_success_timestamp_seconds",
         "When a configuration was taken over last.",
         lambda view: view.services.configuration.succeeded,
     ),
     Row(
-        "log_dropped_lines",
+        "vipsgate_log_dropped_lines",
         "Lines of the access log that a slow or full disk has not taken.",
         _log_dropped,
         counts=True,
     ),
-    Row("permits", "Pictures that may be worked on.", lambda view: view.pool.permits, label="lane"),
     Row(
-        "permits_in_use",
+        "vipsgate_permits",
+        "Pictures that may be worked on.",
+        lambda view: view.pool.permits,
+        label="lane",
+    ),
+    Row(
+        "vipsgate_permits_in_use",
         "Pictures that are worked on.",
         lambda view: view.pool.working,
         label="lane",
     ),
     Row(
-        "queue_length",
+        "vipsgate_queue_length",
         "Pictures that wait for a renderer.",
         lambda view: view.pool.waiting,
         label="lane",
     ),
     Row(
-        "permitted_bytes",
+        "vipsgate_permitted_bytes",
         "Memory that pictures other than quick ones may take now.",
         lambda view: view.pool.held,
     ),
-    Row("queue_limit", "Pictures that may wait before 503.", lambda view: view.pool.queue),
+    Row("vipsgate_queue_limit", "Pictures that may wait before 503.", lambda view: view.pool.queue),
     Row(
-        "predicted_wait_seconds",
+        "vipsgate_predicted_wait_seconds",
         "What the next picture would wait for a renderer, as predicted.",
         lambda view: view.pool.waits,
         label="lane",
     ),
     Row(
-        "predicted_wait_limit_seconds",
+        "vipsgate_predicted_wait_limit_seconds",
         "What it may wait before 503.",
         lambda view: view.pool.queue_seconds,
     ),
     Row(
-        "refusals",
+        "vipsgate_refusals",
         "Pictures that were not made for now: the predicted wait was too long, too many "
         "waited, they took too much memory, or the deadline came.",
         lambda view: view.pool.refusals,
         label="reason",
         counts=True,
     ),
-    Row("connections", "Open connections of the public port.", lambda view: view.port.count),
     Row(
-        "connections_limit",
+        "vipsgate_connections", "Open connections of the public port.", lambda view: view.port.count
+    ),
+    Row(
+        "vipsgate_connections_limit",
         "Connections that may be open; beyond, unused ones are closed, and others wait.",
         lambda view: view.limit,
     ),
     Row(
-        "refusals_held",
+        "vipsgate_refusals_held",
         "Refusals that are held back, so that clients who retry at once take no core.",
         lambda view: view.services.throttle.held,
     ),
-    Row("renderers", "Renderer processes.", lambda view: len(view.pool.memory)),
+    Row("vipsgate_renderers", "Renderer processes.", lambda view: len(view.pool.memory)),
     Row(
-        "renderers_resident_bytes",
+        "vipsgate_renderers_resident_bytes",
         "Memory of all renderers; the front's is process_resident_memory_bytes.",
         lambda view: sum(view.pool.memory),
     ),
     Row(
-        "renderer_resident_bytes_max",
+        "vipsgate_renderer_resident_bytes_max",
         "Memory of the largest renderer.",
         lambda view: max(view.pool.memory, default=0),
     ),
     Row(
-        "renderer_starts",
+        "vipsgate_renderer_starts",
         "Renderer processes started.",
         lambda view: view.pool.starts,
         counts=True,
     ),
     Row(
-        "renderer_ends",
+        "vipsgate_renderer_ends",
         "Renderers that ended: died by themselves; killed for their memory, or because they "
         "did not stop; replaced because they held too much memory while idle.",
         lambda view: view.pool.ends,
         label="reason",
         counts=True,
     ),
-    Row("cache_memory_bytes", "Pictures kept in memory.", _cache_used),
-    Row("cache_memory_limit_bytes", "Memory that they may take.", _cache_limit),
+    Row("vipsgate_cache_memory_bytes", "Pictures kept in memory.", _cache_used),
+    Row("vipsgate_cache_memory_limit_bytes", "Memory that they may take.", _cache_limit),
 )
 
 
