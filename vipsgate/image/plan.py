@@ -25,7 +25,7 @@ MAX_BANDS = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
 # what any picture takes, measured by bench/estimates.py, at least:
 PIPELINE_BYTES = 20 << 20  # state of libvips and the codecs, and code that runs for the first time
-LINES = 600  # of the source that libvips keeps, to be read once and from top to bottom
+LINES = 800  # of the source that libvips keeps, to be read once and from top to bottom; wide TIFFs
 DEEP_LINES = 900  # likewise, where it has more than 8 bits
 WRITTEN_LINES = 320  # of the result, between two threads
 ALPHA_LINES = 2.4  # times :attr:`.steps.Step.lines`, where it weighs colours by opacity
