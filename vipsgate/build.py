@@ -72,10 +72,10 @@ def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
     Raises:
         ValueError: It cannot be.
     """
-    said = settings.store
-    client = StoreClient(connect(url, said.timeout_seconds), said.timeout_seconds)
+    options = settings.store
+    client = StoreClient(connect(url, options.timeout_seconds), options.timeout_seconds)
     objects = RemoteObjects(
-        client, said.fresh_seconds, said.stale_seconds, _source_cache(settings, url)
+        client, options.fresh_seconds, options.stale_seconds, _source_cache(settings, url)
     )
     parts = urlsplit(url)
     return CloudStore(objects, kind=parts.scheme, prefix=parts.path, bucket=bucket)

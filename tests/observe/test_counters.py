@@ -14,9 +14,9 @@ from vipsgate.observe.recorder import Recorder
 class Reader:
     """``reader(name, **labels)``: a value as Prometheus would see it."""
 
-    def __init__(self, meters):
+    def __init__(self, counters):
         self.registry = CollectorRegistry()
-        self.registry.register(meters)
+        self.registry.register(counters)
 
     def __call__(self, name, **labels):
         return self.registry.get_sample_value(f"vipsgate_{name}", labels)
@@ -31,19 +31,21 @@ class Reader:
         }
 
 
-def answered(meters, method="GET", status=200, size=10, seconds=0.002, **known):
+def answered(counters, method="GET", status=200, size=10, seconds=0.002, **known):
     record = RequestRecord(0.0, "ID")
     for name, value in known.items():
         setattr(record, name, value)
-    meters.answered(record, method, status, size, seconds)
+    counters.answered(record, method, status, size, seconds)
 
 
 def test_a_request_is_counted_once_everywhere():
-    meters = Counters()
-    read = Reader(meters)
-    answered(meters, bucket="photos", exists=True, cache="miss", style="thumb", render=0.5)
-    answered(meters, bucket="photos", exists=True, cache="memory", style="thumb")
-    answered(meters, bucket="photos", exists=True, status=403, code="AccessDenied", rule="referer")
+    counters = Counters()
+    read = Reader(counters)
+    answered(counters, bucket="photos", exists=True, cache="miss", style="thumb", render=0.5)
+    answered(counters, bucket="photos", exists=True, cache="memory", style="thumb")
+    answered(
+        counters, bucket="photos", exists=True, status=403, code="AccessDenied", rule="referer"
+    )
     assert read("requests_total", method="GET", status="200", code="") == 2
     assert read("requests_total", method="GET", status="403", code="AccessDenied") == 1
     assert read("pictures_total", bucket="photos", style="thumb", cache="miss") == 1
@@ -60,9 +62,9 @@ def test_a_request_is_counted_once_everywhere():
     [(0.0, "0.00025"), (0.00025, "0.00025"), (0.0002501, "0.0005"), (59.9, "60.0"), (99, "+Inf")],
 )
 def test_a_time_is_below_the_bounds_it_is_below(seconds, bound):
-    meters = Counters()
-    answered(meters, seconds=seconds)
-    read = Reader(meters)
+    counters = Counters()
+    answered(counters, seconds=seconds)
+    read = Reader(counters)
     bounds = [*map(str, BOUNDS), "+Inf"]
     for number, le in enumerate(bounds):
         found = read("request_duration_seconds_bucket", cache=NONE, le=le)
@@ -71,12 +73,12 @@ def test_a_time_is_below_the_bounds_it_is_below(seconds, bound):
 
 
 def test_labels_have_an_end():
-    meters = Counters()
+    counters = Counters()
     for number in range(3 * BUCKETS):
-        answered(meters, bucket=f"b{number}", exists=True, method=f"M{number}")
-        answered(meters, bucket=f"nowhere{number}")
-        answered(meters, bucket="b0", exists=True, cache="miss", style=f"s{number}")
-    read = Reader(meters)
+        answered(counters, bucket=f"b{number}", exists=True, method=f"M{number}")
+        answered(counters, bucket=f"nowhere{number}")
+        answered(counters, bucket="b0", exists=True, cache="miss", style=f"s{number}")
+    read = Reader(counters)
     buckets = read.values("sent_bytes_total", "bucket")
     assert buckets == {*(f"b{number}" for number in range(BUCKETS)), OTHER, NONE}
     styles = read.values("pictures_total", "style")
@@ -110,7 +112,7 @@ class Store:
 
 async def test_a_store_is_timed_and_its_faults_are_counted():
     watch, plain = Recorder(), Store()
-    store, read = watch.store(plain), Reader(watch.meters)
+    store, read = watch.store(plain), Reader(watch.counters)
     record = RequestRecord(0.0, "ID")
     CURRENT.set(record)
     assert await store.stat("b", "k", deep=True) == ("b", "k", True)
@@ -140,4 +142,4 @@ def test_what_cannot_be_noted_fails_no_answer(caplog):
     record = watch.begin("4711")
     watch.end(record, SimpleNamespace(method="GET"), SimpleNamespace(status=200, content_length=1))
     assert "request 4711 could not be noted" in caplog.text
-    assert Reader(watch.meters)("requests_total", method="GET", status="200", code="") == 1
+    assert Reader(watch.counters)("requests_total", method="GET", status="200", code="") == 1

@@ -61,7 +61,7 @@ class Job:
     gathering: bool = False
     started: float = -1.0
     retry: bool = True
-    wanted: bool = True
+    awaited: bool = True
 
 
 class World:
@@ -93,7 +93,7 @@ class World:
         expected = self.has[worker].pop(0)
         job = self.scheduler.finish(worker, self.now, retire=retire)
         assert job is expected
-        if job is None or not job.wanted:
+        if job is None or not job.awaited:
             return
         if cost:
             job.cost = cost
@@ -102,22 +102,22 @@ class World:
             self.end(job)
 
     def die(self, worker: str, *, retry: bool) -> None:
-        jobs = [job for job in self.has.pop(worker) if job and job.wanted]
+        jobs = [job for job in self.has.pop(worker) if job and job.awaited]
         if lost := self.scheduler.remove(worker, retry=retry):
             assert lost is jobs[0]
             self.end(lost)
 
     def abandon(self, name: str) -> str | None:
         job = self.jobs[name]
-        job.wanted = False
+        job.awaited = False
         worker = self.scheduler.abandon(job)
         holders = [name for name, jobs in self.has.items() if job in jobs]
         assert ([worker] if worker else []) == holders
         return worker
 
     def end(self, job: Job) -> None:
-        assert job.wanted
-        job.wanted = False
+        assert job.awaited
+        job.awaited = False
         self.ended.append(job.name)
 
     def act(self) -> list[str]:
@@ -326,7 +326,7 @@ class Run(World):
         assert self.scheduler.ahead() == sum(len(jobs) - 1 for jobs in working)
         waiting = list(self.scheduler.lanes)
         assert not set(waiting) & set(held)
-        alive = {job for job in self.jobs.values() if job.wanted}
+        alive = {job for job in self.jobs.values() if job.awaited}
         assert alive <= set(waiting) | set(held)  # nothing is forgotten
         # no worker is idle while another one has long had a quick job that it has not begun
         spare = len(working) < count and self.scheduler.idle()
@@ -334,7 +334,7 @@ class Run(World):
             job.name
             for first, *others in working
             for job in others
-            if job and job.wanted and first and self.now - first.started >= PART_AFTER
+            if job and job.awaited and first and self.now - first.started >= PART_AFTER
         ]
         assert not (spare and stuck)
 
@@ -358,7 +358,7 @@ def test_whatever_happens_each_job_ends_once(
     entered, born = 0, 0
     for what, name, dice in events:
         busy = [worker for worker, jobs in world.has.items() if jobs]
-        alive = [job for job in world.jobs.values() if job.wanted]
+        alive = [job for job in world.jobs.values() if job.awaited]
         if what == "enter":
             kind, slash, content = name.partition("/")
             world.enter(f"{kind}{entered}{slash}{content}")
@@ -402,7 +402,7 @@ def test_whatever_happens_each_job_ends_once(
             world.start(f"N{born}")
             born += 1
             world.act()
-    assert not [job.name for job in world.jobs.values() if job.wanted]
+    assert not [job.name for job in world.jobs.values() if job.awaited]
     assert len(world.ended) == len(set(world.ended))
     assert len(world.scheduler.lanes) == world.scheduler.ahead() == world.scheduler.lanes.held == 0
     assert not any(world.scheduler.lanes.working().values())

@@ -23,6 +23,26 @@ from vipsgate.image import config, frame, plan, prepared, process, render, trans
 from vipsgate.image.formats import codecs, probe
 from vipsgate.worker import fontfiles
 
+__all__ = [  # the fixtures, for a conftest that takes them all
+    "_prepared",
+    "answered",
+    "described",
+    "encoded",
+    "formats",
+    "header",
+    "make_context",
+    "parse",
+    "photo",
+    "picture",
+    "pixels",
+    "planned",
+    "psnr",
+    "rendered",
+    "run",
+    "table",
+    "transformed",
+]
+
 LIMITS, RENDERING = config.Limits(), config.Rendering()
 PILLOW = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "bmp": "BMP"}
 PILLOW |= {"avif": "AVIF", "heic": "HEIF"}

@@ -58,8 +58,8 @@ async def put_part(call: Call) -> web.StreamResponse:
             await draft.write(data)
         call.check_digest(draft.md5)
         crc = draft.crc
-        kept = await uploads.keep(store, upload, number, draft)
-    return call.respond(headers={"ETag": kept.etag, responses.CRC: str(crc)})
+        stored = await uploads.keep(store, upload, number, draft)
+    return call.respond(headers={"ETag": stored.etag, responses.CRC: str(crc)})
 
 
 async def copy_part(call: Call) -> web.StreamResponse:
@@ -73,9 +73,9 @@ async def copy_part(call: Call) -> web.StreamResponse:
         async with store.draft(INTERNAL) as draft:
             await draft.copy(source.descriptor, span.start, len(span))
             crc = draft.crc
-            kept = await uploads.keep(store, upload, number, draft)
-    body = xml.copied("CopyPartResult", kept)
-    return call.respond(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
+            stored = await uploads.keep(store, upload, number, draft)
+    body = xml.copied("CopyPartResult", stored)
+    return call.respond(body=body, headers={"ETag": stored.etag, responses.CRC: str(crc)})
 
 
 async def complete(call: Call) -> web.StreamResponse:
@@ -98,7 +98,7 @@ async def complete(call: Call) -> web.StreamResponse:
         wanted = list(xml.read_parts(await call.document()))
     async with store.draft(target.bucket) as draft:
         keep = partial(_keep, call, draft, upload)
-        kept = await uploads.complete(store, upload, wanted, draft, keep)
+        stored = await uploads.complete(store, upload, wanted, draft, keep)
         crc = draft.crc
     root = xml.add(
         Element("CompleteMultipartUploadResult"),
@@ -106,9 +106,11 @@ async def complete(call: Call) -> web.StreamResponse:
         Location=f"http://{call.header('Host')}/{target.key}",
         Bucket=target.bucket,
         Key=xml.encoded(target.key, encoding),
-        ETag=kept.etag,
+        ETag=stored.etag,
     )
-    return call.respond(body=xml.write(root), headers={"ETag": kept.etag, responses.CRC: str(crc)})
+    return call.respond(
+        body=xml.write(root), headers={"ETag": stored.etag, responses.CRC: str(crc)}
+    )
 
 
 async def abort(call: Call) -> web.StreamResponse:

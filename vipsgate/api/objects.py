@@ -123,8 +123,8 @@ async def put(call: Call) -> web.StreamResponse:
             await draft.write(data)
         call.check_digest(draft.md5)
         crc = draft.crc
-        kept = await keep(call, draft, target.bucket, target.key, properties)
-    return call.respond(headers={"ETag": kept.etag, responses.CRC: str(crc)})
+        stored = await keep(call, draft, target.bucket, target.key, properties)
+    return call.respond(headers={"ETag": stored.etag, responses.CRC: str(crc)})
 
 
 async def copy(call: Call) -> web.StreamResponse:
@@ -147,9 +147,9 @@ async def copy(call: Call) -> web.StreamResponse:
         async with services.store.draft(target.bucket) as draft:
             await draft.copy(source.descriptor, 0, source.object.size)
             crc = draft.crc
-            kept = await keep(call, draft, target.bucket, target.key, properties)
-    body = xml.copied("CopyObjectResult", kept)
-    return call.respond(body=body, headers={"ETag": kept.etag, responses.CRC: str(crc)})
+            stored = await keep(call, draft, target.bucket, target.key, properties)
+    body = xml.copied("CopyObjectResult", stored)
+    return call.respond(body=body, headers={"ETag": stored.etag, responses.CRC: str(crc)})
 
 
 async def delete(call: Call) -> web.StreamResponse:
@@ -227,11 +227,11 @@ async def keep(
     """
     expected = "" if may_not_overwrite(call) else None
     try:
-        kept = await draft.keep(key, properties, etag=etag, expected=expected)
+        stored = await draft.keep(key, properties, etag=etag, expected=expected)
     except PreconditionFailed:
         raise already_exists(key) from None
     await call.services.forget(bucket, key)
-    return kept
+    return stored
 
 
 def may_not_overwrite(call: Call) -> bool:

@@ -71,10 +71,10 @@ def list_buckets(there: StoreOption) -> None:
     async def work(settings: Settings, store: Store, described: Documents) -> None:
         names = {name for name, _ in await store.buckets()}
         for name in sorted(names | settings.buckets.keys() | described.known.keys()):
-            said = settings.buckets.get(name) or described.known.get(name)
-            place = "configuration" if name in settings.buckets else "store" if said else "-"
+            document = settings.buckets.get(name) or described.known.get(name)
+            place = "configuration" if name in settings.buckets else "store" if document else "-"
             place = "broken" if name in described.faults and name not in settings.buckets else place
-            click.echo(f"{name}\t{said.acl if said else settings.default_acl}\t{place}")
+            click.echo(f"{name}\t{document.acl if document else settings.default_acl}\t{place}")
 
     there.run(work)
 
@@ -111,11 +111,11 @@ def create(there: StoreOption, name: str, acl: Acl) -> None:
 @click.pass_obj
 def export(there: StoreOption, name: str, file: Path | None) -> None:
     """Write the document that is in force to FILE, or to standard output."""
-    said = there.run(lambda *there: _document(name, *there))
+    document = there.run(lambda *there: _document(name, *there))
     if file:
-        file.write_text(said)
+        file.write_text(document)
     else:
-        click.echo(said, nl=False)
+        click.echo(document, nl=False)
 
 
 @command.command("import")
@@ -137,10 +137,10 @@ def import_(there: StoreOption, name: str, file: str) -> None:
 
 
 async def _document(name: str, settings: Settings, store: Store, described: Documents) -> str:
-    said = settings.buckets.get(name) or described.known.get(name)
-    if said is None and not store.has(name):
+    document = settings.buckets.get(name) or described.known.get(name)
+    if document is None and not store.has(name):
         raise NoSuchBucket(f"there is no bucket {name}")
-    return documents.write(said or Bucket(acl=settings.default_acl)).decode()
+    return documents.write(document or Bucket(acl=settings.default_acl)).decode()
 
 
 def _check_undeclared(name: str, settings: Settings) -> None:

@@ -34,15 +34,15 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
     try:
         settings = load(config, {})
         limits, rendering = settings.limits, settings.image
-        todo = process.parse(text, limits)
-        if explain and todo.snapshot:
+        parsed = process.parse(text, limits)
+        if explain and parsed.snapshot:
             raise click.UsageError("--explain is for pictures")
         with src.open("rb") as file:
             if dst is None:
                 plan = explained(file.fileno(), text, limits=limits, rendering=rendering)
                 click.echo(json.dumps(plan, indent=2))
                 return
-            objects = {key: (src.parent / key).read_bytes() for key in todo.needs()}
+            objects = {key: (src.parent / key).read_bytes() for key in parsed.needs()}
             picture = transform(
                 file.fileno(), text, objects=objects, limits=limits, rendering=rendering
             )

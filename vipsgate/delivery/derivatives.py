@@ -17,7 +17,7 @@ from ..image.process import OF_HEADERS
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
-from . import partial as far
+from . import partial as remote
 from .order import Content, Derivative, Order
 from .resolve import check_opened, overlay
 from .services import Services
@@ -170,7 +170,7 @@ async def _begun(services: Services, order: Order) -> Opened | None:
     if not (ranged and order.process and order.process.answer in OF_HEADERS):
         return None
     try:
-        return await far.begin(ranged, order.target.bucket, order.target.key, order.source)
+        return await remote.begin(ranged, order.target.bucket, order.target.key, order.source)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 

@@ -26,7 +26,7 @@ ANSWERS: dict[str, Callable[[Source, RenderContext], bytes]] = {
 
 
 def explanation(
-    source: Source, asked: Process, limits: Limits, rendering: Rendering
+    source: Source, process: Process, limits: Limits, rendering: Rendering
 ) -> dict[str, Any]:
     """The plan as plain values; of what is said of a picture only the picture itself.
 
@@ -34,12 +34,12 @@ def explanation(
         OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
     """
     plan.admit(source.header, limits)
-    if asked.answer:
+    if process.answer:
         header = asdict(source.header)
         return {"source": header | {"exif": len(source.header.exif)}}
-    return plan.make(source.header, asked.actions, limits, rendering).explain()
+    return plan.make(source.header, process.actions, limits, rendering).explain()
 
 
-def explained(source: Source, asked: Process, limits: Limits, rendering: Rendering) -> bytes:
+def explained(source: Source, process: Process, limits: Limits, rendering: Rendering) -> bytes:
     """The :func:`explanation` as JSON."""
-    return json.dumps(explanation(source, asked, limits, rendering)).encode()
+    return json.dumps(explanation(source, process, limits, rendering)).encode()

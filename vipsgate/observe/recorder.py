@@ -35,20 +35,20 @@ class Recorder:
         traces: Where each request has its spans; ``None`` for nowhere.
 
     Attributes:
-        meters: What is counted.
+        counters: What is counted.
         log: Likewise.
         traces: Likewise.
     """
 
     def __init__(self, log: AccessLog | None = None, traces: Traces | None = None) -> None:
-        self.meters = Counters()
+        self.counters = Counters()
         self.log, self.traces = log, traces
 
     def begin(self, identity: str) -> RequestRecord:
         """A request has come; what is done from here on is for it."""
         record = RequestRecord(time.perf_counter(), identity)
         CURRENT.set(record)
-        self.meters.in_progress += 1
+        self.counters.in_progress += 1
         return record
 
     def end(
@@ -56,13 +56,13 @@ class Recorder:
     ) -> None:
         """Its answer is there, or will never be: ``None``."""
         seconds = time.perf_counter() - record.begun
-        self.meters.in_progress -= 1
+        self.counters.in_progress -= 1
         if response is None or record.gone:
             status, size = GONE, 0
         else:
             status = response.status
             size = 0 if request.method == "HEAD" else response.content_length or 0
-        self.meters.answered(record, request.method, status, size, seconds)
+        self.counters.answered(record, request.method, status, size, seconds)
         try:
             if self.log:
                 self.log.add(record, request, status, size, seconds)
@@ -89,10 +89,10 @@ class Recorder:
             probe: Seconds for the header.
             render: Seconds for all of it, the header included.
         """
-        stages = self.meters.stages.by
+        stages = self.counters.stages.by
         stages["queue"].add(queue)
-        self.meters.waits.by["real"].add(queue)
-        self.meters.waits.by["predicted"].add(predicted)
+        self.counters.waits.by["real"].add(queue)
+        self.counters.waits.by["predicted"].add(predicted)
         stages["probe"].add(probe)
         stages["render"].add(render - probe)
         if record := CURRENT.get():
@@ -102,35 +102,35 @@ class Recorder:
 
     def store(self, store: T) -> T:
         """The same store, whose calls are timed and whose failures are counted."""
-        return cast(T, _Watched(store, self.meters))
+        return cast(T, _Watched(store, self.counters))
 
 
 class _Watched:
     """A store; calls that wait are timed, all others are those of the store itself."""
 
-    def __init__(self, store: Any, meters: Counters) -> None:
+    def __init__(self, store: Any, counters: Counters) -> None:
         self._store = store
         self.fingerprint, self.has = store.fingerprint, store.has  # asked for every hit
         for name in (*OPERATIONS, READ):
-            meters.store.by[name] = Histogram()
-            meters.store_errors.sums[name,] = 0
+            counters.store.by[name] = Histogram()
+            counters.store_errors.sums[name,] = 0
         for name in OPERATIONS:
-            setattr(self, name, _timed(name, getattr(store, name), meters))
-        self._meters = meters
+            setattr(self, name, _timed(name, getattr(store, name), counters))
+        self._counters = counters
 
     def ranged(self, bucket: str) -> Any:
         """How to have a part of a remote object: timed until it begins to come."""
         far = self._store.ranged(bucket)
-        return far and SimpleNamespace(read=_timed(READ, far.read, self._meters))
+        return far and SimpleNamespace(read=_timed(READ, far.read, self._counters))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
 def _timed(
-    name: str, call: Callable[..., Awaitable[Any]], meters: Counters
+    name: str, call: Callable[..., Awaitable[Any]], counters: Counters
 ) -> Callable[..., Awaitable[Any]]:
-    spread, errors = meters.store.by[name], meters.store_errors.sums
+    spread, errors = counters.store.by[name], counters.store_errors.sums
 
     async def timed(*arguments: Any, **more: Any) -> Any:
         begun = time.perf_counter()

@@ -2,11 +2,11 @@
 
 There is one process more than may work at a time, so that a dead one is replaced by a warm one at
 once, and a quick picture finds one while all others are at expensive work. Which of them does which
-job is decided by :mod:`.scheduler`. A client that leaves, and a deadline, are told to libvips first
-and enforced by SIGKILL after a grace. The memory of the workers is watched from here: RLIMIT_AS
-makes libvips crash, and an encoder cannot be asked. Each job is held to its own estimate, on top of
-what its worker held before: one that was handed back has told it, and a worker that begins one
-without doing so has found it to be a quick one's.
+job is decided by :mod:`.scheduler`. A client that leaves, and a deadline, are reported to libvips
+first and enforced by SIGKILL after a grace. The memory of the workers is watched from here:
+RLIMIT_AS makes libvips crash, and an encoder does not stop when asked. Each job is held to its own
+estimate, on top of what its worker held before: one that was handed back came with its estimate,
+and a worker that begins one without handing it back has found it to be a quick one.
 """
 
 from __future__ import annotations
@@ -350,7 +350,7 @@ class Renderers:
         # one that has not begun its job holds what it held before
         retire = not isinstance(outcome, Cost) and reply.rss > self._ceiling
         job = self._scheduler.finish(worker, now, retire=retire)
-        if job is None or not job.wanted:
+        if job is None or not job.awaited:
             if isinstance(outcome, protocol.Output):
                 protocol.close([outcome.descriptor])
         elif isinstance(outcome, protocol.Output):

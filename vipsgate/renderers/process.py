@@ -55,7 +55,7 @@ class PendingJob:
     predicted: float = 0.0
 
     @property
-    def wanted(self) -> bool:
+    def awaited(self) -> bool:
         """Does somebody wait for it?"""
         return not self.result.done()
 

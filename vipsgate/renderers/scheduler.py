@@ -38,7 +38,7 @@ class Schedulable(Waiting, Protocol):
     retry: bool
 
     @property
-    def wanted(self) -> bool:
+    def awaited(self) -> bool:
         """Does somebody wait for it?"""
 
 
@@ -113,7 +113,7 @@ class _Desk(Generic[J]):
     def last(self) -> _Turn[J] | None:
         """The last of its jobs but the first that is still to be done here."""
         for turn in islice(reversed(self.turns), len(self.turns) - 1):
-            if not turn.taken and turn.job.wanted:
+            if not turn.taken and turn.job.awaited:
                 return turn
         return None
 
@@ -169,9 +169,9 @@ class Scheduler(Generic[J, W]):
         first = turns.popleft()
         self.lanes.ended(first.cost)
         self._ahead -= len(turns)
-        lost = first.job if not first.taken and first.job.wanted else None
+        lost = first.job if not first.taken and first.job.awaited else None
         for turn in reversed(turns):
-            if not turn.taken and turn.job.wanted:
+            if not turn.taken and turn.job.awaited:
                 self.lanes.enter_again(turn.job)
         turns.clear()
         if lost and lost.retry and retry:
@@ -193,7 +193,7 @@ class Scheduler(Generic[J, W]):
         """
         desk = self._desks[worker]
         turn = desk.turns.popleft()
-        tells = not turn.taken and turn.job.wanted  # one that was stopped tells nothing of others
+        tells = not turn.taken and turn.job.awaited  # one that was stopped tells nothing of others
         self.lanes.ended(turn.cost, now - desk.started if tells else None)
         desk.retiring = desk.retiring or retire
         if desk.turns:

@@ -30,7 +30,7 @@ def application(services: Services, moment: gauges.Gauges) -> web.Application:
     """
     app = web.Application()
     app.on_response_prepare.append(_name)
-    app[SERVICES], app[METRICS] = services, gauges.registry(services.recorder.meters, moment)
+    app[SERVICES], app[METRICS] = services, gauges.registry(services.recorder.counters, moment)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)

@@ -84,7 +84,7 @@ ROWS = (
     Row(
         "vipsgate_requests_in_progress",
         "Requests that are being answered.",
-        lambda view: view.services.recorder.meters.in_progress,
+        lambda view: view.services.recorder.counters.in_progress,
     ),
     Row(
         "vipsgate_draining",

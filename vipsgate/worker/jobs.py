@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from .. import errors
-from ..image import process, render, reports
+from ..image import render, reports
 from ..image.config import Limits, Rendering
 from ..image.cost import Cost
 from ..image.fonts import Fonts
 from ..image.group import Group
 from ..image.prepared import Overlay, RenderContext
-from ..image.process import Process
+from ..image.process import Process, parse
 from ..image.synthetic import painter, scene
 from ..image.video import decode
 from ..image.video.snapshot import Snapshot
@@ -101,29 +101,29 @@ class Worker:
     def render(self, task: Task) -> Output | Cost:
         """Make a picture of the source, or an answer about it."""
         begun = time.perf_counter()
-        asked, group = self._process(task), _group(task)
+        process, group = self._process(task), _group(task)
         context = self._context
-        if keys := asked.needs():
+        if keys := process.needs():
             overlays = {
                 key: Overlay(item.etag, partial(read, item.descriptor, self._limits))
                 for key, item in zip(keys, task.job.attachments, strict=True)
             }
             context = replace(context, objects=overlays)
-        if asked.snapshot:
-            return self._snapshot(task, asked.snapshot, begun, context)
-        if cost := group.over_budget(asked, context):
+        if process.snapshot:
+            return self._snapshot(task, process.snapshot, begun, context)
+        if cost := group.over_budget(process, context):
             return cost
         with _result() as memory:
-            mime = group.write(asked, memory, context)
-            missing = self._fonts.missing(asked.writes())
+            mime = group.write(process, memory, context)
+            missing = self._fonts.missing(process.writes())
             return _output(mime, memory, begun, group.probe_seconds, missing)
 
     def explain(self, task: Task) -> Output:
         """Say as JSON how the picture would be made."""
         begun = time.perf_counter()
-        asked, group = self._process(task), _group(task)
+        process, group = self._process(task), _group(task)
         with _result() as memory:
-            os.write(memory, group.explain(asked))
+            os.write(memory, group.explain(process))
             return _output(reports.MIME, memory, begun, group.probe_seconds)
 
     def paint(self, task: Task) -> Output | Cost:
@@ -171,14 +171,14 @@ class Worker:
         Raises:
             OssError: Its text is not valid.
         """
-        return task.process or process.parse(task.job.process, self._limits)
+        return task.process or parse(task.job.process, self._limits)
 
     def _parsed(self, job: Job) -> Process | None:
         """``None`` for a text that is not valid, which only its own job is told."""
         if job.kind == "paint":
             return None
         try:
-            return process.parse(job.process, self._limits)
+            return parse(job.process, self._limits)
         except errors.OssError:
             return None
 

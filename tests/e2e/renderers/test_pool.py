@@ -154,12 +154,12 @@ async def whole(pool: Renderers, count: int, within: float = PATIENCE) -> None:
             "waiting": len(pool._scheduler.lanes),
         }
 
-    wanted = {"all": count + 1, "idle": count + 1, "working": 0, "waiting": 0}
+    awaited = {"all": count + 1, "idle": count + 1, "working": 0, "waiting": 0}
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
-            while now() != wanted:
+            while now() != awaited:
                 await asyncio.sleep(0.002)
-    assert now() == wanted
+    assert now() == awaited
     assert all(map(alive, pool.pids()))
 
 

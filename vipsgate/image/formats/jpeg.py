@@ -47,7 +47,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         ImageTooLarge: More scans than it may have.
         BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
     """
-    kept: list[bytes | memoryview] = [data[:2]]
+    pieces: list[bytes | memoryview] = [data[:2]]
     table = b""
     block = profile = b""
     restart = b"\0\0"
@@ -61,7 +61,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
             stray -= place - filled(data, at)
             if stray < 0:
                 raise _damaged(f"has over {MAX_STRAY} bytes between its segments")
-            kept.append(data[start:at])
+            pieces.append(data[start:at])
             at = start = place
         if at + 2 > len(data):
             raise _damaged("ends before its first scan")
@@ -87,15 +87,15 @@ def read(data: bytes) -> tuple[Header, bytes]:
             if scans > MAX_SCANS:
                 raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
             if not data.endswith(END) and _lacks_end_only(data, at, frame, progressive):
-                kept.append(data[start:at])
-                head = b"".join(kept)
+                pieces.append(data[start:at])
+                head = b"".join(pieces)
                 if not whole:
                     head = _in_scans(head, frame, body, restart)
                 samples = header.samples if whole or header.bands > 1 else 3
                 header = replace(header, endless=True, interlaced=True, samples=samples)
                 return header, b"".join((head, memoryview(data)[at:], END))
-            kept.append(memoryview(data)[start:])
-            return header, b"".join(kept) if len(kept) > 2 else data
+            pieces.append(memoryview(data)[start:])
+            return header, b"".join(pieces) if len(pieces) > 2 else data
         if marker in OTHER_SOFS:
             raise BadRequest(f"The JPEG is of a kind that is not supported (SOF{marker - 0xC0}).")
         if marker in SOFS:
@@ -115,7 +115,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
             if body.startswith(ICC + b"\1"):  # of perhaps several parts; the first has the name
                 profile = body[len(ICC) + 2 :]
         if _droppable(marker, body):
-            kept.append(data[start:at])
+            pieces.append(data[start:at])
             start = end
         at = end
     raise _damaged(f"has over {MAX_SEGMENTS} segments before its first scan")
