@@ -11,8 +11,8 @@ connections closed that nobody uses.
 There is a bound of open connections. Beyond it those that wait for a request are closed, and where
 there are none, nobody is taken in until somebody leaves; the kernel has them wait meanwhile.
 
-With several servers on one port one gap remains, which only the kernel can close: a handshake that
-is under way (sysctl net.ipv4.tcp_migrate_req).
+With several servers on one port, a socket that is to be closed begins no connection for a while
+before, and finishes those that it has begun (:mod:`vipsgate.web.synfilter`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from typing import Any
 
 from aiohttp import web
 
+from . import synfilter
 from .connection import Server
 
 BACKLOG = 65_535  # connections that the kernel makes before they are taken in, up to its somaxconn
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
+HANDSHAKE = 0.2  # seconds for handshakes that are under way where others listen, too
 POLL_INTERVAL = 0.02  # seconds between two looks whether there are any
 FULL_POLL_INTERVAL = 0.25  # seconds between two looks for unused ones while nobody is taken in
 MAX_TAKEN = 64  # connections in one iteration of the loop
@@ -62,7 +64,7 @@ class Listener:
         self._runner, self._limit = runner, limit
         self._listening: list[socket.socket] = []
         self._making: set[asyncio.Task[Any]] = set()  # connections that are not served yet
-        self._taking = self._closed = False
+        self._taking = self._closed = self._shared = False
 
     async def open(self, host: str, port: int, *, shared: bool) -> str:
         """Listen.
@@ -78,6 +80,7 @@ class Listener:
         Raises:
             OSError: The port cannot be had.
         """
+        self._shared = shared
         await self._runner.setup()
         bound = await asyncio.get_running_loop().create_server(
             self._handler, host, port, reuse_port=shared or None, start_serving=False
@@ -102,6 +105,8 @@ class Listener:
             linger: Of these, how long unused connections stay open.
         """
         end = asyncio.get_running_loop().time() + seconds
+        if self._listening and self._shared:
+            await self._finish_handshakes(min(HANDSHAKE, seconds))
         self._closed = True
         if self._listening:
             await self._take_in_the_last()
@@ -180,6 +185,13 @@ class Listener:
     def _on_lost(self) -> None:
         if not self._taking and self._room() >= -(-self._limit // PART):
             self._take()
+
+    async def _finish_handshakes(self, seconds: float) -> None:
+        """Leave new connections to the other servers, and take in those that are under way."""
+        with suppress(OSError):  # a system that cannot do it resets a few
+            for item in self._listening:
+                synfilter.begin_no_more(item)
+            await asyncio.sleep(seconds)
 
     async def _take_in_the_last(self) -> None:
         """The kernel would reset those connections that it has made and nobody has taken in."""
