@@ -5,6 +5,7 @@ from hypothesis import settings
 
 pytest.register_assert_rewrite("support")
 
+from support.examples import times  # noqa: E402
 from support.objectstores import azurite, listening, middleman, moto, seaweedfs, stores, weed  # noqa: E402, F401
 from support.pictures import bodies, font, guide, photo, root, saved  # noqa: E402, F401
 from support.server import canary, serving, site  # noqa: E402, F401
@@ -12,5 +13,5 @@ from support.smuggling import pytest_generate_tests  # noqa: E402, F401
 from support.videos import film, number  # noqa: E402, F401
 
 # how long an example takes is the machine's business: no test has an opinion on it
-settings.register_profile("vipsgate", deadline=None)
+settings.register_profile("vipsgate", deadline=None, max_examples=times(100))
 settings.load_profile("vipsgate")

@@ -1,5 +1,7 @@
-"""Spans of a running server, and a collector for them."""
+"""Spans of a running server, a collector for them, and what is not there without the extra."""
 
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -53,3 +55,27 @@ def test_a_collector_that_is_away_holds_nobody_up(serving, root):
     }
     with serving(root, env=env) as site:
         assert site.get("example.jpg").status == 200
+
+
+@pytest.mark.parametrize("name", ["opentelemetry", "opentelemetry.exporter"])
+def test_without_the_extra_the_start_says_what_to_install(name):
+    code = f"""if True:
+        import sys
+        sys.modules[{name!r}] = None
+        from vipsgate import settings
+        from vipsgate.server import main
+        assert main.traces_of(settings.Settings()) is None
+        try:
+            main.traces_of(settings.Settings(traces={{"enabled": True}}))
+        except settings.SettingsError as error:
+            print(error)
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("traces.enabled = true: ")
+    assert "pip install 'vipsgate[otel]'" in run.stdout
+
+
+def test_who_does_not_want_them_does_not_load_them():
+    code = "import sys, vipsgate.server.main; print([m for m in sys.modules if 'opentele' in m])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

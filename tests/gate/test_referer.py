@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.buckets import RefererPolicy
 from vipsgate.errors import AccessDenied
@@ -213,7 +214,7 @@ PAGES |= PAGES.map("http://{}".format)
 
 
 @given(page=PAGES)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=times(1000), deadline=None)
 def test_no_host_passes_that_is_not_listed(page):
     hosts = {by_rfc(page), by_browsers(page)}
     if page and referer.allows(policy("http://ok.com", "https://*.ok.com"), page):

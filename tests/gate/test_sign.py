@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import OssError
 from vipsgate.gate.sign import Credential, Request, fields, sign_headers, sign_url, v1, v4, verify
@@ -793,7 +794,7 @@ def requests(draw):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-@settings(max_examples=60)
+@settings(max_examples=times(60))
 @given(request=requests(), secret=st.text(min_size=1), token=tokens, late=st.integers(0, 900))
 def test_what_is_signed_is_taken(way, request, secret, token, late):
     credential = Credential(ID, secret, security_token=token)
@@ -812,7 +813,7 @@ def changed(draw, text, signs=VISIBLE):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-@settings(max_examples=150)
+@settings(max_examples=times(150))
 @given(request=requests(), token=tokens, data=st.data())
 def test_no_byte_of_what_is_signed_can_be_changed(way, request, token, data):
     credential = Credential(ID, SECRET, security_token=token)
@@ -839,7 +840,7 @@ def test_no_byte_of_what_is_signed_can_be_changed(way, request, token, data):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-@settings(max_examples=60)
+@settings(max_examples=times(60))
 @given(request=requests(), data=st.data())
 def test_no_name_of_what_is_signed_can_be_changed_or_left_out(way, request, data):
     made = signed(way, LASTING, request)
@@ -863,7 +864,7 @@ NAMES += [*"x-oss-signature-version x-oss-credential x-oss-expires x-oss-process
 values = loose | st.sampled_from(["OSS4-HMAC-SHA256", "OSS2", ID, f"{ID}/{SCOPE}", ISO, "600", GMT])
 
 
-@settings(max_examples=200)
+@settings(max_examples=times(200))
 @given(
     query=st.lists(st.tuples(st.sampled_from(NAMES), values), max_size=7),
     header=st.none() | values | values.map("OSS {}".format) | values.map("OSS2 {}".format),

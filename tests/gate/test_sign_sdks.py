@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import RequestTimeTooSkewed, SignatureDoesNotMatch
 from vipsgate.gate.sign import Credential, Request, fields, verify
@@ -115,7 +116,7 @@ def unambiguous(version, key, process):
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v4"])
 @BOTH
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(key=keys, process=processes, safe=st.booleans())
 def test_oss2_url(oss2, version, credential, key, process, safe):
     unambiguous(version, key, process)
@@ -127,7 +128,7 @@ def test_oss2_url(oss2, version, credential, key, process, safe):
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v4"])
 @BOTH
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 # requests writes a space in a parameter as +, which stays a plus: no process has a space
 @given(key=keys, process=processes.filter(lambda text: " " not in text))
 def test_oss2_header(oss2, version, credential, key, process):
@@ -211,7 +212,7 @@ def client_of(v2, version, credential, sent):
 
 
 @BOTH
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(key=keys, process=processes)
 def test_v2_url(v2, credential, key, process):
     asked = v2.GetObjectRequest(bucket=BUCKET, key=key, process=process or None)
@@ -220,7 +221,7 @@ def test_v2_url(v2, credential, key, process):
 
 
 @BOTH
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(key=keys, process=processes)
 def test_v2_header(v2, credential, key, process):
     sent = []
@@ -231,7 +232,7 @@ def test_v2_header(v2, credential, key, process):
     check(arrived(made.method, made.url, made.headers.items()), credential, key, process)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(key=keys, process=processes, place=st.sampled_from(["url", "header"]))
 def test_v2_signs_v1_without_the_process(v2, key, process, place):
     """A fault of the client: what it leaves out of a V1 signature, anybody could put in."""

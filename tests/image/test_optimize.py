@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.image import optimize
 from vipsgate.image.steps import Canvas, Cut, Levels, Scale, Step, Turn
@@ -194,7 +195,7 @@ def sections(run, size):
     return made
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=times(500))
 @given(chains())
 def test_every_corner_stays(chain):
     size, written = chain
@@ -225,7 +226,7 @@ def sizes(run, size):
     return made
 
 
-@settings(deadline=None, max_examples=700)
+@settings(deadline=None, max_examples=times(700))
 @given(
     st.tuples(*[st.integers(1, 3000)] * 2),
     st.data(),

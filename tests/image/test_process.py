@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import InvalidArgument, MissingArgument, OssError, TooManyPipes, Unimplemented
 from vipsgate.image import process
@@ -215,7 +216,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=times(300))
 @given(st.lists(WORDS, max_size=8))
 @example(["watermark", "", "watermark"])
 def test_empty_actions_anywhere_are_passed_over_or_the_rest_is_refused(words):
@@ -226,7 +227,7 @@ def test_empty_actions_anywhere_are_passed_over_or_the_rest_is_refused(words):
     assert read == parse(str(read))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=times(300))
 @given(
     st.one_of(
         st.text(max_size=200),

@@ -11,6 +11,7 @@ import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import times
 
 from vipsgate.errors import ImageDamage, OssError
 from vipsgate.image import config, render
@@ -54,7 +55,7 @@ SOURCE = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=times(400))
 @given(
     SOURCE,
     st.lists(ACTION, min_size=1, max_size=4).map("/".join),
@@ -87,7 +88,7 @@ def test_avif_obeys_the_plan(picture, planned, run, source, text):
     run(picture(source), text)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=times(40))
 @given(
     st.builds(
         "{} {}x{}x{}".format,

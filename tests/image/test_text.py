@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import ImageTooLarge
 from vipsgate.image import text
@@ -250,7 +251,7 @@ def test_many_marks_are_bounded():
         ink("a" + "\u0301" * 30, 1000, 1 << 20)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=times(500), deadline=None)
 @given(
     line=st.text(max_size=64).map(
         lambda line: line.encode("utf-8", "ignore")[:64].decode("utf-8", "ignore")

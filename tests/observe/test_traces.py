@@ -1,7 +1,5 @@
 """Spans: whose part a request is, what is inside it, and what is not there without the extra."""
 
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -73,27 +71,3 @@ def test_faults_of_the_server_are_errors():
 def test_no_secret_is_in_a_span():
     _, found = spans(bucket="b", key="a?Signature=abc", process="image/x&Signature=abc")
     assert "abc" not in str(found["GET"].attributes)
-
-
-@pytest.mark.parametrize("name", ["opentelemetry", "opentelemetry.exporter"])
-def test_without_the_extra_the_start_says_what_to_install(name):
-    code = f"""if True:
-        import sys
-        sys.modules[{name!r}] = None
-        from vipsgate import settings
-        from vipsgate.server import main
-        assert main.traces_of(settings.Settings()) is None
-        try:
-            main.traces_of(settings.Settings(traces={{"enabled": True}}))
-        except settings.SettingsError as error:
-            print(error)
-    """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.startswith("traces.enabled = true: ")
-    assert "pip install 'vipsgate[otel]'" in run.stdout
-
-
-def test_who_does_not_want_them_does_not_load_them():
-    code = "import sys, vipsgate.server.main; print([m for m in sys.modules if 'opentele' in m])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "[]\n"

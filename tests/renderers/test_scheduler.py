@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.image.cost import Cost
 from vipsgate.renderers.admission import Bounds
@@ -350,7 +351,7 @@ EVENTS = st.tuples(
 
 
 @given(count=st.integers(1, 4), events=st.lists(EVENTS, max_size=60))
-@settings(max_examples=400)
+@settings(max_examples=times(400))
 def test_whatever_happens_each_job_ends_once(
     count: int, events: list[tuple[str, str, int]]
 ) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
 import time
 
@@ -69,27 +68,3 @@ def test_how_often_a_sign_of_life_is_due(usec, pid, seconds, monkeypatch):
 async def test_nothing_is_given_where_nothing_is_wanted(monkeypatch):
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     await asyncio.wait_for(systemd.live(), 1)
-
-
-def test_the_life_of_a_server(serving, root, tmp_path):
-    name = str(tmp_path / "n")
-    env = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "400000"}
-    with listening(name) as heard:
-
-        def until(word):
-            end = time.monotonic() + 10
-            while word not in (words := heard()):
-                assert words == ["WATCHDOG=1"]
-                assert time.monotonic() < end
-            return words
-
-        with serving(root, env=env) as site:
-            assert until("READY=1")[1].startswith(f"STATUS=serving on http://127.0.0.1:{site.port}")
-            begun = time.monotonic()
-            for _ in range(4):
-                assert heard() == ["WATCHDOG=1"]
-            assert 0.5 < time.monotonic() - begun < 3
-            site.process.send_signal(signal.SIGHUP)
-            assert until("RELOADING=1")[1].startswith("MONOTONIC_USEC=")
-            assert until("READY=1") == ["READY=1"]
-        until("STOPPING=1")

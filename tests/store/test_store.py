@@ -10,6 +10,7 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import times
 from support.store_conformance import (
     FULL,
     EveryStore,
@@ -235,7 +236,7 @@ def storable(found):
     after=st.one_of(st.just(""), names, names.map(lambda name: f"{name}/")),
     limit=st.integers(1, 20),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=times(150), deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("kind", STORES)
 def test_lists_as_the_model_does(
     kind, stores, tmp_path_factory, found, prefix, delimiter, after, limit
@@ -260,7 +261,7 @@ def test_lists_as_the_model_does(
         lambda found: storable(found)
     )
 )
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=times(50), deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("kind", STORES)
 def test_put_list_open_is_the_identity(kind, stores, tmp_path_factory, objects):
     async def check():

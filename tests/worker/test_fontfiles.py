@@ -13,6 +13,7 @@ import pytest
 from fontTools.ttLib import TTCollection, TTFont
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.cli import findings
 from vipsgate.image.fonts import LAST, NAMES
@@ -218,7 +219,9 @@ def test_what_is_no_font_for_text(row, alone, tmp_path, font):
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),

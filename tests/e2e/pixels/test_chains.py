@@ -6,13 +6,13 @@ here from the day on which it stands in ``ACTIONS``.
 
 import base64
 import json
-import os
 import re
 from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import BadRequest, ImageTooLarge, InvalidArgument, WatermarkError
 from vipsgate.image import load, params, process, render
@@ -207,16 +207,15 @@ def holds(picture, planned, transformed, marks):
 
 
 SOME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-TIMES = 4 if os.environ.get("CI") else 1  # as many examples where nobody waits for them
 
 
-@settings(SOME, max_examples=120 * TIMES)
+@settings(SOME, max_examples=times(480))
 @given(STILLS | STILLS | ANIMATIONS, QUICK, SHRINKS)
 def test_chains(holds, source, text, shrink):
     holds(source, text, shrink)
 
 
-@settings(SOME, max_examples=15 * TIMES)
+@settings(SOME, max_examples=times(60))
 @given(
     sources([*KINDS]),
     st.builds("{}/format,{}".format, QUICK, st.sampled_from(SLOW)),
@@ -226,7 +225,7 @@ def test_chains_to_and_from_what_is_slow(holds, source, text, shrink):
     holds(source, text, shrink)
 
 
-@settings(SOME, max_examples=15 * TIMES)
+@settings(SOME, max_examples=times(60))
 @given(st.sampled_from(TALL), QUICK, SHRINKS)
 @example("png 200x1400 alpha", "format,bmp", "balanced")
 @example("tiff 200x1400 alpha", "format,bmp", "balanced")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import times
 
 from vipsgate.errors import InvalidArgument, MissingArgument
 
@@ -154,7 +155,7 @@ def test_after_others(picture, run):
     run(picture("png 300x300 alpha"), "rotate,30/blur,r_20,s_5/rounded-corners,r_90/blur,r_2,s_1")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=times(60))
 @given(
     st.builds(
         "{} {}x{}{}".format,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import times
 
 from vipsgate.errors import InvalidArgument, MissingArgument
 
@@ -87,7 +88,7 @@ def test_every_page(picture, run):
         assert np.abs(after - np.clip(before + 127.5, 0, 255)).max() <= 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=times(40))
 @given(
     st.builds(
         "{} {}x{}{}".format,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import times
 
 from vipsgate.errors import InvalidArgument, MissingArgument
 
@@ -124,7 +125,7 @@ def test_every_page_has_a_disc(picture, run):
         assert np.abs(alpha / 255 - disc(30)).max() <= 0.02
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=times(60))
 @given(
     st.builds(
         "{} {}x{}{}".format,

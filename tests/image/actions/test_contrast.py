@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import times
 
 from vipsgate.errors import InvalidArgument, MissingArgument
 
@@ -89,7 +90,7 @@ def test_every_page(picture, run):
         assert np.abs(after - spread(before, 50)).max() <= 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=times(40))
 @given(
     st.builds(
         "{} {}x{}{}".format,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import InvalidArgument, MissingArgument
 
@@ -68,7 +69,7 @@ def test_keeps_these_pixels(text, format, picture, photo, run, pixels):
     assert np.array_equal(got, photo(400, 267)[top:bottom, left:right])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=times(60))
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from("xy"), st.integers(1, 70))
 def test_all_strips_are_the_picture(picture, run, pixels, width, height, key, size):
     whole = pixels(picture(f"png {width}x{height}"))

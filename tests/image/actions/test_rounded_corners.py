@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import InvalidArgument, MissingArgument
 
@@ -87,7 +88,7 @@ def test_takes_every_pixel(planned):
     assert planned("jpg 1000x750", "rounded-corners,r_9/resize,w_50").shrink == 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=times(60))
 @given(
     st.builds(
         "{} {}x{}{}".format,

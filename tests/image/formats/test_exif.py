@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.image.formats import exif
 
@@ -353,7 +354,7 @@ def test_random_bytes(noise, mark):
     check(mark + noise)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=times(300))
 @given(
     st.lists(st.tuples(st.integers(0, len(VALID) - 1), st.integers(0, 255)), max_size=12),
     st.integers(0, len(VALID)),

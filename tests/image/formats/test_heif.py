@@ -11,6 +11,7 @@ import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import times
 
 from vipsgate.cli import findings
 from vipsgate.errors import BadRequest, ImageDamage, ImageTooLarge, OssError
@@ -352,7 +353,7 @@ def test_odd_boxes(what):
     assert isobmff.coded(BOXES[what]) == 0
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=times(300))
 @given(st.data())
 def test_mutated_tables(small, data):
     whole = metadata(small, 2, 64)

@@ -5,6 +5,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.errors import BadRequest, ImageDamage, OssError
 from vipsgate.image.formats import probe
@@ -111,7 +112,7 @@ def survives(data, run):
 def test_cut_at_every_byte(source, picture, run):
     data = picture(source)
     assert survives(data, run)
-    step = max(1, len(data) // 300)
+    step = max(1, len(data) // times(300))
     drawn = [end for end in range(0, len(data), step) if survives(data[:end], run)]
     assert not [end for end in drawn if end < 20]
 
@@ -122,7 +123,7 @@ def test_cut_at_every_byte(source, picture, run):
 def test_mutated(source, picture, run):
     data = picture(source)
 
-    @settings(deadline=None, max_examples=60, database=None)
+    @settings(deadline=None, max_examples=times(60), database=None)
     @given(
         st.lists(
             st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=6
@@ -138,7 +139,7 @@ def test_mutated(source, picture, run):
     mutate()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=times(100))
 @given(
     st.sampled_from(
         [b"", b"\xff\xd8\xff", b"GIF89a", b"II*\0\x08\0\0\0", b"BM", b"RIFF....WEBPVP8 "]

@@ -1,14 +1,9 @@
 """A folder as a store: what is an object, what is not, and that nothing leads out."""
 
-import asyncio
 import contextlib
 import errno
-import hashlib
 import os
-import random
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -500,98 +495,3 @@ async def test_a_file_system_without_nameless_files(store, monkeypatch, root):
     async with store.draft("photos"):
         pass
     assert not list((root / "photos" / ".vipsgate" / "drafts").iterdir())
-
-
-# -- sudden ends -----------------------------------------------------------------------------------
-
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from vipsgate.store.base import PLAIN
-from vipsgate.store.local.store import LocalStore
-
-async def main():
-    store = LocalStore(Path(sys.argv[1]))
-    print("ready", flush=True)
-    for turn in range(100_000):
-        async with store.draft("photos") as draft:
-            for _ in range(20):
-                await draft.write(bytes([turn % 256]) * 50_000)
-            await draft.keep("dir/object", PLAIN)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        15,
-        pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
-    ],
-)
-async def test_kill_9_leaves_the_old_or_the_new_one(tmp_path, times):
-    store = LocalStore(tmp_path)
-    await store.create("photos")
-    chance = random.Random(times)
-    for _ in range(times):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE
-        )
-        writer.stdout.readline()
-        await asyncio.sleep(chance.uniform(0.005, 0.06))
-        writer.kill()
-        writer.communicate()
-        try:
-            found = await store.stat("photos", "dir/object")
-        except NoSuchKey:
-            continue
-        data = await content_of(store, found.size)
-        assert len(data) == 1_000_000
-        assert len(set(data)) == 1
-        assert found.etag == f'"{hashlib.md5(data).hexdigest().upper()}"'
-        await store.sweep()
-        assert not list((tmp_path / "photos" / ".vipsgate" / "drafts").iterdir())
-
-
-async def content_of(store, size):
-    opened = await store.open("photos", "dir/object")
-    try:
-        return os.pread(opened.descriptor, size, 0)
-    finally:
-        opened.close()
-
-
-FILLER = """
-import asyncio, resource, signal, sys
-from pathlib import Path
-from vipsgate.errors import InsufficientStorage
-from vipsgate.store.base import PLAIN
-from vipsgate.store.local.store import LocalStore
-
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # the disk has room for no more
-
-async def main():
-    store = LocalStore(Path(sys.argv[1]))
-    try:
-        async with store.draft("photos") as draft:
-            await draft.write(b"x" * 200_000)
-            await draft.keep("a", PLAIN)
-    except InsufficientStorage as error:
-        print(error.status)
-
-asyncio.run(main())
-"""
-
-
-async def test_a_full_disk_changes_nothing(tmp_path):
-    store = LocalStore(tmp_path)
-    await store.create("photos")
-    await put(store, "a", b"old")
-    done = subprocess.run(
-        [sys.executable, "-c", FILLER, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.stderr) == ("507\n", "")
-    assert await content(store, "photos", "a") == b"old"
-    assert not list((tmp_path / "photos" / ".vipsgate" / "drafts").iterdir())

@@ -13,7 +13,7 @@ from PIL import Image
 
 import vipsgate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAVY = {"pyvips", "PIL", "pydantic", "aiohttp", "uharfbuzz", "av"}
 
 
