@@ -34,6 +34,7 @@ from pathlib import Path
 import orjson
 from aiofiles.os import wrap
 
+from . import budget as budgets
 from .entry import CacheKey, Entry
 
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
@@ -42,11 +43,8 @@ MARK = b"vipsgat1"
 TAIL_BYTES = 512  # read at once; JSON is about 100 bytes
 CHUNK = 1 << 20  # bytes copied at a time
 SEEN = 65536  # files whose checksum is known to be right
-RECENT = 60.0  # seconds within which a file counts as just used
 STALE = 600.0  # seconds after which a file that is being written is nobody's
-SHARE = 16  # a scan after each such part of the budget; so much may others have written meanwhile
 LEAST = 1 << 16  # bytes between two scans at least
-FREE = 8  # a scan leaves such a part of the budget free
 EXACT, EXACT_BYTES = ".exact", 1 << 16  # ending of a file with the body alone; least size of one
 FILE, FOLDER = 0o600, 0o700  # modes
 EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # of what a server in front opens, and of the way to it
@@ -104,7 +102,7 @@ class Disk:
             facts = os.fstat(descriptor)
             size = self._seen.get((facts.st_ino, facts.st_size), -1)
             data = os.pread(descriptor, size, 0) if 0 <= size <= most else b""
-            _touch(descriptor, facts)
+            budgets.touch(descriptor, facts)
         except OSError:
             size = -1
         if size > most:
@@ -187,7 +185,7 @@ class Disk:
             self._seen[name] = entry.size
             if len(self._seen) > SEEN:
                 self._seen.popitem(last=False)
-        _touch(descriptor, facts)
+        budgets.touch(descriptor, facts)
         return entry
 
     def _with_file(self, place: CacheKey, entry: Entry) -> Entry:
@@ -201,8 +199,7 @@ class Disk:
         try:
             facts = os.stat(path)
             if facts.st_size == entry.size and (facts.st_ino, facts.st_size) in self._seen:
-                if facts.st_mtime < time.time() - RECENT:
-                    os.utime(path)
+                budgets.touch(path, facts)
                 return replace(entry, file=path.removeprefix(f"{self._folder}/"))
         except OSError:
             pass
@@ -313,7 +310,7 @@ class Disk:
         return -1
 
     def _scan_if_due(self) -> None:
-        if self._written >= max(LEAST, self._budget // SHARE) and not self._scanning:
+        if self._written >= max(LEAST, budgets.scan_interval(self._budget)) and not self._scanning:
             self._scanning = asyncio.create_task(self._scan())
 
     async def _scan(self) -> None:
@@ -325,7 +322,8 @@ class Disk:
 
     def _tidy(self) -> None:
         """Take away what was not used for longest, until there is room again."""
-        now, files, total = time.time(), [], 0
+        now = time.time()
+        files: list[budgets.File] = []
         for folder, folders, names in os.walk(self._folder):
             if folder == self._folder:  # others may have folders here, which are no buckets'
                 folders[:] = [name for name in folders if name[0] != "." or name == TEMPORARY]
@@ -341,15 +339,9 @@ class Disk:
                             os.unlink(path)
                         continue
                     files.append((facts.st_mtime, facts.st_size, path))
-                    total += facts.st_size
-        if total <= self._budget:
-            return
-        for _, size, path in sorted(files):
-            if total <= self._budget - self._budget // FREE:
-                break
+        for path in budgets.excess(files, self._budget):
             with contextlib.suppress(OSError):
                 os.unlink(path)
-                total -= size
                 os.rmdir(os.path.dirname(path))
 
     def _shut(self, path: str, facts: os.stat_result) -> None:
@@ -363,12 +355,6 @@ def _has_sources(folder: str) -> bool:
     """Is it a bucket's, and not a stranger's in the wrong place?"""
     with os.scandir(folder) as entries:
         return any(SOURCE.fullmatch(entry.name) for entry in entries)
-
-
-def _touch(descriptor: int, facts: os.stat_result) -> None:
-    """Tell scans that the file is used; access times are often not kept."""
-    if facts.st_mtime < time.time() - RECENT:
-        os.utime(descriptor)
 
 
 def _checksum(entry: Entry) -> int:

@@ -16,17 +16,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...cache import budget as budgets
 from ..base import Object
 from ..local.draft import apart
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NEW = ".new"  # behind the name of a file that is being written
 MAX_SHARE = 4  # one copy takes at most this part of the budget
-SHARE = 16  # a scan after each such part of the budget; so much may others have written meanwhile
-FREE = 8  # a scan leaves such a part of the budget free
 PRIVATE = 0o700  # mode of folders: in them is what not everybody may see
 STALE = 3600.0  # seconds after which a file that is being written is nobody's
-RECENT = 60.0  # seconds within which a file counts as just used
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,7 @@ class SourceCache:
         if facts.st_size != found.size:  # somebody has meddled with it
             os.close(descriptor)
             return None
-        if facts.st_mtime < time.time() - RECENT:
-            os.utime(descriptor)
+        budgets.touch(descriptor, facts)
         return descriptor
 
     def begin(self, path: str, found: Object) -> Copy | None:
@@ -98,7 +95,7 @@ class SourceCache:
         with contextlib.suppress(OSError):
             self._written += os.fstat(copy.descriptor).st_size
             os.rename(copy.place, copy.place.rpartition(NEW)[0])
-            if self._written >= self._budget // SHARE:
+            if self._written >= budgets.scan_interval(self._budget):
                 self._written = 0
                 await apart(self._tidy)
 
@@ -113,7 +110,8 @@ class SourceCache:
 
     def _tidy(self) -> None:
         """Take away what was not used for longest, until there is room again."""
-        now, files, total = time.time(), [], 0
+        now = time.time()
+        files: list[budgets.File] = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):  # another process was faster
@@ -122,12 +120,6 @@ class SourceCache:
                         os.unlink(entry.path)
                     elif NEW not in entry.name:
                         files.append((facts.st_mtime, facts.st_size, entry.path))
-                        total += facts.st_size
-        if total <= self._budget:
-            return
-        for _, size, path in sorted(files):
-            if total <= self._budget - self._budget // FREE:
-                break
+        for path in budgets.excess(files, self._budget):
             with contextlib.suppress(OSError):
                 os.unlink(path)
-                total -= size

@@ -1,0 +1,41 @@
+"""Which files go where there are too many bytes of them."""
+
+import pytest
+
+from vipsgate.cache import budget
+
+FILES = [(3.0, 40, "new"), (1.0, 30, "old"), (2.0, 30, "middle")]
+
+
+@pytest.mark.parametrize(
+    ("files", "most", "removed"),
+    [
+        ([], 0, []),
+        (FILES, 100, []),
+        (FILES, 99, ["old"]),  # 70 of 99: an eighth is free
+        (FILES, 80, ["old"]),  # 70 of 80
+        (FILES, 78, ["old", "middle"]),
+        (FILES, 30, ["old", "middle", "new"]),
+        (FILES, 0, ["old", "middle", "new"]),
+        ([(1.0, 0, "empty"), *FILES], 99, ["empty", "old"]),
+    ],
+)
+def test_the_oldest_go(files, most, removed):
+    assert budget.excess(iter(files), most) == removed
+
+
+@pytest.mark.parametrize(("size", "bytes_between"), [(1600, 100), (15, 0), (0, 0)])
+def test_when_a_scan_is_due(size, bytes_between):
+    assert budget.scan_interval(size) == bytes_between
+
+
+@pytest.mark.parametrize(("age", "is_told"), [(0, False), (59, False), (61, True)])
+def test_use_is_told_now_and_then(tmp_path, monkeypatch, age, is_told):
+    file = tmp_path / "a"
+    file.touch()
+    facts = file.stat()
+    monkeypatch.setattr(budget.time, "time", lambda: facts.st_mtime + age)
+    told = []
+    monkeypatch.setattr(budget.os, "utime", told.append)
+    budget.touch(str(file), facts)
+    assert told == [str(file)] * is_told
