@@ -349,9 +349,9 @@ def _check_environment() -> None:
 
 
 def _line(error: Any) -> str:
-    place = ".".join(map(str, error["loc"]))
-    if place.startswith("credentials") and not place.endswith((".access_key_id", ".role")):
-        return f"{place}: {error['msg']}"  # a secret may stand there, however it is spelled
-    if error["type"] == "extra_forbidden" and place in RENAMED:
-        return f"{place}: is called {RENAMED[place]} now"
+    name = ".".join(map(str, error["loc"]))
+    if name.startswith("credentials") and not name.endswith((".access_key_id", ".role")):
+        return f"{name}: {error['msg']}"  # a secret may stand there, however it is spelled
+    if error["type"] == "extra_forbidden" and name in RENAMED:
+        return f"{name}: is called {RENAMED[name]} now"
     return documents.line(error)

@@ -29,7 +29,7 @@ def content(found):
     return found.in_memory().data
 
 
-def place(number, key="a"):
+def cache_key(number, key="a"):
     return CacheKey("photos", key, f"{number:032X}")
 
 
@@ -39,28 +39,28 @@ def place(number, key="a"):
 def test_the_least_recently_used_leaves_first():
     memory = Memory(10 * (1000 + OVERHEAD))
     for number in range(10):
-        memory.put(place(number), kept(b"x" * 1000))
-    assert memory.get(place(0))
-    memory.put(place(10), kept(b"x" * 1000))
-    assert memory.get(place(1)) is None
-    assert memory.get(place(0))
+        memory.put(cache_key(number), kept(b"x" * 1000))
+    assert memory.get(cache_key(0))
+    memory.put(cache_key(10), kept(b"x" * 1000))
+    assert memory.get(cache_key(1)) is None
+    assert memory.get(cache_key(0))
     assert memory.used == 10 * (1000 + OVERHEAD)
 
 
 def test_one_that_is_large_empties_nothing():
     memory = Memory(80_000)
-    memory.put(place(1), kept(b"x"))
-    memory.put(place(2), kept(b"x" * 20_000))
-    assert memory.get(place(2)) is None
-    assert memory.get(place(1))
+    memory.put(cache_key(1), kept(b"x"))
+    memory.put(cache_key(2), kept(b"x" * 20_000))
+    assert memory.get(cache_key(2)) is None
+    assert memory.get(cache_key(1))
 
 
 def test_forgets_a_source():
     memory = Memory(1 << 20)
     for number in range(4):
-        memory.put(place(number, "a" if number % 2 else "b"), kept())
+        memory.put(cache_key(number, "a" if number % 2 else "b"), kept())
     assert memory.purge("photos", "a") == 2
-    assert [bool(memory.get(place(n, "a" if n % 2 else "b"))) for n in range(4)] == [
+    assert [bool(memory.get(cache_key(n, "a" if n % 2 else "b"))) for n in range(4)] == [
         *(True, False, True, False),
     ]
     assert memory.purge("photos", "a") == memory.purge("other", "b") == 0
@@ -133,7 +133,7 @@ async def test_what_is_not_of_our_making_is_not_there(disk, tmp_path, data):
 
 async def test_forgets_a_source_on_disk(disk, tmp_path):
     for number in range(4):
-        await disk.put(place(number, "a" if number % 2 else "b"), kept())
+        await disk.put(cache_key(number, "a" if number % 2 else "b"), kept())
     await disk.purge("photos", "a")
     assert len(files(tmp_path)) == 2
     await disk.purge("photos", "none")
@@ -142,25 +142,25 @@ async def test_forgets_a_source_on_disk(disk, tmp_path):
 async def test_keeps_its_budget(tmp_path):
     disk = Disk(tmp_path, 1 << 20)
     for number in range(300):
-        await disk.put(place(number, f"k{number % 7}"), kept(os.urandom(10_000)))
+        await disk.put(cache_key(number, f"k{number % 7}"), kept(os.urandom(10_000)))
         if number % 10 == 0:
-            assert await disk.get(place(0, "k0"))  # used again and again
-            path = disk._path(place(0, "k0"))
+            assert await disk.get(cache_key(0, "k0"))  # used again and again
+            path = disk._path(cache_key(0, "k0"))
             os.utime(path)
         else:
-            os.utime(disk._path(place(number, f"k{number % 7}")), (number, number))
+            os.utime(disk._path(cache_key(number, f"k{number % 7}")), (number, number))
     await disk.close()
     # one scan may be behind
     assert sum(path.stat().st_size for path in files(tmp_path)) <= (1 << 20) * 17 / 16
-    assert await disk.get(place(0, "k0"))
-    assert await disk.get(place(1, "k1")) is None
+    assert await disk.get(cache_key(0, "k0"))
+    assert await disk.get(cache_key(1, "k1")) is None
     assert not list((tmp_path / ".new").iterdir())
 
 
 async def test_several_keep_one_budget(tmp_path):
     disks = [Disk(tmp_path, 1 << 20) for _ in range(3)]
     for number in range(300):
-        await disks[number % 3].put(place(number), kept(os.urandom(10_000)))
+        await disks[number % 3].put(cache_key(number), kept(os.urandom(10_000)))
     for disk in disks:
         await disk.close()
     assert sum(path.stat().st_size for path in files(tmp_path)) <= (1 << 20) * 19 / 16
@@ -222,7 +222,7 @@ async def test_alone_in_one_process(disk):
 
 
 async def test_a_larger_body_gets_a_file_of_its_own(tmp_path):
-    small, large = place(1), place(2)
+    small, large = cache_key(1), cache_key(2)
     data = os.urandom(EXACT_BYTES)
     for exact in (False, True):
         disk = Disk(tmp_path, 10_000_000, exact=exact)
@@ -269,11 +269,11 @@ def umask(request):
 async def test_what_is_kept_is_for_nobody_else(tmp_path, umask, exact):
     folder = tmp_path / "cache"
     disk = Disk(folder, 10_000_000, exact=exact)
-    await disk.put(place(1), kept(b"data").in_memory())
-    await disk.put(place(2), kept(os.urandom(EXACT_BYTES)))
-    (await disk.get(place(2))).close()
+    await disk.put(cache_key(1), kept(b"data").in_memory())
+    await disk.put(cache_key(2), kept(os.urandom(EXACT_BYTES)))
+    (await disk.get(cache_key(2))).close()
     await disk.close()
-    async with disk.alone(place(3)):
+    async with disk.alone(cache_key(3)):
         found = {**modes(folder), folder: stat.S_IMODE(folder.stat().st_mode)}
     kinds = {path.suffix for path in found if path.is_file()}
     assert kinds == ({"", ".exact"} if exact else {""})
@@ -316,7 +316,7 @@ async def test_what_an_earlier_version_has_left_open_is_closed(tmp_path, caplog,
     assert (found[folder / "photos"], found[folder / ".new"]) == (0o750 if exact else 0o700, 0o700)
     assert found[stranger] == 0o755
     assert f"others may look into the cache's folder: {folder} has 755" in caplog.text
-    await disk.put(place(1), kept())  # the first scan is behind the first that is kept
+    await disk.put(cache_key(1), kept())  # the first scan is behind the first that is kept
     await disk.close()
     (old,) = (path for path in found if path.is_file())
     assert stat.S_IMODE(old.stat().st_mode) == 0o600
@@ -328,7 +328,9 @@ async def test_a_folder_from_a_time_without_a_server_in_front(tmp_path):
     """And from one with it: others are let in and kept out again."""
     folder = tmp_path / "cache"
     data = kept(os.urandom(EXACT_BYTES))
-    await Disk(folder, 10_000_000).put(PLACE, data)
+    first = Disk(folder, 10_000_000)
+    await first.put(PLACE, data)
+    await first.close()  # its scan takes files from others, too
     assert not [mode for path, mode in modes(folder).items() if mode & 0o077]
     disk = Disk(folder, 10_000_000, exact=True)
     (await disk.get(PLACE)).close()
@@ -433,7 +435,7 @@ async def test_nothing_stays_open(tmp_path):
     before = descriptors()
     for number in range(20):
         for _ in range(3):
-            await fetched(cache, place(number), Maker(os.urandom(200_000)))
+            await fetched(cache, cache_key(number), Maker(os.urandom(200_000)))
     await cache.close()
     await asyncio.sleep(0)
     assert descriptors() == before

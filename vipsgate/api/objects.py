@@ -77,7 +77,7 @@ async def _answer(
         if content.order is not order:
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
-        if content.place:
+        if content.cache_key:
             await services.fastpath.learn(request, content, headers)
         if content.derivative:
             headers |= _made(request, content.derivative)

@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 class Disk:
-    """Bodies by place.
+    """Entries by cache key.
 
     Args:
         folder: Is made if it is not there.
@@ -83,19 +83,19 @@ class Disk:
         self._close_to_others()
         self._make(f"{self._folder}/{TEMPORARY}", FOLDER)
 
-    async def get(self, place: CacheKey) -> Entry | None:
-        """What is kept there."""
-        return self._open(place)
+    async def get(self, cache_key: CacheKey) -> Entry | None:
+        """Return the entry."""
+        return self._open(cache_key)
 
-    def get_nowait(self, place: CacheKey, most: int) -> Entry | None:
+    def get_nowait(self, cache_key: CacheKey, most: int) -> Entry | None:
         """A file that has been seen before, at once; its type is not told.
 
         Args:
-            place: Its name.
+            cache_key: Its name.
             most: Bytes up to which the body is read into memory.
         """
         try:
-            descriptor = os.open(self._path(place), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path(cache_key), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -106,31 +106,31 @@ class Disk:
         except OSError:
             size = -1
         if size > most:
-            return self._with_file(place, Entry("", 0, size, descriptor=descriptor))
+            return self._with_file(cache_key, Entry("", 0, size, descriptor=descriptor))
         os.close(descriptor)
         return Entry("", 0, size, data) if size >= 0 else None
 
-    async def put(self, place: CacheKey, entry: Entry) -> None:
+    async def put(self, cache_key: CacheKey, entry: Entry) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
         with contextlib.suppress(OSError):
-            self._written += await wrap(self._write)(place, entry)
+            self._written += await wrap(self._write)(cache_key, entry)
         self._scan_if_due()
 
     async def purge(self, bucket: str, key: str) -> None:
-        """Forget all that is made of an object."""
+        """Remove all entries of an object."""
         source = self._source(CacheKey(bucket, key, ""))
         await wrap(shutil.rmtree)(source, ignore_errors=True)
 
     @contextlib.asynccontextmanager
-    async def alone(self, place: CacheKey) -> AsyncIterator[bool]:
+    async def alone(self, cache_key: CacheKey) -> AsyncIterator[bool]:
         """Be the only one of all processes that makes this, for as long as it lasts.
 
         Yields:
             Whether another one has been waited for, who may have made it.
         """
-        path, waited, descriptor = f"{self._path(place)}.lock", False, -1
+        path, waited, descriptor = f"{self._path(cache_key)}.lock", False, -1
         try:
-            while (descriptor := self._lock(place, path)) < 0:
+            while (descriptor := self._lock(cache_key, path)) < 0:
                 waited = True
                 await asyncio.sleep(POLL)
             yield waited
@@ -147,14 +147,14 @@ class Disk:
         if self._copying:
             await asyncio.wait(self._copying.values())
 
-    def _source(self, place: CacheKey) -> str:
-        return f"{self._folder}/{place.bucket}/{place.source}"
+    def _source(self, cache_key: CacheKey) -> str:
+        return f"{self._folder}/{cache_key.bucket}/{cache_key.source}"
 
-    def _path(self, place: CacheKey) -> str:
-        return f"{self._source(place)}/{place.variant}"
+    def _path(self, cache_key: CacheKey) -> str:
+        return f"{self._source(cache_key)}/{cache_key.variant}"
 
-    def _open(self, place: CacheKey) -> Entry | None:
-        path = self._path(place)
+    def _open(self, cache_key: CacheKey) -> Entry | None:
+        path = self._path(cache_key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -168,7 +168,7 @@ class Disk:
             with contextlib.suppress(OSError):
                 os.unlink(path)
             return None
-        return self._with_file(place, entry)
+        return self._with_file(cache_key, entry)
 
     def _read(self, descriptor: int) -> Entry | None:
         facts = os.fstat(descriptor)
@@ -188,14 +188,14 @@ class Disk:
         budgets.touch(descriptor, facts)
         return entry
 
-    def _with_file(self, place: CacheKey, entry: Entry) -> Entry:
+    def _with_file(self, cache_key: CacheKey, entry: Entry) -> Entry:
         """The same, with the name of a file with the body alone; if there is none, one is begun.
 
         One that this process has not written may have been cut by a crash: it is written anew.
         """
         if not self._exact or entry.size < EXACT_BYTES:
             return entry
-        path = self._path(place) + EXACT
+        path = self._path(cache_key) + EXACT
         try:
             facts = os.stat(path)
             if facts.st_size == entry.size and (facts.st_ino, facts.st_size) in self._seen:
@@ -216,12 +216,12 @@ class Disk:
             del self._copying[path]
         self._scan_if_due()
 
-    def _write(self, place: CacheKey, entry: Entry) -> int:
+    def _write(self, cache_key: CacheKey, entry: Entry) -> int:
         """Write a file; how many bytes it has."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
         text = orjson.dumps({**about, "crc": _checksum(entry)})
-        self._make_source(place)
-        return self._put(self._path(place), entry, text + TAIL.pack(len(text), MARK))[1]
+        self._make_source(cache_key)
+        return self._put(self._path(cache_key), entry, text + TAIL.pack(len(text), MARK))[1]
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
         """Write a file for a server in front; its folder may be from a time without one."""
@@ -250,8 +250,8 @@ class Disk:
             raise
         return inode, entry.size + len(behind)
 
-    def _make_source(self, place: CacheKey) -> None:
-        for folder in (f"{self._folder}/{place.bucket}", self._source(place)):
+    def _make_source(self, cache_key: CacheKey) -> None:
+        for folder in (f"{self._folder}/{cache_key.bucket}", self._source(cache_key)):
             self._make(folder, self._mode)
 
     def _make(self, folder: str, mode: int) -> None:
@@ -261,15 +261,15 @@ class Disk:
             if mode != FOLDER:
                 self._set_mode(folder, mode)
 
-    def _set_mode(self, place: str | int, mode: int) -> None:
+    def _set_mode(self, file: str | int, mode: int) -> None:
         """Whatever the umask says; with the group of the cache's folder, where that counts."""
-        facts = os.stat(place)
+        facts = os.stat(file)
         if self._group not in (-1, facts.st_gid):
             with contextlib.suppress(PermissionError):  # this user is not in it
-                os.chown(place, -1, self._group)
+                os.chown(file, -1, self._group)
         now = stat.S_IMODE(facts.st_mode)
         if now & 0o777 != mode:
-            os.chmod(place, now & ~0o777 | mode)
+            os.chmod(file, now & ~0o777 | mode)
 
     def _close_to_others(self) -> None:
         """See to folders from before, with the modes of another version or of other settings.
@@ -293,10 +293,10 @@ class Disk:
                     elif _has_sources(entry.path):
                         self._set_mode(entry.path, self._mode)
 
-    def _lock(self, place: CacheKey, path: str) -> int:
+    def _lock(self, cache_key: CacheKey, path: str) -> int:
         """The descriptor of a lock, -1 while another process has it."""
         try:
-            self._make_source(place)
+            self._make_source(cache_key)
             descriptor = os.open(path, LOCK, FILE)
         except OSError:  # a folder that cannot be written holds nobody up
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -11,7 +11,7 @@ MAX_SHARE = 8  # one entry takes at most this part of the budget, so that none e
 
 
 class Memory:
-    """Bodies by place, within a budget.
+    """Entries by cache key, within a budget.
 
     Args:
         budget: Bytes.
@@ -23,37 +23,37 @@ class Memory:
     def __init__(self, budget: int) -> None:
         self.used = 0
         self._budget = budget
-        self._kept: OrderedDict[CacheKey, Entry] = OrderedDict()
+        self._entries: OrderedDict[CacheKey, Entry] = OrderedDict()
         self._of_source: defaultdict[tuple[str, str], set[CacheKey]] = defaultdict(set)
 
-    def get(self, place: CacheKey) -> Entry | None:
-        """What is kept there, and now the most recently used."""
-        entry = self._kept.get(place)
+    def get(self, cache_key: CacheKey) -> Entry | None:
+        """Return the entry, which is the most recently used one now."""
+        entry = self._entries.get(cache_key)
         if entry is not None:
-            self._kept.move_to_end(place)
+            self._entries.move_to_end(cache_key)
         return entry
 
-    def put(self, place: CacheKey, entry: Entry) -> None:
+    def put(self, cache_key: CacheKey, entry: Entry) -> None:
         """Keep it, if it is not too large; the caller's stays open."""
         weight = entry.size + OVERHEAD
-        if weight * MAX_SHARE > self._budget or place in self._kept:
+        if weight * MAX_SHARE > self._budget or cache_key in self._entries:
             return
-        self._kept[place] = entry.in_memory()
-        self._of_source[place.bucket, place.key].add(place)
+        self._entries[cache_key] = entry.in_memory()
+        self._of_source[cache_key.bucket, cache_key.key].add(cache_key)
         self.used += weight
         while self.used > self._budget:
-            self._drop(next(iter(self._kept)))
+            self._drop(next(iter(self._entries)))
 
     def purge(self, bucket: str, key: str) -> int:
-        """Forget all that is made of an object; how many that were."""
+        """Remove all entries of an object, and return how many there were."""
         places = list(self._of_source.get((bucket, key), ()))
-        for place in places:
-            self._drop(place)
+        for cache_key in places:
+            self._drop(cache_key)
         return len(places)
 
-    def _drop(self, place: CacheKey) -> None:
-        self.used -= self._kept.pop(place).size + OVERHEAD
-        source = (place.bucket, place.key)
-        self._of_source[source].discard(place)
+    def _drop(self, cache_key: CacheKey) -> None:
+        self.used -= self._entries.pop(cache_key).size + OVERHEAD
+        source = (cache_key.bucket, cache_key.key)
+        self._of_source[source].discard(cache_key)
         if not self._of_source[source]:
             del self._of_source[source]

@@ -38,7 +38,7 @@ class StoreClient(Protocol):
 
 
 class RemoteCache:
-    """Bodies by place.
+    """Entries by cache key.
 
     Args:
         client: Of the store.
@@ -47,13 +47,13 @@ class RemoteCache:
     def __init__(self, client: StoreClient) -> None:
         self._client = client
 
-    async def get(self, place: CacheKey) -> Entry | None:
-        """What is kept there; ``None`` also where it cannot be had, or is not whole."""
+    async def get(self, cache_key: CacheKey) -> Entry | None:
+        """Return the entry; ``None`` also where it cannot be had, or is not whole."""
         import obstore
 
         try:
             got = await self._client.call(
-                partial(obstore.get_async, self._client.store, _path(place))
+                partial(obstore.get_async, self._client.store, _path(cache_key))
             )
             size = got.meta["size"]
             if size > MAX_BYTES:
@@ -66,7 +66,7 @@ class RemoteCache:
         except (OssError, ValueError, KeyError, TypeError):
             return None
 
-    async def put(self, place: CacheKey, entry: Entry) -> None:
+    async def put(self, cache_key: CacheKey, entry: Entry) -> None:
         """Keep it, if that can be; the caller's stays open."""
         import obstore
 
@@ -77,7 +77,7 @@ class RemoteCache:
         work = partial(
             obstore.put_async,
             self._client.store,
-            _path(place),
+            _path(cache_key),
             data,
             attributes={
                 "Content-Type": entry.mime,
@@ -89,15 +89,15 @@ class RemoteCache:
             await self._client.call(work, entry.size)
 
     async def purge(self, bucket: str, key: str) -> None:
-        """Forget all that is made of an object, as far as that can be."""
+        """Remove all entries of an object, as far as that can be."""
         import obstore
 
         prefix = _path(CacheKey(bucket, key, ""))
         client = self._client.store
         with contextlib.suppress(OssError):
-            found = await self._client.call(lambda: obstore.list(client, prefix).collect_async())
-            for start in range(0, len(found), AT_ONCE):
-                paths = [meta["path"] for meta in found[start : start + AT_ONCE]]
+            objects = await self._client.call(lambda: obstore.list(client, prefix).collect_async())
+            for start in range(0, len(objects), AT_ONCE):
+                paths = [meta["path"] for meta in objects[start : start + AT_ONCE]]
                 await asyncio.gather(*map(self._delete, paths))
 
     async def _delete(self, path: str) -> None:
@@ -106,5 +106,5 @@ class RemoteCache:
         await self._client.call(partial(obstore.delete_async, self._client.store, path))
 
 
-def _path(place: CacheKey) -> str:
-    return f"{place.bucket}/{place.source}/{place.variant}".rstrip("/")
+def _path(cache_key: CacheKey) -> str:
+    return f"{cache_key.bucket}/{cache_key.source}/{cache_key.variant}".rstrip("/")

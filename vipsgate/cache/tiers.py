@@ -40,57 +40,57 @@ class Cache:
         self.memory, self._disk, self._shared = memory, disk, shared
         self._storing: set[asyncio.Task[None]] = set()
 
-    def get_nowait(self, place: CacheKey, most: int) -> tuple[Entry, str] | None:
-        """What is kept there and has been seen before, at once; its type is not told.
+    def get_nowait(self, cache_key: CacheKey, most: int) -> tuple[Entry, str] | None:
+        """Return an entry that has been seen before, at once; its type is not told.
 
         Args:
-            place: Its name.
+            cache_key: Its name.
             most: Bytes up to which a body is read from the disk into memory.
 
         Returns:
             The answer, for the caller to close, and its tier.
         """
-        if (entry := self.memory.get(place)) is not None:
+        if (entry := self.memory.get(cache_key)) is not None:
             return entry, MEMORY
-        if self._disk and (entry := self._disk.get_nowait(place, most)) is not None:
+        if self._disk and (entry := self._disk.get_nowait(cache_key, most)) is not None:
             return entry, DISK
         return None
 
-    async def get(self, place: CacheKey) -> tuple[Entry, str] | None:
-        """Return what is kept there, for the caller to close, and its tier.
+    async def get(self, cache_key: CacheKey) -> tuple[Entry, str] | None:
+        """Return the entry, for the caller to close, and its tier.
 
         The shared bucket is not asked; ``None`` where it is in no nearer one.
         """
-        if (entry := self.memory.get(place)) is not None:
+        if (entry := self.memory.get(cache_key)) is not None:
             return entry, MEMORY
-        if self._disk and (entry := await self._disk.get(place)):
-            self.memory.put(place, entry)
+        if self._disk and (entry := await self._disk.get(cache_key)):
+            self.memory.put(cache_key, entry)
             return entry, DISK
         return None
 
     async def obtain(
-        self, place: CacheKey, make: Callable[[], Awaitable[Entry]]
+        self, cache_key: CacheKey, make: Callable[[], Awaitable[Entry]]
     ) -> tuple[Entry, str]:
-        """Return what others have made meanwhile, or what is made now, and where it came from.
+        """Return the entry that others have made meanwhile, or that is made now, and its tier.
 
         Args:
-            place: Its name; it was not there a moment ago.
+            cache_key: Its name; it was not there a moment ago.
             make: Makes it; what it raises is kept nowhere.
         """
         async with AsyncExitStack() as alone:
             if self._disk:
-                others = await alone.enter_async_context(self._disk.alone(place))
-                if others and (entry := await self._disk.get(place)):
-                    self.memory.put(place, entry)
+                others = await alone.enter_async_context(self._disk.alone(cache_key))
+                if others and (entry := await self._disk.get(cache_key)):
+                    self.memory.put(cache_key, entry)
                     return entry, JOINED
-            found = await self._shared.get(place) if self._shared else None
-            entry = found or await make()
-            self.memory.put(place, entry)
+            shared = await self._shared.get(cache_key) if self._shared else None
+            entry = shared or await make()
+            self.memory.put(cache_key, entry)
             if self._disk:
-                self._later(self._stored(self._disk, place, entry.dup(), alone.pop_all()))
-            if self._shared and not found:
-                self._later(self._told(self._shared, place, entry.dup()))
-            return entry, SHARED if found else MISS
+                self._later(self._store(self._disk, cache_key, entry.dup(), alone.pop_all()))
+            if self._shared and not shared:
+                self._later(self._share(self._shared, cache_key, entry.dup()))
+            return entry, SHARED if shared else MISS
 
     @property
     def has_shared(self) -> bool:
@@ -98,7 +98,7 @@ class Cache:
         return self._shared is not None
 
     async def purge(self, bucket: str, key: str) -> None:
-        """Forget all that is made of an object."""
+        """Remove all entries of an object."""
         self.memory.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key)
@@ -106,7 +106,7 @@ class Cache:
             await self._shared.purge(bucket, key)
 
     async def close(self) -> None:
-        """Wait until what has been made is stored."""
+        """Wait until all entries are stored."""
         if self._storing:
             await asyncio.wait(self._storing)
         if self._disk:
@@ -117,15 +117,15 @@ class Cache:
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
 
-    async def _told(self, shared: RemoteCache, place: CacheKey, entry: Entry) -> None:
-        """Beside the answer; nobody waits for it."""
+    async def _share(self, shared: RemoteCache, cache_key: CacheKey, entry: Entry) -> None:
+        """Put a copy of the entry into the shared bucket, while its answer is sent."""
         with closing(entry):
-            await shared.put(place, entry)
+            await shared.put(cache_key, entry)
 
-    async def _stored(
-        self, disk: Disk, place: CacheKey, entry: Entry, alone: AsyncExitStack
+    async def _store(
+        self, disk: Disk, cache_key: CacheKey, entry: Entry, alone: AsyncExitStack
     ) -> None:
-        """Beside the answer; others who want the same wait until it can be found."""
+        """Put a copy of the entry on disk; until then others who want the same wait for it."""
         async with alone:
             with closing(entry):
-                await disk.put(place, entry)
+                await disk.put(cache_key, entry)

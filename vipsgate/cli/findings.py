@@ -78,8 +78,8 @@ def _format(name: str) -> Finding:
         again = transform(first.data, "image/format,png")
     except OssError as error:
         return Finding(name, False, error.message)
-    found = probe.probe(first.data).header.format, again.width
-    return Finding(what, found == (name, SIDE), f"{len(first.data)} bytes")
+    kind = probe.probe(first.data).header.format, again.width
+    return Finding(what, kind == (name, SIDE), f"{len(first.data)} bytes")
 
 
 def _video() -> Finding:
@@ -123,14 +123,14 @@ def _painted(kind: str) -> bytes:
 
 def _fonts(fonts_dir: str) -> Iterator[Finding]:
     """Which family serves each of OSS's names, and that it really draws Chinese."""
-    found = fontfiles.find(fonts_dir)
-    found.install()
-    fonts = found.fonts
+    typefaces = fontfiles.find(fonts_dir)
+    typefaces.install()
+    fonts = typefaces.fonts
     for name in NAMES:
         family = fonts.family(name) + (", a stand-in" if fonts.stands_in(name) else "")
         wrong = _boxes(fonts, name)
         yield Finding(f"font {name}", not wrong, wrong or family)
-    for reason in found.rejected:
+    for reason in typefaces.rejected:
         yield Finding("font file", False, reason)
 
 
@@ -198,13 +198,13 @@ def _shared(settings: Settings) -> Finding:
 
 
 async def _is_kept(tier: Disk | RemoteCache) -> bool:
-    place = CacheKey("check", "vipsgate check", "0" * 32)
-    await tier.put(place, Entry("text/plain", 0, 4, b"data"))
-    found = await tier.get(place)
-    if found:
-        found.close()
-    await tier.purge(place.bucket, place.key)
-    return found is not None
+    cache_key = CacheKey("check", "vipsgate check", "0" * 32)
+    await tier.put(cache_key, Entry("text/plain", 0, 4, b"data"))
+    entry = await tier.get(cache_key)
+    if entry:
+        entry.close()
+    await tier.purge(cache_key.bucket, cache_key.key)
+    return entry is not None
 
 
 def _documents(settings: Settings) -> Iterator[Finding]:

@@ -72,20 +72,20 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
                 raise ReplacedError
             yield Content(order, opened.descriptor, opened.object.size)
         return
-    place = CacheKey(bucket, key, etag(services, order).strip('"'))
-    if services.cache and (hit := await services.cache.get(place)):
+    cache_key = CacheKey(bucket, key, etag(services, order).strip('"'))
+    if services.cache and (hit := await services.cache.get(cache_key)):
         result = Derivative(*hit)
     else:
         services.renderers.check_memory(services.flights.waiting + len(services.turns) + 1)
-        if place not in services.flights and not (services.cache and services.cache.has_shared):
+        if cache_key not in services.flights and not (services.cache and services.cache.has_shared):
             services.renderers.check()  # before anything is locked or opened for it
         result, joined = await services.flights.join(
-            place, partial(_obtain, services, order, place)
+            cache_key, partial(_obtain, services, order, cache_key)
         )
         if joined:
             result = Derivative(result.entry, JOINED)
     with closing(result):
-        yield _content(order, result, place if services.cache else None)
+        yield _content(order, result, cache_key if services.cache else None)
 
 
 @asynccontextmanager
@@ -108,12 +108,12 @@ async def fetch_anew(services: Services, order: Order) -> AsyncIterator[Content]
         yield _content(order, result, None)
 
 
-def _content(order: Order, derivative: Derivative, place: CacheKey | None) -> Content:
+def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -> Content:
     entry = derivative.entry
-    return Content(order, entry.body, entry.size, derivative, place)
+    return Content(order, entry.body, entry.size, derivative, cache_key)
 
 
-async def _obtain(services: Services, order: Order, place: CacheKey) -> Derivative:
+async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Derivative:
     """Have the picture from others who have made it meanwhile, or make it.
 
     Raises:
@@ -128,7 +128,7 @@ async def _obtain(services: Services, order: Order, place: CacheKey) -> Derivati
         rendered = await _make(services, order)
         return rendered.entry
 
-    entry, tier = await services.cache.obtain(place, make)
+    entry, tier = await services.cache.obtain(cache_key, make)
     return replace(rendered, tier=tier) if rendered else Derivative(entry, tier)
 
 

@@ -49,7 +49,7 @@ class Known:
     Attributes:
         version: Of the settings and documents.
         fingerprints: Bucket, key and mark of each object.
-        place: Where the picture is kept.
+        cache_key: Where the picture is kept.
         headers: Of the answer, but for those that are new each time.
         head: The same, written (:func:`vipsgate.web.responses.kept_head`).
         key: The object's name.
@@ -61,7 +61,7 @@ class Known:
 
     version: tuple[int, int]
     fingerprints: tuple[tuple[str, str, object], ...]
-    place: CacheKey
+    cache_key: CacheKey
     headers: Mapping[str, str]
     head: bytes | None
     key: str
@@ -71,7 +71,7 @@ class Known:
 
     def tell(self, record: RequestRecord, tier: str) -> None:
         """Note what the request is about, and that its answer was kept."""
-        record.bucket, record.key, record.exists = self.place.bucket, self.key, True
+        record.bucket, record.key, record.exists = self.cache_key.bucket, self.key, True
         record.process, record.style, record.cache = self.process, self.style, tier
 
 
@@ -107,11 +107,11 @@ class FastPath:
                 fingerprint(bucket, key, aliases=by_names) != before
                 for bucket, key, before in known.fingerprints
             )
-            and not self._store.stale_ok(known.place.bucket)
+            and not self._store.stale_ok(known.cache_key.bucket)
         ):
             del self._known[text]
             return None
-        if (found := self._cache.get_nowait(known.place, MAX_READ)) is None:
+        if (found := self._cache.get_nowait(known.cache_key, MAX_READ)) is None:
             return None
         entry, tier = found
         known.tell(record, tier)
@@ -126,7 +126,7 @@ class FastPath:
         text = _text(request)
         if (
             request.method != "GET"
-            or content.place is None
+            or content.cache_key is None
             or order.grant.caller is not None
             or bucket.referer != RefererPolicy()
             or order.target.legacy
@@ -150,7 +150,7 @@ class FastPath:
         named = style.named(target.process, bucket.styles)
         said, head = dict(headers), responses.kept_head(headers)
         about = target.key, target.process, named, by_names
-        self._known[text] = Known(version, fingerprints, content.place, said, head, *about)
+        self._known[text] = Known(version, fingerprints, content.cache_key, said, head, *about)
         if len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
 

@@ -106,14 +106,14 @@ class Content:
         body: The bytes, or the descriptor of a file that begins with them, or what reads a part.
         size: How many.
         derivative: The picture whose bytes they are; ``None`` for the object as it is.
-        place: Where it is kept; ``None`` where it is not.
+        cache_key: Where it is kept; ``None`` where it is not.
     """
 
     order: Order
     body: bytes | int | responses.Reader
     size: int
     derivative: Derivative | None = None
-    place: CacheKey | None = None
+    cache_key: CacheKey | None = None
 
 
 def _check_encoding(item: Object, error: type[OssError]) -> None:

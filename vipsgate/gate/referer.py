@@ -74,10 +74,10 @@ def allows(policy: RefererPolicy, referer: str) -> bool:
 
 def _page(referer: str, *, query: bool, path: bool) -> str | None:
     """Scheme and host in lower case, and what else counts; ``None`` for what is no page's URL."""
-    found = PAGE.fullmatch(referer)
-    if not found:
+    match = PAGE.fullmatch(referer)
+    if not match:
         return None
-    scheme, host, port, where, target = found.groups()
+    scheme, host, port, where, target = match.groups()
     host = host.lower().removesuffix(".")
     if not _is_host(host) or (port and int(port) > MAX_PORT):
         return None
@@ -98,8 +98,8 @@ def _is_host(host: str) -> bool:
 
 @lru_cache(maxsize=CACHED_ENTRIES)
 def _pattern(entry: str, query: bool, path: bool) -> re.Pattern[str]:
-    found = ENTRY.fullmatch(entry)
-    scheme, host, rest = found.groups() if found else ("", entry, "")
+    match = ENTRY.fullmatch(entry)
+    scheme, host, rest = match.groups() if match else ("", entry, "")
     scheme, host = scheme.lower(), host.lower().removesuffix(".")
     if not query:
         rest = rest.partition("?")[0]

@@ -39,14 +39,14 @@ def verdicts(
         referer: As it would be sent; empty for none.
         missing: What is said where there is no such object, with no ``objects`` then.
     """
-    found: dict[str, OssError | None] = {}
+    verdicts: dict[str, OssError | None] = {}
     for who, caller in CALLERS.items():
         try:
             grant = access.admit(target, {"referer": referer}, bucket, caller)
-            found[who] = refusal(grant, target, objects, missing)
+            verdicts[who] = refusal(grant, target, objects, missing)
         except OssError as error:
-            found[who] = error
-    return found
+            verdicts[who] = error
+    return verdicts
 
 
 def refusal(

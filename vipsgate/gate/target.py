@@ -51,8 +51,8 @@ class Target:
     process: str = field(init=False)
 
     def __post_init__(self) -> None:
-        said = next((value for name, value in self.query if name == PROCESS), "")
-        object.__setattr__(self, "process", said)
+        process = next((value for name, value in self.query if name == PROCESS), "")
+        object.__setattr__(self, "process", process)
 
     def names(self) -> frozenset[str]:
         """The names of the parameters."""

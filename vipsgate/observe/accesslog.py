@@ -97,7 +97,7 @@ def _json(
 ) -> bytes:
     headers = request.headers
     rest = max(0.0, seconds - record.queue - record.render)
-    said = {
+    line = {
         "time": datetime.now(UTC),
         "id": record.identity,
         "remote": request.remote or "",
@@ -118,7 +118,7 @@ def _json(
         "agent": _plain(headers.get("User-Agent", ""), HEADER),
         "referer": _page(headers.get("Referer", "")),
     }
-    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _combined(

@@ -73,9 +73,9 @@ class Recorder:
 
     def close(self) -> None:
         """Hand on what is left, if that can be done soon."""
-        for place in (self.log, self.traces):
-            if place:
-                place.close()
+        for sink in (self.log, self.traces):
+            if sink:
+                sink.close()
 
     def rendered(
         self, begun: float, queue: float, predicted: float, probe: float, render: float

@@ -130,17 +130,17 @@ class Lanes(Generic[J]):
 
     def overdue(self, now: float) -> list[J]:
         """Those whose time is up; they still wait."""
-        found = [job for lane in (Lane.HEAVY, Lane.ANIMATED) for job in self._waiting[lane]]
+        expensive = [job for lane in (Lane.HEAVY, Lane.ANIMATED) for job in self._waiting[lane]]
         quick = takewhile(lambda job: job.deadline <= now, self._waiting[Lane.QUICK])
-        return [*(job for job in found if job.deadline <= now), *quick]
+        return [*(job for job in expensive if job.deadline <= now), *quick]
 
     def clear(self) -> list[J]:
         """All that wait, who wait no longer."""
-        found = list(self)
+        every = list(self)
         self._by_content.clear()
         for jobs in self._waiting.values():
             jobs.clear()
-        return found
+        return every
 
     # -- bounds ----------------------------------------------------------------------------------
 
@@ -228,10 +228,10 @@ class Lanes(Generic[J]):
         """Quick jobs of the same content that go along with one, at most so many; they do not count
         yet.
         """
-        found = list(islice(self._by_content.get(first.content, ()), count))
-        for job in found:
+        jobs = list(islice(self._by_content.get(first.content, ()), count))
+        for job in jobs:
             self.leave(job)
-        return found
+        return jobs
 
     @property
     def open(self) -> bool:

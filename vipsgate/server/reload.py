@@ -40,18 +40,18 @@ class Row:
 
     def value(self, bucket: Bucket) -> object:
         """What the document says."""
-        found: object = bucket
+        value: object = bucket
         for name in self.key.split("."):
-            found = getattr(found, name)
-        return found
+            value = getattr(value, name)
+        return value
 
     def written(self, bucket: Bucket) -> bool:
         """Is it written out in the document, or only as it is by default?"""
-        found: object = bucket
+        value: object = bucket
         for name in self.key.split("."):
-            if not (isinstance(found, BaseModel) and name in found.model_fields_set):
+            if not (isinstance(value, BaseModel) and name in value.model_fields_set):
                 return False
-            found = getattr(found, name)
+            value = getattr(value, name)
         return True
 
 
@@ -153,10 +153,10 @@ def refusals(
         documents: Of the store's buckets.
         there: Says whether there would be a bucket of this name without any document.
     """
-    found = list(_credentials(before.credentials, after.credentials))
+    reasons = list(_credentials(before.credentials, after.credentials))
     was, would = before.server.v4_expires_max, after.server.v4_expires_max
     if would > was and "v4_expires_max" not in after.server.model_fields_set:
-        found.append(f"server.v4_expires_max: was {was}, would be {would}{REMEDY}")
+        reasons.append(f"server.v4_expires_max: was {was}, would be {would}{REMEDY}")
     for name in sorted({*before.buckets, *after.buckets}):
         old = before.buckets.get(name) or documents.get(name)
         if old is None:
@@ -165,14 +165,14 @@ def refusals(
             old = Bucket(acl=before.default_acl)
         new = after.buckets.get(name)
         if new is not None:
-            found += _bucket(name, old, new, whole=not after.rules_may_follow)
+            reasons += _bucket(name, old, new, whole=not after.rules_may_follow)
             continue
         new = documents.get(name)
         if new is None and there(name):
             new = Bucket(acl=after.default_acl)
         if new is not None:
-            found += _undeclared(name, old, new)
-    return found
+            reasons += _undeclared(name, old, new)
+    return reasons
 
 
 def _bucket(name: str, old: Bucket, new: Bucket, *, whole: bool) -> Iterator[str]:

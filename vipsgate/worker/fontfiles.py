@@ -128,7 +128,7 @@ def find(fonts_dir: str = "", system: Iterable[str] = SYSTEM) -> Typefaces:
         if HINTS.match(os.path.basename(path))
     )
     installed = {
-        family: found for family, found in _regular(hinted, rejected).items() if family in WANTED
+        family: file for family, file in _regular(hinted, rejected).items() if family in WANTED
     }
     chosen = installed | packaged | own
     order = dict.fromkeys((*packaged, *own, *installed))
@@ -154,17 +154,17 @@ def _regular(paths: Iterable[str], rejected: list[str]) -> dict[str, File]:
     """Family -> the file with its most regular font; of a file that cannot be used, a line."""
     import uharfbuzz as hb
 
-    found: dict[str, tuple[Oddity, File]] = {}
+    best: dict[str, tuple[Oddity, File]] = {}
     for path in paths:
         try:
             for oddity, file in _look(path):
                 family = file.family.name
-                if family not in found or oddity < found[family][0]:
-                    found[family] = oddity, file
+                if family not in best or oddity < best[family][0]:
+                    best[family] = oddity, file
         except (OSError, ValueError, hb.HarfBuzzError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             rejected.append(f"{path!r}: {reason}")
-    return {family: file for family, (_, file) in found.items()}
+    return {family: file for family, (_, file) in best.items()}
 
 
 def _look(path: str) -> list[tuple[Oddity, File]]:
@@ -186,10 +186,10 @@ def _look(path: str) -> list[tuple[Oddity, File]]:
             raise ValueError("not a font file")
         for face in faces:
             _check(data, face.index)
-    found = [(name, face) for face in faces for name in _names(face)]
-    if not found:
+    names = [(name, face) for face in faces for name in _names(face)]
+    if not names:
         raise ValueError("a font without the name of a family")
-    wanted = [row for row in found if row[0] in WANTED] or found[:1]
+    wanted = [row for row in names if row[0] in WANTED] or names[:1]
     return [
         (_oddity(face), File(os.path.realpath(path), size, Family(name, _characters(face))))
         for name, face in wanted
@@ -217,9 +217,9 @@ def _check(data: mmap.mmap, index: int) -> None:
 
 def _names(face: Face) -> list[str]:
     """What a font's family is called: without its weight first, of that in English first."""
-    found = [entry for entry in face.list_names() if entry.name_id in (WHOLE_FAMILY, FAMILY)]
-    found.sort(key=lambda entry: (entry.name_id != WHOLE_FAMILY, entry.language != "en"))
-    return [name for entry in found if (name := face.get_name(*entry))]
+    entries = [entry for entry in face.list_names() if entry.name_id in (WHOLE_FAMILY, FAMILY)]
+    entries.sort(key=lambda entry: (entry.name_id != WHOLE_FAMILY, entry.language != "en"))
+    return [name for entry in entries if (name := face.get_name(*entry))]
 
 
 def _oddity(face: Face) -> Oddity:
@@ -233,7 +233,7 @@ def _oddity(face: Face) -> Oddity:
 
 def _characters(face: Face) -> Container[int]:
     """The code points that a font has a glyph for."""
-    found: Container[int] = face.unicodes
-    if not found:
+    characters: Container[int] = face.unicodes
+    if not characters:
         raise ValueError("a font without a table of Unicode's characters")
-    return found
+    return characters

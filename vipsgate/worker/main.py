@@ -150,15 +150,15 @@ def main() -> None:
     try:
         from .jobs import Worker, identity
 
-        found = fontfiles.find(rendering.fonts_dir)
-        worker = Worker(Limits(**settings["limits"]), rendering, found.fonts, interrupt)
+        typefaces = fontfiles.find(rendering.fonts_dir)
+        worker = Worker(Limits(**settings["limits"]), rendering, typefaces.fonts, interrupt)
     except (RuntimeError, OSError) as error:
         protocol.send(connection, {"refused": str(error)})
         return
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    report = sandbox.enter([*readable(), *found.readable], parent=settings["parent"])
-    found.install()  # Pango starts a thread of its own, which would stay outside of the sandbox
-    ready = {"ready": f"{identity()}, fonts {found.identity}", "sandbox": str(report)}
+    report = sandbox.enter([*readable(), *typefaces.readable], parent=settings["parent"])
+    typefaces.install()  # Pango starts a thread of its own, which would stay outside of the sandbox
+    ready = {"ready": f"{identity()}, fonts {typefaces.identity}", "sandbox": str(report)}
     with contextlib.suppress(ConnectionError):  # the front has ended meanwhile
         serve(connection, control, statm, worker, interrupt, ready)
 

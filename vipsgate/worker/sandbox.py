@@ -179,13 +179,13 @@ def _restrict_files(libc: ctypes.CDLL, readable: Iterable[str]) -> int:
 def _add_rule(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
     """Allow reading beneath `path`, where it exists; what the kernel refuses stays closed."""
     try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return
-    folder = stat.S_ISDIR(os.fstat(place).st_mode)  # READ_DIR on a file is an error
-    rule = struct.pack("=Qi", _READ_FILE | _READ_DIR if folder else _READ_FILE, place)
+    folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)  # READ_DIR on a file is an error
+    rule = struct.pack("=Qi", _READ_FILE | _READ_DIR if folder else _READ_FILE, descriptor)
     _syscall(libc, _LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_PATH_BENEATH, rule, 0)
-    os.close(place)
+    os.close(descriptor)
 
 
 def _filter_calls(libc: ctypes.CDLL) -> bool:

@@ -42,17 +42,17 @@ ANSWERS = {
 FORMATS = {name: name for name in ("jpg", "png", "webp", "bmp", "gif", "src")} | {"jpeg": "jpg"}
 
 
-def split(asked: Target) -> Target | None:
+def split(target: Target) -> Target | None:
     """What ``OBJECT@TEXT`` asks for, where it can be read so; the last ``@`` counts.
 
     The process text is ``@TEXT`` then: :func:`translate` reads what is behind the mark, once the
     caller may have the object. ``OBJECT@!NAME`` is a style's, see
     :func:`vipsgate.gate.style.split`. A process text in the query makes the key mean itself.
     """
-    key, _, text = asked.key.rpartition(MARK)
-    if asked.process or not key or not text or text.startswith("!"):
+    key, _, text = target.key.rpartition(MARK)
+    if target.process or not key or not text or text.startswith("!"):
         return None
-    return replace(asked, key=key, query=((PROCESS, MARK + text), *asked.query))
+    return replace(target, key=key, query=((PROCESS, MARK + text), *target.query))
 
 
 def is_old(content: str) -> bool:

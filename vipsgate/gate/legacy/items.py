@@ -48,7 +48,7 @@ def read(body: str) -> dict[str, str]:
     Raises:
         InvalidArgument: A key is not known, or a number out of range.
     """
-    found = {}
+    items = {}
     for item in body.split("_"):
         key = next((key for key in KEYS if item.endswith(key)), "")
         value = item.removesuffix(key)
@@ -61,8 +61,8 @@ def read(body: str) -> dict[str, str]:
             value = str(number(key, value, *NUMBERS[key]))
         elif key == "e" and value not in MODES:
             raise bad("e", value, f"one of {', '.join(MODES)}", "0040-00000345")
-        found[key] = value
-    return found
+        items[key] = value
+    return items
 
 
 def number(

@@ -58,8 +58,8 @@ def sign_url(
     if expires < 1 or (version == 4 and expires > v4_expires_max):
         limit = f" to {v4_expires_max}" if version == 4 else ""
         raise ValueError(f"expires = {expires}: is a number of seconds, 1{limit}")
-    asked = (*query, *(((PROCESS, process),) if process else ()))
-    request = Request(method, bucket, key, asked, fields((headers or {}).items()))
+    parameters = (*query, *(((PROCESS, process),) if process else ()))
+    request = Request(method, bucket, key, parameters, fields((headers or {}).items()))
     if version == 4:
         signed = _v4_query(credential, request, now, expires, region)
     else:
