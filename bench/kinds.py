@@ -344,6 +344,9 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "tiff planar one strip": _tiff(planar=True, deflate=True),
     "tiff cmyk": _tiff(bands=4, rows=16, photometric=5),
     "tiff ycbcr": _tiff(rows=16, photometric=6),
+    "tiff ycbcr one strip": _tiff(photometric=6),
+    "tiff lab 8bit": _tiff(rows=16, photometric=8),
+    "tiff lab 8bit one strip": _tiff(photometric=8),
     "tiff lab": _vips(
         ".tif[compression=none,keep=none]", 3, lambda image: image.colourspace("lab")
     ),

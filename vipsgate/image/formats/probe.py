@@ -1,8 +1,8 @@
 """Bytes to :class:`Header`: what a file says of itself, read without decoding a pixel.
 
-JPEG and PNG are read here (:mod:`.jpeg`, :mod:`.png`), because libvips has to be kept from parts
-of them; of the others libvips reads the header, or what stands in for it (:mod:`.bmp`,
-:mod:`.heif`).
+JPEG, PNG and TIFF are read here (:mod:`.jpeg`, :mod:`.png`, :mod:`.tiff`), because libvips has to
+be kept from parts of them; of the others libvips reads the header, or what stands in for it
+(:mod:`.bmp`, :mod:`.heif`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ class Source:
         header: What it says of itself.
         data: The file as libvips may see it.
         size: Bytes of the file as stored.
+        samples: What makes a picture of what libvips loads, where that takes more than libvips.
     """
 
     header: Header
     data: bytes
     size: int
+    samples: tiff.Samples | None = None
 
 
 def probe(data: bytes) -> Source:
@@ -41,16 +43,18 @@ def probe(data: bytes) -> Source:
         BadRequest: It is not a picture of a known format.
         ImageDamage: It begins like one, but has no readable header.
     """
-    name = codecs.sniff(data)
+    name, samples = codecs.sniff(data), None
     if name == "jpg":
         header, washed = jpeg.read(data)
     elif name == "png":
         header, washed = png.read(data)
+    elif name == "tiff":
+        header, washed, samples = tiff.read(data)
     else:
         header, washed = _header(name, data), data
     if stored := len(data) >> MEBI << MEBI:
         header = replace(header, stored=stored)
-    return Source(header, washed, len(data))
+    return Source(header, washed, len(data), samples)
 
 
 def _header(name: str, data: bytes) -> Header:
@@ -88,7 +92,6 @@ def _vips(name: str, data: bytes) -> Header:
         samples=image.bands,
         lossless=name == "webp" and b"VP8L" in data[:MAX_CHUNKS],
         coded=isobmff.largest(data) if name == "avif" else 0,
-        rows=tiff.rows(data) if name == "tiff" else 1,
         gamut=_gamut(image),
         exif=block,
     )
