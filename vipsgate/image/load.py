@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from .formats import codecs, icc
+from .formats import cicp, codecs, icc
 from .formats.probe import Source
 from .frame import SRGB, Header
 from .plan import Plan, reduced
@@ -67,7 +67,11 @@ def normal(image: Image, header: Header) -> Image:
     """The same picture in 8 bits of ``header.gamut`` or grey, with alpha if it has one."""
     if header.plain:
         return image
-    if header.gamut == SRGB and image.get_typeof("icc-profile-data"):
+    if header.limited:
+        image = cicp.full_range(image, bands=3 if image.bands > 2 else 1)
+    if header.codes:
+        image = cicp.converted(image, header.codes)
+    elif header.gamut == SRGB and image.get_typeof("icc-profile-data"):
         image = _from_profile(image, image.get("icc-profile-data"))
     grey = image.bands < 3
     wanted = "b-w" if grey else "srgb"

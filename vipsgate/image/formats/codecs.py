@@ -338,7 +338,7 @@ CODECS: dict[str, Codec] = {
         saved=(4096, 2304),
         saved_ec="0040-00000014",
         quality=60,
-        copies=4,
+        copies=5,  # with the one whose alpha is turned
         held=lambda header, shrink: (
             (25 + 5 * header.alpha if header.depth > 8 else 17.5 + 2.5 * header.alpha)
             * max(1, header.coded / (header.width * header.height))
@@ -356,6 +356,7 @@ CODECS: dict[str, Codec] = {
         side=16384,
         saved=(16384, 16384),
         quality=50,  # libheif's own default
+        copies=3,  # likewise
         held=lambda header, shrink: (
             4
             * header.samples

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import ImageDamage, OssError
 from ..frame import SRGB, Gamut, Header
-from . import codecs, icc, isobmff, jpeg, png, tiff
+from . import cicp, codecs, icc, isobmff, jpeg, png, tiff
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -51,7 +51,8 @@ def probe(data: bytes) -> Source:
     elif name == "tiff":
         header, washed, samples = tiff.read(data)
     else:
-        header, washed = _header(name, data), data
+        washed = isobmff.with_alpha_turned(data) if name in ("avif", "heic") else data
+        header = _header(name, washed)
     if stored := len(data) >> MEBI << MEBI:
         header = replace(header, stored=stored)
     return Source(header, washed, len(data), samples)
@@ -79,6 +80,11 @@ def _vips(name: str, data: bytes) -> Header:
     animated = codecs.CODECS[name].animated
     block = _field(image, "exif-data", b"")
     block = block[6:] if block.startswith(jpeg.EXIF) else block
+    gamut, codes, colours = _gamut(image), None, isobmff.Colours()
+    if name == "avif":
+        colours = isobmff.colours(data)
+        if not image.get_typeof("icc-profile-data"):  # which goes above them (ISO 23000-22, 7.3.6)
+            gamut, codes = cicp.meaning(*colours.codes)
     return Header(
         format=name,
         width=image.width,
@@ -92,7 +98,10 @@ def _vips(name: str, data: bytes) -> Header:
         samples=image.bands,
         lossless=name == "webp" and b"VP8L" in data[:MAX_CHUNKS],
         coded=isobmff.largest(data) if name == "avif" else 0,
-        gamut=_gamut(image),
+        gamut=gamut,
+        codes=codes,
+        hdr=cicp.is_hdr(codes),
+        limited=colours.limited,
         exif=block,
     )
 
