@@ -31,7 +31,7 @@ def load(source: Source, plan: Plan) -> Image:
         return normal(codec.load(source.data, header), header)
     options = codec.options(plan.shrink)
     if plan.result.pages > 1:
-        options["n"] = -1
+        options["n"] = header.pages
     fail_on = FAIL_ON_ENDLESS if header.endless else codec.fail_on(header)
     image = getattr(pyvips.Image, codec.loader)(
         source.data, access="sequential", fail_on=fail_on, **options

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import ImageDamage, OssError
 from ..frame import SRGB, Gamut, Header
-from . import cicp, codecs, icc, isobmff, jpeg, png, tiff
+from . import cicp, codecs, gif, icc, isobmff, jpeg, png, tiff
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -50,6 +50,10 @@ def probe(data: bytes) -> Source:
         header, washed = png.read(data)
     elif name == "tiff":
         header, washed, samples = tiff.read(data)
+    elif name == "gif":
+        washed, unseen = gif.with_surroundings(data)
+        header = _header(name, washed)
+        header = replace(header, pages=header.pages - unseen) if unseen else header
     else:
         washed = isobmff.with_alpha_turned(data) if name in ("avif", "heic") else data
         header = _header(name, washed)
