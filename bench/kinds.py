@@ -262,6 +262,31 @@ def _bmp(picture: Picture) -> bytes:
     return b"BM" + struct.pack("<IHHI", begin + len(pixels), 0, 0, begin) + head + palette + pixels
 
 
+def _masks(picture: Picture) -> bytes:
+    """Of 32 bits, each channel by a mask that is not its own byte (BI_BITFIELDS)."""
+    pixels = picture.image(4).flipver().write_to_memory()
+    head = struct.pack("<IiiHHIIiiII", 56, picture.width, picture.height, 1, 32, 3, len(pixels),
+                       2835, 2835, 0, 0)  # fmt: skip
+    head += struct.pack("<4I", 0x3FF00000, 0xFFC00, 0x3FF, 0xC0000000)
+    return b"BM" + struct.pack("<IHHI", 70 + len(pixels), 0, 0, 70) + head + pixels
+
+
+def _pq(options: str, bands: int = 3, change: Callable[[Any], Any] = lambda image: image) -> Any:
+    """Rec.2020 with PQ, by its code points (ITU-T H.273)."""
+    write = _vips(options, bands, change)
+
+    def coded(picture: Picture) -> bytes:
+        data: bytes = write(picture)
+        if data.startswith(b"\x89PNG"):
+            body = b"cICP" + bytes((9, 16, 0, 1))
+            chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+            return data[:33] + chunk + data[33:]
+        at = data.index(b"colrnclx") + 8
+        return data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :]
+
+    return coded
+
+
 def _ours(name: str, bands: int = 3) -> Any:
     """By the codec of ours."""
 
@@ -309,6 +334,8 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "png": _vips(".png[compression=1,keep=none]"),
     "png alpha": _vips(".png[compression=1,keep=none]", 4),
     "png grey": _vips(".png[compression=1,keep=none]", 1),
+    "png pq": _pq(".png[compression=1,keep=none]"),
+    "png pq alpha 16bit": _pq(".png[compression=1,keep=none]", 4, _deep),
     "png palette": _pillow("PNG", 3, "P", compress_level=1),
     "png 16bit": _vips(".png[compression=1,keep=none]", 3, _deep),
     "png interlaced": _vips(".png[compression=1,keep=none,interlace]"),
@@ -352,6 +379,7 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     ),
     "bmp": _ours("bmp"),
     "bmp alpha": _ours("bmp", 4),
+    "bmp masks": _masks,
     "bmp grey": _ours("bmp", 1),
     "bmp palette": _pillow("BMP", 3, "P"),
     "bmp 1bit": _pillow("BMP", 1, "1"),
@@ -359,6 +387,8 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "avif": _vips(f".avif[{AV1},bitdepth=8,Q=60]"),
     "avif grey": _vips(f".avif[{AV1},bitdepth=8,Q=60]", 1),
     "avif 444": _vips(f".avif[{AV1},bitdepth=8,Q=90]"),
+    "avif pq": _pq(f".avif[{AV1},bitdepth=8,Q=60]"),
+    "avif 10bit pq alpha": _pq(f".avif[{AV1},bitdepth=10,Q=90]", 4, _deep),
     "avif lossless": _vips(f".avif[{AV1},bitdepth=8,lossless]"),
     "avif 10bit": _vips(f".avif[{AV1},bitdepth=10,Q=90]", 3, _deep),
     "avif 12bit": _vips(f".avif[{AV1},bitdepth=12,Q=90]", 3, _deep),
