@@ -271,9 +271,8 @@ def _masks(picture: Picture) -> bytes:
     return b"BM" + struct.pack("<IHHI", 70 + len(pixels), 0, 0, 70) + head + pixels
 
 
-def _pq(options: str, bands: int = 3, change: Callable[[Any], Any] = lambda image: image) -> Any:
-    """Rec.2020 with PQ, by its code points (ITU-T H.273)."""
-    write = _vips(options, bands, change)
+def _pq(write: Callable[[Picture], bytes]) -> Any:
+    """What that writes as Rec.2020 with PQ, by its code points (ITU-T H.273)."""
 
     def coded(picture: Picture) -> bytes:
         data: bytes = write(picture)
@@ -334,8 +333,8 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "png": _vips(".png[compression=1,keep=none]"),
     "png alpha": _vips(".png[compression=1,keep=none]", 4),
     "png grey": _vips(".png[compression=1,keep=none]", 1),
-    "png pq": _pq(".png[compression=1,keep=none]"),
-    "png pq alpha 16bit": _pq(".png[compression=1,keep=none]", 4, _deep),
+    "png pq": _pq(_vips(".png[compression=1,keep=none]")),
+    "png pq alpha 16bit": _pq(_vips(".png[compression=1,keep=none]", 4, _deep)),
     "png palette": _pillow("PNG", 3, "P", compress_level=1),
     "png 16bit": _vips(".png[compression=1,keep=none]", 3, _deep),
     "png interlaced": _vips(".png[compression=1,keep=none,interlace]"),
@@ -387,8 +386,11 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "avif": _vips(f".avif[{AV1},bitdepth=8,Q=60]"),
     "avif grey": _vips(f".avif[{AV1},bitdepth=8,Q=60]", 1),
     "avif 444": _vips(f".avif[{AV1},bitdepth=8,Q=90]"),
-    "avif pq": _pq(f".avif[{AV1},bitdepth=8,Q=60]"),
-    "avif 10bit pq alpha": _pq(f".avif[{AV1},bitdepth=10,Q=90]", 4, _deep),
+    "avif pq": _pq(_pillow("AVIF", quality=60, speed=9)),
+    "avif pq alpha": _pq(_pillow("AVIF", 4, quality=60, speed=9)),
+    "avif grey limited": _pillow(
+        "AVIF", 1, quality=60, speed=9, range="limited", subsampling="4:0:0"
+    ),
     "avif lossless": _vips(f".avif[{AV1},bitdepth=8,lossless]"),
     "avif 10bit": _vips(f".avif[{AV1},bitdepth=10,Q=90]", 3, _deep),
     "avif 12bit": _vips(f".avif[{AV1},bitdepth=12,Q=90]", 3, _deep),

@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageCms
 from support.tiffs import COMPRESSORS, SHORT, blocks, directory, jpeg, write
 
@@ -221,6 +222,15 @@ def test_compressions(compression, layout, seen):
             assert np.array_equal(seen(write(RGB, 2, predictor=2, **options)), RGB)
             assert np.array_equal(seen(write(levels(RGB, 16), 2, predictor=2, **options)), RGB)
             alike(seen(write(LINEAR.astype("f4"), 2, predictor=3, **options)), RGB)
+
+
+@pytest.mark.parametrize("saver", ["lossless", "lossless,tile,tile_width=32,tile_height=16"])
+def test_webp(saver, seen):
+    for values in (RGB, RGBA):
+        image = pyvips.Image.new_from_array(values, interpretation="srgb")
+        data = image.write_to_buffer(f".tif[compression=webp,{saver}]")
+        got = seen(data)
+        assert np.array_equal(got[values[..., -1] > 0], values[values[..., -1] > 0])
 
 
 def test_line_by_line(seen):

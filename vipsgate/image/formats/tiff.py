@@ -38,6 +38,7 @@ SHORT, RATIONAL = 3, 5  # types of values
 INTEGERS = {1: "B", SHORT: "H", 4: "I", 13: "I", 16: "Q"}
 BYTES = {**{kind: struct.calcsize(code) for kind, code in INTEGERS.items()}, RATIONAL: 8, 7: 1}
 PIXELS = {OFFSETS: COUNTS, TILE_OFFSETS: TILE_COUNTS}
+MAX_ENTRIES = 65535  # what a classic one can have, and libtiff's limit for a BigTIFF
 MAX_STRIPS = 1 << 20  # strips or tiles
 LINEWISE = 128  # rows of a strip above which libvips reads line by line, where it can
 
@@ -80,6 +81,7 @@ READ = {
     LOGLUV: Photometric("LogLuv", 3, (16, 32), (16, 32), (16, 32)),  # of any of these libtiff's
 }
 OTHERS = {
+    -1: "that is not said",
     4: "transparency mask",
     10: "ITULab",
     32803: "color filter array",
@@ -219,7 +221,7 @@ class _Directory:
         (entries,) = self._at("Q" if self.big else "H", start)
         head, step = ("HHQ", 20) if self.big else ("HHI", 12)
         start += 8 if self.big else 2
-        if start + step * entries > len(data):
+        if entries > MAX_ENTRIES or start + step * entries > len(data):
             raise struct.error
         self.entries: dict[int, _Entry] = {}
         for at in range(start, start + step * entries, step):
@@ -231,6 +233,8 @@ class _Directory:
             self.entries.setdefault(tag, entry)  # libtiff, too, takes the first
 
     def _at(self, code: str, at: int) -> tuple[int, ...]:
+        if at > len(self.data):  # perhaps more than struct can count
+            raise struct.error
         return struct.unpack_from(self.order + code, self.data, at)
 
     def all(self, tag: int) -> tuple[int, ...]:
@@ -260,7 +264,7 @@ class _Directory:
 
     def only(self, tag: int, default: int) -> int:
         """The value that a tag has for every sample; -1 where they differ."""
-        values = set(self.all(tag)) or {default}
+        values = set(self.all(tag)[: self.one(SAMPLES, 1)]) or {default}
         return values.pop() if len(values) == 1 else -1
 
     def written(self, tags: Iterable[int], changed: dict[int, tuple[int, ...]]) -> bytes:
@@ -400,7 +404,9 @@ def _unsupported_layout(
     if apart and tiled:
         return "tiles of separate planes"
     half = tags.only(FORMAT, UNSIGNED) == FLOAT and bits == 16
-    if apart and (half or number in (0, 1, 3)):  # libvips takes the lines of one for those of all
+    if apart and (
+        half or number in (0, 1, 3, LOGLUV)
+    ):  # libvips takes the lines of one for those of all
         return f"{READ[number].name} of separate planes"
     if compression in FAX and bits != 1:
         return f"compression {COMPRESSIONS[compression]} of {bits} bits"
