@@ -1,14 +1,18 @@
 """AVIF and HEIC: what is done to the colours is done to alpha, and info turns nothing twice."""
 
+import contextlib
 import io
 import struct
 
 import numpy as np
 import pillow_heif
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from support.boxes import box, child, full, ispe, table
 
+from vipsgate.errors import ImageDamage, OssError
 from vipsgate.image.formats import isobmff, probe
 
 WIDTH, HEIGHT = 128, 64  # x265 codes no lower ones as they are
@@ -110,6 +114,40 @@ def test_a_box_up_to_the_end_does_not_swallow_the_new_one(run, pixels):
     data[at : at + 4] = bytes(4)
     got = pixels(run(bytes(data), "format,png"), "RGBA")
     assert np.abs(got[..., 3] - np.rot90(ALPHA).astype(int)).max() <= 4
+
+
+@pytest.mark.parametrize("kind", [b"avif", b"heic"], ids=bytes.decode)
+def test_mutated(kind, run):
+    data = file(kind, [clap(64, 32), irot(1)], [])
+    end = data.index(b"mdat")
+
+    @settings(max_examples=150, database=None)
+    @given(
+        st.lists(st.tuples(st.integers(8, end), st.integers(0, 255)), min_size=1, max_size=4),
+        st.integers(end, len(data)),
+    )
+    def mutate(changes, cut):
+        made = bytearray(data)
+        for at, value in changes:
+            made[at] = value
+        for some in (bytes(made), bytes(made[:cut])):
+            with contextlib.suppress(OssError):
+                run(some, "resize,w_5,h_5,m_pad/format,png")
+
+    mutate()
+
+
+def test_more_properties_than_can_be_said():
+    data = file(b"avif", [irot(1)], [])
+    own, turned = bytes((4, 0x82, 3, 4)), bytes((255, *([3] * 254), 4))
+    at = data.index(struct.pack(">HB", 2, 3) + own[1:])
+    large = data[: at + 2] + turned + data[at + 6 :]
+    for name in (b"meta", b"iprp", b"ipma"):
+        place = large.index(name) - 4
+        size = int.from_bytes(large[place : place + 4]) + 252
+        large = large[:place] + size.to_bytes(4) + large[place + 4 :]
+    with pytest.raises(ImageDamage, match="over 255 properties"):
+        isobmff.with_alpha_turned(large)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

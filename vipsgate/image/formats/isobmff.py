@@ -8,7 +8,7 @@ mask may come without one, and tiles and what is cropped away may be larger than
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ...errors import ImageDamage
@@ -149,13 +149,18 @@ def _associated(body: memoryview) -> Iterator[tuple[int, list[int]]]:
 
 
 def _own(inside: memoryview, item: int) -> dict[bytes, memoryview]:
-    """The properties of an item, by kind; of several of a kind, the first."""
+    """The properties of an item, by kind; of several of a kind, the first.
+
+    A colr is one kind with nclx, others with a profile: a picture may have both.
+    """
     properties, own = _properties(inside), dict[bytes, memoryview]()
     for body in _all(inside, b"ipma"):
         for other, numbers in _associated(body):
             for number in numbers if other == item else ():
                 if 0 < number <= len(properties):
-                    own.setdefault(*properties[number - 1])
+                    kind, content = properties[number - 1]
+                    kind += content[:4].tobytes() if kind == b"colr" else b""
+                    own.setdefault(kind, content)
     return own
 
 
@@ -206,9 +211,9 @@ def colours(data: bytes) -> Colours:
             own = _own(inside, tile) | own
         reader = _Reader(own.get(b"av1C", memoryview(b"")))
         grey = bool(reader.number(3) & MONOCHROME)
-        reader = _Reader(own.get(b"colr", memoryview(b"")))
-        if reader.number(4) != int.from_bytes(b"nclx"):
+        if b"colrnclx" not in own:
             return Colours()
+        reader = _Reader(own[b"colrnclx"][4:])
         primaries, transfer, _, full = (reader.number(size) for size in (2, 2, 2, 1))
         return Colours((primaries, transfer), grey and not full >> 7)
     return Colours()
@@ -234,20 +239,25 @@ def with_alpha_turned(data: bytes) -> bytes:
     if not any(turn in data for turn in TURNS):
         return data
     item = _primary(file)
-    alphas = [one for one, others in _referred(file, b"auxl") if item in others]
+    alphas = {one for one, others in _referred(file, b"auxl") if item in others}
     for inside in _all(file, b"meta", b"iprp"):
         properties = _properties(inside)
         numbers = {one: own for body in _all(inside, b"ipma") for one, own in _associated(body)}
         turns = _turns(properties, numbers.get(item, []))
+        told = _contents(properties, turns)
         wrong = [
             one
             for one in alphas
-            if _own(inside, one).get(b"auxC", file[:0])[4:].tobytes().startswith(ALPHA)
-            and _contents(properties, _turns(properties, numbers.get(one, [])))
-            != _contents(properties, turns)
+            if _is_alpha(properties, numbers.get(one, []))
+            and _contents(properties, _turns(properties, numbers.get(one, []))) != told
         ]
         return _retold(file, wrong, turns, properties) if wrong else data
     return data
+
+
+def _is_alpha(properties: list[tuple[bytes, memoryview]], numbers: list[int]) -> bool:
+    own = (properties[n - 1] for n in numbers if 0 < n <= len(properties))
+    return any(kind == b"auxC" and body[4:].tobytes().startswith(ALPHA) for kind, body in own)
 
 
 def _turns(properties: list[tuple[bytes, memoryview]], numbers: list[int]) -> list[int]:
@@ -260,7 +270,7 @@ def _contents(properties: list[tuple[bytes, memoryview]], numbers: list[int]) ->
 
 def _retold(
     file: memoryview,
-    wrong: list[int],
+    wrong: Collection[int],
     turns: list[int],
     properties: list[tuple[bytes, memoryview]],
 ) -> bytes:
@@ -278,6 +288,8 @@ def _retold(
                 others = set(_turns(properties, [n & essential - 1 for n in own]))
                 own = [n for n in own if n & essential - 1 not in others | {0}]
                 own += [n | essential for n in turns if n < essential]
+                if len(own) > 255:
+                    raise _damaged("has a picture with over 255 properties")
             out += item.to_bytes(4 if version else 2) + bytes((len(own),))
             out += b"".join(n.to_bytes(wide) for n in own)
         return out
