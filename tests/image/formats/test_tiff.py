@@ -107,7 +107,7 @@ def test_strips_behind_the_end(run):
         data = write(RGB, 2, rows=20, big=kind == LONG8)
         with pytest.raises(ImageDamage, match="would end at byte"):
             probe.probe(data[:-1])
-        assert tag in tiff._Directory(data).entries
+        assert tag in tiff.Directory(data).entries
 
 
 @pytest.mark.parametrize("samples", [6, 500, 65535])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ...errors import ImageDamage, OssError
 from ..frame import SRGB, Gamut, Header
 from . import cicp, codecs, gif, icc, isobmff, jpeg, png, tiff
+from .tiff_samples import Samples
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -33,7 +34,7 @@ class Source:
     header: Header
     data: bytes
     size: int
-    samples: tiff.Samples | None = None
+    samples: Samples | None = None
 
 
 def probe(data: bytes) -> Source:
