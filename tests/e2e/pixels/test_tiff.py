@@ -411,6 +411,11 @@ REFUSES = {
     "CIELab of one": (write(LAB[..., :1], 8), "CIELab of 1 samples"),
     "CIELab premultiplied": (write(np.dstack([LAB, ALPHA]), 8, extra=[1]), "multiplied"),
     "JPEG in planes": (write(RGB, 6, compression=7, planar=True), "JPEG of planes"),
+    "JPEG that is not RGB": (write(RGB, 2, compression=7), "JPEG of RGB that is YCbCr"),
+    "tiles that are not RGB": (
+        write(RGB, 2, compression=7, tile=(16, 16)),
+        "JPEG of RGB that is YCbCr",
+    ),
     "JPEG of 16 bits": (write(levels(GREY, 16), 1, compression=7, raw=[b""]), "JPEG of 16 bits"),
     "fax of 8 bits": (write(GREY, 1, compression=4, raw=[b""]), "Group 4 of 8 bits"),
     "predictor 7": (write(RGB, 2, compression=8, predictor=1, tags={317: (3, [7])}), "predictor 7"),

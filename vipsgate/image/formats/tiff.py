@@ -10,6 +10,7 @@ in it, every error of libtiff means pixels that are missing (TIFF 6.0; BigTIFF, 
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -107,6 +108,9 @@ OTHER_COMPRESSIONS = {
     50002: "JPEG XL",
     **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
 }
+# of a JPEG's frame header, whose first component's sampling it finds (ITU-T T.81, B.2.2)
+FRAME = re.compile(rb"\xff[\xc0-\xc2].{7}[\x03\x04].(.)", re.DOTALL)
+MAX_HEAD = 4096  # bytes in front of it
 FAX = (2, 3, 4)  # of one bit
 PREDICTED = (5, 8, 32946)  # compressions with a Predictor
 
@@ -225,12 +229,24 @@ def _unsupported_layout(
         return f"compression {COMPRESSIONS[compression]} of {READ[number].name}"
     if compression == JPEG and tiled and samples != READ[number].colours:
         return "compression JPEG of tiles with extra samples"
+    if compression == JPEG and number != YCBCR and _first_is_sampled(tags):
+        return f"compression JPEG of {READ[number].name} that is YCbCr"
     predictor = tags.one(PREDICTOR, 1) if compression in PREDICTED else 1
     if predictor not in (1, 2, 3) or (predictor == 2 and bits < 8):
         return f"predictor {predictor} of {bits} bits"
     if _by_rgba(tags) and (apart or (tiled and compression == 1)):
         return "YCbCr with fewer colours in planes or tiles"
     return ""
+
+
+def _first_is_sampled(tags: Directory) -> bool:
+    """Has the JPEG in the first strip or tile fewer of its other components?
+
+    These are YCbCr then, whatever the tags say; of a tile libvips would take them for RGB.
+    """
+    at = tags.one(TILE_OFFSETS, 0) or tags.one(OFFSETS, 0)
+    frame = FRAME.search(tags.data, at, at + MAX_HEAD)
+    return frame is not None and frame[1] != b"\x11"
 
 
 def _by_rgba(tags: Directory) -> bool:

@@ -52,7 +52,9 @@ class Samples:
         if self.space == "ycbcr":
             image = _from_ycbcr(image, self.matrix)
         elif self.space:
-            opacity = (opacity >> 8).cast("uchar") if opacity and _deep(opacity) else opacity
+            opacity = (
+                (opacity >> 8).cast("uchar") if opacity is not None and _deep(opacity) else opacity
+            )
             image = _from_lab(image, icc=self.space == "icclab")
         if opacity is None:
             return image
