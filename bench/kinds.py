@@ -262,6 +262,30 @@ def _bmp(picture: Picture) -> bytes:
     return b"BM" + struct.pack("<IHHI", begin + len(pixels), 0, 0, begin) + head + palette + pixels
 
 
+def _masks(picture: Picture) -> bytes:
+    """Of 32 bits, each channel by a mask that is not its own byte (BI_BITFIELDS)."""
+    pixels = picture.image(4).flipver().write_to_memory()
+    head = struct.pack("<IiiHHIIiiII", 56, picture.width, picture.height, 1, 32, 3, len(pixels),
+                       2835, 2835, 0, 0)  # fmt: skip
+    head += struct.pack("<4I", 0x3FF00000, 0xFFC00, 0x3FF, 0xC0000000)
+    return b"BM" + struct.pack("<IHHI", 70 + len(pixels), 0, 0, 70) + head + pixels
+
+
+def _pq(write: Callable[[Picture], bytes]) -> Any:
+    """What that writes as Rec.2020 with PQ, by its code points (ITU-T H.273)."""
+
+    def coded(picture: Picture) -> bytes:
+        data: bytes = write(picture)
+        if data.startswith(b"\x89PNG"):
+            body = b"cICP" + bytes((9, 16, 0, 1))
+            chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+            return data[:33] + chunk + data[33:]
+        at = data.index(b"colrnclx") + 8
+        return data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :]
+
+    return coded
+
+
 def _ours(name: str, bands: int = 3) -> Any:
     """By the codec of ours."""
 
@@ -309,6 +333,8 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "png": _vips(".png[compression=1,keep=none]"),
     "png alpha": _vips(".png[compression=1,keep=none]", 4),
     "png grey": _vips(".png[compression=1,keep=none]", 1),
+    "png pq": _pq(_vips(".png[compression=1,keep=none]")),
+    "png pq alpha 16bit": _pq(_vips(".png[compression=1,keep=none]", 4, _deep)),
     "png palette": _pillow("PNG", 3, "P", compress_level=1),
     "png 16bit": _vips(".png[compression=1,keep=none]", 3, _deep),
     "png interlaced": _vips(".png[compression=1,keep=none,interlace]"),
@@ -344,11 +370,15 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "tiff planar one strip": _tiff(planar=True, deflate=True),
     "tiff cmyk": _tiff(bands=4, rows=16, photometric=5),
     "tiff ycbcr": _tiff(rows=16, photometric=6),
+    "tiff ycbcr one strip": _tiff(photometric=6),
+    "tiff lab 8bit": _tiff(rows=16, photometric=8),
+    "tiff lab 8bit one strip": _tiff(photometric=8),
     "tiff lab": _vips(
         ".tif[compression=none,keep=none]", 3, lambda image: image.colourspace("lab")
     ),
     "bmp": _ours("bmp"),
     "bmp alpha": _ours("bmp", 4),
+    "bmp masks": _masks,
     "bmp grey": _ours("bmp", 1),
     "bmp palette": _pillow("BMP", 3, "P"),
     "bmp 1bit": _pillow("BMP", 1, "1"),
@@ -356,6 +386,11 @@ KINDS: dict[str, Callable[[Picture], bytes]] = {
     "avif": _vips(f".avif[{AV1},bitdepth=8,Q=60]"),
     "avif grey": _vips(f".avif[{AV1},bitdepth=8,Q=60]", 1),
     "avif 444": _vips(f".avif[{AV1},bitdepth=8,Q=90]"),
+    "avif pq": _pq(_pillow("AVIF", quality=60, speed=9)),
+    "avif pq alpha": _pq(_pillow("AVIF", 4, quality=60, speed=9)),
+    "avif grey limited": _pillow(
+        "AVIF", 1, quality=60, speed=9, range="limited", subsampling="4:0:0"
+    ),
     "avif lossless": _vips(f".avif[{AV1},bitdepth=8,lossless]"),
     "avif 10bit": _vips(f".avif[{AV1},bitdepth=10,Q=90]", 3, _deep),
     "avif 12bit": _vips(f".avif[{AV1},bitdepth=12,Q=90]", 3, _deep),

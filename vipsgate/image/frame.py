@@ -8,6 +8,7 @@ from typing import Literal
 Gamut = Literal["srgb", "p3"]  # what a pixel's numbers mean: sRGB or Display P3
 SRGB: Gamut = "srgb"
 P3: Gamut = "p3"
+Codes = tuple[int, int]  # ColourPrimaries and TransferCharacteristics (ITU-T H.273)
 LARGE_PIXELS = 8_000_000  # of one page, above which a result is written so as to take less memory
 
 
@@ -29,12 +30,18 @@ class Header:
             there where the decoder warns of nothing.
         samples: Decoded samples of a pixel: 1.5 for a JPEG with quartered colour, else ``bands``.
         lossless: A WebP without loss, which is decoded whole before it is scaled.
+        tiled: A TIFF in tiles.
         rows: Rows of a TIFF that take as much as what is decoded of it at a time.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
         gamut: What its colours mean once they are loaded; grey is ``srgb``.
+        codes: What its colours are converted from as they are loaded; ``None`` for none.
+        hdr: Whether they may be brighter than white (PQ, HLG), and are cut to it.
+        limited: Whether its greys, or red, green and blue, go from 16 to 235 (H.273).
+        apng: A PNG with an animation, of which only the still picture is read.
         plain: Whether its pixels come out of the loader as they are meant: 8 bits of grey or of
             sRGB, without a profile. Where that is not known they are looked at.
         coded: Pixels of the largest picture inside a HEIC or AVIF, which may show a part of it.
+        unsupported: What of its kind is not read, though its size is known; empty for nothing.
         stored: Bytes of the file, in whole mebibytes, so that pictures of one size have one plan.
         exif: The EXIF block from its byte-order mark on; empty when there is none.
     """
@@ -51,11 +58,17 @@ class Header:
     endless: bool = False
     samples: float = 3
     lossless: bool = False
+    tiled: bool = False
     rows: int = 1
     quality: int = 0
     gamut: Gamut = SRGB
+    codes: Codes | None = None
+    hdr: bool = False
+    limited: bool = False
+    apng: bool = False
     plain: bool = False
     coded: int = 0
+    unsupported: str = ""
     stored: int = 0
     exif: bytes = field(default=b"", repr=False)
 

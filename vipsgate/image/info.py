@@ -22,7 +22,7 @@ def answer(source: Source) -> bytes:
     """
     header = source.header
     values = {"ResolutionUnit": "1", "XResolution": "1/1", "YResolution": "1/1"}
-    values |= exif.read(header.exif) | _facts(source)
+    values |= _tags(source) | _facts(source)
     values |= {"Format": header.format, "FrameCount": str(header.pages)}
     return _written(values)
 
@@ -33,7 +33,7 @@ def tags(source: Source) -> bytes:
     Raises:
         BadRequest: There is no EXIF.
     """
-    found = exif.read(source.header.exif)
+    found = _tags(source)
     if not found:
         raise BadRequest("Image has no exif info.", ec=NO_EXIF)
     return _written(found | _facts(source))
@@ -44,6 +44,19 @@ def basic(source: Source) -> bytes:
     header = source.header
     values = {"height": header.height, "size": source.size, "width": header.width}
     return json.dumps(values, indent=2).encode()
+
+
+def _tags(source: Source) -> dict[str, str]:
+    """Those of EXIF; an Orientation only while it is still to be followed.
+
+    A HEIC or AVIF is turned by its decoder, and the size told is that of the turned picture: who
+    turned it by the tag would do so twice (ISO 23008-12, 6.5.10).
+    """
+    header = source.header
+    found = exif.read(header.exif)
+    if "Orientation" in found and exif.orientation(header.exif) != header.orientation:
+        found["Orientation"] = str(header.orientation)
+    return found
 
 
 def _facts(source: Source) -> dict[str, str]:

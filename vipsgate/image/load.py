@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from .formats import codecs, icc
+from .formats import cicp, codecs, icc
 from .formats.probe import Source
 from .frame import SRGB, Header
 from .plan import Plan, reduced
@@ -19,7 +19,6 @@ from .plan import Plan, reduced
 if TYPE_CHECKING:
     from pyvips import Image
 
-FAIL_ON = "truncated"  # a part would be missing; what a codec only warns of is drawn as it is
 # with an end marker that we have added, libjpeg only warns that a part is missing
 FAIL_ON_ENDLESS = "warning"
 
@@ -32,8 +31,8 @@ def load(source: Source, plan: Plan) -> Image:
         return normal(codec.load(source.data, header), header)
     options = codec.options(plan.shrink)
     if plan.result.pages > 1:
-        options["n"] = -1
-    fail_on = FAIL_ON_ENDLESS if header.endless else FAIL_ON
+        options["n"] = header.pages
+    fail_on = FAIL_ON_ENDLESS if header.endless else codec.fail_on(header)
     image = getattr(pyvips.Image, codec.loader)(
         source.data, access="sequential", fail_on=fail_on, **options
     )
@@ -43,6 +42,8 @@ def load(source: Source, plan: Plan) -> Image:
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
         image = image.copy()
         image.remove("orientation")
+    if source.samples:
+        image = source.samples.picture(image)
     if plan.shrink > 1:
         image = _rounded(image, header, plan.shrink)
     return normal(image, header)
@@ -66,9 +67,11 @@ def normal(image: Image, header: Header) -> Image:
     """The same picture in 8 bits of ``header.gamut`` or grey, with alpha if it has one."""
     if header.plain:
         return image
-    if image.format == "uint":  # 2**32 - 1 is white (TIFF 6.0, BitsPerSample)
-        image = (image >> 24).cast("uchar")
-    if header.gamut == SRGB and image.get_typeof("icc-profile-data"):
+    if header.limited:
+        image = cicp.full_range(image, bands=3 if image.bands > 2 else 1)
+    if header.codes:
+        image = cicp.converted(image, header.codes)
+    elif header.gamut == SRGB and image.get_typeof("icc-profile-data"):
         image = _from_profile(image, image.get("icc-profile-data"))
     grey = image.bands < 3
     wanted = "b-w" if grey else "srgb"

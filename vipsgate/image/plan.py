@@ -159,6 +159,10 @@ def make(
         OssError: An action does not fit the picture.
     """
     admit(header, limits)
+    if kind := header.unsupported:
+        raise BadRequest(
+            f"The {header.format.upper()} is of a kind that is not supported ({kind})."
+        )
     stages: list[Stage] = []
     before = Frame.of(header)
     for action in _ordered(actions):

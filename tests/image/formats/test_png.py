@@ -10,8 +10,8 @@ import pytest
 import pyvips
 from PIL import Image, PngImagePlugin
 
-from vipsgate.errors import ImageDamage, OssError
-from vipsgate.image.formats import png
+from vipsgate.errors import BadRequest, ImageDamage, OssError
+from vipsgate.image.formats import png, probe
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXIF6 = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -170,3 +170,19 @@ def test_interlaced_is_the_same_picture(grey, picture, run, pixels):
     woven = pyvips.Image.new_from_buffer(data, "").pngsave_buffer(interlace=True)
     assert png.read(woven)[0].interlaced
     assert np.array_equal(pixels(run(woven, "crop,x_3,y_5")), pixels(run(data, "crop,x_3,y_5")))
+
+
+def test_an_animated_png_is_known(encoded, photo, run):
+    frames = [Image.fromarray(photo(20, 10, 3, seed)) for seed in range(3)]
+    file = io.BytesIO()
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    assert probe.probe(file.getvalue()).header.apng
+    run(file.getvalue(), "resize,w_10/format,webp")
+    assert not probe.probe(encoded(photo(20, 10), "PNG")).header.apng
+
+
+def test_apples_png_is_refused_by_name(answered, run):
+    data = SIGNATURE + chunk(b"CgBI", bytes.fromhex("50002006")) + file()[8:]
+    assert answered(data, "info")["ImageWidth"]["value"] == "4"
+    with pytest.raises(BadRequest, match="CgBI"):
+        run(data, "format,jpg")

@@ -1,7 +1,8 @@
 """BMP in and out through Pillow: libvips' wheel has none.
 
-Transparency, which Pillow cannot write, is written here: a version 4 header with a mask for alpha.
-The layout is that of BITMAPV4HEADER (Windows GDI): rows from the bottom up, blue first.
+Pixels whose channels are given by masks are read here, whatever the masks. Transparency, which
+Pillow cannot write, is written here: a version 4 header with a mask for alpha. The layout is that
+of BITMAPV4HEADER (Windows GDI): rows from the bottom up, blue first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
+from ...errors import ImageDamage
 from ..frame import Frame, Header
 
 if TYPE_CHECKING:
@@ -18,7 +20,19 @@ if TYPE_CHECKING:
 
 ROWS = 256  # that are taken at a time from what Pillow has decoded
 FILE, INFO = 14, 108  # bytes of the two headers
-BITFIELDS = 3  # the pixels' layout is given by masks
+BITFIELDS, ALPHA_BITFIELDS = 3, 6  # the pixels' layout is given by masks
+MASKED = (BITFIELDS, ALPHA_BITFIELDS)
+MAX_BITS = 16  # of a channel
+SMALLEST, OS2 = 40, 64  # bytes of the second header, of the first with a compression; of OS/2's own
+DEPTHS = {  # compression -> bits of a pixel
+    0: (1, 4, 8, 16, 24, 32),
+    1: (8,),
+    2: (4,),
+    BITFIELDS: (16, 32),
+    ALPHA_BITFIELDS: (16, 32),
+}
+COMPRESSIONS = {1: "RLE8", 2: "RLE4", 3: "Huffman", 4: "JPEG", 5: "PNG", 11: "CMYK"}
+COMPRESSIONS |= {12: "CMYK in RLE8", 13: "CMYK in RLE4"}
 MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)  # red, green, blue, alpha
 SRGB = 0x73524742  # "sRGB"
 RESOLUTION = 2835  # pixels for a metre, 72 for an inch
@@ -28,8 +42,17 @@ def header(data: bytes) -> Header:
     """What the file says of itself.
 
     Raises:
+        ImageDamage: It has no size.
         Exception: Of any class, where Pillow cannot read it.
     """
+    if len(data) >= FILE + SMALLEST and struct.unpack_from("<I", data, FILE)[0] >= SMALLEST:
+        width, height, _, bits, kind = struct.unpack_from("<iiHHI", data, FILE + 4)
+        if unsupported := _unsupported(data, bits, kind):
+            if width < 1 or not height:
+                raise _damaged(f"It has {width}x{height} pixels.")
+            return Header("bmp", width, abs(height), unsupported=unsupported)
+        if kind in MASKED:
+            return _masked_header(data, width, abs(height))
     from PIL import BmpImagePlugin
 
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
@@ -37,15 +60,82 @@ def header(data: bytes) -> Header:
     return Header("bmp", *image.size, bands=bands, samples=bands, alpha=image.mode == "RGBA")
 
 
+def _unsupported(data: bytes, bits: int, kind: int) -> str:
+    """What of the file's kind is not read; empty where all of it is."""
+    (size,) = struct.unpack_from("<I", data, FILE)
+    if kind not in DEPTHS or (size == OS2 and kind in MASKED):
+        return f"compression {COMPRESSIONS.get(kind, kind)}"
+    if bits not in DEPTHS[kind]:
+        return f"{bits} bits"
+    if kind in MASKED:
+        masks = _masks(data)
+        if not all(masks[:3]):
+            return "a colour without a mask"
+        for mask in filter(None, masks):
+            deep = (mask >> _shift(mask)) + 1
+            if deep & (deep - 1) or deep > 1 << MAX_BITS or mask >> bits:
+                return f"the mask {mask:08X}"
+    return ""
+
+
+def _masked_header(data: bytes, width: int, height: int) -> Header:
+    if width < 1 or not height:
+        raise _damaged(f"It has {width}x{height} pixels.")
+    alpha = _masks(data)[3] != 0
+    return Header("bmp", width, height, bands=3 + alpha, samples=3 + alpha, alpha=alpha)
+
+
+def _masks(data: bytes) -> tuple[int, ...]:
+    """Of red, green, blue and alpha; 0 for none (Windows GDI, BITMAPV4HEADER)."""
+    size, kind = struct.unpack_from("<I", data, FILE)[0], struct.unpack_from("<I", data, 30)[0]
+    count = 4 if size >= 56 or kind == ALPHA_BITFIELDS else 3
+    if len(data) < FILE + SMALLEST + 4 * count:
+        raise _damaged("Its header is cut off.")
+    return (*struct.unpack_from(f"<{count}I", data, FILE + SMALLEST), 0)[:4]
+
+
+def _shift(mask: int) -> int:
+    return (mask & -mask).bit_length() - 1
+
+
+def _load_masked(data: bytes, header: Header) -> Image:
+    """Each channel's bits, 0 to all of them, as 0 to 255."""
+    import pyvips
+
+    (begin,), (rows,) = struct.unpack_from("<I", data, 10), struct.unpack_from("<i", data, 22)
+    (bits,) = struct.unpack_from("<H", data, 28)
+    stride = -(-header.width * bits // 32) * 4  # bytes of a row, in whole groups of four
+    if (end := begin + stride * header.height) > len(data):
+        raise _damaged(f"Its pixels would end at byte {end}, the file has {len(data)}.")
+    pixels = memoryview(data)[begin : begin + stride * header.height]
+    kind = "uint" if bits == 32 else "ushort"
+    image = pyvips.Image.new_from_memory(pixels, stride * 8 // bits, header.height, 1, kind)
+    image = image.crop(0, 0, header.width, header.height)
+    image = image.flipver() if rows > 0 else image  # from the bottom up
+    channels = []
+    for mask in filter(None, _masks(data)):
+        most = mask >> _shift(mask)
+        channels.append(((image >> _shift(mask)) & most).linear(255 / most, 0).rint().cast("uchar"))
+    return channels[0].bandjoin(channels[1:]).copy(interpretation="srgb")
+
+
+def _damaged(what: str) -> ImageDamage:
+    return ImageDamage(f"The image file may be damaged. {what}")
+
+
 def load(data: bytes, header: Header) -> Image:
     """Its pixels: 8 bits of grey or sRGB, with alpha if it has one.
 
     Raises:
+        ImageDamage: There are fewer than it says.
         Exception: Of any class, where Pillow cannot read it.
     """
     import pyvips
     from PIL import BmpImagePlugin
 
+    size, kind = (struct.unpack_from("<I", data, at)[0] for at in (FILE, 30))
+    if size >= SMALLEST and kind in MASKED:
+        return _load_masked(data, header)
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
     result = image if image.mode == mode else image.convert(mode)

@@ -204,6 +204,8 @@ class Codec:
         stretches: Whether the whole pixels of a reduced picture show all of the source; else the
             last ones reach over its border.
         options: The loader's options for that shrink.
+        fail_on: libvips' word for what stops the loader. By default what would leave a part
+            missing; what a codec only warns of is drawn as it is.
         copies: How often the file is in memory while it is decoded.
         held: Bytes for each pixel of the source that decoding keeps, given that shrink; lines and
             the file itself are not counted (see :func:`.plan.make`). At least what
@@ -233,6 +235,7 @@ class Codec:
     shrink: Callable[[float], float] = lambda allowed: 1.0
     stretches: bool = False
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
+    fail_on: Callable[[Header], str] = lambda header: "truncated"
     copies: int = 2  # ours, and the one that pyvips makes
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
     made: Callable[[Frame], float] = lambda frame: 0.0
@@ -309,6 +312,10 @@ CODECS: dict[str, Codec] = {
         _tiff,
         side=16384,
         side_ec="0040-00000018",
+        # without odd tags (:mod:`.tiff`), libtiff's errors mean pixels; of tiles libvips hears of
+        # none but with the warnings
+        fail_on=lambda header: "warning" if header.tiled else "error",
+        copies=3,  # the one that is washed, too
         held=lambda header, shrink: header.bands * header.depth / 8 * header.rows / header.height,
     ),
     "bmp": Codec(
@@ -331,7 +338,7 @@ CODECS: dict[str, Codec] = {
         saved=(4096, 2304),
         saved_ec="0040-00000014",
         quality=60,
-        copies=4,
+        copies=5,  # with the one whose alpha is turned
         held=lambda header, shrink: (
             (25 + 5 * header.alpha if header.depth > 8 else 17.5 + 2.5 * header.alpha)
             * max(1, header.coded / (header.width * header.height))
@@ -349,6 +356,7 @@ CODECS: dict[str, Codec] = {
         side=16384,
         saved=(16384, 16384),
         quality=50,  # libheif's own default
+        copies=3,  # likewise
         held=lambda header, shrink: (
             4
             * header.samples

@@ -10,15 +10,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BadRequest, ImageDamage
-from ..frame import P3, SRGB, Frame, Gamut, Header
-from . import icc, isobmff
+from ..frame import P3, SRGB, Codes, Frame, Gamut, Header
+from . import cicp, icc, isobmff
 
 if TYPE_CHECKING:
     from pyvips import Image
 
 INSTALL = "pip install 'vipsgate[heif]'"
 SAMPLES = {420: 1.5, 422: 2.0, 444: 3.0}  # of a pixel, by how the colours are sampled
-P3_CODES = (12, 13)  # primaries and transfer of Display P3 (ITU-T H.273)
+UNSAID = 2  # a code (ITU-T H.273)
 # pixels of a tile's side, of what is written in tiles: 11 bytes a pixel in place of 25 of noise at
 # quality 50, 21 in place of 54 without loss; it makes a photograph 1 % larger. Phones write such
 TILE = 512
@@ -83,6 +83,8 @@ def header(data: bytes) -> Header:
     bands = {"L": 1, "I": 1}.get(picture.mode.partition(";")[0], len(picture.mode))
     alpha, block = bool(picture.has_alpha), picture.info["exif"] or b""
     colours = SAMPLES.get(picture.info.get("chroma"), 1.0 if bands == 1 else 3.0)
+    gamut, codes = _colours(picture.info)
+    told = picture.info.get("nclx_profile", {})
     return Header(
         format="heic",
         width=width,
@@ -91,7 +93,10 @@ def header(data: bytes) -> Header:
         depth=picture.info["bit_depth"],
         alpha=alpha,
         samples=colours + alpha,
-        gamut=_gamut(picture.info) if bands > 2 else SRGB,
+        gamut=gamut if bands > 2 else SRGB,
+        codes=codes,
+        hdr=cicp.is_hdr(codes),
+        limited=bands == 1 and not told.get("full_range_flag", True),
         coded=coded,
         exif=block[6:] if block.startswith(b"Exif\0\0") else block,
     )
@@ -165,13 +170,13 @@ def _primary(opener: Any, data: bytes) -> Any:
     return found[found.primary_index]
 
 
-def _gamut(info: dict[str, Any]) -> Gamut:
+def _colours(info: dict[str, Any]) -> tuple[Gamut, Codes | None]:
     """By the profile, or by the codes that may stand in its place."""
     if "icc_profile" in info:
-        return icc.gamut(info["icc_profile"])
-    codes = info.get("nclx_profile", {})
-    named = codes.get("color_primaries"), codes.get("transfer_characteristics")
-    return P3 if named == P3_CODES else SRGB
+        return icc.gamut(info["icc_profile"]), None
+    told = info.get("nclx_profile", {})
+    names = "color_primaries", "transfer_characteristics"
+    return cicp.meaning(*(int(told.get(name, UNSAID)) for name in names))
 
 
 def _profile() -> bytes:

@@ -8,15 +8,20 @@ mask may come without one, and tiles and what is cropped away may be larger than
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from ...errors import ImageDamage
+from ..frame import Codes
 
 MAX_BOXES = 20_000  # in a row
 MAX_ITEMS = 1_000  # libheif's own limits; 200 megapixels of a phone are 768 tiles
 MAX_EXTENTS = 32  # pieces of an item
 SPARE = 1 << 20  # bytes that all items may have beyond the file's own length
 CODED = {b"hvcC", b"av1C"}  # what a picture's own configuration is called
+MONOCHROME = 0x10  # in the third byte of an av1C
+TURNS = (b"clap", b"irot", b"imir")  # what is done to a decoded picture
+ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 FULL = (b"meta", b"iref")  # boxes with version and flags in front of those inside them
 
 
@@ -107,22 +112,17 @@ def _sizes(file: memoryview) -> dict[int, int]:
 
 def _described(file: memoryview) -> Iterator[int]:
     """Each item of metadata, once for every picture that it describes (ItemReferenceBox)."""
-    for body in _all(file, b"meta", b"iref"):
-        wide = 4 if body[0:1].tobytes() == b"\1" else 2
-        for kind, reference in _boxes(body[4:]):
-            if kind == b"cdsc":
-                reader = _Reader(reference)
-                item = reader.number(wide)
-                yield from (item for _ in reader.rows(2, MAX_ITEMS))
+    for item, others in _referred(file, b"cdsc"):
+        yield from (item for _ in others)
 
 
 def _areas(file: memoryview) -> Iterator[int]:
     """Width by height of every picture (ImageSpatialExtentsProperty)."""
     for inside in _all(file, b"meta", b"iprp"):
-        properties = [pair for body in _all(inside, b"ipco") for pair in _boxes(body)]
+        properties = _properties(inside)
         kinds = [kind for kind, _ in properties]
         for body in _all(inside, b"ipma"):
-            for numbers in _associated(body):
+            for _, numbers in _associated(body):
                 own = {kinds[number - 1] for number in numbers if 0 < number <= len(kinds)}
                 if own & CODED and b"ispe" not in own:
                     raise _damaged("has a picture without a size")
@@ -132,16 +132,196 @@ def _areas(file: memoryview) -> Iterator[int]:
                 yield reader.number(4) * reader.number(4)
 
 
-def _associated(body: memoryview) -> Iterator[list[int]]:
-    """Numbers of the properties that each item has (ItemPropertyAssociationBox)."""
+def _properties(inside: memoryview) -> list[tuple[bytes, memoryview]]:
+    """Kind and content of all, which count from 1 (ItemPropertyContainerBox)."""
+    return [pair for body in _all(inside, b"ipco") for pair in _boxes(body)]
+
+
+def _associated(body: memoryview) -> Iterator[tuple[int, list[int]]]:
+    """Each item, and the numbers of its properties (ItemPropertyAssociationBox)."""
     reader = _Reader(body)
     version, flags = reader.number(1), reader.number(3)
     wide, number = (2, 0x7FFF) if flags & 1 else (1, 0x7F)
     for _ in reader.rows(4, MAX_ITEMS):
-        reader.number(4 if version else 2)
+        item = reader.number(4 if version else 2)
         # the highest bit says that the property is essential
-        yield [reader.number(wide) & number for _ in reader.rows(1, 255)]
+        yield item, [reader.number(wide) & number for _ in reader.rows(1, 255)]
+
+
+def _own(inside: memoryview, item: int) -> dict[bytes, memoryview]:
+    """The properties of an item, by kind; of several of a kind, the first.
+
+    A colr is one kind with nclx, others with a profile: a picture may have both.
+    """
+    properties, own = _properties(inside), dict[bytes, memoryview]()
+    for body in _all(inside, b"ipma"):
+        for other, numbers in _associated(body):
+            for number in numbers if other == item else ():
+                if 0 < number <= len(properties):
+                    kind, content = properties[number - 1]
+                    kind += content[:4].tobytes() if kind == b"colr" else b""
+                    own.setdefault(kind, content)
+    return own
+
+
+def _referred(file: memoryview, wanted: bytes) -> Iterator[tuple[int, list[int]]]:
+    """From which item to which others references of a kind go (ItemReferenceBox)."""
+    for body in _all(file, b"meta", b"iref"):
+        wide = 4 if body[0:1].tobytes() == b"\1" else 2
+        for kind, reference in _boxes(body[4:]):
+            if kind == wanted:
+                reader = _Reader(reference)
+                item = reader.number(wide)
+                yield item, [reader.number(wide) for _ in reader.rows(2, MAX_ITEMS)]
+
+
+def _primary(file: memoryview) -> int:
+    for body in _all(file, b"meta", b"pitm"):
+        reader = _Reader(body)
+        version, _ = reader.number(1), reader.number(3)
+        return reader.number(4 if version else 2)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """What the properties of the primary picture say of its colours.
+
+    Attributes:
+        codes: By which its colours are meant; 2 for what is not said (ITU-T H.273).
+        limited: A grey one whose levels go from 16 to 235.
+    """
+
+    codes: Codes = (2, 2)
+    limited: bool = False
+
+
+def colours(data: bytes) -> Colours:
+    """Of an AVIF's primary picture (ISO 14496-12, 12.1.5; AV1 codec ISO media file format, 2.3).
+
+    Raises:
+        ImageDamage: There are too many boxes.
+    """
+    file = memoryview(data)
+    item = _primary(file)
+    for inside in _all(file, b"meta", b"iprp"):
+        own = _own(inside, item)
+        if b"av1C" not in own:  # a grid; its tiles are alike
+            tile = next((to[0] for grid, to in _referred(file, b"dimg") if grid == item and to), 0)
+            own = _own(inside, tile) | own
+        reader = _Reader(own.get(b"av1C", memoryview(b"")))
+        grey = bool(reader.number(3) & MONOCHROME)
+        if b"colrnclx" not in own:
+            return Colours()
+        reader = _Reader(own[b"colrnclx"][4:])
+        primaries, transfer, _, full = (reader.number(size) for size in (2, 2, 2, 1))
+        return Colours((primaries, transfer), grey and not full >> 7)
+    return Colours()
 
 
 def _damaged(what: str) -> ImageDamage:
     return ImageDamage(f"The image file may be damaged. The HEIC {what}.")
+
+
+# --- alpha that is not turned
+
+
+def with_alpha_turned(data: bytes) -> bytes:
+    """The file in which an alpha picture is cropped and turned as the picture that it belongs to.
+
+    Older writers did not say so of alpha. Its table of contents is written anew behind the file,
+    so that everything else stays where it is.
+
+    Raises:
+        ImageDamage: There are too many boxes.
+    """
+    file = memoryview(data)
+    if not any(turn in data for turn in TURNS):
+        return data
+    item = _primary(file)
+    alphas = {one for one, others in _referred(file, b"auxl") if item in others}
+    for inside in _all(file, b"meta", b"iprp"):
+        properties = _properties(inside)
+        numbers = {one: own for body in _all(inside, b"ipma") for one, own in _associated(body)}
+        turns = _turns(properties, numbers.get(item, []))
+        told = _contents(properties, turns)
+        wrong = [
+            one
+            for one in alphas
+            if _is_alpha(properties, numbers.get(one, []))
+            and _contents(properties, _turns(properties, numbers.get(one, []))) != told
+        ]
+        return _retold(file, wrong, turns, properties) if wrong else data
+    return data
+
+
+def _is_alpha(properties: list[tuple[bytes, memoryview]], numbers: list[int]) -> bool:
+    own = (properties[n - 1] for n in numbers if 0 < n <= len(properties))
+    return any(kind == b"auxC" and body[4:].tobytes().startswith(ALPHA) for kind, body in own)
+
+
+def _turns(properties: list[tuple[bytes, memoryview]], numbers: list[int]) -> list[int]:
+    return [n for n in numbers if 0 < n <= len(properties) and properties[n - 1][0] in TURNS]
+
+
+def _contents(properties: list[tuple[bytes, memoryview]], numbers: list[int]) -> list[bytes]:
+    return [properties[n - 1][0] + properties[n - 1][1].tobytes() for n in numbers]
+
+
+def _retold(
+    file: memoryview,
+    wrong: Collection[int],
+    turns: list[int],
+    properties: list[tuple[bytes, memoryview]],
+) -> bytes:
+    """With a new table of contents behind it; the old one becomes free space."""
+
+    def associations(body: memoryview) -> bytes:
+        reader = _Reader(body)
+        version, flags = reader.number(1), reader.number(3)
+        wide, essential = (2, 0x8000) if flags & 1 else (1, 0x80)
+        out = bytes(body[:8])
+        for _ in reader.rows(4, MAX_ITEMS):
+            item = reader.number(4 if version else 2)
+            own = [reader.number(wide) for _ in reader.rows(1, 255)]
+            if item in wrong:
+                others = set(_turns(properties, [n & essential - 1 for n in own]))
+                own = [n for n in own if n & essential - 1 not in others | {0}]
+                own += [n | essential for n in turns if n < essential]
+                if len(own) > 255:
+                    raise _damaged("has a picture with over 255 properties")
+            out += item.to_bytes(4 if version else 2) + bytes((len(own),))
+            out += b"".join(n.to_bytes(wide) for n in own)
+        return out
+
+    result, at, new = bytearray(file), 0, b""
+    for kind, body in _boxes(file):
+        end = at + len(body) + _start(file, at)
+        if result[at : at + 4] == bytes(4):  # up to the end, which is no longer its
+            result[at : at + 4] = (len(file) - at).to_bytes(4)
+        if kind == b"meta" and not new:
+            result[at + 4 : at + 8] = b"free"
+            inside = b"".join(
+                _box(
+                    kind,
+                    b"".join(
+                        _box(name, associations(part) if name == b"ipma" else part)
+                        for name, part in _boxes(one)
+                    ),
+                )
+                if kind == b"iprp"
+                else _box(kind, one)
+                for kind, one in _boxes(body[4:])
+            )
+            new = _box(b"meta", bytes(body[:4]) + inside)
+        at = end
+    return bytes(result) + new
+
+
+def _start(file: memoryview, at: int) -> int:
+    """Bytes in front of a box's content."""
+    return 16 if file[at : at + 4].tobytes() == b"\0\0\0\1" else 8
+
+
+def _box(kind: bytes, body: bytes | memoryview) -> bytes:
+    return (len(body) + 8).to_bytes(4) + kind + bytes(body)

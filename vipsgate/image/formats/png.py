@@ -8,14 +8,16 @@ critical chunks, transparency and the ICC profile (PNG specification, 3rd editio
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 from ...errors import ImageDamage
 from ..frame import SRGB, Gamut, Header
-from . import exif, icc
+from . import cicp, exif, icc
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
 BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels; a palette's entries are RGB
+CGBI = b"CgBI"  # in front of IHDR, of what Xcode makes of a PNG: no zlib header, blue first
 MAX_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
 TOLD = 1 << 16  # bytes of a profile in which its name stands
 MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
@@ -27,12 +29,13 @@ def read(data: bytes) -> tuple[Header, bytes]:
     Raises:
         ImageDamage: No IHDR in front, or chunks without end.
     """
-    shape, seen, block, profile = data[16:29], set(), b"", b""
-    if data[8:16] != b"\0\0\0\rIHDR" or len(shape) < 13:
+    front = 8 + 12 + 4 if data[12:16] == CGBI else 8
+    shape, seen = data[front + 8 : front + 21], set[bytes]()
+    block = profile = codes = b""
+    if data[front : front + 8] != b"\0\0\0\rIHDR" or len(shape) < 13:
         raise ImageDamage("The image file may be damaged. The PNG does not begin with its header.")
-    kept: list[memoryview] = []
-    file = memoryview(data)
-    at, start = 8, 0
+    kept: list[tuple[int, int]] = []
+    at, start, named = 8, 0, (0, 0)
     for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
             break  # a cut-off file; libvips says so where the pixels are missing
@@ -41,9 +44,11 @@ def read(data: bytes) -> tuple[Header, bytes]:
         if name == b"eXIf" and not block:
             block = data[at + 8 : end - 4]
         elif name == b"iCCP" and name not in seen:
-            profile = data[at + 8 : end - 4]
+            profile, named = data[at + 8 : end - 4], (at, end)
+        elif name == b"cICP" and not codes:
+            codes = data[at + 8 : end - 4]
         if _droppable(name, length) or (name in seen and name != b"IDAT"):
-            kept.append(file[start:at])
+            kept.append((start, at))
             start = end
         seen.add(name)
         at = end
@@ -51,9 +56,34 @@ def read(data: bytes) -> tuple[Header, bytes]:
             break
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
-    kept.append(file[start:at])
+    kept.append((start, at))
     header = _header(shape, b"tRNS" in seen, block, profile)
-    return header, b"".join(kept) if len(kept) > 1 else data
+    if len(codes) == 4:
+        header = _coded(header, codes)
+        kept = [
+            part
+            for begin, end in kept
+            for part in ((begin, min(end, named[0])), (max(begin, named[1]), end))
+            if part[0] < part[1]
+        ]
+    if b"acTL" in seen:
+        header = replace(header, apng=True)
+    if CGBI in seen:
+        header = replace(header, unsupported="CgBI, which is Apple's own")
+    file = memoryview(data)
+    return header, b"".join(file[start:end] for start, end in kept) if len(kept) > 1 else data
+
+
+def _coded(header: Header, codes: bytes) -> Header:
+    """By what stands above a profile (PNG specification, 3rd edition, 11.3.2.6)."""
+    gamut, converted = cicp.meaning(codes[0], codes[1])
+    return replace(
+        header,
+        gamut=gamut if header.bands > 2 else SRGB,
+        codes=converted,
+        hdr=cicp.is_hdr(converted),
+        limited=codes[3] == 0,
+    )
 
 
 def _droppable(name: bytes, length: int) -> bool:

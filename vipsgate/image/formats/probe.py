@@ -1,8 +1,8 @@
 """Bytes to :class:`Header`: what a file says of itself, read without decoding a pixel.
 
-JPEG and PNG are read here (:mod:`.jpeg`, :mod:`.png`), because libvips has to be kept from parts
-of them; of the others libvips reads the header, or what stands in for it (:mod:`.bmp`,
-:mod:`.heif`).
+JPEG, PNG and TIFF are read here (:mod:`.jpeg`, :mod:`.png`, :mod:`.tiff`), because libvips has to
+be kept from parts of them; of the others libvips reads the header, or what stands in for it
+(:mod:`.bmp`, :mod:`.heif`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import ImageDamage, OssError
 from ..frame import SRGB, Gamut, Header
-from . import codecs, icc, isobmff, jpeg, png, tiff
+from . import cicp, codecs, gif, icc, isobmff, jpeg, png, tiff
+from .tiff_samples import Samples
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -27,11 +28,13 @@ class Source:
         header: What it says of itself.
         data: The file as libvips may see it.
         size: Bytes of the file as stored.
+        samples: What makes a picture of what libvips loads, where that takes more than libvips.
     """
 
     header: Header
     data: bytes
     size: int
+    samples: Samples | None = None
 
 
 def probe(data: bytes) -> Source:
@@ -41,16 +44,23 @@ def probe(data: bytes) -> Source:
         BadRequest: It is not a picture of a known format.
         ImageDamage: It begins like one, but has no readable header.
     """
-    name = codecs.sniff(data)
+    name, samples = codecs.sniff(data), None
     if name == "jpg":
         header, washed = jpeg.read(data)
     elif name == "png":
         header, washed = png.read(data)
+    elif name == "tiff":
+        header, washed, samples = tiff.read(data)
+    elif name == "gif":
+        washed, unseen = gif.with_surroundings(data)
+        header = _header(name, washed)
+        header = replace(header, pages=header.pages - unseen) if unseen else header
     else:
-        header, washed = _header(name, data), data
+        washed = isobmff.with_alpha_turned(data) if name in ("avif", "heic") else data
+        header = _header(name, washed)
     if stored := len(data) >> MEBI << MEBI:
         header = replace(header, stored=stored)
-    return Source(header, washed, len(data))
+    return Source(header, washed, len(data), samples)
 
 
 def _header(name: str, data: bytes) -> Header:
@@ -75,6 +85,11 @@ def _vips(name: str, data: bytes) -> Header:
     animated = codecs.CODECS[name].animated
     block = _field(image, "exif-data", b"")
     block = block[6:] if block.startswith(jpeg.EXIF) else block
+    gamut, codes, colours = _gamut(image), None, isobmff.Colours()
+    if name == "avif":
+        colours = isobmff.colours(data)
+        if not image.get_typeof("icc-profile-data"):  # which goes above them (ISO 23000-22, 7.3.6)
+            gamut, codes = cicp.meaning(*colours.codes)
     return Header(
         format=name,
         width=image.width,
@@ -88,8 +103,10 @@ def _vips(name: str, data: bytes) -> Header:
         samples=image.bands,
         lossless=name == "webp" and b"VP8L" in data[:MAX_CHUNKS],
         coded=isobmff.largest(data) if name == "avif" else 0,
-        rows=tiff.rows(data) if name == "tiff" else 1,
-        gamut=_gamut(image),
+        gamut=gamut,
+        codes=codes,
+        hdr=cicp.is_hdr(codes),
+        limited=colours.limited,
         exif=block,
     )
 

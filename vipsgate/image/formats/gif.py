@@ -1,0 +1,62 @@
+"""A GIF whose first frame is smaller than its screen, which is transparent around it.
+
+libvips looks for frames that name a transparent colour; where none does, it drops what was never
+painted as if it were black. Such a file gets one more frame at its end that names one. That frame
+is never shown (GIF89a, 18 to 27).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ...errors import ImageDamage
+
+SCREEN, DESCRIPTOR = 13, 10  # bytes of header and screen, and in front of an image's colours
+EXTENSION, IMAGE, TRAILER, CONTROL = 0x21, 0x2C, 0x3B, 0xF9
+MAX_BLOCKS = 200_000  # of a file; in its longest ones that are 51 MB
+# a control extension with a transparent colour, and one pixel in the codes 4, 0 and 5
+UNSEEN = bytes.fromhex("21f9040100000000 2c0000000001000100 00 0202440100")
+
+
+def with_surroundings(data: bytes) -> tuple[bytes, int]:
+    """The file as libvips may see it, and how many frames behind its own are not to be shown.
+
+    Raises:
+        ImageDamage: The file has too many blocks.
+    """
+    at, first, blocks = SCREEN + _colours(data, 10), True, 0
+    while at + DESCRIPTOR <= len(data) and data[at] in (EXTENSION, IMAGE):
+        if data[at] == EXTENSION:
+            if data[at + 1] == CONTROL and data[at + 3] & 1:
+                return data, 0
+            at += 2
+        else:
+            if first and _covers(data, at):
+                return data, 0
+            first = False
+            at += DESCRIPTOR + _colours(data, at + DESCRIPTOR - 1) + 1
+        while at < len(data) and data[at]:
+            at += data[at] + 1
+            blocks += 1
+            if blocks > MAX_BLOCKS:
+                raise ImageDamage(
+                    f"The image file may be damaged. The GIF has over {MAX_BLOCKS} blocks."
+                )
+        at += 1
+    cut = at > len(data) or (at < len(data) and data[at] in (EXTENSION, IMAGE))
+    if first or cut:
+        return data, 0  # of what is missing, libvips says so
+    return data[:at] + UNSEEN + bytes((TRAILER,)), 1
+
+
+def _covers(data: bytes, at: int) -> bool:
+    """Is this image as large as the screen?"""
+    width, height = struct.unpack_from("<HH", data, 6)
+    left, top, wide, high = struct.unpack_from("<4H", data, at + 1)
+    return not (left or top) and wide >= width and high >= height
+
+
+def _colours(data: bytes, at: int) -> int:
+    """Bytes of the table of colours whose flags stand there."""
+    flags = data[at] if at < len(data) else 0
+    return 3 * (2 << (flags & 7)) if flags & 0x80 else 0

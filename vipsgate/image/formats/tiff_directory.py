@@ -1,0 +1,128 @@
+"""A TIFF's first directory: its tags by number, and the file with another directory in its place.
+
+Both layouts, of the classic file and of BigTIFF, in both byte orders (TIFF 6.0, 2; BigTIFF, Aware
+Systems). Nothing here knows what a tag means, but how many samples a pixel has.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+SAMPLES = 277
+SHORT, RATIONAL = 3, 5  # types of values
+INTEGERS = {1: "B", SHORT: "H", 4: "I", 13: "I", 16: "Q"}
+BYTES = {**{kind: struct.calcsize(code) for kind, code in INTEGERS.items()}, RATIONAL: 8, 7: 1}
+MAX_ENTRIES = 65535  # what a classic one can have, and libtiff's limit for a BigTIFF
+MAX_VALUES = 1 << 20  # of a tag: strips or tiles
+
+
+class Entry(NamedTuple):
+    """One tag."""
+
+    kind: int
+    number: int  # of values
+    values: int  # where they are
+    raw: bytes  # the entry as it stands in the file
+
+
+class Directory:
+    """The first directory of a file.
+
+    Raises:
+        struct.error: It is cut off.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.order = "<" if data[:2] == b"II" else ">"
+        self.big = data[2:4] in (b"+\0", b"\0+")
+        (start,) = self._at("Q" if self.big else "I", 8 if self.big else 4)
+        (entries,) = self._at("Q" if self.big else "H", start)
+        head, step = ("HHQ", 20) if self.big else ("HHI", 12)
+        start += 8 if self.big else 2
+        if entries > MAX_ENTRIES or start + step * entries > len(data):
+            raise struct.error
+        self.entries: dict[int, Entry] = {}
+        for at in range(start, start + step * entries, step):
+            tag, kind, count = self._at(head, at)
+            values = at + struct.calcsize(self.order + head)
+            if BYTES.get(kind, 1) * count > step - (values - at):
+                (values,) = self._at("Q" if self.big else "I", values)
+            entry = Entry(kind, count, values, data[at : at + step])
+            self.entries.setdefault(tag, entry)  # libtiff, too, takes the first
+
+    def _at(self, code: str, at: int) -> tuple[int, ...]:
+        if at > len(self.data):  # perhaps more than struct can count
+            raise struct.error
+        return struct.unpack_from(self.order + code, self.data, at)
+
+    def all(self, tag: int) -> tuple[int, ...]:
+        """A tag's integers; none of a tag that is not here, or of too many."""
+        entry = self.entries.get(tag)
+        code = INTEGERS.get(entry.kind) if entry else None
+        if entry is None or code is None or entry.number > MAX_VALUES:
+            return ()
+        return self._at(f"{entry.number}{code}", entry.values)
+
+    def count(self, tag: int) -> int:
+        """How many values a tag has; 0 for one that is not here."""
+        return self.entries[tag].number if tag in self.entries else 0
+
+    def one(self, tag: int, default: int) -> int:
+        """A tag's first integer."""
+        return next(iter(self.all(tag)), default)
+
+    def ratios(self, tag: int, default: Sequence[float]) -> Sequence[float]:
+        """A tag's fractions, as many as the default has."""
+        entry, count = self.entries.get(tag), len(default)
+        if entry is None or entry.kind != RATIONAL or entry.number != count:
+            return default
+        numbers = self._at(f"{2 * count}I", entry.values)
+        return [top / (bottom or 1) for top, bottom in zip(*[iter(numbers)] * 2, strict=True)]
+
+    def text(self, tag: int) -> bytes:
+        """A tag's bytes."""
+        entry = self.entries.get(tag)
+        return self.data[entry.values : entry.values + entry.number] if entry else b""
+
+    def only(self, tag: int, default: int) -> int:
+        """The value that a tag has for every sample; -1 where they differ."""
+        values = set(self.all(tag)[: self.one(SAMPLES, 1)]) or {default}
+        return values.pop() if len(values) == 1 else -1
+
+    def written(self, tags: Iterable[int], changed: dict[int, tuple[int, ...]]) -> bytes:
+        """The file with a directory of these tags behind it in place of its own.
+
+        Args:
+            tags: Those that are as in the file.
+            changed: SHORTs of others.
+        """
+        room, head = (8, "HHQ") if self.big else (4, "HHI")
+        rows = {tag: self.entries[tag].raw for tag in tags if tag in self.entries}
+        start = len(self.data) + len(self.data) % 2
+        number = len(rows | changed)
+        size = (8 if self.big else 2) + number * len(next(iter(rows.values()), b"")) + room
+        behind = b""
+        for tag, values in changed.items():
+            packed = struct.pack(f"{self.order}{len(values)}H", *values)
+            if len(packed) > room:
+                place = start + size + len(behind)
+                behind += packed
+                packed = struct.pack(self.order + ("Q" if self.big else "I"), place)
+            row = struct.pack(self.order + head, tag, SHORT, len(values))
+            rows[tag] = row + packed.ljust(room, b"\0")
+        pointer = struct.pack(self.order + ("Q" if self.big else "I"), start)
+        at = 8 if self.big else 4
+        return b"".join(
+            (
+                self.data[:at] + pointer,
+                memoryview(self.data)[at + len(pointer) :],
+                bytes(len(self.data) % 2),
+                struct.pack(self.order + ("Q" if self.big else "H"), number),
+                *(rows[tag] for tag in sorted(rows)),
+                bytes(room),  # no further directory
+                behind,
+            )
+        )
