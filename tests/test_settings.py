@@ -40,7 +40,7 @@ source_side = 30000
 output_side = 16384
 output_pixels = 16777216
 rotate_side = 4096
-frames = 500
+frames = 5000
 actions = 20
 pipes = 5
 

@@ -98,9 +98,7 @@ class Group:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
         if process.answer:
-            source = self._probed()
-            plan.admit(source.header, self._limits)
-            os.write(descriptor, reports.ANSWERS[process.answer](source, context))
+            os.write(descriptor, reports.ANSWERS[process.answer](self._probed(), context))
             return reports.MIME
         planned, base = self._plan(process), None
         if (least := self._least()) and self._fits(process, least):

@@ -33,8 +33,9 @@ def explanation(
     Raises:
         OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
     """
-    plan.admit(source.header, limits)
     if process.answer:
+        if process.answer == HUE:
+            hue.planned(source.header, limits, rendering)
         header = asdict(source.header)
         return {"source": header | {"exif": len(source.header.exif)}}
     return plan.make(source.header, process.actions, limits, rendering).explain()

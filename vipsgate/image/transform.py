@@ -88,7 +88,6 @@ def transform(
         return _of_video(data, parsed.snapshot, context)
     source = probe(_read(data, limits))
     if parsed.answer:
-        plan.admit(source.header, limits)
         return Picture(reports.ANSWERS[parsed.answer](source, context), reports.MIME)
     planned = plan.make(source.header, parsed.actions, limits, rendering)
     context.check_overlays(planned)

@@ -55,7 +55,7 @@ NONE = {  # name -> what the message tells
     "anim-300x300-5.gif": "anim",
     "anim-300x300x1-5.gif": "anim",
     "anim-300x300x0-5.gif": "KIND",
-    "anim-10x10x501-5.gif": "501 frames",
+    "anim-10x10x5001-5.gif": "5001 frames",
     "anim-7x300x9-5.gif": "8 pixels",
     "photo-30001x1-1.jpg": "30000",
     "photo-999999x999999-1.jpg": "30000",

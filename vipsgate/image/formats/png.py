@@ -62,11 +62,16 @@ def _droppable(name: bytes, length: int) -> bool:
 
 def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes) -> Header:
     width, height = int.from_bytes(shape[0:4], "big"), int.from_bytes(shape[4:8], "big")
-    depth, colour, interlace = shape[8], shape[9], shape[12]
+    depth, colour, compression, filtering, interlace = shape[8:13]
     if not (width and height) or colour not in BANDS or depth not in (1, 2, 4, 8, 16):
         raise ImageDamage(
             f"The image file may be damaged. The PNG is {width}x{height} pixels "
             f"of colour type {colour} with {depth} bits."
+        )
+    if compression or filtering or interlace > 1:  # there are no others (11.2.1)
+        raise ImageDamage(
+            f"The image file may be damaged. The PNG has compression method {compression}, "
+            f"filter method {filtering} and interlace method {interlace}."
         )
     bands = BANDS[colour] + (transparent and colour not in (4, 6))
     return Header(
