@@ -30,6 +30,9 @@ class Header:
         samples: Decoded samples of a pixel: 1.5 for a JPEG with quartered colour, else ``bands``.
         lossless: A WebP without loss, which is decoded whole before it is scaled.
         rows: Rows of a TIFF that take as much as what is decoded of it at a time.
+        unread: Pictures in the file besides the one that is read: frames of an animated PNG, pages
+            of a TIFF.
+        hdr: Whether it says how to show what is brighter than a screen's white.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
         gamut: What its colours mean once they are loaded; grey is ``srgb``.
         plain: Whether its pixels come out of the loader as they are meant: 8 bits of grey or of
@@ -52,6 +55,8 @@ class Header:
     samples: float = 3
     lossless: bool = False
     rows: int = 1
+    unread: int = 0
+    hdr: bool = False
     quality: int = 0
     gamut: Gamut = SRGB
     plain: bool = False

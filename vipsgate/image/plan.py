@@ -19,6 +19,7 @@ from .config import Limits, Rendering
 from .cost import Cost
 from .formats.codecs import CODECS
 from .frame import SRGB, Frame, Header
+from .notes import Notes, joined, note
 from .steps import Size, Step
 
 MAX_BANDS = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
@@ -51,6 +52,7 @@ class Plan:
         shrink: How far the loader shrinks the source, 1.0 or more.
         memory: Bytes that rendering is expected to take.
         seconds: Of one core, likewise.
+        notes: What of the actions is not followed to the letter with this source.
     """
 
     header: Header
@@ -60,6 +62,7 @@ class Plan:
     shrink: float
     memory: int
     seconds: float = 0.0
+    notes: Notes = ()
 
     @property
     def cost(self) -> Cost:
@@ -105,6 +108,7 @@ class Plan:
                 "lossless": self.result.lossless,
                 "progressive": self.result.progressive,
             },
+            "notes": list(self.notes),
             "memory": self.memory,
             "seconds": round(self.seconds, 4),
         }
@@ -181,7 +185,8 @@ def make(
             f"The picture of {header.width}x{header.height} pixels would take {seconds:.0f} "
             f"seconds; it may take {limits.render_seconds}."
         )
-    return Plan(header, tuple(stages), steps, result, shrink, memory, seconds)
+    notes = _notes(header, stages, result)
+    return Plan(header, tuple(stages), steps, result, shrink, memory, seconds, notes)
 
 
 def check_memory(header: Header, memory: int, limits: Limits) -> None:
@@ -226,6 +231,18 @@ def _ordered(actions: Iterable[Action]) -> list[Action]:
     names = {action.name for action in given}
     given += [kind() for name, kind in ACTIONS.items() if kind.implied and name not in names]
     return sorted(given, key=lambda action: not action.first())
+
+
+def _notes(header: Header, stages: Iterable[Stage], result: Frame) -> Notes:
+    """What a caller would not expect of the result."""
+    found = [item for stage in stages for item in stage.action.notes(stage.before, result)]
+    if header.unread and header.format != "png":
+        found.append(note("pages", "first"))
+    elif header.unread and (result.format == "png" or CODECS[result.format].animated):
+        found.append(note("apng", "first-frame"))  # it could have been one, or was not asked for
+    if header.hdr:
+        found.append(note("hdr", "clipped"))
+    return joined(found)
 
 
 def _check(stage: Stage, pages: int, limits: Limits) -> None:

@@ -17,6 +17,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
 BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels; a palette's entries are RGB
 MAX_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
+ANIMATION = 8  # bytes of an acTL chunk, in front of the first IDAT: frames, plays (11.3.6.1)
 TOLD = 1 << 16  # bytes of a profile in which its name stands
 MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
 
@@ -27,7 +28,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     Raises:
         ImageDamage: No IHDR in front, or chunks without end.
     """
-    shape, seen, block, profile = data[16:29], set(), b"", b""
+    shape, seen, block, profile, frames = data[16:29], set(), b"", b"", 1
     if data[8:16] != b"\0\0\0\rIHDR" or len(shape) < 13:
         raise ImageDamage("The image file may be damaged. The PNG does not begin with its header.")
     kept: list[memoryview] = []
@@ -42,6 +43,8 @@ def read(data: bytes) -> tuple[Header, bytes]:
             block = data[at + 8 : end - 4]
         elif name == b"iCCP" and name not in seen:
             profile = data[at + 8 : end - 4]
+        elif name == b"acTL" and b"IDAT" not in seen and length == ANIMATION:
+            frames = int.from_bytes(data[at + 8 : at + 12], "big")
         if _droppable(name, length) or (name in seen and name != b"IDAT"):
             kept.append(file[start:at])
             start = end
@@ -52,7 +55,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
     kept.append(file[start:at])
-    header = _header(shape, b"tRNS" in seen, block, profile)
+    header = _header(shape, b"tRNS" in seen, block, profile, max(0, frames - 1))
     return header, b"".join(kept) if len(kept) > 1 else data
 
 
@@ -60,7 +63,7 @@ def _droppable(name: bytes, length: int) -> bool:
     return name not in KEPT or (name == b"iCCP" and length > MAX_PROFILE)
 
 
-def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes) -> Header:
+def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes, unread: int) -> Header:
     width, height = int.from_bytes(shape[0:4], "big"), int.from_bytes(shape[4:8], "big")
     depth, colour, compression, filtering, interlace = shape[8:13]
     if not (width and height) or colour not in BANDS or depth not in (1, 2, 4, 8, 16):
@@ -83,6 +86,7 @@ def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes) -> He
         depth=max(8, depth),
         alpha=transparent or colour in (4, 6),
         interlaced=interlace == 1,
+        unread=unread,
         gamut=_gamut(profile) if BANDS[colour] > 2 else SRGB,
         exif=block,
     )

@@ -89,6 +89,7 @@ def _vips(name: str, data: bytes) -> Header:
         lossless=name == "webp" and b"VP8L" in data[:MAX_CHUNKS],
         coded=isobmff.largest(data) if name == "avif" else 0,
         rows=tiff.rows(data) if name == "tiff" else 1,
+        unread=0 if animated else _field(image, "n-pages", 1) - 1,
         gamut=_gamut(image),
         exif=block,
     )
