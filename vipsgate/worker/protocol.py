@@ -198,7 +198,7 @@ class Reply(NamedTuple):
             message["seconds"] = outcome.seconds
             message["probe"] = outcome.probe
             message["missing"] = outcome.missing
-            message["notes"] = outcome.notes
+            message["notes"] = list(outcome.notes)
             return message, [outcome.descriptor]
         if isinstance(outcome, Cost):
             message["cost"] = (outcome.seconds, outcome.memory, outcome.pages)
