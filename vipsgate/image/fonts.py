@@ -36,7 +36,14 @@ NAMES = {  # OSS guide, Add watermarks, the table of fonts
     "wqy-microhei": Typeface(("WenQuanYi Micro Hei",), ("Droid Sans Fallback", LAST)),
     "fangzhengshusong": Typeface(
         ("FZShuSong-Z01", "FZShuSong-Z01S"),
-        ("Noto Serif CJK SC", "Source Han Serif SC", "SimSun", "AR PL UMing CN", LAST),
+        (
+            "Noto Serif CJK SC",
+            "Noto Serif SC",
+            "Source Han Serif SC",
+            "SimSun",
+            "AR PL UMing CN",
+            LAST,
+        ),
     ),
     "fangzhengkaiti": Typeface(
         ("FZKai-Z03", "FZKai-Z03S"), ("KaiTi", "LXGW WenKai", "AR PL UKai CN", LAST)
@@ -44,7 +51,14 @@ NAMES = {  # OSS guide, Add watermarks, the table of fonts
     "fangzhengheiti": Typeface(("FZHei-B01", "FZHei-B01S"), ("SimHei", LAST)),
     "fangzhengfangsong": Typeface(
         ("FZFangSong-Z02", "FZFangSong-Z02S"),
-        ("FangSong", "Noto Serif CJK SC", "Source Han Serif SC", "AR PL UMing CN", LAST),
+        (
+            "FangSong",
+            "Noto Serif CJK SC",
+            "Noto Serif SC",
+            "Source Han Serif SC",
+            "AR PL UMing CN",
+            LAST,
+        ),
     ),
     "droidsansfallback": Typeface(("Droid Sans Fallback",), ("WenQuanYi Micro Hei", LAST)),
 }
