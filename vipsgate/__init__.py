@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from .gate.sign import Credential, sign_url
     from .image.config import Limits, Rendering
     from .image.fonts import Fonts
-    from .image.transform import Picture, explain
+    from .image.transform import Picture
 
 __version__ = "0.2.0"
 __all__ = [
@@ -122,6 +122,46 @@ def transform(
     )
 
 
+def explain(
+    data: bytes | int,
+    process: str,
+    *,
+    limits: Limits | None = None,
+    rendering: Rendering | None = None,
+) -> dict[str, Any]:
+    """Return the plan for a file as plain values, as ``vipsgate render --explain`` prints it.
+
+    No pixel is read. Watermark objects are not looked at: no size depends on them.
+
+    Args:
+        data: The picture's bytes, or the descriptor of the open file.
+        process: What would be done to it: ``image/resize,w_400/rotate,90``.
+        limits: Of every picture; OSS's own by default.
+        rendering: How pictures are made.
+
+    Returns:
+        ``process`` (the canonical text), ``source`` (the header), ``notes`` (what of the process
+        would not be followed to the letter), and of a picture ``shrink``, ``stages`` (each action
+        with the sizes before and after it), ``steps`` (what is run), ``result``, ``memory`` in
+        bytes and ``seconds``, as estimated.
+
+    Raises:
+        OssError: The process is not valid, or the file would not be processed like that.
+        RuntimeError: libvips is too old.
+    """
+    from .image import transform as pipeline
+    from .image.config import Limits, Rendering
+
+    how = rendering or Rendering()
+    return pipeline.explain(
+        data,
+        process,
+        limits=limits or Limits(),
+        rendering=how,
+        fonts=lambda: _fonts(how.fonts_dir),
+    )
+
+
 _fonts_lock = threading.Lock()  # no text is drawn before libvips has all fonts for it
 
 
@@ -146,7 +186,6 @@ _MODULES = {  # name -> where it is; imported when it is first used
     "OssError": "errors",
     "Picture": "image.transform",
     "Rendering": "image.config",
-    "explain": "image.transform",
     "sign_url": "gate.sign",
 }
 

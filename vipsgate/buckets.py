@@ -163,6 +163,8 @@ class Bucket(Record):
         referer: Which pages may show its pictures.
         legacy_at_api: Whether ``OBJECT@100w.jpg`` is understood, where the server does not say so
             for all buckets.
+        strict: Whether an answer that would have ``X-Vipsgate-Notes``, because the request cannot
+            be followed to the letter, is 400 InvalidArgument.
         origin: The place of its objects in an object store, ``s3://BUCKET/PREFIX``, ``gs://...`` or
             ``az://...``, read only; or ``synthetic``. Empty for where all others are.
         delay_ms: Milliseconds that each look at a synthetic object and each opening of one takes.
@@ -181,6 +183,7 @@ class Bucket(Record):
     protection: Protection = Protection()
     referer: RefererPolicy = RefererPolicy()
     legacy_at_api: bool = False
+    strict: bool = False
     origin: Annotated[str, AfterValidator(_origin)] = ""
     delay_ms: Annotated[float, Field(ge=0, le=60_000)] = 0
     error_rate: Annotated[float, Field(ge=0, le=1)] = 0

@@ -53,10 +53,14 @@ async def test_what_is_put_is_there(client):
     assert await RemoteCache(client).get(CacheKey("other", PLACE.key, PLACE.variant)) is None
 
 
+FACTS = {"mime": "a/b", "missing": 0, "notes": []}
 BROKEN = {
-    "other bytes": (b"dat0", json.dumps({"mime": "a/b", "missing": 0, "crc": 2918445923})),
-    "cut": (b"dat", json.dumps({"mime": "a/b", "missing": 0, "crc": 2918445923})),
-    "no checksum": (b"data", json.dumps({"mime": "a/b", "missing": 0})),
+    "other bytes": (
+        b"dat0",
+        json.dumps(FACTS | {"crc": 2918445923}),
+    ),
+    "cut": (b"dat", json.dumps(FACTS | {"crc": 2918445923})),
+    "no checksum": (b"data", json.dumps(FACTS)),
     "not JSON": (b"data", "{"),
     "not an object": (b"data", "[]"),
 }
@@ -70,7 +74,7 @@ async def test_what_is_not_whole_is_not_there(client, what):
         client.store,
         path,
         b"data",
-        attributes={ABOUT: json.dumps({"mime": "a/b", "missing": 0, "crc": 2918445923})},
+        attributes={ABOUT: json.dumps(FACTS | {"crc": 2918445923})},
     )
     assert await RemoteCache(client).get(PLACE)
     await obstore.put_async(client.store, path, data, attributes={ABOUT: about})

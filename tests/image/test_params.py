@@ -1,6 +1,6 @@
 """The kinds of parameter: every edge of each, in both directions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -15,6 +15,7 @@ class Sample:
 
     n: int = params.integer(-5, 500, bad="EC-n", missing="EC-none")
     bare: int = params.integer(1, 9, key=BARE, default=3)
+    ignored: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
     word: str = params.choice("one", "two", key="w", default="one", alias={"eins": "one"}, bad="w")
     c: str = params.colour(default="FFFFFF")
     on: bool = params.flag("on")

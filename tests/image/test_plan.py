@@ -30,6 +30,7 @@ SOURCES = {
     "jpg 25001x10000": (ImageTooLarge, "0040-00000012"),
     "gif 1000x500x500": None,
     "gif 1001x500x500": (ImageTooLarge, "0040-00000012"),
+    "gif 10x10x500": None,
     "gif 10x10x501": (ImageTooLarge, ""),
     "gif 32770x2": (ImageTooLarge, ""),
     "tiff 10x10 cmyk alpha": None,
@@ -38,26 +39,28 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_admits(source, header):
+    one = header(source)
     if SOURCES[source] is None:
-        return plan.admit(header(source), LIMITS)
+        return plan.admit(one, one.pages, LIMITS)
     kind, ec = SOURCES[source]
     with pytest.raises(kind) as caught:
-        plan.admit(header(source), LIMITS)
+        plan.admit(one, one.pages, LIMITS)
     assert caught.value.ec == ec
 
 
 def test_too_many_channels(header):
-    plan.admit(replace(header("tiff 10x10"), bands=5), LIMITS)
+    plan.admit(replace(header("tiff 10x10"), bands=5), 1, LIMITS)
     with pytest.raises(BadRequest, match="8224 channels"):
-        plan.admit(replace(header("tiff 10x10"), bands=8224), LIMITS)
+        plan.admit(replace(header("tiff 10x10"), bands=8224), 1, LIMITS)
 
 
 def test_limits_are_the_settings(header):
     small = Limits(source_pixels=100, source_side=20, frames=2)
-    plan.admit(header("gif 10x5x2"), small)
+    plan.admit(header("gif 10x5x2"), 2, small)
     for source in ("gif 10x6x2", "png 21x1", "gif 1x1x3", "tiff 21x1"):
+        one = header(source)
         with pytest.raises(ImageTooLarge):
-            plan.admit(header(source), small)
+            plan.admit(one, one.pages, small)
 
 
 # --- what is made on the way
@@ -87,6 +90,10 @@ REFUSED = {
     ("crop,w_100,h_100", "webp 9000x9000"): (ImageTooLarge, "", "of memory"),
     ("resize,w_100", "gif 20000x5000"): (ImageTooLarge, "", "of memory"),
     ("resize,w_1500", "gif 2000x2000x60"): (ImageTooLarge, "", "of memory"),
+    # animations: the frames, their area, on the way as well, and what they cost however small
+    ("resize,w_5", "gif 10x10x501"): (ImageTooLarge, "", "501 frames; it may have 500"),
+    ("resize,w_9", "gif 1001x500x500"): (ImageTooLarge, "0040-00000012", "in 500 frames"),
+    ("resize,w_800,limit_0", "gif 10x10x400"): (ImageTooLarge, "", "400 frames of 800x800"),
 }
 PASSED = {
     ("resize,w_500", "png 1x8448"): "1x8448",
@@ -113,6 +120,11 @@ PASSED = {
     ("quality,lossless/format,webp", "jpg 4000x3000"): "4000x3000",
     ("quality,lossless/format,heic", "jpg 4000x3000"): "4000x3000",
     ("resize,w_800", "heic 8000x6000 quartered"): "800x600",
+    # many small frames, and as many as there may be where the result has one
+    ("resize,w_5", "gif 10x10x500"): "5x5x4000",
+    ("resize,w_5/format,jpg", "gif 10x10x90000"): "5x5",
+    ("format,png", "webp 1001x500x500"): "1001x500",
+    ("resize,w_800,limit_0/format,jpg", "gif 10x10x400"): "800x800",
 }
 
 

@@ -123,6 +123,6 @@ def test_explained(picture):
     assert made["process"] == "image/resize,w_100/rotate,90"
     assert (made["source"]["width"], made["result"]["width"]) == (400, 67)
     told = explain(picture("jpg 400x267"), "image/info")
-    assert set(told) == {"process", "source"}
+    assert set(told) == {"process", "source", "notes"}
     with pytest.raises(Unimplemented, match="has no plan"):
         explain(b"", "video/snapshot,t_0")

@@ -506,7 +506,7 @@ def test_what_came_of_it_is_noted():
 
 # what opens by being written, or opens nothing
 OTHER = {
-    *("domains", "separators", "cache_control", "styles", "legacy_at_api", "created"),
+    *("domains", "separators", "cache_control", "styles", "legacy_at_api", "strict", "created"),
     *("delay_ms", "error_rate"),  # of a load test's target
 }
 STARTED = {"server", "store", "cache", "limits", "image", "log", "traces"}  # with these it started

@@ -186,7 +186,7 @@ def test_a_job_to_paint_takes_no_descriptor() -> None:
 
 
 OUTCOMES: list[protocol.Outcome] = [
-    protocol.Output("image/jpeg", 17, 5, 0.25, 0.125, 3),
+    protocol.Output("image/jpeg", 17, 5, 0.25, 0.125, 3, ("limit=source", "font=stand-in")),
     Cost(0.5, 1 << 30, 12),
 ]
 OUTCOME_IDS = ["output", "cost"]

@@ -77,6 +77,7 @@ async def _answer(
         if content.order is not order:
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
+        record.notes = content.notes
         if content.cache_key:
             await services.fastpath.learn(request, content, headers)
         if content.derivative:
@@ -97,7 +98,7 @@ def _described(call: Call, content: Content) -> dict[str, str]:
     headers = {**call.grant.overrides, "Content-Type": entry.mime, "Accept-Ranges": "bytes"}
     if entry.missing:
         headers["X-Vipsgate-Missing-Glyphs"] = str(entry.missing)
-    return headers
+    return headers | responses.noted(content.notes)
 
 
 async def meta(call: Call) -> web.StreamResponse:

@@ -28,6 +28,7 @@ from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_stored_key
 from ..image import params
 from ..store.base import Properties
+from ..web import responses
 from . import objects
 from .call import Call
 
@@ -125,10 +126,13 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
             await draft.copy(content.body, 0, content.size)
         mime = content.derivative.entry.mime if content.derivative else ""
         properties = Properties(content_type=mime)
+        notes = content.notes
         await objects.keep(call, draft, bucket, sink.key, properties)
     said = {"bucket": bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(said, ensure_ascii=False).encode()
-    return call.respond(body=body, headers={"Content-Type": "application/json"})
+    call.request[responses.RECORD].notes = notes
+    headers = {"Content-Type": "application/json"} | responses.noted(notes)
+    return call.respond(body=body, headers=headers)
 
 
 def _decoded(key: str, value: str) -> str:

@@ -40,7 +40,7 @@ from .entry import CacheKey, Entry
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
 TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
 MARK = b"vipsgat1"
-TAIL_BYTES = 512  # read at once; JSON is about 100 bytes
+TAIL_BYTES = 1024  # read at once; JSON is about 100 bytes, with all notes that there are 300
 CHUNK = 1 << 20  # bytes copied at a time
 SEEN = 65536  # files whose checksum is known to be right
 STALE = 600.0  # seconds after which a file that is being written is nobody's
@@ -175,7 +175,13 @@ class Disk:
         end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
         length, mark = TAIL.unpack(end[-TAIL.size :])
         about = orjson.loads(end[-TAIL.size - length : -TAIL.size])
-        entry = Entry(about["mime"], about["missing"], about["size"], descriptor=descriptor)
+        entry = Entry(
+            about["mime"],
+            about["missing"],
+            about["size"],
+            descriptor=descriptor,
+            notes=tuple(about["notes"]),
+        )
         if mark != MARK or entry.size + length + TAIL.size != facts.st_size:
             return None
         name = (facts.st_ino, facts.st_size)
@@ -219,7 +225,7 @@ class Disk:
     def _write(self, cache_key: CacheKey, entry: Entry) -> int:
         """Write a file; how many bytes it has."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
-        text = orjson.dumps({**about, "crc": _checksum(entry)})
+        text = orjson.dumps({**about, "notes": entry.notes, "crc": _checksum(entry)})
         self._make_source(cache_key)
         return self._put(self._path(cache_key), entry, text + TAIL.pack(len(text), MARK))[1]
 

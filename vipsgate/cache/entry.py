@@ -38,6 +38,7 @@ class Entry:
         size: Bytes.
         data: The bytes, where they are in memory.
         descriptor: Of a file that begins with them, where they are not; else -1.
+        notes: What of the request was not followed to the letter, ``limit=source``.
         file: Name of a file below the cache's folder that has them and nothing else; empty where
             there is none, or none is wanted.
     """
@@ -48,6 +49,7 @@ class Entry:
     data: bytes | None = None
     descriptor: int = -1
     file: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def body(self) -> bytes | int:

@@ -21,7 +21,7 @@ from .entry import CacheKey, Entry
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-ABOUT = "vipsgate"  # the entry of an object's metadata: {"mime", "missing", "crc"}
+ABOUT = "vipsgate"  # the entry of an object's metadata: {"mime", "missing", "notes", "crc"}
 MAX_BYTES = 16 << 20  # bytes of a body that is kept there; it goes through memory
 AT_ONCE = 16  # removals under way
 
@@ -62,7 +62,8 @@ class RemoteCache:
             data = bytes(await self._client.call(got.bytes_async))
             if zlib.crc32(data) != about["crc"]:
                 return None
-            return Entry(about["mime"], about["missing"], size, data)
+            notes = tuple(map(str, about["notes"]))
+            return Entry(about["mime"], about["missing"], size, data, notes=notes)
         except (OssError, ValueError, KeyError, TypeError):
             return None
 
@@ -73,7 +74,8 @@ class RemoteCache:
         if entry.size > MAX_BYTES:
             return
         data = entry.in_memory().data or b""
-        about = {"mime": entry.mime, "missing": entry.missing, "crc": zlib.crc32(data)}
+        about = {"mime": entry.mime, "missing": entry.missing, "notes": entry.notes}
+        about["crc"] = zlib.crc32(data)
         work = partial(
             obstore.put_async,
             self._client.store,

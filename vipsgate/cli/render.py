@@ -49,6 +49,8 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
         _replace(dst, picture.data)
         if picture.missing:
             click.echo(f"no font has {picture.missing} of the characters", err=True)
+        if picture.notes:
+            click.echo(f"not to the letter: {'; '.join(picture.notes)}", err=True)
     except SettingsError as error:
         raise Usage(str(error)) from None
     except (OssError, OSError, RuntimeError) as error:

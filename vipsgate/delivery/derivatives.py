@@ -13,6 +13,7 @@ from ..buckets import RefererPolicy
 from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
+from ..image import notes
 from ..image.process import OF_HEADERS
 from ..store.base import Opened, RangeReader
 from ..web import responses
@@ -109,7 +110,14 @@ async def fetch_anew(services: Services, order: Order) -> AsyncIterator[Content]
 
 
 def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -> Content:
+    """What has been fetched.
+
+    Raises:
+        InvalidArgument: It is not to the letter, and was made before the bucket was strict.
+    """
     entry = derivative.entry
+    if order.grant.bucket.strict:
+        notes.refuse(entry.notes)
     return Content(order, entry.body, entry.size, derivative, cache_key)
 
 
@@ -194,12 +202,13 @@ async def _render(
 ) -> Derivative:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
     attachments = tuple(Attachment(item.object.etag, item.descriptor) for item in opened[1:])
-    job = Job("render", str(order.process), opened[0].descriptor, attachments)
+    strict = order.grant.bucket.strict
+    job = Job("render", str(order.process), opened[0].descriptor, attachments, strict)
     content = "" if alone else f"{order.target.bucket}/{order.target.key} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await services.renderers.render(job, content)
     services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)
-    entry = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor)
+    entry = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor, notes=done.notes)
     if done.size <= MAX_AT_ONCE:
         with closing(entry):
             entry = entry.in_memory()

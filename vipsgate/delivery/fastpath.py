@@ -21,6 +21,7 @@ from ..buckets import RefererPolicy
 from ..cache.entry import CacheKey, Entry
 from ..gate import style
 from ..gate.headers import may_have_oss
+from ..image.notes import Notes
 from ..web import responses
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Known:
         style: The style that this is; empty for none.
         by_names: Whether the answer depended on all names of the objects, of which the marks
             then tell, too: a rule of the bucket's protection may cover one.
+        notes: What of it was not followed to the letter, which ``headers`` say.
     """
 
     version: tuple[int, int]
@@ -68,11 +70,13 @@ class Known:
     process: str
     style: str
     by_names: bool
+    notes: Notes
 
     def tell(self, record: RequestRecord, tier: str) -> None:
         """Note what the request is about, and that its answer was kept."""
         record.bucket, record.key, record.exists = self.cache_key.bucket, self.key, True
         record.process, record.style, record.cache = self.process, self.style, tier
+        record.notes = self.notes
 
 
 class FastPath:
@@ -149,7 +153,7 @@ class FastPath:
             return
         named = style.named(target.process, bucket.styles)
         said, head = dict(headers), responses.kept_head(headers)
-        about = target.key, target.process, named, by_names
+        about = target.key, target.process, named, by_names, content.notes
         self._known[text] = Known(version, fingerprints, content.cache_key, said, head, *about)
         if len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)

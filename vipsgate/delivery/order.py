@@ -8,6 +8,7 @@ from ..cache.entry import CacheKey, Entry
 from ..errors import BadRequest, OssError, WatermarkError
 from ..gate import access, codings
 from ..gate.target import Target
+from ..image.notes import Notes, joined
 from ..image.process import Process
 from ..store.base import Object
 from ..web import responses
@@ -114,6 +115,14 @@ class Content:
     size: int
     derivative: Derivative | None = None
     cache_key: CacheKey | None = None
+
+    @property
+    def notes(self) -> Notes:
+        """What of the order was not followed to the letter; nothing of an object as it is."""
+        process = self.order.process
+        if self.derivative is None or process is None:
+            return ()
+        return joined(process.notes, self.derivative.entry.notes)
 
 
 def _check_encoding(item: Object, error: type[OssError]) -> None:

@@ -16,6 +16,7 @@ from ..errors import InvalidRequest, NoSuchKey, WatermarkError, shown
 from ..gate import access, legacy, style
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
+from ..image import notes
 from ..image.process import parse
 from ..store.base import Object, Opened, Store
 from . import partial as remote
@@ -88,6 +89,8 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     objects = [source]
     text = name.process(grant)
     process = parse(text, limits) if text else None
+    if process and grant.bucket.strict:
+        notes.refuse(process.notes)
     needs = process.needs() if process else ()
     by_owner = style.pure(target.process)
     for key in needs:

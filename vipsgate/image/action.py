@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InvalidArgument, shown
 from . import params
 from .frame import Frame
+from .notes import Notes
 from .steps import Size, Step
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Action:
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
         lines: See :attr:`.steps.Step.lines`.
         slashes: Its parameters in Base64, in which a ``/`` may stand.
+        ignored: Parameters that were written and that it does not know, by their names.
     """
 
     name: ClassVar[str]
@@ -57,6 +59,8 @@ class Action:
     cuts: ClassVar[bool] = False
     lines: ClassVar[int] = 0
     slashes: ClassVar[frozenset[str]] = frozenset()
+
+    ignored: Notes = field(default=(), kw_only=True, compare=False, repr=False)
 
     def first(self) -> bool:
         """Does it run before all others wherever it is written (OSS guide, Auto-orient)?"""
@@ -77,6 +81,23 @@ class Action:
     def writes(self) -> str:
         """The text that it draws, so that characters without a glyph can be reported."""
         return ""
+
+    def typefaces(self) -> tuple[str, ...]:
+        """OSS's names of the fonts that it draws with."""
+        return ()
+
+    def unused(self) -> tuple[str, ...]:
+        """Names of its own parameters that have no effect because others beside them count."""
+        return ()
+
+    def notes(self, frame: Frame, result: Frame) -> Notes:
+        """What of it is not followed to the letter (:mod:`.notes`).
+
+        Args:
+            frame: What goes in.
+            result: What is written in the end.
+        """
+        return ()
 
     def holds(self, frame: Frame) -> int:
         """Pixels that it holds in memory besides the picture."""

@@ -22,12 +22,14 @@ class Limits:
 
     Attributes:
         source_bytes: Bytes of a source that is processed (OSS guide: 20 MB).
-        source_pixels: Width by height by frames of a source (EC 0040-00000012).
+        source_pixels: Width by height by frames of a source (EC 0040-00000012); of an animation
+            whose result is a still picture, without the frames.
         source_side: Pixels of a source's side (EC 0040-00000019); formats may have lower ones.
         output_side: Pixels of a side that an action makes (OSS guide, Resize).
         output_pixels: Area that an action makes (EC 0040-00000007).
         rotate_side: Pixels of a side of a picture that is turned (OSS guide, Rotate).
-        frames: Frames of an animation.
+        frames: Frames of an animation, where the result is one. OSS names no number; a frame takes
+            13 KB and 0.4 ms however small it is.
         actions: Actions in one process text.
         pipes: ``|`` in one process text (EC 0040-00000211).
         watermarks: Pictures laid on one (OSS guide, Add watermarks: at most 3).

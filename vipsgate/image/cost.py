@@ -12,6 +12,7 @@ from .formats.codecs import CODECS
 from .frame import Frame, Header
 
 FIXED = 0.001  # seconds for any picture
+FRAME, STEP = 0.0004, 0.001  # for each frame of an animation, and each step of it, however small
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class Cost:
         return self.seconds <= seconds and self.memory <= memory
 
 
-def seconds(header: Header, done: float, result: Frame, shrink: float) -> float:
-    """Decoding, the ``done`` seconds of what is done to each frame, encoding."""
+def seconds(header: Header, done: float, steps: int, result: Frame, shrink: float) -> float:
+    """Decoding, the ``done`` seconds of what is done to each frame in so many steps, encoding."""
     read = CODECS[header.format].reads(header, shrink) * header.width * header.height
     written = CODECS[result.format].writes(result) * result.area
-    return FIXED + result.pages * (read * 1e-9 + done + written * 1e-9)
+    each = FRAME + STEP * steps if result.pages > 1 else 0
+    return FIXED + result.pages * (each + read * 1e-9 + done + written * 1e-9)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+
+from .notes import Notes, note
 
 DEFAULT = "wqy-zenhei"  # OSS guide, Add watermarks
 LAST = "Noto Sans CJK SC"  # of every name: it comes with the installation
@@ -34,7 +36,14 @@ NAMES = {  # OSS guide, Add watermarks, the table of fonts
     "wqy-microhei": Typeface(("WenQuanYi Micro Hei",), ("Droid Sans Fallback", LAST)),
     "fangzhengshusong": Typeface(
         ("FZShuSong-Z01", "FZShuSong-Z01S"),
-        ("Noto Serif CJK SC", "Source Han Serif SC", "SimSun", "AR PL UMing CN", LAST),
+        (
+            "Noto Serif CJK SC",
+            "Noto Serif SC",
+            "Source Han Serif SC",
+            "SimSun",
+            "AR PL UMing CN",
+            LAST,
+        ),
     ),
     "fangzhengkaiti": Typeface(
         ("FZKai-Z03", "FZKai-Z03S"), ("KaiTi", "LXGW WenKai", "AR PL UKai CN", LAST)
@@ -42,7 +51,14 @@ NAMES = {  # OSS guide, Add watermarks, the table of fonts
     "fangzhengheiti": Typeface(("FZHei-B01", "FZHei-B01S"), ("SimHei", LAST)),
     "fangzhengfangsong": Typeface(
         ("FZFangSong-Z02", "FZFangSong-Z02S"),
-        ("FangSong", "Noto Serif CJK SC", "Source Han Serif SC", "AR PL UMing CN", LAST),
+        (
+            "FangSong",
+            "Noto Serif CJK SC",
+            "Noto Serif SC",
+            "Source Han Serif SC",
+            "AR PL UMing CN",
+            LAST,
+        ),
     ),
     "droidsansfallback": Typeface(("Droid Sans Fallback",), ("WenQuanYi Micro Hei", LAST)),
 }
@@ -113,6 +129,16 @@ class Fonts:
     def stands_in(self, name: str) -> bool:
         """Is what serves this name another typeface?"""
         return self.family(name) not in NAMES[name].own
+
+    def notes(self, names: Iterable[str], missing: int) -> Notes:
+        """What of a text is drawn otherwise than it was asked for.
+
+        Args:
+            names: OSS's names of its fonts.
+            missing: Characters of it that no family has.
+        """
+        found = [note("font", "stand-in")] if any(map(self.stands_in, names)) else []
+        return (*found, note("glyphs", "missing")) if missing else tuple(found)
 
     def runs(self, text: str, name: str) -> list[Run]:
         """One line of text in parts, each with the family that draws it.

@@ -32,12 +32,13 @@ class Header:
         lossless: A WebP without loss, which is decoded whole before it is scaled.
         tiled: A TIFF in tiles.
         rows: Rows of a TIFF that take as much as what is decoded of it at a time.
+        more: Whether there are further pictures in the file, which are not read: frames of an
+            animated PNG, pages of a TIFF.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
         gamut: What its colours mean once they are loaded; grey is ``srgb``.
         codes: What its colours are converted from as they are loaded; ``None`` for none.
         hdr: Whether they may be brighter than white (PQ, HLG), and are cut to it.
         limited: Whether its greys, or red, green and blue, go from 16 to 235 (H.273).
-        apng: A PNG with an animation, of which only the still picture is read.
         plain: Whether its pixels come out of the loader as they are meant: 8 bits of grey or of
             sRGB, without a profile. Where that is not known they are looked at.
         coded: Pixels of the largest picture inside a HEIC or AVIF, which may show a part of it.
@@ -60,12 +61,12 @@ class Header:
     lossless: bool = False
     tiled: bool = False
     rows: int = 1
+    more: bool = False
     quality: int = 0
     gamut: Gamut = SRGB
     codes: Codes | None = None
     hdr: bool = False
     limited: bool = False
-    apng: bool = False
     plain: bool = False
     coded: int = 0
     unsupported: str = ""

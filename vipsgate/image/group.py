@@ -19,9 +19,11 @@ from ..errors import OssError
 from . import hue, plan, render, reports
 from .config import Limits, Rendering
 from .cost import Cost
+from .fonts import Fonts
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
 from .load import load
+from .notes import Notes
 from .plan import Plan
 from .process import HUE, Process
 
@@ -91,6 +93,14 @@ class Group:
         plan.check_memory(planned.header, planned.memory + largest, self._limits)
         return replace(planned.cost, memory=planned.memory + largest)
 
+    def notes(self, process: Process) -> Notes:
+        """What of a picture is not followed to the letter; nothing of an answer.
+
+        Raises:
+            OssError: The file is no picture, or what is asked does not fit it.
+        """
+        return () if process.answer else self._plan(process).notes
+
     def write(self, process: Process, descriptor: int, context: RenderContext) -> str:
         """Write one of them to a descriptor of an empty file; its MIME type.
 
@@ -98,9 +108,7 @@ class Group:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
         if process.answer:
-            source = self._probed()
-            plan.admit(source.header, self._limits)
-            os.write(descriptor, reports.ANSWERS[process.answer](source, context))
+            os.write(descriptor, reports.ANSWERS[process.answer](self._probed(), context))
             return reports.MIME
         planned, base = self._plan(process), None
         if (least := self._least()) and self._fits(process, least):
@@ -108,13 +116,13 @@ class Group:
         render.render(self._probed(), planned, descriptor, context, base)
         return CODECS[planned.result.format].mime
 
-    def explain(self, process: Process) -> bytes:
+    def explain(self, process: Process, fonts: Fonts) -> bytes:
         """How one of them would be made, as JSON.
 
         Raises:
             OssError: It would be refused; see :func:`vipsgate.image.reports.explained`.
         """
-        return reports.explained(self._probed(), process, self._limits, self._rendering)
+        return reports.explained(self._probed(), process, self._limits, self._rendering, fonts)
 
     def _probed(self) -> Source:
         if self._source is None:

@@ -156,7 +156,9 @@ def slots(kind: Any) -> dict[str, Slot]:
     """Wire key -> slot of an action's class, in the order of declaration."""
     found = {}
     for item in fields(kind):
-        param: Param = item.metadata["param"]
+        param: Param | None = item.metadata.get("param")
+        if param is None:  # ``ignored``, which is none
+            continue
         key = item.name if param.key is None else param.key
         found[key] = Slot(item.name, param, item.default)
     return found
@@ -165,7 +167,8 @@ def slots(kind: Any) -> dict[str, Slot]:
 def build(kind: type[T], name: str, items: Sequence[str]) -> T:
     """Make the action ``kind`` from the texts between its commas.
 
-    Keys that the action does not know are ignored: OSS's own SDK tests send ``crop,...,r_1``.
+    Keys that the action does not know are ignored: OSS's own SDK tests send ``crop,...,r_1``. The
+    action has them as ``ignored``.
 
     Raises:
         InvalidArgument: A value is bad or given twice.
@@ -174,9 +177,11 @@ def build(kind: type[T], name: str, items: Sequence[str]) -> T:
     """
     known: dict[str, Slot] = slots(cast("Any", kind))
     values: dict[str, Any] = {}
+    ignored: list[str] = []
     for item in items:
         key, text = _split(item, known)
         if key not in known:
+            ignored += [key or text] if item else []  # an empty one is passed over
             continue
         slot, label = known[key], key or name
         if slot.attribute in values:
@@ -197,7 +202,7 @@ def build(kind: type[T], name: str, items: Sequence[str]) -> T:
             label = f"{key}: {slot.param.expects}" if key else f"a value: {slot.param.expects}"
             absent = InvalidArgument if slot.param.missing else MissingArgument
             raise absent(f"{name} needs {label}.", ec=slot.param.missing)
-    return kind(**values)
+    return cast("Callable[..., T]", kind)(**values, ignored=tuple(ignored))
 
 
 def texts(action: Any) -> list[str]:

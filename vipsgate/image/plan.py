@@ -19,6 +19,7 @@ from .config import Limits, Rendering
 from .cost import Cost
 from .formats.codecs import CODECS
 from .frame import SRGB, Frame, Header
+from .notes import Notes, joined, note
 from .steps import Size, Step
 
 MAX_BANDS = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
@@ -29,6 +30,7 @@ LINES = 800  # of the source that libvips keeps, to be read once and from top to
 DEEP_LINES = 900  # likewise, where it has more than 8 bits
 WRITTEN_LINES = 320  # of the result, between two threads
 ALPHA_LINES = 2.4  # times :attr:`.steps.Step.lines`, where it weighs colours by opacity
+FRAME_BYTES = 13 << 10  # for each frame of an animation, however small: libvips' image of it
 MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory: its own, and those of its copy
 LAYERS = 8  # times its own lines that a low picture may be held
 AT_ONCE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
@@ -50,6 +52,7 @@ class Plan:
         shrink: How far the loader shrinks the source, 1.0 or more.
         memory: Bytes that rendering is expected to take.
         seconds: Of one core, likewise.
+        notes: What of the actions is not followed to the letter with this source.
     """
 
     header: Header
@@ -59,6 +62,7 @@ class Plan:
     shrink: float
     memory: int
     seconds: float = 0.0
+    notes: Notes = ()
 
     @property
     def cost(self) -> Cost:
@@ -104,13 +108,19 @@ class Plan:
                 "lossless": self.result.lossless,
                 "progressive": self.result.progressive,
             },
+            "notes": list(self.notes),
             "memory": self.memory,
             "seconds": round(self.seconds, 4),
         }
 
 
-def admit(header: Header, limits: Limits) -> None:
+def admit(header: Header, pages: int, limits: Limits) -> None:
     """Refuse a source that is too large to be decoded at all.
+
+    Args:
+        header: What the source says of itself.
+        pages: Frames that are read of it: all, or the first one where the result has no more.
+        limits: Of every picture.
 
     Raises:
         ImageTooLarge: A side, the area times the frames, or the frames pass a limit.
@@ -123,13 +133,11 @@ def admit(header: Header, limits: Limits) -> None:
         raise ImageTooLarge(
             f"{size}; a side of a {header.format} may have {side}.", ec=codec.side_ec
         )
-    if header.pages > limits.frames:
+    if pages > limits.frames:
+        raise ImageTooLarge(f"The animation has {pages} frames; it may have {limits.frames}.")
+    if header.width * header.height * pages > limits.source_pixels:
         raise ImageTooLarge(
-            f"The animation has {header.pages} frames; it may have {limits.frames}."
-        )
-    if header.width * header.height * header.pages > limits.source_pixels:
-        raise ImageTooLarge(
-            f"{size} in {header.pages} frames; "
+            f"{size}{f' in {pages} frames' if pages > 1 else ''}; "
             f"Maximal size of image supported is {limits.source_pixels} pixels.",
             ec="0040-00000012",
         )
@@ -158,7 +166,6 @@ def make(
         ImageTooLarge: A frame on the way, or the memory, passes a limit.
         OssError: An action does not fit the picture.
     """
-    admit(header, limits)
     if kind := header.unsupported:
         raise BadRequest(
             f"The {header.format.upper()} is of a kind that is not supported ({kind})."
@@ -166,29 +173,24 @@ def make(
     stages: list[Stage] = []
     before = Frame.of(header)
     for action in _ordered(actions):
-        if action.turns(before) and max(before.width, before.height) > limits.rotate_side:
-            raise BadRequest(
-                "Picture exceed the maximum allowable rotation range. It has "
-                f"{before.width}x{before.height} pixels; a side may have {limits.rotate_side}."
-            )
-        after = action.plan(before)
-        if not action.cuts:
-            for made in (action.between(before) or after, after):
-                _check_made(action, before, made, limits)
-        stages.append(Stage(action, before, after))
-        before = after
+        stages.append(Stage(action, before, action.plan(before)))
+        before = stages[-1].after
+    admit(header, before.pages, limits)
+    for stage in stages:
+        _check(stage, before.pages, limits)
     result = _result(before, rendering)
     shrink, steps = _shrunk(header, _fused(header, stages), result, rendering)
     memory = _memory(header, stages, steps, result, shrink, limits, written)
     check_memory(header, memory, limits)
     done = sum(step.cost(before) for step, before, _ in _sized(steps, header, shrink))
-    seconds = cost.seconds(header, done, result, shrink)
+    seconds = cost.seconds(header, done, len(steps), result, shrink)
     if seconds > limits.render_seconds:
         raise ImageTooLarge(
             f"The picture of {header.width}x{header.height} pixels would take {seconds:.0f} "
             f"seconds; it may take {limits.render_seconds}."
         )
-    return Plan(header, tuple(stages), steps, result, shrink, memory, seconds)
+    notes = _notes(header, stages, result)
+    return Plan(header, tuple(stages), steps, result, shrink, memory, seconds, notes)
 
 
 def check_memory(header: Header, memory: int, limits: Limits) -> None:
@@ -235,14 +237,41 @@ def _ordered(actions: Iterable[Action]) -> list[Action]:
     return sorted(given, key=lambda action: not action.first())
 
 
-def _check_made(action: Action, before: Frame, made: Frame, limits: Limits) -> None:
-    if (made.width, made.height) != (before.width, before.height):
-        limits.check_made(action.name, made.width, made.height)
-    if made.pages > 1 and made.area * made.pages > limits.source_pixels:
-        raise ImageTooLarge(
-            f"{action.name} makes {made.pages} frames of {made.width}x{made.height} pixels; "
-            f"together they may have {limits.source_pixels}."
+def _notes(header: Header, stages: Iterable[Stage], result: Frame) -> Notes:
+    """What a caller would not expect of the result."""
+    found = [item for stage in stages for item in stage.action.notes(stage.before, result)]
+    if header.more and header.format != "png":
+        found.append(note("pages", "first"))
+    elif header.more and (result.format == "png" or CODECS[result.format].animated):
+        found.append(note("apng", "first-frame"))  # it could have been one, or was not asked for
+    if header.hdr:
+        found.append(note("hdr", "clipped"))
+    return joined(found)
+
+
+def _check(stage: Stage, pages: int, limits: Limits) -> None:
+    """Refuse a picture on the way that is too large, in as many frames as the result has.
+
+    Raises:
+        ImageTooLarge: A side, the area or the area times the frames passes a limit.
+        BadRequest: It is turned, and a side is too long for that.
+    """
+    action, before, after = stage.action, stage.before, stage.after
+    if action.turns(before) and max(before.width, before.height) > limits.rotate_side:
+        raise BadRequest(
+            "Picture exceed the maximum allowable rotation range. It has "
+            f"{before.width}x{before.height} pixels; a side may have {limits.rotate_side}."
         )
+    if action.cuts:
+        return
+    for frame in (action.between(before) or after, after):
+        if (frame.width, frame.height) != (before.width, before.height):
+            limits.check_made(action.name, frame.width, frame.height)
+        if pages > 1 and frame.area * pages > limits.source_pixels:
+            raise ImageTooLarge(
+                f"{action.name} makes {pages} frames of {frame.width}x{frame.height} pixels; "
+                f"together they may have {limits.source_pixels}."
+            )
 
 
 def _result(frame: Frame, rendering: Rendering) -> Frame:
@@ -372,7 +401,7 @@ def encoding(result: Frame, bands: int) -> float:
     codec = CODECS[result.format]
     lines = bands * result.width * min(WRITTEN_LINES, LAYERS * result.height)
     frames = result.pages if result.pages > 1 else 0
-    animation = (bands + codec.frame_bytes(result)) * result.area * frames
+    animation = ((bands + codec.frame_bytes(result)) * result.area + FRAME_BYTES) * frames
     return lines + codec.made(result) * result.area + animation
 
 

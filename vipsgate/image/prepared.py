@@ -143,7 +143,6 @@ class RenderContext:
     def _planned(self, key: str, actions: tuple[Action, ...]) -> tuple[Source, plan.Plan]:
         """The object's first frame, and how it is made."""
         source = probe(self.objects[key].read())
-        plan.admit(source.header, self.limits)
         still = replace(source, header=replace(source.header, pages=1))
         endless = replace(self.limits, render_bytes=sys.maxsize)  # its size is told of first
         made = plan.make(still.header, actions, endless, self.rendering, written=False)

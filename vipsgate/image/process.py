@@ -23,6 +23,7 @@ from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
 from .action import Action, read
 from .actions import ACTIONS
 from .config import Limits
+from .notes import Notes, ignored
 from .video import snapshot
 from .video.snapshot import Snapshot
 
@@ -44,20 +45,31 @@ class Process:
         answer: One of :data:`ANSWERS` where the result is no picture; else empty.
         snapshot: What is taken from a video, where the source is one; then there is nothing else.
         text: The canonical text: parsing it gives an equal process.
+        notes: Parameters of the text as it was written that have no effect; the canonical one may
+            have them no more.
     """
 
     actions: tuple[Action, ...] = ()
     answer: str = ""
     snapshot: Snapshot | None = None
     text: str = field(init=False, compare=False)
+    notes: Notes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         words = [self.answer] if self.answer else [str(action) for action in self.actions]
         text = f"video/{self.snapshot}" if self.snapshot else "/".join(["image", *words])
         object.__setattr__(self, "text", text)
+        object.__setattr__(self, "notes", ignored(self._ignored()))
 
     def __str__(self) -> str:
         return self.text
+
+    def _ignored(self) -> Iterator[str]:
+        if self.snapshot:
+            yield from self.snapshot.ignored
+        for action in self.actions:
+            for one in (action, *(inner for need in action.needs() for inner in need.actions)):
+                yield from (*one.ignored, *one.unused())
 
     def needs(self) -> tuple[str, ...]:
         """Keys of the other objects that the actions use, each once."""
@@ -67,6 +79,10 @@ class Process:
     def writes(self) -> str:
         """All the text that the actions draw."""
         return "".join(action.writes() for action in self.actions)
+
+    def typefaces(self) -> tuple[str, ...]:
+        """OSS's names of the fonts that they draw with."""
+        return tuple(name for action in self.actions for name in action.typefaces())
 
 
 def parse(text: str, limits: Limits) -> Process:

@@ -17,7 +17,7 @@ import pyvips
 from ..errors import OssError
 from .formats import heif, icc
 from .formats.codecs import CODECS
-from .formats.probe import Source, damaged
+from .formats.probe import Source, unreadable
 from .frame import SRGB, Frame
 from .load import load
 from .plan import Plan
@@ -89,6 +89,7 @@ def render(
             it loaded.
 
     Raises:
+        BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
         WatermarkError: An object that is to be laid on it cannot be used.
     """
@@ -112,7 +113,7 @@ def render(
     except OssError:
         raise
     except FAULTS as error:
-        raise damaged(error) from None
+        raise unreadable(error) from None
 
 
 def _pixels(image: Image, frame: Frame) -> bytes:
@@ -132,13 +133,14 @@ def held(image: Image, watch: Callable[[Image], None]) -> Image:
         watch: Told of it before it is computed.
 
     Raises:
+        BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
     try:
         watch(image)
         return image.copy_memory()
     except FAULTS as error:
-        raise damaged(error) from None
+        raise unreadable(error) from None
 
 
 def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
@@ -150,6 +152,7 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         watch: Told of each image before it is computed.
 
     Raises:
+        BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
     try:
@@ -165,7 +168,7 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         made = pyvips.Image.new_from_memory(image.write_to_memory(), *size, "uchar")
         return made.copy(interpretation="srgb")
     except FAULTS as error:
-        raise damaged(error) from None
+        raise unreadable(error) from None
 
 
 def _apply(image: Image, steps: Sequence[Step], watch: Callable[[Image], None]) -> Image:

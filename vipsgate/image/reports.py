@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from . import hue, info, plan
+from .fonts import Fonts
 from .formats.probe import Source
 from .process import BASIC, EXIF, HUE, INFO, Process
 
@@ -26,20 +27,27 @@ ANSWERS: dict[str, Callable[[Source, RenderContext], bytes]] = {
 
 
 def explanation(
-    source: Source, process: Process, limits: Limits, rendering: Rendering
+    source: Source, process: Process, limits: Limits, rendering: Rendering, fonts: Fonts
 ) -> dict[str, Any]:
-    """The plan as plain values; of what is said of a picture only the picture itself.
+    """The plan as plain values, with all notes that do not follow from the text of the process.
+
+    Of what is said of a picture it is only the picture itself.
 
     Raises:
         OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
     """
-    plan.admit(source.header, limits)
     if process.answer:
+        if process.answer == HUE:
+            hue.planned(source.header, limits, rendering)
         header = asdict(source.header)
         return {"source": header | {"exif": len(source.header.exif)}}
-    return plan.make(source.header, process.actions, limits, rendering).explain()
+    result = plan.make(source.header, process.actions, limits, rendering).explain()
+    result["notes"] += fonts.notes(process.typefaces(), fonts.missing(process.writes()))
+    return result
 
 
-def explained(source: Source, process: Process, limits: Limits, rendering: Rendering) -> bytes:
+def explained(
+    source: Source, process: Process, limits: Limits, rendering: Rendering, fonts: Fonts
+) -> bytes:
     """The :func:`explanation` as JSON."""
-    return json.dumps(explanation(source, process, limits, rendering)).encode()
+    return json.dumps(explanation(source, process, limits, rendering, fonts)).encode()

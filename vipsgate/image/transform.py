@@ -21,9 +21,10 @@ from .config import Limits, Rendering
 from .fonts import Fonts
 from .formats.codecs import CODECS
 from .formats.probe import probe
+from .notes import Notes, joined
 from .plan import Plan
 from .prepared import Overlay, RenderContext
-from .process import parse
+from .process import Process, parse
 from .video import decode
 from .video.snapshot import Snapshot
 
@@ -42,6 +43,8 @@ class Picture:
         height: Pixels of one frame; 0 of JSON.
         plan: How the picture was made; ``None`` of JSON, and of a picture of a video.
         missing: Characters of its text that no font has; they are drawn as boxes.
+        notes: What of the process was not followed to the letter, ``limit=source``, as
+            ``X-Vipsgate-Notes`` of a server has it; :data:`.notes.NOTES` has what they mean.
     """
 
     data: bytes
@@ -50,6 +53,7 @@ class Picture:
     height: int = 0
     plan: Plan | None = None
     missing: int = 0
+    notes: Notes = ()
 
 
 def transform(
@@ -85,10 +89,9 @@ def transform(
         objects={key: _overlay(key, objects, limits) for key in parsed.needs()},
     )
     if parsed.snapshot:
-        return _of_video(data, parsed.snapshot, context)
+        return _of_video(data, parsed, parsed.snapshot, context)
     source = probe(_read(data, limits))
     if parsed.answer:
-        plan.admit(source.header, limits)
         return Picture(reports.ANSWERS[parsed.answer](source, context), reports.MIME)
     planned = plan.make(source.header, parsed.actions, limits, rendering)
     context.check_overlays(planned)
@@ -96,7 +99,10 @@ def transform(
         render.render(source, planned, memory, context)
         result = _whole(memory)
     mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
-    return Picture(result, mime, *size, planned, context.fonts.missing(written))
+    missing = context.fonts.missing(written)
+    drawn = context.fonts.notes(parsed.typefaces(), missing)
+    notes = joined(parsed.notes, planned.notes, drawn)
+    return Picture(result, mime, *size, planned, missing, notes)
 
 
 def explain(
@@ -105,21 +111,16 @@ def explain(
     *,
     limits: Limits = Limits(),
     rendering: Rendering = Rendering(),
+    fonts: Callable[[], Fonts] = Fonts,
 ) -> dict[str, Any]:
-    """Return the plan for a file as plain values, as ``vipsgate render --explain`` prints it.
-
-    No pixel is read. Watermark objects are not looked at: no size depends on them.
+    """Explain how a file would be processed; see :func:`vipsgate.explain`.
 
     Args:
         data: The picture's bytes, or the descriptor of the open file.
-        process: What would be done to it: ``image/resize,w_400/rotate,90``.
-        limits: Of every picture; OSS's own by default.
+        process: What would be done to it.
+        limits: Of every picture.
         rendering: How pictures are made.
-
-    Returns:
-        ``process`` (the canonical text), ``source`` (the header), and of a picture ``shrink``,
-        ``stages`` (each action with the sizes before and after it), ``steps`` (what is run),
-        ``result``, ``memory`` in bytes and ``seconds``, as estimated.
+        fonts: Gives the fonts; called where text would be drawn.
 
     Raises:
         OssError: The process is not valid, or the file would not be processed like that.
@@ -130,7 +131,10 @@ def explain(
     if parsed.snapshot:
         raise Unimplemented("A picture of a video has no plan: what it takes is known afterwards.")
     source = probe(_read(data, limits))
-    return {"process": str(parsed)} | reports.explanation(source, parsed, limits, rendering)
+    there = fonts() if parsed.writes() else Fonts()
+    result = reports.explanation(source, parsed, limits, rendering, there)
+    notes = joined(parsed.notes, result.get("notes", ()))
+    return {"process": str(parsed)} | result | {"notes": list(notes)}
 
 
 def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:
@@ -153,13 +157,15 @@ def _read(data: bytes | int, limits: Limits) -> bytes:
     return _whole(data)
 
 
-def _of_video(data: bytes | int, snapshot: Snapshot, context: RenderContext) -> Picture:
+def _of_video(
+    data: bytes | int, process: Process, snapshot: Snapshot, context: RenderContext
+) -> Picture:
     """One picture of a video, of which no more is read than it takes."""
     with _memory() as result, _descriptor(data) as film:
         mime = decode.answer(film, snapshot, result, context, lambda: False)
         picture = _whole(result)
     header = probe(picture).header
-    return Picture(picture, mime, header.width, header.height)
+    return Picture(picture, mime, header.width, header.height, notes=process.notes)
 
 
 @contextmanager

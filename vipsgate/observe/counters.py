@@ -108,10 +108,12 @@ class Counters(Collector):
 
     Attributes:
         in_progress: Requests whose answer has not begun.
+        notes: Answers that were not to the letter, by the name of what they say of it.
     """
 
     def __init__(self) -> None:
         self.in_progress = 0
+        self.notes: defaultdict[str, int] = defaultdict(int)
         self.requests = Counter(
             "vipsgate_requests",
             "Requests answered, by status and OSS code; 499: the client left before.",
@@ -176,6 +178,9 @@ class Counters(Collector):
         self.sent.sums[bucket,] += size
         if record.rule:
             self.denials.sums[bucket, record.rule] += 1
+        if record.notes:
+            for note in {note.partition("=")[0] for note in record.notes}:
+                self.notes[note] += 1
         if record.cache:
             style = self._styles[bucket].label(record.style) if record.style else NONE
             self.pictures.sums[bucket, style, record.cache] += 1

@@ -30,6 +30,7 @@ class RequestRecord:
         code: OSS's code of a refusal.
         ec: OSS's sub-code likewise.
         rule: Which rule has denied it, see ``errors.OssError``.
+        notes: What of it was not followed to the letter, ``limit=source``.
         gone: The client has left.
         spans: Name, beginning and end of each part of the work, by ``time.perf_counter``.
     """
@@ -47,6 +48,7 @@ class RequestRecord:
     code: str = ""
     ec: str = ""
     rule: str = ""
+    notes: tuple[str, ...] = ()
     gone: bool = False
     spans: list[tuple[str, float, float]] = field(default_factory=list)
 

@@ -25,6 +25,7 @@ import orjson
 
 from .. import errors
 from ..image.cost import Cost
+from ..image.notes import Notes
 from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
@@ -69,6 +70,7 @@ class Result:
         queue: Seconds waited for a worker.
         render: Seconds from the first look at the file to the last byte.
         missing: Characters of its text that no font has.
+        notes: What was not followed to the letter, but for what the text of the process says.
         probe: Seconds of ``render`` that reading the header took; 0 for a video.
         predicted: Seconds of ``queue``, as predicted when it began to wait.
     """
@@ -79,6 +81,7 @@ class Result:
     queue: float
     render: float
     missing: int
+    notes: Notes = ()
     probe: float = 0.0
     predicted: float = 0.0
 
@@ -299,6 +302,7 @@ class Renderers:
             pending.started - begun,
             output.seconds,
             output.missing,
+            output.notes,
             output.probe,
             pending.predicted,
         )

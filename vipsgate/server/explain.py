@@ -25,6 +25,7 @@ from ..gate import access, sign, simulate
 from ..gate.access import Seen
 from ..gate.target import PROCESS, Target
 from ..gate.target import resolve as resolve_target
+from ..image.notes import joined
 from ..worker.protocol import Attachment, Job
 
 META = "objectMeta"  # the call that tells of an object and not of its picture
@@ -41,7 +42,7 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
         headers: As the client would send them; a signature and the Referer count.
     """
     report: dict[str, Any] = dict.fromkeys(
-        ("target", "objects", "process", "plan", "refused", "access")
+        ("target", "objects", "process", "plan", "notes", "refused", "access")
     )
     try:
         target = resolve_target(line, "", {}, "")
@@ -71,6 +72,7 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
         if order:
             report |= _found(services, order)
             report["plan"] = await _plan(services, order)
+            report["notes"] = _notes(order, report["plan"] or {})
     except OssError as error:
         report["refused"] = outcome(error)
     return report
@@ -156,6 +158,12 @@ def _found(services: Services, order: Order) -> dict[str, Any]:
     }
 
 
+def _notes(order: Order, plan: Mapping[str, Any]) -> list[str]:
+    """What of the request would not be followed to the letter."""
+    told = order.process.notes if order.process else ()
+    return [*joined(told, plan.get("notes", ()))]
+
+
 async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
     """What a renderer would do; of a video it is not known before it is done.
 
@@ -171,7 +179,8 @@ async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
         for other in order.keys[1:]:
             item = stack.enter_context(closing(await services.store.open(bucket, other)))
             attachments.append(Attachment(item.object.etag, item.descriptor))
-        job = Job("explain", str(order.process), opened.descriptor, tuple(attachments))
+        text, strict = str(order.process), order.grant.bucket.strict
+        job = Job("explain", text, opened.descriptor, tuple(attachments), strict)
         with closing(await services.renderers.render(job)) as done:
             result: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return result

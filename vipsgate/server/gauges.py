@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ..image.notes import NOTES
+
 if TYPE_CHECKING:
     from ..delivery.services import Services
     from ..renderers.pool import State
@@ -78,6 +80,11 @@ def _cache_used(view: View) -> float | None:
 def _cache_limit(view: View) -> float | None:
     services = view.services
     return services.settings.cache.memory_bytes if services.cache else None
+
+
+def _notes(view: View) -> Mapping[str, float]:
+    counted = view.services.recorder.counters.notes
+    return {name: counted.get(name, 0) for name in NOTES}
 
 
 ROWS = (
@@ -191,6 +198,13 @@ ROWS = (
         "did not stop; replaced because they held too much memory while idle.",
         lambda view: view.pool.ends,
         label="reason",
+        counts=True,
+    ),
+    Row(
+        "vipsgate_notes",
+        "Answers with X-Vipsgate-Notes, by the names in it.",
+        _notes,
+        label="note",
         counts=True,
     ),
     Row("vipsgate_cache_memory_bytes", "Pictures kept in memory.", _cache_used),

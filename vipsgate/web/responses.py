@@ -229,6 +229,11 @@ def kept_head(headers: Mapping[str, str]) -> bytes | None:
     return prebuilt.written({**headers, **HIT, **STEADY})
 
 
+def noted(notes: tuple[str, ...]) -> dict[str, str]:
+    """The header that says what of a request was not followed to the letter; none for nothing."""
+    return {"X-Vipsgate-Notes": "; ".join(notes)} if notes else {}
+
+
 def cached(tier: str) -> str:
     """Where a picture came from, as ``X-Vipsgate-Cache`` says it."""
     return "hit" if tier in tiers.HITS else tier

@@ -35,6 +35,9 @@ PACKAGES = (  # modules, in the order in which they are asked for a character
     "fontpkg_noto_sans_arabic",
     "fontpkg_heebo",  # Hebrew
 )
+# of the extra ``fonts``: Noto Serif SC, WenQuanYi Micro Hei; as of the system's, only the families
+# behind OSS's names are taken
+OPTIONAL = ("pylopdf_fonts_zh_cn", "paperang_p2_fonts_cjk")
 SYSTEM = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 KINDS = (".ttf", ".otf", ".ttc", ".otc")
 MAX_FILES = 64  # of fonts_dir; a large one takes 25 ms of every renderer's start
@@ -127,8 +130,11 @@ def find(fonts_dir: str = "", system: Iterable[str] = SYSTEM) -> Typefaces:
         for path in _files(os.path.expanduser(folder))
         if HINTS.match(os.path.basename(path))
     )
+    extra = (path for name in OPTIONAL for path in _files(_folder(name)))
     installed = {
-        family: file for family, file in _regular(hinted, rejected).items() if family in WANTED
+        family: file
+        for family, file in _regular((*extra, *hinted), rejected).items()
+        if family in WANTED
     }
     chosen = installed | packaged | own
     order = dict.fromkeys((*packaged, *own, *installed))

@@ -19,6 +19,7 @@ from ..image.config import Limits, Rendering
 from ..image.cost import Cost
 from ..image.fonts import Fonts
 from ..image.group import Group
+from ..image.notes import Notes, joined, refuse
 from ..image.prepared import Overlay, RenderContext
 from ..image.process import Process, parse
 from ..image.synthetic import painter, scene
@@ -111,19 +112,22 @@ class Worker:
             context = replace(context, objects=overlays)
         if process.snapshot:
             return self._snapshot(task, process.snapshot, begun, context)
-        if cost := group.over_budget(process, context):
+        cost = group.over_budget(process, context)
+        missing = self._fonts.missing(process.writes())
+        notes = self._notes(task, process, group, missing)
+        if cost:
             return cost
         with _result() as memory:
             mime = group.write(process, memory, context)
-            missing = self._fonts.missing(process.writes())
-            return _output(mime, memory, begun, group.probe_seconds, missing)
+            return _output(mime, memory, begun, group.probe_seconds, missing, notes)
 
     def explain(self, task: Task) -> Output:
         """Say as JSON how the picture would be made."""
         begun = time.perf_counter()
         process, group = self._process(task), _group(task)
+        self._notes(task, process, group, self._fonts.missing(process.writes()))
         with _result() as memory:
-            os.write(memory, group.explain(process))
+            os.write(memory, group.explain(process, self._fonts))
             return _output(reports.MIME, memory, begun, group.probe_seconds)
 
     def paint(self, task: Task) -> Output | Cost:
@@ -164,6 +168,18 @@ class Worker:
                 return _output(mime, memory, begun)
         except decode.TooExpensive as refused:
             return refused.cost
+
+    def _notes(self, task: Task, process: Process, group: Group, missing: int) -> Notes:
+        """What of a picture is not followed to the letter, known before it is decoded.
+
+        Raises:
+            InvalidArgument: Something is not, and the job is strict.
+            OssError: The picture cannot be made.
+        """
+        notes = joined(group.notes(process), self._fonts.notes(process.typefaces(), missing))
+        if task.job.strict:
+            refuse(notes)
+        return notes
 
     def _process(self, task: Task) -> Process:
         """The process of a task.
@@ -219,6 +235,13 @@ def _result() -> Iterator[int]:
         raise
 
 
-def _output(mime: str, memory: int, begun: float, probe: float = 0.0, missing: int = 0) -> Output:
+def _output(
+    mime: str,
+    memory: int,
+    begun: float,
+    probe: float = 0.0,
+    missing: int = 0,
+    notes: Notes = (),
+) -> Output:
     size = os.fstat(memory).st_size
-    return Output(mime, size, memory, time.perf_counter() - begun, probe, missing)
+    return Output(mime, size, memory, time.perf_counter() - begun, probe, missing, notes)

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from .. import errors
+from ..image import notes
 from ..image.cost import Cost
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
@@ -54,12 +55,15 @@ class Job(NamedTuple):
         process: The canonical text of the process; of a job to paint, the name of the scene.
         source: Descriptor of the source; ``None`` for a job to paint.
         attachments: The other objects, in the order of ``Process.needs()``.
+        strict: Whether it is refused where it cannot be followed to the letter
+            (:mod:`..image.notes`).
     """
 
     kind: Kind
     process: str
     source: int | None = None
     attachments: tuple[Attachment, ...] = ()
+    strict: bool = False
 
 
 class Batch(NamedTuple):
@@ -81,12 +85,12 @@ class Batch(NamedTuple):
         source = self.jobs[0].source
         descriptors = [] if source is None else [source]
         rows = []
-        for kind, process, _, attachments in self.jobs:
+        for kind, process, _, attachments, strict in self.jobs:
             etags = []
             for etag, descriptor in attachments:
                 etags.append(etag)
                 descriptors.append(descriptor)
-            rows.append((kind, process, etags))
+            rows.append((kind, process, etags, strict))
         message = {
             "id": self.number,
             "budget": self.budget,
@@ -101,9 +105,9 @@ class Batch(NamedTuple):
         rest = iter(descriptors)
         source = next(rest) if message["source"] else None
         jobs = []
-        for kind, process, etags in message["jobs"]:
+        for kind, process, etags, strict in message["jobs"]:
             attachments = tuple(map(Attachment, etags, rest)) if etags else ()
-            jobs.append(Job(kind, process, source, attachments))
+            jobs.append(Job(kind, process, source, attachments, strict))
         budget = message["budget"]
         return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None)
 
@@ -118,6 +122,7 @@ class Output(NamedTuple):
         seconds: From the first look at the source to the last byte.
         probe: Seconds of these that reading the header took; 0 where none is read.
         missing: Characters of its text that no font has.
+        notes: What was not followed to the letter, but for what the text of the process says.
     """
 
     mime: str
@@ -126,6 +131,7 @@ class Output(NamedTuple):
     seconds: float
     probe: float = 0.0
     missing: int = 0
+    notes: notes.Notes = ()
 
 
 # a result; the cost of a job that is above its budget, and was not begun; an error
@@ -153,7 +159,16 @@ class _Shape:
         return values
 
 
-_OUTPUT = _Shape(id=int, rss=int, type=str, size=int, seconds=float, probe=float, missing=int)
+_OUTPUT = _Shape(
+    id=int,
+    rss=int,
+    type=str,
+    size=int,
+    seconds=float,
+    probe=float,
+    missing=int,
+    notes=list,
+)
 _COST = _Shape(id=int, rss=int, cost=list)
 _COST_VALUES = (float, int, int)  # seconds, bytes of memory, frames
 _FAILURE = _Shape(id=int, rss=int, error=dict)
@@ -183,6 +198,7 @@ class Reply(NamedTuple):
             message["seconds"] = outcome.seconds
             message["probe"] = outcome.probe
             message["missing"] = outcome.missing
+            message["notes"] = list(outcome.notes)
             return message, [outcome.descriptor]
         if isinstance(outcome, Cost):
             message["cost"] = (outcome.seconds, outcome.memory, outcome.pages)
@@ -205,9 +221,10 @@ class Reply(NamedTuple):
             job, rss, error = _FAILURE.read(message)
             outcome = _error(error)
         else:
-            job, rss, mime, size, seconds, probe, missing = _OUTPUT.read(message)
+            job, rss, mime, size, seconds, probe, missing, told = _OUTPUT.read(message)
+            descriptor = descriptors[0] if descriptors else -1
             outcome = Output(
-                mime, size, descriptors[0] if descriptors else -1, seconds, probe, missing
+                mime, size, descriptor, seconds, probe, missing, notes.read(told) if told else ()
             )
         if job != number:
             raise ValueError("not a reply about this job")

@@ -21,8 +21,9 @@ def chunk(name, body=b""):
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def ihdr(width=4, height=3, depth=8, colour=2, interlace=0):
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
+def ihdr(width=4, height=3, depth=8, colour=2, interlace=0, methods=(0, 0)):
+    rest = (depth, colour, *methods, interlace)
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, *rest))
 
 
 IDAT = chunk(b"IDAT", zlib.compress((b"\0" + bytes(range(12))) * 3))
@@ -64,6 +65,9 @@ REFUSES = {
     "0 high": file(head=ihdr(4, 0)),
     "depth 3": file(head=ihdr(depth=3)),
     "colour 5": file(head=ihdr(colour=5)),
+    "another compression": file(head=ihdr(methods=(1, 0))),
+    "another filter": file(head=ihdr(methods=(0, 1))),
+    "another interlace": file(head=ihdr(interlace=2)),
     "100001 chunks": file(chunk(b"tEXt") * 100_001),
 }
 
@@ -176,9 +180,9 @@ def test_an_animated_png_is_known(encoded, photo, run):
     frames = [Image.fromarray(photo(20, 10, 3, seed)) for seed in range(3)]
     file = io.BytesIO()
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
-    assert probe.probe(file.getvalue()).header.apng
+    assert probe.probe(file.getvalue()).header.more
     run(file.getvalue(), "resize,w_10/format,webp")
-    assert not probe.probe(encoded(photo(20, 10), "PNG")).header.apng
+    assert not probe.probe(encoded(photo(20, 10), "PNG")).header.more
 
 
 def test_apples_png_is_refused_by_name(answered, run):

@@ -52,6 +52,8 @@ def test_says(source, picture, header):
     assert told.size == len(data)
 
 
+DAMAGED = "The image file may be damaged."
+UNKNOWN_KIND = "The picture is of a kind that is not supported."
 REFUSES = {
     "nothing": (b"", BadRequest),
     "text": (b"hello, world\n" * 9, BadRequest),
@@ -80,8 +82,67 @@ def test_refuses(what):
     data, kind = REFUSES[what]
     with pytest.raises(kind) as caught:
         probe.probe(data)
-    assert caught.value.message.startswith(("The object ", "The image file may be damaged."))
+    assert caught.value.message.startswith(("The object ", DAMAGED, UNKNOWN_KIND))
     assert caught.value.message.isprintable()
+
+
+# what pyvips and the decoders say -> the status and the cause that is told of it
+FAILURES = {
+    # the first cause, not what others say behind it, nor the end of its own line
+    "unable to call pngsave_target\n  vipspng: libpng read error\n"
+    "vips2png: unable to write to target target\n": (403, "vipspng: libpng read error"),
+    "unable to call heifsave_target\n  source: bad seek to 2132\nheif: Invalid input: Unexpected "
+    "end of file: Extent in iloc box (position 275)\n (2.100)\n": (
+        *(403,),
+        "heif: Invalid input: Unexpected end of file: Extent in iloc box (position 275)",
+    ),
+    "unable to copy to memory\n  VipsJpeg: premature end of JPEG image\n": (
+        *(403,),
+        "VipsJpeg: premature end of JPEG image",
+    ),
+    "unable to call pngload_buffer\n  ": (403, "unable to call pngload_buffer"),
+    "unable to call gifload_buffer\n  gifload_buffer: load error\nGIF: bad frame": (
+        *(403,),
+        "GIF: bad frame",
+    ),
+    "image file is truncated (165 bytes not processed)": (
+        *(403,),
+        "image file is truncated (165 bytes not processed)",
+    ),
+    "": (403, ""),
+    # whole, perhaps, but of a kind that no decoder here reads
+    "unable to call tiffsave_target\n  tiff2vips: Old-style JPEG compression support is not "
+    "configured\ntiff2vips: source input: Unknown pseudo-tag 65538\n": (
+        *(400,),
+        "tiff2vips: Old-style JPEG compression support is not configured",
+    ),
+    "unable to fetch from region\n  VipsJpeg: Unsupported JPEG data precision 12\n": (
+        *(400,),
+        "VipsJpeg: Unsupported JPEG data precision 12",
+    ),
+    "Unsupported BMP compression (4)": (400, "Unsupported BMP compression (4)"),
+    "unable to call heifsave_target\n  heif: Error while loading plugin: Support for this "
+    "compression format has not been built in: HEVC (11.6003)\n": (
+        *(400,),
+        "heif: Error while loading plugin: Support for this compression format has not been built "
+        "in: HEVC (11.6003)",
+    ),
+    # libheif's word for what is not there
+    "heif: Invalid input: Non-existing item ID referenced: 'pitm' box references an unsupported or "
+    "non-existing image (2.2000)": (
+        *(403,),
+        "heif: Invalid input: Non-existing item ID referenced: 'pitm' box references an "
+        "unsupported or non-existing image (2.2000)",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FAILURES, ids=lambda text: text[-40:])
+def test_the_reason_is_the_first_cause(text):
+    status, cause = FAILURES[text]
+    error = probe.unreadable(ValueError(text))
+    begin = DAMAGED if status == 403 else UNKNOWN_KIND
+    assert (error.status, error.message) == (status, f"{begin} {cause}".rstrip())
 
 
 SMALL = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .. import pixels
 from ..action import Action, Stage
 from ..frame import Frame
+from ..notes import Notes, note
 from ..params import integer
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Circle(Action):
     def side(self, frame: Frame) -> int:
         """Pixels of the square around the disc."""
         return min(2 * self.r, frame.width, frame.height)
+
+    def notes(self, frame: Frame, result: Frame) -> Notes:
+        return (note("clipped", self.name),) if self.side(frame) < 2 * self.r else ()
 
     def plan(self, frame: Frame) -> Frame:
         side = self.side(frame)

@@ -8,6 +8,7 @@ from ...errors import BadRequest
 from ..action import Action
 from ..frame import Frame
 from ..gravity import ANCHORS
+from ..notes import Notes, note
 from ..params import choice, integer
 from ..steps import Cut
 
@@ -50,6 +51,11 @@ class Crop(Action):
             min(self.w or frame.width, frame.width - left),
             min(self.h or frame.height, frame.height - top),
         )
+
+    def notes(self, frame: Frame, result: Frame) -> Notes:
+        after = self.plan(frame)
+        whole = self.w <= after.width and self.h <= after.height
+        return () if whole else (note("clipped", self.name),)
 
     def steps(self, frame: Frame) -> tuple[Cut]:
         after = self.plan(frame)

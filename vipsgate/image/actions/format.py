@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ..action import Action
 from ..formats.codecs import CODECS
 from ..frame import Frame
+from ..notes import Notes, note
 from ..params import BARE, choice, flag
 
 
@@ -44,6 +45,12 @@ class Format(Action):
         kept = {"src": "jpg" if still else source, "gif": "gif" if moving else source}
         result = kept.get(self.value, self.value)
         return replace(frame, format=result, pages=frame.pages if CODECS[result].animated else 1)
+
+    def notes(self, frame: Frame, result: Frame) -> Notes:
+        kept = self.plan(frame).format
+        if self.value != "gif" or kept == "gif" or kept != result.format:
+            return ()
+        return (note("format-kept", kept),)
 
     def steps(self, frame: Frame) -> tuple[()]:
         return ()

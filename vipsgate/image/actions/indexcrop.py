@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ...errors import MissingArgument
 from ..action import Action
 from ..frame import Frame
+from ..notes import Notes, note
 from ..params import integer
 from ..steps import Cut
 
@@ -42,6 +43,14 @@ class IndexCrop(Action):
             return 0, 0, frame.width, frame.height
         size = min(size, side - begin)
         return (0, begin, frame.width, size) if self.y else (begin, 0, size, frame.height)
+
+    def unused(self) -> tuple[str, ...]:
+        return ("x",) if self.x and self.y else ()
+
+    def notes(self, frame: Frame, result: Frame) -> Notes:
+        begin = self.i * (self.y or self.x or 1)
+        side = frame.height if self.y else frame.width
+        return (note("clipped", self.name),) if begin >= side else ()
 
     def plan(self, frame: Frame) -> Frame:
         return frame.resized(*self.box(frame)[2:])

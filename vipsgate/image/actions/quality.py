@@ -48,6 +48,10 @@ class Quality(Action):
         if (self.relative, self.absolute, self.bare, self.lossless) == (None, None, None, False):
             raise MissingArgument("quality needs one of q, Q: an integer from 1 to 100.")
 
+    def unused(self) -> tuple[str, ...]:
+        bounded = self.absolute or self.bare
+        return ("q",) if self.relative is not None and bounded else ()
+
     def plan(self, frame: Frame) -> Frame:
         bound = self.absolute or self.bare
         own = frame.header.quality  # 0 where the source tells none

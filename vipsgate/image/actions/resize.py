@@ -8,6 +8,7 @@ from ...errors import InvalidArgument, MissingArgument
 from ..action import Action
 from ..formats import icc
 from ..frame import Frame, proportion
+from ..notes import Notes, note
 from ..params import choice, colour, integer, rgb
 from ..steps import Canvas, Cut, Scale, Step
 
@@ -43,6 +44,13 @@ class Resize(Action):
                     ec="0040-00000321",
                 )
             raise MissingArgument("resize needs one of w, h, l, s, p.")
+
+    def unused(self) -> tuple[str, ...]:
+        rest = ("l", "s", "p") if self.w or self.h else ("p",) if self.l or self.s else ()
+        return tuple(name for name in rest if getattr(self, name) is not None)
+
+    def notes(self, frame: Frame, result: Frame) -> Notes:
+        return (note("limit", "source"),) if self._scale(frame)[0] is frame else ()
 
     def box(self, frame: Frame) -> tuple[int, int] | None:
         """The sides asked for, 0 for one that follows from the other; ``None`` for percent."""
@@ -121,6 +129,11 @@ class Portion(Resize):
     def __post_init__(self) -> None:
         if not self.portion:
             Resize.__post_init__(self)
+
+    def unused(self) -> tuple[str, ...]:
+        if not self.portion:
+            return Resize.unused(self)
+        return tuple(name for name in ("w", "h", "l", "s", "p") if getattr(self, name) is not None)
 
     def for_overlay_on(self, main: Frame) -> Action:
         if not self.portion:

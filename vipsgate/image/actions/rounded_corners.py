@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .. import pixels
 from ..action import Action, Stage
 from ..frame import Frame
+from ..notes import Notes, note
 from ..params import integer
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class RoundedCorners(Action):
     def radius(self, frame: Frame) -> int:
         """Pixels; 0 for a picture of one row or column, which stays as it is."""
         return min(self.r, frame.width // 2, frame.height // 2)
+
+    def notes(self, frame: Frame, result: Frame) -> Notes:
+        return (note("clipped", self.name),) if self.radius(frame) < self.r else ()
 
     def plan(self, frame: Frame) -> Frame:
         return replace(frame, alpha=True) if self.radius(frame) else frame

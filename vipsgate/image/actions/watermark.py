@@ -128,6 +128,9 @@ class Watermark(Action):
     def writes(self) -> str:
         return self.text
 
+    def typefaces(self) -> tuple[str, ...]:
+        return (self.type,) if self.text else ()
+
     def holds(self, frame: Frame) -> int:
         # a picture may be as large as the main one, a line two ems high and an em for each sign
         return bool(self.image) * frame.area + len(self.text) * 2 * self.size**2

@@ -19,6 +19,7 @@ KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
 BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels; a palette's entries are RGB
 CGBI = b"CgBI"  # in front of IHDR, of what Xcode makes of a PNG: no zlib header, blue first
 MAX_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
+ANIMATION = 8  # bytes of an acTL chunk, in front of the first IDAT: frames, plays (11.3.6.1)
 TOLD = 1 << 16  # bytes of a profile in which its name stands
 MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
 
@@ -32,6 +33,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     front = 8 + 12 + 4 if data[12:16] == CGBI else 8
     shape, seen = data[front + 8 : front + 21], set[bytes]()
     block = profile = codes = b""
+    animated = False
     if data[front : front + 8] != b"\0\0\0\rIHDR" or len(shape) < 13:
         raise ImageDamage("The image file may be damaged. The PNG does not begin with its header.")
     kept: list[tuple[int, int]] = []
@@ -47,6 +49,8 @@ def read(data: bytes) -> tuple[Header, bytes]:
             profile, named = data[at + 8 : end - 4], (at, end)
         elif name == b"cICP" and not codes:
             codes = data[at + 8 : end - 4]
+        elif name == b"acTL" and b"IDAT" not in seen and length == ANIMATION:
+            animated = int.from_bytes(data[at + 8 : at + 12], "big") > 1
         if _droppable(name, length) or (name in seen and name != b"IDAT"):
             kept.append((start, at))
             start = end
@@ -57,7 +61,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
     kept.append((start, at))
-    header = _header(shape, b"tRNS" in seen, block, profile)
+    header = _header(shape, b"tRNS" in seen, block, profile, animated)
     if len(codes) == 4:
         header = _coded(header, codes)
         kept = [
@@ -66,8 +70,6 @@ def read(data: bytes) -> tuple[Header, bytes]:
             for part in ((begin, min(end, named[0])), (max(begin, named[1]), end))
             if part[0] < part[1]
         ]
-    if b"acTL" in seen:
-        header = replace(header, apng=True)
     if CGBI in seen:
         header = replace(header, unsupported="CgBI, which is Apple's own")
     file = memoryview(data)
@@ -90,13 +92,18 @@ def _droppable(name: bytes, length: int) -> bool:
     return name not in KEPT or (name == b"iCCP" and length > MAX_PROFILE)
 
 
-def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes) -> Header:
+def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes, more: bool) -> Header:
     width, height = int.from_bytes(shape[0:4], "big"), int.from_bytes(shape[4:8], "big")
-    depth, colour, interlace = shape[8], shape[9], shape[12]
+    depth, colour, compression, filtering, interlace = shape[8:13]
     if not (width and height) or colour not in BANDS or depth not in (1, 2, 4, 8, 16):
         raise ImageDamage(
             f"The image file may be damaged. The PNG is {width}x{height} pixels "
             f"of colour type {colour} with {depth} bits."
+        )
+    if compression or filtering or interlace > 1:  # there are no others (11.2.1)
+        raise ImageDamage(
+            f"The image file may be damaged. The PNG has compression method {compression}, "
+            f"filter method {filtering} and interlace method {interlace}."
         )
     bands = BANDS[colour] + (transparent and colour not in (4, 6))
     return Header(
@@ -108,6 +115,7 @@ def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes) -> He
         depth=max(8, depth),
         alpha=transparent or colour in (4, 6),
         interlaced=interlace == 1,
+        more=more,
         gamut=_gamut(profile) if BANDS[colour] > 2 else SRGB,
         exif=block,
     )

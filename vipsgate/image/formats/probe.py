@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ...errors import ImageDamage, OssError
+from ...errors import BadRequest, ImageDamage, OssError
 from ..frame import SRGB, Gamut, Header
 from . import cicp, codecs, gif, icc, isobmff, jpeg, png, tiff
 from .tiff_samples import Samples
@@ -41,7 +41,7 @@ def probe(data: bytes) -> Source:
     """Recognise a file and read its header.
 
     Raises:
-        BadRequest: It is not a picture of a known format.
+        BadRequest: It is not a picture of a known format, or of a kind that no decoder here reads.
         ImageDamage: It begins like one, but has no readable header.
     """
     name, samples = codecs.sniff(data), None
@@ -72,7 +72,7 @@ def _header(name: str, data: bytes) -> Header:
     except OssError:
         raise
     except Exception as error:  # a parser's own errors are of any class
-        raise damaged(error) from None
+        raise unreadable(error) from None
 
 
 def _vips(name: str, data: bytes) -> Header:
@@ -81,7 +81,7 @@ def _vips(name: str, data: bytes) -> Header:
     try:
         image = getattr(pyvips.Image, codecs.CODECS[name].loader)(data, access="sequential")
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise damaged(error) from None
+        raise unreadable(error) from None
     animated = codecs.CODECS[name].animated
     block = _field(image, "exif-data", b"")
     block = block[6:] if block.startswith(jpeg.EXIF) else block
@@ -128,17 +128,32 @@ def _gamut(image: Image) -> Gamut:
     return icc.gamut(_field(image, "icc-profile-data", b"")) if coloured else SRGB
 
 
-# that others could not go on, either, is no reason: what a decoder says stands above it
-FOLLOWS = re.compile(r"unable to (call|write)|: load error$")
+# that others could not go on is no reason (the first words are pyvips' own), nor is what a decoder
+# has only tried or passed over
+FOLLOWS = re.compile(
+    r"^unable to |: unable to write|: load error$|: bad seek to|Unknown pseudo-tag"
+)
+# how decoders say that a file may be whole, but is of a kind that they were built without. libheif
+# says "Invalid input" of a fault, also where it goes on to speak of something "unsupported"
+UNKNOWN_KIND = re.compile(
+    r"unsupported|not supported|not configured|not implemented|not been built in", re.IGNORECASE
+)
+FAULT = re.compile(r"Invalid input")
 
 
-def damaged(error: Exception) -> ImageDamage:
-    """A decoder's failure in OSS's words, with the decoder's first line as a hint.
+def unreadable(error: Exception) -> OssError:
+    """A decoder's failure in OSS's words, with the decoder's first cause as a hint.
 
-    libvips repeats bytes of the file in its messages, which pyvips may fail to read as UTF-8.
+    libvips gathers one line after the other, and each further one is a consequence of those before.
+    It repeats bytes of the file in its messages, which pyvips may fail to read as UTF-8.
+
+    Returns:
+        BadRequest where the file is of a kind that is not supported here; else ImageDamage.
     """
     lines = str(error).strip().splitlines() if not isinstance(error, UnicodeDecodeError) else []
-    lines = [line.strip() for line in reversed(lines) if line.strip()]
-    hint = next((line for line in lines if not FOLLOWS.search(line)), "".join(lines[:1]))
-    hint = "".join(sign for sign in hint[:200] if sign.isprintable())
+    lines = [line.strip() for line in lines if line.strip()]
+    cause = next((line for line in lines if not FOLLOWS.search(line)), "".join(lines[:1]))
+    hint = "".join(sign for sign in cause[:200] if sign.isprintable())
+    if UNKNOWN_KIND.search(cause) and not FAULT.search(cause):
+        return BadRequest(f"The picture is of a kind that is not supported. {hint}")
     return ImageDamage(f"The image file may be damaged. {hint}".rstrip())

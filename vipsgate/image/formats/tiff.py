@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ...errors import ImageDamage
@@ -111,6 +112,8 @@ OTHER_COMPRESSIONS = {
 # of a JPEG's frame header, whose first component's sampling it finds (ITU-T T.81, B.2.2)
 FRAME = re.compile(rb"\xff[\xc0-\xc2].{7}[\x03\x04].(.)", re.DOTALL)
 MAX_HEAD = 4096  # bytes in front of it
+SUBFILE, REDUCED, MASK = 254, 1, 4  # NewSubfileType, and what it says of a directory
+MAX_PAGES = 32  # directories that are looked at for another page
 FAX = (2, 3, 4)  # of one bit
 PREDICTED = (5, 8, 32946)  # compressions with a Predictor
 
@@ -153,10 +156,23 @@ def _read(tags: Directory) -> tuple[Header, bytes, Samples]:
         samples=bands,
         tiled=TILE_WIDTH in tags.entries,
         rows=_rows(tags),
+        more=_has_more_pages(tags),
         gamut=icc.gamut(profile) if coloured else SRGB,
         unsupported=unsupported,
     )
     return header, tags.data if unsupported else _washed(tags, meant), meant
+
+
+def _has_more_pages(tags: Directory) -> bool:
+    """Is there another picture, which is no smaller one of this and no mask (TIFF 6.0, 36)?"""
+    with suppress(struct.error):
+        for _ in range(MAX_PAGES):
+            if not tags.next:
+                return False
+            tags = Directory(tags.data, tags.next)
+            if not tags.one(SUBFILE, 0) & (REDUCED | MASK):
+                return True
+    return False
 
 
 def _orientation(tags: Directory) -> int:

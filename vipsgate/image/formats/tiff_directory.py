@@ -28,17 +28,27 @@ class Entry(NamedTuple):
 
 
 class Directory:
-    """The first directory of a file.
+    """A directory of a file.
+
+    Args:
+        data: The file.
+        start: Where the directory is; ``None`` for the first one.
+
+    Attributes:
+        data: The file.
+        entries: Tag -> its entry.
+        next: Where the next directory is; 0 for none.
 
     Raises:
         struct.error: It is cut off.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, start: int | None = None) -> None:
         self.data = data
         self.order = "<" if data[:2] == b"II" else ">"
         self.big = data[2:4] in (b"+\0", b"\0+")
-        (start,) = self._at("Q" if self.big else "I", 8 if self.big else 4)
+        if start is None:
+            (start,) = self._at("Q" if self.big else "I", 8 if self.big else 4)
         (entries,) = self._at("Q" if self.big else "H", start)
         head, step = ("HHQ", 20) if self.big else ("HHI", 12)
         start += 8 if self.big else 2
@@ -52,6 +62,9 @@ class Directory:
                 (values,) = self._at("Q" if self.big else "I", values)
             entry = Entry(kind, count, values, data[at : at + step])
             self.entries.setdefault(tag, entry)  # libtiff, too, takes the first
+        end = start + step * entries
+        is_whole = end + (8 if self.big else 4) <= len(data)  # libtiff, too, does without
+        self.next = self._at("Q" if self.big else "I", end)[0] if is_whole else 0
 
     def _at(self, code: str, at: int) -> tuple[int, ...]:
         if at > len(self.data):  # perhaps more than struct can count

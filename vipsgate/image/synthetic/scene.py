@@ -117,7 +117,7 @@ def read(name: str, limits: Limits) -> Scene:
     if kind == MOVING and min(scene.width, scene.height) < LEAST:
         raise _absent(name, f"a side of {MOVING} has at least {LEAST} pixels.")
     try:
-        plan.admit(scene.header, limits)
+        plan.admit(scene.header, scene.frames, limits)
     except ImageTooLarge as error:
         raise _absent(name, error.message) from None
     if scene.width > (most := CODECS[form].saved)[0] or scene.height > most[1]:

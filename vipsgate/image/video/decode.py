@@ -25,7 +25,7 @@ from .. import pixels, plan
 from ..config import Limits
 from ..cost import Cost
 from ..formats import codecs, containers
-from ..formats.probe import damaged
+from ..formats.probe import unreadable
 from ..frame import Header
 from .seek import Reel
 from .snapshot import Snapshot
@@ -176,7 +176,7 @@ def answer(
     try:
         codec.save(image, memory, result)
     except FAULTS as error:
-        raise damaged(error) from None
+        raise unreadable(error) from None
     return codec.mime
 
 
@@ -219,7 +219,7 @@ def take(
     except (OssError, MemoryError):
         raise
     except (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError) as error:
-        raise damaged(ValueError(getattr(error, "strerror", None) or str(error))) from None
+        raise unreadable(ValueError(getattr(error, "strerror", None) or str(error))) from None
     if snapshot.ar:
         gc.collect(1)  # PyAV's frame and what it says beside hold each other, and many pictures
     return Shot(image, turns, at, reel.decoded)

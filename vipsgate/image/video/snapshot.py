@@ -5,12 +5,13 @@ Parameters and arithmetic only; :mod:`.video` decodes. OSS guide, Video snapshot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ...errors import InvalidArgument
 from .. import params
 from ..frame import proportion
+from ..notes import Notes
 from ..params import NUMBER, Param, choice, integer, parameter
 
 MAX_TIME = 999_999_999  # ms, eleven days
@@ -40,6 +41,7 @@ class Snapshot:
         m: ``fast`` takes the nearest key frame before ``t``; else what is shown at ``t``.
         ar: ``auto`` turns the picture as the video's display matrix says; ``w`` and ``h`` are those
             of the turned one.
+        ignored: Parameters that were written and that it does not know, by their names.
     """
 
     name: ClassVar[str] = "snapshot"
@@ -50,6 +52,7 @@ class Snapshot:
     h: int = _side("height", BAD_HEIGHT)
     m: str = choice("fast", default="")
     ar: str = choice("auto", default="")
+    ignored: Notes = field(default=(), kw_only=True, compare=False, repr=False)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the result, of a video of this size.

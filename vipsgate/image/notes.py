@@ -1,0 +1,89 @@
+"""Notes: what of a request was not followed to the letter, as ``X-Vipsgate-Notes`` has it.
+
+A note is a name of :data:`NOTES` and a value, ``limit=source``; all of an answer are a tuple of
+them. Some are known from the process text (:meth:`.process.Process.notes`), others only from the
+header of the source (:attr:`.plan.Plan.notes`) or from the fonts of a renderer. What a format
+cannot have by OSS's own guide (``quality`` of a PNG, ``interlace`` of a WebP) is no note.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..errors import InvalidArgument
+
+Notes = tuple[str, ...]
+
+NOTES = {  # name -> what it means; the values stand in the meaning, but for those that are names
+    "ignored": "the parameter of this name has no effect: its action does not know it, or another "
+    "one beside it counts; `other` stands for names that are long, odd or many",
+    "clipped": "`crop`, `indexcrop`, `circle` or `rounded-corners` asks for more than the picture "
+    "has; as much as there is was taken",
+    "limit": "`source`: the picture is smaller than what `resize` asks for, and `limit` keeps it "
+    "at its size",
+    "format-kept": "the format of the result: `format,gif` makes no GIF of a still picture",
+    "apng": "`first-frame`: of an animated PNG, the result is a still picture of its first frame",
+    "pages": "`first`: of a file with several pages, such as a TIFF, the first one is used",
+    "hdr": "`clipped`: the source is brighter than a screen's white, the result is not",
+    "font": "`stand-in`: the text is in another typeface than the one asked for, which is not "
+    "installed",
+    "glyphs": "`missing`: no font has some character of the text; a box with its number is drawn",
+}
+VALUE = re.compile(r"[0-9A-Za-z.-]{1,16}")
+OTHER = "other"  # in place of a value that a client has chosen and that is no such word
+MAX_IGNORED = 8  # parameters that are named
+MAX_NOTES = 24  # of a renderer's; each value of each name at most once
+
+
+def note(name: str, value: str) -> str:
+    """One note; a value that is no short plain word is :data:`OTHER`."""
+    assert name in NOTES
+    return f"{name}={value if VALUE.fullmatch(value) else OTHER}"
+
+
+def ignored(names: Iterable[str]) -> Notes:
+    """Notes of parameters without effect: each once, the first ones by their names."""
+    found = tuple(dict.fromkeys(note("ignored", name) for name in names))
+    if len(found) <= MAX_IGNORED:
+        return found
+    return (*found[: MAX_IGNORED - 1], note("ignored", OTHER))
+
+
+def joined(*parts: Iterable[str]) -> Notes:
+    """All of these notes, each once, in their order."""
+    return tuple(dict.fromkeys(item for part in parts for item in part))
+
+
+def names(notes: Notes) -> frozenset[str]:
+    """The names of these notes."""
+    return frozenset(item.partition("=")[0] for item in notes)
+
+
+def read(values: object) -> Notes:
+    """Notes that were written as a JSON list by another process.
+
+    Raises:
+        ValueError: They are no notes of ours.
+    """
+    if not isinstance(values, list) or len(values) > MAX_NOTES:
+        raise ValueError("not a list of notes")
+    for item in values:
+        name, _, value = item.partition("=") if isinstance(item, str) else ("", "", "")
+        if name not in NOTES or not VALUE.fullmatch(value):
+            raise ValueError("not a note of ours")
+    return tuple(values)
+
+
+def refuse(notes: Notes) -> None:
+    """Refuse an answer that has notes, in a bucket that wants none.
+
+    Raises:
+        InvalidArgument: It has some, which are named.
+    """
+    if notes:
+        told = "; ".join(f"{item} ({NOTES[item.partition('=')[0]]})" for item in notes)
+        raise InvalidArgument(
+            "The bucket is strict, and this request cannot be followed to the letter: "
+            f"{told.replace('`', '')}."
+        )
