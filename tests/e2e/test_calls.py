@@ -520,6 +520,29 @@ def test_conditions_of_a_copy_hold_for_parts_too(world, call, condition, status)
     world.run(world.restore())
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        *(("a+b.txt", "a b.txt"), ("a%20b.txt", "a b.txt"), ("a%2Bb.txt", "a+b.txt")),
+        *(("%E8%A5%BF+%2B.txt", "西 +.txt"), ("a%252Bb.txt", "a%2Bb.txt")),
+    ],
+)
+@pytest.mark.parametrize("call", ["", "?partNumber=1&uploadId={}"])
+def test_a_plus_in_the_name_of_a_source_is_a_blank(world, call, text, key):
+    """The SDK for Go v1 and ossutil write names as forms do; %2B is a plus."""
+    world.run(world.put(BUCKET, key, b"data"))
+    sent = {"x-oss-copy-source": f"/{BUCKET}/{text}"}
+    said = world.ask("PUT", f"/{BUCKET}/{KEY}" + call.format(world.upload), headers=sent)
+    assert said.status == 200, said.body
+    world.run(world.restore())
+
+
+def test_the_name_of_a_source_is_utf_8(world):
+    sent = {"x-oss-copy-source": f"/{BUCKET}/a%FF"}
+    said = world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent)
+    assert (said.status, "UTF-8" in said.message) == (400, True)
+
+
 DELETE = b"<Delete><Object><Key>x</Key>%s</Object></Delete>"
 
 

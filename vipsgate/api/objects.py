@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import replace
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -250,7 +250,8 @@ async def open_source(call: Call) -> Opened:
     """The object that ``x-oss-copy-source`` names, for a caller who may read it as it is.
 
     Raises:
-        InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded.
+        InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded; see
+            :func:`_unquoted`.
         Unimplemented: It names a version of one.
         NoSuchBucket: There is no such bucket.
         NoSuchKey: There is no such object.
@@ -259,7 +260,7 @@ async def open_source(call: Call) -> Opened:
     named = call.header(COPY_SOURCE)
     if "?versionId=" in named:
         raise Unimplemented(f"The parameter: versionId of {COPY_SOURCE} is not implemented.")
-    bucket, _, key = unquote(named).removeprefix("/").partition("/")
+    bucket, _, key = _unquoted(named).removeprefix("/").partition("/")
     if not (bucket and key):
         raise InvalidArgument(
             f"The value: {shown(named)} of parameter: {COPY_SOURCE} is invalid. "
@@ -278,6 +279,25 @@ async def open_source(call: Call) -> Opened:
         opened.close()
         raise
     return opened
+
+
+def _unquoted(named: str) -> str:
+    """The text of ``x-oss-copy-source``; a plus is a blank, ``%2B`` a plus.
+
+    The SDK for Go v1 and ossutil write the key as a form does (``url.QueryEscape``), all others
+    percent-encode both signs.
+
+    Raises:
+        InvalidArgument: It is not UTF-8.
+    """
+    raw = named.replace("+", " ").encode("utf-8", "surrogateescape")
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument(
+            f"The value: {shown(named)!r} of parameter: {COPY_SOURCE} is not UTF-8 when "
+            "percent-decoded."
+        ) from None
 
 
 def other_grant(call: Call, bucket: str) -> access.Grant:
