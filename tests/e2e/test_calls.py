@@ -4,8 +4,10 @@ The server runs inside the test, with a store in between that notes every call t
 """
 
 import asyncio
+import base64
 import contextlib
 import functools
+import hashlib
 import http.client
 import os
 import re
@@ -79,6 +81,7 @@ class Renderers:
 class Answer:
     status: int
     body: str
+    headers: http.client.HTTPMessage
 
     @property
     def message(self):
@@ -162,7 +165,8 @@ class World:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 link.request(method, line, body or None, sent)
             response = link.getresponse()
-            return Answer(response.status, response.read().decode("utf-8", "replace"))
+            body = response.read().decode("utf-8", "replace")
+            return Answer(response.status, body, response.headers)
 
 
 def in_memory():
@@ -517,6 +521,27 @@ def test_conditions_of_a_copy_hold_for_parts_too(world, call, condition, status)
     said = world.ask("PUT", f"/{BUCKET}/{KEY}" + call.format(world.upload), headers=sent)
     assert said.status == status
     assert bool(world.noting.written) == (status == 200)
+    world.run(world.restore())
+
+
+def test_what_is_stored_is_told_with_its_checksums(world):
+    data = b"123456789"
+    md5, crc = base64.b64encode(hashlib.md5(data).digest()).decode(), "11051210869376104954"
+    for line in (NEW, f"{KEY}?partNumber=1&uploadId={world.upload}"):
+        said = world.ask("PUT", f"/{BUCKET}/{line}", data)
+        assert (said.headers["Content-MD5"], said.headers[responses.CRC]) == (md5, crc), line
+    for method in ("GET", "HEAD"):
+        said = world.ask(method, f"/{BUCKET}/{NEW}")
+        assert (said.headers["Content-MD5"], said.headers[responses.CRC]) == (md5, crc)
+    said = world.ask("GET", f"/{BUCKET}/{NEW}", headers={"Range": "bytes=2-3"})
+    assert (said.status, said.body, said.headers[responses.CRC]) == (206, "34", crc)
+    assert "Content-MD5" not in said.headers  # it would be read as that of the part
+    world.ask(
+        "POST", f"/{BUCKET}/{KEY}?uploadId={world.upload}", b"", {"x-oss-complete-all": "yes"}
+    )
+    said = world.ask("HEAD", f"/{BUCKET}/{KEY}")
+    assert "Content-MD5" not in said.headers  # of an object of parts OSS tells none
+    assert said.headers[responses.CRC] == crc
     world.run(world.restore())
 
 

@@ -57,9 +57,8 @@ async def put_part(call: Call) -> web.StreamResponse:
         async for data in call.body(call.services.settings.store.upload_bytes):
             await draft.write(data)
         call.check_digest(draft.md5)
-        crc = draft.crc
         stored = await uploads.keep(store, upload, number, draft)
-    return call.respond(headers={"ETag": stored.etag, responses.CRC: str(crc)})
+        return call.respond(headers=objects.written(draft, stored))
 
 
 async def copy_part(call: Call) -> web.StreamResponse:

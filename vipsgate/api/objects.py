@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing, suppress
@@ -122,9 +123,8 @@ async def put(call: Call) -> web.StreamResponse:
         async for data in call.body(services.settings.store.upload_bytes):
             await draft.write(data)
         call.check_digest(draft.md5)
-        crc = draft.crc
         stored = await keep(call, draft, target.bucket, target.key, properties)
-    return call.respond(headers={"ETag": stored.etag, responses.CRC: str(crc)})
+        return call.respond(headers=written(draft, stored))
 
 
 async def copy(call: Call) -> web.StreamResponse:
@@ -232,6 +232,12 @@ async def keep(
         raise already_exists(key) from None
     await call.services.forget(bucket, key)
     return stored
+
+
+def written(draft: Draft, stored: Object) -> dict[str, str]:
+    """Headers that tell a client which bytes have been stored (OSS guide, PutObject)."""
+    md5 = base64.b64encode(draft.md5).decode()
+    return {"ETag": stored.etag, responses.CRC: str(draft.crc), responses.MD5: md5}
 
 
 def may_not_overwrite(call: Call) -> bool:

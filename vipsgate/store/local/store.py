@@ -34,7 +34,7 @@ from ...errors import (
     OssError,
     ServiceUnavailable,
 )
-from ..base import Object, Opened, Page, Properties
+from ..base import Object, Opened, Page, Properties, md5_of
 from . import draft, links, listing, paths, xattr
 from .root import Root
 
@@ -381,11 +381,12 @@ def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
     """
     facts = facts or os.fstat(descriptor)
     properties, etag, crc = xattr.read(descriptor, facts)
+    md5 = md5_of(etag, crc)
     if not etag:
         times = f"{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}"
         fingerprints = f"{facts.st_ino:x}-{facts.st_size:x}-{times}"
         etag = f'"{hashlib.md5(fingerprints.encode(), usedforsecurity=False).hexdigest().upper()}"'
-    return Object(facts.st_size, etag, facts.st_mtime, properties, crc)
+    return Object(facts.st_size, etag, facts.st_mtime, properties, crc, md5=md5)
 
 
 # what the disk says when no object can have this name
