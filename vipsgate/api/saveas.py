@@ -126,7 +126,8 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
         mime = content.derivative.entry.mime if content.derivative else ""
         properties = Properties(content_type=mime)
         await objects.keep(call, draft, bucket, sink.key, properties)
-    said = {"bucket": bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
+    # the bucket as the caller has named it: empty without b_ (OSS guide, sys/saveas)
+    said = {"bucket": sink.bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(said, ensure_ascii=False).encode()
     return call.respond(body=body, headers={"Content-Type": "application/json"})
 
