@@ -61,6 +61,7 @@ BUCKET: Table = {
         *("ListObjectsV2", Right.VIEW, listing.list_objects_v2),
         KEYS | names("continuation-token fetch-owner start-after"),
     ),
+    ("HEAD", ""): Row("HeadBucket", Right.VIEW, buckets.head),
     ("PUT", ""): Row(
         *("PutBucket", Right.RULE, buckets.put_bucket),
         headers={headers.BUCKET_ACL: headers.ANY},

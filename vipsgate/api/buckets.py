@@ -30,6 +30,14 @@ from ..gate.rights import ACLS
 from . import xml
 from .call import Call, invalid
 
+NEVER_SET = {  # in GetBucketInfo, in OSS's words for what a bucket has had no call for
+    "AccessMonitor": "Disabled",
+    "Comment": "",
+    "CrossRegionReplication": "Disabled",
+    "DataRedundancyType": "LRS",
+    "TransferAcceleration": "Disabled",
+    "Versioning": "",
+}
 MAX_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
 
 
@@ -101,6 +109,11 @@ async def delete_bucket(call: Call) -> web.StreamResponse:
     return call.respond(204)
 
 
+async def head(call: Call) -> web.StreamResponse:
+    """Whether there is such a bucket, for a caller who may list it."""
+    return call.respond()
+
+
 async def bucket_info(call: Call) -> web.StreamResponse:
     """GetBucketInfo."""
     name = call.target.bucket
@@ -109,6 +122,7 @@ async def bucket_info(call: Call) -> web.StreamResponse:
     entry = _describe(SubElement(root, "Bucket"), call, name, result.get(name, 0))
     xml.owner(entry)
     xml.add(SubElement(entry, "AccessControlList"), Grant=call.grant.bucket.acl)
+    xml.add(entry, **NEVER_SET)
     return call.respond(body=xml.write(root))
 
 
@@ -218,7 +232,10 @@ async def _made(services: Services) -> dict[str, float]:
 
 def _describe(entry: Element, call: Call, name: str, result: float) -> Element:
     host = call.header("Host").removeprefix(f"{name}.")
-    endpoint = call.services.settings.server.endpoint or host
+    endpoint = call.services.settings.server.endpoint
+    port = host.rpartition(":")[2]
+    # with the port that the client has come by: an SDK that is told the endpoint connects to it
+    endpoint = f"{endpoint}:{port}" if endpoint and port.isdigit() else endpoint or host
     return xml.add(
         entry,
         CreationDate=xml.iso(result),
