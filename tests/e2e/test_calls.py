@@ -568,6 +568,68 @@ def test_the_name_of_a_source_is_utf_8(world):
     assert (said.status, "UTF-8" in said.message) == (400, True)
 
 
+PARTS = [b"1" * uploads.LEAST_BYTES, b"22"]
+
+
+def test_the_etag_of_parts_is_that_of_oss(world):
+    """MD5 of the parts' MD5s in upper-case hexadecimal digits, and how many there are."""
+    line = f"/{BUCKET}/{KEY}?uploadId={world.upload}"
+    digests = ""
+    for number, data in enumerate(PARTS, 1):
+        world.ask("PUT", f"{line}&partNumber={number}", data)
+        digests += hashlib.md5(data).hexdigest().upper()
+    said = world.ask("POST", line, headers={"x-oss-complete-all": "yes"})
+    etag = f'"{hashlib.md5(digests.encode()).hexdigest().upper()}-2"'
+    assert (said.headers["ETag"], world.run(world.store.stat(BUCKET, KEY)).etag) == (etag, etag)
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "size"),
+    [
+        *(("bytes=0-", 200, 13), ("bytes=4-", 200, 9), ("bytes=12-", 200, 1)),
+        *(("bytes=0-12", 200, 13), ("bytes=2-3", 200, 2)),
+        *(("bytes=13-", 416, 0), ("bytes=99-", 416, 0), ("bytes=0-13", 416, 0)),
+        *(("bytes=-4", 400, 0), ("bytes=3-2", 400, 0), ("bytes=-", 400, 0), ("0-3", 400, 0)),
+    ],
+)
+def test_a_part_may_be_a_range_of_a_source(world, text, status, size):
+    sent = {"x-oss-copy-source": f"/{BUCKET}/dir/b.txt", "x-oss-copy-source-range": text}
+    line = f"/{BUCKET}/{KEY}?partNumber=1&uploadId={world.upload}"
+    assert world.ask("PUT", line, headers=sent).status == status
+    said = world.ask("GET", f"/{BUCKET}/{KEY}?uploadId={world.upload}")
+    assert re.findall("<Size>(.*?)<", said.body) == ([str(size)] if size else [])
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("name", [BUCKET, "nowhere"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_head_of_a_bucket(world, name, signed):
+    for line in (f"/{name}", f"/{name}/"):
+        said = world.ask("HEAD", line, signed=signed)
+        assert said.status == (404 if name == "nowhere" else 200 if signed else 403)
+
+
+def test_a_signed_put_without_a_type_is_of_bytes(world):
+    """The name tells the type only where nobody has signed."""
+    for signed, kind in ((True, "application/octet-stream"), (False, "text/plain")):
+        world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", signed=signed)
+        assert world.ask("HEAD", f"/{BUCKET}/{NEW}").headers["Content-Type"] == kind
+    world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", {"Content-Type": "a/b"})
+    assert world.ask("HEAD", f"/{BUCKET}/{NEW}").headers["Content-Type"] == "a/b"
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("world", ["folder"], indirect=True)
+@pytest.mark.parametrize("written", [b"a\x01b\x1f", b"a&#x01;b&#x1F;", b"a&#1;b&#031;"])
+def test_keys_with_control_characters_are_deleted(world, written):
+    world.run(world.put(BUCKET, "a\x01b\x1f", b""))
+    body = b" \n<?xml version='1.0'?><Delete><Object><Key>%s</Key></Object></Delete>" % written
+    said = world.ask("POST", f"/{BUCKET}/?delete&encoding-type=url", body)
+    assert re.findall("<Key>(.*?)<", said.body) == ["a%01b%1F"]
+    assert world.run(world.snapshot()) == world.state
+
+
 DELETE = b"<Delete><Object><Key>x</Key>%s</Object></Delete>"
 
 

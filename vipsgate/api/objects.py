@@ -326,8 +326,12 @@ def said_properties(call: Call, kind: str = "Normal") -> Properties:
     for name, value in headers.items():
         if name in KEPT or name.startswith(META) or name == "content-type":
             _check_printable(name, value)
+    content_type = headers.get("content-type", "")
+    if not content_type and call.grant.caller is not None:
+        # OSS guide, PutObject; without a signature it may be anybody's curl, and the name tells
+        content_type = "application/octet-stream"
     return Properties(
-        content_type=headers.get("content-type", ""),
+        content_type=content_type,
         acl=said_acl(call),
         headers={name: headers[name] for name in KEPT if name in headers},
         meta={
