@@ -502,7 +502,7 @@ keys = signs.filter(
     lambda key: (
         key.strip()
         and key[0] not in "?/\\"
-        and not {"", ".", ".."} & set(key.split("/"))
+        and not {"", ".", ".."} & set(key.removesuffix("/").split("/"))
         and not key.startswith(".vipsgate")
     )
 )
@@ -515,18 +515,11 @@ def test_put_list_get_is_the_identity(api):
     @given(st.dictionaries(keys, st.binary(max_size=100), min_size=1, max_size=6))
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     def identity(objects):
-        kept = {}
         for key, body in objects.items():
-            # a file system cannot have both a file and a folder of one name
-            if any(one.startswith(f"{key}/") or key.startswith(f"{one}/") for one in kept):
-                with pytest.raises(oss2.exceptions.OssError, match="InvalidObjectName"):
-                    bucket.put_object(key, body)
-            else:
-                bucket.put_object(key, body)
-                kept[key] = body
+            bucket.put_object(key, body)
         listed = [item.key for item in oss2.ObjectIterator(bucket, max_keys=2)]
-        assert listed == sorted(kept, key=str.encode)
-        for key, body in kept.items():
+        assert listed == sorted(objects, key=str.encode)
+        for key, body in objects.items():
             assert bucket.get_object(key).read() == body
         bucket.batch_delete_objects(listed)
 
