@@ -35,6 +35,14 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- NoSuchStyle           404
      +-- NoSuchKey             404
      +-- NoSuchUpload          404  ended, or never begun
+     +-- NoSuchBucketPolicy 404
+     +-- NoSuchCORSConfiguration 404
+     +-- NoSuchInventory 404
+     +-- NoSuchLifecycle 404
+     +-- NoSuchServerSideEncryptionRule 404
+     +-- NoSuchTransferAccelerationConfiguration 404
+     +-- NoSuchWebsiteConfiguration 404
+     +-- NoSuchWORMConfiguration 404
      +-- MethodNotAllowed      405
      +-- BucketAlreadyExists   409
      +-- BucketNotEmpty        409
@@ -301,6 +309,62 @@ class NoSuchUpload(OssError):
 
     status = 404
     code = "NoSuchUpload"
+
+
+class NoSuchBucketPolicy(OssError):
+    """The bucket has no policy."""
+
+    status = 404
+    code = "NoSuchBucketPolicy"
+
+
+class NoSuchCORSConfiguration(OssError):
+    """The bucket has no rules of CORS."""
+
+    status = 404
+    code = "NoSuchCORSConfiguration"
+
+
+class NoSuchInventory(OssError):
+    """The bucket has no inventory."""
+
+    status = 404
+    code = "NoSuchInventory"
+
+
+class NoSuchLifecycle(OssError):
+    """The bucket has no lifecycle rules."""
+
+    status = 404
+    code = "NoSuchLifecycle"
+
+
+class NoSuchServerSideEncryptionRule(OssError):
+    """The bucket has no encryption rule."""
+
+    status = 404
+    code = "NoSuchServerSideEncryptionRule"
+
+
+class NoSuchTransferAccelerationConfiguration(OssError):
+    """The bucket was never set up for transfer acceleration."""
+
+    status = 404
+    code = "NoSuchTransferAccelerationConfiguration"
+
+
+class NoSuchWebsiteConfiguration(OssError):
+    """The bucket is not set up as a website."""
+
+    status = 404
+    code = "NoSuchWebsiteConfiguration"
+
+
+class NoSuchWORMConfiguration(OssError):
+    """The bucket has no retention policy."""
+
+    status = 404
+    code = "NoSuchWORMConfiguration"
 
 
 class MethodNotAllowed(OssError):

@@ -38,6 +38,7 @@ NEVER_SET = {  # in GetBucketInfo, in OSS's words for what a bucket has had no c
     "TransferAcceleration": "Disabled",
     "Versioning": "",
 }
+PAGE = 1000  # objects counted at a time
 MAX_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
 
 
@@ -123,6 +124,38 @@ async def bucket_info(call: Call) -> web.StreamResponse:
     xml.owner(entry)
     xml.add(SubElement(entry, "AccessControlList"), Grant=call.grant.bucket.acl)
     xml.add(entry, **NEVER_SET)
+    return call.respond(body=xml.write(root))
+
+
+async def stat(call: Call) -> web.StreamResponse:
+    """GetBucketStat: how much is in it, counted now and not an hour ago.
+
+    All is of the standard class. It takes a look at each object, 0.05 ms on a disk.
+    """
+    store, bucket = call.services.store, call.target.bucket
+    count, size, after, more = 0, 0, "", True
+    while more:
+        page = await store.list(bucket, after=after, limit=PAGE)
+        count += len(page.objects)
+        size += sum(item.size for _, item in page.objects)
+        after, more = page.next, bool(page.next)
+    uploading = 0
+    async for _ in uploads.under_way(store, bucket):
+        uploading += 1
+    root = xml.add(
+        Element("BucketStat"),
+        Storage=size,
+        ObjectCount=count,
+        MultipartUploadCount=uploading,
+        LiveChannelCount=0,
+        LastModifiedTime=int(call.services.clock()),
+        StandardStorage=size,
+        StandardObjectCount=count,
+    )
+    for kind in ("InfrequentAccess", "Archive", "ColdArchive", "DeepColdArchive"):
+        words = {f"{kind}{what}": 0 for what in ("Storage", "RealStorage", "ObjectCount")}
+        xml.add(root, **words)
+    xml.add(root, DeleteMarkerCount=0)
     return call.respond(body=xml.write(root))
 
 

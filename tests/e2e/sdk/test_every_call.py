@@ -182,6 +182,9 @@ def test_v2_what_is_not_ours_is_refused(site, client, bucket, name):
 # what an empty document or a made-up value makes of a call of ours
 BAD_ARGUMENTS = {
     *("put_bucket_acl", "put_bucket_referer", "put_object_acl", "put_style", "copy_object"),
+    *("get_bucket_cors", "get_bucket_encryption", "get_bucket_inventory", "list_bucket_inventory"),
+    *("get_bucket_lifecycle", "get_bucket_policy", "get_bucket_transfer_acceleration"),
+    *("get_bucket_website", "get_bucket_worm"),  # there are none
     *("upload_part_copy", "complete_multipart_upload", "process_object", "delete_bucket"),
 }
 
@@ -210,7 +213,12 @@ OURS_OSS2 = set(
     "list_objects list_objects_v2 list_parts object_exists process_object put_bucket_acl "
     "put_bucket_referer put_bucket_style put_object put_object_acl put_object_from_file "
     "put_object_with_url put_object_with_url_from_file sign_rtmp_url sign_url update_object_meta "
-    "upload_part upload_part_copy".split()
+    "upload_part upload_part_copy "
+    # what is never set up
+    "get_bucket_cors get_bucket_encryption get_bucket_inventory_configuration "
+    "get_bucket_lifecycle get_bucket_logging get_bucket_policy get_bucket_stat get_bucket_tagging "
+    "get_bucket_transfer_acceleration get_bucket_versioning get_bucket_website get_bucket_worm "
+    "list_bucket_inventory_configurations list_live_channel".split()
 )
 OSS2 = {
     name: kind
