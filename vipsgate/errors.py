@@ -46,6 +46,8 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- MethodNotAllowed      405
      +-- BucketAlreadyExists   409
      +-- BucketNotEmpty        409
+     +-- PositionNotEqualToLength 409  an append that does not begin at the end
+     +-- ObjectNotAppendable   409  an append to what was put as a whole
      +-- FileAlreadyExists     409  an object that is not to be overwritten
      +-- MissingContentLength  411
      +-- PreconditionFailed    412
@@ -386,6 +388,20 @@ class BucketNotEmpty(OssError):
 
     status = 409
     code = "BucketNotEmpty"
+
+
+class PositionNotEqualToLength(OssError):
+    """What is to be appended does not begin where the object ends."""
+
+    status = 409
+    code = "PositionNotEqualToLength"
+
+
+class ObjectNotAppendable(OssError):
+    """The object was put as a whole or in parts, so nothing is appended to it."""
+
+    status = 409
+    code = "ObjectNotAppendable"
 
 
 class FileAlreadyExists(OssError):

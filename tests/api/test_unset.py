@@ -40,8 +40,8 @@ async def test_what_is_off(photos, by_oss2, by_v2):
     found = by_oss2("parse_get_bucket_logging", "GetBucketLoggingResult", said)
     assert (found.target_bucket, found.target_prefix) == ("", "")
     said = await photos.ask("/photos/?tagging")
-    found = by_oss2("parse_get_bucket_tagging", "GetBucketTaggingResult", said)
-    assert len(found.tag_set) == 0
+    found = by_oss2("parse_get_tagging", "GetTaggingResult", said)
+    assert found.tag_set.len() == 0
     said = await photos.ask("/photos/?live&prefix=a&max-keys=7")
     found = by_oss2("parse_list_live_channel", "ListLiveChannelResult", said)
     assert (found.prefix, found.max_keys, found.is_truncated, found.channels) == ("a", 7, False, [])

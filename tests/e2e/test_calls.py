@@ -14,7 +14,9 @@ import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
 import pytest
@@ -271,6 +273,7 @@ CHANGES = {  # call -> what it may change, all that it is declared to
     **dict.fromkeys(("InitiateMultipartUpload", "UploadPart", "AbortMultipartUpload"), UPLOAD),
     "CompleteMultipartUpload": f"{OBJECT}|{UPLOAD}",
     "DeleteMultipleObjects": r"photos/.*",
+    "AppendObject": OBJECT,
 }
 
 
@@ -566,6 +569,85 @@ def test_the_name_of_a_source_is_utf_8(world):
     sent = {"x-oss-copy-source": f"/{BUCKET}/a%FF"}
     said = world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent)
     assert (said.status, "UTF-8" in said.message) == (400, True)
+
+
+def append(world, key, position, data, headers=()):
+    return world.ask("POST", f"/{BUCKET}/{key}?append&position={position}", data, headers)
+
+
+def test_an_object_grows(world):
+    said = append(world, NEW, 0, b"123", {"x-oss-meta-a": "1", "Content-Type": "a/b"})
+    told = said.headers["ETag"], said.headers["x-oss-next-append-position"]
+    assert (said.status, told[1]) == (200, "3")
+    said = append(world, NEW, 3, b"456789", {"x-oss-meta-a": "2"})
+    assert said.headers["x-oss-next-append-position"] == "9"
+    assert said.headers[responses.CRC] == "11051210869376104954"  # of all of it
+    assert said.headers["ETag"] != told[0]
+    said = world.ask("GET", f"/{BUCKET}/{NEW}")
+    kind, end = (said.headers[f"x-oss-{name}"] for name in ("object-type", "next-append-position"))
+    assert (said.body, kind, end) == ("123456789", "Appendable", "9")
+    # what was said when it was created
+    assert (said.headers["x-oss-meta-a"], said.headers["Content-Type"]) == ("1", "a/b")
+    said = append(world, NEW, 9, b"")
+    assert (said.status, said.headers["x-oss-next-append-position"]) == (200, "9")
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("position", ["0", "2", "4", "9" * 18])
+def test_an_append_begins_at_the_end(world, position):
+    append(world, NEW, 0, b"123")
+    said = append(world, NEW, position, b"x")
+    assert (said.status, "PositionNotEqualToLength" in said.body) == (409, True)
+    assert said.headers["x-oss-next-append-position"] == "3"
+    assert world.noting.written == []  # known before the body is read
+    assert world.ask("GET", f"/{BUCKET}/{NEW}").body == "123"
+    world.run(world.restore())
+
+
+def test_an_append_to_nothing_begins_at_its_beginning(world):
+    said = append(world, NEW, 1, b"x")
+    assert (said.status, said.headers["x-oss-next-append-position"]) == (409, "0")
+
+
+@pytest.mark.parametrize("position", ["", "-1", "1.0", "x", "9" * 19, "%D9%A1"])
+def test_a_position_is_a_number(world, position):
+    said = append(world, NEW, position, b"x")
+    assert (said.status, "position" in said.message) == (400, True)
+
+
+def test_only_what_was_appended_is_appended_to(world):
+    size = len(OBJECTS[KEY])
+    assert "ObjectNotAppendable" in append(world, KEY, size, b"x").body
+    append(world, NEW, 0, b"123")
+    sent = {"x-oss-copy-source": f"/{BUCKET}/{NEW}"}
+    world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent)
+    assert "ObjectNotAppendable" in append(world, KEY, 3, b"x").body
+    world.ask("PUT", f"/{BUCKET}/{NEW}", b"whole")
+    assert "ObjectNotAppendable" in append(world, NEW, 5, b"x").body
+    world.run(world.restore())
+
+
+def test_an_append_that_breaks_changes_nothing(world):
+    append(world, NEW, 0, b"123")
+    md5 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
+    said = append(world, NEW, 3, b"x", {"Content-MD5": md5})
+    assert (said.status, "InvalidDigest" in said.body) == (400, True)
+    md5 = base64.b64encode(hashlib.md5(b"x").digest()).decode()
+    assert world.ask("GET", f"/{BUCKET}/{NEW}").body == "123"
+    assert append(world, NEW, 3, b"x", {"Content-MD5": md5}).status == 200  # of the piece
+    world.run(world.restore())
+
+
+def test_of_many_appends_to_the_same_end_one_counts(world):
+    append(world, NEW, 0, b"0")
+    for turn in range(1, 4):
+        with ThreadPoolExecutor(6) as pool:
+            said = list(pool.map(partial(append, world, NEW, turn), [b"1", b"2"] * 3))
+        assert sorted(one.status for one in said) == [200, 409, 409, 409, 409, 409]
+        ends = {one.headers["x-oss-next-append-position"] for one in said}
+        assert ends == {str(turn + 1)}
+    assert re.fullmatch("0[12]{3}", world.ask("GET", f"/{BUCKET}/{NEW}").body)
+    world.run(world.restore())
 
 
 PARTS = [b"1" * uploads.LEAST_BYTES, b"22"]

@@ -18,7 +18,7 @@ from ..errors import InvalidArgument, MethodNotAllowed, Unimplemented, shown
 from ..gate import headers, parameters, sign
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target
-from . import buckets, images, listing, multipart, objects, referer, saveas, styles, unset
+from . import append, buckets, images, listing, multipart, objects, referer, saveas, styles, unset
 from .call import Call, Row
 
 __all__ = ["BUCKET", "OBJECT", "SERVICE", "Call", "Row", "find"]
@@ -129,6 +129,9 @@ OBJECT: Table = {
     ("PUT", "acl"): Row(
         *("PutObjectACL", Right.RULE, objects.put_acl),
         headers={headers.ACL: headers.ANY},
+    ),
+    ("POST", "append"): Row(
+        *("AppendObject", Right.WRITE, append.append, names("position"), headers.APPEND),
     ),
     ("POST", PROCESS): Row("PostProcess", Right.READ, saveas.post, headers=headers.SAVE_AS),
     ("POST", "uploads"): Row(

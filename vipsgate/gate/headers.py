@@ -42,6 +42,7 @@ ALWAYS: Table = {  # on every call
     "x-oss-request-payer": frozenset(("requester",)),
     # of answers: the SDK for Java sends back what it was told of an object, to change a part of it
     "x-oss-hash-crc64ecma": ANY,
+    "x-oss-next-append-position": ANY,
     "x-oss-object-type": ANY,
     "x-oss-request-id": ANY,
     "x-oss-server-time": ANY,
@@ -54,6 +55,7 @@ WRITE: Table = {
     FORBID_OVERWRITE: TRUTH,
     "x-oss-storage-class": frozenset(("Standard",)),
 }
+APPEND: Table = {name: values for name, values in WRITE.items() if name != FORBID_OVERWRITE}
 # nothing is under retention here (OSS guide, DeleteObject)
 DELETE: Table = {"x-oss-bypass-governance-retention": TRUTH}
 CONDITIONS: Table = {

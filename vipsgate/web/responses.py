@@ -32,6 +32,8 @@ HIT = {"X-Vipsgate-Cache": "hit"}
 # of a whole object, also with a part of it: clients check it against what they have got, the SDK
 # for C++ when it has put a resumed download together
 CRC = "x-oss-hash-crc64ecma"
+APPENDABLE = "Appendable"  # the kind of an object that grows
+NEXT_POSITION = "x-oss-next-append-position"  # where such an object ends
 MD5 = "Content-MD5"  # of a whole object in Base64
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
@@ -129,6 +131,8 @@ def stored(key: str, item: Object) -> dict[str, str]:
         headers["Content-Encoding"] = encoding
     if item.crc is not None:
         headers[CRC] = str(item.crc)
+    if properties.kind == APPENDABLE:
+        headers[NEXT_POSITION] = str(item.size)
     if item.md5:
         headers[MD5] = base64.b64encode(bytes.fromhex(item.md5)).decode()
     return headers

@@ -185,7 +185,13 @@ BAD_ARGUMENTS = {
     *("get_bucket_cors", "get_bucket_encryption", "get_bucket_inventory", "list_bucket_inventory"),
     *("get_bucket_lifecycle", "get_bucket_policy", "get_bucket_transfer_acceleration"),
     *("get_bucket_website", "get_bucket_worm"),  # there are none
-    *("upload_part_copy", "complete_multipart_upload", "process_object", "delete_bucket"),
+    *(
+        "append_object",
+        "upload_part_copy",
+        "complete_multipart_upload",
+        "process_object",
+        "delete_bucket",
+    ),
 }
 
 
@@ -205,8 +211,9 @@ def test_v2_what_is_ours_is_done(site, client, bucket, furnished, name):
 
 # operations of ours, and those that are several calls or none
 OURS_OSS2 = set(
-    "abort_multipart_upload batch_delete_objects complete_multipart_upload copy_object "
-    "create_bucket delete_bucket delete_bucket_style delete_object get_bucket_acl get_bucket_info "
+    "abort_multipart_upload append_object batch_delete_objects complete_multipart_upload "
+    "copy_object create_bucket delete_bucket delete_bucket_style delete_object get_bucket_acl "
+    "get_bucket_info "
     "get_bucket_location get_bucket_referer get_bucket_style get_object get_object_acl "
     "get_object_meta get_object_to_file get_object_with_url get_object_with_url_to_file "
     "head_object init_multipart_upload list_bucket_style list_buckets list_multipart_uploads "
