@@ -15,6 +15,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- InvalidBucketName     400
      +-- InvalidObjectName     400
      +-- InvalidRequest        400  parts that do not go together
+     +-- InvalidTag            400  tags that no object can have
      +-- InvalidDigest         400  Content-MD5 is not that of the body
      +-- MalformedXML          400  the document of a call
      +-- IncompleteBody        400  fewer bytes than were announced
@@ -171,6 +172,13 @@ class InvalidRequest(OssError):
 
     status = 400
     code = "InvalidRequest"
+
+
+class InvalidTag(OssError):
+    """A tag that no object can have, or too many."""
+
+    status = 400
+    code = "InvalidTag"
 
 
 class InvalidDigest(OssError):

@@ -223,6 +223,7 @@ bodies = st.sampled_from(
         b"<RefererConfiguration><AllowEmptyReferer>true</AllowEmptyReferer><RefererList/>"
         b"</RefererConfiguration>",
         b"<BucketProcessConfiguration/>",
+        b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
     ]
 )
 methods = st.sampled_from(["PUT", "POST", "DELETE", "GET", "HEAD", "OPTIONS"])
@@ -273,7 +274,7 @@ CHANGES = {  # call -> what it may change, all that it is declared to
     **dict.fromkeys(("InitiateMultipartUpload", "UploadPart", "AbortMultipartUpload"), UPLOAD),
     "CompleteMultipartUpload": f"{OBJECT}|{UPLOAD}",
     "DeleteMultipleObjects": r"photos/.*",
-    "AppendObject": OBJECT,
+    **dict.fromkeys(("AppendObject", "PutObjectTagging", "DeleteObjectTagging"), OBJECT),
 }
 
 
@@ -353,7 +354,7 @@ ASKS = {
     "x-oss-object-worm-legal-hold": "ON",
     "x-oss-traffic-limit": "819200",
     "x-oss-storage-class": "IA",
-    "x-oss-tagging": "a=b",
+    "x-oss-symlink-target": "a",
     "X-Oss-Nobody-Knows": "a",
 }
 CALLS = {  # each row of the table, as a request with a body where it takes one
@@ -423,14 +424,14 @@ def test_it_is_refused_before_the_body_is_asked_for(world):
     said = raw(
         world,
         *(f"PUT /{BUCKET}/{KEY} HTTP/1.1", "Host: x", "Connection: close"),
-        *("Content-Length: 1000000", "Expect: 100-continue", "x-oss-tagging: a=b"),
+        *("Content-Length: 1000000", "Expect: 100-continue", "x-oss-callback: eyJ9"),
     )
     assert said.startswith(b"HTTP/1.1 501 ")  # and not 100 before
 
 
 def test_a_bad_signature_comes_first(world):
     sent = {"Authorization": "OSS ownerKey:nonsense", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    for name in ("x-oss-tagging", "x-oss-nobody-knows"):
+    for name in ("x-oss-callback", "x-oss-nobody-knows"):
         said = world.ask("PUT", f"/{BUCKET}/{KEY}", b"x", {**sent, name: "a"}, signed=False)
         assert said.status == 403
         assert name not in said.message
@@ -569,6 +570,89 @@ def test_the_name_of_a_source_is_utf_8(world):
     sent = {"x-oss-copy-source": f"/{BUCKET}/a%FF"}
     said = world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent)
     assert (said.status, "UTF-8" in said.message) == (400, True)
+
+
+TAGS = "".join(f"<Tag><Key>k{number}</Key><Value>v</Value></Tag>" for number in range(11))
+
+
+@pytest.mark.parametrize(
+    ("header", "document"),
+    [
+        *(("a", "<Tag><Key>a</Key></Tag>"), ("a=", "<Tag><Key>a</Key><Value/></Tag>")),
+        ("a+b=%2B%20-=._:/", "<Tag><Key>a b</Key><Value>+ -=._:/</Value></Tag>"),
+        (
+            "%E8%A5%BF=1&b=2",
+            "<Tag><Key>西</Key><Value>1</Value></Tag><Tag><Key>b</Key><Value>2</Value></Tag>",
+        ),
+        (
+            f"{'k' * 128}={'v' * 256}",
+            f"<Tag><Key>{'k' * 128}</Key><Value>{'v' * 256}</Value></Tag>",
+        ),
+        ("", ""),
+    ],
+)
+def test_tags_are_the_same_by_header_and_by_call(world, header, document):
+    body = f"<Tagging><TagSet>{document}</TagSet></Tagging>".encode()
+    line = f"/{BUCKET}/{NEW}"
+    world.ask("PUT", line, b"x", {"x-oss-tagging": header})
+    by_header = world.ask("GET", f"{line}?tagging").body
+    world.ask("PUT", line, b"x")
+    assert "<Tag>" not in world.ask("GET", f"{line}?tagging").body
+    etag = world.ask("HEAD", line).headers["ETag"]
+    assert world.ask("PUT", f"{line}?tagging", body).status == 200
+    assert world.ask("GET", f"{line}?tagging").body == by_header
+    assert by_header.count("<Tag>") == document.count("<Tag>")
+    said = world.ask("HEAD", line)
+    count = str(document.count("<Tag>"))
+    assert said.headers.get("x-oss-tagging-count", "0") == count
+    assert said.headers["ETag"] == etag
+    assert world.ask("DELETE", f"{line}?tagging").status == 204
+    assert "<Tag>" not in world.ask("GET", f"{line}?tagging").body
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(
+    ("header", "document"),
+    [
+        *(("=b", "<Tag><Value>b</Value></Tag>"), ("a=%01", "<Tag><Key>a*</Key></Tag>")),
+        *(("a=b%3C", "<Tag><Key>a</Key><Value>!</Value></Tag>"), ("%FF=a", "<Tag/>")),
+        ("a=1&a=2", "<Tag><Key>a</Key></Tag>" * 2),
+        ("&".join(f"k{number}=v" for number in range(11)), TAGS),
+        ("k" * 129, f"<Tag><Key>{'k' * 129}</Key></Tag>"),
+        (f"a={'v' * 257}", f"<Tag><Key>a</Key><Value>{'v' * 257}</Value></Tag>"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_tags_that_no_object_can_have_are_refused(world, header, document):
+    body = f"<Tagging><TagSet>{document}</TagSet></Tagging>".encode()
+    for said in (
+        world.ask("PUT", f"/{BUCKET}/{KEY}", b"x", {"x-oss-tagging": header}),
+        world.ask("PUT", f"/{BUCKET}/{KEY}?tagging", body),
+    ):
+        assert (said.status, "InvalidTag" in said.body) == (400, True)
+    assert world.noting.written == []
+
+
+@pytest.mark.parametrize(("directive", "count"), [("", "1"), ("Copy", "1"), ("Replace", "2")])
+@pytest.mark.parametrize("metadata", ["COPY", "REPLACE"])
+def test_a_copy_has_the_tags_of_its_source_or_others(world, directive, count, metadata):
+    world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", {"x-oss-tagging": "a=1"})
+    sent = {"x-oss-copy-source": f"/{BUCKET}/{NEW}", "x-oss-tagging": "b=2&c=3"}
+    sent |= {"x-oss-metadata-directive": metadata}
+    sent |= {"x-oss-tagging-directive": directive} if directive else {}
+    assert world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent).status == 200
+    assert world.ask("HEAD", f"/{BUCKET}/{KEY}").headers["x-oss-tagging-count"] == count
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_tags_of_what_is_not_there_and_of_whom_has_no_right(world, method):
+    body = b"<Tagging><TagSet/></Tagging>" if method == "PUT" else b""
+    assert world.ask(method, f"/{BUCKET}/none?tagging", body).status == 404
+    anonymous = world.ask(method, f"/{BUCKET}/{KEY}?tagging", body, signed=False)
+    # the bucket is public-read-write: who may put an object with tags may tag it
+    assert anonymous.status == {"GET": 403, "PUT": 200, "DELETE": 204}[method]
+    world.run(world.restore())
 
 
 def append(world, key, position, data, headers=()):

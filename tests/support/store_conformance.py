@@ -30,6 +30,7 @@ FULL = Properties(
     headers={"cache-control": "no-cache", "expires": "Thu, 01 Jan 2026 00:00:00 GMT"},
     meta={"author": "西湖", "empty": ""},
     kind="Multipart",
+    tags={"a b": "1", "西": ""},
 )
 LISTINGS = [
     # prefix, delimiter, after

@@ -18,7 +18,19 @@ from ..errors import InvalidArgument, MethodNotAllowed, Unimplemented, shown
 from ..gate import headers, parameters, sign
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target
-from . import append, buckets, images, listing, multipart, objects, referer, saveas, styles, unset
+from . import (
+    append,
+    buckets,
+    images,
+    listing,
+    multipart,
+    objects,
+    referer,
+    saveas,
+    styles,
+    tags,
+    unset,
+)
 from .call import Call, Row
 
 __all__ = ["BUCKET", "OBJECT", "SERVICE", "Call", "Row", "find"]
@@ -125,6 +137,9 @@ OBJECT: Table = {
     ),
     ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, headers=headers.DELETE),
     ("HEAD", "objectMeta"): Row("GetObjectMeta", Right.READ, objects.meta),
+    ("GET", "tagging"): Row("GetObjectTagging", Right.VIEW, tags.get),
+    ("PUT", "tagging"): Row("PutObjectTagging", Right.WRITE, tags.put),
+    ("DELETE", "tagging"): Row("DeleteObjectTagging", Right.WRITE, tags.delete),
     ("GET", "acl"): Row("GetObjectACL", Right.VIEW, objects.get_acl),
     ("PUT", "acl"): Row(
         *("PutObjectACL", Right.RULE, objects.put_acl),

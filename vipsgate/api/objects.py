@@ -24,8 +24,16 @@ from ..errors import (
     Unimplemented,
     shown,
 )
-from ..gate import access, conditional, style
-from ..gate.headers import ACL, COPY_SOURCE, DIRECTIVE, FORBID_OVERWRITE, META
+from ..gate import access, conditional, style, tagging
+from ..gate.headers import (
+    ACL,
+    COPY_SOURCE,
+    DIRECTIVE,
+    FORBID_OVERWRITE,
+    META,
+    TAGGING,
+    TAGGING_DIRECTIVE,
+)
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target, check_bucket, check_key
 from ..store import routing
@@ -141,8 +149,11 @@ async def copy(call: Call) -> web.StreamResponse:
     with closing(await open_source(call)) as source:
         if unchanged(call, source.object):
             return call.respond(304)
+        if call.header(TAGGING_DIRECTIVE).lower() != "replace":
+            properties = replace(properties, tags=source.object.properties.tags)
         if directive == "COPY":
             theirs = source.object.properties
+            theirs = replace(theirs, tags=properties.tags)
             properties = replace(theirs, acl=properties.acl, kind=properties.kind)
         async with services.store.draft(target.bucket) as draft:
             await draft.copy(source.descriptor, 0, source.object.size)
@@ -340,6 +351,7 @@ def said_properties(call: Call, kind: str = "Normal") -> Properties:
             if name.startswith(META) and name != META
         },
         kind=kind,
+        tags=tagging.read(call.header(TAGGING)),
     )
 
 

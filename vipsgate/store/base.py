@@ -22,7 +22,8 @@ class Properties:
         headers: Cache-Control, Content-Disposition, Content-Encoding, Content-Language, Expires;
             names in lower case.
         meta: The ``x-oss-meta-`` headers, without that prefix, in lower case.
-        kind: ``x-oss-object-type``: ``Normal``, ``Multipart``.
+        kind: ``x-oss-object-type``: ``Normal``, ``Multipart``, ``Appendable``.
+        tags: Keys and values, up to 10.
     """
 
     content_type: str = ""
@@ -30,6 +31,7 @@ class Properties:
     headers: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
     kind: str = "Normal"
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 PLAIN = Properties()

@@ -33,6 +33,7 @@ HIT = {"X-Vipsgate-Cache": "hit"}
 # for C++ when it has put a resumed download together
 CRC = "x-oss-hash-crc64ecma"
 APPENDABLE = "Appendable"  # the kind of an object that grows
+TAGGING_COUNT = "x-oss-tagging-count"
 NEXT_POSITION = "x-oss-next-append-position"  # where such an object ends
 MD5 = "Content-MD5"  # of a whole object in Base64
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
@@ -131,6 +132,8 @@ def stored(key: str, item: Object) -> dict[str, str]:
         headers["Content-Encoding"] = encoding
     if item.crc is not None:
         headers[CRC] = str(item.crc)
+    if properties.tags:
+        headers[TAGGING_COUNT] = str(len(properties.tags))
     if properties.kind == APPENDABLE:
         headers[NEXT_POSITION] = str(item.size)
     if item.md5:
