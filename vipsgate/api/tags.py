@@ -17,6 +17,8 @@ from .call import Call
 async def put(call: Call) -> web.StreamResponse:
     """PutObjectTagging: these tags in place of those before."""
     root = xml.parse(await call.document(), "Tagging")
+    if root.find("TagSet") is None:
+        raise xml.malformed("Tagging has no TagSet")
     # not trimmed: a blank is a character like others
     pairs = [(tag.findtext("Key", ""), tag.findtext("Value", "")) for tag in root.iter("Tag")]
     await _change(call, tagging.checked(pairs))
