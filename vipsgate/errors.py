@@ -15,6 +15,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- InvalidBucketName     400
      +-- InvalidObjectName     400
      +-- InvalidRequest        400  parts that do not go together
+     +-- InvalidTag            400  tags that no object can have
      +-- InvalidDigest         400  Content-MD5 is not that of the body
      +-- MalformedXML          400  the document of a call
      +-- IncompleteBody        400  fewer bytes than were announced
@@ -35,9 +36,19 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- NoSuchStyle           404
      +-- NoSuchKey             404
      +-- NoSuchUpload          404  ended, or never begun
+     +-- NoSuchBucketPolicy 404
+     +-- NoSuchCORSConfiguration 404
+     +-- NoSuchInventory 404
+     +-- NoSuchLifecycle 404
+     +-- NoSuchServerSideEncryptionRule 404
+     +-- NoSuchTransferAccelerationConfiguration 404
+     +-- NoSuchWebsiteConfiguration 404
+     +-- NoSuchWORMConfiguration 404
      +-- MethodNotAllowed      405
      +-- BucketAlreadyExists   409
      +-- BucketNotEmpty        409
+     +-- PositionNotEqualToLength 409  an append that does not begin at the end
+     +-- ObjectNotAppendable   409  an append to what was put as a whole
      +-- FileAlreadyExists     409  an object that is not to be overwritten
      +-- MissingContentLength  411
      +-- PreconditionFailed    412
@@ -161,6 +172,13 @@ class InvalidRequest(OssError):
 
     status = 400
     code = "InvalidRequest"
+
+
+class InvalidTag(OssError):
+    """A tag that no object can have, or too many."""
+
+    status = 400
+    code = "InvalidTag"
 
 
 class InvalidDigest(OssError):
@@ -303,6 +321,62 @@ class NoSuchUpload(OssError):
     code = "NoSuchUpload"
 
 
+class NoSuchBucketPolicy(OssError):
+    """The bucket has no policy."""
+
+    status = 404
+    code = "NoSuchBucketPolicy"
+
+
+class NoSuchCORSConfiguration(OssError):
+    """The bucket has no rules of CORS."""
+
+    status = 404
+    code = "NoSuchCORSConfiguration"
+
+
+class NoSuchInventory(OssError):
+    """The bucket has no inventory."""
+
+    status = 404
+    code = "NoSuchInventory"
+
+
+class NoSuchLifecycle(OssError):
+    """The bucket has no lifecycle rules."""
+
+    status = 404
+    code = "NoSuchLifecycle"
+
+
+class NoSuchServerSideEncryptionRule(OssError):
+    """The bucket has no encryption rule."""
+
+    status = 404
+    code = "NoSuchServerSideEncryptionRule"
+
+
+class NoSuchTransferAccelerationConfiguration(OssError):
+    """The bucket was never set up for transfer acceleration."""
+
+    status = 404
+    code = "NoSuchTransferAccelerationConfiguration"
+
+
+class NoSuchWebsiteConfiguration(OssError):
+    """The bucket is not set up as a website."""
+
+    status = 404
+    code = "NoSuchWebsiteConfiguration"
+
+
+class NoSuchWORMConfiguration(OssError):
+    """The bucket has no retention policy."""
+
+    status = 404
+    code = "NoSuchWORMConfiguration"
+
+
 class MethodNotAllowed(OssError):
     """Not a method of this resource."""
 
@@ -322,6 +396,20 @@ class BucketNotEmpty(OssError):
 
     status = 409
     code = "BucketNotEmpty"
+
+
+class PositionNotEqualToLength(OssError):
+    """What is to be appended does not begin where the object ends."""
+
+    status = 409
+    code = "PositionNotEqualToLength"
+
+
+class ObjectNotAppendable(OssError):
+    """The object was put as a whole or in parts, so nothing is appended to it."""
+
+    status = 409
+    code = "ObjectNotAppendable"
 
 
 class FileAlreadyExists(OssError):

@@ -11,6 +11,7 @@ import pytest
 from vipsgate.buckets import INTERNAL, Bucket, Style
 from vipsgate.catalog import documents, uploads
 from vipsgate.image.config import Limits
+from vipsgate.settings import Settings
 from vipsgate.store.base import PLAIN
 
 NOW = 1_767_225_600.75
@@ -221,6 +222,21 @@ async def test_what_is_said_of_one_bucket(shelf, by_oss2, by_v2):
     other = by_v2("GetBucketInfoResult", said).bucket_info
     assert (other.name, other.acl, other.storage_class) == ("dogs", "public-read", "Standard")
     assert other.creation_date == datetime(2026, 1, 1, tzinfo=UTC)
+    # the SDK for Java fails without them
+    assert (found.data_redundancy_type, found.comment) == ("LRS", "")
+    assert (other.access_monitor, other.data_redundancy_type) == ("Disabled", "LRS")
+    assert (other.cross_region_replication, other.transfer_acceleration) == ("Disabled",) * 2
+    assert (other.versioning, other.comment) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "host", ["oss.test:8080", "cats.oss.test:8080", "oss.test", "cats.oss.test"]
+)
+async def test_an_endpoint_has_the_port_that_the_client_came_by(desk, host):
+    desk.settings = Settings(buckets={"cats": Bucket()}, server={"endpoint": "oss.test"})
+    said = await desk.ask("/cats/?bucketInfo", headers={"Host": host}, services=desk.another())
+    port = host.partition(":")[2]
+    assert said.value("Bucket/ExtranetEndpoint") == (f"oss.test:{port}" if port else "oss.test")
 
 
 async def test_an_endpoint_has_no_bucket_in_front(shelf):

@@ -159,11 +159,11 @@ async def test_lists_styles(photos, by_oss2, by_v2, query):
         await photos.put(line(name), style(f"image/resize,w_{ord(name)}"))
     said = await photos.ask(f"/photos/?{query}")
     found = by_oss2("parse_list_bucket_style", "ListBucketStyleResult", said).styles
-    assert [one.name for one in found] == ["B", "a", "b"]
+    assert [one.name for one in found] == ["b", "a", "B"]
     other = by_v2("StyleList", said).styles
     wanted = [(one.name, one.content, one.create_time) for one in found]
     assert [(one.name, one.content, one.create_time) for one in other] == wanted
-    assert wanted[0] == ("B", "image/resize,w_66", MADE)
+    assert wanted[2] == ("B", "image/resize,w_66", MADE)
 
 
 async def test_deleting_what_is_not_there_changes_nothing(desk):
@@ -180,6 +180,16 @@ async def test_a_style_of_another_instance_is_deleted(photos):
     assert (await photos.delete(line("small"), services=other)).status == 204
     await photos.services.registry.documents.look()
     assert not photos.services.registry.get("photos").styles
+
+
+async def test_styles_are_listed_in_the_order_in_which_they_were_made(photos):
+    """As OSS does: the SDK for Go makes three of random names and looks for them by number."""
+    for name in ("b", "a", "c"):
+        await photos.put(line(name), style("image/info"))
+        photos.now += 1
+    await photos.put(line("b"), style("image/resize,w_9"))
+    said = await photos.ask("/photos/?style")
+    assert said.values("Style/Name") == ["b", "a", "c"]
 
 
 async def test_a_missing_style_is_named(photos):

@@ -41,6 +41,18 @@ def test_reads_delete_with_and_without_a_namespace():
         assert xml.read_delete(text.encode()) == xml.Delete(("a b",), True)
 
 
+KEY_SIGNS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufffe\uffff")
+
+
+@given(st.text(KEY_SIGNS, min_size=1))
+def test_a_key_may_have_control_characters(key):
+    raw = key.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    numbers = "".join(f"&#x{ord(sign):02X};" if sign < " " else sign for sign in raw)
+    for text in (raw, numbers):
+        document = f"<Delete><Object><Key>{text}</Key></Object></Delete>"
+        assert xml.read_delete(document.encode()).keys == (key,)
+
+
 @given(st.binary())
 def test_nothing_but_a_document_or_a_refusal(data):
     for read in (xml.read_delete, xml.read_parts):

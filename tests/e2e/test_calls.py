@@ -4,15 +4,19 @@ The server runs inside the test, with a store in between that notes every call t
 """
 
 import asyncio
+import base64
 import contextlib
 import functools
+import hashlib
 import http.client
 import os
 import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
 import pytest
@@ -79,6 +83,7 @@ class Renderers:
 class Answer:
     status: int
     body: str
+    headers: http.client.HTTPMessage
 
     @property
     def message(self):
@@ -162,7 +167,8 @@ class World:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 link.request(method, line, body or None, sent)
             response = link.getresponse()
-            return Answer(response.status, response.read().decode("utf-8", "replace"))
+            body = response.read().decode("utf-8", "replace")
+            return Answer(response.status, body, response.headers)
 
 
 def in_memory():
@@ -217,6 +223,7 @@ bodies = st.sampled_from(
         b"<RefererConfiguration><AllowEmptyReferer>true</AllowEmptyReferer><RefererList/>"
         b"</RefererConfiguration>",
         b"<BucketProcessConfiguration/>",
+        b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
     ]
 )
 methods = st.sampled_from(["PUT", "POST", "DELETE", "GET", "HEAD", "OPTIONS"])
@@ -267,6 +274,7 @@ CHANGES = {  # call -> what it may change, all that it is declared to
     **dict.fromkeys(("InitiateMultipartUpload", "UploadPart", "AbortMultipartUpload"), UPLOAD),
     "CompleteMultipartUpload": f"{OBJECT}|{UPLOAD}",
     "DeleteMultipleObjects": r"photos/.*",
+    **dict.fromkeys(("AppendObject", "PutObjectTagging", "DeleteObjectTagging"), OBJECT),
 }
 
 
@@ -346,7 +354,7 @@ ASKS = {
     "x-oss-object-worm-legal-hold": "ON",
     "x-oss-traffic-limit": "819200",
     "x-oss-storage-class": "IA",
-    "x-oss-tagging": "a=b",
+    "x-oss-symlink-target": "a",
     "X-Oss-Nobody-Knows": "a",
 }
 CALLS = {  # each row of the table, as a request with a body where it takes one
@@ -416,14 +424,14 @@ def test_it_is_refused_before_the_body_is_asked_for(world):
     said = raw(
         world,
         *(f"PUT /{BUCKET}/{KEY} HTTP/1.1", "Host: x", "Connection: close"),
-        *("Content-Length: 1000000", "Expect: 100-continue", "x-oss-tagging: a=b"),
+        *("Content-Length: 1000000", "Expect: 100-continue", "x-oss-callback: eyJ9"),
     )
     assert said.startswith(b"HTTP/1.1 501 ")  # and not 100 before
 
 
 def test_a_bad_signature_comes_first(world):
     sent = {"Authorization": "OSS ownerKey:nonsense", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    for name in ("x-oss-tagging", "x-oss-nobody-knows"):
+    for name in ("x-oss-callback", "x-oss-nobody-knows"):
         said = world.ask("PUT", f"/{BUCKET}/{KEY}", b"x", {**sent, name: "a"}, signed=False)
         assert said.status == 403
         assert name not in said.message
@@ -518,6 +526,274 @@ def test_conditions_of_a_copy_hold_for_parts_too(world, call, condition, status)
     assert said.status == status
     assert bool(world.noting.written) == (status == 200)
     world.run(world.restore())
+
+
+def test_what_is_stored_is_told_with_its_checksums(world):
+    data = b"123456789"
+    md5, crc = base64.b64encode(hashlib.md5(data).digest()).decode(), "11051210869376104954"
+    for line in (NEW, f"{KEY}?partNumber=1&uploadId={world.upload}"):
+        said = world.ask("PUT", f"/{BUCKET}/{line}", data)
+        assert (said.headers["Content-MD5"], said.headers[responses.CRC]) == (md5, crc), line
+    for method in ("GET", "HEAD"):
+        said = world.ask(method, f"/{BUCKET}/{NEW}")
+        assert (said.headers["Content-MD5"], said.headers[responses.CRC]) == (md5, crc)
+    said = world.ask("GET", f"/{BUCKET}/{NEW}", headers={"Range": "bytes=2-3"})
+    assert (said.status, said.body, said.headers[responses.CRC]) == (206, "34", crc)
+    assert "Content-MD5" not in said.headers  # it would be read as that of the part
+    world.ask(
+        "POST", f"/{BUCKET}/{KEY}?uploadId={world.upload}", b"", {"x-oss-complete-all": "yes"}
+    )
+    said = world.ask("HEAD", f"/{BUCKET}/{KEY}")
+    assert "Content-MD5" not in said.headers  # of an object of parts OSS tells none
+    assert said.headers[responses.CRC] == crc
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        *(("a+b.txt", "a b.txt"), ("a%20b.txt", "a b.txt"), ("a%2Bb.txt", "a+b.txt")),
+        *(("%E8%A5%BF+%2B.txt", "西 +.txt"), ("a%252Bb.txt", "a%2Bb.txt")),
+    ],
+)
+@pytest.mark.parametrize("call", ["", "?partNumber=1&uploadId={}"])
+def test_a_plus_in_the_name_of_a_source_is_a_blank(world, call, text, key):
+    """The SDK for Go v1 and ossutil write names as forms do; %2B is a plus."""
+    world.run(world.put(BUCKET, key, b"data"))
+    sent = {"x-oss-copy-source": f"/{BUCKET}/{text}"}
+    said = world.ask("PUT", f"/{BUCKET}/{KEY}" + call.format(world.upload), headers=sent)
+    assert said.status == 200, said.body
+    world.run(world.restore())
+
+
+def test_the_name_of_a_source_is_utf_8(world):
+    sent = {"x-oss-copy-source": f"/{BUCKET}/a%FF"}
+    said = world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent)
+    assert (said.status, "UTF-8" in said.message) == (400, True)
+
+
+TAGS = "".join(f"<Tag><Key>k{number}</Key><Value>v</Value></Tag>" for number in range(11))
+
+
+@pytest.mark.parametrize(
+    ("header", "document"),
+    [
+        *(("a", "<Tag><Key>a</Key></Tag>"), ("a=", "<Tag><Key>a</Key><Value/></Tag>")),
+        ("a+b=%2B%20-=._:/", "<Tag><Key>a b</Key><Value>+ -=._:/</Value></Tag>"),
+        (
+            "%E8%A5%BF=1&b=2",
+            "<Tag><Key>西</Key><Value>1</Value></Tag><Tag><Key>b</Key><Value>2</Value></Tag>",
+        ),
+        (
+            f"{'k' * 128}={'v' * 256}",
+            f"<Tag><Key>{'k' * 128}</Key><Value>{'v' * 256}</Value></Tag>",
+        ),
+        ("", ""),
+    ],
+)
+def test_tags_are_the_same_by_header_and_by_call(world, header, document):
+    body = f"<Tagging><TagSet>{document}</TagSet></Tagging>".encode()
+    line = f"/{BUCKET}/{NEW}"
+    world.ask("PUT", line, b"x", {"x-oss-tagging": header})
+    by_header = world.ask("GET", f"{line}?tagging").body
+    world.ask("PUT", line, b"x")
+    assert "<Tag>" not in world.ask("GET", f"{line}?tagging").body
+    etag = world.ask("HEAD", line).headers["ETag"]
+    assert world.ask("PUT", f"{line}?tagging", body).status == 200
+    assert world.ask("GET", f"{line}?tagging").body == by_header
+    assert by_header.count("<Tag>") == document.count("<Tag>")
+    said = world.ask("HEAD", line)
+    count = str(document.count("<Tag>"))
+    assert said.headers.get("x-oss-tagging-count", "0") == count
+    assert said.headers["ETag"] == etag
+    assert world.ask("DELETE", f"{line}?tagging").status == 204
+    assert "<Tag>" not in world.ask("GET", f"{line}?tagging").body
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(
+    ("header", "document"),
+    [
+        *(("=b", "<Tag><Value>b</Value></Tag>"), ("a=%01", "<Tag><Key>a*</Key></Tag>")),
+        *(("a=b%3C", "<Tag><Key>a</Key><Value>!</Value></Tag>"), ("%FF=a", "<Tag/>")),
+        ("a=1&a=2", "<Tag><Key>a</Key></Tag>" * 2),
+        ("&".join(f"k{number}=v" for number in range(11)), TAGS),
+        ("k" * 129, f"<Tag><Key>{'k' * 129}</Key></Tag>"),
+        (f"a={'v' * 257}", f"<Tag><Key>a</Key><Value>{'v' * 257}</Value></Tag>"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_tags_that_no_object_can_have_are_refused(world, header, document):
+    body = f"<Tagging><TagSet>{document}</TagSet></Tagging>".encode()
+    for said in (
+        world.ask("PUT", f"/{BUCKET}/{KEY}", b"x", {"x-oss-tagging": header}),
+        world.ask("PUT", f"/{BUCKET}/{KEY}?tagging", body),
+    ):
+        assert (said.status, "InvalidTag" in said.body) == (400, True)
+    assert world.noting.written == []
+
+
+@pytest.mark.parametrize(("directive", "count"), [("", "1"), ("Copy", "1"), ("Replace", "2")])
+@pytest.mark.parametrize("metadata", ["COPY", "REPLACE"])
+def test_a_copy_has_the_tags_of_its_source_or_others(world, directive, count, metadata):
+    world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", {"x-oss-tagging": "a=1"})
+    sent = {"x-oss-copy-source": f"/{BUCKET}/{NEW}", "x-oss-tagging": "b=2&c=3"}
+    sent |= {"x-oss-metadata-directive": metadata}
+    sent |= {"x-oss-tagging-directive": directive} if directive else {}
+    assert world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent).status == 200
+    assert world.ask("HEAD", f"/{BUCKET}/{KEY}").headers["x-oss-tagging-count"] == count
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_tags_of_what_is_not_there_and_of_whom_has_no_right(world, method):
+    body = b"<Tagging><TagSet/></Tagging>" if method == "PUT" else b""
+    assert world.ask(method, f"/{BUCKET}/none?tagging", body).status == 404
+    anonymous = world.ask(method, f"/{BUCKET}/{KEY}?tagging", body, signed=False)
+    # the bucket is public-read-write: who may put an object with tags may tag it
+    assert anonymous.status == {"GET": 403, "PUT": 200, "DELETE": 204}[method]
+    world.run(world.restore())
+
+
+def append(world, key, position, data, headers=()):
+    return world.ask("POST", f"/{BUCKET}/{key}?append&position={position}", data, headers)
+
+
+def test_an_object_grows(world):
+    said = append(world, NEW, 0, b"123", {"x-oss-meta-a": "1", "Content-Type": "a/b"})
+    told = said.headers["ETag"], said.headers["x-oss-next-append-position"]
+    assert (said.status, told[1]) == (200, "3")
+    said = append(world, NEW, 3, b"456789", {"x-oss-meta-a": "2"})
+    assert said.headers["x-oss-next-append-position"] == "9"
+    assert said.headers[responses.CRC] == "11051210869376104954"  # of all of it
+    assert said.headers["ETag"] != told[0]
+    said = world.ask("GET", f"/{BUCKET}/{NEW}")
+    kind, end = (said.headers[f"x-oss-{name}"] for name in ("object-type", "next-append-position"))
+    assert (said.body, kind, end) == ("123456789", "Appendable", "9")
+    # what was said when it was created
+    assert (said.headers["x-oss-meta-a"], said.headers["Content-Type"]) == ("1", "a/b")
+    said = append(world, NEW, 9, b"")
+    assert (said.status, said.headers["x-oss-next-append-position"]) == (200, "9")
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("position", ["0", "2", "4", "9" * 18])
+def test_an_append_begins_at_the_end(world, position):
+    append(world, NEW, 0, b"123")
+    said = append(world, NEW, position, b"x")
+    assert (said.status, "PositionNotEqualToLength" in said.body) == (409, True)
+    assert said.headers["x-oss-next-append-position"] == "3"
+    assert world.noting.written == []  # known before the body is read
+    assert world.ask("GET", f"/{BUCKET}/{NEW}").body == "123"
+    world.run(world.restore())
+
+
+def test_an_append_to_nothing_begins_at_its_beginning(world):
+    said = append(world, NEW, 1, b"x")
+    assert (said.status, said.headers["x-oss-next-append-position"]) == (409, "0")
+
+
+@pytest.mark.parametrize("position", ["", "-1", "1.0", "x", "9" * 19, "%D9%A1"])
+def test_a_position_is_a_number(world, position):
+    said = append(world, NEW, position, b"x")
+    assert (said.status, "position" in said.message) == (400, True)
+
+
+def test_only_what_was_appended_is_appended_to(world):
+    size = len(OBJECTS[KEY])
+    assert "ObjectNotAppendable" in append(world, KEY, size, b"x").body
+    append(world, NEW, 0, b"123")
+    sent = {"x-oss-copy-source": f"/{BUCKET}/{NEW}"}
+    world.ask("PUT", f"/{BUCKET}/{KEY}", headers=sent)
+    assert "ObjectNotAppendable" in append(world, KEY, 3, b"x").body
+    world.ask("PUT", f"/{BUCKET}/{NEW}", b"whole")
+    assert "ObjectNotAppendable" in append(world, NEW, 5, b"x").body
+    world.run(world.restore())
+
+
+def test_an_append_that_breaks_changes_nothing(world):
+    append(world, NEW, 0, b"123")
+    md5 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
+    said = append(world, NEW, 3, b"x", {"Content-MD5": md5})
+    assert (said.status, "InvalidDigest" in said.body) == (400, True)
+    md5 = base64.b64encode(hashlib.md5(b"x").digest()).decode()
+    assert world.ask("GET", f"/{BUCKET}/{NEW}").body == "123"
+    assert append(world, NEW, 3, b"x", {"Content-MD5": md5}).status == 200  # of the piece
+    world.run(world.restore())
+
+
+def test_of_many_appends_to_the_same_end_one_counts(world):
+    append(world, NEW, 0, b"0")
+    for turn in range(1, 4):
+        with ThreadPoolExecutor(6) as pool:
+            said = list(pool.map(partial(append, world, NEW, turn), [b"1", b"2"] * 3))
+        assert sorted(one.status for one in said) == [200, 409, 409, 409, 409, 409]
+        ends = {one.headers["x-oss-next-append-position"] for one in said}
+        assert ends == {str(turn + 1)}
+    assert re.fullmatch("0[12]{3}", world.ask("GET", f"/{BUCKET}/{NEW}").body)
+    world.run(world.restore())
+
+
+PARTS = [b"1" * uploads.LEAST_BYTES, b"22"]
+
+
+def test_the_etag_of_parts_is_that_of_oss(world):
+    """MD5 of the parts' MD5s in upper-case hexadecimal digits, and how many there are."""
+    line = f"/{BUCKET}/{KEY}?uploadId={world.upload}"
+    digests = ""
+    for number, data in enumerate(PARTS, 1):
+        world.ask("PUT", f"{line}&partNumber={number}", data)
+        digests += hashlib.md5(data).hexdigest().upper()
+    said = world.ask("POST", line, headers={"x-oss-complete-all": "yes"})
+    etag = f'"{hashlib.md5(digests.encode()).hexdigest().upper()}-2"'
+    assert (said.headers["ETag"], world.run(world.store.stat(BUCKET, KEY)).etag) == (etag, etag)
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "size"),
+    [
+        *(("bytes=0-", 200, 13), ("bytes=4-", 200, 9), ("bytes=12-", 200, 1)),
+        *(("bytes=0-12", 200, 13), ("bytes=2-3", 200, 2)),
+        *(("bytes=13-", 416, 0), ("bytes=99-", 416, 0), ("bytes=0-13", 416, 0)),
+        *(("bytes=-4", 400, 0), ("bytes=3-2", 400, 0), ("bytes=-", 400, 0), ("0-3", 400, 0)),
+    ],
+)
+def test_a_part_may_be_a_range_of_a_source(world, text, status, size):
+    sent = {"x-oss-copy-source": f"/{BUCKET}/dir/b.txt", "x-oss-copy-source-range": text}
+    line = f"/{BUCKET}/{KEY}?partNumber=1&uploadId={world.upload}"
+    assert world.ask("PUT", line, headers=sent).status == status
+    said = world.ask("GET", f"/{BUCKET}/{KEY}?uploadId={world.upload}")
+    assert re.findall("<Size>(.*?)<", said.body) == ([str(size)] if size else [])
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("name", [BUCKET, "nowhere"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_head_of_a_bucket(world, name, signed):
+    for line in (f"/{name}", f"/{name}/"):
+        said = world.ask("HEAD", line, signed=signed)
+        assert said.status == (404 if name == "nowhere" else 200 if signed else 403)
+
+
+def test_a_signed_put_without_a_type_is_of_bytes(world):
+    """The name tells the type only where nobody has signed."""
+    for signed, kind in ((True, "application/octet-stream"), (False, "text/plain")):
+        world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", signed=signed)
+        assert world.ask("HEAD", f"/{BUCKET}/{NEW}").headers["Content-Type"] == kind
+    world.ask("PUT", f"/{BUCKET}/{NEW}", b"x", {"Content-Type": "a/b"})
+    assert world.ask("HEAD", f"/{BUCKET}/{NEW}").headers["Content-Type"] == "a/b"
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize("world", ["folder"], indirect=True)
+@pytest.mark.parametrize("written", [b"a\x01b\x1f", b"a&#x01;b&#x1F;", b"a&#1;b&#031;"])
+def test_keys_with_control_characters_are_deleted(world, written):
+    world.run(world.put(BUCKET, "a\x01b\x1f", b""))
+    body = b" \n<?xml version='1.0'?><Delete><Object><Key>%s</Key></Object></Delete>" % written
+    said = world.ask("POST", f"/{BUCKET}/?delete&encoding-type=url", body)
+    assert re.findall("<Key>(.*?)<", said.body) == ["a%01b%1F"]
+    assert world.run(world.snapshot()) == world.state
 
 
 DELETE = b"<Delete><Object><Key>x</Key>%s</Object></Delete>"

@@ -560,11 +560,11 @@ def test_methods_that_oss_does_not_know(site, method):
 @pytest.mark.parametrize(
     "target",
     [
-        *("/examplebucket/?lifecycle", "/examplebucket/?cors", "/examplebucket/?objectMeta"),
-        *("/examplebucket/example.jpg?tagging", "/examplebucket/example.jpg?uploads"),
+        *("/examplebucket/?resourceGroup", "/examplebucket/?replication"),
+        *("/examplebucket/?objectMeta", "/examplebucket/example.jpg?uploads"),
         *("/examplebucket/example.jpg?objectMeta=", "/examplebucket/example.jpg?partNumber=1"),
         *("/examplebucket/example.jpg?acl&tagging", "/examplebucket/example.jpg?append"),
-        *("/examplebucket/?transferAcceleration", "/?publicAccessBlock", "/examplebucket/?ACL"),
+        *("/examplebucket/?cname", "/?publicAccessBlock", "/examplebucket/?ACL"),
         *("/examplebucket/example.jpg?seal", "/examplebucket/example.jpg?Response-Expires=a"),
         *("/examplebucket/example.jpg?callback=foo", "/examplebucket/example.jpg?versionId=a"),
     ],

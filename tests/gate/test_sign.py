@@ -9,7 +9,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.examples import times
 
-from vipsgate.errors import OssError
+from vipsgate.errors import (
+    InvalidArgument,
+    OssError,
+    RequestTimeTooSkewed,
+    SignatureDoesNotMatch,
+)
 from vipsgate.gate.sign import Credential, Request, fields, sign_headers, sign_url, v1, v4, verify
 
 NOW = 1_767_225_600  # 2026-01-01T00:00:00Z
@@ -136,6 +141,35 @@ def test_header_vectors_of_v4_are_made(name):
     assert sign_headers(credential, replace(asked, headers={}), now=NOW, version=4) == asked.headers
 
 
+def dated(request, date, day="20260101"):
+    """The request signed with V4 and a ``Date`` of this text, as the SDK for Go v1 does it."""
+    held = {**request.headers, "date": date, "x-oss-content-sha256": "UNSIGNED-PAYLOAD"}
+    asked = replace(request, headers=held)
+    text = v4.string_to_sign(v4.canonical_request(asked, []), date, day, REGION)
+    mac = v4.mac(SECRET, text, day=day, region=REGION)
+    credential = f"{ID}/{SCOPE.replace('20260101', day)}"
+    made = f"OSS4-HMAC-SHA256 Credential={credential},Signature={mac}"
+    return replace(asked, headers={**held, "authorization": made})
+
+
+@pytest.mark.parametrize("date", [GMT, ISO])
+def test_v4_with_date_alone(date):
+    made = dated(Request("GET", BUCKET, KEY), date)
+    assert verify(made, [LASTING], NOW, REGION) is LASTING
+    for late in (901, -901):
+        with pytest.raises(RequestTimeTooSkewed):
+            verify(made, [LASTING], NOW + late, REGION)
+    for other in (GMT.replace("00:00:00", "00:00:01"), ISO.replace("00Z", "01Z")):
+        with pytest.raises(SignatureDoesNotMatch):
+            verify(replace(made, headers={**made.headers, "date": other}), [LASTING], NOW, REGION)
+
+
+def test_v4_with_the_date_of_another_day():
+    made = dated(Request("GET", BUCKET, KEY), GMT, "20260102")
+    with pytest.raises(InvalidArgument, match="Invalid signing date"):
+        verify(made, [LASTING], NOW, REGION)
+
+
 @pytest.mark.parametrize(
     ("text", "digest"),
     [
@@ -147,7 +181,7 @@ def test_header_vectors_of_v4_are_made(name):
 def test_canonical_requests(text, digest):
     canonical = v4.canonical_request(arrived(text), [])
     assert hashlib.sha256(canonical.encode()).hexdigest() == digest
-    assert v4.string_to_sign(canonical, ISO, REGION).endswith(digest)
+    assert v4.string_to_sign(canonical, ISO, ISO[:8], REGION).endswith(digest)
 
 
 # the same signature, written differently
@@ -332,7 +366,16 @@ REFUSES = {
     "a date of another zone": (T3.replace("GMT", "+0000"), NO_DATE),
     "a date of other digits": (T3.replace(GMT, GMT.replace("2026", "２026")), NO_DATE),
     "a month that there is not": (T3.replace("Jan", "Jam"), NO_DATE),
-    "V4 with Date alone": (T8.replace(f"x-oss-date: {ISO}", f"Date: {GMT}"), NO_DATE),
+    "V4 with another Date alone than was signed": (
+        T8.replace(f"x-oss-date: {ISO}", f"Date: {GMT}"),
+        MISMATCH,
+    ),
+    "V4 with an old Date behind an empty x-oss-date": (
+        T8.replace(f"x-oss-date: {ISO}", f"x-oss-date: \nDate: {GMT}"),
+        NO_DATE,
+    ),
+    "V4 with a Date that is none": (T8.replace(f"x-oss-date: {ISO}", "Date: today"), NO_DATE),
+    "V4 with no date": (T8.replace(f"\nx-oss-date: {ISO}", ""), NO_DATE),
     "V4 with a date of V1": (T8.replace(ISO, GMT), NO_DATE),
     "V4 with no date that there is": (
         T8.replace(f"date: {ISO}", "date: 20260230T000000Z"),

@@ -77,6 +77,10 @@ READS = [
     ("/photos/a?signature=a+b", "", "photos", "a", (("signature", "a b"),)),
     ("/photos/a?styleName=a+b", "", "photos", "a", (("styleName", "a b"),)),
     ("/photos/a?x-oss-process=a+b", "", "photos", "a", (("x-oss-process", "a+b"),)),
+    # a key may be that of a folder
+    ("/photos/a/", "", "photos", "a/", ()),
+    ("/photos/a%2F", "", "photos", "a/", ()),
+    ("/photos/a/b/?acl", "", "photos", "a/b/", (("acl", ""),)),
     # the first process text counts
     (
         "/photos/a?x-oss-process=1&b&x-oss-process=2",
@@ -159,7 +163,8 @@ REFUSES = [
     (f"/photos/{'a' * 1024}", "InvalidObjectName"),
     (f"/photos/{'%E8%A5%BF' * 342}", "InvalidObjectName"),
     ("/photos/a//b", "NoSuchKey"),
-    ("/photos/a/", "NoSuchKey"),
+    ("/photos/a//", "NoSuchKey"),
+    ("/photos/.vipsgate/", "NoSuchKey"),
     ("/photos/.vipsgate", "NoSuchKey"),
     ("/photos/a/.vipsgate/b", "NoSuchKey"),
     ("/photos/%2Evipsgate%2Fx", "NoSuchKey"),
@@ -192,7 +197,7 @@ def test_nothing_but_a_target_or_a_refusal(line, host):
             continue
         assert not target.bucket or BUCKET.fullmatch(target.bucket)
         assert target.bucket or not target.key
-        parts = target.key.split("/") if target.key else []
+        parts = target.key.removesuffix("/").split("/") if target.key else []
         assert not {"", ".", "..", INTERNAL} & set(parts)
         assert "\0" not in target.key
         assert len(target.key.encode()) <= 1023

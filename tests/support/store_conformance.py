@@ -30,6 +30,7 @@ FULL = Properties(
     headers={"cache-control": "no-cache", "expires": "Thu, 01 Jan 2026 00:00:00 GMT"},
     meta={"author": "西湖", "empty": ""},
     kind="Multipart",
+    tags={"a b": "1", "西": ""},
 )
 LISTINGS = [
     # prefix, delimiter, after
@@ -124,6 +125,7 @@ class EveryStore:
         assert (made.size, made.properties) == (len(data), FULL)
         assert made.etag == f'"{hashlib.md5(data).hexdigest().upper()}"'
         assert made.crc == fastcrc.crc64.xz(data)
+        assert made.md5 == hashlib.md5(data).hexdigest().upper()
         assert await content(store, "dir/西 湖+%.jpg") == data
         assert (await put(store, "empty", b"")).size == 0
 
@@ -137,7 +139,7 @@ class EveryStore:
             with closing(await store.open("photos", "source")) as source:
                 await draft.copy(source.descriptor, 1000, 200_000)
             made = await draft.keep("made", PLAIN, etag='"AB-2"')
-        assert (made.etag, made.size) == ('"AB-2"', 200_009)
+        assert (made.etag, made.size, made.md5) == ('"AB-2"', 200_009, "")
         assert await content(store, "made") == b"123456789" + data[1000:201_000]
 
     async def test_what_is_not_kept_leaves_no_trace(self, store, tmp_path):

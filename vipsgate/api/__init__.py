@@ -18,7 +18,19 @@ from ..errors import InvalidArgument, MethodNotAllowed, Unimplemented, shown
 from ..gate import headers, parameters, sign
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target
-from . import buckets, images, listing, multipart, objects, referer, saveas, styles
+from . import (
+    append,
+    buckets,
+    images,
+    listing,
+    multipart,
+    objects,
+    referer,
+    saveas,
+    styles,
+    tags,
+    unset,
+)
 from .call import Call, Row
 
 __all__ = ["BUCKET", "OBJECT", "SERVICE", "Call", "Row", "find"]
@@ -61,6 +73,7 @@ BUCKET: Table = {
         *("ListObjectsV2", Right.VIEW, listing.list_objects_v2),
         KEYS | names("continuation-token fetch-owner start-after"),
     ),
+    ("HEAD", ""): Row("HeadBucket", Right.VIEW, buckets.head),
     ("PUT", ""): Row(
         *("PutBucket", Right.RULE, buckets.put_bucket),
         headers={headers.BUCKET_ACL: headers.ANY},
@@ -77,6 +90,7 @@ BUCKET: Table = {
         *("DeleteMultipleObjects", Right.DELETE, objects.delete_many, names("encoding-type")),
         headers.DELETE,
     ),
+    ("GET", "stat"): Row("GetBucketStat", Right.VIEW, buckets.stat),
     ("GET", "location"): Row("GetBucketLocation", Right.VIEW, buckets.location),
     ("GET", "processConfiguration"): Row("GetBucketProcess", Right.VIEW, images.get),
     ("PUT", "processConfiguration"): Row("PutBucketProcess", Right.RULE, images.put),
@@ -90,6 +104,29 @@ BUCKET: Table = {
         names("delimiter encoding-type key-marker max-uploads prefix upload-id-marker"),
     ),
 }
+# what is never set up here
+NEVER_SET: Table = {
+    ("GET", "cors"): Row("GetBucketCors", Right.VIEW, unset.missing("cors")),
+    ("GET", "encryption"): Row("GetBucketEncryption", Right.VIEW, unset.missing("encryption")),
+    ("GET", "inventory"): Row(
+        *("GetBucketInventory, ListBucketInventory", Right.VIEW, unset.missing("inventory")),
+        names("continuation-token inventoryId"),
+    ),
+    ("GET", "lifecycle"): Row("GetBucketLifecycle", Right.VIEW, unset.missing("lifecycle")),
+    ("GET", "live"): Row(
+        *("ListLiveChannel", Right.VIEW, unset.live, names("marker max-keys prefix")),
+    ),
+    ("GET", "logging"): Row("GetBucketLogging", Right.VIEW, unset.logging),
+    ("GET", "policy"): Row("GetBucketPolicy", Right.VIEW, unset.missing("policy")),
+    ("GET", "tagging"): Row("GetBucketTags", Right.VIEW, unset.tagging),
+    ("GET", "transferAcceleration"): Row(
+        "GetBucketTransferAcceleration", Right.VIEW, unset.missing("transferAcceleration")
+    ),
+    ("GET", "versioning"): Row("GetBucketVersioning", Right.VIEW, unset.versioning),
+    ("GET", "website"): Row("GetBucketWebsite", Right.VIEW, unset.missing("website")),
+    ("GET", "worm"): Row("GetBucketWorm", Right.VIEW, unset.missing("worm")),
+}
+BUCKET = {**BUCKET, **NEVER_SET}
 OBJECT: Table = {
     ("GET", ""): Row("GetObject", Right.READ, objects.get, READ, headers.READ, lenient=True),
     ("HEAD", ""): Row("HeadObject", Right.READ, objects.get, READ, headers.READ, lenient=True),
@@ -100,10 +137,16 @@ OBJECT: Table = {
     ),
     ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, headers=headers.DELETE),
     ("HEAD", "objectMeta"): Row("GetObjectMeta", Right.READ, objects.meta),
+    ("GET", "tagging"): Row("GetObjectTagging", Right.VIEW, tags.get),
+    ("PUT", "tagging"): Row("PutObjectTagging", Right.WRITE, tags.put),
+    ("DELETE", "tagging"): Row("DeleteObjectTagging", Right.WRITE, tags.delete),
     ("GET", "acl"): Row("GetObjectACL", Right.VIEW, objects.get_acl),
     ("PUT", "acl"): Row(
         *("PutObjectACL", Right.RULE, objects.put_acl),
         headers={headers.ACL: headers.ANY},
+    ),
+    ("POST", "append"): Row(
+        *("AppendObject", Right.WRITE, append.append, names("position"), headers.APPEND),
     ),
     ("POST", PROCESS): Row("PostProcess", Right.READ, saveas.post, headers=headers.SAVE_AS),
     ("POST", "uploads"): Row(

@@ -22,7 +22,7 @@ from ..web import responses
 from . import objects, xml
 from .call import Call
 
-SPAN = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
+SPAN = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 MAX_LISTED = 1000  # parts or uploads in one answer; OSS guide, ListParts
 
 
@@ -57,9 +57,8 @@ async def put_part(call: Call) -> web.StreamResponse:
         async for data in call.body(call.services.settings.store.upload_bytes):
             await draft.write(data)
         call.check_digest(draft.md5)
-        crc = draft.crc
         stored = await uploads.keep(store, upload, number, draft)
-    return call.respond(headers={"ETag": stored.etag, responses.CRC: str(crc)})
+        return call.respond(headers=objects.written(draft, stored))
 
 
 async def copy_part(call: Call) -> web.StreamResponse:
@@ -232,17 +231,18 @@ def _span(call: Call, source: Object) -> range:
     if not value:
         return range(source.size)
     found = SPAN.fullmatch(value)
-    if not found or int(found[1]) > int(found[2]):
+    first, last = (int(found[1]), int(found[2] or source.size - 1)) if found else (0, -1)
+    if not found or (found[2] and first > last):
         raise InvalidArgument(
             f"The value: {shown(value)} of parameter: {COPY_SOURCE}-range is invalid. "
-            "It expects bytes=FIRST-LAST."
+            "It expects bytes=FIRST-LAST or bytes=FIRST-."
         )
-    if int(found[2]) >= source.size:
+    if not first <= last < source.size:
         raise InvalidRange(
             "The requested range cannot be satisfied.",
             extra={"ActualObjectSize": str(source.size), "RangeRequested": value},
         )
-    return range(int(found[1]), int(found[2]) + 1)
+    return range(first, last + 1)
 
 
 def _encoding(url: bool) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import replace
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -23,8 +24,16 @@ from ..errors import (
     Unimplemented,
     shown,
 )
-from ..gate import access, conditional, style
-from ..gate.headers import ACL, COPY_SOURCE, DIRECTIVE, FORBID_OVERWRITE, META
+from ..gate import access, conditional, style, tagging
+from ..gate.headers import (
+    ACL,
+    COPY_SOURCE,
+    DIRECTIVE,
+    FORBID_OVERWRITE,
+    META,
+    TAGGING,
+    TAGGING_DIRECTIVE,
+)
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target, check_bucket, check_key
 from ..store import routing
@@ -123,9 +132,8 @@ async def put(call: Call) -> web.StreamResponse:
         async for data in call.body(services.settings.store.upload_bytes):
             await draft.write(data)
         call.check_digest(draft.md5)
-        crc = draft.crc
         stored = await keep(call, draft, target.bucket, target.key, properties)
-    return call.respond(headers={"ETag": stored.etag, responses.CRC: str(crc)})
+        return call.respond(headers=written(draft, stored))
 
 
 async def copy(call: Call) -> web.StreamResponse:
@@ -142,8 +150,11 @@ async def copy(call: Call) -> web.StreamResponse:
     with closing(await open_source(call)) as source:
         if unchanged(call, source.object):
             return call.respond(304)
+        if call.header(TAGGING_DIRECTIVE).lower() != "replace":
+            properties = replace(properties, tags=source.object.properties.tags)
         if directive == "COPY":
             theirs = source.object.properties
+            theirs = replace(theirs, tags=properties.tags)
             properties = replace(theirs, acl=properties.acl, kind=properties.kind)
         async with services.store.draft(target.bucket) as draft:
             await draft.copy(source.descriptor, 0, source.object.size)
@@ -235,6 +246,12 @@ async def keep(
     return stored
 
 
+def written(draft: Draft, stored: Object) -> dict[str, str]:
+    """Headers that tell a client which bytes have been stored (OSS guide, PutObject)."""
+    md5 = base64.b64encode(draft.md5).decode()
+    return {"ETag": stored.etag, responses.CRC: str(draft.crc), responses.MD5: md5}
+
+
 def may_not_overwrite(call: Call) -> bool:
     """Whether ``x-oss-forbid-overwrite`` says that an object that is there is to stay."""
     return call.header(FORBID_OVERWRITE).lower() == "true"
@@ -251,7 +268,8 @@ async def open_source(call: Call) -> Opened:
     """The object that ``x-oss-copy-source`` names, for a caller who may read it as it is.
 
     Raises:
-        InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded.
+        InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded; see
+            :func:`_unquoted`.
         Unimplemented: It names a version of one.
         NoSuchBucket: There is no such bucket.
         NoSuchKey: There is no such object.
@@ -260,7 +278,7 @@ async def open_source(call: Call) -> Opened:
     named = call.header(COPY_SOURCE)
     if "?versionId=" in named:
         raise Unimplemented(f"The parameter: versionId of {COPY_SOURCE} is not implemented.")
-    bucket, _, key = unquote(named).removeprefix("/").partition("/")
+    bucket, _, key = _unquoted(named).removeprefix("/").partition("/")
     if not (bucket and key):
         raise InvalidArgument(
             f"The value: {shown(named)} of parameter: {COPY_SOURCE} is invalid. "
@@ -279,6 +297,25 @@ async def open_source(call: Call) -> Opened:
         opened.close()
         raise
     return opened
+
+
+def _unquoted(named: str) -> str:
+    """The text of ``x-oss-copy-source``; a plus is a blank, ``%2B`` a plus.
+
+    The SDK for Go v1 and ossutil write the key as a form does (``url.QueryEscape``), all others
+    percent-encode both signs.
+
+    Raises:
+        InvalidArgument: It is not UTF-8.
+    """
+    raw = named.replace("+", " ").encode("utf-8", "surrogateescape")
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument(
+            f"The value: {shown(named)!r} of parameter: {COPY_SOURCE} is not UTF-8 when "
+            "percent-decoded."
+        ) from None
 
 
 def other_grant(call: Call, bucket: str) -> access.Grant:
@@ -301,8 +338,12 @@ def said_properties(call: Call, kind: str = "Normal") -> Properties:
     for name, value in headers.items():
         if name in KEPT or name.startswith(META) or name == "content-type":
             _check_printable(name, value)
+    content_type = headers.get("content-type", "")
+    if not content_type and call.grant.caller is not None:
+        # OSS guide, PutObject; without a signature it may be anybody's curl, and the name tells
+        content_type = "application/octet-stream"
     return Properties(
-        content_type=headers.get("content-type", ""),
+        content_type=content_type,
         acl=said_acl(call),
         headers={name: headers[name] for name in KEPT if name in headers},
         meta={
@@ -311,6 +352,7 @@ def said_properties(call: Call, kind: str = "Normal") -> Properties:
             if name.startswith(META) and name != META
         },
         kind=kind,
+        tags=tagging.read(call.header(TAGGING)),
     )
 
 

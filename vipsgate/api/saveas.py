@@ -128,7 +128,8 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
         properties = Properties(content_type=mime)
         notes = content.notes
         await objects.keep(call, draft, bucket, sink.key, properties)
-    said = {"bucket": bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
+    # the bucket as the caller has named it: empty without b_ (OSS guide, sys/saveas)
+    said = {"bucket": sink.bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(said, ensure_ascii=False).encode()
     call.request[responses.RECORD].notes = notes
     headers = {"Content-Type": "application/json"} | responses.noted(notes)

@@ -26,7 +26,7 @@ CONTENT_BYTES = 16384  # of one in UTF-8; ours, so that a document stays small
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """GetStyle, or ListStyle without a name; those are in the order of their names."""
+    """GetStyle, or ListStyle without a name; those are in the order in which they were made."""
     styles, name = call.grant.bucket.styles, call.parameter(NAME)
     if name and name not in styles:
         raise _missing(name)
@@ -34,7 +34,7 @@ async def get(call: Call) -> web.StreamResponse:
     if name:
         _describe(root, name, styles[name])
     else:
-        for one in sorted(styles):
+        for one in sorted(styles, key=lambda one: styles[one].created):  # stable: else as written
             _describe(SubElement(root, "Style"), one, styles[one])
     return call.respond(body=xml.write(root))
 

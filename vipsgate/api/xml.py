@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 
@@ -15,6 +18,8 @@ from ..errors import MalformedXML, Unimplemented
 from ..store.base import Object
 from ..web.responses import NOT_XML
 
+# a control character, or a character by its number
+CONTROL = re.compile(rb"([\x00-\x08\x0b\x0c\x0e-\x1f])|&#x0*([0-9A-Fa-f]{1,2});|&#0*([0-9]{1,2});")
 OWNER = "vipsgate"  # the one account that there is
 MAX_KEYS = 1000  # of one DeleteMultipleObjects (OSS guide)
 
@@ -26,7 +31,8 @@ def parse(data: bytes, name: str) -> Element:
         MalformedXML: It is not, or it has what a document of a call never needs (entities).
     """
     try:
-        root: Element = fromstring(data, forbid_dtd=True)
+        # blanks before the declaration are no XML, but some clients send them
+        root: Element = fromstring(data.lstrip(b" \t\r\n"), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # of an encoding
         raise MalformedXML(
             "The XML you provided was not well-formed or did not validate against our published "
@@ -137,21 +143,37 @@ class Delete:
 
 
 def read_delete(data: bytes) -> Delete:
-    """``<Delete>``.
+    """``<Delete>``; its keys may have control characters.
+
+    XML 1.0 cannot have those, but clients write them nevertheless, as they are (oss2) or by number
+    (the SDKs for Go and Java: ``&#x01;``). Under a mark that nobody can know before they pass the
+    parser.
 
     Raises:
         MalformedXML: It is another document, names nothing, or too much.
         Unimplemented: It names versions of objects.
     """
-    root = parse(data, "Delete")
+    mark = secrets.token_hex(8)
+    root = parse(CONTROL.sub(partial(_marked, mark=mark), data), "Delete")
     if any(item.text for item in root.iter("VersionId")):
         raise Unimplemented("The element: VersionId of Delete is not implemented.")
-    keys = tuple(item.findtext("Key") or "" for item in root.iter("Object"))
+    marked = re.compile(f"{mark}([0-9]{{2}})")
+    keys = tuple(
+        marked.sub(lambda found: chr(int(found[1])), item.findtext("Key") or "")
+        for item in root.iter("Object")
+    )
     if not 1 <= len(keys) <= MAX_KEYS:
         raise malformed(f"it names {len(keys)} objects where 1 to {MAX_KEYS} are expected")
     if "" in keys:
         raise malformed("an Object has no Key")
     return Delete(keys, truth(root, "Quiet", default=False))
+
+
+def _marked(found: re.Match[bytes], mark: str) -> bytes:
+    """A control character, or its number, under a mark; what XML can have stays as it is."""
+    raw, by_sixteen, by_ten = found.groups()
+    code = raw[0] if raw else int(by_sixteen, 16) if by_sixteen else int(by_ten)
+    return found[0] if code > 31 or code in (9, 10, 13) else f"{mark}{code:02d}".encode()
 
 
 def deleted(keys: Iterable[str], *, encoding: bool) -> bytes:

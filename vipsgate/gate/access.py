@@ -126,13 +126,15 @@ def check(
         right: What the call does.
 
     Raises:
+        NoSuchBucket: There is no such bucket, whoever has signed.
         OssError: The signature is not right, see :func:`sign.verify`.
-        NoSuchBucket: There is no such bucket.
         AccessDenied: The caller's role does not have the right; or the caller is anonymous and the
             call one to the bucket; or the page that shows the object may not.
         InvalidRequest: An anonymous request overrides headers of the response.
         InvalidArgument: A header cannot have the value wanted, or its parameter this spelling.
     """
+    if bucket is None:  # OSS looks for the bucket before it looks for the key
+        raise _no_bucket(target)
     caller = identify(target, method, headers, keys, now)
     return admit(target, headers, bucket, caller, right)
 
@@ -146,13 +148,15 @@ def admit(
 ) -> Grant:
     """What :func:`check` asks once it is known who signed; see there."""
     if bucket is None:
-        raise NoSuchBucket(
-            "The specified bucket does not exist.", extra={"BucketName": target.bucket}
-        )
+        raise _no_bucket(target)
     check_role(caller, right)
     if "authorization" not in headers:  # a program that signs its headers sends no Referer
         referer.check(bucket.referer, headers.get("referer", ""))
     return Grant(bucket, caller, _overrides(target, caller))
+
+
+def _no_bucket(target: Target) -> NoSuchBucket:
+    return NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": target.bucket})
 
 
 def identify(

@@ -26,6 +26,7 @@ META = "x-oss-meta-"
 COPY_SOURCE = "x-oss-copy-source"
 DIRECTIVE = "x-oss-metadata-directive"
 FORBID_OVERWRITE = "x-oss-forbid-overwrite"
+TAGGING, TAGGING_DIRECTIVE = "x-oss-tagging", "x-oss-tagging-directive"
 COMPLETE_ALL = "x-oss-complete-all"
 
 ANY: Values = None
@@ -42,9 +43,11 @@ ALWAYS: Table = {  # on every call
     "x-oss-request-payer": frozenset(("requester",)),
     # of answers: the SDK for Java sends back what it was told of an object, to change a part of it
     "x-oss-hash-crc64ecma": ANY,
+    "x-oss-next-append-position": ANY,
     "x-oss-object-type": ANY,
     "x-oss-request-id": ANY,
     "x-oss-server-time": ANY,
+    "x-oss-tagging-count": ANY,
 }
 # a range that begins inside is cut at the end, one behind the end is 416 (OSS guide, GetObject)
 READ: Table = {"x-oss-range-behavior": frozenset(("standard",))}
@@ -53,7 +56,9 @@ WRITE: Table = {
     META: ANY,
     FORBID_OVERWRITE: TRUTH,
     "x-oss-storage-class": frozenset(("Standard",)),
+    TAGGING: ANY,
 }
+APPEND: Table = {name: values for name, values in WRITE.items() if name != FORBID_OVERWRITE}
 # nothing is under retention here (OSS guide, DeleteObject)
 DELETE: Table = {"x-oss-bypass-governance-retention": TRUTH}
 CONDITIONS: Table = {
@@ -74,7 +79,7 @@ COPY: Table = {
     **REPEATED,
     COPY_SOURCE: ANY,
     DIRECTIVE: ANY,
-    "x-oss-tagging-directive": frozenset(("Copy",)),  # no object has tags
+    TAGGING_DIRECTIVE: frozenset(("Copy", "Replace")),
 }
 # what is said of an object when its upload begins; ali-oss says it again with every part, and oss2
 # when it goes on with an upload, to no effect (OSS guide, UploadPart, ListParts)

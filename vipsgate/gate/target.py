@@ -133,7 +133,8 @@ def check_key(key: str) -> None:
 
     Raises:
         InvalidObjectName: The name cannot be an object's.
-        NoSuchKey: The name can be an object's but never is one here.
+        NoSuchKey: The name can be an object's but never is one here: a part of it is empty, but
+            for the end (``dir/``), or our own.
     """
     if not key:
         return
@@ -147,7 +148,7 @@ def check_key(key: str) -> None:
             "The specified object is not valid. A name does not begin with / or \\ "
             f"and has no NUL; it was {shown(key)!r}."
         )
-    parts = key.split("/")
+    parts = key.removesuffix("/").split("/")
     if "." in parts or ".." in parts:
         raise InvalidObjectName(
             "The specified object is not valid. No part of a name is . or ..; "

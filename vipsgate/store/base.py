@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,7 +22,8 @@ class Properties:
         headers: Cache-Control, Content-Disposition, Content-Encoding, Content-Language, Expires;
             names in lower case.
         meta: The ``x-oss-meta-`` headers, without that prefix, in lower case.
-        kind: ``x-oss-object-type``: ``Normal``, ``Multipart``.
+        kind: ``x-oss-object-type``: ``Normal``, ``Multipart``, ``Appendable``.
+        tags: Keys and values, up to 10.
     """
 
     content_type: str = ""
@@ -29,9 +31,11 @@ class Properties:
     headers: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
     kind: str = "Normal"
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 PLAIN = Properties()
+MD5 = re.compile(r'"[0-9A-F]{32}"')  # as a tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Object:
         properties: What its writer has said of it.
         crc: CRC-64/XZ of the bytes, ``x-oss-hash-crc64ecma``; ``None`` where it is not known.
         aliases: Other keys of the same object, where the one asked for is a symlink to it.
+        md5: MD5 of the bytes, in hexadecimal digits; empty where it is not known.
     """
 
     size: int
@@ -53,6 +58,18 @@ class Object:
     properties: Properties = PLAIN
     crc: int | None = None
     aliases: tuple[str, ...] = ()
+    md5: str = ""
+
+
+def md5_of(etag: str, crc: int | None) -> str:
+    """The MD5 that a tag is, in hexadecimal digits; empty for one of parts (``...-2``), and others.
+
+    Args:
+        etag: That a draft was kept with, quoted.
+        crc: That was kept with it; without one nobody here has seen the bytes, and a store's own
+            tag need not be what it looks like.
+    """
+    return etag[1:-1] if crc is not None and MD5.fullmatch(etag) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,13 @@ ACCEL = "X-Accel-Redirect"  # to nginx: send this file instead
 ACCEPTS_ACCEL = "X-Vipsgate-Accel"  # from nginx: that it does so; whoever comes past it gets bytes
 ACCEL_LOSES = ("x-oss-meta-", "content-language")  # deploy/nginx/vipsgate/handoff.conf has the rest
 HIT = {"X-Vipsgate-Cache": "hit"}
-CRC = "x-oss-hash-crc64ecma"  # of a whole object; clients check it against what they got
+# of a whole object, also with a part of it: clients check it against what they have got, the SDK
+# for C++ when it has put a resumed download together
+CRC = "x-oss-hash-crc64ecma"
+APPENDABLE = "Appendable"  # the kind of an object that grows
+TAGGING_COUNT = "x-oss-tagging-count"
+NEXT_POSITION = "x-oss-next-append-position"  # where such an object ends
+MD5 = "Content-MD5"  # of a whole object in Base64
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
 Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # of a remote body
@@ -126,6 +132,12 @@ def stored(key: str, item: Object) -> dict[str, str]:
         headers["Content-Encoding"] = encoding
     if item.crc is not None:
         headers[CRC] = str(item.crc)
+    if properties.tags:
+        headers[TAGGING_COUNT] = str(len(properties.tags))
+    if properties.kind == APPENDABLE:
+        headers[NEXT_POSITION] = str(item.size)
+    if item.md5:
+        headers[MD5] = base64.b64encode(bytes.fromhex(item.md5)).decode()
     return headers
 
 
@@ -161,7 +173,7 @@ async def content(
     headers |= stamped(request)
     headers["Accept-Ranges"] = "bytes"
     if part is not None:
-        headers.pop(CRC, None)
+        headers.pop(MD5, None)  # it would be read as that of the part (RFC 2616, 14.15)
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     if is_active(headers["Content-Type"]):
         headers["Content-Security-Policy"] = CAGE

@@ -113,11 +113,22 @@ async function main() {
     await code(client.put("more", data, { headers: { "x-oss-server-side-encryption": "AES256" } })),
     await code(client.put("more", data, { callback: { url: "http://x", body: "y" } })),
     await code(client.get("more", { headers: { "x-oss-traffic-limit": "819200" } })),
-    await code(client.multipartUpload("more", big, { headers: { "x-oss-tagging": "a=b" } })),
-    await code(client.append("more", data)),
+    await code(client.multipartUpload("more", big, { headers: { "x-oss-callback": "e30=" } })),
     await code(client.putSymlink("link", "more", {})),
-    await code(client.getBucketLifecycle(bucket)),
+    await code(client.putBucketLifecycle(bucket, [{ prefix: "a", status: "Enabled", days: 1 }])),
   ];
+  said.lifecycle = await code(client.getBucketLifecycle(bucket));
+  const grown = await client.append("grows", Buffer.from("123"));
+  await client.append("grows", Buffer.from("456"), { position: grown.nextAppendPosition });
+  said.grown = (await client.get("grows")).content.toString();
+  said.notAppendable = await code(client.append("more", data, { position: 5 << 20 }));
+  await client.putObjectTagging("grows", { a: "1", "b c": "x/y" });
+  said.tags = (await client.getObjectTagging("grows")).tag;
+  await client.deleteObjectTagging("grows");
+  said.untagged = (await client.getObjectTagging("grows")).tag;
+  await client.put("dir/", Buffer.alloc(0));
+  said.folder = [(await client.head("dir/")).status, (await client.get("dir/a b+c.jpg")).res.status];
+  await client.deleteMulti(["grows", "dir/"]);
   said.still = (await client.head("more")).res.headers["content-length"];
   await client.deleteMulti(["more", "more too"]);
   said.missing = await code(client.get("none"));

@@ -63,6 +63,10 @@ def test_ali_oss(request, root, name, style, version):
     assert said["more"] == [200, "public-read", "1"]
     assert said["copied"] == ["public-read", "max-age=7"]
     assert set(said["unhonoured"]) == {"NotImplemented"}
+    assert said["lifecycle"] == "NoSuchLifecycle"
+    assert (said["grown"], said["notAppendable"]) == ("123456", "ObjectNotAppendable")
+    assert (said["tags"], said["untagged"]) == ({"a": "1", "b c": "x/y"}, {})
+    assert said["folder"] == [200, 200]
     assert said["still"] == str(5 << 20)
     assert said["missing"] == "NoSuchKey"
     assert said["left"] == 0

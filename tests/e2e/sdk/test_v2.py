@@ -276,7 +276,6 @@ def test_an_acl_holds_for_an_upload_in_parts(client, bucket, tmp_path):
     "option",
     [
         {"server_side_encryption": "AES256"},
-        {"tagging": "a=b"},
         {"traffic_limit": 819200},
         {"storage_class": "IA"},
         {"callback": "e30="},

@@ -173,13 +173,20 @@ def check_date(text: str, now: float) -> None:
         AccessDenied: It is no date.
         RequestTimeTooSkewed: It is more than :data:`SKEW` seconds off.
     """
-    if not DATE.fullmatch(text):
+    when = seconds_of_date(text)
+    if when is None:
         raise no_date()
-    try:
-        when = parsedate_to_datetime(text).timestamp()
-    except ValueError:  # the 32nd of a month
-        raise no_date() from None
     check_skew(when, now)
+
+
+def seconds_of_date(text: str) -> float | None:
+    """Of ``Thu, 01 Jan 2026 00:00:00 GMT``, since the epoch; ``None`` where it is no time."""
+    if not DATE.fullmatch(text):
+        return None
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:  # the 32nd of a month
+        return None
 
 
 def no_date() -> AccessDenied:

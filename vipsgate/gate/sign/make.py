@@ -106,7 +106,7 @@ def sign_headers(
     signed = replace(request, headers={**request.headers, **added})
     more = sorted({name.lower() for name in additional})
     result = _v4_mac(credential, signed, date, region, more)
-    parts = [f"Credential={credential.access_key_id}/{v4.scope(date, region)}"]
+    parts = [f"Credential={credential.access_key_id}/{v4.scope(date[:8], region)}"]
     parts += [f"AdditionalHeaders={';'.join(more)}"] if more else []
     return {**added, "authorization": f"{v4.NAME} {', '.join(parts)}, Signature={result}"}
 
@@ -134,7 +134,7 @@ def _v4_query(
     query = (
         *request.query,
         (v4.VERSION, v4.NAME),
-        (v4.CREDENTIAL, f"{credential.access_key_id}/{v4.scope(date, region)}"),
+        (v4.CREDENTIAL, f"{credential.access_key_id}/{v4.scope(date[:8], region)}"),
         (v4.DATE, date),
         (v4.EXPIRES, str(expires)),
         *(((v4.TOKEN, token),) if token else ()),
@@ -146,8 +146,9 @@ def _v4_query(
 def _v4_mac(
     credential: Credential, request: Request, date: str, region: str, more: list[str]
 ) -> str:
-    text = v4.string_to_sign(v4.canonical_request(request, more), date, region)
-    return v4.mac(credential.access_key_secret, text, date=date, region=region)
+    day = date[:8]
+    text = v4.string_to_sign(v4.canonical_request(request, more), date, day, region)
+    return v4.mac(credential.access_key_secret, text, day=day, region=region)
 
 
 def _check_unambiguous(request: Request) -> None:

@@ -30,6 +30,7 @@ from .claim import (
     no_date,
     raw,
     resource,
+    seconds_of_date,
 )
 
 NAME = "OSS4-HMAC-SHA256"
@@ -47,6 +48,9 @@ SECONDS = re.compile(r"[0-9]{1,9}")
 def from_header(text: str, request: Request, now: float, region: str) -> Claim:
     """Read ``Authorization: OSS4-HMAC-SHA256 Credential=..., Signature=...``.
 
+    Without ``x-oss-date`` the text of ``Date`` is signed as it is sent, also where that is HTTP's
+    form: the SDK for Go v1 sends no other (OSS guide, signature version 4; its ``auth.go``).
+
     Args:
         text: What follows the name of the scheme.
         request: The request.
@@ -61,16 +65,15 @@ def from_header(text: str, request: Request, now: float, region: str) -> Claim:
     found = authorization(text, "=", ("Credential", "Signature"))
     _check_payload(request, needed=True)
     date = request.header(DATE)
-    when = _seconds(date)
+    when = _seconds(date) if DATE in request.headers else _seconds_of_date(request.header("date"))
     if when is None:
         raise no_date()
-    key_id = _key_id(found["Credential"], date, region)
     claim = _claim(
         request,
-        key_id,
+        found["Credential"],
         request.header(TOKEN),
         found["Signature"],
-        (date, region, additional(found.get(HEADERS, ""))),
+        (date or request.header("date"), _day(when), region, additional(found.get(HEADERS, ""))),
     )
     check_skew(when, now)
     return claim
@@ -113,22 +116,21 @@ def from_url(request: Request, now: float, region: str, max_expires: int) -> Cla
             f"{max_expires} seconds.",
             ec="0002-00000232",
         )
-    key_id = _key_id(request.value(CREDENTIAL), date, region)
     claim = _claim(
         request,
-        key_id,
+        request.value(CREDENTIAL),
         request.value(TOKEN),
         request.value(SIGNATURE),
-        (date, region, additional(request.value(ADDITIONAL))),
+        (date, _day(when), region, additional(request.value(ADDITIONAL))),
     )
     check_skew(max(when, now), now)  # the past is what x-oss-expires is for
     check_end(when + int(expires), now)
     return claim
 
 
-def scope(date: str, region: str) -> str:
+def scope(day: str, region: str) -> str:
     """What a signing key is good for: ``20260101/cn-hangzhou/oss/aliyun_v4_request``."""
-    return f"{date[:8]}/{region}/{PRODUCT}/{TERMINATOR}"
+    return f"{day}/{region}/{PRODUCT}/{TERMINATOR}"
 
 
 def canonical_request(request: Request, more: list[str]) -> str:
@@ -146,38 +148,39 @@ def canonical_request(request: Request, more: list[str]) -> str:
     )
 
 
-def string_to_sign(canonical: str, date: str, region: str) -> str:
-    """The text that is signed."""
-    return "\n".join((NAME, date, scope(date, region), sha256(raw(canonical)).hexdigest()))
+def string_to_sign(canonical: str, date: str, day: str, region: str) -> str:
+    """The text that is signed; ``date`` as it is sent, ``day`` the same as ``20260101``."""
+    return "\n".join((NAME, date, scope(day, region), sha256(raw(canonical)).hexdigest()))
 
 
-def mac(secret: str, text: str, *, date: str, region: str) -> str:
+def mac(secret: str, text: str, *, day: str, region: str) -> str:
     """The signature of a text."""
     key = raw(f"aliyun_v4{secret}")
-    for part in (date[:8], region, PRODUCT, TERMINATOR, text):
+    for part in (day, region, PRODUCT, TERMINATOR, text):
         key = hmac.digest(key, raw(part), "sha256")
     return key.hex()
 
 
 def _claim(
     request: Request,
-    key_id: str,
+    credential: str,
     token: str,
     signature: str,
-    terms: tuple[str, str, list[str]],
+    terms: tuple[str, str, str, list[str]],
 ) -> Claim:
-    date, region, more = terms
+    date, day, region, more = terms
+    key_id = _key_id(credential, day, region)
     canonical = canonical_request(request, more)
-    text = string_to_sign(canonical, date, region)
-    return Claim(key_id, token, signature, text, partial(mac, date=date, region=region), canonical)
+    text = string_to_sign(canonical, date, day, region)
+    return Claim(key_id, token, signature, text, partial(mac, day=day, region=region), canonical)
 
 
-def _key_id(credential: str, date: str, region: str) -> str:
+def _key_id(credential: str, day: str, region: str) -> str:
     """The id in ``ID/20260101/cn-hangzhou/oss/aliyun_v4_request``; the rest must fit."""
     parts = credential.split("/")
     if len(parts) != 5 or not parts[0]:
         raise invalid_authorization()
-    expected = (("date", date[:8]), ("region", region), ("product", PRODUCT), ("", TERMINATOR))
+    expected = (("date", day), ("region", region), ("product", PRODUCT), ("", TERMINATOR))
     for (what, wanted), found in zip(expected, parts[1:], strict=True):
         if found != wanted:
             raise InvalidArgument(
@@ -204,3 +207,13 @@ def _seconds(text: str) -> float | None:
         return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
+
+
+def _seconds_of_date(text: str) -> float | None:
+    """Of a ``Date``, in the form of ``x-oss-date`` or in HTTP's."""
+    return _seconds(text) if MOMENT.fullmatch(text) else seconds_of_date(text)
+
+
+def _day(when: float) -> str:
+    """``20260101``, of seconds since the epoch."""
+    return datetime.fromtimestamp(when, UTC).strftime("%Y%m%d")

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
@@ -23,7 +24,7 @@ import fastcrc
 
 from ...errors import OssError, PreconditionFailed, ServiceUnavailable
 from ..base import Object, Properties
-from . import paths, xattr
+from . import folders, paths, xattr
 
 DRAFTS = "drafts"  # in the bucket's own folder, which may be on another file system
 NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
@@ -213,10 +214,9 @@ class LocalDraft(Bytes):
         drafts = held.enter_context(paths.own(self._bucket, DRAFTS))
         for left in reversed(range(TRIES)):
             try:
-                way = held.enter_context(paths.way(self._bucket, key, make=True))
+                way = held.enter_context(paths.way(self._bucket, key, drafts))
                 self._link(drafts)  # behind the last step that a root which is away could stop
-                self._rename(drafts, way)
-                return way
+                return self._rename(drafts, way, held)
             except FileNotFoundError:  # a folder has just been taken away
                 if not left:  # it leads nowhere
                     break
@@ -229,14 +229,23 @@ class LocalDraft(Bytes):
             os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=drafts)
             self._name = name
 
-    def _rename(self, drafts: int, way: paths.Way) -> None:
-        above, last = way.folders[-1], way.names[-1]
+    def _rename(self, drafts: int, way: paths.Way, held: contextlib.ExitStack) -> paths.Way:
+        """Give it its place; the way that it has gone."""
         try:
-            os.rename(self._name, last, src_dir_fd=drafts, dst_dir_fd=above)
+            self._move(drafts, way)
         except IsADirectoryError:
-            paths.clear(above, last)  # somebody died before he put anything into it
-            os.rename(self._name, last, src_dir_fd=drafts, dst_dir_fd=above)
+            try:  # somebody died before he put anything into it
+                paths.clear(way.folders[-1], way.names[-1])
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                way = held.enter_context(paths.inside(way, make=True))
+            self._move(drafts, way)
         self._name = ""
+        return way
+
+    def _move(self, drafts: int, way: paths.Way) -> None:
+        os.rename(self._name, way.names[-1], src_dir_fd=drafts, dst_dir_fd=way.folders[-1])
 
 
 def check(found: Object | None, expected: str) -> None:
@@ -257,6 +266,10 @@ def sweep(bucket: paths.Place) -> None:
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
                 descriptor = os.open(name, flags, dir_fd=drafts)
                 try:
+                    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                        with paths.locked(bucket):  # nobody is at it
+                            folders.discard(drafts, name)
+                        continue
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(name, dir_fd=drafts)
                 finally:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from . import paths
+from ...buckets import INTERNAL
+from . import folders, paths
 
 MAX_LINKS = 40  # followed for one file, as the kernel does (path_resolution(7))
 
@@ -21,8 +22,8 @@ def real_key(descriptor: int, bucket: str) -> str | None:
         bucket: The bucket's folder, which may itself be a symlink.
     """
     place = paths.real(descriptor)
-    top = bucket if paths.within(place, bucket) else os.path.realpath(bucket)
-    return place[len(top) + 1 :] if paths.within(place, top) else None
+    top = bucket if place.startswith(f"{bucket}/") else os.path.realpath(bucket)
+    return folders.key(place[len(top) + 1 :]) if place.startswith(f"{top}/") else None
 
 
 def aliases(bucket: str, key: str, real: str) -> tuple[str, ...]:
@@ -39,7 +40,12 @@ def aliases(bucket: str, key: str, real: str) -> tuple[str, ...]:
     """
     if real == key:
         return ()
-    names = dict.fromkeys(_names(os.path.realpath(bucket), key))
+    end = "/" if key.endswith("/") else ""
+    names = dict.fromkeys(
+        name + end
+        for name in _names(os.path.realpath(bucket), key.removesuffix("/"))
+        if INTERNAL not in name.split("/")
+    )
     return (*(name for name in names if name not in (key, real)), real)
 
 

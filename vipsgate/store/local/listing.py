@@ -1,6 +1,7 @@
 """The keys of a folder in the order of their bytes, in memory that does not grow with it.
 
-A folder counts as its name with the ``/`` behind it, so that ``a.b`` comes before ``a/b``. Of each
+A folder counts as its name with the ``/`` behind it, so that ``a.b`` comes before ``a/b``. It may
+be an object by itself, with the ``/`` and without (:mod:`.folders`). Of each
 folder only the next few entries are held; when they are used up it is read again. Folders behind a
 symlink are not gone into: they may lead in a circle. Of a folder that will be a common prefix any
 object will do, so it is read in the disk's order, up to that one.
@@ -14,7 +15,9 @@ import os
 from collections.abc import Iterator
 
 from ...buckets import INTERNAL
+from . import folders
 
+FILE, PERHAPS, FOLDER = range(3)  # what an entry is; perhaps: an object that is a folder, too
 END = b"\xff"  # behind every byte of UTF-8
 OURS = INTERNAL.encode()
 HOLD = 1000  # entries of a folder held at a time, or more for a larger page
@@ -48,18 +51,22 @@ class Walk:
             OSError: A folder cannot be read now.
         """
         folded = self._folded and len(base) > len(self._prefix)
-        for name, is_folder in (self._entries if folded else self._ordered)(folder, base, b""):
-            place = base + name
+        if base and self._wanted(base, False) and os.path.exists(_ours(folder, folders.FOLDER)):
+            yield base
+            if folded and not self._wanted(base, True):
+                return
+        for name, kind in (self._entries if folded else self._ordered)(folder, base, b""):
+            place, is_folder = base + name, kind == FOLDER
             if not self._wanted(place, is_folder):  # ``after`` has moved on
                 continue
             if is_folder:
                 yield from self.keys(folder + b"/" + name[:-1], place)
-            else:
+            elif kind == FILE or os.path.exists(_ours(folder + b"/" + name, folders.OBJECT)):
                 yield place
             if folded and not self._wanted(base, True):
                 return
 
-    def _ordered(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, bool]]:
+    def _ordered(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, int]]:
         while True:
             entries = heapq.nsmallest(self._hold, self._entries(folder, base, last))
             yield from entries
@@ -67,7 +74,8 @@ class Walk:
                 return
             last = entries[-1][0]
 
-    def _entries(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, bool]]:
+    def _entries(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, int]]:
+        """Names behind ``last``, and what they are: a folder may be an object as well."""
         try:
             listing = os.scandir(folder)
         except OSError as error:
@@ -76,10 +84,14 @@ class Walk:
             raise
         with listing:
             for entry in listing:
-                is_folder = entry.is_dir(follow_symlinks=False)
-                name = entry.name + b"/" if is_folder else entry.name
-                if name > last and entry.name != OURS and self._wanted(base + name, is_folder):
-                    yield name, is_folder
+                if entry.name == OURS:
+                    continue
+                is_folder, name = entry.is_dir(follow_symlinks=False), entry.name
+                if name > last and self._wanted(base + name, False):
+                    yield name, PERHAPS if is_folder else FILE
+                name += b"/"
+                if is_folder and name > last and self._wanted(base + name, True):
+                    yield name, FOLDER
 
     def _wanted(self, place: bytes, is_folder: bool) -> bool:
         if not is_folder:
@@ -89,6 +101,10 @@ class Walk:
         if self.after.startswith(place):
             return not self.after.startswith(END, len(place))
         return place > self.after
+
+
+def _ours(folder: bytes, name: str) -> bytes:
+    return b"%b/%b/%b" % (folder, OURS, name.encode())
 
 
 def common(key: str, prefix: str, delimiter: str) -> str:

@@ -24,6 +24,7 @@ from ...errors import (
     ServiceUnavailable,
     shown,
 )
+from . import folders
 from .root import Root, away
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -99,13 +100,14 @@ class Way:
 
 
 @contextlib.contextmanager
-def way(bucket: Place, key: str, *, make: bool) -> Iterator[Way]:
-    """Go to a key's file.
+def way(bucket: Place, key: str, drafts: int | None = None) -> Iterator[Way]:
+    """Go to a key's file; where that is a folder, :func:`inside` goes on.
 
     Args:
         bucket: The bucket's folder.
         key: The object's name.
-        make: Make the folders that are not there.
+        drafts: The bucket's folder of drafts, to make the folders that are not there; ``None``
+            to make none.
 
     Raises:
         NoSuchBucket: The bucket's is not there.
@@ -113,28 +115,68 @@ def way(bucket: Place, key: str, *, make: bool) -> Iterator[Way]:
         InvalidObjectName: One leads out of the bucket.
         OSError: One cannot be had.
     """
-    names = key.split("/")
+    names = key.removesuffix("/").split("/")
     if not {"", ".", "..", INTERNAL}.isdisjoint(names) or "\0" in key:
         raise impossible(key)
     with contextlib.ExitStack() as held:
-        folders = [opened(bucket, make=make)]
-        held.callback(os.close, folders[0])
-        top, fresh = real(folders[0]), 0
-        for name in names[:-1]:
+        opens = [opened(bucket, make=drafts is not None)]
+        held.callback(os.close, opens[0])
+        top, fresh = real(opens[0]), 0
+        for name in names if key.endswith("/") else names[:-1]:
             try:
-                following = os.open(name, OPEN, dir_fd=folders[-1])
-            except FileNotFoundError:
-                if not make:
+                following = os.open(name, OPEN, dir_fd=opens[-1])
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if drafts is None:
                     raise
+                if isinstance(error, NotADirectoryError):
+                    folders.unfold(opens[-1], name, drafts)
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, MODE, dir_fd=folders[-1])
-                following, fresh = os.open(name, OPEN, dir_fd=folders[-1]), fresh + 1
+                    os.mkdir(name, MODE, dir_fd=opens[-1])
+                following, fresh = os.open(name, OPEN, dir_fd=opens[-1]), fresh + 1
             held.callback(os.close, following)
-            folders.append(following)
+            opens.append(following)
             # a root that is moved just now moves both, one look after the other
-            if not (within(real(following), top) or within(real(following), real(folders[0]))):
+            if not (within(real(following), top) or within(real(following), real(opens[0]))):
                 raise impossible(key)
-        yield Way(folders, names, fresh)
+        result = Way(opens, names, fresh)
+        if key.endswith("/"):
+            result = held.enter_context(_ours(result, folders.FOLDER, make=drafts is not None))
+        yield result
+
+
+@contextlib.contextmanager
+def inside(way: Way, *, make: bool) -> Iterator[Way]:
+    """Go on to the file of an object whose own name is that of a folder.
+
+    Args:
+        way: To the folder, as to a file.
+        make: Make our own folder in it, if it is not there.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        OSError: It cannot be had, or the name is no folder's.
+    """
+    folder = os.open(way.names[-1], OWN, dir_fd=way.folders[-1])
+    try:
+        with _ours(Way([*way.folders, folder], way.names, 0), folders.OBJECT, make=make) as result:
+            yield result
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _ours(way: Way, name: str, *, make: bool) -> Iterator[Way]:
+    """Go on from a folder to a file in our own folder inside it; see :mod:`.folders`."""
+    above, fresh = way.folders[-1], way.fresh
+    if make:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(INTERNAL, MODE, dir_fd=above)
+            fresh += 1
+    descriptor = os.open(INTERNAL, OWN, dir_fd=above)
+    try:
+        yield Way([*way.folders, descriptor], [*way.names, INTERNAL, name], fresh)
+    finally:
+        os.close(descriptor)
 
 
 def opened(bucket: Place, *, make: bool) -> int:
@@ -246,7 +288,8 @@ def impossible(key: str) -> InvalidObjectName:
     """The error for a name that this disk can have no file of."""
     return InvalidObjectName(
         "The specified object is not valid. The store is a disk, where a name is a path: no part "
-        "of it may have more than 255 bytes, and none may be an object and a folder of others; "
+        "of it may have more than 255 bytes, none may be empty or .vipsgate, and where its file "
+        "system cannot exchange two names, none may be an object and a folder of others; "
         f"it was {shown(key)!r}."
     )
 

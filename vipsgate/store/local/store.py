@@ -34,12 +34,13 @@ from ...errors import (
     OssError,
     ServiceUnavailable,
 )
-from ..base import Object, Opened, Page, Properties
-from . import draft, links, listing, paths, xattr
+from ..base import Object, Opened, Page, Properties, md5_of
+from . import draft, folders, links, listing, paths, xattr
 from .root import Root
 
 # a pipe or a device must not make the open wait, nor become a terminal
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+TRIES = 3  # to find a file under its name
 LOOK = os.O_PATH | os.O_CLOEXEC  # the file's facts, not its bytes
 
 
@@ -130,7 +131,10 @@ class LocalStore:
         not tell of folders above it that are renamed, and of links to them.
         """
         try:
-            facts = os.stat(f"{self._root.path}/{bucket}/{key}")
+            path = folders.place(f"{self._root.path}/{bucket}/{key}")
+            facts = os.stat(path)
+            if stat.S_ISDIR(facts.st_mode):
+                facts = os.stat(folders.inside(path))
             names = self._aliases(bucket, key) if aliases else None
         except FileNotFoundError:
             return ()
@@ -203,18 +207,29 @@ class LocalStore:
         return opened.object
 
     def _open(self, bucket: str, key: str, flags: int) -> Opened:
+        for _ in range(TRIES):
+            if opened := self._opened(bucket, key, flags):
+                return opened
+        raise _absent(key)
+
+    def _opened(self, bucket: str, key: str, flags: int) -> Opened | None:
+        """The object; ``None`` for a file that is none, or no longer under this name.
+
+        One that becomes a folder just now (:func:`.folders.unfold`) has its old name in our own
+        folder for a moment.
+        """
         place = self._folder(bucket)
         try:
-            descriptor = os.open(f"{place}/{key}", flags)
+            descriptor, facts = _found(f"{place}/{key}", flags)
         except OSError as error:
             raise _refusal(error, key) from None
         except ValueError:  # a NUL in it, or half a sign
             raise _absent(key) from None
         try:
-            facts = os.fstat(descriptor)
             real = links.real_key(descriptor, place) if stat.S_ISREG(facts.st_mode) else None
             if real is None:
-                raise _absent(key)
+                os.close(descriptor)
+                return None
             item = known(descriptor, facts)
             if real != key:
                 item = replace(item, aliases=links.aliases(place, key, real))
@@ -226,7 +241,7 @@ class LocalStore:
     def _aliases(self, bucket: str, key: str) -> tuple[str, ...] | None:
         """What :attr:`Object.aliases` is; ``None`` for what is no object."""
         place = self._folder(bucket)
-        descriptor = os.open(f"{place}/{key}", LOOK)
+        descriptor, _ = _found(f"{place}/{key}", LOOK)
         try:
             real = links.real_key(descriptor, place)
             return None if real is None else links.aliases(place, key, real)
@@ -263,7 +278,7 @@ class LocalStore:
         with (
             self._root.opened() as above,
             paths.locked(place),
-            paths.way(place, "any", make=False) as way,
+            paths.way(place, "any") as way,
         ):
             if self._list(bucket, "", "", "", 1).objects:
                 raise _not_empty(bucket)
@@ -316,9 +331,12 @@ class LocalStore:
             found = self._stat(place.name, key)
             if expected is not None:
                 draft.check(found, expected)
-            with paths.way(place, key, make=False) as way:
-                os.unlink(way.names[-1], dir_fd=way.folders[-1])
-                way.prune()
+            with paths.way(place, key) as way:
+                try:
+                    _take(way)
+                except IsADirectoryError:
+                    with paths.inside(way, make=False) as way:
+                        _take(way)
 
     def _list(self, bucket: str, prefix: str, delimiter: str, after: str, limit: int) -> Page:
         passed = listing.common(after, prefix, delimiter)
@@ -327,7 +345,7 @@ class LocalStore:
         base = prefix[: prefix.rfind("/") + 1]  # all keys with the prefix are below it
         place = self._place(bucket)
         try:
-            with paths.way(place, f"{base}any", make=False) as way:
+            with paths.way(place, f"{base}any") as way:
                 keys = walk.keys(b"/proc/self/fd/%d" % way.folders[-1], base.encode())
                 page = self._page(bucket, walk, keys, prefix, delimiter, limit)
         except (InvalidObjectName, NoSuchBucket):  # no key begins so
@@ -372,6 +390,33 @@ class LocalStore:
         return Page(objects, prefixes, "")
 
 
+def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
+    """The opened file of the key whose path this is, and its facts; perhaps a folder.
+
+    Raises:
+        OSError: It cannot be had.
+        ValueError: No file can have this path.
+    """
+    path = folders.place(path)
+    descriptor = os.open(path, flags)
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISDIR(facts.st_mode):
+            return descriptor, facts
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    descriptor = os.open(folders.inside(path), flags)
+    return descriptor, os.fstat(descriptor)
+
+
+def _take(way: paths.Way) -> None:
+    """Take a file away, and the folders that become empty by that."""
+    os.unlink(way.names[-1], dir_fd=way.folders[-1])
+    way.prune()
+
+
 def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
     """What is known of an opened file.
 
@@ -381,11 +426,12 @@ def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
     """
     facts = facts or os.fstat(descriptor)
     properties, etag, crc = xattr.read(descriptor, facts)
+    md5 = md5_of(etag, crc)
     if not etag:
         times = f"{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}"
         fingerprints = f"{facts.st_ino:x}-{facts.st_size:x}-{times}"
         etag = f'"{hashlib.md5(fingerprints.encode(), usedforsecurity=False).hexdigest().upper()}"'
-    return Object(facts.st_size, etag, facts.st_mtime, properties, crc)
+    return Object(facts.st_size, etag, facts.st_mtime, properties, crc, md5=md5)
 
 
 # what the disk says when no object can have this name

@@ -22,8 +22,9 @@ from ...buckets import ACLS
 from ...errors import MetadataTooLarge, Unimplemented
 from ..base import PLAIN, Properties
 
-# {"of": [bytes, ns], "etag", "crc", "type", "acl", "headers", "meta", "kind"}; what is as usual is
-# left out. The names are short because up to 128 bytes are read in one call, which halves its time.
+# {"of": [bytes, ns], "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags"}; what is as
+# usual is left out. The names are short because up to 128 bytes are read in one call, which
+# halves its time.
 NAME = "user.vipsgate"
 BARE = frozenset(("of", "etag", "crc"))
 WORDS = ("", *ACLS)
@@ -69,7 +70,7 @@ def write(descriptor: int, properties: Properties, etag: str, crc: int | None) -
         if error.errno != errno.ENOTSUP:
             raise
         # every client sends a type; there it is that of the name
-        if properties.acl or properties.headers or properties.meta:
+        if properties.acl or properties.headers or properties.meta or properties.tags:
             raise Unimplemented(
                 "The store's file system keeps no extended attributes, so an object has no ACL "
                 "and no headers of its own here."
@@ -86,6 +87,7 @@ def _encoded(facts: os.stat_result, properties: Properties, etag: str, crc: int 
         "headers": properties.headers,
         "meta": properties.meta,
         "kind": properties.kind if properties.kind != PLAIN.kind else "",
+        "tags": properties.tags,
     }
     return orjson.dumps(
         {name: value for name, value in about.items() if value not in ("", None, {})}
@@ -108,9 +110,10 @@ def _decoded(data: bytes, facts: os.stat_result) -> tuple[Properties, str, int |
             about.get("headers", {}),
             about.get("meta", {}),
             about.get("kind", PLAIN.kind),
+            about.get("tags", {}),
         )
     texts = [etag, properties.content_type, properties.kind]
-    texts += [*properties.headers.values(), *properties.meta.values()]
+    texts += [*properties.headers.values(), *properties.meta.values(), *properties.tags.values()]
     if not all(type(text) is str for text in texts) or type(crc) not in (int, type(None)):
         raise TypeError(about)
     return properties, etag and f'"{etag}"', crc

@@ -22,8 +22,8 @@ from ...buckets import ACLS
 from ...errors import MetadataTooLarge
 from ..base import PLAIN, Properties
 
-# {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "time"}; as is usual, left
-# out. A "type" of "" says that the writer has named none: stores put one of their own there.
+# {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags", "time"}; as is
+# usual, left out. A "type" of "" says that the writer has named none: stores put one there.
 LABEL = "vipsgate"
 WORDS = ("", *ACLS)
 NATIVE = {  # headers that object stores keep; Expires is none that all of them do
@@ -76,7 +76,7 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
     rest: dict[str, Any] = {"of": size, "etag": label.etag.strip('"'), "crc": label.crc}
     rest |= {"acl": properties.acl, "time": label.time or ""}
     rest["kind"] = properties.kind if properties.kind != PLAIN.kind else ""
-    rest["headers"], rest["meta"] = {}, {}
+    rest["headers"], rest["meta"], rest["tags"] = {}, {}, dict(properties.tags)
     for name, value in properties.headers.items():
         if name in NATIVE and VALUE.fullmatch(value):
             result[NATIVE[name]] = value
@@ -135,10 +135,11 @@ def _read(attributes: Mapping[str, str], size: int) -> Label:
         headers | rest.get("headers", {}),
         meta | rest.get("meta", {}),
         rest.get("kind", PLAIN.kind),
+        rest.get("tags", {}),
     )
     etag, crc = rest.get("etag", ""), rest.get("crc")
     texts = [etag, properties.content_type, properties.kind]
-    texts += [*properties.headers.values(), *properties.meta.values()]
+    texts += [*properties.headers.values(), *properties.meta.values(), *properties.tags.values()]
     if not all(type(text) is str for text in texts) or type(crc) not in (int, type(None)):
         raise TypeError(rest)
     return Label(properties, etag and f'"{etag}"', crc, float(rest.get("time", 0)))

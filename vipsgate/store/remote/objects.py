@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ...errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
-from ..base import Object, Opened
+from ..base import Object, Opened, md5_of
 from ..local.draft import apart
 from ..singleflight import SingleFlight
 from . import draft, metadata
@@ -269,7 +269,8 @@ def _head(got: obstore.GetResult, since: float) -> Head:
     told = metadata.read(got.attributes, size)
     plain = MD5.fullmatch(native[0].strip('"'))
     etag = _tag(native[0]) if plain or not told.etag else told.etag
-    made = Object(size, etag, told.time or native[1], told.properties, told.crc)
+    md5 = md5_of(told.etag, told.crc)
+    made = Object(size, etag, told.time or native[1], told.properties, told.crc, md5=md5)
     return Head(made, native, meta["version"], since)
 
 

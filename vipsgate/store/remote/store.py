@@ -24,7 +24,7 @@ from ...errors import (
     PreconditionFailed,
     shown,
 )
-from ..base import Object, Opened, Page, Properties
+from ..base import Object, Opened, Page, Properties, md5_of
 from . import draft as spool
 from . import metadata
 from .listing import Walk
@@ -267,7 +267,8 @@ class CloudStore:
         head = await self._objects.ask(path)
         if head.object is None or native not in ("", head.native[0]):
             # another one has been put meanwhile; this is what ours was
-            return Object(draft.size, told.etag, time.time(), told.properties, told.crc)
+            md5 = md5_of(told.etag, told.crc)
+            return Object(draft.size, told.etag, time.time(), told.properties, told.crc, md5=md5)
         return head.object
 
     async def _condition(self, path: str, expected: str) -> Any:

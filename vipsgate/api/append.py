@@ -1,0 +1,104 @@
+"""AppendObject: an object that grows at its end (OSS guide, AppendObject).
+
+The object with the new bytes behind it is a new object, put in the place of the old one in one
+step if that is still the one that was looked at: so a reader has all of an append or nothing, a
+sudden end loses nothing, and of two who append at the same place one is told where the end is now.
+The price is that each append copies what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing, suppress
+
+from aiohttp import web
+
+from ..errors import (
+    MissingArgument,
+    NoSuchKey,
+    ObjectNotAppendable,
+    PositionNotEqualToLength,
+    PreconditionFailed,
+)
+from ..store.base import Object
+from ..web import responses
+from . import objects
+from .call import Call, invalid
+
+DIGITS = 18  # of a position; far beyond any object, and quick to read
+
+
+async def append(call: Call) -> web.StreamResponse:
+    """AppendObject; what is said of the object counts when it is created, and not later.
+
+    Raises:
+        MissingArgument: There is no position.
+        InvalidArgument: It is no number.
+        PositionNotEqualToLength: It is not the end of the object.
+        ObjectNotAppendable: The object was put as a whole, or in parts.
+    """
+    services, target = call.services, call.target
+    store, position = services.store, _position(call)
+    await objects.check_writable(call, call.grant, target.bucket, target.key)
+    properties = objects.said_properties(call, kind=responses.APPENDABLE)
+    before = await _present(call, position)
+    most = max(0, services.settings.store.upload_bytes - position)
+    async with store.draft(target.bucket) as draft:
+        if before and before.size:
+            with closing(await store.open(target.bucket, target.key)) as opened:
+                if opened.object.etag != before.etag:
+                    raise _elsewhere(opened.object.size)
+                await draft.copy(opened.descriptor, 0, before.size)
+        piece = hashlib.md5(usedforsecurity=False)
+        async for data in call.body(most):
+            piece.update(data)
+            await draft.write(data)
+        call.check_digest(piece.digest())
+        try:
+            stored = await draft.keep(
+                target.key,
+                before.properties if before else properties,
+                expected=before.etag if before else "",
+            )
+        except PreconditionFailed:
+            raise _elsewhere(await _length(call)) from None
+        await services.forget(target.bucket, target.key)
+        headers = {
+            "ETag": stored.etag,
+            responses.CRC: str(draft.crc),
+            responses.NEXT_POSITION: str(stored.size),
+        }
+    return call.respond(headers=headers)
+
+
+async def _present(call: Call, position: int) -> Object | None:
+    """The object that is there, with its end at this position; ``None`` where none is."""
+    before = None
+    with suppress(NoSuchKey):
+        before = await call.services.store.stat(call.target.bucket, call.target.key)
+    if before and before.properties.kind != responses.APPENDABLE:
+        raise ObjectNotAppendable("The object is not appendable.")
+    if position != (before.size if before else 0):
+        raise _elsewhere(before.size if before else 0)
+    return before
+
+
+async def _length(call: Call) -> int:
+    with suppress(NoSuchKey):
+        return (await call.services.store.stat(call.target.bucket, call.target.key)).size
+    return 0
+
+
+def _position(call: Call) -> int:
+    value = call.parameter("position")
+    if not value:
+        raise MissingArgument("Missing Some Required Arguments: position.")
+    if not (value.isascii() and value.isdigit() and len(value) <= DIGITS):
+        raise invalid("position", value, "a number of bytes")
+    return int(value)
+
+
+def _elsewhere(size: int) -> PositionNotEqualToLength:
+    return PositionNotEqualToLength(
+        "Position is not equal to file length.", headers={responses.NEXT_POSITION: str(size)}
+    )

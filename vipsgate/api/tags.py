@@ -1,0 +1,48 @@
+"""Tags of an object: put, read, and taken away (OSS guide, Object tagging)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from xml.etree.ElementTree import Element, SubElement
+
+from aiohttp import web
+
+from ..delivery import resolve
+from ..gate import tagging
+from . import objects, xml
+from .call import Call
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PutObjectTagging: these tags in place of those before."""
+    root = xml.parse(await call.document(), "Tagging")
+    if root.find("TagSet") is None:
+        raise xml.malformed("Tagging has no TagSet")
+    # not trimmed: a blank is a character like others
+    pairs = [(tag.findtext("Key", ""), tag.findtext("Value", "")) for tag in root.iter("Tag")]
+    await _change(call, tagging.checked(pairs))
+    return call.respond()
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """DeleteObjectTagging."""
+    await _change(call, {})
+    return call.respond(204)
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GetObjectTagging."""
+    found = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
+    root = Element("Tagging")
+    tags = SubElement(root, "TagSet")
+    for key, value in found.properties.tags.items():
+        xml.add(SubElement(tags, "Tag"), Key=key, Value=value)
+    return call.respond(body=xml.write(root))
+
+
+async def _change(call: Call, tags: Mapping[str, str]) -> None:
+    target, store = call.target, call.services.store
+    await objects.check_writable(call, call.grant, target.bucket, target.key)
+    found = await store.stat(target.bucket, target.key)
+    await store.describe(target.bucket, target.key, replace(found.properties, tags=tags))
