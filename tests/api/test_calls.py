@@ -48,6 +48,8 @@ FOUND = {
     "DELETE /photos/a.jpg?uploadId=a": "AbortMultipartUpload",
     "GET /photos/a.jpg?uploadId=a&max-parts=1&part-number-marker=1": "ListParts",
     "POST /photos/a.jpg?x-oss-process": "PostProcess",
+    "POST /photos/a.jpg?append&position=0": "AppendObject",
+    "PUT /photos/a.jpg?tagging": "PutObjectTagging",
     # a signature is understood by every call; whether it is one is not asked here
     "DELETE /photos/?OSSAccessKeyId=a&Expires=1&Signature=a&security-token=a": "DeleteBucket",
     "PUT /photos/?acl&x-oss-signature=a&x-oss-credential=a&x-oss-date=a": "PutBucketAcl",
