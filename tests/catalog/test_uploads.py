@@ -128,7 +128,7 @@ async def test_what_is_under_way_is_not_swept(store, tmp_path):
 async def test_parts_of_no_upload_are_swept_after_an_hour(store, tmp_path):
     upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
     await send(store, upload, 1, b"x")
-    await store.delete(INTERNAL, upload.place("about.json"))
+    await store.delete(INTERNAL, upload.path("about.json"))
     await uploads.sweep(store, time.time())
     assert left(tmp_path)
     await uploads.sweep(store, time.time() + 2 * uploads.ORPHAN)
@@ -138,7 +138,7 @@ async def test_parts_of_no_upload_are_swept_after_an_hour(store, tmp_path):
 async def test_what_is_not_of_our_making_is_no_upload(store, tmp_path):
     upload = await uploads.begin(store, "photos", "a", TOLD, NOW)
     for text in ("{", "[]", "{}", '{"properties": {"x": 1}}'):
-        path = tmp_path / ".vipsgate" / upload.place("about.json")
+        path = tmp_path / ".vipsgate" / upload.path("about.json")
         path.write_text(text)
         with pytest.raises(NoSuchUpload):
             await uploads.find(store, "photos", "a", upload.identity)

@@ -40,7 +40,7 @@ async def append(call: Call) -> web.StreamResponse:
     services, target = call.services, call.target
     store, position = services.store, _position(call)
     await objects.check_writable(call, call.grant, target.bucket, target.key)
-    properties = objects.said_properties(call, kind=responses.APPENDABLE)
+    properties = objects.given_properties(call, kind=responses.APPENDABLE)
     before = await _present(call, position)
     most = max(0, services.settings.store.upload_bytes - position)
     async with store.draft(target.bucket) as draft:

@@ -47,16 +47,16 @@ async def list_buckets(call: Call) -> web.StreamResponse:
     prefix, marker = call.parameter("prefix"), call.parameter("marker")
     most = call.number("max-keys", USUAL_BUCKETS, 1, MAX_BUCKETS)
     result = await _made(call.services)
-    found = [name for name in sorted(result) if name.startswith(prefix) and name > marker]
-    listed = found[:most]
+    names = [name for name in sorted(result) if name.startswith(prefix) and name > marker]
+    listed = names[:most]
     root = xml.add(
         Element("ListAllMyBucketsResult"),
         Prefix=prefix,
         Marker=marker,
         MaxKeys=most,
-        IsTruncated=str(len(found) > most).lower(),
+        IsTruncated=str(len(names) > most).lower(),
     )
-    if len(found) > most:
+    if len(names) > most:
         xml.add(root, NextMarker=listed[-1])
     xml.owner(root)
     rows = SubElement(root, "Buckets")

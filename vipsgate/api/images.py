@@ -49,7 +49,7 @@ class Configuration:
 
 async def get(call: Call) -> web.StreamResponse:
     """GetBucketProcess, as the SDK for Java calls it."""
-    return call.respond(body=write(told(call.grant.bucket)))
+    return call.respond(body=write(configuration(call.grant.bucket)))
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -59,7 +59,7 @@ async def put(call: Call) -> web.StreamResponse:
     return call.respond()
 
 
-def told(document: Bucket) -> Configuration:
+def configuration(document: Bucket) -> Configuration:
     """What the call can say of a bucket."""
     protection = document.protection
     return Configuration(

@@ -90,17 +90,17 @@ def _text(call: Call, name: str) -> str:
     return value
 
 
-def _write(place: str) -> str:
+def _write(marker: str) -> str:
     """A token without signs that a client might percent-decode, or forget to encode."""
-    return base64.urlsafe_b64encode(place.encode()).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(marker.encode()).rstrip(b"=").decode()
 
 
 def _read(token: str) -> str:
     padded = token + "=" * (-len(token) % 4)
     try:
-        place = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        marker = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):  # not Base64, not ASCII, not UTF-8
-        place = ""
-    if _write(place) != token:
+        marker = ""
+    if _write(marker) != token:
         raise invalid("continuation-token", token, "one that an answer has given")
-    return place
+    return marker

@@ -30,7 +30,7 @@ async def initiate(call: Call) -> web.StreamResponse:
     """InitiateMultipartUpload: what is said of the object now is kept with it in the end."""
     target = call.target
     await objects.check_writable(call, call.grant, target.bucket, target.key)
-    properties = objects.said_properties(call, kind="Multipart")
+    properties = objects.given_properties(call, kind="Multipart")
     encoding = call.encodes_keys()
     if objects.may_not_overwrite(call):
         with contextlib.suppress(NoSuchKey):
@@ -159,12 +159,12 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     async for upload in uploads.under_way(call.services.store, call.target.bucket):
         if upload.key.startswith(prefix):
             shared = common(upload.key, prefix, delimiter)
-            place = (shared, "") if shared else (upload.key, upload.identity)
-            if _behind(place, marker):
-                places[place] = upload.begun
-    found = sorted(places, key=lambda place: (place[0].encode(), place[1]))
-    listed = found[:most]
-    last = listed[-1] if len(found) > most else ("", "")
+            upload_key = (shared, "") if shared else (upload.key, upload.identity)
+            if _behind(upload_key, marker):
+                places[upload_key] = upload.begun
+    names = sorted(places, key=lambda upload_key: (upload_key[0].encode(), upload_key[1]))
+    listed = names[:most]
+    last = listed[-1] if len(names) > most else ("", "")
     root = xml.add(
         Element("ListMultipartUploadsResult"),
         **_encoding(encoding),
@@ -176,7 +176,7 @@ async def list_uploads(call: Call) -> web.StreamResponse:
         Delimiter=xml.encoded(delimiter, encoding),
         Prefix=xml.encoded(prefix, encoding),
         MaxUploads=most,
-        IsTruncated=str(len(found) > most).lower(),
+        IsTruncated=str(len(names) > most).lower(),
     )
     for key, identity in listed:
         if identity:
@@ -211,14 +211,14 @@ async def _keep(call: Call, draft: Draft, upload: uploads.Upload, etag: str) -> 
     return await objects.keep(call, draft, upload.bucket, upload.key, upload.properties, etag=etag)
 
 
-def _behind(place: tuple[str, str], marker: tuple[str, str]) -> bool:
+def _behind(upload_key: tuple[str, str], marker: tuple[str, str]) -> bool:
     """Does an upload come behind the markers? Without an id, behind all of that key."""
     key, identity = marker
     if not key:
         return True
-    if place[0] == key:
-        return bool(identity) and place[1] > identity
-    return place[0].encode() > key.encode()
+    if upload_key[0] == key:
+        return bool(identity) and upload_key[1] > identity
+    return upload_key[0].encode() > key.encode()
 
 
 def _number(call: Call) -> int:
@@ -230,9 +230,9 @@ def _span(call: Call, source: Object) -> range:
     value = call.header(f"{COPY_SOURCE}-range")
     if not value:
         return range(source.size)
-    found = SPAN.fullmatch(value)
-    first, last = (int(found[1]), int(found[2] or source.size - 1)) if found else (0, -1)
-    if not found or (found[2] and first > last):
+    span = SPAN.fullmatch(value)
+    first, last = (int(span[1]), int(span[2] or source.size - 1)) if span else (0, -1)
+    if not span or (span[2] and first > last):
         raise InvalidArgument(
             f"The value: {shown(value)} of parameter: {COPY_SOURCE}-range is invalid. "
             "It expects bytes=FIRST-LAST or bytes=FIRST-."

@@ -127,7 +127,7 @@ async def put(call: Call) -> web.StreamResponse:
     """PutObject."""
     services, target = call.services, call.target
     await check_writable(call, call.grant, target.bucket, target.key)
-    properties = said_properties(call)
+    properties = given_properties(call)
     async with services.store.draft(target.bucket) as draft:
         async for data in call.body(services.settings.store.upload_bytes):
             await draft.write(data)
@@ -146,7 +146,7 @@ async def copy(call: Call) -> web.StreamResponse:
             f"The value: {shown(directive)} of parameter: {DIRECTIVE} is invalid. "
             "It expects COPY or REPLACE."
         )
-    properties = said_properties(call)
+    properties = given_properties(call)
     with closing(await open_source(call)) as source:
         if unchanged(call, source.object):
             return call.respond(304)
@@ -191,16 +191,16 @@ async def delete_many(call: Call) -> web.StreamResponse:
 
 async def get_acl(call: Call) -> web.StreamResponse:
     """GetObjectACL; ``default`` for an object that has none of its own."""
-    found = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
-    return call.respond(body=xml.acl(found.properties.acl or "default"))
+    info = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
+    return call.respond(body=xml.acl(info.properties.acl or "default"))
 
 
 async def put_acl(call: Call) -> web.StreamResponse:
     """PutObjectACL; ``default`` takes the object's own away."""
     target, store = call.target, call.services.store
     acl = said_acl(call, required=True)
-    found = await store.stat(target.bucket, target.key)
-    await store.describe(target.bucket, target.key, replace(found.properties, acl=acl))
+    info = await store.stat(target.bucket, target.key)
+    await store.describe(target.bucket, target.key, replace(info.properties, acl=acl))
     return call.respond()
 
 
@@ -332,7 +332,7 @@ def other_grant(call: Call, bucket: str) -> access.Grant:
     return access.Grant(document, call.grant.caller)
 
 
-def said_properties(call: Call, kind: str = "Normal") -> Properties:
+def given_properties(call: Call, kind: str = "Normal") -> Properties:
     """What the headers say of an object that is being written."""
     headers = {name.lower(): value for name, value in call.request.headers.items()}
     for name, value in headers.items():

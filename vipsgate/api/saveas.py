@@ -75,8 +75,8 @@ def read_body(body: bytes) -> str:
         InvalidRequest: There is none in it.
         InvalidArgument: It is not UTF-8.
     """
-    name, found, value = body.strip().partition(b"=")
-    if name != PROCESS.encode() or not found or not value:
+    name, separator, value = body.strip().partition(b"=")
+    if name != PROCESS.encode() or not separator or not value:
         raise InvalidRequest(f"The body of the POST is not {PROCESS}=PROCESS.")
     try:
         return unquote_to_bytes(value).decode()
@@ -96,14 +96,14 @@ def split(text: str) -> tuple[str, SaveAs | None]:
         return text, None
     if not pipe or not rest:
         raise InvalidArgument(f"{STAGE} needs a process before it: image/...|{STAGE},o_...")
-    found = dict.fromkeys(("o", "b"), "")
+    names = dict.fromkeys(("o", "b"), "")
     for word in words:
         key, _, value = word.partition("_")
-        if key in found:
-            found[key] = _decoded(key, value)
-    if not found["o"]:
+        if key in names:
+            names[key] = _decoded(key, value)
+    if not names["o"]:
         raise MissingArgument(f"{STAGE} needs o: the Base64 of an object's name.")
-    return rest, SaveAs(found["o"], found["b"])
+    return rest, SaveAs(names["o"], names["b"])
 
 
 async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.StreamResponse:
@@ -129,8 +129,8 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
         notes = content.notes
         await objects.keep(call, draft, bucket, sink.key, properties)
     # the bucket as the caller has named it: empty without b_ (OSS guide, sys/saveas)
-    said = {"bucket": sink.bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
-    body = json.dumps(said, ensure_ascii=False).encode()
+    result = {"bucket": sink.bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
+    body = json.dumps(result, ensure_ascii=False).encode()
     call.request[responses.RECORD].notes = notes
     headers = {"Content-Type": "application/json"} | responses.noted(notes)
     return call.respond(body=body, headers=headers)

@@ -74,8 +74,8 @@ async def delete(call: Call) -> web.StreamResponse:
     def edit(document: Bucket) -> Bucket:
         if name not in document.styles:
             raise _missing(name)
-        kept = {other: style for other, style in document.styles.items() if other != name}
-        return buckets.changed(document, styles=kept)
+        styles = {other: style for other, style in document.styles.items() if other != name}
+        return buckets.changed(document, styles=styles)
 
     with contextlib.suppress(NoSuchStyle):
         await buckets.change(call, edit)

@@ -33,10 +33,10 @@ async def delete(call: Call) -> web.StreamResponse:
 
 async def get(call: Call) -> web.StreamResponse:
     """GetObjectTagging."""
-    found = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
+    info = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
     root = Element("Tagging")
     tags = SubElement(root, "TagSet")
-    for key, value in found.properties.tags.items():
+    for key, value in info.properties.tags.items():
         xml.add(SubElement(tags, "Tag"), Key=key, Value=value)
     return call.respond(body=xml.write(root))
 
@@ -44,5 +44,5 @@ async def get(call: Call) -> web.StreamResponse:
 async def _change(call: Call, tags: Mapping[str, str]) -> None:
     target, store = call.target, call.services.store
     await objects.check_writable(call, call.grant, target.bucket, target.key)
-    found = await store.stat(target.bucket, target.key)
-    await store.describe(target.bucket, target.key, replace(found.properties, tags=tags))
+    info = await store.stat(target.bucket, target.key)
+    await store.describe(target.bucket, target.key, replace(info.properties, tags=tags))

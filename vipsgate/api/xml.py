@@ -74,10 +74,10 @@ def truth(parent: Element, name: str, default: bool | None = None) -> bool:
     Raises:
         MalformedXML: It is neither, or there is none and no default.
     """
-    said = text(parent, name, None if default is None else str(default)).lower()
-    if said not in ("true", "false"):
-        raise malformed(f"{name} is {said!r} where true or false is expected")
-    return said == "true"
+    value = text(parent, name, None if default is None else str(default)).lower()
+    if value not in ("true", "false"):
+        raise malformed(f"{name} is {value!r} where true or false is expected")
+    return value == "true"
 
 
 def add(parent: Element, **children: str | int) -> Element:
@@ -159,7 +159,7 @@ def read_delete(data: bytes) -> Delete:
         raise Unimplemented("The element: VersionId of Delete is not implemented.")
     marked = re.compile(f"{mark}([0-9]{{2}})")
     keys = tuple(
-        marked.sub(lambda found: chr(int(found[1])), item.findtext("Key") or "")
+        marked.sub(lambda match: chr(int(match[1])), item.findtext("Key") or "")
         for item in root.iter("Object")
     )
     if not 1 <= len(keys) <= MAX_KEYS:
@@ -169,11 +169,11 @@ def read_delete(data: bytes) -> Delete:
     return Delete(keys, truth(root, "Quiet", default=False))
 
 
-def _marked(found: re.Match[bytes], mark: str) -> bytes:
+def _marked(match: re.Match[bytes], mark: str) -> bytes:
     """A control character, or its number, under a mark; what XML can have stays as it is."""
-    raw, by_sixteen, by_ten = found.groups()
+    raw, by_sixteen, by_ten = match.groups()
     code = raw[0] if raw else int(by_sixteen, 16) if by_sixteen else int(by_ten)
-    return found[0] if code > 31 or code in (9, 10, 13) else f"{mark}{code:02d}".encode()
+    return match[0] if code > 31 or code in (9, 10, 13) else f"{mark}{code:02d}".encode()
 
 
 def deleted(keys: Iterable[str], *, encoding: bool) -> bytes:

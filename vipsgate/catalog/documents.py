@@ -63,8 +63,8 @@ def read(data: bytes, limits: Limits) -> Bucket:
 
 def write(document: Bucket) -> bytes:
     """The document as JSON, for :func:`read` and for people; what is as usual is left out."""
-    said = document.model_dump(mode="json", exclude_defaults=True)
-    return orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    values = document.model_dump(mode="json", exclude_defaults=True)
+    return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def check_styles(document: Bucket, limits: Limits) -> None:
@@ -82,9 +82,9 @@ def check_styles(document: Bucket, limits: Limits) -> None:
 
 def line(error: Any) -> str:
     """One of pydantic's errors as ``key = value: what is wrong``."""
-    place = ".".join(map(str, error["loc"]))
+    name = ".".join(map(str, error["loc"]))
     value = "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
-    return f"{place}{value}: {error['msg']}"
+    return f"{name}{value}: {error['msg']}"
 
 
 class Documents:
@@ -126,9 +126,9 @@ class Documents:
             OssError: The store is away; all stays as it was.
         """
         async with self._changing:
-            found = await self._found()
-            await self._vanished(self._etags.keys() - found.keys())
-            for name, etag in found.items():
+            etags = await self._found()
+            await self._vanished(self._etags.keys() - etags.keys())
+            for name, etag in etags.items():
                 if self._seen.get(name, self._etags.get(name)) != etag:
                     await self._take(name)
                 self._seen[name] = etag
@@ -195,8 +195,8 @@ class Documents:
     async def _write(self, name: str, result: Bucket, expected: str | None) -> None:
         async with self._store.draft(INTERNAL) as draft:
             await draft.write(write(result))
-            kept = await draft.keep(_key(name), PLAIN, expected=expected)
-        self.known[name], self._etags[name] = result, kept.etag
+            stored = await draft.keep(_key(name), PLAIN, expected=expected)
+        self.known[name], self._etags[name] = result, stored.etag
         self._seen.pop(name, None)
         self._missing.discard(name)
         self.faults.pop(name, None)
@@ -204,16 +204,16 @@ class Documents:
 
     async def _found(self) -> dict[str, str]:
         """Bucket -> ETag of every document that there is."""
-        found: dict[str, str] = {}
+        etags: dict[str, str] = {}
         after = ""
         while True:
             page = await self._store.list(INTERNAL, prefix=FOLDER, after=after, limit=PAGE)
             for key, item in page.objects:
                 name = key.removeprefix(FOLDER).removesuffix(ENDING)
                 if key == _key(name) and BUCKET.fullmatch(name):
-                    found[name] = item.etag
+                    etags[name] = item.etag
             if not (after := page.next):
-                return found
+                return etags
 
     async def _vanished(self, names: AbstractSet[str]) -> None:
         """See what became of buckets whose documents are not there any more.

@@ -66,7 +66,7 @@ class Registry:
         if self._origins:
             known = {**self.documents.known, **self.declared}
             places = {name: one.elsewhere() for name, one in known.items()}
-            self._origins.assign({name: place for name, place in places.items() if place})
+            self._origins.assign({name: origin for name, origin in places.items() if origin})
             self.conflicts |= self._origins.faults
 
     def get(self, name: str) -> Bucket | None:

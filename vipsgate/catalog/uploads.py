@@ -52,13 +52,13 @@ class Upload:
     made: str = ""
     ended: bool = False
 
-    def place(self, name: str) -> str:
+    def path(self, name: str) -> str:
         """Where in the store something of it is."""
         return f"{FOLDER}{self.bucket}/{self.identity}/{name}"
 
     def part(self, number: int) -> str:
         """Where in the store one of its parts is."""
-        return self.place(f"{number:05d}")
+        return self.path(f"{number:05d}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +104,19 @@ async def keep(store: Store, upload: Upload, number: int, draft: Draft) -> Objec
     Raises:
         NoSuchUpload: It has ended meanwhile.
     """
-    made = await draft.keep(upload.part(number), PLAIN)
+    part = await draft.keep(upload.part(number), PLAIN)
     try:
         await find(store, upload.bucket, upload.key, upload.identity)
     except NoSuchUpload:
         await store.delete(INTERNAL, upload.part(number))
         raise
-    return made
+    return part
 
 
 async def parts(store: Store, upload: Upload, *, after: int = 0, limit: int) -> Sequence[Part]:
     """The parts that have come, by number, from behind ``after``."""
     page = await store.list(
-        INTERNAL, prefix=upload.place(""), after=upload.part(after), limit=limit + 1
+        INTERNAL, prefix=upload.path(""), after=upload.part(after), limit=limit + 1
     )
     names = ((key.rpartition("/")[2], item) for key, item in page.objects)
     return [Part(int(name), item) for name, item in names if name.isdigit()][:limit]
@@ -146,8 +146,8 @@ async def complete(
     numbers = [number for number, _ in wanted]
     if any(later <= earlier for earlier, later in pairwise(numbers)):
         raise InvalidPartOrder("The list of parts was not in ascending order by part number.")
-    found = [await _part(store, upload, number, etag) for number, etag in wanted]
-    for part in found[:-1]:
+    parts = [await _part(store, upload, number, etag) for number, etag in wanted]
+    for part in parts[:-1]:
         if part.object.size < LEAST_BYTES:
             raise EntityTooSmall(
                 f"Your proposed upload is smaller than the minimum allowed size: part "
@@ -156,7 +156,7 @@ async def complete(
                 extra={"PartNumber": str(part.number)},
             )
     fingerprints = hashlib.md5(usedforsecurity=False)
-    for part in found:
+    for part in parts:
         with closing(await store.open(INTERNAL, upload.part(part.number))) as opened:
             if opened.object != part.object:
                 raise _missing(part.number, "has been sent anew meanwhile")
@@ -165,9 +165,9 @@ async def complete(
         fingerprints.update(part.object.etag.strip('"').upper().encode())
     etag = f'"{fingerprints.hexdigest().upper()}-{len(wanted)}"'
     await _note(store, replace(upload, made=etag))
-    made = await make(etag)
+    result = await make(etag)
     await abort(store, upload)
-    return made
+    return result
 
 
 async def _part(store: Store, upload: Upload, number: int, etag: str) -> Part:
@@ -177,12 +177,12 @@ async def _part(store: Store, upload: Upload, number: int, etag: str) -> Part:
         InvalidPart: It has not come, or has another tag.
     """
     try:
-        found = await store.stat(INTERNAL, upload.part(number))
+        info = await store.stat(INTERNAL, upload.part(number))
     except NoSuchKey:
         raise _missing(number, "has not come") from None
-    if etag.strip('"').upper() != found.etag.strip('"').upper():
-        raise _missing(number, f"has the ETag {found.etag}, not {shown(etag)}")
-    return Part(number, found)
+    if etag.strip('"').upper() != info.etag.strip('"').upper():
+        raise _missing(number, f"has the ETag {info.etag}, not {shown(etag)}")
+    return Part(number, info)
 
 
 async def abort(store: Store, upload: Upload) -> None:
@@ -224,7 +224,7 @@ async def _is_made(store: Store, upload: Upload) -> bool:
 async def _note(store: Store, upload: Upload) -> None:
     async with store.draft(INTERNAL) as draft:
         await draft.write(orjson.dumps(asdict(upload)))
-        await draft.keep(upload.place(ABOUT), PLAIN)
+        await draft.keep(upload.path(ABOUT), PLAIN)
 
 
 async def _read(store: Store, bucket: str, identity: str) -> Upload | None:
@@ -242,10 +242,10 @@ async def _read(store: Store, bucket: str, identity: str) -> Upload | None:
 
 async def _clear(store: Store, bucket: str, identity: str) -> None:
     """Take all of it away, what is said of it last."""
-    place = f"{FOLDER}{bucket}/{identity}/"
-    while (page := await store.list(INTERNAL, prefix=place, limit=PAGE)).objects:
-        names = [key for key, _ in page.objects if key != place + ABOUT]
-        for key in names or [place + ABOUT]:
+    prefix = f"{FOLDER}{bucket}/{identity}/"
+    while (page := await store.list(INTERNAL, prefix=prefix, limit=PAGE)).objects:
+        names = [key for key, _ in page.objects if key != prefix + ABOUT]
+        for key in names or [prefix + ABOUT]:
             await store.delete(INTERNAL, key)
 
 
@@ -255,13 +255,13 @@ async def _identities(store: Store, bucket: str) -> AsyncIterator[str]:
             yield identity
 
 
-async def _folders(store: Store, place: str) -> AsyncIterator[str]:
-    """The names directly below a place that have something below them."""
+async def _folders(store: Store, folder: str) -> AsyncIterator[str]:
+    """The names directly below a folder that have something below them."""
     after = ""
     while True:
-        page = await store.list(INTERNAL, prefix=place, delimiter="/", after=after, limit=PAGE)
+        page = await store.list(INTERNAL, prefix=folder, delimiter="/", after=after, limit=PAGE)
         for prefix in page.prefixes:
-            yield prefix.removeprefix(place).removesuffix("/")
+            yield prefix.removeprefix(folder).removesuffix("/")
         if not (after := page.next):
             return
 

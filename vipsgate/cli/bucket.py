@@ -72,9 +72,10 @@ def list_buckets(there: StoreOption) -> None:
         names = {name for name, _ in await store.buckets()}
         for name in sorted(names | settings.buckets.keys() | described.known.keys()):
             document = settings.buckets.get(name) or described.known.get(name)
-            place = "configuration" if name in settings.buckets else "store" if document else "-"
-            place = "broken" if name in described.faults and name not in settings.buckets else place
-            click.echo(f"{name}\t{document.acl if document else settings.default_acl}\t{place}")
+            origin = "configuration" if name in settings.buckets else "store" if document else "-"
+            if name in described.faults and name not in settings.buckets:
+                origin = "broken"
+            click.echo(f"{name}\t{document.acl if document else settings.default_acl}\t{origin}")
 
     there.run(work)
 

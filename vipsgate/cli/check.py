@@ -23,10 +23,10 @@ def command(config: Path | None) -> None:
     table = Table("what", "works", "detail")
     failed = False
     try:
-        for found in findings(load(config, {})):
-            failed |= found.works is False
-            works = {True: "yes", False: "NO", None: "absent"}[found.works]
-            table.add_row(found.what, works, found.detail)
+        for finding in findings(load(config, {})):
+            failed |= finding.works is False
+            works = {True: "yes", False: "NO", None: "absent"}[finding.works]
+            table.add_row(finding.what, works, finding.detail)
     except SettingsError as error:
         raise Usage(str(error)) from None
     Console(markup=False).print(table)  # a detail may have brackets

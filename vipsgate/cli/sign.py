@@ -89,9 +89,9 @@ def _bucket_in_path(endpoint: str, bucket: str, key: str, settings: Settings) ->
     if not (bare and parts.netloc and parts.scheme in ("http", "https")):
         raise Usage(f"--endpoint = {endpoint!r}: is http://HOST[:PORT] or https://HOST[:PORT]")
     for within, path in ((True, f"/{bucket}/{key}"), (False, f"/{key}")):
-        found = target.resolve(
+        result = target.resolve(
             quote(path), parts.netloc, settings.domains(), settings.server.endpoint
         )
-        if (found.bucket, found.key) == (bucket, key):
+        if (result.bucket, result.key) == (bucket, key):
             return within
     raise Usage(f"--endpoint = {endpoint!r}: leads to another bucket than {bucket}")

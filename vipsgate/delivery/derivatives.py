@@ -47,7 +47,7 @@ def etag(services: Services, order: Order) -> str:
 def headers(services: Services, order: Order) -> dict[str, str]:
     """ETag, Last-Modified, and who may keep the answer for how long."""
     bucket = order.grant.bucket
-    result = responses.said(order.source.properties, bucket.cache_control)
+    result = responses.inherited_headers(order.source.properties, bucket.cache_control)
     # an object has the headers that its writer has set and no more, as with OSS: clients read them,
     # change one, and write all of them back
     if order.process and "Cache-Control" not in result and order.took_signature():

@@ -115,9 +115,9 @@ class FastPath:
         ):
             del self._known[text]
             return None
-        if (found := self._cache.get_nowait(known.cache_key, MAX_READ)) is None:
+        if (hit := self._cache.get_nowait(known.cache_key, MAX_READ)) is None:
             return None
-        entry, tier = found
+        entry, tier = hit
         known.tell(record, tier)
         return entry, known
 
@@ -152,9 +152,9 @@ class FastPath:
         if [await self._store.stat(name, key) for key in order.keys] != list(order.objects):
             return
         named = style.named(target.process, bucket.styles)
-        said, head = dict(headers), responses.kept_head(headers)
+        fields, head = dict(headers), responses.kept_head(headers)
         about = target.key, target.process, named, by_names, content.notes
-        self._known[text] = Known(version, fingerprints, content.cache_key, said, head, *about)
+        self._known[text] = Known(version, fingerprints, content.cache_key, fields, head, *about)
         if len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
 

@@ -12,7 +12,7 @@ from ..store.base import Object, Opened, RangeReader
 STEPS = (128 << 10, 512 << 10)  # bytes of a beginning that are tried; a camera's EXIF has 64 KB
 
 
-async def begin(far: RangeReader, bucket: str, key: str, found: Object) -> Opened | None:
+async def begin(reader: RangeReader, bucket: str, key: str, info: Object) -> Opened | None:
     """A file of the object's length that has its beginning, where ``image/info`` needs no more.
 
     ``None`` where it does; the rest of the file is a hole, which nobody looks into.
@@ -23,14 +23,14 @@ async def begin(far: RangeReader, bucket: str, key: str, found: Object) -> Opene
     """
     held = b""
     for stop in STEPS:
-        if 2 * stop > found.size:  # one request for all is as good
+        if 2 * stop > info.size:  # one request for all is as good
             return None
-        held += await _bytes(await far.read(bucket, key, found, range(len(held), stop)))
+        held += await _bytes(await reader.read(bucket, key, info, range(len(held), stop)))
         if header_size.needed(held) <= len(held):
             descriptor = os.memfd_create("beginning", os.MFD_CLOEXEC)
             os.write(descriptor, held)
-            os.ftruncate(descriptor, found.size)
-            return Opened(found, descriptor)
+            os.ftruncate(descriptor, info.size)
+            return Opened(info, descriptor)
     return None
 
 

@@ -194,10 +194,10 @@ async def _split(target: Target, grant: access.Grant, store: Store, *, old: bool
     """
     separators = (*grant.bucket.separators, *([style.CLASSIC] if old else ()))
     ways = (legacy.split(target) if old else None, style.split(target, separators))
-    found = [way for way in ways if way is not None]
-    if not found or await _is_there(target, store):
+    readings = [way for way in ways if way is not None]
+    if not readings or await _is_there(target, store):
         return target
-    for way in found:
+    for way in readings:
         if await _is_there(way, store):
             return way
     return target

@@ -86,8 +86,8 @@ async def _metrics(request: web.Request) -> web.Response:
 async def _explain(request: web.Request) -> web.Response:
     """What a request to the public port comes to, and why; see :mod:`vipsgate.server.explain`."""
     line = request.raw_path.removeprefix("/explain")
-    said = await explain(request.app[SERVICES], line, request.headers)
-    return web.Response(body=orjson.dumps(said, option=INDENTED), content_type="application/json")
+    report = await explain(request.app[SERVICES], line, request.headers)
+    return web.Response(body=orjson.dumps(report, option=INDENTED), content_type="application/json")
 
 
 async def _purge(request: web.Request) -> web.Response:

@@ -105,7 +105,7 @@ def _access(
     fields = sign.fields((name, text) for name, text in headers.items() if _counts(name))
     referer = fields.get("referer", "")
     bare = replace(whole, query=tuple(p for p in whole.query if p[0] not in sign.NAMES))
-    found = simulate.verdicts(bare, document, seen, referer, missing)
+    verdicts = simulate.verdicts(bare, document, seen, referer, missing)
     try:
         grant = access.check(
             target, "GET", fields, document, services.configuration.keys, services.clock()
@@ -113,7 +113,7 @@ def _access(
         mine = simulate.refusal(grant, whole, seen, missing)
     except OssError as error:
         mine = error
-    return {who: outcome(error) for who, error in {"request": mine, **found}.items()}
+    return {who: outcome(error) for who, error in {"request": mine, **verdicts}.items()}
 
 
 async def _sniffed(services: Services, document: Bucket, order: Order) -> Order:
@@ -130,10 +130,10 @@ def _counts(name: str) -> bool:
 async def _source(services: Services, document: Bucket, target: Target) -> tuple[Seen, ...]:
     """The object itself, where what is to be done with it is refused."""
     try:
-        found = await services.store.stat(target.bucket, target.key)
+        info = await services.store.stat(target.bucket, target.key)
     except OssError:
         return (Seen(target.key),)
-    return (see(access.Grant(document, OWNER), target.key, found),)
+    return (see(access.Grant(document, OWNER), target.key, info),)
 
 
 def _found(services: Services, order: Order) -> dict[str, Any]:
@@ -160,8 +160,8 @@ def _found(services: Services, order: Order) -> dict[str, Any]:
 
 def _notes(order: Order, plan: Mapping[str, Any]) -> list[str]:
     """What of the request would not be followed to the letter."""
-    told = order.process.notes if order.process else ()
-    return [*joined(told, plan.get("notes", ()))]
+    notes = order.process.notes if order.process else ()
+    return [*joined(notes, plan.get("notes", ()))]
 
 
 async def _plan(services: Services, order: Order) -> dict[str, Any] | None:

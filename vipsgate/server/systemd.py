@@ -37,10 +37,10 @@ def reloading() -> None:
 
 def watchdog() -> float:
     """Seconds between two signs of life that systemd wants of this process; 0 for none."""
-    said, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
-    if not (said.isascii() and said.isdigit()) or pid not in ("", str(os.getpid())):
+    interval, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not (interval.isascii() and interval.isdigit()) or pid not in ("", str(os.getpid())):
         return 0.0
-    return int(said) / 1e6 / MARGIN
+    return int(interval) / 1e6 / MARGIN
 
 
 async def live() -> None:

@@ -187,13 +187,13 @@ class Draft(Protocol):
 class RangeReader(Protocol):
     """What can be had of remote objects besides a descriptor of a copy."""
 
-    async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
+    async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
         """A part of the object, as it comes.
 
         Args:
             bucket: Where it is.
             key: Its name.
-            found: What is known of it.
+            info: What is known of it.
             span: Which bytes.
 
         Raises:

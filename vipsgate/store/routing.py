@@ -88,8 +88,8 @@ class Routing:
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
         """See :class:`vipsgate.store.base.Store`."""
-        found = dict.fromkeys(self._places, 0.0) | dict(await self._base.buckets())
-        return sorted(found.items())
+        buckets = dict.fromkeys(self._places, 0.0) | dict(await self._base.buckets())
+        return sorted(buckets.items())
 
     async def create(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`."""

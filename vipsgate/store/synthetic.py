@@ -82,7 +82,7 @@ class PaintedCache:
             NoSuchKey: There is none of this name.
         """
         name = self._name(key)
-        return found.etag if (found := self._known.get(name)) else self._tag(name)
+        return info.etag if (info := self._known.get(name)) else self._tag(name)
 
     async def stat(self, key: str) -> Object:
         """What is known of a picture; the first time it is painted for that.
@@ -92,18 +92,18 @@ class PaintedCache:
             OssError: It cannot be painted now.
         """
         name = self._name(key)
-        if found := self._known.get(name):
-            return found
+        if info := self._known.get(name):
+            return info
         with closing(await self._painted(name)) as painted:
             return painted.object
 
     async def open(self, key: str) -> Opened:
         """A picture, held or painted now; raises as :meth:`stat` does."""
         name = self._name(key)
-        found, held = self._known.get(name), self._held.get(name)
-        if found and held is not None:
+        info, held = self._known.get(name), self._held.get(name)
+        if info and held is not None:
             self._held.move_to_end(name)
-            return Opened(found, os.dup(held))
+            return Opened(info, os.dup(held))
         return await self._painted(name)
 
     def _name(self, key: str) -> str:
@@ -128,10 +128,10 @@ class PaintedCache:
     async def _paint(self, name: str) -> Opened:
         descriptor = await self._painter.paint(name)
         size = os.fstat(descriptor).st_size
-        found = Object(size, self._tag(name), self._painter.modified)
-        self._known[name] = found
+        info = Object(size, self._tag(name), self._painter.modified)
+        self._known[name] = info
         self._hold(name, os.dup(descriptor), size)
-        return Opened(found, descriptor)
+        return Opened(info, descriptor)
 
     def _hold(self, name: str, descriptor: int, size: int) -> None:
         """Hold this one; those opened longest ago go, as far as there is no room."""

@@ -113,32 +113,32 @@ class Parser:
         """There is no other protocol to end; aiohttp 3.14.1 ends one after each answer."""
 
     def _feed(self, data: bytes) -> Fed:
-        found: list[Any] = []
+        requests: list[Any] = []
         if self.ended:
-            return found, False, b""
+            return requests, False, b""
         data = self._rest + data
         try:
             while True:
                 if self._body is not None:
                     data = self._feed_body(self._body, data)
-                if self.ended or self._body is not None or len(found) == MAX_PIPELINED:
+                if self.ended or self._body is not None or len(requests) == MAX_PIPELINED:
                     break
                 if (whole := self._heads.feed(data)) is None:
                     data = b""
                     break
                 head, data = whole
-                found.append(self._begin(framing.read(head)))
+                requests.append(self._begin(framing.read(head)))
         except OssError as error:
             refusal = _ErrInfo(error.status, error, error.message)
-            found.append((refusal, EMPTY_PAYLOAD))
+            requests.append((refusal, EMPTY_PAYLOAD))
             self.ended = True
-        if len(data) > PIPELINED_BYTES and found and self._body is None and not self.ended:
-            message, body = found[-1]
-            found[-1] = (message._replace(should_close=True), body)
+        if len(data) > PIPELINED_BYTES and requests and self._body is None and not self.ended:
+            message, body = requests[-1]
+            requests[-1] = (message._replace(should_close=True), body)
             self.ended = True
         self._rest = b"" if self.ended else data
         self._plain = not (self.ended or self._rest or self._heads or self._body is not None)
-        return found, False, b""
+        return requests, False, b""
 
     def _begin(self, head: framing.Head) -> Read:
         """Return the request with this head; its body is to come."""

@@ -105,7 +105,7 @@ def validators(etag: str, modified: float) -> dict[str, str]:
     return {"ETag": etag, "Last-Modified": conditional.http_date(int(modified))}
 
 
-def said(properties: Properties, cache_control: str) -> dict[str, str]:
+def inherited_headers(properties: Properties, cache_control: str) -> dict[str, str]:
     """Headers that an object's writer has set and that hold for pictures made of it, too.
 
     Args:
@@ -121,7 +121,7 @@ def said(properties: Properties, cache_control: str) -> dict[str, str]:
 
 
 def stored(key: str, item: Object) -> dict[str, str]:
-    """Headers of an object as it is, besides those of :func:`said`."""
+    """Headers of an object as it is, besides those of :func:`inherited_headers`."""
     properties = item.properties
     headers = {
         "Content-Type": properties.content_type or mime_of(key),
@@ -166,8 +166,8 @@ async def content(
     Raises:
         InvalidRange: The part begins behind the end.
     """
-    asked = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
-    part = conditional.part(asked, headers["ETag"], modified, size)
+    conditions = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
+    part = conditional.part(conditions, headers["ETag"], modified, size)
     span = range(size) if part is None else part
     status = 200 if part is None else 206
     headers |= stamped(request)
@@ -229,11 +229,11 @@ def again(
         return web.Response(
             body=body, headers={**headers, **hit(record.begun), **_stamps(record.identity)}
         )
-    said = (
+    lines = (
         f"Server-Timing: {timing(record.begun)}\r\nx-oss-request-id: {record.identity}\r\n"
         f"x-oss-server-time: {_now()}\r\n"
     )
-    return prebuilt.Ready(request, head + said.encode() + prebuilt.end(len(body)), body)
+    return prebuilt.Ready(request, head + lines.encode() + prebuilt.end(len(body)), body)
 
 
 def kept_head(headers: Mapping[str, str]) -> bytes | None:

@@ -61,7 +61,7 @@ async def test_is_for_nobody_else(tmp_path, umask):
             held = SourceCache(tmp_path / name / ".sources", 100_000, "s3://a")
             copy = held.begin("a", ONE)
             os.write(copy.descriptor, bytes(ONE.size))
-            assert stat.S_IMODE(os.stat(copy.place).st_mode) == 0o600
+            assert stat.S_IMODE(os.stat(copy.path).st_mode) == 0o600
             await held.keep(copy)
             os.close(copy.descriptor)
     finally:

@@ -134,7 +134,7 @@ class LocalDraft(Bytes):
 
     def __init__(
         self,
-        bucket: paths.Place,
+        bucket: paths.BucketFolder,
         look: Callable[[str], Object | None],
         known: Callable[[int], Object],
     ) -> None:
@@ -248,17 +248,17 @@ class LocalDraft(Bytes):
         os.rename(self._name, way.names[-1], src_dir_fd=drafts, dst_dir_fd=way.folders[-1])
 
 
-def check(found: Object | None, expected: str) -> None:
+def check(present: Object | None, expected: str) -> None:
     """Is the present object the expected one? Empty: there must be none.
 
     Raises:
         PreconditionFailed: It is not.
     """
-    if (found.etag if found else "") != expected:
+    if (present.etag if present else "") != expected:
         raise PreconditionFailed("The object is another one by now.")
 
 
-def sweep(bucket: paths.Place) -> None:
+def sweep(bucket: paths.BucketFolder) -> None:
     """Take away the drafts in a bucket's folder that nobody holds any more."""
     with contextlib.suppress(FileNotFoundError), paths.own(bucket, DRAFTS, make=False) as drafts:
         for name in os.listdir(drafts):

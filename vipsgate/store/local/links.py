@@ -21,9 +21,9 @@ def real_key(descriptor: int, bucket: str) -> str | None:
         descriptor: Of the file.
         bucket: The bucket's folder, which may itself be a symlink.
     """
-    place = paths.real(descriptor)
-    top = bucket if place.startswith(f"{bucket}/") else os.path.realpath(bucket)
-    return folders.key(place[len(top) + 1 :]) if place.startswith(f"{top}/") else None
+    path = paths.real(descriptor)
+    top = bucket if path.startswith(f"{bucket}/") else os.path.realpath(bucket)
+    return folders.key(path[len(top) + 1 :]) if path.startswith(f"{top}/") else None
 
 
 def aliases(bucket: str, key: str, real: str) -> tuple[str, ...]:
@@ -51,22 +51,22 @@ def aliases(bucket: str, key: str, real: str) -> tuple[str, ...]:
 
 def _names(top: str, key: str) -> list[str]:
     """Every key that the kernel goes through, in order."""
-    place, ahead, links = top, key.split("/")[::-1], 0
+    folder, ahead, links = top, key.split("/")[::-1], 0
     names = []
     while ahead and links < MAX_LINKS:
-        if f"{place}/".startswith(f"{top}/") and ".." not in ahead:
+        if f"{folder}/".startswith(f"{top}/") and ".." not in ahead:
             rest = [part for part in ahead[::-1] if part not in ("", ".")]
-            names.append(f"{place}/"[len(top) + 1 :] + "/".join(rest))
+            names.append(f"{folder}/"[len(top) + 1 :] + "/".join(rest))
         part = ahead.pop()
         if part == "..":
-            place = place.rpartition("/")[0]
+            folder = folder.rpartition("/")[0]
         elif part not in ("", "."):
             try:
-                aim = os.readlink(f"{place}/{part}")
+                aim = os.readlink(f"{folder}/{part}")
             except OSError:  # no link
-                place = f"{place}/{part}"
+                folder = f"{folder}/{part}"
                 continue
             links += 1
             ahead += aim.split("/")[::-1]
-            place = "" if aim.startswith("/") else place
+            folder = "" if aim.startswith("/") else folder
     return names

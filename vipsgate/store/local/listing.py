@@ -56,13 +56,13 @@ class Walk:
             if folded and not self._wanted(base, True):
                 return
         for name, kind in (self._entries if folded else self._ordered)(folder, base, b""):
-            place, is_folder = base + name, kind == FOLDER
-            if not self._wanted(place, is_folder):  # ``after`` has moved on
+            key, is_folder = base + name, kind == FOLDER
+            if not self._wanted(key, is_folder):  # ``after`` has moved on
                 continue
             if is_folder:
-                yield from self.keys(folder + b"/" + name[:-1], place)
+                yield from self.keys(folder + b"/" + name[:-1], key)
             elif kind == FILE or os.path.exists(_ours(folder + b"/" + name, folders.OBJECT)):
-                yield place
+                yield key
             if folded and not self._wanted(base, True):
                 return
 
@@ -93,14 +93,14 @@ class Walk:
                 if is_folder and name > last and self._wanted(base + name, True):
                     yield name, FOLDER
 
-    def _wanted(self, place: bytes, is_folder: bool) -> bool:
+    def _wanted(self, key: bytes, is_folder: bool) -> bool:
         if not is_folder:
-            return place > self.after and place.startswith(self._prefix)
-        if not (place.startswith(self._prefix) or self._prefix.startswith(place)):
+            return key > self.after and key.startswith(self._prefix)
+        if not (key.startswith(self._prefix) or self._prefix.startswith(key)):
             return False
-        if self.after.startswith(place):
-            return not self.after.startswith(END, len(place))
-        return place > self.after
+        if self.after.startswith(key):
+            return not self.after.startswith(END, len(key))
+        return key > self.after
 
 
 def _ours(folder: bytes, name: str) -> bytes:

@@ -42,7 +42,7 @@ FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BucketFolder:
     """Where a bucket's folder is.
 
     Attributes:
@@ -100,7 +100,7 @@ class Way:
 
 
 @contextlib.contextmanager
-def way(bucket: Place, key: str, drafts: int | None = None) -> Iterator[Way]:
+def way(bucket: BucketFolder, key: str, drafts: int | None = None) -> Iterator[Way]:
     """Go to a key's file; where that is a folder, :func:`inside` goes on.
 
     Args:
@@ -179,7 +179,7 @@ def _ours(way: Way, name: str, *, make: bool) -> Iterator[Way]:
         os.close(descriptor)
 
 
-def opened(bucket: Place, *, make: bool) -> int:
+def opened(bucket: BucketFolder, *, make: bool) -> int:
     """The bucket's folder, in the root that the store had at its start and in no other.
 
     Args:
@@ -204,7 +204,7 @@ def opened(bucket: Place, *, make: bool) -> int:
 
 
 @contextlib.contextmanager
-def own(bucket: Place, *names: str, make: bool = True) -> Iterator[int]:
+def own(bucket: BucketFolder, *names: str, make: bool = True) -> Iterator[int]:
     """Our own folder in a bucket, or one below it.
 
     Raises:
@@ -223,7 +223,7 @@ def own(bucket: Place, *names: str, make: bool = True) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def locked(bucket: Place) -> Iterator[None]:
+def locked(bucket: BucketFolder) -> Iterator[None]:
     """Alone among all processes that change what names there are in this bucket.
 
     Raises:
@@ -276,12 +276,12 @@ def real(descriptor: int) -> str:
     return os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(GONE)
 
 
-def within(place: str, top: str) -> bool:
+def within(path: str, top: str) -> bool:
     """Is a resolved path below a folder, and not one of our own documents?
 
     A folder that is itself a symlink is in no resolved path, so it need not be resolved first.
     """
-    return place.startswith(f"{top}/") and INTERNAL not in place[len(top) :].split("/")
+    return path.startswith(f"{top}/") and INTERNAL not in path[len(top) :].split("/")
 
 
 def impossible(key: str) -> InvalidObjectName:

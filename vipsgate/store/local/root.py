@@ -80,12 +80,12 @@ class Root:
                 facts = os.stat(self.path)
                 if (facts.st_dev, facts.st_ino) == self._known:
                     return ""
-            found = _looked_at(self.path)
+            identity = _looked_at(self.path)
         except OSError as error:
             return self._lost(os.strerror(error.errno or 0))
-        if self._identity is None or not self._identity.same(found):
+        if self._identity is None or not self._identity.same(identity):
             return self._lost("another folder is there than at the start: is its disk mounted?")
-        self._known = found.device, found.inode
+        self._known = identity.device, identity.inode
         if self._since is not None:
             self._since = None
             log.warning("the store is there again: %s", self.path)

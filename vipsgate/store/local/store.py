@@ -117,12 +117,12 @@ class LocalStore:
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
         try:
-            found = self._stat(bucket, key)
+            info = self._stat(bucket, key)
         except OssError:
             self._place(bucket).check()
             raise
         self._root.check()
-        return found
+        return info
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`.
@@ -198,8 +198,8 @@ class LocalStore:
     def _folder(self, bucket: str) -> str:
         return f"{self._root.path}/{bucket}"
 
-    def _place(self, bucket: str) -> paths.Place:
-        return paths.Place(self._root, bucket)
+    def _place(self, bucket: str) -> paths.BucketFolder:
+        return paths.BucketFolder(self._root, bucket)
 
     def _stat(self, bucket: str, key: str) -> Object:
         opened = self._open(bucket, key, LOOK)
@@ -218,21 +218,21 @@ class LocalStore:
         One that becomes a folder just now (:func:`.folders.unfold`) has its old name in our own
         folder for a moment.
         """
-        place = self._folder(bucket)
+        folder = self._folder(bucket)
         try:
-            descriptor, facts = _found(f"{place}/{key}", flags)
+            descriptor, facts = _found(f"{folder}/{key}", flags)
         except OSError as error:
             raise _refusal(error, key) from None
         except ValueError:  # a NUL in it, or half a sign
             raise _absent(key) from None
         try:
-            real = links.real_key(descriptor, place) if stat.S_ISREG(facts.st_mode) else None
+            real = links.real_key(descriptor, folder) if stat.S_ISREG(facts.st_mode) else None
             if real is None:
                 os.close(descriptor)
                 return None
             item = known(descriptor, facts)
             if real != key:
-                item = replace(item, aliases=links.aliases(place, key, real))
+                item = replace(item, aliases=links.aliases(folder, key, real))
             return Opened(item, descriptor)
         except BaseException:
             os.close(descriptor)
@@ -240,16 +240,16 @@ class LocalStore:
 
     def _aliases(self, bucket: str, key: str) -> tuple[str, ...] | None:
         """What :attr:`Object.aliases` is; ``None`` for what is no object."""
-        place = self._folder(bucket)
-        descriptor, _ = _found(f"{place}/{key}", LOOK)
+        folder = self._folder(bucket)
+        descriptor, _ = _found(f"{folder}/{key}", LOOK)
         try:
-            real = links.real_key(descriptor, place)
-            return None if real is None else links.aliases(place, key, real)
+            real = links.real_key(descriptor, folder)
+            return None if real is None else links.aliases(folder, key, real)
         finally:
             os.close(descriptor)
 
     def _buckets(self) -> Sequence[tuple[str, float]]:
-        found = []
+        buckets = []
         try:
             with self._root.opened() as above:
                 names = os.open(".", paths.OPEN, dir_fd=above)
@@ -258,12 +258,12 @@ class LocalStore:
                         for entry in entries:
                             with contextlib.suppress(FileNotFoundError):  # it goes just now
                                 if BUCKET.fullmatch(entry.name) and entry.is_dir():
-                                    found.append((entry.name, entry.stat().st_mtime))
+                                    buckets.append((entry.name, entry.stat().st_mtime))
                 finally:
                     os.close(names)
         except OSError as error:
             raise _refusal(error, "") from None
-        return sorted(found)
+        return sorted(buckets)
 
     def _create(self, bucket: str) -> None:
         with self._root.opened() as above:
@@ -325,12 +325,12 @@ class LocalStore:
             except OSError as error:
                 raise paths.refusal(error, key) from None
 
-    def _unlink(self, place: paths.Place, key: str, expected: str | None) -> None:
+    def _unlink(self, place: paths.BucketFolder, key: str, expected: str | None) -> None:
         # held open, so that the disk frees the file behind the lock and not under it
         with contextlib.closing(self._open(place.name, key, LOOK)), paths.locked(place):
-            found = self._stat(place.name, key)
+            info = self._stat(place.name, key)
             if expected is not None:
-                draft.check(found, expected)
+                draft.check(info, expected)
             with paths.way(place, key) as way:
                 try:
                     _take(way)
@@ -375,7 +375,7 @@ class LocalStore:
         for raw in keys:
             try:
                 key = raw.decode()
-                found = self._stat(bucket, key)
+                info = self._stat(bucket, key)
             except (UnicodeDecodeError, NoSuchKey, AccessDenied):  # nobody can ask for it
                 continue
             if len(objects) + len(prefixes) == limit:
@@ -386,7 +386,7 @@ class LocalStore:
                 walk.after = last.encode() + listing.END
             else:
                 last = key
-                objects.append((key, found))
+                objects.append((key, info))
         return Page(objects, prefixes, "")
 
 

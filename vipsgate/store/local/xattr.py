@@ -54,13 +54,13 @@ def write(descriptor: int, properties: Properties, etag: str, crc: int | None) -
         OSError: It cannot be written.
     """
     data = _encoded(os.fstat(descriptor), properties, etag, crc)
-    place = f"/proc/self/fd/{descriptor}"
+    path = f"/proc/self/fd/{descriptor}"
     try:
-        os.setxattr(place, NAME, data)
+        os.setxattr(path, NAME, data)
     except OSError as error:
         if error.errno in TOO_LARGE or (
             # the same word is used for a full disk
-            error.errno == errno.ENOSPC and len(data) > LEAST_BYTES and os.statvfs(place).f_bavail
+            error.errno == errno.ENOSPC and len(data) > LEAST_BYTES and os.statvfs(path).f_bavail
         ):
             raise MetadataTooLarge(
                 "Your metadata headers exceed the maximum allowed metadata size: they come to "

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}  # what variables of each begin with
 # of these obstore itself no longer looks at the environment once it is told of others
+TRUE = ("1", "true", "yes", "on")  # as obstore has them
 SWITCHES = ("allow_http", "allow_invalid_certificates")
 TEXTS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
 INSTALL = "pip install 'vipsgate[cloud]'"
@@ -80,9 +81,9 @@ def connect(url: str, seconds: float) -> ObjectStore:
         "user_agent": "vipsgate",
     }
     for name in (*SWITCHES, *TEXTS):
-        said = os.environ.get(f"{SCHEMES[scheme]}{name.upper()}", "")
-        if said:
-            client[name] = said.lower() in ("1", "true", "yes", "on") if name in SWITCHES else said
+        value = os.environ.get(f"{SCHEMES[scheme]}{name.upper()}", "")
+        if value:
+            client[name] = value.lower() in TRUE if name in SWITCHES else value
     retry: Any = {
         "max_retries": MAX_TRIES,
         "retry_timeout": timedelta(seconds=AGAIN * seconds),
@@ -94,8 +95,8 @@ def connect(url: str, seconds: float) -> ObjectStore:
     }
     make: Any = from_url  # one of four classes, by the scheme
     try:
-        made: ObjectStore = make(url, client_options=client, retry_config=retry, **options)
-        return made
+        store: ObjectStore = make(url, client_options=client, retry_config=retry, **options)
+        return store
     except (obstore.exceptions.BaseError, ValueError, OSError) as error:
         raise ValueError(_first(str(error))) from None
 

@@ -116,13 +116,13 @@ def _read(attributes: Mapping[str, str], size: int) -> Label:
     own = {name.title(): value for name, value in attributes.items() if name.title() in HTTP}
     meta = {name: value for name, value in attributes.items() if name.title() not in HTTP}
     headers = {name: own[native] for name, native in NATIVE.items() if native in own}
-    said = own.get(TYPE, "")
+    kind = own.get(TYPE, "")
     text = meta.pop(LABEL, None)
     if text is None:
-        said = "" if said in NOTHING_SAID else said
-        if not (said or headers or meta):
+        kind = "" if kind in NOTHING_SAID else kind
+        if not (kind or headers or meta):
             return Label()
-        return Label(Properties(said, "", headers, meta))
+        return Label(Properties(kind, "", headers, meta))
     rest = json.loads(text)
     acl = rest.get("acl", "")
     if acl not in WORDS:
@@ -130,7 +130,7 @@ def _read(attributes: Mapping[str, str], size: int) -> Label:
     if rest["of"] != size:
         return Label(Properties(acl=acl))
     properties = Properties(
-        rest.get("type", said),
+        rest.get("type", kind),
         acl,
         headers | rest.get("headers", {}),
         meta | rest.get("meta", {}),

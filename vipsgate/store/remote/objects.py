@@ -112,10 +112,10 @@ class RemoteObjects:
             NoSuchKey: There is none of this name.
         """
         if self._source_cache:
-            found = (await self.see(path)).object
-            descriptor = self._source_cache.find(path, found) if found else None
-            if found and descriptor is not None:
-                return Opened(found, descriptor)
+            info = (await self.see(path)).object
+            descriptor = self._source_cache.find(path, info) if info else None
+            if info and descriptor is not None:
+                return Opened(info, descriptor)
         opened, _ = await self._opening.join(path, partial(self._fetch, path))
         return opened
 
@@ -124,11 +124,11 @@ class RemoteObjects:
         got = await self._get(path)
         head = _head(got, since)
         self._head_cache.keep(path, head)
-        found = cast(Object, head.object)
-        copy = self._source_cache.begin(path, found) if self._source_cache else None
-        descriptor = copy.descriptor if copy else draft.begin(found.size)
+        info = cast(Object, head.object)
+        copy = self._source_cache.begin(path, info) if self._source_cache else None
+        descriptor = copy.descriptor if copy else draft.begin(info.size)
         try:
-            async for piece in self._pieces(got, path, head, range(found.size)):
+            async for piece in self._pieces(got, path, head, range(info.size)):
                 await draft.write(descriptor, piece)
             if copy and self._source_cache:
                 await self._source_cache.keep(copy)
@@ -137,23 +137,23 @@ class RemoteObjects:
             if copy and self._source_cache:
                 self._source_cache.drop(copy)
             raise
-        return Opened(found, descriptor)
+        return Opened(info, descriptor)
 
-    async def read(self, path: str, found: Object, span: range) -> AsyncIterator[bytes]:
+    async def read(self, path: str, info: Object, span: range) -> AsyncIterator[bytes]:
         """A part of an object, as it comes.
 
         Raises:
             NoSuchKey: There is none of this name.
-            PreconditionFailed: It is another one than ``found``.
+            PreconditionFailed: It is another one than ``info``.
         """
         head = self._head_cache.known(path)
-        if head is None or head.object != found:
+        if head is None or head.object != info:
             head = await self.ask(path)
-            if head.object != found:
+            if head.object != info:
                 raise PreconditionFailed("The object is another one by now.")
         if not span:
             return _none()
-        descriptor = self._source_cache.find(path, found) if self._source_cache else None
+        descriptor = self._source_cache.find(path, info) if self._source_cache else None
         if descriptor is not None:
             return _copied(descriptor, span)
         got = await self._part(path, head, span)
@@ -219,9 +219,9 @@ class RemoteObjects:
     async def _get(self, path: str, **options: Any) -> obstore.GetResult:
         import obstore
 
-        said = cast("obstore.GetOptions", options)
+        conditions = cast("obstore.GetOptions", options)
         return await self.client.call(
-            partial(obstore.get_async, self.client.store, path, options=said)
+            partial(obstore.get_async, self.client.store, path, options=conditions)
         )
 
     async def _part(self, path: str, head: Head, span: range) -> obstore.GetResult:
@@ -266,12 +266,12 @@ async def _none() -> AsyncIterator[bytes]:
 def _head(got: obstore.GetResult, since: float) -> Head:
     meta = got.meta
     native, size = _native(meta), meta["size"]
-    told = metadata.read(got.attributes, size)
+    label = metadata.read(got.attributes, size)
     plain = MD5.fullmatch(native[0].strip('"'))
-    etag = _tag(native[0]) if plain or not told.etag else told.etag
-    md5 = md5_of(told.etag, told.crc)
-    made = Object(size, etag, told.time or native[1], told.properties, told.crc, md5=md5)
-    return Head(made, native, meta["version"], since)
+    etag = _tag(native[0]) if plain or not label.etag else label.etag
+    md5 = md5_of(label.etag, label.crc)
+    item = Object(size, etag, label.time or native[1], label.properties, label.crc, md5=md5)
+    return Head(item, native, meta["version"], since)
 
 
 def _native(meta: Mapping[str, Any]) -> tuple[str, float]:

@@ -33,11 +33,11 @@ class Copy:
 
     Attributes:
         descriptor: Of it.
-        place: Where it is.
+        path: Where it is.
     """
 
     descriptor: int
-    place: str
+    path: str
 
 
 class SourceCache:
@@ -57,36 +57,36 @@ class SourceCache:
         self._folder, self._budget, self._store = f"{folder}/{now}", budget, store
         self._written = budget  # since the last scan; the first is due at once
         os.makedirs(folder.parent.parent, exist_ok=True)
-        for place in (folder.parent, folder, Path(self._folder)):
+        for path in (folder.parent, folder, Path(self._folder)):
             with contextlib.suppress(FileExistsError):
-                os.mkdir(place, PRIVATE)
+                os.mkdir(path, PRIVATE)
         with contextlib.suppress(PermissionError):  # another user's; then nothing is copied
             os.chmod(folder, PRIVATE)  # an earlier version has left it to others
         for name in os.listdir(folder):
             if name != now:
                 shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
 
-    def find(self, path: str, found: Object) -> int | None:
+    def find(self, path: str, info: Object) -> int | None:
         """The descriptor of a copy, if there is one."""
         try:
-            descriptor = os.open(self._place(path, found), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._place(path, info), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         facts = os.fstat(descriptor)
-        if facts.st_size != found.size:  # somebody has meddled with it
+        if facts.st_size != info.size:  # somebody has meddled with it
             os.close(descriptor)
             return None
         budgets.touch(descriptor, facts)
         return descriptor
 
-    def begin(self, path: str, found: Object) -> Copy | None:
+    def begin(self, path: str, info: Object) -> Copy | None:
         """A file to write the object into; ``None`` where it shall not, or cannot, have one."""
-        if found.size * MAX_SHARE > self._budget:
+        if info.size * MAX_SHARE > self._budget:
             return None
-        place = f"{self._place(path, found)}{NEW}{secrets.token_hex(8)}"
+        temporary = f"{self._place(path, info)}{NEW}{secrets.token_hex(8)}"
         try:
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-            return Copy(os.open(place, flags, 0o600), place)
+            return Copy(os.open(temporary, flags, 0o600), temporary)
         except OSError:
             return None
 
@@ -94,7 +94,7 @@ class SourceCache:
         """It has been written: others may find it."""
         with contextlib.suppress(OSError):
             self._written += os.fstat(copy.descriptor).st_size
-            os.rename(copy.place, copy.place.rpartition(NEW)[0])
+            os.rename(copy.path, copy.path.rpartition(NEW)[0])
             if self._written >= budgets.scan_interval(self._budget):
                 self._written = 0
                 await apart(self._tidy)
@@ -102,10 +102,10 @@ class SourceCache:
     def drop(self, copy: Copy) -> None:
         """It will not be finished; its descriptor stays."""
         with contextlib.suppress(OSError):
-            os.unlink(copy.place)
+            os.unlink(copy.path)
 
-    def _place(self, path: str, found: Object) -> str:
-        fingerprints = f"{self._store} {path} {found.etag} {found.size} {found.modified}"
+    def _place(self, path: str, info: Object) -> str:
+        fingerprints = f"{self._store} {path} {info.etag} {info.size} {info.modified}"
         return f"{self._folder}/{hashlib.sha256(fingerprints.encode()).hexdigest()[:40]}"
 
     def _tidy(self) -> None:

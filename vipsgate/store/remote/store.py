@@ -120,8 +120,8 @@ class CloudStore:
         import obstore
 
         client = self._objects.client
-        found = await client.call(lambda: obstore.list_with_delimiter_async(client.store))
-        return sorted(name for name in found["common_prefixes"] if BUCKET.fullmatch(name))
+        listing = await client.call(lambda: obstore.list_with_delimiter_async(client.store))
+        return sorted(name for name in listing["common_prefixes"] if BUCKET.fullmatch(name))
 
     # -- objects ---------------------------------------------------------------------------------
 
@@ -131,10 +131,10 @@ class CloudStore:
 
     async def stat(self, bucket: str, key: str) -> Object:
         """See :class:`vipsgate.store.base.Store`; while the store is away, as it was."""
-        found = (await self._objects.see(self._path(bucket, key))).object
-        if found is None:
+        info = (await self._objects.see(self._path(bucket, key))).object
+        if info is None:
             raise _absent(key)
-        return found
+        return info
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
         """See :class:`vipsgate.store.base.Store`: what the store has said just now."""
@@ -156,9 +156,9 @@ class CloudStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self
 
-    async def read(self, bucket: str, key: str, found: Object, span: range) -> AsyncIterator[bytes]:
+    async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
         """See :class:`vipsgate.store.base.RangeReader`."""
-        return await self._objects.read(self._path(bucket, key), found, span)
+        return await self._objects.read(self._path(bucket, key), info, span)
 
     def draft(self, bucket: str) -> spool.CloudDraft:
         """See :class:`vipsgate.store.base.Store`."""
@@ -170,8 +170,8 @@ class CloudStore:
             etag: str,
             expected: str | None,
         ) -> Object:
-            told = Label(properties, etag or draft.tag, draft.crc)
-            return await self._keep(draft, bucket, key, told, expected)
+            label = Label(properties, etag or draft.tag, draft.crc)
+            return await self._keep(draft, bucket, key, label, expected)
 
         def begin() -> None:
             if not self.has(bucket):
@@ -188,8 +188,8 @@ class CloudStore:
             before = opened.object
             async with self.draft(bucket) as draft:
                 await draft.copy(opened.descriptor, 0, before.size)
-                told = Label(properties, before.etag, before.crc, before.modified)
-                return await self._keep(draft, bucket, key, told, before.etag)
+                label = Label(properties, before.etag, before.crc, before.modified)
+                return await self._keep(draft, bucket, key, label, before.etag)
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
         """See :class:`vipsgate.store.base.Store`; the look comes just before."""
@@ -198,8 +198,8 @@ class CloudStore:
         except NoSuchKey:
             return
         if expected is not None:
-            found = (await self._objects.ask(path)).object
-            if found and found.etag != expected:
+            info = (await self._objects.ask(path)).object
+            if info and info.etag != expected:
                 raise _changed()
         await self._objects.delete(path)
 
@@ -212,21 +212,21 @@ class CloudStore:
         """
         base = "" if self._bucket else f"{bucket}/"
         walk = Walk(self._objects.client, base, prefix, delimiter, after, trust=self._kind == "s3")
-        found: list[tuple[str, ObjectMeta]] = []
+        entries: list[tuple[str, ObjectMeta]] = []
         prefixes: list[str] = []
         last = ""
         async for name, meta in walk.entries():
-            if len(found) + len(prefixes) == limit:
+            if len(entries) + len(prefixes) == limit:
                 break
             last = name
             if meta is None:
                 prefixes.append(name)
             else:
-                found.append((name, meta))
+                entries.append((name, meta))
         else:
             last = ""
-        head_cache = await _all(lambda one: self._objects.recall(one[1]["path"], one[1]), found)
-        pairs = zip(found, head_cache, strict=True)
+        head_cache = await _all(lambda one: self._objects.recall(one[1]["path"], one[1]), entries)
+        pairs = zip(entries, head_cache, strict=True)
         objects = [(name, head.object) for (name, _), head in pairs if head.object]
         return Page(objects, prefixes, last)
 
@@ -248,17 +248,17 @@ class CloudStore:
         return path
 
     async def _keep(
-        self, draft: spool.CloudDraft, bucket: str, key: str, told: Label, expected: str | None
+        self, draft: spool.CloudDraft, bucket: str, key: str, label: Label, expected: str | None
     ) -> Object:
         """Make a draft the object."""
         try:
             path = self._path(bucket, key)
         except NoSuchKey:
             raise _impossible(key) from None
-        attributes = metadata.write(told, draft.size, self._kind)
+        attributes = metadata.write(label, draft.size, self._kind)
         mode = None if expected is None else await self._condition(path, expected)
         # of one piece S3's own tag would be taken for the object's, for it looks like an MD5
-        own = self._kind == "s3" and draft.size > 0 and told.etag != draft.tag
+        own = self._kind == "s3" and draft.size > 0 and label.etag != draft.tag
         if own or draft.size > ONE_PUT:
             with draft.file() as file:
                 native = await self._objects.put(path, file, attributes, size=draft.size)
@@ -267,8 +267,8 @@ class CloudStore:
         head = await self._objects.ask(path)
         if head.object is None or native not in ("", head.native[0]):
             # another one has been put meanwhile; this is what ours was
-            md5 = md5_of(told.etag, told.crc)
-            return Object(draft.size, told.etag, time.time(), told.properties, told.crc, md5=md5)
+            md5 = md5_of(label.etag, label.crc)
+            return Object(draft.size, label.etag, time.time(), label.properties, label.crc, md5=md5)
         return head.object
 
     async def _condition(self, path: str, expected: str) -> Any:
@@ -288,10 +288,10 @@ class CloudStore:
 
 async def _all(look: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
     """Look at all, several at a time."""
-    found: list[T] = []
+    results: list[T] = []
     for start in range(0, len(items), MAX_LOOKS):
-        found += await asyncio.gather(*map(look, items[start : start + MAX_LOOKS]))
-    return found
+        results += await asyncio.gather(*map(look, items[start : start + MAX_LOOKS]))
+    return results
 
 
 def _absent(key: str) -> NoSuchKey:
