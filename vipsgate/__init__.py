@@ -175,9 +175,9 @@ def _fonts(folder: str) -> Fonts:
 def _installed(folder: str) -> Fonts:
     from .worker import fontfiles
 
-    found = fontfiles.find(folder)
-    found.install()
-    return found.fonts
+    typefaces = fontfiles.find(folder)
+    typefaces.install()
+    return typefaces.fonts
 
 
 _MODULES = {  # name -> where it is; imported when it is first used

@@ -92,8 +92,8 @@ def _style(given: Any) -> Any:
 
 
 def _written(style: Style) -> Any:
-    said = style.model_dump(exclude_defaults=True)
-    return style.content if set(said) == {"content"} else said
+    values = style.model_dump(exclude_defaults=True)
+    return style.content if set(values) == {"content"} else values
 
 
 class ProtectionRule(Record):
@@ -191,8 +191,8 @@ class Bucket(Record):
 
     @field_validator("delay_ms", "error_rate")
     @classmethod
-    def _of_synthetic(cls, value: float, said: ValidationInfo) -> float:
-        if value and said.data.get("origin", SYNTHETIC) != SYNTHETIC:
+    def _of_synthetic(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("origin", SYNTHETIC) != SYNTHETIC:
             raise ValueError(f'is only for a bucket with origin = "{SYNTHETIC}"')
         return value
 

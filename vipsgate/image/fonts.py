@@ -137,8 +137,8 @@ class Fonts:
             names: OSS's names of its fonts.
             missing: Characters of it that no family has.
         """
-        found = [note("font", "stand-in")] if any(map(self.stands_in, names)) else []
-        return (*found, note("glyphs", "missing")) if missing else tuple(found)
+        notes = [note("font", "stand-in")] if any(map(self.stands_in, names)) else []
+        return (*notes, note("glyphs", "missing")) if missing else tuple(notes)
 
     def runs(self, text: str, name: str) -> list[Run]:
         """One line of text in parts, each with the family that draws it.
@@ -149,15 +149,15 @@ class Fonts:
         """
         first = self.family(name)
         families = sorted(self.families, key=lambda family: family.name != first)
-        found: list[Run] = []
+        runs: list[Run] = []
         for word in _words(text):
             for wanted, part in _drawn(word, families):
-                family = wanted or (found[-1].family if found else first)
-                if found and found[-1].family == family:
-                    found[-1] = Run(family, found[-1].text + part)
+                family = wanted or (runs[-1].family if runs else first)
+                if runs and runs[-1].family == family:
+                    runs[-1] = Run(family, runs[-1].text + part)
                 else:
-                    found.append(Run(family, part))
-        return found
+                    runs.append(Run(family, part))
+        return runs
 
     def missing(self, text: str) -> int:
         """Characters that no family has; they are drawn as boxes with their code points."""
@@ -170,14 +170,14 @@ class Fonts:
 
 def _letters(text: str) -> list[str]:
     """The characters, each with the marks on it, in their composed form where there is one."""
-    found: list[str] = []
+    clusters: list[str] = []
     for sign in text:
         category = unicodedata.category(sign)
-        if found and category.startswith("M"):
-            found[-1] += sign
+        if clusters and category.startswith("M"):
+            clusters[-1] += sign
         else:
-            found.append(" " if category in BLANKED else sign)
-    return [unicodedata.normalize("NFC", one) if len(one) > 1 else one for one in found]
+            clusters.append(" " if category in BLANKED else sign)
+    return [unicodedata.normalize("NFC", one) if len(one) > 1 else one for one in clusters]
 
 
 def _words(text: str) -> Iterator[list[str]]:

@@ -33,10 +33,10 @@ def tags(source: Source) -> bytes:
     Raises:
         BadRequest: There is no EXIF.
     """
-    found = _tags(source)
-    if not found:
+    tags = _tags(source)
+    if not tags:
         raise BadRequest("Image has no exif info.", ec=NO_EXIF)
-    return _written(found | _facts(source))
+    return _written(tags | _facts(source))
 
 
 def basic(source: Source) -> bytes:
@@ -53,10 +53,10 @@ def _tags(source: Source) -> dict[str, str]:
     turned it by the tag would do so twice (ISO 23008-12, 6.5.10).
     """
     header = source.header
-    found = exif.read(header.exif)
-    if "Orientation" in found and exif.orientation(header.exif) != header.orientation:
-        found["Orientation"] = str(header.orientation)
-    return found
+    tags = exif.read(header.exif)
+    if "Orientation" in tags and exif.orientation(header.exif) != header.orientation:
+        tags["Orientation"] = str(header.orientation)
+    return tags
 
 
 def _facts(source: Source) -> dict[str, str]:

@@ -44,10 +44,10 @@ def note(name: str, value: str) -> str:
 
 def ignored(names: Iterable[str]) -> Notes:
     """Notes of parameters without effect: each once, the first ones by their names."""
-    found = tuple(dict.fromkeys(note("ignored", name) for name in names))
-    if len(found) <= MAX_IGNORED:
-        return found
-    return (*found[: MAX_IGNORED - 1], note("ignored", OTHER))
+    notes = tuple(dict.fromkeys(note("ignored", name) for name in names))
+    if len(notes) <= MAX_IGNORED:
+        return notes
+    return (*notes[: MAX_IGNORED - 1], note("ignored", OTHER))
 
 
 def joined(*parts: Iterable[str]) -> Notes:
@@ -82,8 +82,8 @@ def refuse(notes: Notes) -> None:
         InvalidArgument: It has some, which are named.
     """
     if notes:
-        told = "; ".join(f"{item} ({NOTES[item.partition('=')[0]]})" for item in notes)
+        reasons = "; ".join(f"{item} ({NOTES[item.partition('=')[0]]})" for item in notes)
         raise InvalidArgument(
             "The bucket is strict, and this request cannot be followed to the letter: "
-            f"{told.replace('`', '')}."
+            f"{reasons.replace('`', '')}."
         )

@@ -167,10 +167,8 @@ def _window(begin: float, length: float, most: int, wanted: int) -> tuple[int, i
         for high in {math.floor(end), math.ceil(end)}
         if low < high <= most
     )
-    found = min(
-        ((_off(begin, length, *window, wanted), window) for window in windows), default=None
-    )
-    return found[1] if found and found[0] <= HALF else None
+    best = min(((_off(begin, length, *window, wanted), window) for window in windows), default=None)
+    return best[1] if best and best[0] <= HALF else None
 
 
 def _off(begin: float, length: float, low: int, high: int, wanted: int) -> float:

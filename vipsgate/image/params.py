@@ -154,14 +154,14 @@ class Slot:
 @cache
 def slots(kind: Any) -> dict[str, Slot]:
     """Wire key -> slot of an action's class, in the order of declaration."""
-    found = {}
+    slots = {}
     for item in fields(kind):
         param: Param | None = item.metadata.get("param")
         if param is None:  # ``ignored``, which is none
             continue
         key = item.name if param.key is None else param.key
-        found[key] = Slot(item.name, param, item.default)
-    return found
+        slots[key] = Slot(item.name, param, item.default)
+    return slots
 
 
 def build(kind: type[T], name: str, items: Sequence[str]) -> T:
@@ -189,14 +189,14 @@ def build(kind: type[T], name: str, items: Sequence[str]) -> T:
         try:
             values[slot.attribute] = slot.param.read(text)
         except ValueError as error:
-            said = (
+            message = (
                 f"The value: {shown(text)} of parameter: {label} is invalid. "
                 f"{name} expects {slot.param.expects}."
             )
             if isinstance(error, NotBase64):
-                raise BadRequest(f"Input is not base64 decoding. {said}") from None
+                raise BadRequest(f"Input is not base64 decoding. {message}") from None
             ec = slot.param.bad if text or not slot.param.missing else slot.param.missing
-            raise InvalidArgument(said, ec=ec) from None
+            raise InvalidArgument(message, ec=ec) from None
     for key, slot in known.items():
         if slot.default is MISSING and slot.attribute not in values:
             label = f"{key}: {slot.param.expects}" if key else f"a value: {slot.param.expects}"

@@ -223,10 +223,10 @@ def at(plan: Plan, shrink: float, halved: int) -> Plan | None:
     if (shrink, halved) == (plan.shrink, 0):
         return plan
     size, steps = (plan.header.width, plan.header.height), _fused(plan.header, plan.stages)
-    made: tuple[Step, ...] | None = steps
+    reduced: tuple[Step, ...] | None = steps
     if shrink * 2**halved > 1:
-        made = optimize.shrunk(steps, reduction(plan.header, shrink, halved), size)
-    return None if made is None else replace(plan, shrink=shrink * 2**halved, steps=made)
+        reduced = optimize.shrunk(steps, reduction(plan.header, shrink, halved), size)
+    return None if reduced is None else replace(plan, shrink=shrink * 2**halved, steps=reduced)
 
 
 def _ordered(actions: Iterable[Action]) -> list[Action]:
@@ -239,14 +239,14 @@ def _ordered(actions: Iterable[Action]) -> list[Action]:
 
 def _notes(header: Header, stages: Iterable[Stage], result: Frame) -> Notes:
     """What a caller would not expect of the result."""
-    found = [item for stage in stages for item in stage.action.notes(stage.before, result)]
+    notes = [item for stage in stages for item in stage.action.notes(stage.before, result)]
     if header.more and header.format != "png":
-        found.append(note("pages", "first"))
+        notes.append(note("pages", "first"))
     elif header.more and (result.format == "png" or CODECS[result.format].animated):
-        found.append(note("apng", "first-frame"))  # it could have been one, or was not asked for
+        notes.append(note("apng", "first-frame"))  # it could have been one, or was not asked for
     if header.hdr:
-        found.append(note("hdr", "clipped"))
-    return joined(found)
+        notes.append(note("hdr", "clipped"))
+    return joined(notes)
 
 
 def _check(stage: Stage, pages: int, limits: Limits) -> None:
@@ -312,8 +312,8 @@ def _shrunk(
     allowed = min(allowed, min(cut.sides(size) if cut else size) / MIN_SIDE)
     codec = CODECS[header.format]
     while (shrink := codec.shrink(max(1.0, allowed))) > 1:
-        if (made := optimize.shrunk(steps, reduction(header, shrink), size)) is not None:
-            return shrink, made
+        if (reduced := optimize.shrunk(steps, reduction(header, shrink), size)) is not None:
+            return shrink, reduced
         allowed = shrink / 2
     return 1.0, steps
 
@@ -402,7 +402,7 @@ def encoding(result: Frame, bands: int) -> float:
     lines = bands * result.width * min(WRITTEN_LINES, LAYERS * result.height)
     frames = result.pages if result.pages > 1 else 0
     animation = ((bands + codec.frame_bytes(result)) * result.area + FRAME_BYTES) * frames
-    return lines + codec.made(result) * result.area + animation
+    return lines + codec.encoding(result) * result.area + animation
 
 
 def _marks(stages: Iterable[Stage], limits: Limits) -> int:

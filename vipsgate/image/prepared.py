@@ -103,8 +103,8 @@ class RenderContext:
         picture = self.cache.get(name)
         if picture is None:
             with _named(key):
-                still, made = self._planned(key, actions)
-                picture = render.picture(still, made, self.watch)
+                still, planned = self._planned(key, actions)
+                picture = render.picture(still, planned, self.watch)
             self.cache.keep(name, picture)
         return picture
 
@@ -145,10 +145,10 @@ class RenderContext:
         source = probe(self.objects[key].read())
         still = replace(source, header=replace(source.header, pages=1))
         endless = replace(self.limits, render_bytes=sys.maxsize)  # its size is told of first
-        made = plan.make(still.header, actions, endless, self.rendering, written=False)
-        self.check(made.result.width, made.result.height)
-        plan.check_memory(still.header, made.memory, self.limits)
-        return still, made
+        planned = plan.make(still.header, actions, endless, self.rendering, written=False)
+        self.check(planned.result.width, planned.result.height)
+        plan.check_memory(still.header, planned.memory, self.limits)
+        return still, planned
 
     def text(self, line: str, font: str, size: int) -> Image | None:
         """See :class:`.resources.Resources`."""

@@ -41,9 +41,9 @@ def check() -> None:
     Raises:
         RuntimeError: libvips is older than :data:`LIBVIPS`.
     """
-    found = tuple(pyvips.version(part) for part in range(3))
-    if found < LIBVIPS:
-        raise RuntimeError(f"libvips is {_dotted(found)}; {_dotted(LIBVIPS)} or newer is needed")
+    version = tuple(pyvips.version(part) for part in range(3))
+    if version < LIBVIPS:
+        raise RuntimeError(f"libvips is {_dotted(version)}; {_dotted(LIBVIPS)} or newer is needed")
 
 
 def prepare() -> None:
@@ -165,8 +165,8 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         watch(image)
         # without what the file says besides its pixels, which may be megabytes
         size = image.width, image.height, image.bands
-        made = pyvips.Image.new_from_memory(image.write_to_memory(), *size, "uchar")
-        return made.copy(interpretation="srgb")
+        decoded = pyvips.Image.new_from_memory(image.write_to_memory(), *size, "uchar")
+        return decoded.copy(interpretation="srgb")
     except FAULTS as error:
         raise unreadable(error) from None
 

@@ -221,10 +221,16 @@ class Reply(NamedTuple):
             job, rss, error = _FAILURE.read(message)
             outcome = _error(error)
         else:
-            job, rss, mime, size, seconds, probe, missing, told = _OUTPUT.read(message)
+            job, rss, mime, size, seconds, probe, missing, values = _OUTPUT.read(message)
             descriptor = descriptors[0] if descriptors else -1
             outcome = Output(
-                mime, size, descriptor, seconds, probe, missing, notes.read(told) if told else ()
+                mime,
+                size,
+                descriptor,
+                seconds,
+                probe,
+                missing,
+                notes.read(values) if values else (),
             )
         if job != number:
             raise ValueError("not a reply about this job")

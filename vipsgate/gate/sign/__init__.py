@@ -98,10 +98,10 @@ def _claim(request: Request, now: float, region: str, v4_expires_max: int) -> Cl
         meant = LOOK_ALIKE.get(unquote(name).lower())
         if meant:
             raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
-    found, header = names & NAMES, "authorization" in request.headers
-    if not header and not found:
+    parameters, header = names & NAMES, "authorization" in request.headers
+    if not header and not parameters:
         return None
-    if (header and found) or (found & V1_NAMES and found & LATER_NAMES):
+    if (header and parameters) or (parameters & V1_NAMES and parameters & LATER_NAMES):
         raise InvalidArgument("The request is signed in more than one way; one is enough.")
     for name, times in Counter(name for name, _ in request.query).items():
         if times > 1:  # signatures do not say which one counts

@@ -101,11 +101,11 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
     So no second ``Authorization`` or date hides behind the first: the joined one is refused.
     """
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for name, value in pairs:
         low = name.lower()
-        found[low] = f"{found[low]},{value}" if low in found else value
-    return found
+        fields[low] = f"{fields[low]},{value}" if low in fields else value
+    return fields
 
 
 def encoded(text: str, safe: str = "") -> str:
@@ -136,14 +136,14 @@ def authorization(text: str, sign: str, needed: tuple[str, ...]) -> dict[str, st
         InvalidArgument: One is missing, given twice or not known.
     """
     parts = [part.strip().partition(sign) for part in text.split(",")]
-    found = {name: value for name, _, value in parts}
+    values = {name: value for name, _, value in parts}
     if (
-        len(found) != len(parts)
-        or found.keys() - {*needed, HEADERS}
-        or not all(found.get(name) for name in needed)
+        len(values) != len(parts)
+        or values.keys() - {*needed, HEADERS}
+        or not all(values.get(name) for name in needed)
     ):
         raise invalid_authorization()
-    return found
+    return values
 
 
 def invalid_authorization() -> InvalidArgument:

@@ -39,11 +39,11 @@ def from_header(text: str, request: Request, now: float) -> Claim:
         AccessDenied: There is no date.
         RequestTimeTooSkewed: The date is not about now.
     """
-    found = HEADER.fullmatch(text)
-    if not found:
+    match = HEADER.fullmatch(text)
+    if not match:
         raise invalid_authorization()
     date = sent_date(request)
-    claim = _claim(request, found[1], request.header(TOKEN_HEADER), found[2], date)
+    claim = _claim(request, match[1], request.header(TOKEN_HEADER), match[2], date)
     check_date(date, now)
     return claim
 

@@ -39,12 +39,12 @@ def from_header(text: str, request: Request, now: float) -> Claim:
         AccessDenied: There is no date.
         RequestTimeTooSkewed: The date is not about now.
     """
-    found = authorization(text, ":", ("AccessKeyId", "Signature"))
+    fields = authorization(text, ":", ("AccessKeyId", "Signature"))
     date = sent_date(request)
-    signed = string_to_sign(request, date, additional(found.get(HEADERS, "")))
+    signed = string_to_sign(request, date, additional(fields.get(HEADERS, "")))
     check_date(date, now)
     token = request.header(TOKEN_HEADER)
-    return Claim(found["AccessKeyId"], token, found["Signature"], signed, mac)
+    return Claim(fields["AccessKeyId"], token, fields["Signature"], signed, mac)
 
 
 def from_url(request: Request, now: float) -> Claim:

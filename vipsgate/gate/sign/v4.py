@@ -62,7 +62,7 @@ def from_header(text: str, request: Request, now: float, region: str) -> Claim:
         AccessDenied: There is no date.
         RequestTimeTooSkewed: The date is not about now.
     """
-    found = authorization(text, "=", ("Credential", "Signature"))
+    fields = authorization(text, "=", ("Credential", "Signature"))
     _check_payload(request, needed=True)
     date = request.header(DATE)
     when = _seconds(date) if DATE in request.headers else _seconds_of_date(request.header("date"))
@@ -70,10 +70,10 @@ def from_header(text: str, request: Request, now: float, region: str) -> Claim:
         raise no_date()
     claim = _claim(
         request,
-        found["Credential"],
+        fields["Credential"],
         request.header(TOKEN),
-        found["Signature"],
-        (date or request.header("date"), _day(when), region, additional(found.get(HEADERS, ""))),
+        fields["Signature"],
+        (date or request.header("date"), _day(when), region, additional(fields.get(HEADERS, ""))),
     )
     check_skew(when, now)
     return claim
@@ -181,8 +181,8 @@ def _key_id(credential: str, day: str, region: str) -> str:
     if len(parts) != 5 or not parts[0]:
         raise invalid_authorization()
     expected = (("date", day), ("region", region), ("product", PRODUCT), ("", TERMINATOR))
-    for (what, wanted), found in zip(expected, parts[1:], strict=True):
-        if found != wanted:
+    for (what, wanted), value in zip(expected, parts[1:], strict=True):
+        if value != wanted:
             raise InvalidArgument(
                 f"Invalid signing {what or 'version'} in Authorization header.",
                 ec="0002-00000226" if what == "region" else "",

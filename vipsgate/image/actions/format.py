@@ -42,8 +42,8 @@ class Format(Action):
         source = frame.header.format
         still = source == "gif" and not self.animated
         moving = frame.pages > 1
-        kept = {"src": "jpg" if still else source, "gif": "gif" if moving else source}
-        result = kept.get(self.value, self.value)
+        formats = {"src": "jpg" if still else source, "gif": "gif" if moving else source}
+        result = formats.get(self.value, self.value)
         return replace(frame, format=result, pages=frame.pages if CODECS[result].animated else 1)
 
     def notes(self, frame: Frame, result: Frame) -> Notes:

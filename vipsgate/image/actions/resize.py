@@ -55,15 +55,15 @@ class Resize(Action):
     def box(self, frame: Frame) -> tuple[int, int] | None:
         """The sides asked for, 0 for one that follows from the other; ``None`` for percent."""
         if self.w or self.h:
-            asked = self.w or 0, self.h or 0
+            size = self.w or 0, self.h or 0
         elif self.l or self.s:
             sides = self.l or 0, self.s or 0
-            asked = sides if frame.width >= frame.height else sides[::-1]
+            size = sides if frame.width >= frame.height else sides[::-1]
         else:
             return None
         if self.m in ("fill", "pad", "fixed"):  # one side alone asks for a square
-            asked = asked[0] or asked[1], asked[1] or asked[0]
-        return asked
+            size = size[0] or size[1], size[1] or size[0]
+        return size
 
     def scaled(self, frame: Frame) -> Frame:
         """The picture after scaling, before ``fill`` crops or ``pad`` paints.

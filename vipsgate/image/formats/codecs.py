@@ -30,7 +30,7 @@ GIF_EFFORT = 3  # 1-10; libvips' default of 7 takes about ten times as long
 
 def _jpg(image: Image, descriptor: int, frame: Frame) -> None:
     image.jpegsave_target(
-        _target(descriptor), Q=frame.quality, interlace=frame.progressive, **_kept(frame)
+        _target(descriptor), Q=frame.quality, interlace=frame.progressive, **_options(frame)
     )
 
 
@@ -41,19 +41,19 @@ def _jpg_at_once(pixels: bytes, frame: Frame) -> bytes:
     assert frame.quality is not None  # the plan has decided it
     size = frame.width, frame.height
     mode = "L" if len(pixels) == frame.area else "RGB"
-    made = io.BytesIO()
+    buffer = io.BytesIO()
     Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1).save(
-        made,
+        buffer,
         "JPEG",
         quality=frame.quality,
         progressive=frame.progressive,
         subsampling="4:4:4" if mode == "L" or frame.quality >= FULL_COLOUR else "4:2:0",
     )
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def _png(image: Image, descriptor: int, frame: Frame) -> None:
-    image.pngsave_target(_target(descriptor), **_kept(frame))
+    image.pngsave_target(_target(descriptor), **_options(frame))
 
 
 def _webp(image: Image, descriptor: int, frame: Frame) -> None:
@@ -63,7 +63,7 @@ def _webp(image: Image, descriptor: int, frame: Frame) -> None:
         Q=WEBP_QUICK if frame.lossless and frame.large else frame.quality,
         lossless=frame.lossless,
         effort=_webp_effort(frame),
-        **_kept(frame),
+        **_options(frame),
     )
     if image.hasalpha():
         _say_transparent(descriptor)
@@ -80,7 +80,7 @@ def _webp_effort(frame: Frame) -> int:
     return 0 if frame.lossless or frame.alpha else 2
 
 
-def _webp_made(frame: Frame) -> float:
+def _webp_encoding(frame: Frame) -> float:
     if frame.lossless:
         return (28 if frame.large else 42) + 1.5 * frame.alpha
     if frame.alpha:
@@ -105,7 +105,7 @@ def _gif(image: Image, descriptor: int, frame: Frame) -> None:
 
 def _tiff(image: Image, descriptor: int, frame: Frame) -> None:
     image.tiffsave_target(
-        _target(descriptor), compression="lzw", predictor="horizontal", **_kept(frame)
+        _target(descriptor), compression="lzw", predictor="horizontal", **_options(frame)
     )
 
 
@@ -148,16 +148,16 @@ def _avif(image: Image, descriptor: int, frame: Frame) -> None:
             Q=frame.quality,
             lossless=frame.lossless,
             effort=AVIF_EFFORT,
-            **_kept(frame),
+            **_options(frame),
         )
 
 
-def _avif_made(frame: Frame) -> float:
+def _avif_encoding(frame: Frame) -> float:
     colours = 60 if frame.lossless else 42 if _full(frame) else 24
     return colours + 16 * frame.alpha
 
 
-def _heic_made(frame: Frame) -> float:
+def _heic_encoding(frame: Frame) -> float:
     if heif.tiled(frame):
         return 26 if frame.lossless else 11
     return (60 if frame.lossless else 35) + 19 * frame.alpha
@@ -168,7 +168,7 @@ def _full(frame: Frame) -> bool:
     return (frame.quality or 0) >= FULL_COLOUR
 
 
-def _kept(frame: Frame) -> dict[str, str]:
+def _options(frame: Frame) -> dict[str, str]:
     """What is written besides pixels: nothing, or libvips' own profile of 480 bytes."""
     return {"keep": "icc", "profile": "p3"} if frame.gamut == P3 else {"keep": "none"}
 
@@ -210,7 +210,7 @@ class Codec:
         held: Bytes for each pixel of the source that decoding keeps, given that shrink; lines and
             the file itself are not counted (see :func:`.plan.make`). At least what
             bench/estimates.py has measured, of pictures of all kinds and up to 250 megapixels.
-        made: Bytes for each pixel of the result, of one frame, that encoding keeps (likewise).
+        encoding: Bytes for each pixel of the result, of one frame, that encoding keeps (likewise).
         holds_frames: Whether decoding keeps the pixels of all frames that are read.
         frame_bytes: Likewise, for each pixel of every frame of an animation.
         reads: Nanoseconds for each pixel of the source that decoding takes, given that shrink
@@ -238,7 +238,7 @@ class Codec:
     fail_on: Callable[[Header], str] = lambda header: "truncated"
     copies: int = 2  # ours, and the one that pyvips makes
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
-    made: Callable[[Frame], float] = lambda frame: 0.0
+    encoding: Callable[[Frame], float] = lambda frame: 0.0
     holds_frames: bool = False
     frame_bytes: Callable[[Frame], float] = lambda frame: 0.0
     reads: Callable[[Header, float], float] = lambda header, shrink: 15.0
@@ -260,7 +260,7 @@ CODECS: dict[str, Codec] = {
         options=lambda shrink: {"shrink": int(shrink)},
         # two bytes for each coefficient of a progressive file, read or written
         held=lambda header, shrink: 2 * header.samples if header.interlaced else 0,
-        made=lambda frame: frame.progressive * (12.5 if _full(frame) else 6.5),
+        encoding=lambda frame: frame.progressive * (12.5 if _full(frame) else 6.5),
         reads=lambda header, shrink: (8 if header.interlaced else 2) + 4 / shrink**2,
         writes=lambda frame: 18 if frame.progressive else 5,
     ),
@@ -288,7 +288,7 @@ CODECS: dict[str, Codec] = {
             + header.alpha
             + 8 * (header.pages > 1)
         ),
-        made=_webp_made,
+        encoding=_webp_encoding,
         holds_frames=True,
         frame_bytes=lambda frame: 11 if frame.lossless else 3,
         reads=lambda header, shrink: 32 if header.lossless else 8 + 12 / shrink**2,
@@ -301,7 +301,7 @@ CODECS: dict[str, Codec] = {
         animated=True,
         profile=False,
         held=lambda header, shrink: 9 if header.pages > 1 else 5,
-        made=lambda frame: 13,
+        encoding=lambda frame: 13,
         frame_bytes=lambda frame: 3,
         reads=lambda header, shrink: 10,
         writes=lambda frame: 420,
@@ -327,7 +327,7 @@ CODECS: dict[str, Codec] = {
         profile=False,
         side_ec="0040-00000017",
         held=lambda header, shrink: 8,  # Pillow's pixels, their bytes
-        made=lambda frame: 8,
+        encoding=lambda frame: 8,
     ),
     "avif": Codec(
         "image/avif",
@@ -343,7 +343,7 @@ CODECS: dict[str, Codec] = {
             (25 + 5 * header.alpha if header.depth > 8 else 17.5 + 2.5 * header.alpha)
             * max(1, header.coded / (header.width * header.height))
         ),
-        made=_avif_made,
+        encoding=_avif_encoding,
         reads=lambda header, shrink: 60,
         writes=lambda frame: 950 if frame.lossless else 320,
     ),
@@ -363,7 +363,7 @@ CODECS: dict[str, Codec] = {
             * (1 if header.depth == 8 else 2)
             * max(1, header.coded / (header.width * header.height))
         ),
-        made=_heic_made,
+        encoding=_heic_encoding,
         reads=lambda header, shrink: 25,
         writes=lambda frame: 130,
     ),

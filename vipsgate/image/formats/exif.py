@@ -129,9 +129,9 @@ def read(tiff: bytes) -> dict[str, str]:
         Name to value, at most 512; what could be read of a damaged block, perhaps nothing.
         Values are valid Unicode without NUL.
     """
-    found: dict[str, str] = {}
+    tags: dict[str, str] = {}
     if tiff[:4] not in BYTE_ORDERS or len(tiff) < 8:
-        return found
+        return tags
     # Pillow warns of each damaged tag. Those texts, which a stranger words, would be printed and
     # kept for ever in the registry of warnings. (catch_warnings is not safe among threads.)
     warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
@@ -139,7 +139,7 @@ def read(tiff: bytes) -> dict[str, str]:
     for names, directory in _directories(tiff):
         for tag in sorted(directory):
             name = names.get(tag)
-            if name is None or name in found or name in LEFT_OUT:
+            if name is None or name in tags or name in LEFT_OUT:
                 continue
             size = _size(directory, tag)
             if size > min(MAX_STORED, room):
@@ -148,10 +148,10 @@ def read(tiff: bytes) -> dict[str, str]:
             with suppress(Exception):  # Pillow decodes here: one bad value must not cost the rest
                 text = _spell(name, directory[tag])
                 if text and len(text) <= MAX_LENGTH:
-                    found[name] = text
-            if len(found) == MAX_TAGS:
-                return found
-    return found
+                    tags[name] = text
+            if len(tags) == MAX_TAGS:
+                return tags
+    return tags
 
 
 def _directories(tiff: bytes) -> Iterator[tuple[Mapping[int, str], "Directory"]]:

@@ -33,11 +33,11 @@ def _jpeg(data: bytes) -> int:
     """Up to the first scan; every segment says how long it is, but not what stands in between."""
     at, stray = 2, jpeg.MAX_STRAY
     while True:
-        place = jpeg.following(data, at, stray)
-        stray -= place - jpeg.filled(data, at)
+        marker = jpeg.following(data, at, stray)
+        stray -= marker - jpeg.filled(data, at)
         if stray < 0:
-            return place
-        at = place
+            return marker
+        at = marker
         if at + 4 > len(data):
             return at + 4
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")

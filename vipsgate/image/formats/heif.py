@@ -84,7 +84,7 @@ def header(data: bytes) -> Header:
     alpha, block = bool(picture.has_alpha), picture.info["exif"] or b""
     colours = SAMPLES.get(picture.info.get("chroma"), 1.0 if bands == 1 else 3.0)
     gamut, codes = _colours(picture.info)
-    told = picture.info.get("nclx_profile", {})
+    nclx = picture.info.get("nclx_profile", {})
     return Header(
         format="heic",
         width=width,
@@ -96,7 +96,7 @@ def header(data: bytes) -> Header:
         gamut=gamut if bands > 2 else SRGB,
         codes=codes,
         hdr=cicp.is_hdr(codes),
-        limited=bands == 1 and not told.get("full_range_flag", True),
+        limited=bands == 1 and not nclx.get("full_range_flag", True),
         coded=coded,
         exif=block[6:] if block.startswith(b"Exif\0\0") else block,
     )
@@ -166,17 +166,17 @@ def tiled(frame: Frame) -> bool:
 
 
 def _primary(opener: Any, data: bytes) -> Any:
-    found = opener.open_heif(data)
-    return found[found.primary_index]
+    pictures = opener.open_heif(data)
+    return pictures[pictures.primary_index]
 
 
 def _colours(info: dict[str, Any]) -> tuple[Gamut, Codes | None]:
     """By the profile, or by the codes that may stand in its place."""
     if "icc_profile" in info:
         return icc.gamut(info["icc_profile"]), None
-    told = info.get("nclx_profile", {})
+    nclx = info.get("nclx_profile", {})
     names = "color_primaries", "transfer_characteristics"
-    return cicp.meaning(*(int(told.get(name, UNSAID)) for name in names))
+    return cicp.meaning(*(int(nclx.get(name, UNSAID)) for name in names))
 
 
 def _profile() -> bytes:

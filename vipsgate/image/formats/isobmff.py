@@ -94,7 +94,7 @@ def _all(data: memoryview, *path: bytes) -> Iterator[memoryview]:
 
 def _sizes(file: memoryview) -> dict[int, int]:
     """Bytes of each item (ItemLocationBox)."""
-    found: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     for body in _all(file, b"meta", b"iloc"):
         reader = _Reader(body)
         version, _, widths, more = (reader.number(size) for size in (1, 3, 1, 1))
@@ -106,8 +106,8 @@ def _sizes(file: memoryview) -> dict[int, int]:
             for _ in reader.rows(2, MAX_EXTENTS):
                 reader.number((index if version else 0) + offset)
                 whole = len(file)  # what a length of 0 means
-                found[item] = found.get(item, 0) + (reader.number(length) or whole)
-    return found
+                sizes[item] = sizes.get(item, 0) + (reader.number(length) or whole)
+    return sizes
 
 
 def _described(file: memoryview) -> Iterator[int]:
@@ -244,12 +244,12 @@ def with_alpha_turned(data: bytes) -> bytes:
         properties = _properties(inside)
         numbers = {one: own for body in _all(inside, b"ipma") for one, own in _associated(body)}
         turns = _turns(properties, numbers.get(item, []))
-        told = _contents(properties, turns)
+        contents = _contents(properties, turns)
         wrong = [
             one
             for one in alphas
             if _is_alpha(properties, numbers.get(one, []))
-            and _contents(properties, _turns(properties, numbers.get(one, []))) != told
+            and _contents(properties, _turns(properties, numbers.get(one, []))) != contents
         ]
         return _retold(file, wrong, turns, properties) if wrong else data
     return data

@@ -57,12 +57,12 @@ def read(data: bytes) -> tuple[Header, bytes]:
     stray = MAX_STRAY
     for _ in range(MAX_SEGMENTS):
         if not MARKER.match(data, at):
-            place = following(data, at, stray)
-            stray -= place - filled(data, at)
+            marker = following(data, at, stray)
+            stray -= marker - filled(data, at)
             if stray < 0:
                 raise _damaged(f"has over {MAX_STRAY} bytes between its segments")
             pieces.append(data[start:at])
-            at = start = place
+            at = start = marker
         if at + 2 > len(data):
             raise _damaged("ends before its first scan")
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -137,8 +137,8 @@ def following(data: bytes, at: int, stray: int) -> int:
             the place is one further than that; where the data ends sooner, it is their end.
     """
     at = filled(data, at)
-    found = MARKER.search(data, at, at + stray + 2)
-    return found.start() if found else min(at + stray + 1, len(data))
+    match = MARKER.search(data, at, at + stray + 2)
+    return match.start() if match else min(at + stray + 1, len(data))
 
 
 def _lacks_end_only(data: bytes, at: int, frame: bytes, progressive: bool) -> bool:
@@ -155,10 +155,10 @@ def _lacks_end_only(data: bytes, at: int, frame: bytes, progressive: bool) -> bo
     # for each component, how many bits of its coefficients are still to come
     missing = {part: [1] * 64 for part in frame[6 : 6 + 3 * frame[5] : 3]}
     for _ in range(MAX_SEGMENTS):
-        found = MARKER.search(data, at)
-        if not found:
+        match = MARKER.search(data, at)
+        if not match:
             return not any(any(bits) for bits in missing.values())
-        at = found.start()
+        at = match.start()
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         end = at + 2 + length
         if marker == EOI or length < 2 or end > len(data):

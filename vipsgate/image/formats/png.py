@@ -36,7 +36,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     animated = False
     if data[front : front + 8] != b"\0\0\0\rIHDR" or len(shape) < 13:
         raise ImageDamage("The image file may be damaged. The PNG does not begin with its header.")
-    kept: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     at, start, named = 8, 0, (0, 0)
     for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
@@ -52,7 +52,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
         elif name == b"acTL" and b"IDAT" not in seen and length == ANIMATION:
             animated = int.from_bytes(data[at + 8 : at + 12], "big") > 1
         if _droppable(name, length) or (name in seen and name != b"IDAT"):
-            kept.append((start, at))
+            spans.append((start, at))
             start = end
         seen.add(name)
         at = end
@@ -60,20 +60,20 @@ def read(data: bytes) -> tuple[Header, bytes]:
             break
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
-    kept.append((start, at))
+    spans.append((start, at))
     header = _header(shape, b"tRNS" in seen, block, profile, animated)
     if len(codes) == 4:
         header = _coded(header, codes)
-        kept = [
+        spans = [
             part
-            for begin, end in kept
+            for begin, end in spans
             for part in ((begin, min(end, named[0])), (max(begin, named[1]), end))
             if part[0] < part[1]
         ]
     if CGBI in seen:
         header = replace(header, unsupported="CgBI, which is Apple's own")
     file = memoryview(data)
-    return header, b"".join(file[start:end] for start, end in kept) if len(kept) > 1 else data
+    return header, b"".join(file[start:end] for start, end in spans) if len(spans) > 1 else data
 
 
 def _coded(header: Header, codes: bytes) -> Header:

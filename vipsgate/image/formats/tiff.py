@@ -323,24 +323,24 @@ def _matrix(tags: Directory) -> tuple[tuple[float, ...], ...]:
 
 def _washed(tags: Directory, meant: Samples) -> bytes:
     """The file with what libvips is to see of it."""
-    kept, changed = set(KEPT), dict[int, tuple[int, ...]]()
+    numbers, changed = set(KEPT), dict[int, tuple[int, ...]]()
     if tags.one(UNIT, 2) not in (1, 2, 3):
-        kept -= {UNIT, 282, 283}
+        numbers -= {UNIT, 282, 283}
     if tags.one(266, 1) not in (1, 2):
-        kept.discard(266)
+        numbers.discard(266)
     samples = tags.one(SAMPLES, 1)
     if samples == 1:
-        kept.discard(PLANAR)  # one plane is one plane; libvips takes bits for bytes there
+        numbers.discard(PLANAR)  # one plane is one plane; libvips takes bits for bytes there
     if meant.space:
         changed[PHOTOMETRIC] = (RGB,)
-        kept -= {COEFFICIENTS, SUBSAMPLING, REFERENCE}
+        numbers -= {COEFFICIENTS, SUBSAMPLING, REFERENCE}
     if meant.space.endswith("lab"):
-        kept.discard(PROFILE)
+        numbers.discard(PROFILE)
     if tags.only(FORMAT, UNSIGNED) == FLOAT or tags.one(PHOTOMETRIC, -1) == LOGLUV:
-        kept.add(FORMAT)
+        numbers.add(FORMAT)
     if meant.extra and not _by_rgba(tags):
         changed[EXTRA] = (0,) * meant.extra  # what they are is known here
-    return tags.written(kept - changed.keys(), changed)
+    return tags.written(numbers - changed.keys(), changed)
 
 
 def _rows(tags: Directory) -> int:

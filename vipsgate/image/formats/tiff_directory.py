@@ -121,9 +121,9 @@ class Directory:
         for tag, values in changed.items():
             packed = struct.pack(f"{self.order}{len(values)}H", *values)
             if len(packed) > room:
-                place = start + size + len(behind)
+                offset = start + size + len(behind)
                 behind += packed
-                packed = struct.pack(self.order + ("Q" if self.big else "I"), place)
+                packed = struct.pack(self.order + ("Q" if self.big else "I"), offset)
             row = struct.pack(self.order + head, tag, SHORT, len(values))
             rows[tag] = row + packed.ljust(room, b"\0")
         pointer = struct.pack(self.order + ("Q" if self.big else "I"), start)

@@ -111,9 +111,9 @@ def _land(width: int, height: int, seed: int) -> Image:
 
     fine = (_shapes() * (0.6 * rough / scale)).rint().cast("short").copy_memory()
     field = (coarse[0] + _spread(fine, width, height, chance)).cast("ushort")
-    found = field.maplut(_colours(chance))
+    colours = field.maplut(_colours(chance))
     grain = (coarse[1] + _spread(_surfaces(), width, height, chance)).cast("short")
-    lit = found.extract_band(0, n=3) + ((found[3] * grain) >> SHADES)
+    lit = colours.extract_band(0, n=3) + ((colours[3] * grain) >> SHADES)
     return lit.cast("uchar").copy(interpretation="srgb")
 
 

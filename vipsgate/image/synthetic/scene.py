@@ -107,10 +107,10 @@ def read(name: str, limits: Limits) -> Scene:
     Raises:
         NoSuchKey: There is none: it is no such name, or one of a picture that is too large.
     """
-    found = NAME.fullmatch(name)
-    if not found or found[6] not in KINDS.get(found[1], ()):
+    match = NAME.fullmatch(name)
+    if not match or match[6] not in KINDS.get(match[1], ()):
         raise _absent(name, f"its name would be {GRAMMAR}.")
-    kind, width, height, frames, seed, form = found.groups(default="1")
+    kind, width, height, frames, seed, form = match.groups(default="1")
     scene = Scene(kind, int(width), int(height), int(frames), int(seed), form)
     if str(scene) != name or (scene.frames > 1) != (kind == MOVING):
         raise _absent(name, f"FRAMES, at least 2, are for {MOVING}.")

@@ -266,11 +266,11 @@ def _demuxer(begin: bytes) -> str:
     for name, magic in codecs.MAGIC.items():
         if magic.match(begin):
             raise BadRequest(f"The object is a picture ({name}); video/snapshot takes a video.")
-    found = containers.find(begin)
-    if found is None:
+    container = containers.find(begin)
+    if container is None:
         what = "is not a video of a known kind" if begin else "is empty"
         raise BadRequest(f"The object {what}; expected one of {containers.NAMES}.")
-    return found.demuxer
+    return container.demuxer
 
 
 def _stream(container: Any) -> Any:
@@ -280,12 +280,12 @@ def _stream(container: Any) -> Any:
         BadRequest: There is none, or it has another codec.
     """
     cover = library().stream.Disposition.attached_pic
-    found = [one for one in container.streams.video if not one.disposition & cover]
-    if not found:
+    streams = [one for one in container.streams.video if not one.disposition & cover]
+    if not streams:
         raise BadRequest("The object has no video, of which a picture could be taken.")
-    known = [one for one in found if one.codec_context and one.codec_context.name in DECODERS]
+    known = [one for one in streams if one.codec_context and one.codec_context.name in DECODERS]
     if not known:
-        codec = found[0].codec_context and found[0].codec_context.codec.canonical_name
+        codec = streams[0].codec_context and streams[0].codec_context.codec.canonical_name
         raise BadRequest(
             f"The video is coded as {codec or 'something unknown'}; "
             f"expected {' or '.join(DECODERS.values())}."
@@ -336,7 +336,7 @@ def _image(frame: Any) -> Image:
     matrix, levels = frame.colorspace, frame.color_range
     if matrix == UNSAID:
         matrix = HD if max(frame.width * 9 // 16, frame.height) >= DEEP else SD
-    made = frame.reformat(
+    rgb = frame.reformat(
         format="gbrp",  # in planes, which takes half as long as side by side
         src_colorspace=MATRICES.get(matrix),
         src_color_range=levels or (FULL if frame.format.name.startswith("yuvj") else LIMITED),
@@ -344,13 +344,13 @@ def _image(frame: Any) -> Image:
         interpolation=how.BICUBIC | how.ACCURATE_RND | how.FULL_CHR_H_INT | how.FULL_CHR_H_INP,
         threads=1,
     )
-    height = made.height
+    height = rgb.height
     green, blue, red = (
         Image.new_from_memory(memoryview(plane), plane.line_size, height, 1, "uchar")
-        for plane in made.planes
+        for plane in rgb.planes
     )
     image = red.bandjoin([green, blue]).copy(interpretation="srgb")
-    return image.crop(0, 0, made.width, height)  # rows are longer in memory
+    return image.crop(0, 0, rgb.width, height)  # rows are longer in memory
 
 
 def _turns(frame: Any) -> tuple[str, ...]:
