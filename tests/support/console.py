@@ -21,6 +21,17 @@ CONFIG = "".join(
 CONFIG += '[buckets.declared]\nacl = "public-read"\nseparators = ["!"]\n'
 CONFIG += 'styles.small = "image/resize,w_40"\n'
 
+HOSTILE = [
+    "<script>alert(1)</script>.jpg",
+    '"><img src=x onerror=alert(1)>.png',
+    "' onmouseover='alert(1).jpg",
+    "{{ 7*7 }}{% raw %}.jpg",
+    "javascript:alert(1)",
+    "a&amp;b&lt;.jpg",
+    "\u202egpj.exe",
+    "西湖 sunrise +%25?#.jpg",
+]
+
 
 @dataclass
 class Said:
@@ -77,6 +88,11 @@ class Browser:
         nonce = self.get("login").field("nonce")
         proof = session.prove(secret or f"secret-{key_id}", nonce)
         return self.post("login", {"id": key_id, "nonce": nonce, "proof": proof, **form})
+
+
+def put(browser, bucket, key, data=b"x", **headers):
+    sent = {"X-CSRF-Token": browser.token(), "X-Requested-With": "fetch", **headers}
+    return browser.ask("PUT", f"/console/b/{bucket}/object?{urlencode({'key': key})}", data, **sent)
 
 
 def session_of(site, key_id, secret):

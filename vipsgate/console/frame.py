@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ..errors import InvalidArgument, OssError
-from . import assets, buckets, language, login, objects, pages
+from . import assets, buckets, language, login, object_page, objects, pages
 from .attempts import Attempts
 from .pages import HEADERS, ROOT
 from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit
@@ -92,6 +92,8 @@ ROUTES = (
     Page("PUT", "/b/{bucket}/object", objects.put, streams=True),
     Page("POST", "/b/{bucket}/remove", objects.remove),
     Page("GET", "/b/{bucket}/picture", objects.picture),
+    Page("GET", "/b/{bucket}/object", object_page.page),
+    Page("POST", "/b/{bucket}/object-acl", object_page.put_acl),
 )
 
 
