@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ..errors import InvalidArgument, OssError
-from . import assets, buckets, language, login, object_page, objects, pages
+from . import assets, buckets, editor, language, login, object_page, objects, pages, styles
 from .attempts import Attempts
 from .pages import HEADERS, ROOT
 from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit
@@ -94,6 +94,12 @@ ROUTES = (
     Page("GET", "/b/{bucket}/picture", objects.picture),
     Page("GET", "/b/{bucket}/object", object_page.page),
     Page("POST", "/b/{bucket}/object-acl", object_page.put_acl),
+    Page("GET", "/b/{bucket}/styles", styles.page),
+    Page("GET", "/b/{bucket}/style", editor.page),
+    Page("POST", "/b/{bucket}/style", editor.save),
+    Page("POST", "/b/{bucket}/style-delete", styles.delete),
+    Page("POST", "/check", editor.check),
+    Page("GET", "/actions", editor.actions),
 )
 
 
