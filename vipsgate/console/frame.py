@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ..errors import InvalidArgument, OssError
-from . import assets, buckets, editor, language, login, object_page, objects, pages, styles
+from . import access, assets, buckets, editor, language, login, object_page, objects, pages, styles
 from .attempts import Attempts
 from .pages import HEADERS, ROOT
 from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit
@@ -98,6 +98,8 @@ ROUTES = (
     Page("GET", "/b/{bucket}/style", editor.page),
     Page("POST", "/b/{bucket}/style", editor.save),
     Page("POST", "/b/{bucket}/style-delete", styles.delete),
+    Page("GET", "/b/{bucket}/access", access.page),
+    Page("POST", "/b/{bucket}/access", access.save),
     Page("POST", "/check", editor.check),
     Page("GET", "/actions", editor.actions),
 )

@@ -15,7 +15,7 @@ from ..gate.headers import ACL
 from ..gate.protection import PICTURES
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
-from . import buckets, calls, pages, urls
+from . import buckets, calls, objects, pages, urls
 from .visit import Visit
 
 FIRST = ("Format", "ImageWidth", "ImageHeight", "FrameCount", "FileSize")
@@ -52,7 +52,9 @@ async def page(visit: Visit) -> web.StreamResponse:
     item = await visit.services.store.stat(visit.bucket, key)
     kind = key.rpartition(".")[2].lower()
     facts = await _facts(visit, key) if kind in PICTURES else {}
-    base = PREVIEW if facts else VIDEO if kind in ("mp4", "mov", "webm") else ""
+    base = (
+        objects.shown(PREVIEW, kind) if facts else VIDEO if kind in ("mp4", "mov", "webm") else ""
+    )
     shown = process or base
     told = await visit.console.explain(visit.services, _line(visit.bucket, key, process), {})
     return pages.render(

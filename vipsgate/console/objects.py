@@ -23,6 +23,8 @@ from .visit import TOKEN_FIELD, TOKEN_HEADER, Visit
 
 PAGE = 60  # objects and folders on a page
 THUMBNAIL = "image/resize,m_fill,w_96,h_96"
+UNSEEN = frozenset(("tif", "tiff", "heic", "heif"))  # that most browsers cannot show
+SEEN = "/format,png"  # what they are shown as
 MAX_FIELDS = 1000  # of a form with files
 CHUNK = 1 << 16  # bytes of a file in a form, taken at a time
 
@@ -38,6 +40,7 @@ class Item:
         modified: When it was last changed, ``2026-01-01 00:00``.
         picture: Whether its name is a picture's.
         kind: The extension, in lower case.
+        thumbnail: The process of its small picture.
     """
 
     key: str
@@ -46,6 +49,7 @@ class Item:
     modified: str
     picture: bool
     kind: str
+    thumbnail: str
 
 
 async def page(visit: Visit) -> web.StreamResponse:
@@ -71,7 +75,6 @@ async def page(visit: Visit) -> web.StreamResponse:
         next=unquote(root.findtext("NextMarker", "")),
         uploaded=visit.text("uploaded"),
         removed=visit.text("removed"),
-        thumbnail=THUMBNAIL,
         acls=ACLS,
         acl=(visit.services.registry.get(visit.bucket) or visit.services.registry.plain).acl,
     )
@@ -83,7 +86,20 @@ def _item(entry: Element, folder: str) -> Item:
     kind = extension.lower() if dot and "/" not in extension else ""
     modified = entry.findtext("LastModified", "")[:16].replace("T", " ")
     size = int(entry.findtext("Size", "0"))
-    return Item(key, key.removeprefix(folder), size, modified, kind in PICTURES, kind)
+    return Item(
+        key,
+        key.removeprefix(folder),
+        size,
+        modified,
+        kind in PICTURES,
+        kind,
+        shown(THUMBNAIL, kind),
+    )
+
+
+def shown(process: str, kind: str) -> str:
+    """The process with a format that browsers show, where the source's is none."""
+    return process + SEEN if kind in UNSEEN else process
 
 
 def _crumbs(folder: str) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-TABS = ("objects", "styles")  # of a bucket
+TABS = ("objects", "styles", "access")  # of a bucket
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
 

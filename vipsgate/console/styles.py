@@ -11,7 +11,7 @@ from ..api import xml
 from ..api.styles import MAX_STYLES, NAME
 from ..gate.protection import PICTURES
 from ..gate.target import Target
-from . import buckets, calls, pages
+from . import buckets, calls, objects, pages
 from .visit import Visit
 
 SAMPLES = 12  # pictures of a contact sheet
@@ -54,7 +54,9 @@ async def samples(visit: Visit) -> list[str]:
     answer = await visit.call("GET", Target(visit.bucket, "", query))
     root = calls.document(answer, "ListBucketResult")
     keys = [unquote(item.findtext("Key", "")) for item in root.iterfind("Contents")]
-    return [key for key in keys if key.rpartition(".")[2].lower() in PICTURES][:SAMPLES]
+    return [key for key in keys if key.rpartition(".")[2].lower() in PICTURES - objects.UNSEEN][
+        :SAMPLES
+    ]
 
 
 def document(content: str) -> bytes:

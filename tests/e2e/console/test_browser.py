@@ -179,6 +179,7 @@ def test_nothing_is_wider_than_a_small_phone(inside):
         "b/examplebucket/object?key=example.jpg&process=image/resize,w_40",
         "b/examplebucket/styles",
         "b/examplebucket/style",
+        "b/examplebucket/access?url=/examplebucket/example.jpg",
     ):
         inside.goto(f"/console/{path}")
         assert inside.evaluate("document.documentElement.scrollWidth") <= 320, path

@@ -87,6 +87,7 @@ async function show() {
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
     after.hidden = false;
     slider.hidden = false;
+    compare(slider.querySelector("input").value);
     await after.decode().catch(() => {});
     const took = /total;dur=([\d.]+)/.exec(answer.headers.get("Server-Timing") ?? "");
     cost.textContent = [
@@ -100,13 +101,19 @@ async function show() {
   if (sheet?.open) lay();
 }
 
+function compare(share) {
+  document.getElementById("compare").classList.add("live");
+  after.style.setProperty("clip-path", `inset(0 0 0 ${share}%)`);
+  before.style.setProperty("clip-path", `inset(0 ${100 - share}% 0 0)`);
+}
+
 function lay() {
   for (const image of sheet.querySelectorAll("img")) image.src = url(image.dataset.key, text.value.trim());
 }
 
 sheet?.addEventListener("toggle", () => { if (sheet.open && problem.className !== "alert" && text.value.trim()) lay(); });
 slider?.querySelector("input").addEventListener("input", (event) => {
-  after.style.setProperty("clip-path", `inset(0 0 0 ${event.target.value}%)`);
+  compare(event.target.value);
 });
 
 // -- completion ------------------------------------------------------------------------------------
@@ -183,6 +190,7 @@ offers.addEventListener("keydown", (event) => {
 });
 for (const input of basics) input.addEventListener("input", () => {
   clearTimeout(timer);
+  offers.hidden = true;
   timer = setTimeout(() => ask("basic"), PAUSE);
 });
 form.elements.sample.addEventListener("change", () => { if (text.value.trim()) show(); });
