@@ -16,7 +16,9 @@ SOURCES = {
     path.name: path.read_text("utf-8")
     for path in (*FOLDER.glob("*.py"), *FOLDER.glob("templates/*.html"))
 }
-SAME = re.compile("vipsgate|Referer|ETag|Content-Type|x-oss-meta-|EXIF")  # in every language
+SAME = re.compile(
+    "vipsgate|libvips|Referer|ETag|Content-Type|x-oss-meta-|EXIF"
+)  # in every language
 TEXT = "\n".join(SOURCES.values())
 ENGLISH = language.catalogue("en")
 KINDS = {  # beginning of a key -> what is put behind it

@@ -14,8 +14,21 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ..errors import InvalidArgument, OssError
-from . import access, assets, buckets, editor, language, login, object_page, objects, pages, styles
+from . import (
+    access,
+    assets,
+    buckets,
+    editor,
+    language,
+    login,
+    object_page,
+    objects,
+    overview,
+    pages,
+    styles,
+)
 from .attempts import Attempts
+from .history import HISTORY, History, follow
 from .pages import HEADERS, ROOT
 from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit
 
@@ -82,6 +95,7 @@ ROUTES = (
     Page("GET", "/login", login.page, open=True),
     Page("POST", "/login", login.enter, open=True),
     Page("POST", "/logout", login.leave),
+    Page("GET", "/overview", overview.page),
     Page("GET", "/buckets", buckets.page),
     Page("POST", "/buckets", buckets.create),
     Page("POST", "/b/{bucket}/acl", buckets.put_acl),
@@ -109,6 +123,8 @@ def mount(app: web.Application, console: Console) -> None:
     """Answer below ``/console/`` of an application."""
     app[CONSOLE], app[login.ATTEMPTS] = console, Attempts()
     app[objects.TURNS] = objects.Turns(console.services.settings.renderer_count())
+    app[HISTORY] = History()
+    app.cleanup_ctx.append(follow(console.services))
     app.router.add_get(ROOT, _to_root)
     for row in ROUTES:
         app.router.add_route(row.method, f"{ROOT}{row.path}", _handler(row))

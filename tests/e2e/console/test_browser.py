@@ -175,6 +175,7 @@ def test_nothing_is_wider_than_a_small_phone(inside):
     for path in (
         "login",
         "buckets",
+        "overview",
         "b/examplebucket/objects",
         "b/examplebucket/object?key=example.jpg&process=image/resize,w_40",
         "b/examplebucket/styles",
