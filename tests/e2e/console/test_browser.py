@@ -4,6 +4,7 @@ import base64
 import io
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
@@ -24,6 +25,16 @@ PIXELS = """() => {
     canvas.getContext("2d").drawImage(shown, 0, 0);
     return canvas.toDataURL("image/png");
 }"""
+PATHS = (
+    "login",
+    "buckets",
+    "overview",
+    "b/examplebucket/objects",
+    "b/examplebucket/object?key=example.jpg&process=image/resize,w_40",
+    "b/examplebucket/styles",
+    "b/examplebucket/style",
+    "b/examplebucket/access?url=/examplebucket/example.jpg",
+)
 PATIENCE = 15_000  # milliseconds for anything to appear
 
 
@@ -172,18 +183,34 @@ def test_words_are_completed_by_keys(inside):
 
 def test_nothing_is_wider_than_a_small_phone(inside):
     inside.set_viewport_size({"width": 320, "height": 640})
-    for path in (
-        "login",
-        "buckets",
-        "overview",
-        "b/examplebucket/objects",
-        "b/examplebucket/object?key=example.jpg&process=image/resize,w_40",
-        "b/examplebucket/styles",
-        "b/examplebucket/style",
-        "b/examplebucket/access?url=/examplebucket/example.jpg",
-    ):
+    for path in PATHS:
         inside.goto(f"/console/{path}")
         assert inside.evaluate("document.documentElement.scrollWidth") <= 320, path
+
+
+AXE = Path(__file__).parents[3] / ".venv/node/node_modules/axe-core/axe.min.js"
+FAULTS = """async () => (await axe.run()).violations
+    .filter((found) => ["serious", "critical"].includes(found.impact))
+    .map((found) => `${found.id}: ${found.nodes[0].html}`)"""
+
+
+@pytest.mark.skipif(
+    not AXE.exists(), reason="needs axe-core: npm install --prefix .venv/node axe-core@4"
+)
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(chromium, console, scheme, locale):
+    address = f"http://127.0.0.1:{console.admin_port}"
+    context = chromium.new_context(base_url=address, color_scheme=scheme, locale=locale)
+    page = context.new_page()
+    login(page)
+    page.wait_for_url("**/console/buckets")
+    for path in PATHS:
+        page.goto(f"/console/{path}")
+        page.wait_for_load_state("networkidle")
+        page.evaluate(AXE.read_text())
+        assert page.evaluate(FAULTS) == [], path
+    context.close()
 
 
 @pytest.mark.parametrize(
