@@ -63,7 +63,7 @@ async def _change(visit: Visit, edit: Callable[[Bucket], Bucket]) -> None:
         outcome = f"{error.status} {error.code}"
         raise
     finally:
-        visit.note("access settings", visit.bucket, outcome)
+        visit.note("PutAccess", visit.bucket, outcome)
 
 
 async def _page(

@@ -185,7 +185,7 @@ async def remove(visit: Visit) -> web.StreamResponse:
         xml.add(SubElement(root, "Object"), Key=key)
     if root.find("Object") is not None:
         await visit.call("POST", Target(visit.bucket, "", (("delete", ""),)), data=xml.write(root))
-        visit.note("deleted", visit.bucket, *map(repr, keys))
+        visit.note("deleted", visit.bucket, *keys)
     aim = pages.link(f"b/{visit.bucket}/objects", folder=folder, removed=str(len(keys)))
     raise web.HTTPSeeOther(aim)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from multidict import MultiDictProxy
 
 from ..delivery.services import Services
-from ..errors import AccessDenied, OssError, shown
+from ..errors import AccessDenied, OssError
 from ..gate.rights import ROLES, Right
 from ..gate.sign import Credential
 from ..gate.target import Target
@@ -148,14 +148,15 @@ class Visit:
             raise
         finally:
             if method not in ("GET", "HEAD"):
-                words = [shown(f"{name}={value}") for name, value in target.query]
-                self.note(name, f"{target.bucket}/{shown(target.key)}", *words, outcome)
+                words = [f"{name}={value}" for name, value in target.query]
+                self.note(name, f"{target.bucket}/{target.key}", *words, outcome)
 
     def note(self, *words: str) -> None:
         """Write a line of the audit log: who, from where, what, and what came of it."""
         who = self.session.credential if self.session else None
         name = f"{who.access_key_id} ({who.role})" if who else "nobody"
-        audit.info("audit: %s from %s: %s", name, self.request.remote, " ".join(words))
+        line = " ".join(map(_one_word, words))
+        audit.info("audit: %s from %s: %s", name, self.request.remote, line)
 
     def check(self, right: Right) -> None:
         """Refuse what the role does not have.
@@ -216,6 +217,11 @@ class Visit:
             and _is_loopback(self.request.remote or "")
             and (host.strip("[]") == "localhost" or _is_loopback(host.strip("[]")))
         )
+
+
+def _one_word(text: str) -> str:
+    """A text as one word of one line, which nobody can take for more."""
+    return text if text.isprintable() and not set(" '\"") & set(text) else ascii(text)
 
 
 def _is_loopback(address: str) -> bool:

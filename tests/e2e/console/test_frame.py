@@ -269,3 +269,14 @@ def test_without_credentials_only_who_reads_the_terminal_gets_in(serving, root):
             "/examplebucket/x", method="PUT", headers=sign.sign_headers(key, asked, now=time.time())
         )
         assert answer.code == "InvalidAccessKeyId"  # it is no key of the public port
+
+
+def test_without_credentials_and_open_to_others_nobody_gets_in(serving, root, tmp_path):
+    (tmp_path / "vipsgate.toml").write_text('[server]\nadmin_host = "0.0.0.0"\n')
+    with serving(root, "--config", str(tmp_path / "vipsgate.toml")) as site:
+        nobody = Browser(site.admin_port)
+        text = nobody.get("login").text
+        assert "Configure a key pair" in text
+        assert 'name="nonce"' not in text
+        assert nobody.post("login", {"id": "console", "nonce": "", "secret": "x"}).status == 403
+        assert "/console/login#" not in site.log.read_text()

@@ -159,3 +159,14 @@ def test_every_change_has_its_line(owner, bucket, console):
     told = [line for line in lines if bucket in line]
     assert [line.split(": ")[-1].split()[0] for line in told][:2] == ["PutBucket", "PutObject"]
     assert any("DeleteObject" in line for line in told)
+
+
+def test_no_name_makes_a_line_of_its_own(owner, bucket, console):
+    key = "x\nvipsgate: INFO: audit: key1 (owner) from 1.1.1.1: login \x1b[31m\u2028.txt"
+    assert put(owner, bucket, key).status == 200
+    owner.submit(f"b/{bucket}/remove", key=key, sure="1")
+    log = console.log.read_text()
+    assert "from 1.1.1.1" in log
+    forged = "vipsgate: INFO: audit: key1 (owner) from 1.1.1.1"
+    assert not any(line.startswith(forged) for line in log.splitlines())
+    assert "\x1b" not in log
