@@ -30,7 +30,8 @@ The packages (each one's docstring gives its rule)::
 
     cli        the commands                       store      objects on disk and in object stores
     server     start, conductor, admin port       cache      derivatives, in memory and on disk
-    api        OSS's calls, one table; XML        renderers  the pool of renderer processes
+    console    the web console of the admin port  renderers  the pool of renderer processes
+    api        OSS's calls, one table; XML
     delivery   from a request to bytes            worker     the renderer process itself
     web        aiohttp and sockets                image      actions, plan, libvips, formats
     gate       who may have what; pure            observe    metrics, access log, traces

@@ -53,8 +53,10 @@ class Server(Record):
         host: Address of the public port.
         port: Public port; 0 picks a free one.
         admin_host: Address of the admin port.
-        admin_port: Port for health, metrics, ``/explain`` and purges, never for the public; 0 picks
-            a free one.
+        admin_port: Port for health, metrics, the console, ``/explain`` and purges, never for the
+            public; 0 picks a free one.
+        metrics_private: Whether ``/metrics`` asks for a login or an owner's signature, too, as soon
+            as there are credentials.
         endpoint: Domain below which buckets are host names: with ``oss.example.com``,
             ``BUCKET.oss.example.com`` is the bucket. Empty: only path style and OSS's own hosts,
             such as ``BUCKET.oss-REGION.aliyuncs.com``.
@@ -85,6 +87,7 @@ class Server(Record):
     port: Port = 8080
     admin_host: str = "127.0.0.1"
     admin_port: Port = 8081
+    metrics_private: bool = False
     endpoint: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$")] = ""
     region: str = "cn-hangzhou"
     v4_expires_max: Annotated[int, Field(ge=1, le=999_999_999)] = 604_800

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from support.console import session_of
 
 from vipsgate.gate import sign
 
@@ -73,7 +74,9 @@ def signed(bucket, key, process=SMALL):
 
 def purge(site, path):
     url = f"http://127.0.0.1:{site.admin_port}/cache/{path}"
-    with urllib.request.urlopen(urllib.request.Request(url, method="DELETE")) as answer:
+    headers = session_of(site, "key1", "secret1")
+    request = urllib.request.Request(url, method="DELETE", headers=headers)
+    with urllib.request.urlopen(request) as answer:
         return answer.status
 
 

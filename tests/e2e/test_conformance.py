@@ -462,10 +462,12 @@ def test_six_stages_are_not_too_many(site):
 
 def test_row_87_a_source_above_250_megapixels(site, root, huge):
     """29,000 x 29,000 pixels are said to be there; both sides are within their own bound."""
-    for process in ("image/resize,w_100", "image/info"):
+    for process in ("image/resize,w_100", "image/average-hue"):
         answer = site.get(huge, process)
         assert (answer.status, answer.code) == (400, "ImageTooLarge")
         assert answer.ec == "0040-00000012"
+    answer = site.get(huge, "image/info")  # for this is how one finds out
+    assert (answer.status, json.loads(answer.body)["ImageWidth"]["value"]) == (200, "29000")
 
 
 @pytest.fixture(scope="module")

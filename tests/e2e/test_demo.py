@@ -74,6 +74,8 @@ def urls(folder: Path) -> Iterator[list[str]]:
     assert process.stdout
     try:
         assert process.stdout.readline().startswith("vipsgate ready on http://127.0.0.1:")
+        console = process.stdout.readline().split()[-1]
+        assert "/console/login#console:" in console
         yield [process.stdout.readline().split()[-1] for _ in TOUR]
     finally:
         process.send_signal(signal.SIGTERM)

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 
 import pytest
+from support.console import session_of
 
 from vipsgate.gate import sign
 
@@ -54,9 +55,18 @@ def site(serving, root, tmp_path_factory):
         yield site
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cookies(site):
+    """Of an owner who has logged in at the console."""
+    SESSION.update(session_of(site, "key1", "secret1"))
+
+
+SESSION = {}
+
+
 def explained(site, target, **headers):
     with closing(http.client.HTTPConnection(site.host, site.admin_port, timeout=10)) as link:
-        link.request("GET", f"/explain{target}", headers=headers)
+        link.request("GET", f"/explain{target}", headers={**SESSION, **headers})
         answer = link.getresponse()
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "application/json"

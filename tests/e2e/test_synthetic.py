@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
+from support.console import session_of
 
 from vipsgate.gate import sign
 
@@ -299,7 +300,9 @@ def ready(site):
 
 
 def private(site, path):
-    with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}{path}") as answer:
+    headers = session_of(site, "key1", "secret1")
+    url = f"http://127.0.0.1:{site.admin_port}{path}"
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
         return answer.read().decode()
 
 

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.console import session_of
 
 CONFIG = """
 [log]
@@ -235,6 +236,8 @@ def test_answered_as_any_other(wire, text):
     ],
 )
 def test_the_admin_port_has_the_same_name(wire, text, status):
+    cookie = session_of(wire.site, "ownerKey", "ownerSecret")["Cookie"]
+    text = text.replace("\r\n", f"\r\nCookie: {cookie}\r\n", 1)
     found = answers(exchange(wire.site, wire.site.admin_port, text.encode("latin-1")))
     check(found, public=False)
     assert [number for number, _, _ in found] == [status]

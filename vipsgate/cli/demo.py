@@ -37,7 +37,8 @@ def command(port: int, admin_port: int, folder: Path) -> None:
         "store": {"url": folder.resolve().as_uri()},
     }
 
-    def show(address: str) -> None:
+    def show(address: str, console: str) -> None:
+        click.echo(f"  {'the console, with a key of this run':<42} {console}")
         for stop in TOUR:
             click.echo(f"  {stop.title:<42} {stop.url(f'{address}/{BUCKET}')}")
 

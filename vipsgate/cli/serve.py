@@ -31,10 +31,15 @@ def command(root: str | None, config: Path | None, **flags: Any) -> None:
         "store": {"url": address(root)},
         "cache": {"dir": flags["cache_dir"], "enabled": False if flags["no_cache"] else None},
     }
-    run(lambda: load(config, rows), lambda address: None)
+    run(lambda: load(config, rows), _show)
 
 
-def run(read: Callable[[], Settings], show: Callable[[str], None]) -> None:
+def _show(address: str, console: str) -> None:
+    if "#" in console:  # a key of this run, for whoever reads this terminal
+        click.echo(f"vipsgate: console {console}", err=True)
+
+
+def run(read: Callable[[], Settings], show: Callable[[str, str], None]) -> None:
     """Run the server in this process until it is told to stop."""
     import uvloop
 

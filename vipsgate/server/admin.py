@@ -1,4 +1,4 @@
-"""The admin port: health, metrics, what a request comes to and why, and purges."""
+"""The admin port: health, metrics, what a request comes to and why, purges, and the console."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from ..console import frame
+from ..console.visit import Console
 from ..delivery.services import Services
 from ..errors import OssError
 from ..web import connection, responses
-from . import gauges
+from . import gauges, guard
 from .explain import explain
 
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -21,21 +23,27 @@ SERVICES = web.AppKey("services", Services)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 
 
-def application(services: Services, moment: gauges.Gauges) -> web.Application:
+def application(
+    services: Services, moment: gauges.Gauges, console: Console | None = None
+) -> web.Application:
     """The application of the admin port.
 
     Args:
         services: What it tells of.
         moment: What is so now.
+        console: The console, where there is one.
     """
-    app = web.Application()
+    app = web.Application(middlewares=[guard.check])
     app.on_response_prepare.append(_name)
+    console = console or Console(services, explain)
+    app[guard.CONSOLE] = console
     app[SERVICES], app[METRICS] = services, gauges.registry(services.recorder.counters, moment)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/explain/{bucket}/{key:.+}", _explain)
     app.router.add_delete("/cache/{bucket}/{key:.+}", _purge)
+    frame.mount(app, console)
     return app
 
 
@@ -50,9 +58,11 @@ def refuse(request: web.BaseRequest, error: OssError) -> web.StreamResponse:
     return web.Response(status=error.status, text=text, headers=responses.STEADY)
 
 
-def runner(services: Services, moment: gauges.Gauges, **options: Any) -> connection.Runner:
+def runner(
+    services: Services, moment: gauges.Gauges, console: Console, **options: Any
+) -> connection.Runner:
     """The admin port's application, to be run; see :func:`application`."""
-    return connection.Runner(application(services, moment), refuse=refuse, **options)
+    return connection.Runner(application(services, moment, console), refuse=refuse, **options)
 
 
 async def _healthz(request: web.Request) -> web.Response:
@@ -86,7 +96,8 @@ async def _metrics(request: web.Request) -> web.Response:
 async def _explain(request: web.Request) -> web.Response:
     """What a request to the public port comes to, and why; see :mod:`vipsgate.server.explain`."""
     line = request.raw_path.removeprefix("/explain")
-    report = await explain(request.app[SERVICES], line, request.headers)
+    headers = request.get(guard.HEADERS, request.headers)
+    report = await explain(request.app[SERVICES], line, headers)
     return web.Response(body=orjson.dumps(report, option=INDENTED), content_type="application/json")
 
 

@@ -6,11 +6,13 @@ import asyncio
 import gc
 import logging
 import resource
+import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -22,8 +24,10 @@ from ..cache.memory import Memory
 from ..cache.tiers import Cache
 from ..catalog import uploads
 from ..catalog.documents import Documents
+from ..console.visit import Console
 from ..delivery.services import Services
 from ..errors import OssError
+from ..gate.sign import Credential
 from ..observe.accesslog import AccessLog
 from ..observe.recorder import Recorder
 from ..renderers.painting import PaintingService
@@ -34,6 +38,7 @@ from ..web.listener import Listener, room_here
 from ..web.throttle import Throttle
 from . import admin, app, gauges, systemd
 from . import reload as reloading
+from .explain import explain
 
 if TYPE_CHECKING:
     from ..observe.traces import Traces
@@ -95,14 +100,15 @@ def traces_of(settings: Settings) -> Traces | None:
 
 
 async def run(
-    settings: Settings, reload: Callable[[], Settings], ready: Callable[[str], None]
+    settings: Settings, reload: Callable[[], Settings], ready: Callable[[str, str], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
         settings: What to run with.
         reload: Reads the configuration again, on SIGHUP.
-        ready: Told of the public address, behind the ready line.
+        ready: Told of the public address and of the console's URL, behind the ready line; the URL
+            is empty where nobody can log in.
 
     Raises:
         StartError: No renderer can be started.
@@ -145,7 +151,8 @@ async def run(
     port, limit = app.public(services), server.connections or room_here()
     public = Listener(web.ServerRunner(port, shutdown_timeout=server.drain_seconds), limit)
     moment = gauges.Gauges(services, __version__, port, limit)
-    private = Listener(admin.runner(services, moment, shutdown_timeout=1))
+    console = Console(services, explain, local=_local_key(settings))
+    private = Listener(admin.runner(services, moment, console, shutdown_timeout=1))
     await renderers.start()
     beside = [
         asyncio.create_task(documents.follow(services.registry.refresh)),
@@ -158,7 +165,8 @@ async def run(
         admin_address = await private.open(server.admin_host, server.admin_port, shared=shared)
         _settle()
         print(f"vipsgate ready on {address} (admin {admin_address})", flush=True)
-        ready(address)
+        console.address = address
+        ready(address, _console_url(admin_address, console))
         systemd.tell(systemd.READY, f"STATUS=serving on {address}")
         await stop.wait()
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
@@ -173,6 +181,30 @@ async def run(
             await services.cache.close()
         recorder.close()
         await renderers.close()
+
+
+def _console_url(address: str, console: Console) -> str:
+    """Where to log in; behind the ``#``, which no browser sends, the key pair of this run."""
+    key = console.local
+    if key:
+        return f"{address}/console/login#{key.access_key_id}:{key.access_key_secret}"
+    return f"{address}/console/" if console.credentials() else ""
+
+
+def _local_key(settings: Settings) -> Credential | None:
+    """A key pair for the console of this run, where nobody has one and only this machine connects.
+
+    Without it either nobody could use the console of a demo, or every user and every web page of
+    the machine could. It is told on the terminal alone, and good for nothing but the console.
+    """
+    host = settings.server.admin_host
+    try:
+        local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if settings.credentials or not local:
+        return None
+    return Credential("console", secrets.token_urlsafe(24), "owner")
 
 
 async def _sweep(store: Store) -> None:

@@ -245,10 +245,17 @@ def test_bucket_calls(client, bucket):
 
 def test_what_is_not_implemented_is_named(client, bucket):
     with pytest.raises(oss.exceptions.OperationError) as caught:
-        client.get_bucket_lifecycle(oss.GetBucketLifecycleRequest(bucket=bucket))
+        client.delete_bucket_lifecycle(oss.DeleteBucketLifecycleRequest(bucket=bucket))
     error = caught.value.unwrap()
     assert (error.status_code, error.code) == (501, "NotImplemented")
     assert "lifecycle" in error.message
+
+
+def test_what_is_never_set_up_is_not_configured(client, bucket):
+    with pytest.raises(oss.exceptions.OperationError) as caught:
+        client.get_bucket_lifecycle(oss.GetBucketLifecycleRequest(bucket=bucket))
+    error = caught.value.unwrap()
+    assert (error.status_code, error.code) == (404, "NoSuchLifecycle")
 
 
 def test_an_acl_holds_for_an_upload_in_parts(client, bucket, tmp_path):

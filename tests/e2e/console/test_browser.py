@@ -1,0 +1,227 @@
+"""The console in a real browser: login by signature, an upload with progress, a style by hand."""
+
+import base64
+import io
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+from support.console import Browser, put
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("needs chromium: apt-get install chromium", allow_module_level=True)
+try:
+    from playwright.sync_api import sync_playwright
+except ImportError:
+    pytest.skip("needs playwright: pip install playwright", allow_module_level=True)
+
+TEXT = "document.getElementById('editor').elements.content.value"
+PIXELS = """() => {
+    const shown = document.getElementById("after"), canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [shown.naturalWidth, shown.naturalHeight];
+    canvas.getContext("2d").drawImage(shown, 0, 0);
+    return canvas.toDataURL("image/png");
+}"""
+PATHS = (
+    "login",
+    "buckets",
+    "overview",
+    "b/examplebucket/objects",
+    "b/examplebucket/object?key=example.jpg&process=image/resize,w_40",
+    "b/examplebucket/styles",
+    "b/examplebucket/style",
+    "b/examplebucket/access?url=/examplebucket/example.jpg",
+)
+PATIENCE = 15_000  # milliseconds for anything to appear
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, console):
+    """A page in which nothing goes wrong: no error, no violation of the policy, no dialog."""
+    context = chromium.new_context(base_url=f"http://127.0.0.1:{console.admin_port}")
+    context.set_default_timeout(PATIENCE)
+    page, wrong = context.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+    page.on(
+        "console",
+        lambda said: wrong.append(said.text) if "Content Security" in said.text else None,
+    )
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def until(page, condition):
+    """Wait for something to become so; the policy lets no page evaluate a text by itself."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(20)
+
+
+def login(page, key_id="key1", secret=None):
+    page.goto("/console/login")
+    page.fill("[name=id]", key_id)
+    page.fill("#secret", secret or f"secret-{key_id}")
+    page.click("form#login button")
+
+
+@pytest.fixture
+def inside(page):
+    login(page)
+    page.wait_for_url("**/console/buckets")
+    return page
+
+
+def test_the_secret_stays_in_the_page(page):
+    sent = []
+    page.on("request", lambda request: sent.append((request.url, request.post_data or "")))
+    login(page)
+    page.wait_for_url("**/console/buckets")
+    assert any("proof=" in body for _, body in sent)
+    assert not any("secret-key1" in url + body for url, body in sent)
+
+
+def test_a_wrong_secret_is_told(page):
+    login(page, secret="wrong")
+    page.wait_for_selector("[role=alert]")
+    assert page.url.endswith("/console/login")
+
+
+def test_the_key_of_a_run_comes_behind_the_hash(page, console):
+    page.goto("/console/login#key1:secret-key1")
+    page.wait_for_url("**/console/buckets")
+
+
+def test_files_are_uploaded_with_progress(inside, console, tmp_path):
+    sizes = {"large.bin": 30 << 20, "one.txt": 1, "two.txt": 2}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+    inside.goto("/console/b/examplebucket/objects?folder=up/")
+    inside.set_input_files("input[type=file]", [str(tmp_path / name) for name in sizes])
+    inside.click("#upload button.primary")
+    inside.wait_for_url("**uploaded=3**")
+    for name, size in sizes.items():
+        assert (console.root / "examplebucket" / "up" / name).stat().st_size == size
+
+
+def test_a_style_by_hand_is_what_the_public_gets(inside, console):
+    page = inside
+    page.goto("/console/b/examplebucket/style")
+    page.fill("[name=name]", "by-hand")
+    page.fill("[name=sample]", "example.jpg")
+    page.fill("[name='resize.w']", "100")
+    until(page, f"{TEXT} == 'image/resize,w_100'")
+    until(page, "document.getElementById('after').naturalWidth == 100")
+    page.select_option("[name='format.value']", "png")
+    until(
+        page,
+        f"{TEXT} == 'image/resize,w_100/format,png'",
+    )
+    until(page, "document.getElementById('cost').textContent.includes('image/png')")
+    shown = page.evaluate(PIXELS).partition(",")[2]
+    page.click("button[value=save]")
+    page.wait_for_url("**/styles?saved=by-hand")
+    browser = Browser(console.admin_port)
+    browser.login()
+    assert browser.submit("b/examplebucket/acl", acl="public-read").status == 303
+    public = console.ask("/examplebucket/example.jpg?x-oss-process=style/by-hand").picture
+    assert browser.submit("b/examplebucket/acl", acl="private").status == 303
+    preview = Image.open(io.BytesIO(base64.b64decode(shown)))
+    assert public.size == preview.size == (100, 67)
+    assert ImageChops.difference(public.convert("RGB"), preview.convert("RGB")).getbbox() is None
+
+
+def test_to_advanced_and_back(inside):
+    page = inside
+    page.goto("/console/b/examplebucket/style")
+    page.fill("[name=content]", "image/crop,w_90/resize,m_fill,w_80,h_60")
+    until(page, "document.querySelector('[name=\"resize.h\"]').value == '60'")
+    assert page.input_value("[name='resize.m']") == "fill"
+    assert "crop,w_90" in page.inner_text("#rest")
+    page.fill("[name='resize.h']", "50")
+    until(
+        page,
+        f"{TEXT} == 'image/crop,w_90/resize,m_fill,w_80,h_50'",
+    )
+
+
+def test_an_error_stands_under_its_word_while_one_types(inside):
+    page = inside
+    page.goto("/console/b/examplebucket/style")
+    page.fill("[name=content]", "image/resize,w_99999/rotate,90")
+    until(page, "document.querySelector('#where mark')?.textContent == 'w_99999'")
+    assert "99999" in page.inner_text("#problem")
+
+
+def test_words_are_completed_by_keys(inside):
+    page = inside
+    page.goto("/console/b/examplebucket/style")
+    page.wait_for_load_state("networkidle")
+    page.click("[name=content]")
+    page.keyboard.type("image/res")
+    page.wait_for_selector("#offers button")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.input_value("[name=content]") == "image/resize"
+    page.keyboard.type(",m_fi")
+    page.click("#offers button:has-text('fill')")
+    assert page.input_value("[name=content]") == "image/resize,m_fill"
+
+
+def test_nothing_is_wider_than_a_small_phone(inside):
+    inside.set_viewport_size({"width": 320, "height": 640})
+    for path in PATHS:
+        inside.goto(f"/console/{path}")
+        assert inside.evaluate("document.documentElement.scrollWidth") <= 320, path
+
+
+AXE = Path(__file__).parents[3] / ".venv/node/node_modules/axe-core/axe.min.js"
+FAULTS = """async () => (await axe.run()).violations
+    .filter((found) => ["serious", "critical"].includes(found.impact))
+    .map((found) => `${found.id}: ${found.nodes[0].html}`)"""
+
+
+@pytest.mark.skipif(
+    not AXE.exists(), reason="needs axe-core: npm install --prefix .venv/node axe-core@4"
+)
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(chromium, console, scheme, locale):
+    address = f"http://127.0.0.1:{console.admin_port}"
+    context = chromium.new_context(base_url=address, color_scheme=scheme, locale=locale)
+    page = context.new_page()
+    login(page)
+    page.wait_for_url("**/console/buckets")
+    for path in PATHS:
+        page.goto(f"/console/{path}")
+        page.wait_for_load_state("networkidle")
+        page.evaluate(AXE.read_text())
+        assert page.evaluate(FAULTS) == [], path
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["<img src=x onerror=alert(1)>.jpg", "'-alert(1)-'.png", "<script>alert(1)</script>"]
+)
+def test_a_hostile_name_runs_nowhere(inside, console, name):
+    browser = Browser(console.admin_port)
+    browser.login()
+    assert put(browser, "examplebucket", name).status in (200, 400)
+    key = name.replace("%", "%25").replace("+", "%2B").replace("#", "%23")
+    for path in ("objects", f"object?key={key}&process={key}", f"style?name={key}&sample={key}"):
+        inside.goto(f"/console/b/examplebucket/{path}")
+        inside.wait_for_load_state("networkidle")
+    browser.submit("b/examplebucket/remove", key=name, sure="1")

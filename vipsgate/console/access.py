@@ -1,0 +1,172 @@
+"""Access settings: source protection, separators, hotlink protection, and a tester of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+
+from ..api import buckets as api_buckets
+from ..api.images import SEPARATORS
+from ..buckets import Bucket
+from ..catalog import documents
+from ..errors import OssError
+from ..gate.rights import Right
+from ..gate.target import Target, resolve
+from . import buckets, calls, holes, pages
+from .visit import Visit
+
+MAX_RULES = 10  # OSS guide, Source image protection
+MAX_URL = 8192  # characters
+
+
+async def page(visit: Visit) -> web.StreamResponse:
+    """The settings as they are, and what the tester says of a URL."""
+    buckets.check_there(visit)
+    bucket = _document(visit)
+    return await _page(visit, bucket, _said(bucket))
+
+
+async def save(visit: Visit) -> web.StreamResponse:
+    """Write what the form says, unless somebody else has changed it since it was loaded."""
+    buckets.check_there(visit)
+    visit.check(Right.RULE)
+    stored, was = _document(visit), visit.text("was")
+    try:
+        wanted = _filled(visit, stored)
+    except ValueError as error:  # pydantic's, which names key and value
+        return await _page(visit, stored, was, 400, error=_words(error))
+    if _said(stored) not in (was, _said(wanted)):
+        return await _page(visit, wanted, _said(stored), 409, theirs=_said(stored))
+    try:
+        await _change(visit, lambda document: _filled(visit, document))
+    except OssError as error:
+        return await _page(visit, wanted, was, error.status, error=error.message)
+    raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/access", saved="1"))
+
+
+async def _change(visit: Visit, edit: Callable[[Bucket], Bucket]) -> None:
+    """Change the bucket's document as the calls of the API do, with their right and their checks.
+
+    Raises:
+        OssError: As they word it.
+    """
+    target = Target(visit.bucket, "", (("processConfiguration", ""),))
+    outcome = "failed"
+    try:
+        _, call = calls.of(visit.bare, visit.services, visit.caller, "PUT", target)
+        await api_buckets.change(call, edit)
+        outcome = "200"
+    except OssError as error:
+        outcome = f"{error.status} {error.code}"
+        raise
+    finally:
+        visit.note("PutAccess", visit.bucket, outcome)
+
+
+async def _page(
+    visit: Visit, bucket: Bucket, was: str, status: int = 200, error: str = "", theirs: str = ""
+) -> web.StreamResponse:
+    rules = [rule.model_dump() for rule in bucket.protection.rules]
+    rules += [{"prefix": "", "suffix": "", "case_insensitive": False}] * (MAX_RULES - len(rules))
+    url, referer = visit.text("url").strip()[:MAX_URL], visit.text("referer").strip()[:MAX_URL]
+    tested = await _tested(visit, url, referer) if url and not error else None
+    return pages.render(
+        visit,
+        "access.html",
+        status,
+        bucket=bucket,
+        rules=rules,
+        separators=SEPARATORS,
+        holes=holes.of(bucket, visit.services.settings.limits),
+        was=was,
+        error=error,
+        theirs=theirs,
+        saved=visit.text("saved"),
+        url=url,
+        referer=referer,
+        tested=tested,
+    )
+
+
+async def _tested(visit: Visit, url: str, referer: str) -> dict[str, Any]:
+    """What becomes of a URL: of this very request, and of each kind of caller."""
+    try:
+        line = _line(visit, url)
+    except OssError as error:
+        return {"access": None, "refused": {"message": error.message, "code": error.code}}
+    return await visit.console.explain(
+        visit.services, line, {"Referer": referer} if referer else {}
+    )
+
+
+def _line(visit: Visit, url: str) -> str:
+    """A URL of the public port as one with the bucket in its path.
+
+    Raises:
+        OssError: It leads to no object.
+    """
+    services, parts = visit.services, urlsplit(url)
+    raw = parts.path or "/"
+    if parts.query:
+        raw += f"?{parts.query}"
+    raw = quote(raw, safe="/?:@!$&'()*+,;=%-._~|")  # as a browser sends it
+    if not parts.netloc and not raw.startswith("/"):
+        raw = f"/{visit.bucket}/{raw}"
+    endpoint = services.settings.server.endpoint
+    target = resolve(raw, parts.netloc, services.registry.domains, endpoint)
+    query = raw.partition("?")[2]
+    return f"/{target.bucket}/{quote(target.key)}" + (f"?{query}" if query else "")
+
+
+def _document(visit: Visit) -> Bucket:
+    registry = visit.services.registry
+    return registry.get(visit.bucket) or registry.plain
+
+
+def _filled(visit: Visit, document: Bucket) -> Bucket:
+    """The document with what the form says.
+
+    Raises:
+        ValueError: A value is none that it can have.
+    """
+    prefixes, suffixes = visit.texts("prefix"), visit.texts("suffix")
+    folded = set(visit.texts("case_insensitive"))
+    rules = [
+        {"prefix": prefix, "suffix": suffix, "case_insensitive": str(number) in folded}
+        for number, (prefix, suffix) in enumerate(zip(prefixes, suffixes, strict=True))
+        if prefix or suffix
+    ]
+    protection = {
+        "enabled": visit.text("enabled") == "1",
+        "extensions": _list(visit.text("extensions").replace(",", "\n")),
+        "rules": rules,
+    }
+    referer = {name: visit.text(name) == "1" for name in ("allow_empty", "truncate_path")}
+    referer["truncate_query"] = visit.text("truncate_query") == "1" or referer["truncate_path"]
+    lists = {name: _list(visit.text(name)) for name in ("whitelist", "blacklist")}
+    return Bucket.model_validate(
+        {
+            **dict(document),
+            "protection": protection,
+            "separators": [one for one in SEPARATORS if one in visit.texts("separator")],
+            "referer": {**referer, **lists},
+        }
+    )
+
+
+def _list(text: str) -> list[str]:
+    return [line for line in (line.strip() for line in text.splitlines()) if line]
+
+
+def _said(bucket: Bucket) -> str:
+    """The settings of the page as JSON, to be compared and shown."""
+    keys = {"protection", "separators", "referer"}
+    return documents.write(Bucket(**{key: getattr(bucket, key) for key in keys})).decode()
+
+
+def _words(error: ValueError) -> str:
+    errors = getattr(error, "errors", None)
+    return "\n".join(map(documents.line, errors())) if errors else str(error)

@@ -1,0 +1,198 @@
+"""The frame of the console: its routes, and what holds for each of them.
+
+A page needs a session; a change also needs the session's token and an Origin of the console's own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from ..errors import InvalidArgument, OssError
+from . import (
+    access,
+    assets,
+    buckets,
+    editor,
+    language,
+    login,
+    object_page,
+    objects,
+    overview,
+    pages,
+    styles,
+)
+from .attempts import Attempts
+from .history import HISTORY, History, follow
+from .pages import HEADERS, ROOT
+from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit
+
+CONSOLE = web.AppKey("console", Console)
+KEPT_SECONDS = 31_536_000  # a file under a hashed name never changes
+Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One route.
+
+    Attributes:
+        method: Of HTTP.
+        path: Behind ``/console``.
+        work: Who answers.
+        open: Whether no session is needed.
+        streams: Whether the handler reads the body, and checks the token, by itself.
+    """
+
+    method: str
+    path: str
+    work: Handler
+    open: bool = False
+    streams: bool = False
+
+
+async def _home(visit: Visit) -> web.StreamResponse:
+    raise web.HTTPSeeOther(f"{ROOT}/buckets")
+
+
+async def _language(visit: Visit) -> web.StreamResponse:
+    """Keep a choice of the language, and go back to the page."""
+    back = visit.text("back")
+    aim = urlsplit(back)
+    ours = back.startswith(f"{ROOT}/") and not (aim.scheme or aim.netloc) and "\\" not in back
+    response = web.Response(status=303, headers={"Location": back if ours else f"{ROOT}/"})
+    if (chosen := visit.text("to")) in language.NAMES:
+        response.set_cookie(
+            language.COOKIE,
+            chosen,
+            max_age=KEPT_SECONDS,
+            path=ROOT,
+            samesite="Lax",
+            secure=visit.encrypted,
+        )
+    return response
+
+
+async def _asset(visit: Visit) -> web.StreamResponse:
+    """A script or a style."""
+    found = assets.all_assets().get(visit.request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    headers = {**HEADERS, "Cache-Control": f"public, max-age={KEPT_SECONDS}, immutable"}
+    return web.Response(body=found.data, content_type=found.mime, charset="utf-8", headers=headers)
+
+
+ROUTES = (
+    Page("GET", "/", _home),
+    Page("GET", "/language", _language, open=True),
+    Page("GET", "/static/{name}", _asset, open=True),
+    Page("GET", "/login", login.page, open=True),
+    Page("POST", "/login", login.enter, open=True),
+    Page("POST", "/logout", login.leave),
+    Page("GET", "/overview", overview.page),
+    Page("GET", "/buckets", buckets.page),
+    Page("POST", "/buckets", buckets.create),
+    Page("POST", "/b/{bucket}/acl", buckets.put_acl),
+    Page("GET", "/b/{bucket}/delete", buckets.ask_delete),
+    Page("POST", "/b/{bucket}/delete", buckets.delete),
+    Page("GET", "/b/{bucket}/objects", objects.page),
+    Page("POST", "/b/{bucket}/upload", objects.upload, streams=True),
+    Page("PUT", "/b/{bucket}/object", objects.put, streams=True),
+    Page("POST", "/b/{bucket}/remove", objects.remove),
+    Page("GET", "/b/{bucket}/picture", objects.picture),
+    Page("GET", "/b/{bucket}/object", object_page.page),
+    Page("POST", "/b/{bucket}/object-acl", object_page.put_acl),
+    Page("GET", "/b/{bucket}/styles", styles.page),
+    Page("GET", "/b/{bucket}/style", editor.page),
+    Page("POST", "/b/{bucket}/style", editor.save),
+    Page("POST", "/b/{bucket}/style-delete", styles.delete),
+    Page("GET", "/b/{bucket}/access", access.page),
+    Page("POST", "/b/{bucket}/access", access.save),
+    Page("POST", "/check", editor.check),
+    Page("GET", "/actions", editor.actions),
+)
+
+
+def mount(app: web.Application, console: Console) -> None:
+    """Answer below ``/console/`` of an application."""
+    app[CONSOLE], app[login.ATTEMPTS] = console, Attempts()
+    app[objects.TURNS] = objects.Turns(console.services.settings.renderer_count())
+    app[HISTORY] = History()
+    app.cleanup_ctx.append(follow(console.services))
+    app.router.add_get(ROOT, _to_root)
+    for row in ROUTES:
+        app.router.add_route(row.method, f"{ROOT}{row.path}", _handler(row))
+
+
+async def _to_root(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPSeeOther(f"{ROOT}/")
+
+
+def _handler(row: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        visit = Visit.of(request.app[CONSOLE], request)
+        try:
+            return await _serve(row, visit)
+        except LoginRequiredError:
+            return _to_login(visit)
+        except OssError as error:
+            return refuse(visit, error)
+        except web.HTTPException as error:
+            error.headers.update(HEADERS)
+            raise
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("the console cannot answer %s", row.path)
+            failed = OssError("The server has a fault; its log has more.")
+            return refuse(visit, failed)
+
+    return handle
+
+
+async def _serve(row: Page, visit: Visit) -> web.StreamResponse:
+    if not row.open and visit.session is None:
+        raise LoginRequiredError
+    if row.method not in ("GET", "HEAD"):
+        visit.check_origin()
+        if not row.streams:
+            visit.form = cast("dict[str, str]", await _form(visit))
+            if not row.open:
+                visit.check_token(visit.text(TOKEN_FIELD))
+    return await row.work(visit)
+
+
+async def _form(visit: Visit) -> object:
+    """What was filled in.
+
+    Raises:
+        InvalidArgument: It cannot be read.
+    """
+    try:
+        return await visit.request.post()
+    except (ValueError, web.HTTPRequestEntityTooLarge):
+        raise InvalidArgument("The form cannot be read.") from None
+
+
+def _to_login(visit: Visit) -> web.StreamResponse:
+    """To the login page, which leads back; a script is told so."""
+    if visit.request.method != "GET" or visit.request.headers.get("X-Requested-With"):
+        return pages.render(visit, "error.html", 401, code="", message_key="login.needed", error="")
+    back = visit.request.path_qs
+    return web.Response(status=303, headers={"Location": pages.link("login", back=back), **HEADERS})
+
+
+def refuse(visit: Visit, error: OssError) -> web.StreamResponse:
+    """A page with the words of an error; JSON for a script."""
+    if visit.request.headers.get("X-Requested-With"):
+        said = {"code": error.code, "message": error.message}
+        return web.json_response(said, status=error.status, headers=HEADERS)
+    return pages.render(
+        visit, "error.html", error.status, code=error.code, message_key="", error=error.message
+    )

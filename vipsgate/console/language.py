@@ -1,0 +1,54 @@
+"""The languages of the console: a catalogue each, and which one a visitor is answered in."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "languages"
+NAMES = {"en": "English", "zh": "中文"}  # the first is for those who say nothing
+COOKIE = "vipsgate_language"
+Translate = Callable[..., str]
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Its texts by key."""
+    result: dict[str, str] = tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))
+    return result
+
+
+def translator(language: str) -> Translate:
+    """What gives the text of a key in a language, with values in place of its ``{names}``.
+
+    Raises:
+        KeyError: There is no such text; a test sees to it that there is.
+    """
+    texts = catalogue(language)
+
+    def translate(key: str, **values: object) -> str:
+        return texts[key].format(**values) if values else texts[key]
+
+    return translate
+
+
+def choose(chosen: str, accepted: str) -> str:
+    """The language of an answer.
+
+    Args:
+        chosen: By the visitor, empty for none.
+        accepted: The header Accept-Language (RFC 9110, 12.5.4).
+    """
+    if chosen in NAMES:
+        return chosen
+    weighted = []
+    for place, item in enumerate(accepted.split(",")[:20]):
+        name, _, weight = item.partition(";")
+        try:
+            quality = float(weight.strip().removeprefix("q=")) if weight else 1.0
+        except ValueError:
+            quality = 0.0
+        weighted.append((-quality, place, name.strip().lower().partition("-")[0]))
+    return next((name for quality, _, name in sorted(weighted) if name in NAMES and quality), "en")

@@ -1,0 +1,226 @@
+"""A bucket's objects: listed by folder, searched by prefix, uploaded, taken away, shown small."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+from xml.etree.ElementTree import Element, SubElement
+
+from aiohttp import BodyPartReader, web
+
+from ..api import xml
+from ..buckets import ACLS
+from ..errors import AccessDenied, InvalidArgument, InvalidObjectName, OssError
+from ..gate.headers import FORBID_OVERWRITE
+from ..gate.protection import PICTURES
+from ..gate.rights import Right
+from ..gate.target import PROCESS, Target, check_stored_key
+from . import buckets, calls, pages
+from .visit import TOKEN_FIELD, TOKEN_HEADER, Visit
+
+PAGE = 60  # objects and folders on a page
+THUMBNAIL = "image/resize,m_fill,w_96,h_96"
+UNSEEN = frozenset(("tif", "tiff", "heic", "heif"))  # that most browsers cannot show
+SEEN = "/format,png"  # what they are shown as
+MAX_FIELDS = 1000  # of a form with files
+CHUNK = 1 << 16  # bytes of a file in a form, taken at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An object in the list.
+
+    Attributes:
+        key: Its name.
+        name: The part of it behind the folder.
+        size: Bytes.
+        modified: When it was last changed, ``2026-01-01 00:00``.
+        picture: Whether its name is a picture's.
+        kind: The extension, in lower case.
+        thumbnail: The process of its small picture.
+    """
+
+    key: str
+    name: str
+    size: int
+    modified: str
+    picture: bool
+    kind: str
+    thumbnail: str
+
+
+async def page(visit: Visit) -> web.StreamResponse:
+    """A page of the listing."""
+    buckets.check_there(visit)
+    folder, search, marker = visit.text("folder"), visit.text("search"), visit.text("marker")
+    prefix = folder + search
+    query = [("max-keys", str(PAGE)), ("encoding-type", "url"), ("delimiter", "/")]
+    query += [(name, value) for name, value in (("prefix", prefix), ("marker", marker)) if value]
+    answer = await visit.call("GET", Target(visit.bucket, "", tuple(query)))
+    root = calls.document(answer, "ListBucketResult")
+    items = [_item(entry, folder) for entry in root.iterfind("Contents")]
+    folders = [unquote(entry.findtext("Prefix", "")) for entry in root.iterfind("CommonPrefixes")]
+    return pages.render(
+        visit,
+        "objects.html",
+        items=items,
+        folders=[(one, one.removeprefix(folder)) for one in folders],
+        folder=folder,
+        search=search,
+        marker=marker,
+        crumbs=_crumbs(folder),
+        next=unquote(root.findtext("NextMarker", "")),
+        uploaded=visit.text("uploaded"),
+        removed=visit.text("removed"),
+        acls=ACLS,
+        acl=(visit.services.registry.get(visit.bucket) or visit.services.registry.plain).acl,
+    )
+
+
+def _item(entry: Element, folder: str) -> Item:
+    key = unquote(entry.findtext("Key", ""))
+    _, dot, extension = key.rpartition(".")
+    kind = extension.lower() if dot and "/" not in extension else ""
+    modified = entry.findtext("LastModified", "")[:16].replace("T", " ")
+    size = int(entry.findtext("Size", "0"))
+    return Item(
+        key,
+        key.removeprefix(folder),
+        size,
+        modified,
+        kind in PICTURES,
+        kind,
+        shown(THUMBNAIL, kind),
+    )
+
+
+def shown(process: str, kind: str) -> str:
+    """The process with a format that browsers show, where the source's is none."""
+    return process + SEEN if kind in UNSEEN else process
+
+
+def _crumbs(folder: str) -> list[tuple[str, str]]:
+    """Each folder on the way: its prefix, and its name."""
+    parts = folder.split("/")[:-1]
+    return [("/".join(parts[: at + 1]) + "/", name) for at, name in enumerate(parts)]
+
+
+async def put(visit: Visit) -> web.StreamResponse:
+    """PutObject of one file, whose bytes are the body: what the page's script sends."""
+    visit.check_token(visit.request.headers.get(TOKEN_HEADER, ""))
+    key = visit.request.query.get("key", "")
+    check_stored_key(key)
+    kind = visit.request.headers.get("Content-Type", "")
+    sent = {
+        name: visit.request.headers[name]
+        for name in ("Content-Length", "Transfer-Encoding")
+        if name in visit.request.headers
+    }
+    if kind:
+        sent["Content-Type"] = kind
+    if visit.request.query.get("keep") == "1":
+        sent[FORBID_OVERWRITE] = "true"
+    await visit.call("PUT", Target(visit.bucket, key), sent, None)
+    return web.json_response({"key": key}, headers=pages.HEADERS)
+
+
+async def upload(visit: Visit) -> web.StreamResponse:
+    """Store the files of a form, one after the other: what a browser sends without a script."""
+    if not visit.request.content_type.startswith("multipart/"):
+        raise InvalidArgument("The form cannot be read.")
+    folder, checked, stored = "", False, 0
+    async for part in await visit.request.multipart():
+        if not isinstance(part, BodyPartReader):
+            raise InvalidArgument("The form cannot be read.")
+        if part.name == TOKEN_FIELD:
+            visit.check_token(await _field(part))
+            checked = True
+        elif part.name == "folder":
+            folder = await _field(part)
+        elif part.name == "file" and part.filename:
+            if not checked:
+                raise AccessDenied("The form is not of this session.")
+            key = folder + part.filename.replace("\\", "/").rpartition("/")[2]
+            check_stored_key(key)
+            kind = part.headers.get("Content-Type", "")
+            sent = {"Content-Type": kind} if kind else {}
+            await visit.call("PUT", Target(visit.bucket, key), sent, _pieces(part))
+            stored += 1
+    aim = pages.link(f"b/{visit.bucket}/objects", folder=folder, uploaded=str(stored))
+    raise web.HTTPSeeOther(aim)
+
+
+async def _field(part: BodyPartReader) -> str:
+    data = await part.read_chunk(MAX_FIELDS * 4)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument("The form cannot be read.") from None
+
+
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while data := await part.read_chunk(CHUNK):
+        yield data
+
+
+async def remove(visit: Visit) -> web.StreamResponse:
+    """Take objects away: asked first, then done by DeleteMultipleObjects."""
+    buckets.check_there(visit)
+    visit.check(Right.DELETE)
+    keys, folder = visit.texts("key"), visit.text("folder")
+    if not keys:
+        raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/objects", folder=folder))
+    if visit.text("sure") != "1":
+        return pages.render(visit, "objects_delete.html", keys=keys, folder=folder)
+    root = Element("Delete")
+    xml.add(root, Quiet="true")
+    for key in keys:
+        if any(sign in key for sign in "\r\0") or not key.isprintable():
+            with contextlib.suppress(InvalidObjectName):  # XML could not say such a name
+                await visit.call("DELETE", Target(visit.bucket, key))
+            continue
+        xml.add(SubElement(root, "Object"), Key=key)
+    if root.find("Object") is not None:
+        await visit.call("POST", Target(visit.bucket, "", (("delete", ""),)), data=xml.write(root))
+        visit.note("deleted", visit.bucket, *keys)
+    aim = pages.link(f"b/{visit.bucket}/objects", folder=folder, removed=str(len(keys)))
+    raise web.HTTPSeeOther(aim)
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+class Turns:
+    """Few pictures of the console are made at a time, so that the public's come first.
+
+    Args:
+        count: Renderers that there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.one = asyncio.Semaphore(max(1, count // 2))
+
+
+TURNS = web.AppKey("turns", Turns)
+
+
+async def picture(visit: Visit) -> web.StreamResponse:
+    """A picture of an object, made like everybody's; never an object as it is stored.
+
+    Raises:
+        InvalidArgument: There is no process, or one that does not make a picture.
+    """
+    key, process = visit.text("key"), visit.text("process")
+    if not process.startswith(("image/", "style/", "video/")):
+        raise InvalidArgument("The parameter: process is image/..., video/... or style/NAME.")
+    target = Target(visit.bucket, key, ((PROCESS, process),))
+    known = visit.request.headers.get("If-None-Match")
+    async with visit.request.app[TURNS].one:
+        try:
+            return await visit.call("GET", target, {"If-None-Match": known} if known else None)
+        except OssError as error:
+            said = {"code": error.code, "message": error.message}
+            return web.json_response(said, status=error.status, headers=pages.HEADERS)

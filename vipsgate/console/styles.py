@@ -1,0 +1,64 @@
+"""A bucket's styles: the list, each with a picture of the bucket in it, and how one goes."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+from xml.etree.ElementTree import Element
+
+from aiohttp import web
+
+from ..api import xml
+from ..api.styles import MAX_STYLES, NAME
+from ..gate.protection import PICTURES
+from ..gate.target import Target
+from . import buckets, calls, objects, pages
+from .visit import Visit
+
+SAMPLES = 12  # pictures of a contact sheet
+LOOKED_AT = "200"  # objects among which they are found
+
+
+async def page(visit: Visit) -> web.StreamResponse:
+    """The list."""
+    buckets.check_there(visit)
+    answer = await visit.call("GET", Target(visit.bucket, "", (("style", ""),)))
+    root = calls.document(answer, "StyleList")
+    rows = [
+        {name: item.findtext(name, "") for name in ("Name", "Content", "LastModifyTime")}
+        for item in root.iterfind("Style")
+    ]
+    found = await samples(visit)
+    return pages.render(
+        visit,
+        "styles.html",
+        rows=rows,
+        sample=found[0] if found else "",
+        most=MAX_STYLES,
+        saved=visit.text("saved"),
+    )
+
+
+async def delete(visit: Visit) -> web.StreamResponse:
+    """Take a style away: asked first."""
+    buckets.check_there(visit)
+    name = visit.text("name")
+    if visit.text("sure") != "1":
+        return pages.render(visit, "style_delete.html", name=name)
+    await visit.call("DELETE", Target(visit.bucket, "", (("style", ""), (NAME, name))))
+    raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/styles"))
+
+
+async def samples(visit: Visit) -> list[str]:
+    """Keys of pictures of the bucket, the first ones."""
+    query = (("max-keys", LOOKED_AT), ("encoding-type", "url"))
+    answer = await visit.call("GET", Target(visit.bucket, "", query))
+    root = calls.document(answer, "ListBucketResult")
+    keys = [unquote(item.findtext("Key", "")) for item in root.iterfind("Contents")]
+    return [key for key in keys if key.rpartition(".")[2].lower() in PICTURES - objects.UNSEEN][
+        :SAMPLES
+    ]
+
+
+def document(content: str) -> bytes:
+    """``<Style>`` of PutStyle."""
+    return xml.write(xml.add(Element("Style"), Content=content))

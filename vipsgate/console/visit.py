@@ -1,0 +1,231 @@
+"""A request to the console: who makes it, in which language, and how it is answered."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from multidict import MultiDictProxy
+
+from ..delivery.services import Services
+from ..errors import AccessDenied, OssError
+from ..gate.rights import ROLES, Right
+from ..gate.sign import Credential
+from ..gate.target import Target
+from . import calls, language, session
+
+Explain = Callable[[Services, str, Mapping[str, str]], Awaitable[dict[str, Any]]]
+TOKEN_FIELD, TOKEN_HEADER = "csrf", "X-CSRF-Token"
+SAME_SITE = ("same-origin", "none")  # Sec-Fetch-Site of a page of ours, or of the address bar
+audit = logging.getLogger("vipsgate.audit")
+
+
+class LoginRequiredError(Exception):
+    """Nobody has logged in, or the session is over."""
+
+
+@dataclass(slots=True)
+class Console:
+    """What all visits share.
+
+    Attributes:
+        services: Of the server.
+        explain: What a request to the public port comes to; of the server, which is above.
+        address: Of the public port, as the beginning of a URL; known when it listens.
+        local: The key pair of this run, where no credentials are configured: whoever can read the
+            terminal that the server was started in may log in.
+    """
+
+    services: Services
+    explain: Explain
+    address: str = ""
+    local: Credential | None = None
+
+    def credentials(self) -> tuple[Credential, ...]:
+        """The key pairs that may log in now."""
+        known = tuple(self.services.configuration.keys.credentials)
+        return known or ((self.local,) if self.local else ())
+
+    def session(self, request: web.BaseRequest) -> session.Session | None:
+        """The session of a request; ``None`` for none."""
+        cookie = request.cookies.get(session.COOKIE, "")
+        return session.find(cookie, self.credentials(), self.services.clock())
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request.
+
+    Attributes:
+        console: See there.
+        request: As it came.
+        bare: The same, of which nothing is ever read: calls are made on it.
+        session: Of the key pair that has logged in; ``None`` for nobody.
+        language: Of the answer.
+        form: What was filled in; empty for a GET.
+    """
+
+    console: Console
+    request: web.Request
+    bare: web.BaseRequest
+    session: session.Session | None
+    language: str
+    form: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, console: Console, request: web.Request) -> Visit:
+        """The visit of a request."""
+        chosen = language.choose(
+            request.cookies.get(language.COOKIE, ""), request.headers.get("Accept-Language", "")
+        )
+        return cls(console, request, request.clone(), console.session(request), chosen)
+
+    @property
+    def services(self) -> Services:
+        """Of the server."""
+        return self.console.services
+
+    @property
+    def caller(self) -> Credential:
+        """Who has logged in.
+
+        Raises:
+            LoginRequiredError: Nobody.
+        """
+        if self.session is None:
+            raise LoginRequiredError
+        return self.session.credential
+
+    def may(self, right: Right) -> bool:
+        """Has the role of who has logged in this right?"""
+        return self.session is not None and right in ROLES[self.session.credential.role]
+
+    def text(self, name: str) -> str:
+        """A value of the form, or of the query; empty for none."""
+        value = self.form.get(name, self.request.query.get(name, ""))
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> list[str]:
+        """All values that a form has under a name."""
+        if not isinstance(self.form, MultiDictProxy):
+            return []
+        return [value for value in self.form.getall(name, []) if isinstance(value, str)]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that the path names."""
+        return self.request.match_info["bucket"]
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        method: str,
+        target: Target,
+        sent: Mapping[str, str] | None = None,
+        data: bytes | AsyncIterator[bytes] | None = b"",
+    ) -> web.StreamResponse:
+        """Make a call of the API; a change has its line in the audit log, also a refused one.
+
+        Raises:
+            OssError: As the public API words it.
+        """
+        outcome, name = "failed", method
+        try:
+            row, call = calls.of(self.bare, self.services, self.caller, method, target, sent, data)
+            name = row.name
+            result = await row.work(call)
+            outcome = str(result.status)
+            return result
+        except OssError as error:
+            outcome = f"{error.status} {error.code}"
+            raise
+        finally:
+            if method not in ("GET", "HEAD"):
+                words = [f"{name}={value}" for name, value in target.query]
+                self.note(name, f"{target.bucket}/{target.key}", *words, outcome)
+
+    def note(self, *words: str) -> None:
+        """Write a line of the audit log: who, from where, what, and what came of it."""
+        who = self.session.credential if self.session else None
+        name = f"{who.access_key_id} ({who.role})" if who else "nobody"
+        line = " ".join(map(_one_word, words))
+        audit.info("audit: %s from %s: %s", name, self.request.remote, line)
+
+    def check(self, right: Right) -> None:
+        """Refuse what the role does not have.
+
+        Raises:
+            AccessDenied: It has not.
+        """
+        if not self.may(right):
+            raise AccessDenied(
+                f"Access denied by authorizer's policy: the role {self.caller.role} of this "
+                f"AccessKeyId has no right to {right.value}.",
+                rule="role",
+            )
+
+    def check_origin(self) -> None:
+        """Refuse what another site's page has sent, be it on the same host.
+
+        Raises:
+            AccessDenied: It is another's.
+        """
+        sent = self.request.headers
+        origin = sent.get("Origin")
+        strange = origin is not None and urlsplit(origin).netloc != self.request.host
+        if strange or sent.get("Sec-Fetch-Site", "none") not in SAME_SITE:
+            raise AccessDenied("The request comes from a page of another site.")
+
+    def check_token(self, token: str) -> None:
+        """Refuse a change without the session's token.
+
+        Raises:
+            AccessDenied: It has none, or another.
+        """
+        expected = self.session.token() if self.session else ""
+        if not expected or not hmac.compare_digest(expected.encode(), token.encode()):
+            raise AccessDenied("The form is not of this session; load the page again.")
+
+    # -- the connection --------------------------------------------------------------------------
+
+    @property
+    def encrypted(self) -> bool:
+        """Does a server in front say that the browser came by TLS?
+
+        Whoever could make that up in a browser's request could do so with all of it.
+        """
+        said = self.request.headers.get("X-Forwarded-Proto", "")
+        return said.rpartition(",")[2].strip().lower() == "https"
+
+    @property
+    def safe(self) -> bool:
+        """May a secret be sent on this connection: by TLS, or on this very machine?"""
+        if self.encrypted:
+            return True
+        sent = self.request.headers
+        forwarded = any(name in sent for name in ("X-Forwarded-For", "Forwarded", "Via"))
+        host = self.request.host.rpartition(":")[0] or self.request.host
+        return (
+            not forwarded
+            and _is_loopback(self.request.remote or "")
+            and (host.strip("[]") == "localhost" or _is_loopback(host.strip("[]")))
+        )
+
+
+def _one_word(text: str) -> str:
+    """A text as one word of one line, which nobody can take for more."""
+    return text if text.isprintable() and not set(" '\"") & set(text) else ascii(text)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
