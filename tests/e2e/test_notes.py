@@ -1,11 +1,14 @@
 """``X-Vipsgate-Notes``: from renderer and caches, explained, counted; refused if strict."""
 
+import base64
 import http.client
+import io
 import json
 import struct
 import zlib
 
 import pytest
+from PIL import Image
 
 CONFIG = """
 [buckets.plain]
@@ -29,6 +32,15 @@ APNG = b"".join(
         chunk(b"IEND", b""),
     )
 )
+BRIGHT = b"".join(  # in BT.2020 with PQ (H.273)
+    (
+        APNG[:33],
+        chunk(b"cICP", bytes((9, 16, 0, 1))),
+        chunk(b"IDAT", zlib.compress(bytes(25) * 8)),
+        chunk(b"IEND", b""),
+    )
+)
+NOWHERE = base64.urlsafe_b64encode("\U0010fffd".encode()).decode().rstrip("=")  # in no font
 ROWS = [
     # key, process, notes; "" for none
     ("example.jpg", "image/resize,w_50,zz_1", "ignored=zz"),
@@ -37,11 +49,20 @@ ROWS = [
     ("example.jpg", "image/format,gif", "format-kept=jpg"),
     ("example.jpg", "image/crop,w_900", "clipped=crop"),
     ("example.jpg", "image/watermark,text_SGk", "font=stand-in"),
+    ("example.jpg", f"image/watermark,text_{NOWHERE}", "font=stand-in; glyphs=missing"),
     ("moving.png", "image/resize,w_4", "apng=first-frame"),
+    ("pages.tif", "image/format,png", "pages=first"),
+    ("bright.png", "image/resize,w_4", "hdr=clipped"),
     ("example.jpg", "image/resize,w_50", ""),
     ("example.jpg", "image/info", ""),
     ("example.jpg", "", ""),
 ]
+
+
+def two_pages():
+    file, page = io.BytesIO(), Image.new("RGB", (9, 9), "red")
+    page.save(file, "TIFF", save_all=True, append_images=[page])
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +74,8 @@ def notes_root(root, tmp_path_factory):
         place.mkdir(parents=True)
         (place / "example.jpg").write_bytes((root / "examplebucket" / "example.jpg").read_bytes())
         (place / "moving.png").write_bytes(APNG)
+        (place / "bright.png").write_bytes(BRIGHT)
+        (place / "pages.tif").write_bytes(two_pages())
     return folder
 
 
