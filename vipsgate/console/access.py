@@ -26,7 +26,7 @@ async def page(visit: Visit) -> web.StreamResponse:
     """The settings as they are, and what the tester says of a URL."""
     buckets.check_there(visit)
     bucket = _document(visit)
-    return await _page(visit, bucket, _said(bucket))
+    return await _page(visit, bucket, _written(bucket))
 
 
 async def save(visit: Visit) -> web.StreamResponse:
@@ -35,15 +35,15 @@ async def save(visit: Visit) -> web.StreamResponse:
     visit.check(Right.RULE)
     stored, was = _document(visit), visit.text("was")
     try:
-        wanted = _filled(visit, stored)
+        changed = _filled(visit, stored)
     except ValueError as error:  # pydantic's, which names key and value
         return await _page(visit, stored, was, 400, error=_words(error))
-    if _said(stored) not in (was, _said(wanted)):
-        return await _page(visit, wanted, _said(stored), 409, theirs=_said(stored))
+    if _written(stored) not in (was, _written(changed)):
+        return await _page(visit, changed, _written(stored), 409, theirs=_written(stored))
     try:
         await _change(visit, lambda document: _filled(visit, document))
     except OssError as error:
-        return await _page(visit, wanted, was, error.status, error=error.message)
+        return await _page(visit, changed, was, error.status, error=error.message)
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/access", saved="1"))
 
 
@@ -161,7 +161,7 @@ def _list(text: str) -> list[str]:
     return [line for line in (line.strip() for line in text.splitlines()) if line]
 
 
-def _said(bucket: Bucket) -> str:
+def _written(bucket: Bucket) -> str:
     """The settings of the page as JSON, to be compared and shown."""
     keys = {"protection", "separators", "referer"}
     return documents.write(Bucket(**{key: getattr(bucket, key) for key in keys})).decode()

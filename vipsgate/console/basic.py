@@ -186,11 +186,11 @@ def _parameter(word: str, limits: Limits) -> tuple[int, int] | None:
     name, *items = word.split(",")
     if name not in ACTIONS:
         return 0, len(name)
-    said, at = _fault(word, limits), len(name) + 1
+    message, at = _fault(word, limits), len(name) + 1
     for number, item in enumerate(items):
         rest = ",".join([name, *items[:number], *items[number + 1 :]])
         value = item.partition("_")[2] or item
-        if value and f" {value} of parameter" in said and _fault(rest, limits) != said:
+        if value and f" {value} of parameter" in message and _fault(rest, limits) != message:
             return at, at + len(item)
         at += len(item) + 1
     return None

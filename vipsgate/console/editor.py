@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -58,13 +58,12 @@ class Draft:
             return cls(content, basic.Problem(error.message, 0, 0), filled)
         return cls.of(visit, text)
 
-    def told(self) -> dict[str, Any]:
-        """As the page's script reads it."""
+    def report(self) -> dict[str, Any]:
+        """The draft as values, for the page's script."""
         problem = self.problem
-        said = problem and {"message": problem.message, "start": problem.start, "end": problem.end}
         return {
             "content": self.content,
-            "problem": said,
+            "problem": problem and asdict(problem),
             "fields": self.fields,
             "rest": self.rest,
         }
@@ -105,7 +104,7 @@ async def check(visit: Visit) -> web.StreamResponse:
     content = visit.text("content").strip()
     compose = visit.text("do") == "basic"
     draft = Draft.composed(visit, content) if compose else Draft.of(visit, content)
-    return web.json_response(draft.told(), headers=pages.HEADERS)
+    return web.json_response(draft.report(), headers=pages.HEADERS)
 
 
 async def actions(visit: Visit) -> web.StreamResponse:
@@ -122,8 +121,8 @@ async def _page(
     error: str = "",
     theirs: str = "",
 ) -> web.StreamResponse:
-    found = await styles.samples(visit)
-    sample = visit.text("sample") or (found[0] if found else "")
+    samples = await styles.samples(visit)
+    sample = visit.text("sample") or (samples[0] if samples else "")
     return pages.render(
         visit,
         "editor.html",
@@ -134,7 +133,7 @@ async def _page(
         was=was,
         error=error,
         theirs=theirs,
-        samples=found,
+        samples=samples,
         sample=sample,
         anchors=list(ANCHORS),
         fonts=[(font, font) for font in FONTS],

@@ -81,11 +81,11 @@ async def _language(visit: Visit) -> web.StreamResponse:
 
 async def _asset(visit: Visit) -> web.StreamResponse:
     """A script or a style."""
-    found = assets.all_assets().get(visit.request.match_info["name"])
-    if found is None:
+    asset = assets.all_assets().get(visit.request.match_info["name"])
+    if asset is None:
         raise web.HTTPNotFound
     headers = {**HEADERS, "Cache-Control": f"public, max-age={KEPT_SECONDS}, immutable"}
-    return web.Response(body=found.data, content_type=found.mime, charset="utf-8", headers=headers)
+    return web.Response(body=asset.data, content_type=asset.mime, charset="utf-8", headers=headers)
 
 
 ROUTES = (
@@ -191,8 +191,7 @@ def _to_login(visit: Visit) -> web.StreamResponse:
 def refuse(visit: Visit, error: OssError) -> web.StreamResponse:
     """A page with the words of an error; JSON for a script."""
     if visit.request.headers.get("X-Requested-With"):
-        said = {"code": error.code, "message": error.message}
-        return web.json_response(said, status=error.status, headers=HEADERS)
+        return pages.failure(error)
     return pages.render(
         visit, "error.html", error.status, code=error.code, message_key="", error=error.message
     )

@@ -36,12 +36,12 @@ async def enter(visit: Visit) -> web.StreamResponse:
         proof = session.prove(visit.text("secret"), given)
     if not (session.is_fresh(given, known, now) and attempts.use(given, now)):
         return _page(visit, 403, "login.stale")
-    found = session.proven(key_id, proof, given, known)
-    if found is None:
+    credential = session.proven(key_id, proof, given, known)
+    if credential is None:
         attempts.fail(address, now)
         visit.note("login", "refused")
         return _page(visit, 403, "login.wrong")
-    visit.session = session.begin(found, now)
+    visit.session = session.begin(credential, now)
     visit.note("login")
     response = web.Response(
         status=303, headers={"Location": _aim(visit.text("back")), **pages.HEADERS}

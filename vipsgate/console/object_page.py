@@ -56,7 +56,7 @@ async def page(visit: Visit) -> web.StreamResponse:
         objects.shown(PREVIEW, kind) if facts else VIDEO if kind in ("mp4", "mov", "webm") else ""
     )
     shown = process or base
-    told = await visit.console.explain(visit.services, _line(visit.bucket, key, process), {})
+    report = await visit.console.explain(visit.services, _line(visit.bucket, key, process), {})
     return pages.render(
         visit,
         "object.html",
@@ -73,9 +73,9 @@ async def page(visit: Visit) -> web.StreamResponse:
         styles=sorted(bucket.styles),
         links=_links(visit, bucket, key, process, facts),
         expires=_expires(visit),
-        access=told.get("access") or {},
-        refused=told.get("refused"),
-        result=(told.get("plan") or {}).get("result") if process else None,
+        access=report.get("access") or {},
+        refused=report.get("refused"),
+        result=(report.get("plan") or {}).get("result") if process else None,
     )
 
 
@@ -93,10 +93,10 @@ async def _facts(visit: Visit, key: str) -> dict[str, str]:
         data = await calls.report(
             visit.services, visit.caller, Target(visit.bucket, key), "image/info"
         )
-        said: dict[str, Any] = json.loads(data)
+        values: dict[str, Any] = json.loads(data)
     except (OssError, ValueError):
         return {}
-    return {name: str(value.get("value", "")) for name, value in said.items()}
+    return {name: str(value.get("value", "")) for name, value in values.items()}
 
 
 def _line(bucket: str, key: str, process: str) -> str:

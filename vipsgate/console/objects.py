@@ -222,5 +222,4 @@ async def picture(visit: Visit) -> web.StreamResponse:
         try:
             return await visit.call("GET", target, {"If-None-Match": known} if known else None)
         except OssError as error:
-            said = {"code": error.code, "message": error.message}
-            return web.json_response(said, status=error.status, headers=pages.HEADERS)
+            return pages.failure(error)

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..errors import OssError
 from ..gate.rights import Right
 from . import assets, language
 from .visit import TOKEN_FIELD, Visit
@@ -67,6 +68,12 @@ def render(visit: Visit, template: str, status: int = 200, **values: Any) -> web
         )
     )
     return web.Response(status=status, text=text, content_type="text/html", headers=HEADERS)
+
+
+def failure(error: OssError) -> web.Response:
+    """An error for a script: its code and message as JSON."""
+    report = {"code": error.code, "message": error.message}
+    return web.json_response(report, status=error.status, headers=HEADERS)
 
 
 def link(path: str, **query: str) -> str:

@@ -40,8 +40,8 @@ class Session:
 
     def cookie(self) -> str:
         """The cookie's value."""
-        said = [self.credential.access_key_id, self.identity, self.expires]
-        text = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+        values = [self.credential.access_key_id, self.identity, self.expires]
+        text = base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
         return f"{text}.{_mac(self.credential, f'session {text}')}"
 
     def token(self) -> str:
@@ -84,10 +84,10 @@ def nonce(credentials: Sequence[Credential], now: float) -> str:
 def is_fresh(given: str, credentials: Sequence[Credential], now: float) -> bool:
     """Is it a nonce of ours, made within :data:`NONCE_SECONDS`?"""
     text, _, mac = given.rpartition(".")
-    made = text.partition(".")[0]
-    if not (_equal(_seal(credentials, text), mac) and made.isascii() and made.isdigit()):
+    begun = text.partition(".")[0]
+    if not (_equal(_seal(credentials, text), mac) and begun.isascii() and begun.isdigit()):
         return False
-    return 0 <= now - int(made) <= NONCE_SECONDS
+    return 0 <= now - int(begun) <= NONCE_SECONDS
 
 
 def prove(secret: str, given: str) -> str:
@@ -99,12 +99,12 @@ def proven(
     key_id: str, proof: str, given: str, credentials: Sequence[Credential]
 ) -> Credential | None:
     """The key pair whose secret has signed the nonce; ``None`` for none."""
-    found = None
+    result = None
     for item in credentials:
         same = _equal(prove(item.access_key_secret, given), proof)
         if item.access_key_id == key_id and same:
-            found = item
-    return found
+            result = item
+    return result
 
 
 def _mac(credential: Credential, text: str) -> str:

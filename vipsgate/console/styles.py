@@ -27,12 +27,12 @@ async def page(visit: Visit) -> web.StreamResponse:
         {name: item.findtext(name, "") for name in ("Name", "Content", "LastModifyTime")}
         for item in root.iterfind("Style")
     ]
-    found = await samples(visit)
+    keys = await samples(visit)
     return pages.render(
         visit,
         "styles.html",
         rows=rows,
-        sample=found[0] if found else "",
+        sample=keys[0] if keys else "",
         most=MAX_STYLES,
         saved=visit.text("saved"),
     )

@@ -201,8 +201,8 @@ class Visit:
 
         Whoever could make that up in a browser's request could do so with all of it.
         """
-        said = self.request.headers.get("X-Forwarded-Proto", "")
-        return said.rpartition(",")[2].strip().lower() == "https"
+        scheme = self.request.headers.get("X-Forwarded-Proto", "")
+        return scheme.rpartition(",")[2].strip().lower() == "https"
 
     @property
     def safe(self) -> bool:

@@ -24,22 +24,22 @@ async function ask(kind) {
   asking = new AbortController();
   const sent = new URLSearchParams(new FormData(form));
   sent.set("do", kind);
-  let told;
+  let report;
   try {
     const answer = await fetch(form.dataset.check, {
       method: "POST", body: sent, signal: asking.signal, headers: { "X-Requested-With": "fetch" },
     });
-    told = await answer.json();
-    if (!answer.ok) told = { problem: { message: told.message, start: 0, end: 0 }, rest: [], fields: null };
+    report = await answer.json();
+    if (!answer.ok) report = { problem: { message: report.message, start: 0, end: 0 }, rest: [], fields: null };
   } catch { return; }
   if (mine !== turn) return;
-  if (kind === "basic" && !told.problem) text.value = told.content;
-  if (kind === "check" && told.fields) fill(told.fields);
+  if (kind === "basic" && !report.problem) text.value = report.content;
+  if (kind === "check" && report.fields) fill(report.fields);
   document.getElementById("unreadable")?.remove();
-  rest.hidden = !told.rest.length;
-  rest.replaceChildren(`${form.dataset.kept} `, code(told.rest.join(" · ")));
-  say(told.problem);
-  if (!told.problem && text.value.trim()) show();
+  rest.hidden = !report.rest.length;
+  rest.replaceChildren(`${form.dataset.kept} `, code(report.rest.join(" · ")));
+  say(report.problem);
+  if (!report.problem && text.value.trim()) show();
 }
 
 function code(value) {
