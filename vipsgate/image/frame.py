@@ -26,8 +26,6 @@ class Header:
         depth: Bits of a channel as stored.
         alpha: Whether it has transparency.
         interlaced: A JPEG in several scans or an interlaced PNG: decodable only as a whole.
-        endless: A JPEG in whose file the end marker is missing and was added: its pixels are all
-            there where the decoder warns of nothing.
         samples: Decoded samples of a pixel: 1.5 for a JPEG with quartered colour, else ``bands``.
         lossless: A WebP without loss, which is decoded whole before it is scaled.
         tiled: A TIFF in tiles.
@@ -56,7 +54,6 @@ class Header:
     depth: int = 8
     alpha: bool = False
     interlaced: bool = False
-    endless: bool = False
     samples: float = 3
     lossless: bool = False
     tiled: bool = False

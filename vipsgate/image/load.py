@@ -19,9 +19,6 @@ from .plan import Plan, reduced
 if TYPE_CHECKING:
     from pyvips import Image
 
-# with an end marker that we have added, libjpeg only warns that a part is missing
-FAIL_ON_ENDLESS = "warning"
-
 
 def load(source: Source, plan: Plan) -> Image:
     """A lazy image; of an animation, all pages that the result has, one below the other."""
@@ -32,12 +29,9 @@ def load(source: Source, plan: Plan) -> Image:
     options = codec.options(plan.shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
-    fail_on = FAIL_ON_ENDLESS if header.endless else codec.fail_on(header)
     image = getattr(pyvips.Image, codec.loader)(
-        source.data, access="sequential", fail_on=fail_on, **options
+        source.data, access="sequential", fail_on=codec.fail_on(header), **options
     )
-    if header.endless and header.bands == 1:
-        image = image.extract_band(0).copy(interpretation="b-w")
     if header.orientation != 1 and image.get_typeof("orientation"):
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
         image = image.copy()

@@ -9,13 +9,14 @@ so that no action knows of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyvips
 
 from ..errors import OssError
-from .formats import heif, icc
+from .formats import heif, icc, warnings
 from .formats.codecs import CODECS
 from .formats.probe import Source, unreadable
 from .frame import SRGB, Frame
@@ -93,8 +94,8 @@ def render(
         ImageDamage: The file cannot be decoded.
         WatermarkError: An object that is to be laid on it cannot be used.
     """
-    try:
-        # what is laid on the picture first: its decoder's memory is free again before ours needs it
+    # what is laid on the picture first: its decoder's memory is free again before ours needs it
+    with decoding():
         steps = [step.ready(resources) for step in plan.steps]
         image = load(source, plan) if base is None else base
         if plan.result.pages == 1:
@@ -110,10 +111,30 @@ def render(
             os.write(descriptor, codec.at_once(_pixels(image, plan.result), plan.result))
         else:
             codec.save(image, descriptor, plan.result)
+            warnings.check()
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Raise in OSS's words what stops a decoder.
+
+    Raises:
+        BadRequest: The file is of a kind that is not supported.
+        ImageDamage: The file cannot be decoded, or not all of it.
+    """
+    warnings.clear()
+    try:
+        yield
     except OssError:
         raise
     except FAULTS as error:
         raise unreadable(error) from None
+
+
+def _computed(image: Image) -> Image:
+    image = image.copy_memory()
+    warnings.check()
+    return image
 
 
 def _pixels(image: Image, frame: Frame) -> bytes:
@@ -122,7 +143,9 @@ def _pixels(image: Image, frame: Frame) -> bytes:
     libvips' sinks hand every few lines from thread to thread: 20 changes for a thumbnail, which
     took a third of its time.
     """
-    return bytes(pyvips.Region.new(image).fetch(0, 0, frame.width, frame.height))
+    pixels = bytes(pyvips.Region.new(image).fetch(0, 0, frame.width, frame.height))
+    warnings.check()
+    return pixels
 
 
 def held(image: Image, watch: Callable[[Image], None]) -> Image:
@@ -136,11 +159,9 @@ def held(image: Image, watch: Callable[[Image], None]) -> Image:
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
-    try:
+    with decoding():
         watch(image)
-        return image.copy_memory()
-    except FAULTS as error:
-        raise unreadable(error) from None
+        return _computed(image)
 
 
 def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
@@ -155,7 +176,7 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
-    try:
+    with decoding():
         image = _apply(load(source, plan), plan.steps, watch)
         image = icc.converted(image, plan.header.gamut, SRGB)
         if image.bands < 3:
@@ -165,10 +186,9 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         watch(image)
         # without what the file says besides its pixels, which may be megabytes
         size = image.width, image.height, image.bands
-        decoded = pyvips.Image.new_from_memory(image.write_to_memory(), *size, "uchar")
-        return decoded.copy(interpretation="srgb")
-    except FAULTS as error:
-        raise unreadable(error) from None
+        pixels = image.write_to_memory()
+        warnings.check()
+        return pyvips.Image.new_from_memory(pixels, *size, "uchar").copy(interpretation="srgb")
 
 
 def _apply(image: Image, steps: Sequence[Step], watch: Callable[[Image], None]) -> Image:
@@ -176,7 +196,7 @@ def _apply(image: Image, steps: Sequence[Step], watch: Callable[[Image], None]) 
     for step in steps:
         if streaming and not step.streams:
             watch(image)
-            image, streaming = image.copy_memory(), False
+            image, streaming = _computed(image), False
         image = step.apply(image)
     return image
 
@@ -193,7 +213,7 @@ def _joined(
     for page in range(plan.result.pages):
         one = _apply(image.crop(0, page * height, header.width, height), steps, watch)
         watch(one)
-        pages.append(one.copy_memory())  # or every page's pipeline would live until all are joined
+        pages.append(_computed(one))  # or every page's pipeline would live until all are joined
     joined = pyvips.Image.arrayjoin(pages, across=1).copy()
     joined.set_type(pyvips.GValue.gint_type, "page-height", plan.result.height)
     for name in ("delay", "loop"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ImageDamage
 from ..frame import Frame, Header
+from . import warnings
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -158,13 +159,17 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
 
     mode = "L" if image.bands == 1 else "RGB"
     size = (image.width, image.height)
-    result = Pillow.frombuffer(mode, size, image.write_to_memory(), "raw", mode, 0, 1)
+    pixels = image.write_to_memory()
+    warnings.check()
+    result = Pillow.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
     with os.fdopen(os.dup(descriptor), "wb") as file:
         result.save(file, "BMP")
 
 
 def _write_alpha(image: Image, descriptor: int) -> None:
-    flipped = image.copy_memory().flipver()  # from the bottom up, which no source can be read
+    held = image.copy_memory()
+    warnings.check()
+    flipped = held.flipver()  # from the bottom up, which no source can be read
     pixels = flipped[2].bandjoin([flipped[1], flipped[0], flipped[3]]).write_to_memory()
     begin = FILE + INFO
     head = struct.pack("<2sIHHI", b"BM", begin + len(pixels), 0, 0, begin)

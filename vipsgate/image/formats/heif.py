@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadRequest, ImageDamage
 from ..frame import P3, SRGB, Codes, Frame, Gamut, Header
-from . import cicp, icc, isobmff
+from . import cicp, icc, isobmff, warnings
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -146,6 +146,7 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
     if frame.gamut == P3:
         options["icc_profile"] = _profile()
     pixels = image.write_to_memory()
+    warnings.check()
     with os.fdopen(os.dup(descriptor), "wb") as file:
         mode, size = "RGBA" if image.hasalpha() else "RGB", (image.width, image.height)
         try:

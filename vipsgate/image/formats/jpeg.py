@@ -9,12 +9,13 @@ It finds its way as libjpeg does (jdmarker.c, next_marker): what stands between 
 begins none is skipped, and a file that ends behind its last scan lacks nothing but the end marker.
 libvips sees neither: what is skipped is left out, and the marker is added. Between scans libjpeg
 skips by itself.
+
+Whether the bits of a scan are all there, only their decoder can tell (:mod:`.warnings`).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import lru_cache
 
 from ...errors import BadRequest, ImageDamage, ImageTooLarge
@@ -50,7 +51,6 @@ def read(data: bytes) -> tuple[Header, bytes]:
     pieces: list[bytes | memoryview] = [data[:2]]
     table = b""
     block = profile = b""
-    restart = b"\0\0"
     frame: bytes | None = None
     progressive = profiled = False
     at = start = 2
@@ -86,15 +86,9 @@ def read(data: bytes) -> tuple[Header, bytes]:
             header = _header(frame, whole, table, block, profile, plain=not profiled)
             if scans > MAX_SCANS:
                 raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
-            if not data.endswith(END) and _lacks_end_only(data, at, frame, progressive):
-                pieces.append(data[start:at])
-                head = b"".join(pieces)
-                if not whole:
-                    head = _in_scans(head, frame, body, restart)
-                samples = header.samples if whole or header.bands > 1 else 3
-                header = replace(header, endless=True, interlaced=True, samples=samples)
-                return header, b"".join((head, memoryview(data)[at:], END))
             pieces.append(memoryview(data)[start:])
+            if not data.endswith(END) and _lacks_end_only(data, at, frame, progressive):
+                pieces.append(END)
             return header, b"".join(pieces) if len(pieces) > 2 else data
         if marker in OTHER_SOFS:
             raise BadRequest(f"The JPEG is of a kind that is not supported (SOF{marker - 0xC0}).")
@@ -104,8 +98,6 @@ def read(data: bytes) -> tuple[Header, bytes]:
             if len(body) < 6 or len(body) < 6 + 3 * body[5]:
                 raise _damaged("has a frame header that is cut off")
             frame, progressive = body, marker == 0xC2
-        elif marker == DRI:
-            restart = body
         elif marker == DQT:
             table = table or luminance(body)
         elif marker == APP1 and body.startswith(EXIF) and not block:
@@ -180,51 +172,6 @@ def _droppable(marker: int, body: bytes) -> bool:
     if marker == APP2:
         return not body.startswith(ICC)
     return (APP1 <= marker <= APP15 and marker != APP14) or marker == COM
-
-
-def _in_scans(head: bytes, frame: bytes, scan: bytes, restart: bytes) -> bytes:
-    """What precedes the only scan of a baseline file, so that it is not the only one.
-
-    libjpeg reads all scans before it gives a row. libvips looks at its warnings before it asks for
-    more rows, so that those of the last ones of an only scan would be lost.
-
-    Args:
-        head: The file up to its scan.
-        frame: The frame header's body.
-        scan: The scan header's body.
-        restart: The body of the segment that says how many blocks follow a restart mark.
-    """
-    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
-    parts = [frame[at : at + 3] for at in range(6, 6 + 3 * frame[5], 3)]
-    if len(parts) == 1:
-        # of three components, of which two have no scan and are nought; load takes the first
-        others = [(parts[0][0] + more & 0xFF, 0x11, parts[0][2]) for more in (1, 2)]
-        wide = frame[:5] + bytes((3,)) + parts[0] + b"".join(map(bytes, others))
-        start = head.index((len(frame) + 2).to_bytes(2, "big") + frame)
-        end = start + 2 + len(frame)
-        return head[:start] + (len(wide) + 2).to_bytes(2, "big") + wide + head[end:]
-    # in front, a scan of the last component in which all coefficients are nought: two bits for
-    # each block, one for its mean and one for its end, from tables that the real scan does not use
-    factors = [(part[1] >> 4, part[1] & 15) for part in parts]
-    across = -(-width * factors[-1][0] // (8 * max(1, *(factor[0] for factor in factors))))
-    down = -(-height * factors[-1][1] // (8 * max(1, *(factor[1] for factor in factors))))
-    used = {table for both in scan[2:-3:2] for table in (both >> 4, both & 15)}
-    free = min({0, 1, 2, 3} - used, default=3)
-    only = b"\1" + bytes(15) + b"\0"  # one code of one bit, for the symbol 0
-    return b"".join(
-        (
-            head,
-            _segment(DHT, bytes((free,)) + only + bytes((0x10 | free,)) + only),
-            _segment(DRI, b"\0\0"),
-            _segment(SOS, bytes((1, parts[-1][0], free * 0x11, 0, 63, 0))),
-            bytes(-(-across * down // 4)),
-            _segment(DRI, restart),
-        )
-    )
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def _header(
