@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -52,6 +53,8 @@ ROWS = [
     ("example.jpg", f"image/watermark,text_{NOWHERE}", "font=stand-in; glyphs=missing"),
     ("moving.png", "image/resize,w_4", "apng=first-frame"),
     ("pages.tif", "image/format,png", "pages=first"),
+    ("moving.avif", "image/format,png", "pages=first"),
+    ("burst.heic", "image/format,png", "pages=first"),
     ("bright.png", "image/resize,w_4", "hdr=clipped"),
     ("example.jpg", "image/resize,w_50", ""),
     ("example.jpg", "image/info", ""),
@@ -59,9 +62,14 @@ ROWS = [
 ]
 
 
-def two_pages():
-    file, page = io.BytesIO(), Image.new("RGB", (9, 9), "red")
-    page.save(file, "TIFF", save_all=True, append_images=[page])
+def two(name):
+    file, page = io.BytesIO(), Image.new("RGB", (64, 64), "red")
+    if name == "HEIC":
+        burst = pillow_heif.from_pillow(page)
+        burst.add_from_pillow(page)
+        burst.save(file)
+    else:
+        page.save(file, name, save_all=True, append_images=[page])
     return file.getvalue()
 
 
@@ -75,7 +83,9 @@ def notes_root(root, tmp_path_factory):
         (place / "example.jpg").write_bytes((root / "examplebucket" / "example.jpg").read_bytes())
         (place / "moving.png").write_bytes(APNG)
         (place / "bright.png").write_bytes(BRIGHT)
-        (place / "pages.tif").write_bytes(two_pages())
+        (place / "pages.tif").write_bytes(two("TIFF"))
+        (place / "moving.avif").write_bytes(two("AVIF"))
+        (place / "burst.heic").write_bytes(two("HEIC"))
     return folder
 
 

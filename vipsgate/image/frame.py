@@ -31,7 +31,7 @@ class Header:
         tiled: A TIFF in tiles.
         rows: Rows of a TIFF that take as much as what is decoded of it at a time.
         more: Whether there are further pictures in the file, which are not read: frames of an
-            animated PNG, pages of a TIFF.
+            animated PNG, pages of a TIFF, a sequence or further pictures of an AVIF or HEIC.
         quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
         gamut: What its colours mean once they are loaded; grey is ``srgb``.
         codes: What its colours are converted from as they are loaded; ``None`` for none.

@@ -24,7 +24,8 @@ NOTES = {  # name -> what it means; the values stand in the meaning, but for tho
     "at its size",
     "format-kept": "the format of the result: `format,gif` makes no GIF of a still picture",
     "apng": "`first-frame`: of an animated PNG, the result is a still picture of its first frame",
-    "pages": "`first`: of a file with several pages, such as a TIFF, the first one is used",
+    "pages": "`first`: of a file with several pictures, such as a TIFF's pages, an AVIF's sequence "
+    "or a HEIC's burst, the first or primary one is used",
     "hdr": "`clipped`: the source is brighter than a screen's white, the result is not",
     "font": "`stand-in`: the text is in another typeface than the one asked for, which is not "
     "installed",

@@ -76,7 +76,8 @@ def header(data: bytes) -> Header:
         Exception: Of many classes, where libheif cannot read it.
     """
     opener, coded = library(), isobmff.coded(data)
-    picture = _primary(opener, data)
+    pictures = opener.open_heif(data)
+    picture = pictures[pictures.primary_index]
     width, height = picture.size
     if not (width and height):
         raise ImageDamage("The image file may be damaged. The HEIC does not say its size.")
@@ -96,6 +97,7 @@ def header(data: bytes) -> Header:
         gamut=gamut if bands > 2 else SRGB,
         codes=codes,
         hdr=cicp.is_hdr(codes),
+        more=len(pictures) > 1 or isobmff.has_sequence(data),
         limited=bands == 1 and not nclx.get("full_range_flag", True),
         coded=coded,
         exif=block[6:] if block.startswith(b"Exif\0\0") else block,
@@ -111,7 +113,8 @@ def load(data: bytes, header: Header) -> Image:
     """
     import pyvips
 
-    picture = _primary(library(), data)
+    pictures = library().open_heif(data)
+    picture = pictures[pictures.primary_index]
     try:
         pixels = picture.data
     except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
@@ -164,11 +167,6 @@ def tiled(frame: Frame) -> bool:
     """
     pays = frame.area > 4 * TILE**2 if frame.lossless else frame.large
     return pays and not frame.alpha
-
-
-def _primary(opener: Any, data: bytes) -> Any:
-    pictures = opener.open_heif(data)
-    return pictures[pictures.primary_index]
 
 
 def _colours(info: dict[str, Any]) -> tuple[Gamut, Codes | None]:

@@ -48,6 +48,15 @@ def largest(data: bytes) -> int:
     return max(_areas(memoryview(data)), default=0)
 
 
+def has_sequence(data: bytes) -> bool:
+    """Does it carry a sequence of pictures besides its primary one (ISO 23008-12, 7)?
+
+    Raises:
+        ImageDamage: There are too many boxes.
+    """
+    return any(kind == b"moov" for kind, _ in _boxes(memoryview(data)))
+
+
 class _Reader:
     """Numbers from a box, one behind the other; 0 behind its end."""
 

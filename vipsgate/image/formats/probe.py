@@ -85,8 +85,9 @@ def _vips(name: str, data: bytes) -> Header:
     animated = codecs.CODECS[name].animated
     block = _field(image, "exif-data", b"")
     block = block[6:] if block.startswith(jpeg.EXIF) else block
-    gamut, codes, colours = _gamut(image), None, isobmff.Colours()
+    gamut, codes, colours, more = _gamut(image), None, isobmff.Colours(), False
     if name == "avif":
+        more = _field(image, "n-pages", 1) > 1 or isobmff.has_sequence(data)
         colours = isobmff.colours(data)
         if not image.get_typeof("icc-profile-data"):  # which goes above them (ISO 23000-22, 7.3.6)
             gamut, codes = cicp.meaning(*colours.codes)
@@ -101,6 +102,7 @@ def _vips(name: str, data: bytes) -> Header:
         depth=DEPTHS.get(image.format, 32),
         alpha=bool(image.hasalpha()),
         samples=image.bands,
+        more=more,
         lossless=name == "webp" and b"VP8L" in data[:MAX_CHUNKS],
         coded=isobmff.largest(data) if name == "avif" else 0,
         gamut=gamut,
