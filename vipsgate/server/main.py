@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ..observe.traces import Traces
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
+GARBAGE = 20_000  # objects that are new before they are looked through
 log = logging.getLogger(__name__)
 
 
@@ -219,10 +220,12 @@ async def _sweep(store: Store) -> None:
 def _settle() -> None:
     """What is there by now stays, and is not looked through for garbage again and again.
 
-    A full collection of it takes 20 ms, in which nobody is answered.
+    A full collection of it takes 20 ms, in which nobody is answered. What comes later is looked
+    through less often: with 8,000 connections that took a fifth of the front's time.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def _raise_limit() -> None:
