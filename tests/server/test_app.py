@@ -11,11 +11,12 @@ from yarl import URL
 
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Services
-from vipsgate.errors import NoSuchKey
+from vipsgate.errors import CpuLimitExceeded, NoSuchKey
 from vipsgate.renderers.pool import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened
+from vipsgate.web.throttle import BURST
 
 NOW = 1767225600  # 2026-01-01T00:00:00Z, the clock of the guide's vectors
 KEY = "dir/ex ample.jpg"
@@ -66,7 +67,9 @@ class Renderers:
     version, full = "0", False
 
     def check(self):
-        """There is room."""
+        """There is room, or not."""
+        if self.full:
+            raise CpuLimitExceeded("The server is busy.", headers={"Retry-After": "1"})
 
     def check_memory(self, requests):
         """There is room."""
@@ -82,7 +85,7 @@ def _memory(data):
 
 
 @asynccontextmanager
-async def running(now=NOW, region="cn-hangzhou", **buckets):
+async def running(now=NOW, region="cn-hangzhou", *, full=False, **buckets):
     """``ask(target)`` gives status, body and the calls of the store."""
     settings = Settings(
         server={"region": region},
@@ -96,7 +99,9 @@ async def running(now=NOW, region="cn-hangzhou", **buckets):
     )
     store = Store()
     documents = Documents(store, settings.limits)
-    services = Services.of(settings, store, Renderers(), documents, clock=lambda: now)
+    renderers = Renderers()
+    renderers.full = full
+    services = Services.of(settings, store, renderers, documents, clock=lambda: now)
     line = socket.create_server(("127.0.0.1", 0))
     runner = aiohttp.web.ServerRunner(app.public(services))
     await runner.setup()
@@ -118,6 +123,20 @@ async def test_rows_91_and_97_the_guides_vectors(target):
     async with running() as ask:
         status, body, _ = await ask(target)
     assert (status, body) == (200, "image/resize,m_fixed,w_100,h_100/rotate,90")
+
+
+async def test_while_no_renderer_is_to_be_had_few_objects_are_looked_at():
+    async with running(full=True, examplebucket={"acl": "public-read"}) as ask:
+        target = V1.partition("&OSSAccessKeyId")[0]
+        looked = []
+        for _ in range(3 * BURST):
+            status, _, asked = await ask(target)
+            assert status == 503
+            looked.append(asked)
+        assert looked[0] == {"stat": 1}
+        assert looked.count({}) > BURST
+        status, _, asked = await ask(V1.partition("?")[0])  # it takes no renderer
+        assert (status, asked["open"]) == (200, 1)
 
 
 REFUSED = [

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import time
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from vipsgate.web import connection, prebuilt
 from vipsgate.web.throttle import Pace, Throttle
+from vipsgate.web.turns import Turns
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -718,3 +720,119 @@ def test_idle_connections_are_closed_and_no_others(loop, monkeypatch):
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(run())
+
+
+# -- turns -----------------------------------------------------------------------------------------
+
+WORK = b"GET /work-%d HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def is_work(data):
+    return b"/work" in data
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_work_waits_for_its_turn_and_what_is_light_passes(loop):
+    begun = []
+
+    async def answer(request):
+        begun.append(request.path)
+        return await echo(request)
+
+    async def scenario():
+        turns = Turns(2)
+        async with serving(answer, turns=turns, is_work=is_work) as (server, open_):
+            opened = [await open_() for _ in range(12)]
+            turns.take(), turns.take()  # of this iteration
+            for number, (_, writer) in enumerate(opened[:-1]):
+                writer.write(WORK % number)
+            opened[-1][1].write(GET)
+            for reader, _ in opened:
+                assert (await answer_of(reader))[0] == 200
+            assert not len(turns)
+            assert [path for path in begun if path != "/a"] == [f"/work-{i}" for i in range(11)]
+            assert begun.index("/a") < 11
+            for _, writer in opened:
+                writer.close()
+            while server.count:
+                await asyncio.sleep(0.005)
+
+    run(scenario, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("pieces", [1, 2, 30])
+def test_requests_sent_together_behind_one_that_waits_are_answered_in_their_order(loop, pieces):
+    data = b"".join(WORK % number for number in range(20))
+    data += upload(9, "PUT", "/b") + b"to /work9"[:9] + WORK % 99
+
+    async def scenario():
+        turns = Turns(1)
+        async with serving(echo, turns=turns, is_work=is_work) as (server, open_):
+            reader, writer = await open_()
+            size = -(-len(data) // pieces)
+            for at in range(0, len(data), size):
+                turns.take()
+                writer.write(data[at : at + size])
+                await asyncio.sleep(0.002)
+            answers = [await answer_of(reader) for _ in range(22)]
+            assert [body for _, _, body in answers] == ["-1"] * 20 + ["9", "-1"]
+            writer.close()
+            while server.count:
+                await asyncio.sleep(0.005)
+
+    run(scenario, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_may_leave_while_it_waits_for_its_turn(loop):
+    begun = []
+
+    async def answer(request):
+        begun.append(request.path)
+        return await echo(request)
+
+    async def scenario():
+        turns = Turns(1)
+        async with serving(answer, turns=turns, is_work=is_work) as (server, open_):
+            held = []
+            turns.wait(lambda: held.append(True) or True)
+            _, writer = await open_()
+            writer.write(WORK % 1)
+            await asyncio.sleep(0.02)
+            writer.transport.abort()
+            while server.count:
+                await asyncio.sleep(0.005)
+            assert not len(turns)
+
+    run(scenario, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_when_it_came_is_known_of_what_has_waited(loop):
+    came = []
+
+    async def answer(request):
+        came.append(request.protocol.came)
+        return await echo(request)
+
+    async def scenario():
+        turns = Turns(1)
+        async with serving(answer, turns=turns, is_work=is_work) as (_, open_):
+            reader, writer = await open_()
+            for number in range(3):
+                writer.write(WORK % number)
+                await answer_of(reader)
+            others = [await open_() for _ in range(5)]
+            begun = time.perf_counter()
+            for _, other in others:
+                other.write(WORK % 9)
+            for each, other in others:
+                await answer_of(each)
+                other.close()
+            writer.close()
+        assert came[:3] == [0.0] * 3
+        waited = [at for at in came[3:] if at]
+        assert all(begun <= at <= time.perf_counter() for at in waited)
+
+    run(scenario, loop)

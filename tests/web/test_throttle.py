@@ -217,3 +217,22 @@ async def test_a_client_may_leave_while_its_refusal_is_held():
         await ask(writer, "/no/2")
         assert await answer(reader) == (503, "/no/2")  # and nothing is held any more
         writer.close()
+
+
+def test_a_place_is_taken_or_not():
+    pace = Pace(10.0, 2)
+    taken = [pace.take(now) for now in (0.0, 0.0, 0.0, 0.05, 0.11, 0.11, 0.22, 5.0, 5.0, 5.0)]
+    assert taken == [True, True, False, False, True, False, True, True, True, False]
+
+
+@given(
+    st.lists(st.floats(0, 0.2), max_size=60),
+    st.floats(1, 100),
+    st.integers(1, 20),
+)
+def test_no_more_places_than_the_rate(gaps, rate, burst):
+    pace, now, taken = Pace(rate, burst), 0.0, 0
+    for gap in gaps:
+        now += gap
+        taken += pace.take(now)
+    assert taken <= burst + now * rate + 1e-6

@@ -73,6 +73,8 @@ async def _answer(
     fetch: Callable[[Services, Order], AbstractAsyncContextManager[Content]],
 ) -> web.StreamResponse:
     request, services = call.request, call.services
+    if target.process:
+        derivatives.check_room(services)
     order = await resolve.order(services, call.grant, target)
     record = request[responses.RECORD]
     record.key, record.process = order.target.key, order.target.process

@@ -31,6 +31,20 @@ class ReplacedError(Exception):
     """An object is another one than when it was looked at: look again."""
 
 
+def check_room(services: Services) -> None:
+    """Refuse a picture before its objects are looked at, where many are refused by now.
+
+    It may be kept from before, or under way for somebody else, which only its objects tell. So of
+    the pictures that come while no renderer is to be had some are looked at, every second, and the
+    others are refused at a third of that cost, which else would be taken from the renderers.
+
+    Raises:
+        CpuLimitExceeded: No renderer is to be had in time.
+    """
+    if services.renderers.full and not services.looks.take(time.monotonic()):
+        services.renderers.check()
+
+
 def etag(services: Services, order: Order) -> str:
     """The tag of the answer, quoted; it covers all that the bytes depend on.
 

@@ -9,6 +9,7 @@ disk is away that has no marks of its objects, those of before will do for a tim
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,9 +39,9 @@ PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )  # and x-oss-*
-MAX_READ = (
-    1 << 16
-)  # bytes of a file that is read into memory to be sent; a larger one goes by itself
+MAX_READ = 1 << 16  # bytes of a file that is read into memory to be sent; a larger one goes itself
+REQUEST_LINE = re.compile(rb"GET (\S+) HTTP/1\.[01]\r\n")
+HOST = re.compile(rb"\r\nhost:[ \t]*([^\s]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,13 @@ class FastPath:
         entry, tier = hit
         known.tell(record, tier)
         return entry, known
+
+    def knows(self, head: bytes) -> bool:
+        """Is a request known whose head begins so? Whether it still means the same is not said."""
+        line, host = REQUEST_LINE.match(head), HOST.search(head)
+        if line is None or host is None:
+            return False
+        return (line[1].decode("latin-1"), host[1].decode("latin-1")) in self._known
 
     async def learn(
         self, request: web.BaseRequest, content: Content, headers: Mapping[str, str]

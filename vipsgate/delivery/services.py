@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from ..buckets import Bucket
@@ -20,11 +21,13 @@ from ..store.base import Store
 from ..store.routing import Routing
 from ..store.singleflight import SingleFlight
 from ..web.responses import ACCEL
-from ..web.throttle import Throttle
+from ..web.throttle import BURST, Pace, Throttle
 from ..web.turns import Turns
 from .fastpath import FastPath
 from .order import Derivative
 from .sniffer import Sniffer
+
+LOOKS = 100.0  # a second; 5 % of a core
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class Services:
         flights: Pictures that are being made, and who waits for them.
         throttle: Holds refusals back.
         turns: When a picture that is not known begins.
+        looks: How often objects are looked at for pictures that then are refused.
         sniffer: Which objects are pictures, by their bytes.
         recorder: Who is told what requests come to.
         draining: Set as soon as no new work is wanted.
@@ -83,6 +87,7 @@ class Services:
     flights: SingleFlight[Derivative] = field(default_factory=SingleFlight)
     throttle: Throttle = field(default_factory=Throttle)
     turns: Turns = field(default_factory=Turns)
+    looks: Pace = field(default_factory=partial(Pace, LOOKS, BURST))
     sniffer: Sniffer = field(default_factory=Sniffer)
     recorder: Recorder = field(default_factory=Recorder)
     draining: asyncio.Event = field(default_factory=asyncio.Event)

@@ -17,6 +17,7 @@ from ..observe.accesslog import redacted
 from ..observe.record import RequestRecord
 from ..web import connection, responses
 
+IN_HEAD = PROCESS.encode()
 log = logging.getLogger(__name__)
 
 
@@ -75,6 +76,8 @@ def _resolve(request: web.BaseRequest, services: Services) -> Target:
 async def converse(request: web.BaseRequest, services: Services) -> web.StreamResponse:
     """Answer, and have noted what came of it."""
     record, response = services.recorder.begin(responses.request_id()), None
+    if isinstance(request.protocol, connection.Connection) and request.protocol.came:
+        record.begun = request.protocol.came
     try:
         response = await _answer(request, services, record)
         if services.draining.is_set() and response.headers.get("Connection") == "close":
@@ -102,8 +105,6 @@ async def _answer(
                     **services.handed(entry.file),
                 }
                 return await responses.content(request, entry.body, entry.size, 0, headers)
-        if PROCESS in request.raw_path:  # what is lighter passes by
-            await services.turns.wait()
         return await serve(request, services)
     except OssError as error:
         refusal = error
@@ -129,12 +130,19 @@ def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web
     return response
 
 
+def _is_work(services: Services, data: bytes) -> bool:
+    """Is this a request for a picture that is not known? What is lighter waits for no turn."""
+    return IN_HEAD in data and not services.fastpath.knows(data)
+
+
 def public(services: Services) -> connection.Server:
     """The server of the public port, which has no router: ``target`` reads the path."""
     return connection.Server(
         partial(converse, services=services),
         refuse=partial(refuse, services=services),
         throttle=services.throttle,
+        turns=services.turns,
+        is_work=partial(_is_work, services),
         handler_cancellation=True,
         access_log=None,
     )

@@ -1,6 +1,6 @@
 """A client's connection: requests are read one by one, and it is closed so that answers arrive.
 
-Built on aiohttp's own server, which is replaced in five points:
+Built on aiohttp's own server, which is replaced in six points:
 
 * A request is handed to the parser when its head is whole and has been read by
   :mod:`vipsgate.web.framing`; but a GET or HEAD as nearly all of them come, in one piece, in ASCII
@@ -12,7 +12,8 @@ Built on aiohttp's own server, which is replaced in five points:
 * A body that nobody has read is read to its end if that is near. If not, the connection is closed,
   and first only in one direction: were it closed at once, the client's bytes on their way would be
   answered with a reset, which makes his system forget the answer (nginx's ``lingering_close``).
-* Refusals for want of time may be held back (:mod:`vipsgate.web.throttle`).
+* Refusals for want of time may be held back (:mod:`vipsgate.web.throttle`), and requests for what
+  is work wait for their turn before they are parsed (:mod:`vipsgate.web.turns`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -34,6 +36,7 @@ from ..errors import InternalError, InvalidRequest, OssError, Unimplemented, sho
 from . import framing
 from .prebuilt import HOLD, Ready
 from .throttle import Throttle
+from .turns import Turns
 
 KEEPALIVE_SECONDS = 75.0  # that a connection may be unused; nginx's own default
 BODY_BUFFER_BYTES = 1 << 16  # of a body, half of what is held while nobody reads it
@@ -52,6 +55,7 @@ END = framing.END
 Read = tuple[RawRequestMessage, StreamReader]  # a request, and its body
 Fed = tuple[Sequence[Read | tuple[_ErrInfo, StreamReader]], bool, bytes]
 Refuse = Callable[[web.BaseRequest, OssError], web.StreamResponse]
+IsWork = Callable[[bytes], bool]  # is this the beginning of a request that is to wait for its turn?
 VERSIONS = (HttpVersion11, HttpVersion10)
 log = logging.getLogger(__name__)
 
@@ -191,10 +195,19 @@ class Connection(web.RequestHandler):
         loop: Where it runs.
         refuse: Makes the answer to what is no request, and in place of one that a handler owes.
         throttle: Holds refusals back.
+        turns: When a request begins that ``is_work`` says waits for its turn.
+        is_work: Whether one does.
         options: See ``web.RequestHandler``.
+
+    Attributes:
+        came: When the latest request that waited for its turn came, by ``time.perf_counter``; 0 for
+            one that did not.
     """
 
-    __slots__ = ("_holding", "_left", "_refuse", "_resuming", "_stall", "_throttle")
+    __slots__ = (
+        *("_holding", "_is_work", "_left", "_refuse", "_resuming", "_stall", "_throttle"),
+        *("_turns", "came"),
+    )
 
     def __init__(
         self,
@@ -203,6 +216,8 @@ class Connection(web.RequestHandler):
         loop: asyncio.AbstractEventLoop,
         refuse: Refuse,
         throttle: Throttle,
+        turns: Turns,
+        is_work: IsWork,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -229,6 +244,7 @@ class Connection(web.RequestHandler):
         self._max_msg_queue_size = MAX_PIPELINED
         self._msg_queue_resume_size = MAX_PIPELINED // 2
         self._refuse, self._throttle = refuse, throttle
+        self._turns, self._is_work, self.came = turns, is_work, 0.0
         self._resuming = self._holding = False
         self._left = 0  # bytes of an answer that the client has not taken at the last look
         self._stall: asyncio.TimerHandle | None = None
@@ -239,6 +255,32 @@ class Connection(web.RequestHandler):
         if self._holding or waiter is None or waiter.done():
             return None
         return self._next_keepalive_close_time - KEEPALIVE_SECONDS
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client has sent; where that is work, when its turn comes."""
+        transport = self.transport
+        begun = self._current_request is not None or bool(self._messages)
+        if begun or transport is None or not self._is_work(data):
+            super().data_received(data)
+            return
+        self.came = 0.0
+        if self._turns.take():
+            super().data_received(data)
+            return
+        self.came = time.perf_counter()
+        transport.pause_reading()
+        self._holding = True
+        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_SECONDS
+        self._turns.wait(partial(self._begin, data, transport))
+
+    def _begin(self, data: bytes, transport: asyncio.Transport) -> bool:
+        self._holding = False
+        if transport.is_closing() or self.transport is None:
+            return False
+        super().data_received(data)
+        if not (self._reading_paused or self._buffer_paused):
+            transport.resume_reading()
+        return True
 
     def pause_writing(self) -> None:
         """The client does not take its answer as fast as it is given; it has a while."""
@@ -440,6 +482,8 @@ class Server(web.Server):
         handler: Answers requests.
         refuse: See :class:`Connection`.
         throttle: Likewise.
+        turns: Likewise.
+        is_work: Likewise.
         options: See ``web.Server``.
 
     Attributes:
@@ -453,11 +497,13 @@ class Server(web.Server):
         *,
         refuse: Refuse,
         throttle: Throttle | None = None,
+        turns: Turns | None = None,
+        is_work: IsWork = lambda data: False,
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
-        self._refuse = refuse
-        self._throttle = throttle or Throttle(0.0)
+        self._refuse, self._is_work = refuse, is_work
+        self._throttle, self._turns = throttle or Throttle(0.0), turns or Turns()
         self.count = 0
         self.on_lost: Callable[[], None] = _nothing
 
@@ -468,6 +514,8 @@ class Server(web.Server):
             loop=self._loop,
             refuse=self._refuse,
             throttle=self._throttle,
+            turns=self._turns,
+            is_work=self._is_work,
             **self._kwargs,
         )
 

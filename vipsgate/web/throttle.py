@@ -31,6 +31,14 @@ class Pace:
         self._interval, self._tolerance = 1 / rate, (burst - 1) / rate
         self._next = 0.0
 
+    def take(self, now: float) -> bool:
+        """Take the place of an event now; ``False`` where it would have to wait."""
+        at = max(self._next, now)
+        if at - self._tolerance > now:
+            return False
+        self._next = at + self._interval
+        return True
+
     def delay(self, now: float, most: float) -> float:
         """Return the seconds that an event has to wait.
 

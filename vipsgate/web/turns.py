@@ -1,17 +1,21 @@
 """New pictures begin by turns, so that a burst of them keeps nobody else waiting.
 
-A thousand clients that connect at once are a thousand requests which the loop would begin one after
-the other, at half a millisecond each, before it sees who comes next: a hit, a look at the health, a
-renderer that is done. So only a few pictures begin in one iteration of the loop, in the order in
-which they came; whatever else is there to do is done in between.
+A thousand clients that ask at once are a thousand requests which the loop would parse and begin one
+after the other, at half a millisecond each, before it sees who comes next: a hit, a look at the
+health, a renderer that is done. So only a few begin in one iteration of the loop, in the order in
+which they came; whatever else is there to do is done in between. A request that waits is bytes that
+nobody has parsed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 MAX_BEGUN = 8  # pictures in an iteration of the loop: 2 to 4 ms
+
+Begin = Callable[[], bool]  # return whether it has taken its turn, or has left
 
 
 class Turns:
@@ -23,32 +27,33 @@ class Turns:
 
     def __init__(self, most: int = MAX_BEGUN) -> None:
         self._most = self._left = most
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Begin] = deque()
         self._called = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def wait(self) -> None:
-        """Wait for a turn; it comes at once where few others begin."""
-        loop = asyncio.get_running_loop()
+    def take(self) -> bool:
+        """Take a turn of this iteration, where there is one and nobody waits for it."""
+        if not self._left or self._waiting:
+            return False
+        self._left -= 1
+        self._call()
+        return True
+
+    def wait(self, begin: Begin) -> None:
+        """Have ``begin`` called when its turn comes."""
+        self._waiting.append(begin)
+        self._call()
+
+    def _call(self) -> None:
         if not self._called:
             self._called = True
-            loop.call_soon(self._next, loop)
-        if self._left and not self._waiting:
-            self._left -= 1
-            return
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        await turn
+            asyncio.get_running_loop().call_soon(self._next)
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._left = self._most
+    def _next(self) -> None:
+        self._left, self._called = self._most, False
         while self._waiting and self._left:
-            turn = self._waiting.popleft()
-            if not turn.done():  # else its client has left
-                turn.set_result(None)
-                self._left -= 1
-        self._called = self._left < self._most
-        if self._called:
-            loop.call_soon(self._next, loop)
+            self._left -= self._waiting.popleft()()
+        if self._left < self._most:
+            self._call()
