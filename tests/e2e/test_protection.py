@@ -19,6 +19,7 @@ import pytest
 from vipsgate.gate import sign
 from vipsgate.store.base import Properties
 from vipsgate.store.local.store import LocalStore
+from vipsgate.web.responses import APPENDABLE
 
 CONFIG = """
 [server]
@@ -73,6 +74,7 @@ PICTURES = (
     *("pic!thumb", "pic@!thumb", "pic_thumb", "pic-thumb", "dir/thumb", "typed.txt"),
 )
 LINKS = {"link.txt": "a.dat", "link2": "link.txt", "lf": "dir", "absolute": "{root}/guarded/a.jpg"}
+LINKS["link-grown"] = "grown.dat"
 LINKED = ("link.txt", "link2", "lf/b.dat", "absolute")
 FORMATS = ("PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "heic", "mif1", "avci")
 MAIN = ("a.jpg", "a.dat", "noext", "dir/b.dat", "link2")
@@ -88,6 +90,8 @@ RULED_LINKS = {
     "by-suffix.gif": "x.raw",
     "round.bin": "../ruled/./image/../lf/p.dat",
 }
+GROWN = ((GUARDED, ("grown.jpg", "grown.dat", "grown")), (RULED, ("image/grown.dat", "grown.png")))
+SIZE = 31013  # bytes of the picture
 RULED_LINKED = (*RULED_LINKS.keys() - {"lf", "ll"}, "lf/p.dat", "ll/dir/q")
 
 
@@ -349,6 +353,16 @@ def by_saveas():
             yield Way(f"POST /ruled/{enc(key)}?x-oss-process", body=body)
 
 
+def by_append():
+    """The answer to an append tells the length, the tag and the CRC of what is there."""
+    for bucket, keys in (*GROWN, (GUARDED, (*MAIN, *LINKED, "link-grown")), (RULED, RULED_KEYS)):
+        for key in keys:
+            for position in (0, 1, SIZE, SIZE + 1):
+                at = f"POST /{bucket}/{enc(key)}?append&position={position}"
+                yield Way(at)
+                yield Way(at, body="more")
+
+
 def by_rule():
     for key in (*RULED_KEYS, *sorted(RULED_LINKED)):
         at = f"/ruled/{enc(key)}"
@@ -427,7 +441,7 @@ KINDS = {
     kind.__name__.removeprefix("by_"): [*{str(way): way for way in kind()}.values()]
     for kind in (
         *(by_address, by_encoding, by_header, by_method, by_process, by_separator, by_copy),
-        *(by_saveas, by_rule, by_signature, by_listing),
+        *(by_saveas, by_append, by_rule, by_signature, by_listing),
     )
 }
 WAYS = [way for ways in KINDS.values() for way in ways]
@@ -478,7 +492,7 @@ def world(serving, tmp_path_factory, photo, saved):
     rng = random.Random(4)
     secrets = Secrets(numbers={WIDTH, HEIGHT})
     picture = saved(photo(WIDTH, HEIGHT), "JPEG", quality=85)
-    picture += rng.randbytes(31013 - len(picture))
+    picture += rng.randbytes(SIZE - len(picture))
 
     def put(bucket, key, data):
         path = folder / "root" / bucket / key
@@ -502,6 +516,9 @@ def world(serving, tmp_path_factory, photo, saved):
         put(OLD, key, picture)
     for key in RULED_KEYS:
         put(RULED, key, picture)
+    for bucket, keys in GROWN:
+        for key in keys:
+            put(bucket, key, picture)
     put(RULED, "carrier.jpg", saved(photo(500, 300), "JPEG"))
     for bucket, links in ((GUARDED, LINKS), (RULED, RULED_LINKS)):
         for name, aim in links.items():
@@ -512,6 +529,9 @@ def world(serving, tmp_path_factory, photo, saved):
     store = LocalStore(folder / "root")
     typed = Properties(content_type="image/jpeg")
     asyncio.run(store.describe(GUARDED, "typed.txt", typed))
+    for bucket, keys in GROWN:
+        for key in keys:
+            asyncio.run(store.describe(bucket, key, Properties(kind=APPENDABLE)))
     with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
         begun = site.ask("/drop/part?uploads", {"Content-Length": "0"}, method="POST")
         assert begun.status == 200
@@ -583,6 +603,16 @@ def test_there_are_many_ways():
     assert len(WAYS) > 2000
     assert {kind: len(ways) > 9 for kind, ways in KINDS.items()} == dict.fromkeys(KINDS, True)
     assert sum(bool(way.style) for way in WAYS) > 100
+
+
+def test_what_is_free_is_appended_to(world):
+    site, _, _ = world
+    for position, more in ((0, b"new"), (3, b"more")):
+        target = f"/guarded/notes.txt?append&position={position}"
+        answer = site.ask(target, method="POST", body=more)
+        assert answer.status == 200
+        assert answer.headers["x-oss-next-append-position"] == str(position + len(more))
+    assert site.ask("/guarded/notes.txt").body == b"newmore"
 
 
 def test_what_is_free_stays_so(world):

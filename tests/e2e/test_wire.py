@@ -121,15 +121,15 @@ def check(found, *, public):
         assert headers["server"] == "vipsgate"
         assert b"aiohttp" not in repr(headers).encode() + body
         assert b"Python" not in repr(headers).encode() + body
-        if public:
+        if public or status >= 400:
             identity = headers["x-oss-request-id"]
             assert re.fullmatch("[0-9A-F]{24}", identity)
-            if status >= 400:
-                assert headers["content-type"] == "application/xml"
-                root = ElementTree.fromstring(body)
-                assert root.findtext("RequestId") == identity
-                assert root.findtext("Code")
-                assert len(body) < 2000
+        if status >= 400:
+            assert headers["content-type"] == "application/xml"
+            root = ElementTree.fromstring(body)
+            assert root.findtext("RequestId") == identity
+            assert root.findtext("Code")
+            assert len(body) < 2000
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -173,6 +173,7 @@ CLOSED = {
 # -> status and code, behind which it stays open
 OPEN = {
     f"{GET}Expect: the-unexpected\r\n\r\n": (417, "ExpectationFailed"),
+    f"{GET}Expect: \xff\r\n\r\n": (417, "ExpectationFailed"),
     f"{GET}Expect: 100-Continue\r\n\r\n": (404, "NoSuchKey"),
     f"{GET}Upgrade: websocket\r\nConnection: upgrade\r\n\r\n": (404, "NoSuchKey"),
     f"{GET}Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n": (404, "NoSuchKey"),
@@ -209,7 +210,9 @@ def test_refused_on_the_public_port(wire, text):
 def test_refused_on_the_admin_port(wire, text):
     found = answers(exchange(wire.site, wire.site.admin_port, text.encode("latin-1")))
     check(found, public=False)
-    assert [status for status, _, _ in found] == [CLOSED[text][0]]
+    ((status, headers, body),) = found
+    assert (status, ElementTree.fromstring(body).findtext("Code")) == CLOSED[text]
+    assert headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("text", OPEN, ids=ids)
@@ -228,6 +231,9 @@ def test_answered_as_any_other(wire, text):
     ("text", "status"),
     [
         ("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        ("GET /console/nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        ("GET /console/static/nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        ("GET /explain/open/a HTTP/1.1\r\nHost: a\r\nExpect: \xff\r\n\r\n", 417),
         ("PUT /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405),
         ("GET /healthz HTTP/1.1\r\nHost: a\r\nExpect: foo\r\n\r\n", 417),
         ("GET /healthz HTTP/1.0\r\n\r\n", 200),
@@ -241,6 +247,21 @@ def test_the_admin_port_has_the_same_name(wire, text, status):
     found = answers(exchange(wire.site, wire.site.admin_port, text.encode("latin-1")))
     check(found, public=False)
     assert [number for number, _, _ in found] == [status]
+
+
+def test_who_may_not_use_the_admin_port_is_told_so_in_the_same_voice(wire):
+    for line in ("GET /", "GET /explain/open/a", "DELETE /cache/open/a", "GET /none", "FROB /"):
+        data = f"{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+        found = answers(exchange(wire.site, wire.site.admin_port, data))
+        check(found, public=False)
+        assert [status for status, _, _ in found] == [501 if "FROB" in line else 403]
+
+
+def test_a_method_that_the_admin_port_does_not_have(wire):
+    data = b"PUT /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+    ((status, headers, body),) = answers(exchange(wire.site, wire.site.admin_port, data))
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+    assert ElementTree.fromstring(body).findtext("Code") == "MethodNotAllowed"
 
 
 def test_a_head_says_the_reason_in_a_header(wire):

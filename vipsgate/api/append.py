@@ -4,6 +4,9 @@ The object with the new bytes behind it is a new object, put in the place of the
 step if that is still the one that was looked at: so a reader has all of an append or nothing, a
 sudden end loses nothing, and of two who append at the same place one is told where the end is now.
 The price is that each append copies what is there.
+
+What is answered tells the length, the tag and the CRC of the whole. So an anonymous caller, who may
+write where a bucket is public-read-write, appends nothing to a picture that is protected from him.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from contextlib import closing, suppress
 
 from aiohttp import web
 
+from ..delivery import resolve
+from ..delivery.order import see
 from ..errors import (
     MissingArgument,
     NoSuchKey,
@@ -20,6 +25,7 @@ from ..errors import (
     PositionNotEqualToLength,
     PreconditionFailed,
 )
+from ..gate import access
 from ..store.base import Object
 from ..web import responses
 from . import objects
@@ -36,6 +42,7 @@ async def append(call: Call) -> web.StreamResponse:
         InvalidArgument: It is no number.
         PositionNotEqualToLength: It is not the end of the object.
         ObjectNotAppendable: The object was put as a whole, or in parts.
+        AccessDenied: It is protected from this caller.
     """
     services, target = call.services, call.target
     store, position = services.store, _position(call)
@@ -73,9 +80,7 @@ async def append(call: Call) -> web.StreamResponse:
 
 async def _present(call: Call, position: int) -> Object | None:
     """The object that is there, with its end at this position; ``None`` where none is."""
-    before = None
-    with suppress(NoSuchKey):
-        before = await call.services.store.stat(call.target.bucket, call.target.key)
+    before = await _look(call)
     if before and before.properties.kind != responses.APPENDABLE:
         raise ObjectNotAppendable("The object is not appendable.")
     if position != (before.size if before else 0):
@@ -84,9 +89,23 @@ async def _present(call: Call, position: int) -> Object | None:
 
 
 async def _length(call: Call) -> int:
+    item = await _look(call)
+    return item.size if item else 0
+
+
+async def _look(call: Call) -> Object | None:
+    """What is known of the object, for a caller who may be told; ``None`` where there is none.
+
+    Raises:
+        AccessDenied: It is protected from this caller.
+    """
+    services, target, grant = call.services, call.target, call.grant
     with suppress(NoSuchKey):
-        return (await call.services.store.stat(call.target.bucket, call.target.key)).size
-    return 0
+        item = await services.store.stat(target.bucket, target.key)
+        item, picture = await resolve.sniff(services, grant, target, item)
+        access.check_source(grant, target, see(grant, target.key, item, picture=picture))
+        return item
+    return None
 
 
 def _position(call: Call) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -13,12 +15,16 @@ from prometheus_client.exposition import choose_encoder
 from ..console import frame
 from ..console.visit import Console
 from ..delivery.services import Services
-from ..errors import OssError
+from ..errors import InvalidRequest, MethodNotAllowed, NoSuchKey, OssError
+from ..observe.record import RequestRecord
 from ..web import connection, responses
 from . import gauges, guard
+from .app import check_expectation
 from .explain import explain
 
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+CLIENTS_FAULT = 400  # the lowest status of an error
+Application = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 SERVICES = web.AppKey("services", Services)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 
@@ -53,16 +59,47 @@ async def _name(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def refuse(request: web.BaseRequest, error: OssError) -> web.StreamResponse:
-    """Return the answer of the admin port to what is no request, and where it has a fault."""
-    text = f"{error.status} {error.code}: {error.message}\n"
-    return web.Response(status=error.status, text=text, headers=responses.STEADY)
+    """Return the answer of the admin port to what it refuses; in OSS's XML, as on the other."""
+    request.setdefault(responses.RECORD, RequestRecord(time.perf_counter(), responses.request_id()))
+    return responses.refusal(error, request)
+
+
+async def converse(request: web.BaseRequest, application: Application) -> web.StreamResponse:
+    """Answer by the application, and put its errors as OSS words them.
+
+    Those of aiohttp's router come here as exceptions; the console's are pages, which stay so.
+    """
+    try:
+        check_expectation(request)
+        return await application(request)
+    except OssError as error:
+        return refuse(request, error)
+    except web.HTTPException as error:
+        if error.status < CLIENTS_FAULT:
+            raise
+        return refuse(request, _worded(request, error))
+
+
+def _worded(request: web.BaseRequest, error: web.HTTPException) -> OssError:
+    """An error of aiohttp's as one of ours."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return MethodNotAllowed(
+            "The specified method is not allowed against this resource.",
+            extra={"Method": request.method},
+            headers={"Allow": allowed},
+        )
+    if error.status == web.HTTPNotFound.status_code:
+        return NoSuchKey("There is no such page on the admin port.")
+    return InvalidRequest("The request cannot be answered by the admin port.")
 
 
 def runner(
     services: Services, moment: gauges.Gauges, console: Console, **options: Any
 ) -> connection.Runner:
     """The admin port's application, to be run; see :func:`application`."""
-    return connection.Runner(application(services, moment, console), refuse=refuse, **options)
+    app = application(services, moment, console)
+    return connection.Runner(app, refuse=refuse, around=converse, **options)
 
 
 async def _healthz(request: web.Request) -> web.Response:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
-    _check_expectation(request)
+    check_expectation(request)
     target, record = _resolve(request, services), request[responses.RECORD]
     record.bucket, record.key, record.process = target.bucket, target.key, target.process
     row = api.find(request.method, target, request.headers)
@@ -45,7 +45,7 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
     return await row.work(api.Call(request, services, target, grant))
 
 
-def _check_expectation(request: web.BaseRequest) -> None:
+def check_expectation(request: web.BaseRequest) -> None:
     """Refuse what cannot be met (RFC 9110, 10.1.1); HTTP/1.0 has no expectations.
 
     Raises:

@@ -17,7 +17,6 @@ from ..errors import AccessDenied, OssError
 from ..gate import access, sign
 from ..gate.rights import ROLES, Right
 from ..gate.target import resolve
-from ..web import responses
 
 CONSOLE = web.AppKey("guarded", Console)
 HEADERS = web.RequestKey("explained", dict[str, str])  # those of the request that is explained
@@ -29,18 +28,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let pass who may have the answer."""
+    """Let pass who may have the answer.
+
+    Raises:
+        OssError: It is somebody else.
+    """
     console = request.app[CONSOLE]
     keys = console.services.configuration.keys
     path = request.path
     private = console.services.settings.server.metrics_private
     free = path in OPEN or (path == METRICS and not private)
     if keys.credentials and not free and not path.startswith("/console"):
-        try:
-            _admit(request, console, keys)
-        except OssError as error:
-            text = f"{error.status} {error.code}: {error.message}\n"
-            return web.Response(status=error.status, text=text, headers=responses.STEADY)
+        _admit(request, console, keys)
     return await handler(request)
 
 

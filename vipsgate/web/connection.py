@@ -56,6 +56,7 @@ Read = tuple[RawRequestMessage, StreamReader]  # a request, and its body
 Fed = tuple[Sequence[Read | tuple[_ErrInfo, StreamReader]], bool, bytes]
 Refuse = Callable[[web.BaseRequest, OssError], web.StreamResponse]
 IsWork = Callable[[bytes], bool]  # is this the beginning of a request that is to wait for its turn?
+Around = Callable[..., Awaitable[web.StreamResponse]]
 VERSIONS = (HttpVersion11, HttpVersion10)
 log = logging.getLogger(__name__)
 
@@ -552,17 +553,19 @@ class Runner(web.AppRunner):
     Args:
         app: The application.
         refuse: See :class:`Connection`.
+        around: Answers a request by the application, the second argument; what the application
+            itself cannot answer is answered there.
         options: See ``web.AppRunner``.
     """
 
-    def __init__(self, app: web.Application, *, refuse: Refuse, **options: Any) -> None:
+    def __init__(self, app: web.Application, *, refuse: Refuse, around: Around, **options: Any):
         super().__init__(app, **options)
-        self._refuse = refuse
+        self._refuse, self._around = refuse, around
 
     async def _make_server(self) -> web.Server:
         result = await super()._make_server()
         return Server(
-            result.request_handler,
+            partial(self._around, application=result.request_handler),
             refuse=self._refuse,
             request_factory=result.request_factory,
             access_log=None,
