@@ -22,10 +22,10 @@ LEVELS = (("/", api.SERVICE), ("/BUCKET/", api.BUCKET), ("/BUCKET/KEY", api.OBJE
 LONGEST = 60  # characters of a text in an id, as in tests/image/actions/test_tables.py
 TITLE = """# Conformance
 
-Made by `.venv/bin/python .ci/conformance`; `tests/test_conformance.py` fails when it is out of date,
-and CI fails when a test that is named here did not run. *exact*: as OSS's guide has it. *near*: with
-the difference that is told. *missing*: refused by name, with 501. The tests hold this version to the
-guide and to the official clients; none of them asks a live endpoint.
+Made by `.venv/bin/python .ci/conformance`; `tests/test_conformance.py` fails when it is out of
+date, and CI fails when a test that is named here did not run. *exact*: as OSS's guide has it.
+*near*: with the difference that is told. *missing*: refused by name, with 501. The tests hold this
+version to the guide and to the official clients; `vipsgate diff` asks a live endpoint.
 
 ## Clients
 
