@@ -1,10 +1,13 @@
 """Fixtures that all tests may use; what they do stands in :mod:`support`."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
 pytest.register_assert_rewrite("support")
 
+from support import conformance  # noqa: E402
 from support.console import console, nobody, owner  # noqa: E402, F401
 from support.examples import times  # noqa: E402
 from support.objectstores import azurite, listening, middleman, moto, seaweedfs, stores, weed  # noqa: E402, F401
@@ -16,3 +19,24 @@ from support.videos import film, number  # noqa: E402, F401
 # how long an example takes is the machine's business: no test has an opinion on it
 settings.register_profile("vipsgate", deadline=None, max_examples=times(100))
 settings.load_profile("vipsgate")
+
+_seen: dict[str, bool] = {}  # test -> has it run, and not only been skipped?
+
+
+def pytest_runtest_logreport(report):
+    """Note which tests have run, in the process that hears of all of them."""
+    _seen[report.nodeid] = _seen.get(report.nodeid, False) or (
+        report.when == "call" and not report.skipped
+    )
+
+
+def pytest_sessionfinish(session):
+    """In CI, fail where a test that the conformance page names did not run with its file."""
+    if not os.environ.get("CI") or hasattr(session.config, "workerinput"):
+        return
+    config = session.config
+    if config.option.lf or config.option.keyword or any("::" in arg for arg in config.args):
+        return  # a choice of tests
+    if left := conformance.not_run(_seen):
+        print("\nnamed in tests/CONFORMANCE.md, and did not run:", *left, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
