@@ -1,9 +1,17 @@
 """Fixtures that all tests may use; what they do stands in :mod:`support`."""
 
+import gc
 import os
+import sys
 
 import pytest
-from hypothesis import settings
+
+# Whatever the environment says, bytecode is written: else each of some hundred servers, and each
+# of its renderers, compiles all of its modules again, and so does each process of the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+from hypothesis import settings  # noqa: E402
 
 pytest.register_assert_rewrite("support")
 
@@ -40,3 +48,9 @@ def pytest_sessionfinish(session):
     if left := conformance.not_run(_seen):
         print("\nnamed in tests/CONFORMANCE.md, and did not run:", *left, sep="\n  ")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests, as they wait for their turn, are nothing to search for garbage."""
+    gc.collect()
+    gc.freeze()

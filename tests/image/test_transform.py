@@ -99,7 +99,7 @@ def test_files_that_are_too_large(picture, tmp_path):
 def test_what_is_laid_on_a_picture_counts(picture, make_context):
     """Each by itself takes what it may; together they take more."""
     process, source = f"image/watermark,image_{LOGO}", picture("jpg 300x200")
-    objects = {"logo.png": picture("png 2000x1500 interlaced")}
+    objects = {"logo.png": picture("png 1000x750 interlaced")}
     alone = make_context(objects).memory("logo.png", ())
     with pytest.raises(ImageTooLarge, match=r"^The picture of 300x200 pixels would take"):
         transform(source, process, objects=objects, limits=Limits(render_bytes=alone))

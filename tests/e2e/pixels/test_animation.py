@@ -79,7 +79,7 @@ def moving(photo):
 
     def make(words, width=40, height=30, count=4):
         kind, *alpha = words.split()
-        stills = [photo(width, height, 4 if alpha else 3, 7 * seed) for seed in range(count)]
+        stills = [photo(width, height, 4 if alpha else 3, 7 * seed).copy() for seed in range(count)]
         if alpha and kind == "gif":
             for still in stills:
                 still[..., 3] = np.where(still[..., 3] < 128, 0, 255)

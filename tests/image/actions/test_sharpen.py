@@ -47,7 +47,7 @@ def sharper(values, percent):
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("percent", [50, 100, 250, 399])
 def test_is_an_unsharp_mask(percent, grey, photo, encoded, run, pixels):
-    values = photo(161, 122)
+    values = photo(161, 122).copy()
     values[40:80, 50:90] = np.random.default_rng(5).integers(0, 256, (40, 40, 3))
     values[20:30, 100:120] = 255
     values = values[..., 0] if grey else values

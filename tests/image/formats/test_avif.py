@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+from functools import cache
 
 import numpy as np
 import pillow_heif
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.boxes import box, child, full, ispe, table
+from support.examples import times
 
 from vipsgate.errors import ImageDamage, OssError
 from vipsgate.image.formats import isobmff, probe
@@ -55,12 +57,14 @@ def coded(values, kind):
     return child(data, b"mdat")[8:], child(data, config)
 
 
-STREAMS = {kind: (coded(COLOURS, kind), coded(ALPHA, kind)) for kind in (b"avif", b"heic")}
+@cache
+def streams(kind):
+    return coded(COLOURS, kind), coded(ALPHA, kind)
 
 
 def file(kind, turns, of_alpha):
     """A picture with alpha, and the properties by which each of both is cropped and turned."""
-    (colours, config), (alpha, other) = STREAMS[kind]
+    (colours, config), (alpha, other) = streams(kind)
     name = b"av01" if kind == b"avif" else b"hvc1"
     items = {1: (name, b"", [(0, len(colours))]), 2: (name, b"", [(len(colours), len(alpha))])}
     said = full(b"auxC", 0, 0, AVIF if kind == b"avif" else HEIC)
@@ -121,7 +125,7 @@ def test_mutated(kind, run):
     data = file(kind, [clap(64, 32), irot(1)], [])
     end = data.index(b"mdat")
 
-    @settings(max_examples=150, database=None)
+    @settings(max_examples=times(150), database=None)
     @given(
         st.lists(st.tuples(st.integers(8, end), st.integers(0, 255)), min_size=1, max_size=4),
         st.integers(end, len(data)),

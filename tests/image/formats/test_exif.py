@@ -23,7 +23,7 @@ ADDED_BY_THE_CALLER = {"FileSize", "Format", "ImageHeight", "ImageWidth"}
 
 def directory(rows, start, following=0, order="<"):
     """An IFD at ``start``; its rows are (tag, type, value): bytes, or a tuple of numbers."""
-    entries, beyond = b"", b""
+    entries, beyond = bytearray(), bytearray()
     end = start + 2 + 12 * len(rows) + 4
     for tag, kind, value in rows:
         if isinstance(value, tuple):
@@ -37,8 +37,8 @@ def directory(rows, start, following=0, order="<"):
         else:
             at = value.ljust(4, b"\0")
         entries += struct.pack(order + "HHL", tag, kind, count) + at
-    return (
-        struct.pack(order + "H", len(rows)) + entries + struct.pack(order + "L", following) + beyond
+    return b"".join(
+        (struct.pack(order + "H", len(rows)), entries, struct.pack(order + "L", following), beyond)
     )
 
 

@@ -10,7 +10,7 @@ from vipsgate.image import info
 from vipsgate.image.formats import header_size, jpeg
 from vipsgate.image.formats.probe import probe
 
-NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (600, 800, 3), dtype="uint8"))
+NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (300, 400, 3), dtype="uint8"))
 
 
 def saved(kind, picture=NOISE, **options):
@@ -43,38 +43,42 @@ ALPHA.putalpha(128)
 PROFILE = bytes(range(256)) * 300
 
 FILES = {
-    # what, its bytes, at most so many are needed; None for all
-    "jpg": (saved("JPEG"), 1000),
-    "jpg, progressive": (saved("JPEG", progressive=True), 1000),
-    "jpg with EXIF": (saved("JPEG", exif=exif()), 2000),
-    "jpg with much EXIF": (saved("JPEG", exif=exif(60_000)), 62_000),
-    "jpg with a profile": (saved("JPEG", icc_profile=PROFILE), 80_000),
-    "jpg with EXIF behind comments": (commented(saved("JPEG", exif=exif()), 3), 200_000),
+    # what, its bytes once they are needed, at most so many are needed; None for all
+    "jpg": (lambda: saved("JPEG"), 1000),
+    "jpg, progressive": (lambda: saved("JPEG", progressive=True), 1000),
+    "jpg with EXIF": (lambda: saved("JPEG", exif=exif()), 2000),
+    "jpg with much EXIF": (lambda: saved("JPEG", exif=exif(60_000)), 62_000),
+    "jpg with a profile": (lambda: saved("JPEG", icc_profile=PROFILE), 80_000),
+    "jpg with EXIF behind comments": (lambda: commented(saved("JPEG", exif=exif()), 3), 200_000),
     "jpg with EXIF behind stray bytes": (
-        strayed(saved("JPEG", exif=exif()), bytes(30_000) + b"\xff\0\xff\xd0"),
+        lambda: strayed(saved("JPEG", exif=exif()), bytes(30_000) + b"\xff\0\xff\xd0"),
         62_000,
     ),
-    "jpg with EXIF behind fill bytes": (strayed(saved("JPEG", exif=exif()), b"\xff" * 99), 2000),
-    "webp": (saved("WEBP", quality=95), 100),
-    "webp, lossless": (saved("WEBP", lossless=True), 100),
-    "webp with alpha": (saved("WEBP", ALPHA, quality=95), 200),
-    "webp with a profile": (saved("WEBP", icc_profile=PROFILE), 78_000),
-    "webp with EXIF": (saved("WEBP", exif=exif()), None),
-    "webp, animated": (saved("WEBP", save_all=True, append_images=[ALPHA]), None),
-    "bmp": (saved("BMP"), 200),
-    "bmp with a palette": (saved("BMP", NOISE.convert("P")), 1200),
-    "png": (saved("PNG"), None),
-    "gif": (saved("GIF"), None),
-    "tiff": (saved("TIFF"), None),
-    "avif": (saved("AVIF"), None),
+    "jpg with EXIF behind fill bytes": (
+        lambda: strayed(saved("JPEG", exif=exif()), b"\xff" * 99),
+        2000,
+    ),
+    "webp": (lambda: saved("WEBP", quality=95), 100),
+    "webp, lossless": (lambda: saved("WEBP", lossless=True), 100),
+    "webp with alpha": (lambda: saved("WEBP", ALPHA, quality=95), 200),
+    "webp with a profile": (lambda: saved("WEBP", icc_profile=PROFILE), 78_000),
+    "webp with EXIF": (lambda: saved("WEBP", exif=exif()), None),
+    "webp, animated": (lambda: saved("WEBP", save_all=True, append_images=[ALPHA]), None),
+    "bmp": (lambda: saved("BMP"), 200),
+    "bmp with a palette": (lambda: saved("BMP", NOISE.convert("P")), 1200),
+    "png": (lambda: saved("PNG"), None),
+    "gif": (lambda: saved("GIF"), None),
+    "tiff": (lambda: saved("TIFF"), None),
+    "avif": (lambda: saved("AVIF"), None),
 }
 
 
 @pytest.mark.parametrize("what", FILES)
 def test_the_beginning_says_it(what):
-    data, most = FILES[what]
+    file, most = FILES[what]
+    data = file()
     if most is None:
-        assert header_size.needed(data[:100_000]) > len(data)
+        assert header_size.needed(data[: len(data) // 2]) > len(data)
         return
     held = 16
     while (need := header_size.needed(data[:held])) > held:

@@ -120,15 +120,24 @@ def test_washing_changes_no_pixel(photo):
 
 # --- what strangers may cost
 
-BOMB = zlib.compress(bytes(50_000_000), 9)  # 48 KB
+
+def zeros(megabytes):
+    """So many MiB of zeros as zlib packs them, a thousandth: one block, repeated."""
+    packer = zlib.compressobj(9)
+    head, block = (
+        packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH) for data in (b"", bytes(1 << 20))
+    )
+    check = (megabytes << 20) % 65521 << 16 | 1  # Adler-32 of zeros, RFC 1950
+    return head + block * megabytes + b"\3\0" + struct.pack(">I", check)
+
+
+BOMB = zeros(48)  # 48 KB
 COSTS = {
     # what -> chunks between header and pixels
     "4 MB of zTXt": chunk(b"zTXt", b"k\0\0" + BOMB) * (4_400_000 // len(BOMB)),
     "4 MB of compressed iTXt": chunk(b"iTXt", b"k\0\1\0\0\0" + BOMB) * (4_400_000 // len(BOMB)),
     "90000 tEXt": chunk(b"tEXt", b"k\0v") * 90_000,
-    "a profile of 1 GB": chunk(
-        b"iCCP", b"p\0\0" + zlib.compress(bytes(1_000_000_000), 1)[:1048000]
-    ),
+    "a profile of 1 GB": chunk(b"iCCP", b"p\0\0" + zeros(1000)),
     "20 profiles": chunk(b"iCCP", b"p\0\0" + BOMB) * 20,
     "4096 of transparency": chunk(b"tRNS", bytes(6)) * 4096,
 }

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import times
 from support.tiffs import LONG, LONG8, SHORT, write
 
 from vipsgate.errors import BadRequest, ImageDamage, OssError
@@ -135,7 +136,7 @@ def test_mutated(what, run):
     data = SMALL[what]
     directory = 500 if len(data) > 500 else len(data)
 
-    @settings(max_examples=80, database=None)
+    @settings(max_examples=times(80), database=None)
     @given(
         st.lists(
             st.tuples(st.integers(0, directory - 1), st.integers(0, 255)), min_size=1, max_size=6
