@@ -18,6 +18,11 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- InvalidTag            400  tags that no object can have
      +-- InvalidDigest         400  Content-MD5 is not that of the body
      +-- MalformedXML          400  the document of a call
+     +-- MalformedPOSTRequest  400  a body that is no form
+     +-- FieldItemTooLong      400  a field of a form
+     +-- MaxPOSTPreDataLengthExceededError 400  all fields of a form
+     +-- IncorrectNumberOfFilesInPOSTRequest 400  a form with no file, or two
+     +-- InvalidPolicyDocument 400  what a form may do, in no words of OSS's
      +-- IncompleteBody        400  fewer bytes than were announced
      +-- RequestTimeout        400  a body that comes too slowly
      +-- EntityTooLarge        400  more bytes than an object, a part or a document may have
@@ -193,6 +198,41 @@ class MalformedXML(OssError):
 
     status = 400
     code = "MalformedXML"
+
+
+class MalformedPOSTRequest(OssError):
+    """The body of a PostObject is no multipart/form-data."""
+
+    status = 400
+    code = "MalformedPOSTRequest"
+
+
+class FieldItemTooLong(OssError):
+    """A field of a form has more bytes than it may have."""
+
+    status = 400
+    code = "FieldItemTooLong"
+
+
+class MaxPOSTPreDataLengthExceededError(OssError):
+    """The fields of a form are too many, or too large together."""
+
+    status = 400
+    code = "MaxPOSTPreDataLengthExceededError"
+
+
+class IncorrectNumberOfFilesInPOSTRequest(OssError):
+    """A form has no file, or more than one."""
+
+    status = 400
+    code = "IncorrectNumberOfFilesInPOSTRequest"
+
+
+class InvalidPolicyDocument(OssError):
+    """The policy of a form cannot be read."""
+
+    status = 400
+    code = "InvalidPolicyDocument"
 
 
 class IncompleteBody(OssError):

@@ -25,6 +25,7 @@ from . import (
     listing,
     multipart,
     objects,
+    post,
     referer,
     saveas,
     styles,
@@ -86,6 +87,7 @@ BUCKET: Table = {
         headers={headers.BUCKET_ACL: headers.ANY},
     ),
     ("GET", "bucketInfo"): Row("GetBucketInfo", Right.VIEW, buckets.bucket_info),
+    ("POST", ""): Row("PostObject", Right.WRITE, post.post),
     ("POST", "delete"): Row(
         *("DeleteMultipleObjects", Right.DELETE, objects.delete_many, names("encoding-type")),
         headers.DELETE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
@@ -230,14 +230,21 @@ async def check_writable(
 
 
 async def keep(
-    call: Call, draft: Draft, bucket: str, key: str, properties: Properties, *, etag: str = ""
+    call: Call,
+    draft: Draft,
+    bucket: str,
+    key: str,
+    properties: Properties,
+    *,
+    etag: str = "",
+    only_new: bool = False,
 ) -> Object:
-    """Make a draft the object, unless ``x-oss-forbid-overwrite`` forbids it.
+    """Make a draft the object, unless ``x-oss-forbid-overwrite`` forbids it, or ``only_new``.
 
     Raises:
         FileAlreadyExists: It does, and there is one.
     """
-    expected = "" if may_not_overwrite(call) else None
+    expected = "" if only_new or may_not_overwrite(call) else None
     try:
         stored = await draft.keep(key, properties, etag=etag, expected=expected)
     except PreconditionFailed:
@@ -335,16 +342,27 @@ def other_grant(call: Call, bucket: str) -> access.Grant:
 def given_properties(call: Call, kind: str = "Normal") -> Properties:
     """What the headers say of an object that is being written."""
     headers = {name.lower(): value for name, value in call.request.headers.items()}
+    return properties_of(headers, signed=call.grant.caller is not None, kind=kind)
+
+
+def properties_of(headers: Mapping[str, str], *, signed: bool, kind: str = "Normal") -> Properties:
+    """What headers, or fields of a form, say of an object that is being written.
+
+    Args:
+        headers: Names in lower case.
+        signed: Whether somebody has signed them.
+        kind: Of the object.
+    """
     for name, value in headers.items():
         if name in KEPT or name.startswith(META) or name == "content-type":
             _check_printable(name, value)
     content_type = headers.get("content-type", "")
-    if not content_type and call.grant.caller is not None:
+    if not content_type and signed:
         # OSS guide, PutObject; without a signature it may be anybody's curl, and the name tells
         content_type = "application/octet-stream"
     return Properties(
         content_type=content_type,
-        acl=said_acl(call),
+        acl=acl_of(headers.get(ACL, "")),
         headers={name: headers[name] for name in KEPT if name in headers},
         meta={
             name.removeprefix(META): value
@@ -352,17 +370,22 @@ def given_properties(call: Call, kind: str = "Normal") -> Properties:
             if name.startswith(META) and name != META
         },
         kind=kind,
-        tags=tagging.read(call.header(TAGGING)),
+        tags=tagging.read(headers.get(TAGGING, "").strip()),
     )
 
 
 def said_acl(call: Call, *, required: bool = False) -> str:
-    """The ACL in ``x-oss-object-acl``; empty for ``default``.
+    """The ACL in the header ``x-oss-object-acl``; see :func:`acl_of`."""
+    return acl_of(call.header(ACL), required=required)
+
+
+def acl_of(text: str, *, required: bool = False) -> str:
+    """The ACL that a text names; empty for ``default``.
 
     Raises:
         InvalidArgument: There is no such ACL, or none at all where one is required.
     """
-    acl = call.header(ACL)
+    acl = text.strip()
     if acl in ACLS:
         return acl
     if acl != "default" and (acl or required):

@@ -86,12 +86,28 @@ COPY: Table = {
 UPLOAD: Table = WRITE
 COPY_PART: Table = {**UPLOAD, **CONDITIONS, COPY_SOURCE: ANY, f"{COPY_SOURCE}-range": ANY}
 COMPLETE: Table = {**UPLOAD, COMPLETE_ALL: frozenset(("yes",))}
+# fields of a form (OSS guide, PostObject); gate/sign reads those of its signature
+CONTENT_TYPE = "x-oss-content-type"
+FORM: Table = {
+    **WRITE,
+    CONTENT_TYPE: ANY,
+    "x-oss-credential": ANY,
+    "x-oss-signature": ANY,
+    "x-oss-signature-version": ANY,
+}
 SAVE_AS: Table = {FORBID_OVERWRITE: TRUTH}
 
 
 def may_have_oss(names: Iterable[str]) -> bool:
     """Whether there may be a header of OSS's among these names; quicker than a look at each."""
     return PREFIX in "\n".join(names).lower()
+
+
+def check_fields(call: str, fields: Mapping[str, str]) -> None:
+    """Refuse a form with an ``x-oss-`` field that :data:`FORM` does not have; see :func:`check`."""
+    for name, value in fields.items():
+        if name.startswith(PREFIX):
+            _check(call, name, _values(call, FORM, name), [value])
 
 
 def check(call: str, table: Table, headers: MultiMapping[str]) -> None:
