@@ -25,6 +25,8 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- InvalidPolicyDocument 400  what a form may do, in no words of OSS's
      +-- IncompleteBody        400  fewer bytes than were announced
      +-- RequestTimeout        400  a body that comes too slowly
+     +-- NotSymlink            400  an object that is no symlink
+     +-- InvalidTargetType     400  a symlink to a symlink
      +-- EntityTooLarge        400  more bytes than an object, a part or a document may have
      +-- EntityTooSmall        400  a part that is not the last
      +-- MetadataTooLarge      400  more headers than are kept with an object
@@ -41,6 +43,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- NoSuchStyle           404
      +-- NoSuchKey             404
      +-- NoSuchUpload          404  ended, or never begun
+     +-- SymlinkTargetNotExist 404  a symlink to nothing
      +-- NoSuchBucketPolicy 404
      +-- NoSuchCORSConfiguration 404
      +-- NoSuchInventory 404
@@ -249,6 +252,20 @@ class RequestTimeout(OssError):
     code = "RequestTimeout"
 
 
+class NotSymlink(OssError):
+    """The object is there and is no symlink."""
+
+    status = 400
+    code = "NotSymlink"
+
+
+class InvalidTargetType(OssError):
+    """A symlink leads to another symlink, which is not followed."""
+
+    status = 400
+    code = "InvalidTargetType"
+
+
 class EntityTooLarge(OssError):
     """An object, a part or a document has more bytes than it may have."""
 
@@ -359,6 +376,13 @@ class NoSuchUpload(OssError):
 
     status = 404
     code = "NoSuchUpload"
+
+
+class SymlinkTargetNotExist(OssError):
+    """There is no object of the name that a symlink leads to."""
+
+    status = 404
+    code = "SymlinkTargetNotExist"
 
 
 class NoSuchBucketPolicy(OssError):

@@ -51,6 +51,8 @@ FOUND = {
     "POST /photos/a.jpg?x-oss-process": "PostProcess",
     "POST /photos/a.jpg?append&position=0": "AppendObject",
     "PUT /photos/a.jpg?tagging": "PutObjectTagging",
+    "PUT /photos/a.jpg?symlink": "PutSymlink",
+    "GET /photos/a.jpg?symlink": "GetSymlink",
     # a signature is understood by every call; whether it is one is not asked here
     "DELETE /photos/?OSSAccessKeyId=a&Expires=1&Signature=a&security-token=a": "DeleteBucket",
     "PUT /photos/?acl&x-oss-signature=a&x-oss-credential=a&x-oss-date=a": "PutBucketAcl",
@@ -134,7 +136,7 @@ REFUSED = {
     "GET /photos/a.jpg?=": "GET ?'' on an object",
     "GET /photos/a.jpg?versionId=a": "GET ?versionId on an object",
     "GET /photos/a.jpg?callback=foo": "GET ?callback on an object",
-    "GET /photos/a.jpg?symlink&t=1": "GET ?symlink on an object",
+    "GET /photos/a.jpg?symlink&t=1": "GET ?symlink and t on an object",
     "HEAD /photos/a.jpg?versionId=a": "HEAD ?versionId on an object",
     "GET /photos/a.jpg?x-oss-traffic-limit=819200": "GET ?x-oss-traffic-limit on an object",
     "GET /photos/a.jpg?X-Oss-Process=image/info": "GET ?X-Oss-Process on an object",

@@ -17,7 +17,7 @@ from yarl import URL
 from vipsgate.buckets import INTERNAL
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Services
-from vipsgate.gate import sign
+from vipsgate.gate import sign, target
 from vipsgate.renderers.pool import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
@@ -140,13 +140,10 @@ class Served:
         """One request, signed in its headers by whoever is named."""
         sent = dict(headers or {})
         if by:
-            path, _, query = line.partition("?")
-            pairs = tuple(
-                (name, value)
-                for name, _, value in (part.partition("=") for part in query.split("&") if part)
+            asked = target.resolve(line, "", {}, "")
+            request = sign.Request(
+                *(method, asked.bucket, asked.key, asked.query), sign.fields(sent.items())
             )
-            bucket, _, key = path.removeprefix("/").partition("/")
-            request = sign.Request(method, bucket, key, pairs, sign.fields(sent.items()))
             sent |= sign.sign_headers(by, request, now=time.time(), version=4, region=REGION)
         url = URL(f"http://127.0.0.1:{self.port}{line}", encoded=True)
         async with self.session.request(
@@ -155,7 +152,7 @@ class Served:
             headers=sent,
             data=data,
             allow_redirects=False,
-            skip_auto_headers=["Content-Type"] if isinstance(data, bytes) else [],
+            skip_auto_headers=["Content-Type"] if isinstance(data, bytes | None) else [],
         ) as response:
             return Said(response.status, response.headers, await response.read())
 
@@ -184,7 +181,7 @@ async def running(place: Store, **settings: Any) -> AsyncIterator[Served]:
     await site.start()
     port = runner.addresses[0][1]
     try:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
             yield Served(services, session, port, clock)
     finally:
         await runner.cleanup()

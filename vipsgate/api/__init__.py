@@ -29,6 +29,7 @@ from . import (
     referer,
     saveas,
     styles,
+    symlink,
     tags,
     unset,
 )
@@ -139,6 +140,8 @@ OBJECT: Table = {
     ),
     ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, headers=headers.DELETE),
     ("HEAD", "objectMeta"): Row("GetObjectMeta", Right.READ, objects.meta),
+    ("PUT", "symlink"): Row(*("PutSymlink", Right.WRITE, symlink.put), headers=headers.SYMLINK),
+    ("GET", "symlink"): Row("GetSymlink", Right.READ, symlink.get),
     ("GET", "tagging"): Row("GetObjectTagging", Right.VIEW, tags.get),
     ("PUT", "tagging"): Row("PutObjectTagging", Right.WRITE, tags.put),
     ("DELETE", "tagging"): Row("DeleteObjectTagging", Right.WRITE, tags.delete),

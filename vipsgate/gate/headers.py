@@ -59,6 +59,8 @@ WRITE: Table = {
     TAGGING: ANY,
 }
 APPEND: Table = {name: values for name, values in WRITE.items() if name != FORBID_OVERWRITE}
+SYMLINK_TARGET = "x-oss-symlink-target"
+SYMLINK: Table = {**WRITE, SYMLINK_TARGET: ANY}
 # nothing is under retention here (OSS guide, DeleteObject)
 DELETE: Table = {"x-oss-bypass-governance-retention": TRUTH}
 CONDITIONS: Table = {
