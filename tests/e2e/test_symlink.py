@@ -1,10 +1,14 @@
 """Symlinks of OSS's, on a disk and on an object store: what is read through them, and by whom."""
 
 import hashlib
+import json
+from urllib.request import urlopen
 from xml.etree import ElementTree
 
 import pytest
-from support.served import BUCKET, OWNER, READER, WRITER
+from support.served import BUCKET, OWNER, READER, WRITER, running
+
+from vipsgate.store.local.store import LocalStore
 
 DATA = b"the bytes of the target"
 ETAG = f'"{hashlib.md5(DATA).hexdigest().upper()}"'
@@ -297,3 +301,19 @@ async def test_whoever_may_write_may_link(served):
     )
     assert (await link(served, "l2", "b", by=None)).status == 200
     assert (await get(served, "l2", by=None)).status == 403  # a link opens nothing
+
+
+async def test_it_is_explained(serving, tmp_path):
+    """Both names are told, and what an anonymous caller would get."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.txt").write_bytes(DATA)
+    async with running(LocalStore(tmp_path)) as served:
+        await link(served, "link", "a.txt", x_oss_object_acl="private")
+    with serving(tmp_path) as site:
+        with urlopen(f"http://{site.host}:{site.admin_port}/explain/photos/link") as answer:
+            report = json.load(answer)
+        [item] = report["objects"]
+        assert (item["key"], item["symlink"], item["bytes"]) == ("a.txt", "link", len(DATA))
+        assert report["access"]["anonymous"]["rule"] == "object-acl"
+        assert report["access"]["reader"]["allowed"]
+        assert site.ask("/photos/link").code == "AccessDenied"
