@@ -18,8 +18,15 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- InvalidTag            400  tags that no object can have
      +-- InvalidDigest         400  Content-MD5 is not that of the body
      +-- MalformedXML          400  the document of a call
+     +-- MalformedPOSTRequest  400  a body that is no form
+     +-- FieldItemTooLong      400  a field of a form
+     +-- MaxPOSTPreDataLengthExceededError 400  all fields of a form
+     +-- IncorrectNumberOfFilesInPOSTRequest 400  a form with no file, or two
+     +-- InvalidPolicyDocument 400  what a form may do, in no words of OSS's
      +-- IncompleteBody        400  fewer bytes than were announced
      +-- RequestTimeout        400  a body that comes too slowly
+     +-- NotSymlink            400  an object that is no symlink
+     +-- InvalidTargetType     400  a symlink to a symlink
      +-- EntityTooLarge        400  more bytes than an object, a part or a document may have
      +-- EntityTooSmall        400  a part that is not the last
      +-- MetadataTooLarge      400  more headers than are kept with an object
@@ -36,6 +43,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- NoSuchStyle           404
      +-- NoSuchKey             404
      +-- NoSuchUpload          404  ended, or never begun
+     +-- SymlinkTargetNotExist 404  a symlink to nothing
      +-- NoSuchBucketPolicy 404
      +-- NoSuchCORSConfiguration 404
      +-- NoSuchInventory 404
@@ -195,6 +203,41 @@ class MalformedXML(OssError):
     code = "MalformedXML"
 
 
+class MalformedPOSTRequest(OssError):
+    """The body of a PostObject is no multipart/form-data."""
+
+    status = 400
+    code = "MalformedPOSTRequest"
+
+
+class FieldItemTooLong(OssError):
+    """A field of a form has more bytes than it may have."""
+
+    status = 400
+    code = "FieldItemTooLong"
+
+
+class MaxPOSTPreDataLengthExceededError(OssError):
+    """The fields of a form are too many, or too large together."""
+
+    status = 400
+    code = "MaxPOSTPreDataLengthExceededError"
+
+
+class IncorrectNumberOfFilesInPOSTRequest(OssError):
+    """A form has no file, or more than one."""
+
+    status = 400
+    code = "IncorrectNumberOfFilesInPOSTRequest"
+
+
+class InvalidPolicyDocument(OssError):
+    """The policy of a form cannot be read."""
+
+    status = 400
+    code = "InvalidPolicyDocument"
+
+
 class IncompleteBody(OssError):
     """Fewer bytes came than were announced."""
 
@@ -207,6 +250,20 @@ class RequestTimeout(OssError):
 
     status = 400
     code = "RequestTimeout"
+
+
+class NotSymlink(OssError):
+    """The object is there and is no symlink."""
+
+    status = 400
+    code = "NotSymlink"
+
+
+class InvalidTargetType(OssError):
+    """A symlink leads to another symlink, which is not followed."""
+
+    status = 400
+    code = "InvalidTargetType"
 
 
 class EntityTooLarge(OssError):
@@ -319,6 +376,13 @@ class NoSuchUpload(OssError):
 
     status = 404
     code = "NoSuchUpload"
+
+
+class SymlinkTargetNotExist(OssError):
+    """There is no object of the name that a symlink leads to."""
+
+    status = 404
+    code = "SymlinkTargetNotExist"
 
 
 class NoSuchBucketPolicy(OssError):

@@ -275,6 +275,7 @@ CHANGES = {  # call -> what it may change, all that it is declared to
     "CompleteMultipartUpload": f"{OBJECT}|{UPLOAD}",
     "DeleteMultipleObjects": r"photos/.*",
     **dict.fromkeys(("AppendObject", "PutObjectTagging", "DeleteObjectTagging"), OBJECT),
+    "PutSymlink": OBJECT,
 }
 
 
@@ -364,6 +365,7 @@ CALLS = {  # each row of the table, as a request with a body where it takes one
     for row in (first, first.copying)
     if row
 }
+NEVER: frozenset[str] = frozenset()
 PATHS = ("/", f"/{BUCKET}/", f"/{BUCKET}/{KEY}")
 NEEDED = {"list-type": "2", "uploadId": "UPLOAD", "partNumber": "1", "styleName": "small"}
 
@@ -381,6 +383,8 @@ def request_of(world, name):
 def test_a_header_that_is_not_honoured_is_refused_by_name(world, name):
     method, line, sent = request_of(world, name)
     for header, value in ASKS.items():
+        if CALLS[name][2].headers.get(header, NEVER) is oss_headers.ANY:
+            continue  # this call reads it
         said = world.ask(method, line, b"body" * (method != "GET"), {**sent, header: value})
         assert said.status == 501
         if method != "HEAD":

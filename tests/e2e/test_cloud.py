@@ -300,6 +300,26 @@ def test_a_picture_under_another_name_is_told_by_its_beginning(moto, middleman, 
         assert site.ask("/starred/note.dat").status == 403
 
 
+def test_a_symlink(site, cloud):
+    """It is kept like any object, and another client of the store sees where it leads."""
+    query = [("symlink", "")]
+    said = call(site, "PUT", "link", query, x_oss_symlink_target="dir%2Fnote.txt", x_oss_meta_a="b")
+    assert said.status == 200
+    read = site.ask("/photos/link")
+    assert (read.body, read.headers["x-oss-object-type"]) == (b"0123456789", "Symlink")
+    assert (read.kind, read.headers["x-oss-meta-a"]) == ("text/x-odd", "b")
+    assert call(site, "GET", "link", query).headers["x-oss-symlink-target"] == "dir/note.txt"
+    assert site.ask("/photos/link", {"Range": "bytes=2-4"}).body == b"234"
+    listed = call(site, "GET", query=[("prefix", "link")]).body
+    assert b"<Type>Symlink</Type><Size>0</Size>" in listed
+    assert call(site, "GET", "link", query).etag.encode() in listed.replace(b"&quot;", b'"')
+    assert cloud.head("photos/link")["ContentLength"] == len("dir/note.txt")
+    call(site, "PUT", "link", query, x_oss_symlink_target="example.jpg")
+    assert site.ask(f"/photos/link{RESIZE}").picture.size == (50, 33)
+    assert call(site, "DELETE", "link").status == 204
+    assert site.ask("/photos/link").code == "NoSuchKey"
+
+
 @pytest.mark.parametrize("key", ["image/a.png", "image%5Ca.png", "image%5C%5Ca.png"])
 def test_a_rule_holds_however_the_store_reads_a_backslash(site, key):
     assert site.ask(f"/ruled/{key}").status == 403

@@ -121,6 +121,35 @@ def test_protection_and_hotlinks(site):
         assert site.ask(PATH).status == 403
 
 
+@BOTH
+def test_a_symlink(site):
+    """What changes at either end of it is seen at once."""
+    path, styled = (PATH.replace("example.jpg", "link"), STYLED.replace("example.jpg", "link"))
+
+    def link(target):
+        call(site, "PUT", "link", [("symlink", "")], **{"x-oss-symlink-target": target})
+
+    link("example.jpg")
+    for one in (path, styled):
+        known(site, one)
+    assert site.ask(path).body == site.ask(PATH).body
+    for key in ("link", "example.jpg"):
+        call(site, "PUT", key, [("acl", "")], **{"x-oss-object-acl": "private"})
+        assert {site.ask(one).code for one in (path, styled)} == {"AccessDenied"}
+        call(site, "PUT", key, [("acl", "")], **{"x-oss-object-acl": "default"})
+        for one in (path, styled):
+            known(site, one)
+    link("panda.png")
+    assert site.ask(path).kind == "image/png"
+    known(site, path)
+    shutil.copy(site.root / "photos" / "example.jpg", site.root / "photos" / "panda.png")
+    assert site.ask(path).kind == "image/jpeg"
+    (site.root / "photos" / "panda.png").unlink()
+    assert site.ask(path).code == "SymlinkTargetNotExist"
+    call(site, "DELETE", "link")
+    assert site.ask(path).code == "NoSuchKey"
+
+
 RULED = PUBLIC % (70, ', "protection": {"enabled": true, "rules": [{"prefix": "private/"}]}')
 
 

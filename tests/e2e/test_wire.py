@@ -392,7 +392,7 @@ UNWANTED = {  # request line and headers, no byte of the body -> status, and wha
     f"PUT /open/none HTTP/1.1|{ENDLESS}|Expect: miracles": [417],
     f"PUT /open/none HTTP/1.1|{ENDLESS}": [400],  # above store.upload_bytes
     f"PUT /none-such/none HTTP/1.1|{ENDLESS}": [404],
-    f"PUT /open/none?symlink HTTP/1.1|{ENDLESS}": [501],
+    f"PUT /open/none?legalHold HTTP/1.1|{ENDLESS}": [501],
     f"POST /open?delete HTTP/1.1|{ENDLESS}|Content-Encoding: gzip": [501],
     f"PUT /open//none HTTP/1.1|{ENDLESS}": [400],
     "POST /open/none?x-oss-process HTTP/1.1|Content-Length: 0|Expect: 100-continue": [100, 400],

@@ -186,6 +186,13 @@ ALL = Bucket(acl="public-read", protection={"enabled": True, "extensions": ["*"]
         (GUARDED, Seen("a.dat"), False),
         (GUARDED, Seen("a.dat", aliases=("a.jpg",)), True),
         (ALL, Seen("a.dat"), True),  # it may be a picture
+        (PUBLIC, Seen("a.jpg", link=Seen("b.jpg")), False),
+        (PUBLIC, Seen("a.jpg", link=Seen("b.jpg", "private")), True),
+        (PUBLIC, Seen("a.jpg", "private", link=Seen("b.jpg", "public-read")), True),
+        (PRIVATE, Seen("a.jpg", "public-read", link=Seen("b.jpg")), True),
+        (GUARDED, Seen("a.dat", link=Seen("b.dat")), False),
+        (GUARDED, Seen("a.dat", link=Seen("b.jpg")), True),
+        (GUARDED, Seen("a.dat", link=Seen("b.dat", aliases=("c.jpg",))), True),
     ],
 )
 def test_what_needed_a_signature(bucket, item, took):

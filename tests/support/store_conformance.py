@@ -31,6 +31,7 @@ FULL = Properties(
     meta={"author": "西湖", "empty": ""},
     kind="Multipart",
     tags={"a b": "1", "西": ""},
+    target="dir/西 湖.jpg",  # of a symlink
 )
 LISTINGS = [
     # prefix, delimiter, after

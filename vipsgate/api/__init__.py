@@ -25,9 +25,11 @@ from . import (
     listing,
     multipart,
     objects,
+    post,
     referer,
     saveas,
     styles,
+    symlink,
     tags,
     unset,
 )
@@ -86,6 +88,7 @@ BUCKET: Table = {
         headers={headers.BUCKET_ACL: headers.ANY},
     ),
     ("GET", "bucketInfo"): Row("GetBucketInfo", Right.VIEW, buckets.bucket_info),
+    ("POST", ""): Row("PostObject", Right.WRITE, post.post),
     ("POST", "delete"): Row(
         *("DeleteMultipleObjects", Right.DELETE, objects.delete_many, names("encoding-type")),
         headers.DELETE,
@@ -137,6 +140,8 @@ OBJECT: Table = {
     ),
     ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, headers=headers.DELETE),
     ("HEAD", "objectMeta"): Row("GetObjectMeta", Right.READ, objects.meta),
+    ("PUT", "symlink"): Row(*("PutSymlink", Right.WRITE, symlink.put), headers=headers.SYMLINK),
+    ("GET", "symlink"): Row("GetSymlink", Right.READ, symlink.get),
     ("GET", "tagging"): Row("GetObjectTagging", Right.VIEW, tags.get),
     ("PUT", "tagging"): Row("PutObjectTagging", Right.WRITE, tags.put),
     ("DELETE", "tagging"): Row("DeleteObjectTagging", Right.WRITE, tags.delete),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -143,16 +142,7 @@ class Call:
         Raises:
             InvalidDigest: They differ, or the header is not the Base64 of 16 bytes.
         """
-        wanted = self.header("Content-MD5")
-        try:
-            same = not wanted or base64.b64decode(wanted, validate=True) == md5
-        except binascii.Error:
-            same = False
-        if not same:
-            raise InvalidDigest(
-                "The Content-MD5 you specified was invalid. "
-                f"It was {wanted!r}, that of the body is {base64.b64encode(md5).decode()!r}."
-            )
+        check_digest(self.header("Content-MD5"), md5)
 
     def respond(
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -197,6 +187,23 @@ async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:
         waited, seen = waited + took, seen + len(data)
         left = min(left - took + len(data) / MIN_BODY_RATE, max(grace, MAX_STALL_SECONDS))
         yield data
+
+
+def check_digest(wanted: str, md5: bytes) -> None:
+    """Hold the MD5 of bytes against the Base64 of one that a client has said, if it has.
+
+    Raises:
+        InvalidDigest: They differ, or it is not the Base64 of 16 bytes.
+    """
+    try:
+        same = not wanted or base64.b64decode(wanted, validate=True) == md5
+    except ValueError:  # binascii's own errors are such; so is text that is not ASCII
+        same = False
+    if not same:
+        raise InvalidDigest(
+            "The Content-MD5 you specified was invalid. "
+            f"It was {shown(wanted)!r}, that of the body is {base64.b64encode(md5).decode()!r}."
+        )
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -75,7 +75,7 @@ def _describe(root: Element, key: str, item: Object, *, owner: bool) -> None:
         LastModified=xml.iso(item.modified),
         ETag=item.etag,
         Type=item.properties.kind,
-        Size=item.size,
+        Size=0 if item.properties.target else item.size,  # of a symlink none
         StorageClass="Standard",
     )
     if owner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
@@ -101,10 +101,9 @@ async def _answer(
 def _described(call: Call, content: Content) -> dict[str, str]:
     """Headers that tell of the bytes; the type of a picture is for nobody else to say."""
     if content.derivative is None:
-        return {
-            **responses.stored(content.order.target.key, content.order.source),
-            **call.grant.overrides,
-        }
+        order = content.order
+        item = replace(order.source, properties=order.properties)
+        return {**responses.stored(order.keys[0], item), **call.grant.overrides}
     entry = content.derivative.entry
     headers = {**call.grant.overrides, "Content-Type": entry.mime, "Accept-Ranges": "bytes"}
     if entry.missing:
@@ -120,9 +119,8 @@ async def meta(call: Call) -> web.StreamResponse:
     source, which protection refuses.
     """
     order = await resolve.plain_order(call.services, call.grant, call.target)
-    source = order.source
-    headers = responses.validators(source.etag, source.modified)
-    return await responses.head(call.request, source.size, headers)
+    headers = responses.validators(order.source.etag, order.modified)
+    return await responses.head(call.request, order.source.size, headers)
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -139,7 +137,10 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def copy(call: Call) -> web.StreamResponse:
-    """CopyObject: the bytes of another object, with its properties or with new ones."""
+    """CopyObject: the bytes of another object, with its properties or with new ones.
+
+    Of a symlink the copy is a symlink, to the same name (OSS guide, CopyObject).
+    """
     services, target = call.services, call.target
     await check_writable(call, call.grant, target.bucket, target.key)
     directive = call.header(DIRECTIVE).upper() or "COPY"
@@ -149,19 +150,24 @@ async def copy(call: Call) -> web.StreamResponse:
             "It expects COPY or REPLACE."
         )
     properties = given_properties(call)
-    with closing(await open_source(call)) as source:
+    with closing(await open_source(call, follow=False)) as source:
         if unchanged(call, source.object):
             return call.respond(304)
+        theirs = source.object.properties
         if call.header(TAGGING_DIRECTIVE).lower() != "replace":
-            properties = replace(properties, tags=source.object.properties.tags)
+            properties = replace(properties, tags=theirs.tags)
         if directive == "COPY":
-            theirs = source.object.properties
-            theirs = replace(theirs, tags=properties.tags)
-            properties = replace(theirs, acl=properties.acl, kind=properties.kind)
+            properties = replace(
+                theirs, acl=properties.acl, kind=properties.kind, tags=properties.tags
+            )
+        etag = ""
+        if theirs.target:
+            properties = replace(properties, kind=theirs.kind, target=theirs.target)
+            etag = source.object.etag
         async with services.store.draft(target.bucket) as draft:
             await draft.copy(source.descriptor, 0, source.object.size)
             crc = draft.crc
-            stored = await keep(call, draft, target.bucket, target.key, properties)
+            stored = await keep(call, draft, target.bucket, target.key, properties, etag=etag)
     body = xml.copied("CopyObjectResult", stored)
     return call.respond(body=body, headers={"ETag": stored.etag, responses.CRC: str(crc)})
 
@@ -232,14 +238,21 @@ async def check_writable(
 
 
 async def keep(
-    call: Call, draft: Draft, bucket: str, key: str, properties: Properties, *, etag: str = ""
+    call: Call,
+    draft: Draft,
+    bucket: str,
+    key: str,
+    properties: Properties,
+    *,
+    etag: str = "",
+    only_new: bool = False,
 ) -> Object:
-    """Make a draft the object, unless ``x-oss-forbid-overwrite`` forbids it.
+    """Make a draft the object, unless ``x-oss-forbid-overwrite`` forbids it, or ``only_new``.
 
     Raises:
         FileAlreadyExists: It does, and there is one.
     """
-    expected = "" if may_not_overwrite(call) else None
+    expected = "" if only_new or may_not_overwrite(call) else None
     try:
         stored = await draft.keep(key, properties, etag=etag, expected=expected)
     except PreconditionFailed:
@@ -266,12 +279,16 @@ def already_exists(key: str) -> FileAlreadyExists:
     )
 
 
-async def open_source(call: Call) -> Opened:
+async def open_source(call: Call, *, follow: bool = True) -> Opened:
     """The object that ``x-oss-copy-source`` names, for a caller who may read it as it is.
+
+    Args:
+        call: Whose header it is.
+        follow: Open what a symlink leads to, and not itself.
 
     Raises:
         InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded; see
-            :func:`_unquoted`.
+            :func:`unquoted`.
         Unimplemented: It names a version of one.
         NoSuchBucket: There is no such bucket.
         NoSuchKey: There is no such object.
@@ -280,7 +297,7 @@ async def open_source(call: Call) -> Opened:
     named = call.header(COPY_SOURCE)
     if "?versionId=" in named:
         raise Unimplemented(f"The parameter: versionId of {COPY_SOURCE} is not implemented.")
-    bucket, _, key = _unquoted(named).removeprefix("/").partition("/")
+    bucket, _, key = unquoted(named, COPY_SOURCE).removeprefix("/").partition("/")
     if not (bucket and key):
         raise InvalidArgument(
             f"The value: {shown(named)} of parameter: {COPY_SOURCE} is invalid. "
@@ -290,19 +307,26 @@ async def open_source(call: Call) -> Opened:
     check_key(key)
     source = Target(bucket, key)
     access.check_source(grant, source, access.Seen(key))
-    item, is_picture = await resolve.look(call.services, grant, source)
-    access.check_objects(grant, source, [see(grant, key, item, picture=is_picture)])
-    opened = await call.services.store.open(bucket, key)
+    if follow:
+        known = await resolve.look(call.services, grant, source)
+    else:
+        item = await resolve.stat(call.services, grant, bucket, key)
+        if item.properties.target:
+            access.check_source(grant, source, access.Seen(item.properties.target))
+        known = await resolve.sniff(call.services, grant, source, resolve.Source(key, item))
+    seen = see(grant, known.key, known.object, picture=known.picture, link=known.link)
+    access.check_objects(grant, source, [seen])
+    opened = await call.services.store.open(bucket, known.key)
     try:
-        resolve.check_opened(call.services, grant, source, opened)
+        resolve.check_opened(call.services, grant, source, known, opened)
     except OssError:
         opened.close()
         raise
     return opened
 
 
-def _unquoted(named: str) -> str:
-    """The text of ``x-oss-copy-source``; a plus is a blank, ``%2B`` a plus.
+def unquoted(named: str, header: str) -> str:
+    """The text of a header that names an object; a plus is a blank, ``%2B`` a plus.
 
     The SDK for Go v1 and ossutil write the key as a form does (``url.QueryEscape``), all others
     percent-encode both signs.
@@ -315,8 +339,7 @@ def _unquoted(named: str) -> str:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         raise InvalidArgument(
-            f"The value: {shown(named)!r} of parameter: {COPY_SOURCE} is not UTF-8 when "
-            "percent-decoded."
+            f"The value: {shown(named)!r} of parameter: {header} is not UTF-8 when percent-decoded."
         ) from None
 
 
@@ -337,16 +360,27 @@ def other_grant(call: Call, bucket: str) -> access.Grant:
 def given_properties(call: Call, kind: str = "Normal") -> Properties:
     """What the headers say of an object that is being written."""
     headers = {name.lower(): value for name, value in call.request.headers.items()}
+    return properties_of(headers, signed=call.grant.caller is not None, kind=kind)
+
+
+def properties_of(headers: Mapping[str, str], *, signed: bool, kind: str = "Normal") -> Properties:
+    """What headers, or fields of a form, say of an object that is being written.
+
+    Args:
+        headers: Names in lower case.
+        signed: Whether somebody has signed them.
+        kind: Of the object.
+    """
     for name, value in headers.items():
         if name in KEPT or name.startswith(META) or name == "content-type":
             _check_printable(name, value)
     content_type = headers.get("content-type", "")
-    if not content_type and call.grant.caller is not None:
+    if not content_type and signed:
         # OSS guide, PutObject; without a signature it may be anybody's curl, and the name tells
         content_type = "application/octet-stream"
     return Properties(
         content_type=content_type,
-        acl=said_acl(call),
+        acl=acl_of(headers.get(ACL, "")),
         headers={name: headers[name] for name in KEPT if name in headers},
         meta={
             name.removeprefix(META): value
@@ -354,17 +388,22 @@ def given_properties(call: Call, kind: str = "Normal") -> Properties:
             if name.startswith(META) and name != META
         },
         kind=kind,
-        tags=tagging.read(call.header(TAGGING)),
+        tags=tagging.read(headers.get(TAGGING, "").strip()),
     )
 
 
 def said_acl(call: Call, *, required: bool = False) -> str:
-    """The ACL in ``x-oss-object-acl``; empty for ``default``.
+    """The ACL in the header ``x-oss-object-acl``; see :func:`acl_of`."""
+    return acl_of(call.header(ACL), required=required)
+
+
+def acl_of(text: str, *, required: bool = False) -> str:
+    """The ACL that a text names; empty for ``default``.
 
     Raises:
         InvalidArgument: There is no such ACL, or none at all where one is required.
     """
-    acl = call.header(ACL)
+    acl = text.strip()
     if acl in ACLS:
         return acl
     if acl != "default" and (acl or required):

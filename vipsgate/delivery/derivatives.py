@@ -20,7 +20,7 @@ from ..web import responses
 from ..worker.protocol import Attachment, Job
 from . import partial as remote
 from .order import Content, Derivative, Order
-from .resolve import check_opened, overlay
+from .resolve import Source, check_opened, overlay
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
@@ -61,7 +61,7 @@ def etag(services: Services, order: Order) -> str:
 def headers(services: Services, order: Order) -> dict[str, str]:
     """ETag, Last-Modified, and who may keep the answer for how long."""
     bucket = order.grant.bucket
-    result = responses.inherited_headers(order.source.properties, bucket.cache_control)
+    result = responses.inherited_headers(order.properties, bucket.cache_control)
     # an object has the headers that its writer has set and no more, as with OSS: clients read them,
     # change one, and write all of them back
     if order.process and "Cache-Control" not in result and order.took_signature():
@@ -79,7 +79,7 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
         ReplacedError: An object has been replaced since it was looked at.
         OssError: It cannot be; see :meth:`vipsgate.renderers.pool.Renderers.render`.
     """
-    bucket, key = order.target.bucket, order.target.key
+    bucket, key = order.target.bucket, order.keys[0]
     if order.process is None:
         if ranged := services.store.ranged(bucket):
             yield Content(order, partial(_read, ranged, order), order.source.size)
@@ -113,7 +113,8 @@ async def fetch_anew(services: Services, order: Order) -> AsyncIterator[Content]
     """
     with ExitStack() as stack:
         opened = await _open(services, order, stack)
-        picture = check_opened(services, order.grant, order.target, opened[0])
+        source = Source(order.keys[0], order.source, order.links[0])
+        picture = check_opened(services, order.grant, order.target, source, opened[0])
         objects = tuple(item.object for item in opened)
         order = replace(order, objects=objects, picture=picture)
         order.check()
@@ -163,7 +164,7 @@ async def _read(ranged: RangeReader, order: Order, span: range) -> AsyncIterator
         ReplacedError: It is another one by now.
     """
     try:
-        return await ranged.read(order.target.bucket, order.target.key, order.source, span)
+        return await ranged.read(order.target.bucket, order.keys[0], order.source, span)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 
@@ -194,7 +195,7 @@ async def _begun(services: Services, order: Order) -> Opened | None:
     if not (ranged and order.process and order.process.answer in OF_HEADERS):
         return None
     try:
-        return await remote.begin(ranged, order.target.bucket, order.target.key, order.source)
+        return await remote.begin(ranged, order.target.bucket, order.keys[0], order.source)
     except (PreconditionFailed, NoSuchKey):
         raise ReplacedError from None
 
@@ -220,7 +221,7 @@ async def _render(
     attachments = tuple(Attachment(item.object.etag, item.descriptor) for item in opened[1:])
     strict = order.grant.bucket.strict
     job = Job("render", str(order.process), opened[0].descriptor, attachments, strict)
-    content = "" if alone else f"{order.target.bucket}/{order.target.key} {opened[0].object.etag}"
+    content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
     begun = time.perf_counter()
     done = await services.renderers.render(job, content)
     services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)

@@ -149,7 +149,9 @@ class FastPath:
         ):
             return
         version, name = self._registry.version, order.target.bucket
-        keys = dict.fromkeys((order.literal, *order.keys))  # a literal object would come first
+        links = [link for link in order.links if link]
+        # a literal object would come first
+        keys = dict.fromkeys((order.literal, *order.keys, *(link.key for link in links)))
         target = order.target
         by_names = bucket.protection.enabled and not style.pure(target.process)
         fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
@@ -157,7 +159,9 @@ class FastPath:
         if any(fingerprint is None for _, _, fingerprint in fingerprints):
             return
         # marked now and equal to what was looked at before: so nothing has changed between
-        if [await self._store.stat(name, key) for key in order.keys] != list(order.objects):
+        known = [*zip(order.keys, order.objects, strict=True)]
+        known += [(link.key, link.object) for link in links]
+        if any([await self._store.stat(name, key) != item for key, item in known]):
             return
         named = style.named(target.process, bucket.styles)
         fields, head = dict(headers), responses.kept_head(headers)

@@ -10,8 +10,18 @@ from ..gate import access, codings
 from ..gate.target import Target
 from ..image.notes import Notes, joined
 from ..image.process import Process
-from ..store.base import Object
+from ..store.base import Object, Properties
 from ..web import responses
+
+ENCODING = "content-encoding"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symlink of OSS's by which an object is reached: its key, and what is known of it."""
+
+    key: str
+    object: Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +29,14 @@ class Order:
     """What is wanted, now known to be there and allowed.
 
     Attributes:
-        target: The source, and what is done to it as the caller has said it.
+        target: The source, or a symlink to it, and what is done to it as the caller has said it.
         literal: The key as it came; another one where it also said what is to be done.
         grant: The caller's.
         process: The same with styles replaced; ``None`` for the object as it is.
-        keys: The names of the source and of what is laid on it.
+        keys: The names of the source and of what is laid on it, behind all symlinks.
         objects: What is known of them, in this order.
         picture: Whether the source's bytes are a picture's, where the gate wants to know.
+        links: The symlinks that lead to them, in this order; ``None`` where none does.
     """
 
     target: Target
@@ -35,6 +46,7 @@ class Order:
     keys: tuple[str, ...]
     objects: tuple[Object, ...]
     picture: bool = False
+    links: tuple[Link | None, ...] = (None,)
 
     @property
     def source(self) -> Object:
@@ -42,9 +54,26 @@ class Order:
         return self.objects[0]
 
     @property
+    def properties(self) -> Properties:
+        """What an answer says of the source: through a symlink, what is said of that.
+
+        So has the OSS guide it (GetObject): length, tag and checksum are the target's, all else is
+        the symlink's. One of which no type is said has that of its target, and a coding that the
+        bytes have is always said.
+        """
+        theirs = self.source.properties
+        if (link := self.links[0]) is None:
+            return theirs
+        own = link.object.properties
+        coding = {name: theirs.headers[name] for name in (ENCODING,) if name in theirs.headers}
+        content_type = own.content_type or theirs.content_type
+        return replace(own, content_type=content_type, headers={**coding, **own.headers})
+
+    @property
     def modified(self) -> float:
-        """When the newest of the objects came to be, in seconds since the epoch."""
-        return max(item.modified for item in self.objects)
+        """When the newest of the objects and symlinks came to be, in seconds since the epoch."""
+        links = [link.object for link in self.links if link]
+        return max(item.modified for item in (*self.objects, *links))
 
     def took_signature(self) -> bool:
         """Might an anonymous caller have been refused one of the objects?"""
@@ -52,11 +81,13 @@ class Order:
 
     def seen(self) -> tuple[access.Seen, ...]:
         """The objects as the gate sees them."""
-        source = see(self.grant, self.keys[0], self.objects[0], picture=self.picture)
+        source = see(
+            self.grant, self.keys[0], self.objects[0], picture=self.picture, link=self.links[0]
+        )
         if len(self.keys) == 1:
             return (source,)
-        others = zip(self.keys[1:], self.objects[1:], strict=True)
-        return (source, *(see(self.grant, key, item) for key, item in others))
+        others = zip(self.keys[1:], self.objects[1:], self.links[1:], strict=True)
+        return (source, *(see(self.grant, key, item, link=link) for key, item, link in others))
 
     def check(self) -> None:
         """Refuse objects that the caller may not have, or of which no picture can be made.
@@ -126,16 +157,24 @@ class Content:
 
 
 def _check_encoding(item: Object, error: type[OssError]) -> None:
-    if named := codings.applied(item.properties.headers.get("content-encoding", "")):
+    if named := codings.applied(item.properties.headers.get(ENCODING, "")):
         raise error(
             f"The object is stored with Content-Encoding: {', '.join(named)}, "
             "so its bytes are not those of a picture."
         )
 
 
-def see(grant: access.Grant, key: str, item: Object, *, picture: bool = False) -> access.Seen:
-    """An object as the gate sees it; its type where the gate looks at that."""
+def see(
+    grant: access.Grant,
+    key: str,
+    item: Object,
+    *,
+    picture: bool = False,
+    link: Link | None = None,
+) -> access.Seen:
+    """An object as the gate sees it, and a symlink to it; its type where the gate looks at that."""
     properties, kind = item.properties, ""
     if grant.bucket.protection.enabled:
         kind = properties.content_type or responses.mime_of(key)
-    return access.Seen(key, properties.acl, kind, item.aliases, picture)
+    way = see(grant, link.key, link.object) if link else None
+    return access.Seen(key, properties.acl, kind, item.aliases, picture, way)

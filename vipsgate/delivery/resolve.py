@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from ..errors import InvalidRequest, NoSuchKey, WatermarkError, shown
+from ..errors import (
+    InvalidRequest,
+    InvalidTargetType,
+    NoSuchKey,
+    SymlinkTargetNotExist,
+    WatermarkError,
+    shown,
+)
 from ..gate import access, legacy, style
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
@@ -20,10 +27,30 @@ from ..image import notes
 from ..image.process import parse
 from ..store.base import Object, Opened, Store
 from . import partial as remote
-from .order import Order, see
+from .order import Link, Order, see
 from .services import Services
 
 T = TypeVar("T")
+
+
+Look = Callable[[str, str], Awaitable[Object]]  # bucket and key -> what is known
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The object that is read for a name.
+
+    Attributes:
+        key: Its own name.
+        object: What is known of it.
+        link: The symlink that has the name; ``None`` where that is the object's own.
+        picture: Whether its bytes are a picture's, where the gate wants to know.
+    """
+
+    key: str
+    object: Object
+    link: Link | None = None
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +112,8 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     """
     target, limits = name.target, services.settings.limits
     access.check_source(grant, target, access.Seen(target.key))
-    source, picture = await look(services, grant, target)
-    objects = [source]
+    source = await look(services, grant, target)
+    sources = [source]
     text = name.process(grant)
     process = parse(text, limits) if text else None
     if process and grant.bucket.strict:
@@ -96,16 +123,28 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     for key in needs:
         access.check_source(grant, target, access.Seen(key))
         look_at = services.store.stat if by_owner else partial(stat, services, grant)
-        objects.append(await overlay(look_at, target.bucket, key))
-    keys = target.key, *needs
-    result = Order(target, name.literal, grant, process, keys, tuple(objects), picture)
+        item = await overlay(look_at, target.bucket, key)
+        try:
+            sources.append(await follow(look_at, grant, target, key, item))
+        except SymlinkTargetNotExist as error:
+            raise WatermarkError(f"The watermark object {shown(key)!r}: {error.message}") from None
+    result = Order(
+        target,
+        name.literal,
+        grant,
+        process,
+        tuple(item.key for item in sources),
+        tuple(item.object for item in sources),
+        source.picture,
+        tuple(item.link for item in sources),
+    )
     result.check()
     if process:
         _check_overrides(grant)
         if not process.snapshot:  # of a video only a part is read
-            limits.check_bytes(source.size)
+            limits.check_bytes(source.object.size)
         elif services.store.ranged(target.bucket):
-            remote.check_video(source.size, services.settings.store.video_fetch_bytes)
+            remote.check_video(source.object.size, services.settings.store.video_fetch_bytes)
     return result
 
 
@@ -145,29 +184,80 @@ async def plain_order(services: Services, grant: access.Grant, target: Target) -
     return result
 
 
-async def look(services: Services, grant: access.Grant, target: Target) -> tuple[Object, bool]:
-    """What is known of an object, and whether it is a picture, where the gate wants to know.
+async def look(services: Services, grant: access.Grant, target: Target) -> Source:
+    """The object of a name, and whether it is a picture, where the gate wants to know.
 
     Raises:
         AccessDenied: Its ACL does not give it to this caller; whether it is protected is not asked.
         NoSuchKey: There is none of this name.
+        OssError: It is a symlink that leads nowhere, see :func:`follow`.
     """
-    item = await stat(services, grant, target.bucket, target.key)
-    return await sniff(services, grant, target, item)
+    look_at = partial(stat, services, grant)
+    item = await look_at(target.bucket, target.key)
+    source = await follow(look_at, grant, target, target.key, item)
+    return await sniff(services, grant, target, source)
 
 
-async def sniff(
-    services: Services, grant: access.Grant, target: Target, item: Object
-) -> tuple[Object, bool]:
-    """See :func:`look`; ``item`` is what is known of the object from a look just before."""
+async def follow(
+    look_at: Look, grant: access.Grant, target: Target, key: str, item: Object
+) -> Source:
+    """The object that a symlink leads to; the same where it is none, at no cost.
+
+    Both names are asked: who may not have the target by its own name does not get it by another.
+
+    Args:
+        look_at: Says what is known of an object, for a caller who may have it.
+        grant: The caller's.
+        target: What is to be done with the object; its bucket counts, not its key.
+        key: The name of the object, or of a symlink to it.
+        item: What is known of that.
+
+    Raises:
+        AccessDenied: The caller may not have what is there.
+        SymlinkTargetNotExist: There is nothing.
+        InvalidTargetType: There is another symlink.
+    """
+    aim = item.properties.target
+    if not aim:
+        return Source(key, item)
+    access.check_source(grant, target, access.Seen(aim))
+    try:
+        check_key(aim)
+        reached = await look_at(target.bucket, aim)
+    except NoSuchKey:
+        raise SymlinkTargetNotExist(
+            "The symlink target object does not exist.", ec="0026-00000012"
+        ) from None
+    if reached.properties.target:
+        raise InvalidTargetType("The symlink target object is a symlink, too.")
+    return Source(aim, reached, Link(key, item))
+
+
+async def sniff(services: Services, grant: access.Grant, target: Target, source: Source) -> Source:
+    """See :func:`look`; ``source`` is what is known from a look just before."""
+    key, item, link = source.key, source.object, source.link
     protected = grant.bucket.protection.enabled
-    if protected and access.asks_bytes(grant, target, see(grant, target.key, item)):
-        return await services.sniffer.sniff(services.store, target.bucket, target.key, item)
-    return item, False
+    if protected and access.asks_bytes(grant, target, see(grant, key, item, link=link)):
+        item, picture = await services.sniffer.sniff(services.store, target.bucket, key, item)
+        return Source(key, item, link, picture)
+    return source
 
 
-def check_opened(services: Services, grant: access.Grant, target: Target, opened: Opened) -> bool:
+def check_opened(
+    services: Services,
+    grant: access.Grant,
+    target: Target,
+    source: Source,
+    opened: Opened,
+) -> bool:
     """Ask the gate about the object that has been opened, which may be another one by now.
+
+    Args:
+        services: Where it is.
+        grant: The caller's.
+        target: What is to be done with it.
+        source: What was known of it; its names count.
+        opened: It.
 
     Returns:
         Whether it is a picture, where the gate wants to know.
@@ -175,9 +265,9 @@ def check_opened(services: Services, grant: access.Grant, target: Target, opened
     Raises:
         AccessDenied: It is not for this caller.
     """
-    item, picture = see(grant, target.key, opened.object), False
+    item, picture = see(grant, source.key, opened.object, link=source.link), False
     if access.asks_bytes(grant, target, item):
-        picture = services.sniffer.sniff_opened(target.bucket, target.key, opened)
+        picture = services.sniffer.sniff_opened(target.bucket, source.key, opened)
         item = replace(item, picture=picture)
     access.check_objects(grant, target, [item])
     return picture

@@ -74,7 +74,7 @@ class Grant:
         """
         if self.caller is None:
             return False
-        if Right.READ not in ACLS[item.acl or self.bucket.acl]:
+        if any(Right.READ not in ACLS[acl or self.bucket.acl] for acl in item.acls):
             return True
         protected = self.bucket.protection
         return protection.of_all_pictures(protected) or item.is_protected(protected)
@@ -88,8 +88,10 @@ class Seen:
         key: Its name.
         acl: Its own; empty where it has none.
         kind: The Content-Type that it is answered with; empty where it is not known yet.
-        aliases: Its other names, where ``key`` is a symlink to it.
+        aliases: Its other names, where ``key`` is a symlink of the disk to it.
         picture: Whether its first bytes are a picture's, where :func:`asks_bytes` asks for them.
+        link: The symlink of OSS's by which it is reached, which has to allow it, too; ``None``
+            where it is reached by its own name.
     """
 
     key: str
@@ -97,12 +99,18 @@ class Seen:
     kind: str = ""
     aliases: tuple[str, ...] = ()
     picture: bool = False
+    link: Seen | None = None
+
+    @property
+    def acls(self) -> tuple[str, ...]:
+        """Of the object, and of the symlink that leads to it."""
+        return (self.acl, self.link.acl) if self.link else (self.acl,)
 
     def is_protected(self, rules: Protection) -> bool:
-        """Is it, as far as it is known? See :func:`protection.covers`."""
+        """Is it, by any of its names, as far as it is known? See :func:`protection.covers`."""
         return protection.covers(
             rules, self.key, self.kind, aliases=self.aliases, picture=self.picture
-        )
+        ) or (self.link is not None and self.link.is_protected(rules))
 
 
 def check(
@@ -240,7 +248,8 @@ def check_objects(grant: Grant, target: Target, objects: Iterable[Seen]) -> None
         AccessDenied: One does not let this caller read.
     """
     for item in islice(objects, 1 if style.pure(target.process) else None):
-        grant.check_acl(item.acl)
+        for acl in item.acls:
+            grant.check_acl(acl)
         check_source(grant, target, item)
 
 

@@ -59,6 +59,8 @@ WRITE: Table = {
     TAGGING: ANY,
 }
 APPEND: Table = {name: values for name, values in WRITE.items() if name != FORBID_OVERWRITE}
+SYMLINK_TARGET = "x-oss-symlink-target"
+SYMLINK: Table = {**WRITE, SYMLINK_TARGET: ANY}
 # nothing is under retention here (OSS guide, DeleteObject)
 DELETE: Table = {"x-oss-bypass-governance-retention": TRUTH}
 CONDITIONS: Table = {
@@ -86,12 +88,28 @@ COPY: Table = {
 UPLOAD: Table = WRITE
 COPY_PART: Table = {**UPLOAD, **CONDITIONS, COPY_SOURCE: ANY, f"{COPY_SOURCE}-range": ANY}
 COMPLETE: Table = {**UPLOAD, COMPLETE_ALL: frozenset(("yes",))}
+# fields of a form (OSS guide, PostObject); gate/sign reads those of its signature
+CONTENT_TYPE = "x-oss-content-type"
+FORM: Table = {
+    **WRITE,
+    CONTENT_TYPE: ANY,
+    "x-oss-credential": ANY,
+    "x-oss-signature": ANY,
+    "x-oss-signature-version": ANY,
+}
 SAVE_AS: Table = {FORBID_OVERWRITE: TRUTH}
 
 
 def may_have_oss(names: Iterable[str]) -> bool:
     """Whether there may be a header of OSS's among these names; quicker than a look at each."""
     return PREFIX in "\n".join(names).lower()
+
+
+def check_fields(call: str, fields: Mapping[str, str]) -> None:
+    """Refuse a form with an ``x-oss-`` field that :data:`FORM` does not have; see :func:`check`."""
+    for name, value in fields.items():
+        if name.startswith(PREFIX):
+            _check(call, name, _values(call, FORM, name), [value])
 
 
 def check(call: str, table: Table, headers: MultiMapping[str]) -> None:

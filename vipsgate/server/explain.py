@@ -119,8 +119,9 @@ def _access(
 async def _sniffed(services: Services, document: Bucket, order: Order) -> Order:
     """The same with what an anonymous caller's right may depend on: is it a picture?"""
     anonymous = access.Grant(document, None)
-    item, shown = await resolve.sniff(services, anonymous, order.target, order.source)
-    return replace(order, objects=(item, *order.objects[1:]), picture=shown)
+    known = resolve.Source(order.keys[0], order.source, order.links[0])
+    source = await resolve.sniff(services, anonymous, order.target, known)
+    return replace(order, objects=(source.object, *order.objects[1:]), picture=source.picture)
 
 
 def _counts(name: str) -> bool:
@@ -129,11 +130,12 @@ def _counts(name: str) -> bool:
 
 async def _source(services: Services, document: Bucket, target: Target) -> tuple[Seen, ...]:
     """The object itself, where what is to be done with it is refused."""
+    owner = access.Grant(document, OWNER)
     try:
-        info = await services.store.stat(target.bucket, target.key)
+        source = await resolve.look(services, owner, target)
     except OssError:
         return (Seen(target.key),)
-    return (see(access.Grant(document, OWNER), target.key, info),)
+    return (see(owner, source.key, source.object, link=source.link),)
 
 
 def _found(services: Services, order: Order) -> dict[str, Any]:
@@ -150,8 +152,9 @@ def _found(services: Services, order: Order) -> dict[str, Any]:
                 "acl": item.properties.acl or "default",
                 "content_type": item.properties.content_type,
                 "aliases": [name.encode(errors="replace").decode() for name in item.aliases],
+                "symlink": link.key if link else "",
             }
-            for key, item in zip(order.keys, order.objects, strict=True)
+            for key, item, link in zip(order.keys, order.objects, order.links, strict=True)
         ],
         "process": {"text": str(process) if process else "", "chain": chain},
         "etag": derivatives.etag(services, order),
@@ -172,7 +175,7 @@ async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
     """
     if order.process is None or order.process.snapshot:
         return None
-    bucket, key = order.target.bucket, order.target.key
+    bucket, key = order.target.bucket, order.keys[0]
     with ExitStack() as stack:
         opened = stack.enter_context(closing(await services.store.open(bucket, key)))
         attachments = []

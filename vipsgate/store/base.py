@@ -22,8 +22,10 @@ class Properties:
         headers: Cache-Control, Content-Disposition, Content-Encoding, Content-Language, Expires;
             names in lower case.
         meta: The ``x-oss-meta-`` headers, without that prefix, in lower case.
-        kind: ``x-oss-object-type``: ``Normal``, ``Multipart``, ``Appendable``.
+        kind: ``x-oss-object-type``: ``Normal``, ``Multipart``, ``Appendable``, ``Symlink``.
         tags: Keys and values, up to 10.
+        target: The key that a symlink of OSS's leads to, in the same bucket; empty for any other
+            object. A store does not follow it.
     """
 
     content_type: str = ""
@@ -32,6 +34,7 @@ class Properties:
     meta: Mapping[str, str] = field(default_factory=dict)
     kind: str = "Normal"
     tags: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
 
 
 PLAIN = Properties()
@@ -48,7 +51,7 @@ class Object:
         modified: Seconds since the epoch.
         properties: What its writer has said of it.
         crc: CRC-64/XZ of the bytes, ``x-oss-hash-crc64ecma``; ``None`` where it is not known.
-        aliases: Other keys of the same object, where the one asked for is a symlink to it.
+        aliases: Other keys of the same object, where the one asked for is a symlink of the disk.
         md5: MD5 of the bytes, in hexadecimal digits; empty where it is not known.
     """
 

@@ -33,6 +33,7 @@ HIT = {"X-Vipsgate-Cache": "hit"}
 # for C++ when it has put a resumed download together
 CRC = "x-oss-hash-crc64ecma"
 APPENDABLE = "Appendable"  # the kind of an object that grows
+SYMLINK = "Symlink"  # of one that leads to another
 TAGGING_COUNT = "x-oss-tagging-count"
 NEXT_POSITION = "x-oss-next-append-position"  # where such an object ends
 MD5 = "Content-MD5"  # of a whole object in Base64

@@ -114,9 +114,12 @@ async function main() {
     await code(client.put("more", data, { callback: { url: "http://x", body: "y" } })),
     await code(client.get("more", { headers: { "x-oss-traffic-limit": "819200" } })),
     await code(client.multipartUpload("more", big, { headers: { "x-oss-callback": "e30=" } })),
-    await code(client.putSymlink("link", "more", {})),
     await code(client.putBucketLifecycle(bucket, [{ prefix: "a", status: "Enabled", days: 1 }])),
   ];
+  await client.putSymlink("link \u897f", "dir/a b+c.jpg", {});
+  said.linked = [(await client.getSymlink("link \u897f")).targetName,
+    (await client.get("link \u897f")).res.headers["x-oss-object-type"]];
+  await client.delete("link \u897f");
   said.lifecycle = await code(client.getBucketLifecycle(bucket));
   const grown = await client.append("grows", Buffer.from("123"));
   await client.append("grows", Buffer.from("456"), { position: grown.nextAppendPosition });

@@ -63,6 +63,7 @@ def test_ali_oss(request, root, name, style, version):
     assert said["more"] == [200, "public-read", "1"]
     assert said["copied"] == ["public-read", "max-age=7"]
     assert set(said["unhonoured"]) == {"NotImplemented"}
+    assert said["linked"] == ["dir/a b+c.jpg", "Symlink"]
     assert said["lifecycle"] == "NoSuchLifecycle"
     assert (said["grown"], said["notAppendable"]) == ("123456", "ObjectNotAppendable")
     assert (said["tags"], said["untagged"]) == ({"a": "1", "b c": "x/y"}, {})

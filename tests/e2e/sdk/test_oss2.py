@@ -425,6 +425,28 @@ def test_append(bucket):
         bucket.append_object("whole", 3, b"x")
 
 
+def test_a_symlink(bucket, picture):
+    key = "dir/a b+c%20西.jpg"
+    bucket.put_object(key, picture)
+    assert bucket.put_symlink(key, "link", {"x-oss-meta-a": "b"}).status == 200
+    assert bucket.get_symlink("link").target_key == key
+    assert bucket.get_object("link").read() == picture
+    head = bucket.head_object("link")
+    assert (head.object_type, head.content_length) == ("Symlink", len(picture))
+    assert head.headers["x-oss-meta-a"] == "b"
+    assert size(bucket.get_object("link", process="image/resize,w_100").read()) == (100, 67)
+    assert {item.key: item.type for item in bucket.list_objects().object_list} == {
+        key: "Normal",
+        "link": "Symlink",
+    }
+    bucket.put_symlink("none", "second")
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        bucket.get_object("second")
+    assert caught.value.code == "SymlinkTargetNotExist"
+    bucket.delete_object("link")
+    assert bucket.object_exists(key)
+
+
 def test_tags(bucket):
     rule = oss2.models.TaggingRule()
     rule.add("a b+c", "1 2")

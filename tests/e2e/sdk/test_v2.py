@@ -322,3 +322,14 @@ def test_uploads_of_20_mb_in_parts(client, bucket, tmp_path):
     )
     left = client.list_multipart_uploads(oss.ListMultipartUploadsRequest(bucket=bucket))
     assert not left.uploads
+
+
+def test_a_symlink(client, bucket):
+    client.put_object(oss.PutObjectRequest(bucket=bucket, key="dir/a.txt", body=b"hello"))
+    put = oss.PutSymlinkRequest(bucket=bucket, key="link", target="dir/a.txt")
+    assert client.put_symlink(put).status_code == 200
+    told = client.get_symlink(oss.GetSymlinkRequest(bucket=bucket, key="link"))
+    assert told.target == "dir/a.txt"
+    assert read(client, bucket, "link") == b"hello"
+    head = client.head_object(oss.HeadObjectRequest(bucket=bucket, key="link"))
+    assert (head.object_type, head.content_length) == ("Symlink", 5)

@@ -32,6 +32,11 @@ WRITES = {
         {"Content-Type": "a/b"},
         {"meta": {"a": "西湖", "b": "", "c": "two  blanks", "d": " x", "e_": "y"}},
     ),
+    "a symlink": (
+        Properties("a/b", kind="Symlink", target="dir/西 湖.jpg"),
+        {"Content-Type": "a/b"},
+        {"kind": "Symlink", "target": "dir/西 湖.jpg"},
+    ),
     "metadata of our own name": (
         Properties("a/b", meta={LABEL: "x"}),
         {"Content-Type": "a/b"},

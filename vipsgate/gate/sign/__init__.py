@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 from ...errors import (
@@ -25,8 +25,18 @@ from ...errors import (
     shown,
 )
 from . import v1, v2, v4
-from .claim import Claim, Credential, Request, fields, invalid_authorization, raw
-from .make import sign_headers, sign_url
+from .claim import (
+    FORM_TOKEN,
+    POLICY,
+    Claim,
+    Credential,
+    Request,
+    check_field,
+    fields,
+    invalid_authorization,
+    raw,
+)
+from .make import sign_form, sign_headers, sign_url
 from .v4 import MAX_EXPIRES
 
 __all__ = [
@@ -34,9 +44,11 @@ __all__ = [
     "Credential",
     "Request",
     "fields",
+    "sign_form",
     "sign_headers",
     "sign_url",
     "verify",
+    "verify_form",
 ]
 
 V1_NAMES = frozenset((v1.KEY_ID, v1.EXPIRES, v1.SIGNATURE))
@@ -46,6 +58,9 @@ LATER_NAMES = frozenset(
 NAMES = V1_NAMES | LATER_NAMES | {v1.TOKEN}  # each is a parameter of a signature and nothing else
 WORDS = frozenset(("expires", "signature"))  # in another case they may be anybody's
 LOOK_ALIKE = {name.lower(): name for name in NAMES if name.lower() not in WORDS}
+V1_FORM_NAMES = frozenset((v1.KEY_ID.lower(), v1.SIGNATURE.lower()))
+V4_FORM_NAMES = frozenset((v4.VERSION, v4.CREDENTIAL, v4.DATE, v4.SIGNATURE))
+FORM_NAMES = V1_FORM_NAMES | V4_FORM_NAMES | {POLICY, FORM_TOKEN}  # in lower case
 KEY_ID = re.compile(r"[0-9A-Za-z._=]+")  # OSS error reference, InvalidAccessKeyId
 
 
@@ -79,8 +94,50 @@ def verify(
         SignatureDoesNotMatch: The secret does not make this signature of this request.
     """
     claim = _claim(request, now, region, v4_expires_max)
-    if claim is None:
+    return None if claim is None else _prove(claim, credentials)
+
+
+def verify_form(
+    fields: Mapping[str, str],
+    credentials: Sequence[Credential],
+    now: float,
+    region: str,
+    v4_expires_max: int = MAX_EXPIRES,
+) -> Credential | None:
+    """Find out who signed the policy of a form (OSS guide, PostObject; there is no V2 of it).
+
+    Args:
+        fields: Of the form, names in lower case; an empty one counts as none.
+        credentials: See :func:`verify`, as for the others.
+        now: Seconds since the epoch.
+        region: The one that V4 signatures must name.
+        v4_expires_max: Seconds that a V4 signature may be valid.
+
+    Returns:
+        Whose secret made the signature; ``None`` where there is nothing of a signature.
+
+    Raises:
+        OssError: See :func:`verify`.
+    """
+    signed = {name for name, value in fields.items() if value} & FORM_NAMES
+    later = signed & V4_FORM_NAMES
+    if not signed:
         return None
+    if later and signed & V1_FORM_NAMES:
+        raise InvalidArgument("The form is signed in more than one way; one is enough.")
+    check_field(fields, POLICY)
+    if later:
+        if fields.get(v4.VERSION) != v4.NAME:
+            raise InvalidArgument(
+                f"The value: {shown(fields.get(v4.VERSION, ''))!r} of form field: {v4.VERSION} is "
+                f"invalid: it is {v4.NAME}."
+            )
+        return _prove(v4.from_form(fields, now, region, v4_expires_max), credentials)
+    return _prove(v1.from_form(fields), credentials)
+
+
+def _prove(claim: Claim, credentials: Sequence[Credential]) -> Credential:
+    """Whose secret made the signature; see :func:`verify`."""
     result = [
         credential
         for credential in _candidates(claim, credentials)

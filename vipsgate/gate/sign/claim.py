@@ -21,6 +21,7 @@ SKEW = 900  # seconds that a client's clock may differ; OSS error reference, Req
 DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}(:[0-9]{2}){2} GMT")
 PREFIX = "x-oss-"  # headers that are always signed
 TOKEN_HEADER = "x-oss-security-token"
+POLICY, FORM_TOKEN = "policy", TOKEN_HEADER  # fields of a form
 HEADERS = "AdditionalHeaders"  # the field of Authorization, in V2 and V4
 EXPIRES_DIGITS = 18  # far beyond any date, and quick to read
 
@@ -159,6 +160,20 @@ def check_token_place(request: Request) -> None:
     """
     if TOKEN_HEADER in request.headers:
         raise InvalidRequest("Security-token must be provided by query string parameter.")
+
+
+def check_field(fields: Mapping[str, str], name: str) -> None:
+    """A form that has something of a signature has all of it.
+
+    Raises:
+        InvalidArgument: This field is missing.
+    """
+    if not fields.get(name.lower()):
+        raise InvalidArgument(
+            f"Bucket POST must contain a field named '{name}'. If it is specified, please check "
+            "the order of the fields.",
+            ec="0002-00000702" if name == POLICY else "",
+        )
 
 
 def sent_date(request: Request) -> str:

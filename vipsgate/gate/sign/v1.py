@@ -9,16 +9,20 @@ sub-resource in it as one; whoever has a signed URL cannot make it mean less.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ...errors import AccessDenied, InvalidArgument
 from ..parameters import is_signed
 from .claim import (
+    FORM_TOKEN,
+    POLICY,
     PREFIX,
     TOKEN_HEADER,
     Claim,
     Request,
     check_date,
     check_expires,
+    check_field,
     check_token_place,
     hmac_base64,
     invalid_authorization,
@@ -66,6 +70,18 @@ def from_url(request: Request, now: float) -> Claim:
     claim = _claim(request, key_id, request.value(TOKEN), signature, expires)
     check_expires(expires, now)
     return claim
+
+
+def from_form(fields: Mapping[str, str]) -> Claim:
+    """Read ``OSSAccessKeyId``, ``policy`` and ``Signature`` of a form, names in lower case.
+
+    Raises:
+        InvalidArgument: One is missing.
+    """
+    for name in (KEY_ID, SIGNATURE):
+        check_field(fields, name)
+    token = fields.get(FORM_TOKEN, "")
+    return Claim(fields[KEY_ID.lower()], token, fields[SIGNATURE.lower()], fields[POLICY], mac)
 
 
 def string_to_sign(request: Request, date: str) -> str:

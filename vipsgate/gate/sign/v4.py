@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 
 from ...errors import InvalidArgument, shown
 from .claim import (
+    FORM_TOKEN,
     HEADERS,
+    POLICY,
     PREFIX,
     TOKEN_HEADER,
     Claim,
@@ -23,6 +26,7 @@ from .claim import (
     authorization,
     canonical_query,
     check_end,
+    check_field,
     check_skew,
     check_token_place,
     encoded,
@@ -105,11 +109,7 @@ def from_url(request: Request, now: float, region: str, max_expires: int) -> Cla
     date, expires = request.value(DATE), request.value(EXPIRES)
     when = _seconds(date)
     if when is None:
-        raise InvalidArgument(
-            f"The value: {shown(date)} of parameter: {DATE} is invalid: it is a time like "
-            "20260101T000000Z.",
-            ec="0002-00000223",
-        )
+        raise _no_moment(date, "parameter")
     if not (SECONDS.fullmatch(expires) and 1 <= int(expires) <= max_expires):
         raise InvalidArgument(
             f"The value: {shown(expires)} of parameter: {EXPIRES} is invalid: it is 1 to "
@@ -125,6 +125,39 @@ def from_url(request: Request, now: float, region: str, max_expires: int) -> Cla
     )
     check_skew(max(when, now), now)  # the past is what x-oss-expires is for
     check_end(when + int(expires), now)
+    return claim
+
+
+def from_form(fields: Mapping[str, str], now: float, region: str, max_expires: int) -> Claim:
+    """Read ``x-oss-credential``, ``x-oss-date``, ``policy`` and ``x-oss-signature`` of a form.
+
+    Args:
+        fields: Of the form, names in lower case.
+        now: Seconds since the epoch.
+        region: That of this server.
+        max_expires: Seconds from its date on that a signature may be valid, whatever the policy
+            says.
+
+    Raises:
+        InvalidArgument: One is missing, malformed or for another region.
+        RequestTimeTooSkewed: The date is in the future.
+        AccessDenied: The time is over.
+    """
+    for name in (CREDENTIAL, DATE, SIGNATURE):
+        check_field(fields, name)
+    when = _seconds(fields[DATE])
+    if when is None:
+        raise _no_moment(fields[DATE], "form field")
+    day = _day(when)
+    claim = Claim(
+        _key_id(fields[CREDENTIAL], day, region),
+        fields.get(FORM_TOKEN, ""),
+        fields[SIGNATURE],
+        fields[POLICY],
+        partial(mac, day=day, region=region),
+    )
+    check_skew(max(when, now), now)
+    check_end(when + max_expires, now)
     return claim
 
 
@@ -197,6 +230,14 @@ def _check_payload(request: Request, *, needed: bool) -> None:
         raise InvalidArgument(
             f"The header: {PAYLOAD_HEADER} is {PAYLOAD} in a V4 signature; it was {shown(value)!r}."
         )
+
+
+def _no_moment(text: str, what: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"The value: {shown(text)} of {what}: {DATE} is invalid: it is a time like "
+        "20260101T000000Z.",
+        ec="0002-00000223",
+    )
 
 
 def _seconds(text: str) -> float | None:

@@ -22,9 +22,9 @@ from ...buckets import ACLS
 from ...errors import MetadataTooLarge, Unimplemented
 from ..base import PLAIN, Properties
 
-# {"of": [bytes, ns], "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags"}; what is as
-# usual is left out. The names are short because up to 128 bytes are read in one call, which
-# halves its time.
+# {"of": [bytes, ns], "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags", "target"};
+# what is as usual is left out. The names are short because up to 128 bytes are read in one call,
+# which halves its time.
 NAME = "user.vipsgate"
 BARE = frozenset(("of", "etag", "crc"))
 WORDS = ("", *ACLS)
@@ -70,7 +70,7 @@ def write(descriptor: int, properties: Properties, etag: str, crc: int | None) -
         if error.errno != errno.ENOTSUP:
             raise
         # every client sends a type; there it is that of the name
-        if properties.acl or properties.headers or properties.meta or properties.tags:
+        if properties != Properties(properties.content_type, kind=properties.kind):
             raise Unimplemented(
                 "The store's file system keeps no extended attributes, so an object has no ACL "
                 "and no headers of its own here."
@@ -88,6 +88,7 @@ def _encoded(facts: os.stat_result, properties: Properties, etag: str, crc: int 
         "meta": properties.meta,
         "kind": properties.kind if properties.kind != PLAIN.kind else "",
         "tags": properties.tags,
+        "target": properties.target,
     }
     return orjson.dumps(
         {name: value for name, value in about.items() if value not in ("", None, {})}
@@ -111,8 +112,9 @@ def _decoded(data: bytes, facts: os.stat_result) -> tuple[Properties, str, int |
             about.get("meta", {}),
             about.get("kind", PLAIN.kind),
             about.get("tags", {}),
+            about.get("target", ""),
         )
-    texts = [etag, properties.content_type, properties.kind]
+    texts = [etag, properties.content_type, properties.kind, properties.target]
     texts += [*properties.headers.values(), *properties.meta.values(), *properties.tags.values()]
     if not all(type(text) is str for text in texts) or type(crc) not in (int, type(None)):
         raise TypeError(about)

@@ -22,8 +22,9 @@ from ...buckets import ACLS
 from ...errors import MetadataTooLarge
 from ..base import PLAIN, Properties
 
-# {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags", "time"}; as is
-# usual, left out. A "type" of "" says that the writer has named none: stores put one there.
+# {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags", "target", "time"};
+# what is as usual is left out. A "type" of "" says that the writer has named none: stores put one
+# there.
 LABEL = "vipsgate"
 WORDS = ("", *ACLS)
 NATIVE = {  # headers that object stores keep; Expires is none that all of them do
@@ -74,7 +75,7 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
     names = NAMES.get(kind, NAMES[""])
     result: dict[str, str] = {}
     rest: dict[str, Any] = {"of": size, "etag": label.etag.strip('"'), "crc": label.crc}
-    rest |= {"acl": properties.acl, "time": label.time or ""}
+    rest |= {"acl": properties.acl, "time": label.time or "", "target": properties.target}
     rest["kind"] = properties.kind if properties.kind != PLAIN.kind else ""
     rest["headers"], rest["meta"], rest["tags"] = {}, {}, dict(properties.tags)
     for name, value in properties.headers.items():
@@ -136,9 +137,10 @@ def _read(attributes: Mapping[str, str], size: int) -> Label:
         meta | rest.get("meta", {}),
         rest.get("kind", PLAIN.kind),
         rest.get("tags", {}),
+        rest.get("target", ""),
     )
     etag, crc = rest.get("etag", ""), rest.get("crc")
-    texts = [etag, properties.content_type, properties.kind]
+    texts = [etag, properties.content_type, properties.kind, properties.target]
     texts += [*properties.headers.values(), *properties.meta.values(), *properties.tags.values()]
     if not all(type(text) is str for text in texts) or type(crc) not in (int, type(None)):
         raise TypeError(rest)

@@ -1,0 +1,87 @@
+"""PutSymlink and GetSymlink: an object that leads to another of its bucket (OSS guide, PutSymlink).
+
+A symlink is a small object, whose properties name its target. Whoever reads it goes there
+(:func:`vipsgate.delivery.resolve.follow`); an ordinary object costs one look as before. The other
+design, a symlink of the disk, has no ACL and no headers of its own, and object stores have none.
+
+What is done with a symlink by its name is done with itself: it is listed, deleted, copied and
+overwritten, and has an ACL and tags. Its bytes are the name of its target, for whoever finds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from urllib.parse import quote
+
+from aiohttp import web
+
+from ..delivery import resolve
+from ..errors import InvalidArgument, NotSymlink
+from ..gate import access
+from ..gate.headers import SYMLINK_TARGET
+from ..gate.target import check_stored_key
+from ..web import responses
+from . import objects
+from .call import Call
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PutSymlink; whether there is such a target is asked when it is read.
+
+    Raises:
+        InvalidArgument: No target is named.
+        InvalidObjectName: No object can have its name.
+    """
+    bucket, key, aim = call.target.bucket, call.target.key, _aim(call)
+    await objects.check_writable(call, call.grant, bucket, key)
+    headers = {name.lower(): value for name, value in call.request.headers.items()}
+    # of which no type is said has that of its target
+    properties = objects.properties_of(headers, signed=False, kind=responses.SYMLINK)
+    async with call.services.store.draft(bucket) as draft:
+        await draft.write(aim.encode())
+        properties = replace(properties, target=aim)
+        stored = await objects.keep(call, draft, bucket, key, properties, etag=_tag(aim))
+    return call.respond(headers={"ETag": stored.etag})
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GetSymlink: where it leads, percent-encoded.
+
+    Raises:
+        NotSymlink: The object is none.
+    """
+    bucket, key = call.target.bucket, call.target.key
+    info = await resolve.stat(call.services, call.grant, bucket, key)
+    aim = info.properties.target
+    for name in filter(
+        None, (key, aim)
+    ):  # who may see an object through styles only is told nothing of it
+        access.check_source(call.grant, call.target, access.Seen(name))
+    if not aim:
+        raise NotSymlink("The object you specified is not a symlink.", ec="0043-00000101")
+    headers = responses.validators(info.etag, info.modified)
+    return call.respond(headers={**headers, SYMLINK_TARGET: quote(aim)})
+
+
+def _aim(call: Call) -> str:
+    """The key that ``x-oss-symlink-target`` names."""
+    named = call.header(SYMLINK_TARGET)
+    if not named:
+        raise InvalidArgument(
+            f"The header: {SYMLINK_TARGET} is missing, which names the target.",
+            ec="0043-00000001",
+        )
+    aim = objects.unquoted(named, SYMLINK_TARGET)
+    check_stored_key(aim)
+    return aim
+
+
+def _tag(aim: str) -> str:
+    """The tag of a symlink: another one with each target.
+
+    It is not the MD5 of the bytes, so that a listing of an object store looks at the object and
+    tells its kind (:meth:`vipsgate.store.remote.objects.RemoteObjects.recall`).
+    """
+    digest = hashlib.md5(f"symlink/{aim}".encode(), usedforsecurity=False)
+    return f'"{digest.hexdigest().upper()}"'
