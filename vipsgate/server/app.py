@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from functools import partial
+from typing import Protocol
 
 from aiohttp import web
 
@@ -18,6 +19,14 @@ from ..observe.record import RequestRecord
 from ..web import connection, responses
 
 log = logging.getLogger(__name__)
+
+
+class Handler(Protocol):
+    """Who answers requests of the public port."""
+
+    async def __call__(
+        self, request: web.BaseRequest, services: Services
+    ) -> web.StreamResponse: ...
 
 
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
@@ -129,10 +138,15 @@ def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web
     return response
 
 
-def public(services: Services) -> connection.Server:
-    """The server of the public port, which has no router: ``target`` reads the path."""
+def public(services: Services, handler: Handler = converse) -> connection.Server:
+    """The server of the public port, which has no router: ``target`` reads the path.
+
+    Args:
+        services: What requests are answered with.
+        handler: Answers them; the emulator has one around :func:`converse`.
+    """
     return connection.Server(
-        partial(converse, services=services),
+        partial(handler, services=services),
         refuse=partial(refuse, services=services),
         throttle=services.throttle,
         handler_cancellation=True,
