@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from .. import __version__
-from ..catalog import uploads
+from ..catalog import lifecycle
 from ..console.visit import Console
 from ..delivery.services import Services
 from ..server import admin, app, gauges
@@ -120,8 +120,9 @@ def _admin(services: Services, control: Control, port: connection.Server) -> con
 
 
 async def _due(services: Services) -> None:
-    """Do what is due at the time that it is now."""
-    await uploads.sweep(services.store, services.clock())
+    """Do what is due at the time that it is now: what a server does once an hour."""
+    rules = lifecycle.rules_of(services.registry)
+    await lifecycle.sweep(services.store, rules, services.clock())
 
 
 async def end_with(parent: int, stop: asyncio.Event) -> None:

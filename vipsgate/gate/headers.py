@@ -28,6 +28,7 @@ DIRECTIVE = "x-oss-metadata-directive"
 FORBID_OVERWRITE = "x-oss-forbid-overwrite"
 TAGGING, TAGGING_DIRECTIVE = "x-oss-tagging", "x-oss-tagging-directive"
 COMPLETE_ALL = "x-oss-complete-all"
+ALLOW_OVERLAP = "x-oss-allow-same-action-overlap"
 
 ANY: Values = None
 TRUTH: Values = frozenset(("true", "false"))
@@ -86,6 +87,7 @@ COPY: Table = {
 UPLOAD: Table = WRITE
 COPY_PART: Table = {**UPLOAD, **CONDITIONS, COPY_SOURCE: ANY, f"{COPY_SOURCE}-range": ANY}
 COMPLETE: Table = {**UPLOAD, COMPLETE_ALL: frozenset(("yes",))}
+LIFECYCLE: Table = {ALLOW_OVERLAP: TRUTH}
 SAVE_AS: Table = {FORBID_OVERWRITE: TRUTH}
 
 

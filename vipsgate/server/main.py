@@ -22,7 +22,7 @@ from ..build import shared_of, store_of
 from ..cache.disk import Disk
 from ..cache.memory import Memory
 from ..cache.tiers import Cache
-from ..catalog import uploads
+from ..catalog import lifecycle, uploads
 from ..catalog.documents import Documents
 from ..console.visit import Console
 from ..delivery.services import Services
@@ -174,6 +174,7 @@ async def run(
     beside = [
         asyncio.create_task(documents.follow(services.registry.refresh)),
         asyncio.create_task(_sweep(store)),
+        asyncio.create_task(lifecycle.follow(store, services.registry, services.clock)),
         asyncio.create_task(systemd.live()),
     ]
     try:

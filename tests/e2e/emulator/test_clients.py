@@ -117,6 +117,47 @@ def test_a_client_whose_clock_differs_is_told_so(oss):
     bucket.put_object("a.txt", b"hello")
 
 
+def put_rule_oss2(oss, name):
+    abort = oss2.models.AbortMultipartUpload(days=7)
+    rule = oss2.models.LifecycleRule("old", "dir/", abort_multipart_upload=abort)
+    OSS2(oss, name).bucket.put_bucket_lifecycle(oss2.models.BucketLifecycle([rule]))
+
+
+def put_rule_v2(oss, name):
+    abort = v2.LifecycleRuleAbortMultipartUpload(days=7)
+    rule = v2.LifecycleRule(id="old", prefix="dir/", status="Enabled", abort_multipart_upload=abort)
+    document = v2.LifecycleConfiguration(rules=[rule])
+    client = V2(oss, name).client
+    client.put_bucket_lifecycle(
+        v2.PutBucketLifecycleRequest(bucket=name, lifecycle_configuration=document)
+    )
+    result = client.get_bucket_lifecycle(v2.GetBucketLifecycleRequest(bucket=name))
+    (got,) = result.lifecycle_configuration.rules
+    assert (got.id, got.prefix, got.abort_multipart_upload.days) == ("old", "dir/", 7)
+
+
+@pytest.mark.parametrize("put_rule", [put_rule_oss2, put_rule_v2])
+def test_abandoned_uploads_are_aborted_as_the_clock_moves(oss, put_rule):
+    name = oss.bucket()
+    put_rule(oss, name)
+    bucket = OSS2(oss, name).bucket
+    upload = bucket.init_multipart_upload("dir/a").upload_id
+    bucket.upload_part("dir/a", upload, 1, b"x" * 1000)
+    bucket.init_multipart_upload("other")
+
+    def under_way():
+        return [item.key for item in bucket.list_multipart_uploads().upload_list]
+
+    with oss.clock.moved(days=6):
+        pass
+    assert under_way() == ["dir/a", "other"]
+    with oss.clock.moved(days=7):
+        pass
+    assert under_way() == ["other"]
+    with pytest.raises(oss2.exceptions.NoSuchUpload):
+        bucket.upload_part("dir/a", upload, 2, b"x")
+
+
 # -- faults ----------------------------------------------------------------------------------------
 
 
