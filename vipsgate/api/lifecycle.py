@@ -53,8 +53,9 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """DeleteBucketLifecycle; none is none already."""
-    await buckets.change(call, lambda document: buckets.changed(document, lifecycle=()))
+    """DeleteBucketLifecycle; none is none already, and nothing is written."""
+    if call.grant.bucket.lifecycle:
+        await buckets.change(call, lambda document: buckets.changed(document, lifecycle=()))
     return call.respond(204)
 
 
