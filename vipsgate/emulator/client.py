@@ -181,7 +181,12 @@ class Emulator:
         renderers: int = 1,
     ) -> Iterator[Emulator]:
         """Start one for a ``with`` statement; see :func:`vipsgate.emulator.run`."""
-        options = {"seed": seed, "config": config, "port": port, "renderers": renderers}
+        options = {
+            "seed": seed and Path(seed).resolve(),
+            "config": config and Path(config).resolve(),
+            "port": port,
+            "renderers": renderers,
+        }
         command = [sys.executable, "-m", "vipsgate", "emulate", "--parent", str(os.getpid())]
         for name, value in options.items():
             command += [f"--{name}", str(value)] if value is not None else []
@@ -196,6 +201,7 @@ class Emulator:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
+                cwd="/",  # no module of the tests' folder is taken for one of the server's
                 text=True,
                 start_new_session=True,  # Ctrl-C is for the tests, which then end this
             )
