@@ -27,6 +27,7 @@ DOCUMENTS = {
     for name in (
         *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
         *("deploy/README.md", "tests/README.md", "bench/README.md"),
+        *("vipsgate/emulator/README.md", "tests/e2e/clients/README.md"),
     )
 }
 README, OPERATION = DOCUMENTS["README.md"], DOCUMENTS["deploy/README.md"]

@@ -7,8 +7,10 @@ deploy/README.md from there.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -31,6 +33,7 @@ StyleName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]  # OSS guid
 Acl = Literal["private", "public-read", "public-read-write"]
 ACLS: tuple[str, ...] = get_args(Acl)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
+DAY = 86_400  # seconds
 INTERNAL = ".vipsgate"  # the bucket of our own documents and parts; a word that no key may have
 Seconds = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # since the epoch, to the year 9999
 
@@ -150,6 +153,52 @@ class RefererPolicy(Record):
     blacklist: tuple[str, ...] = ()
 
 
+def _midnight(text: str) -> str:
+    if text:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None or moment.timestamp() % DAY:
+            raise ValueError("is a midnight of UTC, 2026-01-01T00:00:00.000Z")
+    return text
+
+
+class LifecycleRule(Record):
+    """Aborts uploads in parts that nobody has completed; one of the two times is required.
+
+    Attributes:
+        id: Its name, which no other rule of the bucket has; empty: none.
+        prefix: How the keys of the uploads begin; empty: anyhow.
+        enabled: Whether it is on.
+        abort_days: Days after its beginning that an upload is aborted; 0: see the next one.
+        abort_before: Uploads that began before this are aborted, ``2026-01-01T00:00:00.000Z``.
+    """
+
+    id: Annotated[str, Field(max_length=255)] = ""
+    prefix: Annotated[str, Field(max_length=1023)] = ""
+    enabled: bool = True
+    abort_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    abort_before: Annotated[str, AfterValidator(_midnight)] = ""
+
+    @model_validator(mode="after")
+    def _has_one_time(self) -> LifecycleRule:
+        if bool(self.abort_days) == bool(self.abort_before):
+            raise ValueError("a rule has abort_days or abort_before")
+        return self
+
+    def is_due(self, key: str, begun: float, now: float) -> bool:
+        """Is an upload to be aborted?
+
+        Args:
+            key: Of its object.
+            begun: Seconds since the epoch, as is ``now``.
+            now: The time.
+        """
+        if not (self.enabled and key.startswith(self.prefix)):
+            return False
+        if self.abort_days:
+            return begun + self.abort_days * DAY <= now
+        return begun < datetime.fromisoformat(self.abort_before).timestamp()
+
+
 class Bucket(Record):
     """``[buckets.NAME]``: one bucket's document.
 
@@ -169,6 +218,7 @@ class Bucket(Record):
             ``az://...``, read only; or ``synthetic``. Empty for where all others are.
         delay_ms: Milliseconds that each look at a synthetic object and each opening of one takes.
         error_rate: The share of requests to a synthetic bucket that get 503, 0-1.
+        lifecycle: When uploads in parts that nobody has completed are aborted.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
@@ -187,7 +237,16 @@ class Bucket(Record):
     origin: Annotated[str, AfterValidator(_origin)] = ""
     delay_ms: Annotated[float, Field(ge=0, le=60_000)] = 0
     error_rate: Annotated[float, Field(ge=0, le=1)] = 0
+    lifecycle: Annotated[tuple[LifecycleRule, ...], Field(max_length=1000)] = ()
     created: Seconds = 0
+
+    @field_validator("lifecycle")
+    @classmethod
+    def _has_each_id_once(cls, rules: tuple[LifecycleRule, ...]) -> tuple[LifecycleRule, ...]:
+        for name, times in Counter(rule.id for rule in rules if rule.id).items():
+            if times > 1:
+                raise ValueError(f"{times} rules have the id {name!r}")
+        return rules
 
     @field_validator("delay_ms", "error_rate")
     @classmethod

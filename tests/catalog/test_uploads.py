@@ -1,13 +1,24 @@
 """Uploads in parts: what is refused, and what a sudden end leaves for the next start."""
 
+import asyncio
+import hashlib
+import sys
 import time
+from bisect import bisect_right
+from dataclasses import asdict
+from itertools import count
+from types import SimpleNamespace
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.examples import times
 
 from vipsgate.buckets import INTERNAL
 from vipsgate.catalog import uploads
 from vipsgate.errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchUpload
-from vipsgate.store.base import Properties
+from vipsgate.store.base import Page, Properties
 from vipsgate.store.local.store import LocalStore
 
 TOLD = Properties(content_type="x/y", acl="private", meta={"a": "西"}, kind="Multipart")
@@ -166,3 +177,78 @@ async def test_what_died_while_it_was_taken_away_is_swept(store, tmp_path, monke
         await uploads.find(store, "photos", "a", upload.identity)
     await uploads.sweep(store, time.time())
     assert left(tmp_path) == []
+
+
+# -- listing ---------------------------------------------------------------------------------------
+
+
+class ManyUploads:
+    """A store with nothing but uploads to these keys, each made as it is looked at."""
+
+    def __init__(self, keys):
+        # in another order than the keys
+        identities = (hashlib.md5(b"%d" % number).hexdigest().upper() for number in count())
+        self.keys = dict(zip(identities, keys, strict=False))
+        self.names = sorted(f"uploads/photos/{identity}/" for identity in self.keys)
+
+    async def list(self, bucket, *, prefix, delimiter, after="", limit):
+        at = bisect_right(self.names, after)
+        page = self.names[at : at + limit]
+        return Page([], page, page[-1] if at + limit < len(self.names) else "")
+
+    async def open(self, bucket, key):
+        identity = key.split("/")[2]
+        upload = uploads.Upload("photos", self.keys[identity], identity, TOLD, NOW)
+        data = orjson.dumps(asdict(upload))
+        return SimpleNamespace(read=lambda: data, close=lambda: None)
+
+
+async def every_page(store, limit, prefix="", delimiter=""):
+    after, rows = ("", ""), []
+    while True:
+        page = await uploads.page(
+            store, "photos", prefix=prefix, delimiter=delimiter, after=after, limit=limit
+        )
+        assert len(page.rows) <= limit
+        rows += page.rows
+        if not page.more:
+            return rows
+        assert len(page.rows) == limit
+        after = page.rows[-1][:2]
+
+
+@settings(max_examples=times(60))
+@given(
+    keys=st.lists(st.text("ab/é\uffff\U0001f600", min_size=1, max_size=4), max_size=12),
+    prefix=st.sampled_from(["", "a", "a/", "é"]),
+    delimiter=st.sampled_from(["", "/", "b"]),
+    limit=st.integers(1, 5),
+)
+def test_pages_together_are_all_uploads_in_order(keys, prefix, delimiter, limit):
+    rows = asyncio.run(every_page(ManyUploads(keys), limit, prefix, delimiter))
+    expected = set()
+    for identity, key in ManyUploads(keys).keys.items():
+        if key.startswith(prefix):
+            head, cut, _ = key.removeprefix(prefix).partition(delimiter or "\0")
+            expected.add((prefix + head + cut, "") if cut else (key, identity))
+    listed = [(key, identity) for key, identity, _ in rows]
+    assert listed == sorted(expected, key=lambda row: (row[0].encode(), row[1]))
+
+
+async def test_ten_thousand_uploads_are_listed_in_bounded_memory():
+    keys = [f"dir/{number:05d}" for number in range(10_000)]
+    store, blocks = ManyUploads(keys), []
+    real = store.open
+
+    async def opened(*arguments):
+        if len(blocks) < 10 or arguments[1].count("0") > 5:  # now and then
+            blocks.append(sys.getallocatedblocks())
+        return await real(*arguments)
+
+    store.open = opened
+    options = {"prefix": "dir/", "delimiter": "", "after": ("dir/00099", ""), "limit": 100}
+    page = await uploads.page(store, "photos", **options)
+    assert [key for key, _, _ in page.rows] == keys[100:200]
+    assert page.more
+    assert len(blocks) > 100
+    assert max(blocks) - blocks[0] < len(keys)  # an upload that is held takes several

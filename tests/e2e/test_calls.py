@@ -271,6 +271,7 @@ CHANGES = {  # call -> what it may change, all that it is declared to
     **dict.fromkeys(("PutObject", "DeleteObject", "PutObjectACL"), OBJECT),
     **dict.fromkeys(("PutBucket", "PutBucketAcl", "PutBucketProcess"), SETTINGS),
     **dict.fromkeys(("PutBucketReferer", "PutStyle", "DeleteStyle"), SETTINGS),
+    **dict.fromkeys(("PutBucketLifecycle", "DeleteBucketLifecycle"), SETTINGS),
     **dict.fromkeys(("InitiateMultipartUpload", "UploadPart", "AbortMultipartUpload"), UPLOAD),
     "CompleteMultipartUpload": f"{OBJECT}|{UPLOAD}",
     "DeleteMultipleObjects": r"photos/.*",

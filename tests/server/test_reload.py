@@ -508,6 +508,7 @@ def test_what_came_of_it_is_noted():
 OTHER = {
     *("domains", "separators", "cache_control", "styles", "legacy_at_api", "strict", "created"),
     *("delay_ms", "error_rate"),  # of a load test's target
+    "lifecycle",  # what is aborted was nobody's to read
 }
 STARTED = {"server", "store", "cache", "limits", "image", "log", "traces"}  # with these it started
 PERSONS = {"access_key_id", "access_key_secret"}  # who it is, and always written

@@ -13,8 +13,8 @@ from contextlib import closing
 import fastcrc
 import pytest
 
-from vipsgate.buckets import INTERNAL
-from vipsgate.catalog import uploads
+from vipsgate.buckets import INTERNAL, LifecycleRule
+from vipsgate.catalog import lifecycle, uploads
 from vipsgate.errors import (
     BucketNotEmpty,
     InvalidObjectName,
@@ -280,6 +280,38 @@ class EveryStore:
         assert await store.stat("photos", "dir/a") == made
         assert await content(store, "dir/a") == b"".join(pieces)
         assert (await store.list(INTERNAL, prefix="uploads/", limit=9)).objects == []
+
+    async def test_uploads_are_listed_by_pages_and_aborted_when_they_are_due(self, store):
+        for key, begun in (("b", 1.0), ("a/1", 2.0), ("a/2", 3.0), ("西", 4.0), ("b", 5.0)):
+            upload = await uploads.begin(store, "photos", key, PLAIN, begun)
+            async with store.draft(INTERNAL) as draft:
+                await draft.write(b"1")
+                await uploads.keep(store, upload, 1, draft)
+        seen, after, more = [], ("", ""), True
+        while more:
+            page = await uploads.page(
+                store, "photos", prefix="", delimiter="/", after=after, limit=2
+            )
+            seen += [(key, begun if identity else 0.0) for key, identity, begun in page.rows]
+            after, more = page.rows[-1][:2], page.more
+        assert sorted(seen) == [("a/", 0.0), ("b", 1.0), ("b", 5.0), ("西", 4.0)]
+        assert [key for key, _ in seen] == ["a/", "b", "b", "西"]
+
+        rule = LifecycleRule(prefix="", abort_days=1)
+        now = 3.0 + 86_400
+        assert await lifecycle.sweep(store, {"photos": (rule,)}, now) == 3
+        assert await lifecycle.sweep(store, {"photos": (rule,)}, now) == 0
+        left = [upload.begun async for upload in uploads.under_way(store, "photos")]
+        assert sorted(left) == [4.0, 5.0]
+        page = await store.list(INTERNAL, prefix="uploads/", limit=99)
+        assert len(page.objects) == 2 * len(left)
+
+    async def test_one_instance_has_the_turn(self, store):
+        turns = await asyncio.gather(*(lifecycle.take_turn(store, 9e8) for _ in range(4)))
+        assert turns.count(True) == 1
+        assert not await lifecycle.take_turn(store, 9e8 + lifecycle.INTERVAL - 1)
+        assert await lifecycle.take_turn(store, 9e8 + lifecycle.INTERVAL)
+        assert await lifecycle.take_turn(store, 8e8)  # the clock was wrong before
 
 
 class FlatNames:

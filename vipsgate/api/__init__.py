@@ -22,6 +22,7 @@ from . import (
     append,
     buckets,
     images,
+    lifecycle,
     listing,
     multipart,
     objects,
@@ -94,6 +95,11 @@ BUCKET: Table = {
         headers.DELETE,
     ),
     ("GET", "stat"): Row("GetBucketStat", Right.VIEW, buckets.stat),
+    ("GET", "lifecycle"): Row("GetBucketLifecycle", Right.VIEW, lifecycle.get),
+    ("PUT", "lifecycle"): Row(
+        *("PutBucketLifecycle", Right.RULE, lifecycle.put), headers=headers.LIFECYCLE
+    ),
+    ("DELETE", "lifecycle"): Row("DeleteBucketLifecycle", Right.RULE, lifecycle.delete),
     ("GET", "location"): Row("GetBucketLocation", Right.VIEW, buckets.location),
     ("GET", "processConfiguration"): Row("GetBucketProcess", Right.VIEW, images.get),
     ("PUT", "processConfiguration"): Row("PutBucketProcess", Right.RULE, images.put),
@@ -115,7 +121,6 @@ NEVER_SET: Table = {
         *("GetBucketInventory, ListBucketInventory", Right.VIEW, unset.missing("inventory")),
         names("continuation-token inventoryId"),
     ),
-    ("GET", "lifecycle"): Row("GetBucketLifecycle", Right.VIEW, unset.missing("lifecycle")),
     ("GET", "live"): Row(
         *("ListLiveChannel", Right.VIEW, unset.live, names("marker max-keys prefix")),
     ),

@@ -17,7 +17,6 @@ from ..errors import InvalidArgument, InvalidRange, NoSuchKey, shown
 from ..gate.headers import ACL, COMPLETE_ALL, COPY_SOURCE
 from ..gate.rights import Right
 from ..store.base import Draft, Object
-from ..store.local.listing import common
 from ..web import responses
 from . import objects, xml
 from .call import Call
@@ -155,16 +154,15 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     most = call.number("max-uploads", MAX_LISTED, 1, MAX_LISTED)
     prefix, delimiter = call.parameter("prefix"), call.parameter("delimiter")
     marker = (call.parameter("key-marker"), call.parameter("upload-id-marker"))
-    places: dict[tuple[str, str], float] = {}  # key and id, or common prefix -> begun
-    async for upload in uploads.under_way(call.services.store, call.target.bucket):
-        if upload.key.startswith(prefix):
-            shared = common(upload.key, prefix, delimiter)
-            upload_key = (shared, "") if shared else (upload.key, upload.identity)
-            if _behind(upload_key, marker):
-                places[upload_key] = upload.begun
-    names = sorted(places, key=lambda upload_key: (upload_key[0].encode(), upload_key[1]))
-    listed = names[:most]
-    last = listed[-1] if len(names) > most else ("", "")
+    page = await uploads.page(
+        call.services.store,
+        call.target.bucket,
+        prefix=prefix,
+        delimiter=delimiter,
+        after=marker,
+        limit=most,
+    )
+    last = page.rows[-1] if page.more else ("", "", 0)
     root = xml.add(
         Element("ListMultipartUploadsResult"),
         **_encoding(encoding),
@@ -176,18 +174,18 @@ async def list_uploads(call: Call) -> web.StreamResponse:
         Delimiter=xml.encoded(delimiter, encoding),
         Prefix=xml.encoded(prefix, encoding),
         MaxUploads=most,
-        IsTruncated=str(len(names) > most).lower(),
+        IsTruncated=str(page.more).lower(),
     )
-    for key, identity in listed:
+    for key, identity, begun in page.rows:
         if identity:
             xml.add(
                 SubElement(root, "Upload"),
                 Key=xml.encoded(key, encoding),
                 UploadId=identity,
                 StorageClass="Standard",
-                Initiated=xml.iso(places[key, identity]),
+                Initiated=xml.iso(begun),
             )
-    for key, identity in listed:
+    for key, identity, _ in page.rows:
         if not identity:
             xml.add(SubElement(root, "CommonPrefixes"), Prefix=xml.encoded(key, encoding))
     return call.respond(body=xml.write(root))
@@ -209,16 +207,6 @@ async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
 
 async def _keep(call: Call, draft: Draft, upload: uploads.Upload, etag: str) -> Object:
     return await objects.keep(call, draft, upload.bucket, upload.key, upload.properties, etag=etag)
-
-
-def _behind(upload_key: tuple[str, str], marker: tuple[str, str]) -> bool:
-    """Does an upload come behind the markers? Without an id, behind all of that key."""
-    key, identity = marker
-    if not key:
-        return True
-    if upload_key[0] == key:
-        return bool(identity) and upload_key[1] > identity
-    return upload_key[0].encode() > key.encode()
 
 
 def _number(call: Call) -> int:

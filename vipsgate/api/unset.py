@@ -15,7 +15,6 @@ from ..errors import (
     NoSuchBucketPolicy,
     NoSuchCORSConfiguration,
     NoSuchInventory,
-    NoSuchLifecycle,
     NoSuchServerSideEncryptionRule,
     NoSuchTransferAccelerationConfiguration,
     NoSuchWebsiteConfiguration,
@@ -32,7 +31,6 @@ MISSING: Mapping[str, tuple[type[OssError], str]] = {  # sub-resource -> the err
         "The server side encryption configuration was not found.",
     ),
     "inventory": (NoSuchInventory, "The bucket has no inventory."),
-    "lifecycle": (NoSuchLifecycle, "No Row found in Lifecycle Table."),
     "policy": (NoSuchBucketPolicy, "The bucket policy does not exist."),
     "transferAcceleration": (
         NoSuchTransferAccelerationConfiguration,

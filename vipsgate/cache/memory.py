@@ -51,6 +51,12 @@ class Memory:
             self._drop(cache_key)
         return len(places)
 
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._entries.clear()
+        self._of_source.clear()
+        self.used = 0
+
     def _drop(self, cache_key: CacheKey) -> None:
         self.used -= self._entries.pop(cache_key).size + OVERHEAD
         source = (cache_key.bucket, cache_key.key)

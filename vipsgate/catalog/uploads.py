@@ -4,13 +4,19 @@
 to ``10000``. Completing copies them into one draft, which becomes the object in one step; the
 upload is taken away after that, so that a client who never heard the answer may ask again. One
 that died in between is recognised by its object's tag, see :func:`sweep`.
+
+Uploads are listed in the order of their keys, but lie in that of their ids. So a page reads them
+all and holds the first of them. An index by key would read no more than a page, and cost a write
+for each upload and a repair for each sudden end; uploads are few, and listed rarely.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
+from bisect import insort
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -21,12 +27,14 @@ import orjson
 from ..buckets import INTERNAL
 from ..errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchKey, NoSuchUpload, shown
 from ..store.base import PLAIN, Draft, Object, Properties, Store
+from ..store.local.listing import common
 
 FOLDER, ABOUT = "uploads/", "about.json"
 IDENTITY = re.compile(r"[0-9A-F]{32}")
 MAX_PARTS = 10000  # OSS guide, Multipart upload
 LEAST_BYTES = 102400  # of a part that is not the last; OSS guide, Multipart upload
 PAGE = 1000  # entries read in one go
+READS = 32  # uploads read at the same time: an object store takes a while for each
 ORPHAN = 3600.0  # seconds after which parts without an upload are nobody's
 
 
@@ -72,6 +80,19 @@ class Part:
 
     number: int
     object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPage:
+    """A part of a listing of uploads, in the order of their keys' bytes and of their ids.
+
+    Attributes:
+        rows: Key, id, and when it was begun; of a common prefix the id is empty.
+        more: Whether there are others behind these.
+    """
+
+    rows: Sequence[tuple[str, str, float]]
+    more: bool
 
 
 async def begin(store: Store, bucket: str, key: str, properties: Properties, now: float) -> Upload:
@@ -194,9 +215,59 @@ async def abort(store: Store, upload: Upload) -> None:
 
 async def under_way(store: Store, bucket: str) -> AsyncIterator[Upload]:
     """All uploads to a bucket that have begun and not ended."""
-    async for identity in _identities(store, bucket):
-        if (upload := await _read(store, bucket, identity)) and not upload.ended:
-            yield upload
+    async for together in _batches(_identities(store, bucket), READS):
+        for upload in await asyncio.gather(*(_read(store, bucket, one) for one in together)):
+            if upload and not upload.ended:
+                yield upload
+
+
+async def page(
+    store: Store,
+    bucket: str,
+    *,
+    prefix: str,
+    delimiter: str,
+    after: tuple[str, str],
+    limit: int,
+) -> UploadPage:
+    """Return a page of the uploads under way, in memory that does not grow with them.
+
+    Args:
+        store: Where they are.
+        bucket: Which one.
+        prefix: What the keys of their objects begin with.
+        delimiter: Keys that have it behind the prefix are one common prefix up to it.
+        after: Key and id, or a common prefix and "", behind which the page begins; a key without
+            an id stands for all uploads of that key.
+        limit: Uploads and common prefixes together, at least 1.
+    """
+    places: list[tuple[bytes, str]] = []  # of the first ones that are known so far, in order
+    begun: dict[tuple[bytes, str], float] = {}
+    start = after[0].encode(), after[1]
+    async for upload in under_way(store, bucket):
+        if not upload.key.startswith(prefix):
+            continue
+        shared = common(upload.key, prefix, delimiter)
+        place = (shared.encode(), "") if shared else (upload.key.encode(), upload.identity)
+        if place in begun or not _behind(place, start):
+            continue
+        if len(places) > limit and place > places[-1]:
+            continue
+        insort(places, place)
+        begun[place] = upload.begun
+        if len(places) > limit + 1:
+            del begun[places.pop()]
+    rows = [(key.decode(), identity, begun[key, identity]) for key, identity in places[:limit]]
+    return UploadPage(rows, more=len(places) > limit)
+
+
+def _behind(place: tuple[bytes, str], start: tuple[bytes, str]) -> bool:
+    """Does an upload come behind the markers? Without an id, behind all of that key."""
+    if not start[0]:
+        return True
+    if place[0] == start[0]:
+        return bool(start[1]) and place[1] > start[1]
+    return place[0] > start[0]
 
 
 async def sweep(store: Store, now: float) -> None:
@@ -253,6 +324,18 @@ async def _identities(store: Store, bucket: str) -> AsyncIterator[str]:
     async for identity in _folders(store, f"{FOLDER}{bucket}/"):
         if IDENTITY.fullmatch(identity):
             yield identity
+
+
+async def _batches(names: AsyncIterator[str], size: int) -> AsyncIterator[list[str]]:
+    """The names, so many at a time."""
+    together: list[str] = []
+    async for name in names:
+        together.append(name)
+        if len(together) == size:
+            yield together
+            together = []
+    if together:
+        yield together
 
 
 async def _folders(store: Store, folder: str) -> AsyncIterator[str]:

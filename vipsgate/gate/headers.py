@@ -28,6 +28,7 @@ DIRECTIVE = "x-oss-metadata-directive"
 FORBID_OVERWRITE = "x-oss-forbid-overwrite"
 TAGGING, TAGGING_DIRECTIVE = "x-oss-tagging", "x-oss-tagging-directive"
 COMPLETE_ALL = "x-oss-complete-all"
+ALLOW_OVERLAP = "x-oss-allow-same-action-overlap"
 
 ANY: Values = None
 TRUTH: Values = frozenset(("true", "false"))
@@ -97,6 +98,7 @@ FORM: Table = {
     "x-oss-signature": ANY,
     "x-oss-signature-version": ANY,
 }
+LIFECYCLE: Table = {ALLOW_OVERLAP: TRUTH}
 SAVE_AS: Table = {FORBID_OVERWRITE: TRUTH}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from functools import partial
+from typing import Protocol
 
 from aiohttp import web
 
@@ -19,6 +20,14 @@ from ..web import connection, responses
 
 IN_HEAD = PROCESS.encode()
 log = logging.getLogger(__name__)
+
+
+class Handler(Protocol):
+    """Who answers requests of the public port."""
+
+    async def __call__(
+        self, request: web.BaseRequest, services: Services
+    ) -> web.StreamResponse: ...
 
 
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
@@ -135,10 +144,15 @@ def _is_work(services: Services, data: bytes) -> bool:
     return IN_HEAD in data and not services.fastpath.knows(data)
 
 
-def public(services: Services) -> connection.Server:
-    """The server of the public port, which has no router: ``target`` reads the path."""
+def public(services: Services, handler: Handler = converse) -> connection.Server:
+    """The server of the public port, which has no router: ``target`` reads the path.
+
+    Args:
+        services: What requests are answered with.
+        handler: Answers them; the emulator has one around :func:`converse`.
+    """
     return connection.Server(
-        partial(converse, services=services),
+        partial(handler, services=services),
         refuse=partial(refuse, services=services),
         throttle=services.throttle,
         turns=services.turns,

@@ -22,7 +22,7 @@ from ..build import shared_of, store_of
 from ..cache.disk import Disk
 from ..cache.memory import Memory
 from ..cache.tiers import Cache
-from ..catalog import uploads
+from ..catalog import lifecycle, uploads
 from ..catalog.documents import Documents
 from ..console.visit import Console
 from ..delivery.services import Services
@@ -100,20 +100,16 @@ def traces_of(settings: Settings) -> Traces | None:
     return otlp(__version__)
 
 
-async def run(
-    settings: Settings, reload: Callable[[], Settings], ready: Callable[[str, str], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way.
+async def services_of(settings: Settings, clock: Callable[[], float] = time.time) -> Services:
+    """Return the services of a server with these settings, whose renderers are not started yet.
 
     Args:
         settings: What to run with.
-        reload: Reads the configuration again, on SIGHUP.
-        ready: Told of the public address and of the console's URL, behind the ready line; the URL
-            is empty where nobody can log in.
+        clock: Seconds since the epoch; the emulator's can be moved.
 
     Raises:
-        StartError: No renderer can be started.
-        OSError: A port cannot be had.
+        SettingsError: A log, a cache or a store cannot be had.
+        OssError: The store is away.
     """
     server = settings.server
     recorder = Recorder(log_of(settings), traces_of(settings))
@@ -132,7 +128,7 @@ async def run(
     store: Store = recorder.store(origins)
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
-    services = Services.of(
+    return Services.of(
         settings,
         store,
         renderers,
@@ -141,7 +137,27 @@ async def run(
         origins=origins,
         throttle=Throttle(server.queue_seconds),
         recorder=recorder,
+        clock=clock,
     )
+
+
+async def run(
+    settings: Settings, reload: Callable[[], Settings], ready: Callable[[str, str], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way.
+
+    Args:
+        settings: What to run with.
+        reload: Reads the configuration again, on SIGHUP.
+        ready: Told of the public address and of the console's URL, behind the ready line; the URL
+            is empty where nobody can log in.
+
+    Raises:
+        StartError: No renderer can be started.
+        OSError: A port cannot be had.
+    """
+    server, services = settings.server, await services_of(settings)
+    recorder, renderers, store = services.recorder, services.renderers, services.store
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -155,9 +171,11 @@ async def run(
     console = Console(services, explain, local=_local_key(settings))
     private = Listener(admin.runner(services, moment, console, shutdown_timeout=1))
     await renderers.start()
+    documents = services.registry.documents
     beside = [
         asyncio.create_task(documents.follow(services.registry.refresh)),
         asyncio.create_task(_sweep(store)),
+        asyncio.create_task(lifecycle.follow(store, services.registry, services.clock)),
         asyncio.create_task(systemd.live()),
     ]
     try:

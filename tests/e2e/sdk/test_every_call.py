@@ -185,6 +185,7 @@ BAD_ARGUMENTS = {
     *("get_bucket_cors", "get_bucket_encryption", "get_bucket_inventory", "list_bucket_inventory"),
     *("get_bucket_lifecycle", "get_bucket_policy", "get_bucket_transfer_acceleration"),
     *("get_bucket_website", "get_bucket_worm"),  # there are none
+    "put_bucket_lifecycle",
     *(
         "append_object",
         "get_symlink",  # of what is none
@@ -222,11 +223,12 @@ OURS_OSS2 = set(
     "list_objects list_objects_v2 list_parts object_exists process_object put_bucket_acl "
     "put_bucket_referer put_bucket_style put_object put_object_acl put_object_from_file "
     "put_object_with_url put_object_with_url_from_file sign_rtmp_url sign_url update_object_meta "
+    "delete_bucket_lifecycle get_bucket_lifecycle put_bucket_lifecycle "
     "upload_part upload_part_copy delete_object_tagging get_object_tagging put_object_tagging "
     "get_symlink put_symlink "
     # what is never set up
     "get_bucket_cors get_bucket_encryption get_bucket_inventory_configuration "
-    "get_bucket_lifecycle get_bucket_logging get_bucket_policy get_bucket_stat get_bucket_tagging "
+    "get_bucket_logging get_bucket_policy get_bucket_stat get_bucket_tagging "
     "get_bucket_transfer_acceleration get_bucket_versioning get_bucket_website get_bucket_worm "
     "list_bucket_inventory_configurations list_live_channel".split()
 )
