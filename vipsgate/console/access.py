@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from ..api import buckets as api_buckets
 from ..api.images import SEPARATORS
 from ..buckets import Bucket
 from ..catalog import documents
 from ..errors import OssError
 from ..gate.rights import Right
-from ..gate.target import Target, resolve
-from . import buckets, calls, holes, pages
+from ..gate.target import resolve
+from . import buckets, calls, diff, holes, pages
 from .visit import Visit
 
 MAX_RULES = 10  # OSS guide, Source image protection
@@ -38,32 +36,19 @@ async def save(visit: Visit) -> web.StreamResponse:
         changed = _filled(visit, stored)
     except ValueError as error:  # pydantic's, which names key and value
         return await _page(visit, stored, was, 400, error=_words(error))
-    if _written(stored) not in (was, _written(changed)):
-        return await _page(visit, changed, _written(stored), 409, theirs=_written(stored))
+
+    def guard(present: Bucket) -> None:
+        if _written(present) not in (was, _written(_filled(visit, present))):
+            raise calls.ConflictError(present)
+
     try:
-        await _change(visit, lambda document: _filled(visit, document))
+        await visit.change("PutAccess", lambda document: _filled(visit, document), guard)
+    except calls.ConflictError as conflict:
+        theirs = _written(conflict.present)
+        return await _page(visit, changed, theirs, 409, theirs=theirs)
     except OssError as error:
         return await _page(visit, changed, was, error.status, error=error.message)
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/access", saved="1"))
-
-
-async def _change(visit: Visit, edit: Callable[[Bucket], Bucket]) -> None:
-    """Change the bucket's document as the calls of the API do, with their right and their checks.
-
-    Raises:
-        OssError: As they word it.
-    """
-    target = Target(visit.bucket, "", (("processConfiguration", ""),))
-    outcome = "failed"
-    try:
-        _, call = calls.of(visit.bare, visit.services, visit.caller, "PUT", target)
-        await api_buckets.change(call, edit)
-        outcome = "200"
-    except OssError as error:
-        outcome = f"{error.status} {error.code}"
-        raise
-    finally:
-        visit.note("PutAccess", visit.bucket, outcome)
 
 
 async def _page(
@@ -83,7 +68,7 @@ async def _page(
         holes=holes.of(bucket, visit.services.settings.limits),
         was=was,
         error=error,
-        theirs=theirs,
+        compared=diff.compare(theirs, _written(bucket)) if theirs else None,
         saved=visit.text("saved"),
         url=url,
         referer=referer,

@@ -26,6 +26,7 @@ from . import (
     overview,
     pages,
     styles,
+    versions,
 )
 from .attempts import Attempts
 from .history import HISTORY, History, follow
@@ -114,6 +115,11 @@ ROUTES = (
     Page("POST", "/b/{bucket}/style-delete", styles.delete),
     Page("GET", "/b/{bucket}/access", access.page),
     Page("POST", "/b/{bucket}/access", access.save),
+    Page("GET", "/b/{bucket}/versions", versions.page),
+    Page("GET", "/b/{bucket}/version", versions.show),
+    Page("POST", "/b/{bucket}/version-restore", versions.restore),
+    Page("POST", "/b/{bucket}/document", versions.import_),
+    Page("GET", "/b/{bucket}/document", versions.export),
     Page("POST", "/check", editor.check),
     Page("GET", "/actions", editor.actions),
 )

@@ -19,6 +19,7 @@ from . import gauges, guard
 from .explain import explain
 
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+MAX_FORM = 4 << 20  # bytes: a bucket document with all that a form escapes
 SERVICES = web.AppKey("services", Services)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 
@@ -33,7 +34,7 @@ def application(
         moment: What is so now.
         console: The console, where there is one.
     """
-    app = web.Application(middlewares=[guard.check])
+    app = web.Application(middlewares=[guard.check], client_max_size=MAX_FORM)
     app.on_response_prepare.append(_name)
     console = console or Console(services, explain)
     app[guard.CONSOLE] = console

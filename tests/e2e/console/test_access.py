@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -142,6 +143,21 @@ def test_the_second_of_two_is_told(guarded):
     assert "&#34;gif&#34;" in answer.text
     assert 'value="bmp"' in answer.text
     assert save(guarded, "guarded", rules, was=answer.field("was"), **SETTINGS).status == 303
+
+
+def test_of_many_at_once_one_saves(guarded):
+    was = guarded.get("b/guarded/access").field("was")
+    rules = [("img/", ".PNG", True)]
+
+    def work(number):
+        form = {**SETTINGS, "extensions": f"jpg, x{number}"}
+        return save(guarded, "guarded", rules, was=was, **form).status
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = sorted(threads.map(work, range(8)))
+    assert statuses == [303] + [409] * 7
+    was = guarded.get("b/guarded/access").field("was")
+    assert save(guarded, "guarded", rules, was=was, **SETTINGS).status == 303
 
 
 @pytest.mark.parametrize(
