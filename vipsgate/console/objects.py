@@ -18,7 +18,7 @@ from ..gate.headers import FORBID_OVERWRITE
 from ..gate.protection import PICTURES
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_stored_key
-from . import buckets, calls, pages
+from . import buckets, calls, pages, parts
 from .visit import TOKEN_FIELD, TOKEN_HEADER, Visit
 
 PAGE = 60  # objects and folders on a page
@@ -73,6 +73,8 @@ async def page(visit: Visit) -> web.StreamResponse:
         marker=marker,
         crumbs=_crumbs(folder),
         next=unquote(root.findtext("NextMarker", "")),
+        unfinished=await parts.unfinished(visit) if not prefix and not marker else [],
+        part=parts.PART_BYTES,
         uploaded=visit.text("uploaded"),
         removed=visit.text("removed"),
         acls=ACLS,

@@ -34,6 +34,8 @@ PATHS = (
     "b/examplebucket/styles",
     "b/examplebucket/style",
     "b/examplebucket/access?url=/examplebucket/example.jpg",
+    "b/versioned/versions",
+    "b/versioned/version?number=1",
 )
 PATIENCE = 15_000  # milliseconds for anything to appear
 
@@ -117,6 +119,70 @@ def test_files_are_uploaded_with_progress(inside, console, tmp_path):
         assert (console.root / "examplebucket" / "up" / name).stat().st_size == size
 
 
+BIG = bytes(range(256)) * 4 * 10_000 + b"the end"  # two parts of 8 MB
+
+
+@pytest.fixture
+def big(inside, tmp_path):
+    """A large file, chosen on the page of a folder."""
+    (tmp_path / "big.bin").write_bytes(BIG)
+    inside.goto("/console/b/examplebucket/objects?folder=up/")
+    inside.set_input_files("input[type=file]", str(tmp_path / "big.bin"))
+    return inside
+
+
+def left(console):
+    folder = console.root / ".vipsgate" / "uploads"
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_part_that_fails_is_sent_again(big, console):
+    failed = []
+
+    def fail(route):
+        failed.append(route.request.url)
+        route.abort() if len(failed) < 3 else route.fallback()
+
+    big.route("**/part?*number=2*", fail)
+    big.click("#upload button.primary")
+    big.wait_for_url("**uploaded=1**")
+    assert len(failed) == 3
+    assert (console.root / "examplebucket" / "up" / "big.bin").read_bytes() == BIG
+    assert left(console) == []
+
+
+def test_what_stops_goes_on_from_there(big, console):
+    sent = []
+    big.on("request", lambda request: sent.append(request.url) if "part?" in request.url else None)
+    big.route("**/part?*number=2*", lambda route: route.fulfill(status=403, body="{}"))
+    big.click("#upload button.primary")
+    big.wait_for_selector(".progress .failed")
+    assert len(left(console)) == 2  # what it is, and its first part
+    big.unroute("**/part?*number=2*")
+    sent.clear()
+    big.click(".progress .failed button >> nth=0")
+    big.wait_for_url("**uploaded=1**")
+    assert ["number=2" in url for url in sent] == [True]
+    assert left(console) == []
+
+
+def test_a_cancelled_upload_leaves_nothing(big, console):
+    (console.root / "examplebucket" / "up" / "big.bin").unlink(missing_ok=True)
+    big.route("**/part?*number=2*", lambda route: None)  # it never comes to an end
+    big.click("#upload button.primary")
+    big.wait_for_selector(".progress button")
+    deadline = time.monotonic() + PATIENCE / 1000
+    while len(left(console)) < 2:
+        assert time.monotonic() < deadline
+        big.wait_for_timeout(20)
+    big.click(".progress button")
+    big.wait_for_selector(".progress .failed")
+    while left(console):
+        assert time.monotonic() < deadline
+        big.wait_for_timeout(20)
+    assert not (console.root / "examplebucket" / "up" / "big.bin").exists()
+
+
 def test_a_style_by_hand_is_what_the_public_gets(inside, console):
     page = inside
     page.goto("/console/b/examplebucket/style")
@@ -181,7 +247,18 @@ def test_words_are_completed_by_keys(inside):
     assert page.input_value("[name=content]") == "image/resize,m_fill"
 
 
-def test_nothing_is_wider_than_a_small_phone(inside):
+@pytest.fixture(scope="module")
+def versioned(console):
+    """A bucket with some versions of its document."""
+    browser = Browser(console.admin_port)
+    browser.login()
+    assert browser.submit("buckets", name="versioned", acl="private").status == 303
+    style = {"name": "small", "content": f"image/resize,w_40/{'bright,1/' * 9}", "do": "save"}
+    assert browser.submit("b/versioned/style", was="", **style).status == 303
+    assert browser.submit("b/versioned/acl", acl="public-read").status == 303
+
+
+def test_nothing_is_wider_than_a_small_phone(inside, versioned):
     inside.set_viewport_size({"width": 320, "height": 640})
     for path in PATHS:
         inside.goto(f"/console/{path}")
@@ -199,7 +276,7 @@ FAULTS = """async () => (await axe.run()).violations
 )
 @pytest.mark.parametrize("locale", ["en", "zh-CN"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(chromium, console, scheme, locale):
+def test_axe_finds_no_serious_fault(chromium, console, versioned, scheme, locale):
     address = f"http://127.0.0.1:{console.admin_port}"
     context = chromium.new_context(base_url=address, color_scheme=scheme, locale=locale)
     page = context.new_page()
