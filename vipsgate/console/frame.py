@@ -18,6 +18,7 @@ from . import (
     access,
     assets,
     buckets,
+    checkup,
     editor,
     histogram,
     language,
@@ -99,6 +100,7 @@ ROUTES = (
     Page("POST", "/login", login.enter, open=True),
     Page("POST", "/logout", login.leave),
     Page("GET", "/overview", overview.page),
+    Page("POST", "/overview", checkup.post),
     Page("GET", "/buckets", buckets.page),
     Page("POST", "/buckets", buckets.create),
     Page("POST", "/b/{bucket}/acl", buckets.put_acl),
@@ -136,7 +138,8 @@ def mount(app: web.Application, console: Console) -> None:
     """Answer below ``/console/`` of an application."""
     app[CONSOLE], app[login.ATTEMPTS] = console, Attempts()
     app[objects.TURNS] = objects.Turns(console.services.settings.renderer_count())
-    app[HISTORY] = History()
+    app[HISTORY], app[checkup.CHECKUP] = History(), checkup.Checkup()
+    app.cleanup_ctx.append(checkup.keep())
     app.cleanup_ctx.append(follow(console.services))
     app.router.add_get(ROOT, _to_root)
     for row in ROUTES:
