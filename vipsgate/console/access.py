@@ -10,7 +10,9 @@ from aiohttp import web
 from ..api.images import SEPARATORS
 from ..buckets import Bucket
 from ..catalog import documents
-from ..errors import OssError
+from ..delivery.order import see
+from ..errors import InvalidObjectName, NoSuchKey, OssError
+from ..gate.access import Grant, Seen
 from ..gate.rights import Right
 from ..gate.target import resolve
 from . import buckets, calls, diff, holes, pages
@@ -18,6 +20,7 @@ from .visit import Visit
 
 MAX_RULES = 10  # OSS guide, Source image protection
 MAX_URL = 8192  # characters
+MAX_LOOKED_AT = 50  # watermark objects; a style each, as many as there can be
 
 
 async def page(visit: Visit) -> web.StreamResponse:
@@ -65,7 +68,7 @@ async def _page(
         bucket=bucket,
         rules=rules,
         separators=SEPARATORS,
-        holes=holes.of(bucket, visit.services.settings.limits),
+        holes=await _holes(visit, bucket),
         was=was,
         error=error,
         compared=diff.compare(theirs, _written(bucket)) if theirs else None,
@@ -74,6 +77,21 @@ async def _page(
         referer=referer,
         tested=tested,
     )
+
+
+async def _holes(visit: Visit, bucket: Bucket) -> list[holes.Hole]:
+    """What the settings leave open, with a look at the objects that styles lay on pictures."""
+    limits, grant = visit.services.settings.limits, Grant(bucket, visit.caller)
+    keys = {key for keys in holes.watermarks(bucket, limits).values() for key in keys}
+    objects: dict[str, Seen | None] = {}
+    for key in sorted(keys)[:MAX_LOOKED_AT]:
+        try:
+            objects[key] = see(grant, key, await visit.services.store.stat(visit.bucket, key))
+        except (NoSuchKey, InvalidObjectName):
+            objects[key] = None
+        except OssError:  # the store is away: nobody can tell
+            break
+    return holes.of(bucket, limits, objects)
 
 
 async def _tested(visit: Visit, url: str, referer: str) -> dict[str, Any]:
