@@ -137,7 +137,6 @@ ROUTES = (
 def mount(app: web.Application, console: Console) -> None:
     """Answer below ``/console/`` of an application."""
     app[CONSOLE], app[login.ATTEMPTS] = console, Attempts()
-    app[objects.TURNS] = objects.Turns(console.services.settings.renderer_count())
     app[HISTORY], app[checkup.CHECKUP] = History(), checkup.Checkup()
     app.cleanup_ctx.append(checkup.keep())
     app.cleanup_ctx.append(follow(console.services))

@@ -15,7 +15,7 @@ from ..gate import access
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_key
 from ..worker.protocol import Job
-from . import objects, pages
+from . import pages
 from .visit import Visit
 
 LIKE = "image/average-hue"  # the process that is planned, admitted and refused in the same way
@@ -42,7 +42,7 @@ async def picture(visit: Visit) -> web.StreamResponse:
         }
         if visit.request.headers.get("If-None-Match") == headers["ETag"]:
             return web.Response(status=304, headers=headers)
-        async with visit.request.app[objects.TURNS].one:
+        async with services.renderers.lowest():
             services.renderers.check()  # before anything is opened for it
             with closing(await services.store.open(visit.bucket, key)) as opened:
                 job = Job("histogram", LIKE, opened.descriptor)

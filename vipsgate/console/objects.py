@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -195,22 +194,8 @@ async def remove(visit: Visit) -> web.StreamResponse:
 # -- pictures --------------------------------------------------------------------------------------
 
 
-class Turns:
-    """Few pictures of the console are made at a time, so that the public's come first.
-
-    Args:
-        count: Renderers that there are.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.one = asyncio.Semaphore(max(1, count // 2))
-
-
-TURNS = web.AppKey("turns", Turns)
-
-
 async def picture(visit: Visit) -> web.StreamResponse:
-    """A picture of an object, made like everybody's; never an object as it is stored.
+    """A picture of an object, made like everybody's but after them; never an object as stored.
 
     Raises:
         InvalidArgument: There is no process, or one that does not make a picture.
@@ -220,8 +205,8 @@ async def picture(visit: Visit) -> web.StreamResponse:
         raise InvalidArgument("The parameter: process is image/..., video/... or style/NAME.")
     target = Target(visit.bucket, key, ((PROCESS, process),))
     known = visit.request.headers.get("If-None-Match")
-    async with visit.request.app[TURNS].one:
-        try:
+    try:
+        async with visit.services.renderers.lowest():
             return await visit.call("GET", target, {"If-None-Match": known} if known else None)
-        except OssError as error:
-            return pages.failure(error)
+    except OssError as error:
+        return pages.failure(error)

@@ -43,12 +43,14 @@ class Console:
         address: Of the public port, as the beginning of a URL; known when it listens.
         local: The key pair of this run, where no credentials are configured: whoever can read the
             terminal that the server was started in may log in.
+        ended: Sessions that have been logged out.
     """
 
     services: Services
     explain: Explain
     address: str = ""
     local: Credential | None = None
+    ended: session.Ended = field(default_factory=session.Ended)
 
     def credentials(self) -> tuple[Credential, ...]:
         """The key pairs that may log in now."""
@@ -58,7 +60,8 @@ class Console:
     def session(self, request: web.BaseRequest) -> session.Session | None:
         """The session of a request; ``None`` for none."""
         cookie = request.cookies.get(session.COOKIE, "")
-        return session.find(cookie, self.credentials(), self.services.clock())
+        result = session.find(cookie, self.credentials(), self.services.clock())
+        return result if result and result not in self.ended else None
 
 
 @dataclass(slots=True)
