@@ -10,6 +10,7 @@ from aiohttp import web
 from ..api.images import SEPARATORS
 from ..buckets import Bucket
 from ..catalog import documents
+from ..catalog.versions import digest
 from ..delivery.order import see
 from ..errors import InvalidObjectName, NoSuchKey, OssError
 from ..gate.access import Grant, Seen
@@ -27,7 +28,7 @@ async def page(visit: Visit) -> web.StreamResponse:
     """The settings as they are, and what the tester says of a URL."""
     buckets.check_there(visit)
     bucket = _document(visit)
-    return await _page(visit, bucket, _written(bucket))
+    return await _page(visit, bucket, _told(bucket))
 
 
 async def save(visit: Visit) -> web.StreamResponse:
@@ -41,14 +42,14 @@ async def save(visit: Visit) -> web.StreamResponse:
         return await _page(visit, stored, was, 400, error=_words(error))
 
     def guard(present: Bucket) -> None:
-        if _written(present) not in (was, _written(_filled(visit, present))):
+        if _told(present) not in (was, _told(_filled(visit, present))):
             raise calls.ConflictError(present)
 
     try:
         await visit.change("PutAccess", lambda document: _filled(visit, document), guard)
     except calls.ConflictError as conflict:
-        theirs = _written(conflict.present)
-        return await _page(visit, changed, theirs, 409, theirs=theirs)
+        theirs = conflict.present
+        return await _page(visit, changed, _told(theirs), 409, theirs=_written(theirs))
     except OssError as error:
         return await _page(visit, changed, was, error.status, error=error.message)
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/access", saved="1"))
@@ -165,9 +166,14 @@ def _list(text: str) -> list[str]:
 
 
 def _written(bucket: Bucket) -> str:
-    """The settings of the page as JSON, to be compared and shown."""
+    """The settings of the page as JSON, to be shown."""
     keys = {"protection", "separators", "referer"}
     return documents.write(Bucket(**{key: getattr(bucket, key) for key in keys})).decode()
+
+
+def _told(bucket: Bucket) -> str:
+    """What tells the settings of the page from others; a form sends lines with other ends."""
+    return digest(_written(bucket).encode())
 
 
 def _words(error: ValueError) -> str:

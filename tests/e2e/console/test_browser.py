@@ -210,6 +210,32 @@ def test_a_style_by_hand_is_what_the_public_gets(inside, console):
     assert ImageChops.difference(public.convert("RGB"), preview.convert("RGB")).getbbox() is None
 
 
+def test_access_settings_are_saved(inside, versioned):
+    page = inside
+    for extensions in ("jpg", "jpg, png"):  # a form as a browser sends it
+        page.goto("/console/b/versioned/access")
+        page.check("[name=enabled]")
+        page.fill("[name=extensions]", extensions)
+        page.fill("[name=whitelist]", "https://a.example\nhttps://b.example")
+        page.click("form.editor button.primary")
+        page.wait_for_url("**saved=1")
+        assert page.input_value("[name=extensions]") == extensions
+
+
+def test_a_version_is_restored_and_a_file_taken(inside, versioned, tmp_path):
+    page = inside
+    page.goto("/console/b/versioned/versions")
+    page.click("[aria-label='Restore 1']")
+    page.wait_for_url("**saved=1")
+    (tmp_path / "a.json").write_text('{"acl": "private", "cache_control": "max-age=9"}\r\n')
+    page.set_input_files("input[type=file]", str(tmp_path / "a.json"))
+    page.click("form[enctype] button")
+    page.wait_for_selector("ins:has-text('max-age=9')")
+    page.click("button.primary")
+    page.wait_for_url("**saved=1")
+    assert "ImportDocument" in page.inner_text("tbody tr >> nth=0")
+
+
 def test_to_advanced_and_back(inside):
     page = inside
     page.goto("/console/b/examplebucket/style")
