@@ -46,22 +46,22 @@ def command(config: Path | None, as_json: bool, of_server: bool) -> None:
     sys.exit(failed)
 
 
-def _print_json(found: Iterable[Finding]) -> bool:
+def _print_json(results: Iterable[Finding]) -> bool:
     failed = False
-    for finding in found:
+    for finding in results:
         failed |= finding.works is False
         click.echo(orjson.dumps(asdict(finding)).decode())
         sys.stdout.flush()  # whoever reads it sees how far it has come
     return failed
 
 
-def _print_table(found: Iterable[Finding]) -> bool:
+def _print_table(results: Iterable[Finding]) -> bool:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("what", "works", "detail")
     failed = False
-    for finding in found:
+    for finding in results:
         failed |= finding.works is False
         works = {True: "yes", False: "NO", None: "absent"}[finding.works]
         table.add_row(finding.what, works, finding.detail)

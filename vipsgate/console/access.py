@@ -28,7 +28,7 @@ async def page(visit: Visit) -> web.StreamResponse:
     """The settings as they are, and what the tester says of a URL."""
     buckets.check_there(visit)
     bucket = _document(visit)
-    return await _page(visit, bucket, _told(bucket))
+    return await _page(visit, bucket, _fingerprint(bucket))
 
 
 async def save(visit: Visit) -> web.StreamResponse:
@@ -42,14 +42,14 @@ async def save(visit: Visit) -> web.StreamResponse:
         return await _page(visit, stored, was, 400, error=_words(error))
 
     def guard(present: Bucket) -> None:
-        if _told(present) not in (was, _told(_filled(visit, present))):
+        if _fingerprint(present) not in (was, _fingerprint(_filled(visit, present))):
             raise calls.ConflictError(present)
 
     try:
         await visit.change("PutAccess", lambda document: _filled(visit, document), guard)
     except calls.ConflictError as conflict:
         theirs = conflict.present
-        return await _page(visit, changed, _told(theirs), 409, theirs=_written(theirs))
+        return await _page(visit, changed, _fingerprint(theirs), 409, theirs=_written(theirs))
     except OssError as error:
         return await _page(visit, changed, was, error.status, error=error.message)
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/access", saved="1"))
@@ -171,7 +171,7 @@ def _written(bucket: Bucket) -> str:
     return documents.write(Bucket(**{key: getattr(bucket, key) for key in keys})).decode()
 
 
-def _told(bucket: Bucket) -> str:
+def _fingerprint(bucket: Bucket) -> str:
     """What tells the settings of the page from others; a form sends lines with other ends."""
     return digest(_written(bucket).encode())
 
