@@ -115,3 +115,17 @@ def test_many_addresses_guess_no_faster():
     for number in range(200):
         attempts.fail(f"10.0.0.{number}", NOW)
     assert attempts.wait("192.0.2.1", NOW) > 0
+
+
+def test_what_is_logged_out_is_remembered_and_no_more_than_that(monkeypatch):
+    monkeypatch.setattr(session, "MAX_ENDED", 3)
+    ended = session.Ended()
+    opened = [session.begin(OWNER, NOW) for _ in range(4)]
+    for item in opened:
+        assert item not in ended
+        ended.add(item, NOW)
+        assert item in ended
+    assert opened[0] not in ended  # the oldest gives way
+    later = session.begin(OWNER, NOW + session.SESSION_SECONDS)
+    ended.add(later, NOW + session.SESSION_SECONDS)
+    assert [item in ended for item in (*opened, later)] == [False] * 4 + [True]

@@ -96,6 +96,15 @@ def test_explain_is_the_plan_and_no_picture(do, file):
     assert json.loads(made)["result"]["width"] == 32
 
 
+def test_a_histogram_is_admitted_as_a_picture_is(do, file):
+    source = file(jpeg(640, 480))
+    job = Job("histogram", "image/average-hue", source)
+    (made,) = do(job)
+    assert len(json.loads(made)["grey"]) == 64
+    (cost,) = do(job, budget=(0.0, 0))
+    assert isinstance(cost, Cost)
+
+
 def test_paint_takes_no_source(do):
     (made,) = do(Job("paint", "photo-30x20-1.png"))
     assert size(made) == (30, 20)

@@ -102,9 +102,11 @@ async def _look(call: Call) -> Object | None:
     services, target, grant = call.services, call.target, call.grant
     with suppress(NoSuchKey):
         item = await services.store.stat(target.bucket, target.key)
-        item, picture = await resolve.sniff(services, grant, target, item)
-        access.check_source(grant, target, see(grant, target.key, item, picture=picture))
-        return item
+        source = resolve.Source(target.key, item)
+        source = await resolve.sniff(services, grant, target, source)
+        seen = see(grant, source.key, source.object, picture=source.picture)
+        access.check_source(grant, target, seen)
+        return source.object
     return None
 
 

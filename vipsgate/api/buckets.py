@@ -87,7 +87,9 @@ async def put_bucket(call: Call) -> web.StreamResponse:
     if services.registry.get(name) is None:
         new = Bucket(created=services.clock())
         await services.store.create(name)
-        await services.registry.documents.change(name, lambda known: with_acl(known or new, acl))
+        await services.registry.documents.change(
+            name, lambda known: with_acl(known or new, acl), call.author()
+        )
     elif acl:
         await change(call, partial(with_acl, acl=acl))
     return call.respond(headers={"Location": f"/{name}"})
@@ -183,12 +185,13 @@ async def location(call: Call) -> web.StreamResponse:
 # -- what calls to a bucket's settings share -------------------------------------------------------
 
 
-async def change(call: Call, edit: Callable[[Bucket], Bucket]) -> None:
+async def change(call: Call, edit: Callable[[Bucket], Bucket], *, mend: bool = False) -> None:
     """Change the settings of the bucket that the call is about; seen at once.
 
     Args:
         call: It has a bucket.
         edit: From the document in force to the one that shall be.
+        mend: Whether a broken document is replaced, too.
 
     Raises:
         AccessDenied: The bucket is declared in the configuration.
@@ -202,9 +205,11 @@ async def change(call: Call, edit: Callable[[Bucket], Bucket]) -> None:
     def edited(known: Bucket | None) -> Bucket:
         if known is None and not services.store.has(name):
             raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": name})
-        return _checked(edit, services.registry.plain if known is None else known)
+        present = services.registry.plain if known is None else known
+        call.check_present(present)
+        return _checked(edit, present)
 
-    await services.registry.documents.change(name, edited)
+    await services.registry.documents.change(name, edited, call.author(), mend=mend)
     services.registry.refresh()
 
 

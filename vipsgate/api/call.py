@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
+from ..buckets import Bucket
+from ..catalog.versions import Author
 from ..delivery.services import Services
 from ..errors import (
     EntityTooLarge,
@@ -43,12 +45,31 @@ class Call:
         services: Where the work is done.
         target: Bucket, key and parameters.
         grant: That the caller may make this call, as far as the bucket is concerned.
+        name: Of the call, as its row has it.
     """
 
     request: web.BaseRequest
     services: Services
     target: Target
     grant: Grant
+    name: str = field(default="", kw_only=True)
+
+    def check_present(self, document: Bucket) -> None:
+        """Refuse to change a document that is not what the caller has seen.
+
+        It is asked within the edit that writes, so nobody else changes the document in between. A
+        call of OSS's says nothing of what it has seen; a form of the console does.
+        """
+
+    def author(self) -> Author:
+        """Who changes a document by this call."""
+        who = self.grant.caller
+        named = [value for _, value in self.target.query if value and value.isprintable()]
+        return Author(
+            who.access_key_id if who else "",
+            " ".join([self.name, *named]),
+            self.services.clock(),
+        )
 
     def parameter(self, name: str) -> str:
         """Of the query; empty where there is none."""

@@ -4,7 +4,8 @@ Those of the store are ``.vipsgate/buckets/NAME.json``, in the shape of ``[bucke
 looked at again every few seconds, so that all instances and nodes on one store follow each other.
 One that is broken changes nothing: the last good one stays in force and the fault is told; where
 there has been none, the bucket is closed to anonymous callers. Nor does one that is gone while its
-bucket is there: without it the bucket could be open to all. It goes with its bucket.
+bucket is there: without it the bucket could be open to all. It goes with its bucket. What each
+change has written is in :mod:`.versions`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from typing import Any
@@ -26,6 +27,8 @@ from ..gate import legacy
 from ..image import process
 from ..image.config import Limits
 from ..store.base import PLAIN, Store
+from . import versions
+from .versions import Author
 
 FOLDER, ENDING = "buckets/", ".json"
 POLL_INTERVAL = 2.0  # seconds between two looks; an edit is to be seen within 5
@@ -33,6 +36,7 @@ MAX_BYTES = 1 << 20  # of a document: 50 styles of 16 KB fit
 PAGE = 1000  # documents looked at in one go
 MAX_TRIES = 20  # to change a document that others change, too
 CLOSED = Bucket(acl="private")
+NOBODY = Author()
 MISSING = (
     "its document is gone, and the bucket is not: the last one stays in force. "
     "Write it again, or restart to do without it"
@@ -155,12 +159,22 @@ class Documents:
                 log.exception("the bucket documents cannot be read")
             changed()
 
-    async def change(self, name: str, edit: Callable[[Bucket | None], Bucket]) -> Bucket:
+    async def change(
+        self,
+        name: str,
+        edit: Callable[[Bucket | None], Bucket],
+        author: Author = NOBODY,
+        *,
+        mend: bool = False,
+    ) -> Bucket:
         """Write a document anew; nobody else's change is lost.
 
         Args:
             name: The bucket.
-            edit: From the document as it is, ``None`` for none, to what it shall be.
+            edit: From the document as it is, ``None`` for none, to what it shall be. What it finds
+                wrong with the present one, it raises: nobody else writes in between.
+            author: Who changes it.
+            mend: Whether a broken one is replaced, too; ``edit`` is given the last good one.
 
         Raises:
             ServiceUnavailable: Others change it all the time, or it is broken.
@@ -168,8 +182,8 @@ class Documents:
         """
         async with self._changing:
             for _ in range(MAX_TRIES):
-                await self._take(name)
-                if name in self.faults and name not in self._missing:
+                present = await self._take(name)
+                if name in self.faults and name not in self._missing and not mend:
                     raise ServiceUnavailable(
                         f"The bucket's document is broken and has to be mended first: "
                         f"{self.faults[name]}"
@@ -177,30 +191,53 @@ class Documents:
                 result = edit(self.known.get(name))
                 with contextlib.suppress(PreconditionFailed):
                     expected = "" if name in self._missing else self._etags.get(name, "")
-                    await self._write(name, result, expected)
+                    await self._write(name, result, expected, present, author)
                     return result
             raise ServiceUnavailable("The bucket's document is being changed by others.")
 
-    async def replace(self, name: str, result: Bucket) -> None:
+    async def replace(self, name: str, result: Bucket, author: Author = NOBODY) -> None:
         """Write a document in place of whatever is there, be it broken."""
         async with self._changing:
-            await self._write(name, result, None)
+            await self._write(name, result, None, await self._take(name), author)
 
     async def remove(self, name: str) -> None:
-        """Take a document away."""
+        """Take a document away, and its versions before it."""
         async with self._changing:
+            await versions.remove(self._store, name)
             await self._store.delete(INTERNAL, _key(name))
             self._forget(name)
 
-    async def _write(self, name: str, result: Bucket, expected: str | None) -> None:
-        async with self._store.draft(INTERNAL) as draft:
-            await draft.write(write(result))
-            stored = await draft.keep(_key(name), PLAIN, expected=expected)
+    async def versions(self, name: str) -> Sequence[versions.Version]:
+        """What the document was and is, the newest first; as the store has it now."""
+        async with self._changing:
+            present = await self._take(name)
+        return await versions.listed(self._store, name, present)
+
+    async def _write(
+        self,
+        name: str,
+        result: Bucket,
+        expected: str | None,
+        present: bytes | None,
+        author: Author,
+    ) -> None:
+        data = write(result)
+        entry = await versions.note(self._store, name, present, data, author)
+        try:
+            async with self._store.draft(INTERNAL) as draft:
+                await draft.write(data)
+                stored = await draft.keep(_key(name), PLAIN, expected=expected)
+        except PreconditionFailed:
+            if entry:
+                await versions.withdraw(self._store, entry)
+            raise
         self.known[name], self._etags[name] = result, stored.etag
         self._seen.pop(name, None)
         self._missing.discard(name)
         self.faults.pop(name, None)
         self.version += 1
+        if entry:
+            await versions.settle(self._store, entry)
 
     async def _found(self) -> dict[str, str]:
         """Bucket -> ETag of every document that there is."""
@@ -236,30 +273,37 @@ class Documents:
         self.faults[name] = MISSING
         log.error("bucket %s: %s", name, MISSING)
 
-    async def _take(self, name: str) -> None:
-        """Read one document; a broken one is told of and changes nothing."""
+    async def _take(self, name: str) -> bytes | None:
+        """Read one document; a broken one is told of and changes nothing.
+
+        Returns:
+            Its bytes as they are; ``None`` for none, and for one that cannot be kept.
+        """
         try:
             opened = await self._store.open(INTERNAL, _key(name))
         except NoSuchKey:
             if name in self._etags:
                 await self._vanished({name})
-            return
+            return None
         except AccessDenied as error:
             self._etags.setdefault(name, "")
             self._break(name, error.message)
-            return
+            return None
         self.version += 1
+        data = None
         with closing(opened):
             self._etags[name] = opened.object.etag
             self._seen.pop(name, None)
             try:
                 if opened.object.size > MAX_BYTES:
                     raise DocumentError(f"has more than {MAX_BYTES} bytes")
-                self.known[name] = read(opened.read(), self._limits)
+                data = opened.read()
+                self.known[name] = read(data, self._limits)
                 self.faults.pop(name, None)
                 self._missing.discard(name)
             except DocumentError as error:
                 self._break(name, str(error))
+        return data
 
     def _break(self, name: str, reason: str) -> None:
         """There is a document, and nobody can go by it."""

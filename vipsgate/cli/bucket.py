@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from ..buckets import Acl, Bucket
 from ..build import store_of
 from ..catalog import documents
 from ..catalog.documents import DocumentError, Documents
+from ..catalog.versions import Author
 from ..errors import NoSuchBucket, OssError
 from ..gate.target import check_bucket
 from ..settings import Settings, SettingsError, load
@@ -101,7 +103,7 @@ def create(there: StoreOption, name: str, acl: Acl) -> None:
         if store.has(name) or name in described.known:
             raise click.ClickException(f"there is a bucket {name} already")
         await store.create(name)
-        await described.change(name, lambda _: Bucket(acl=acl))
+        await described.change(name, lambda _: Bucket(acl=acl), _author("create"))
 
     there.run(work)
 
@@ -132,7 +134,7 @@ def import_(there: StoreOption, name: str, file: str) -> None:
         _check_undeclared(name, settings)
         result = documents.read(data, settings.limits)
         await store.create(name)
-        await described.replace(name, result)
+        await described.replace(name, result, _author("import"))
 
     there.run(work)
 
@@ -142,6 +144,10 @@ async def _document(name: str, settings: Settings, store: Store, described: Docu
     if document is None and not store.has(name):
         raise NoSuchBucket(f"there is no bucket {name}")
     return documents.write(document or Bucket(acl=settings.default_acl)).decode()
+
+
+def _author(command: str) -> Author:
+    return Author("", f"vipsgate bucket {command}", time.time())
 
 
 def _check_undeclared(name: str, settings: Settings) -> None:

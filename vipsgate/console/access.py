@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from ..api import buckets as api_buckets
 from ..api.images import SEPARATORS
 from ..buckets import Bucket
 from ..catalog import documents
-from ..errors import OssError
+from ..catalog.versions import digest
+from ..delivery.order import see
+from ..errors import InvalidObjectName, NoSuchKey, OssError
+from ..gate.access import Grant, Seen
 from ..gate.rights import Right
-from ..gate.target import Target, resolve
-from . import buckets, calls, holes, pages
+from ..gate.target import resolve
+from . import buckets, calls, diff, holes, pages
 from .visit import Visit
 
 MAX_RULES = 10  # OSS guide, Source image protection
 MAX_URL = 8192  # characters
+MAX_LOOKED_AT = 50  # watermark objects; a style each, as many as there can be
 
 
 async def page(visit: Visit) -> web.StreamResponse:
     """The settings as they are, and what the tester says of a URL."""
     buckets.check_there(visit)
     bucket = _document(visit)
-    return await _page(visit, bucket, _written(bucket))
+    return await _page(visit, bucket, _fingerprint(bucket))
 
 
 async def save(visit: Visit) -> web.StreamResponse:
@@ -38,32 +40,19 @@ async def save(visit: Visit) -> web.StreamResponse:
         changed = _filled(visit, stored)
     except ValueError as error:  # pydantic's, which names key and value
         return await _page(visit, stored, was, 400, error=_words(error))
-    if _written(stored) not in (was, _written(changed)):
-        return await _page(visit, changed, _written(stored), 409, theirs=_written(stored))
+
+    def guard(present: Bucket) -> None:
+        if _fingerprint(present) not in (was, _fingerprint(_filled(visit, present))):
+            raise calls.ConflictError(present)
+
     try:
-        await _change(visit, lambda document: _filled(visit, document))
+        await visit.change("PutAccess", lambda document: _filled(visit, document), guard)
+    except calls.ConflictError as conflict:
+        theirs = conflict.present
+        return await _page(visit, changed, _fingerprint(theirs), 409, theirs=_written(theirs))
     except OssError as error:
         return await _page(visit, changed, was, error.status, error=error.message)
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/access", saved="1"))
-
-
-async def _change(visit: Visit, edit: Callable[[Bucket], Bucket]) -> None:
-    """Change the bucket's document as the calls of the API do, with their right and their checks.
-
-    Raises:
-        OssError: As they word it.
-    """
-    target = Target(visit.bucket, "", (("processConfiguration", ""),))
-    outcome = "failed"
-    try:
-        _, call = calls.of(visit.bare, visit.services, visit.caller, "PUT", target)
-        await api_buckets.change(call, edit)
-        outcome = "200"
-    except OssError as error:
-        outcome = f"{error.status} {error.code}"
-        raise
-    finally:
-        visit.note("PutAccess", visit.bucket, outcome)
 
 
 async def _page(
@@ -80,15 +69,30 @@ async def _page(
         bucket=bucket,
         rules=rules,
         separators=SEPARATORS,
-        holes=holes.of(bucket, visit.services.settings.limits),
+        holes=await _holes(visit, bucket),
         was=was,
         error=error,
-        theirs=theirs,
+        compared=diff.compare(theirs, _written(bucket)) if theirs else None,
         saved=visit.text("saved"),
         url=url,
         referer=referer,
         tested=tested,
     )
+
+
+async def _holes(visit: Visit, bucket: Bucket) -> list[holes.Hole]:
+    """What the settings leave open, with a look at the objects that styles lay on pictures."""
+    limits, grant = visit.services.settings.limits, Grant(bucket, visit.caller)
+    keys = {key for keys in holes.watermarks(bucket, limits).values() for key in keys}
+    objects: dict[str, Seen | None] = {}
+    for key in sorted(keys)[:MAX_LOOKED_AT]:
+        try:
+            objects[key] = see(grant, key, await visit.services.store.stat(visit.bucket, key))
+        except (NoSuchKey, InvalidObjectName):
+            objects[key] = None
+        except OssError:  # the store is away: nobody can tell
+            break
+    return holes.of(bucket, limits, objects)
 
 
 async def _tested(visit: Visit, url: str, referer: str) -> dict[str, Any]:
@@ -162,9 +166,14 @@ def _list(text: str) -> list[str]:
 
 
 def _written(bucket: Bucket) -> str:
-    """The settings of the page as JSON, to be compared and shown."""
+    """The settings of the page as JSON, to be shown."""
     keys = {"protection", "separators", "referer"}
     return documents.write(Bucket(**{key: getattr(bucket, key) for key in keys})).decode()
+
+
+def _fingerprint(bucket: Bucket) -> str:
+    """What tells the settings of the page from others; a form sends lines with other ends."""
+    return digest(_written(bucket).encode())
 
 
 def _words(error: ValueError) -> str:

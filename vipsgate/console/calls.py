@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from .. import api
 from ..api import xml
+from ..buckets import Bucket
 from ..delivery import derivatives, resolve
 from ..delivery.services import Services
 from ..errors import EntityTooLarge, NoSuchBucket
@@ -29,6 +30,23 @@ from ..web import responses
 MAX_REPORT = 1 << 20  # bytes of an answer in JSON that a page shows
 SIGNED = {"authorization": "session"}  # to the gate: a program that signs, and sends no Referer
 Query = tuple[tuple[str, str], ...]
+Guard = Callable[[Bucket], None]
+
+
+class ConflictError(Exception):
+    """Somebody else has changed what a visitor wants to change.
+
+    Attributes:
+        present: The document as it is now.
+    """
+
+    def __init__(self, present: Bucket) -> None:
+        super().__init__("changed by somebody else")
+        self.present = present
+
+
+def unguarded(document: Bucket) -> None:
+    """For a change that does not depend on what was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +55,14 @@ class PageCall(api.Call):
 
     Attributes:
         data: The body; ``None`` for that of the request itself.
+        guard: Raises where a document is not what the visitor has seen.
     """
 
     data: bytes | AsyncIterator[bytes] | None = field(default=None)
+    guard: Guard = field(default=unguarded)
+
+    def check_present(self, document: Bucket) -> None:
+        self.guard(document)
 
     async def body(self, most: int) -> AsyncIterator[bytes]:
         if self.data is None:
@@ -74,6 +97,7 @@ def of(
     target: Target,
     sent: Mapping[str, str] | None = None,
     data: bytes | AsyncIterator[bytes] | None = b"",
+    guard: Guard = unguarded,
 ) -> tuple[api.Row, PageCall]:
     """A call that the caller may make, as far as the bucket is concerned.
 
@@ -85,6 +109,7 @@ def of(
         target: What it is about.
         sent: Its headers.
         data: Its body; ``None`` for that of ``request``.
+        guard: Raises where a document is not what the visitor has seen.
 
     Raises:
         OssError: As the public API words it.
@@ -101,7 +126,7 @@ def of(
     headers.check(row.name, row.headers, inner.headers)
     inner[responses.RECORD] = RequestRecord(time.perf_counter(), responses.request_id())
     inner[responses.ENDING] = services.draining
-    return row, PageCall(inner, services, target, grant, data)
+    return row, PageCall(inner, services, target, grant, data, guard, name=row.name)
 
 
 def _checked(target: Target) -> Target:

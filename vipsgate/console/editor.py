@@ -8,12 +8,13 @@ from typing import Any
 from aiohttp import web
 
 from ..api.styles import NAME
+from ..buckets import Bucket
 from ..errors import OssError
 from ..gate.rights import Right
 from ..gate.target import Target
 from ..image.fonts import NAMES as FONTS
 from ..image.gravity import ANCHORS
-from . import basic, buckets, pages, styles
+from . import basic, buckets, calls, pages, styles
 from .visit import Visit
 
 
@@ -73,7 +74,7 @@ async def page(visit: Visit) -> web.StreamResponse:
     """The editor of a style, or of a new one."""
     buckets.check_there(visit)
     name = visit.text("name")
-    stored = _stored(visit, name)
+    stored = _content(_document(visit), name)
     return await _page(visit, Draft.of(visit, stored), name, stored)
 
 
@@ -82,18 +83,23 @@ async def save(visit: Visit) -> web.StreamResponse:
     buckets.check_there(visit)
     visit.check(Right.RULE)
     name, content = visit.text("name").strip(), visit.text("content").strip()
-    was, stored = visit.text("was"), _stored(visit, name)
+    was = visit.text("was")
     if visit.text("do") == "basic":
         return await _page(visit, Draft.composed(visit, content), name, was)
     draft = Draft.of(visit, content)
     if visit.text("do") == "check":
         return await _page(visit, draft, name, was)
-    if stored != was and stored != content:
-        # somebody else has changed it meanwhile; who saves now has seen that
-        return await _page(visit, draft, name, stored, 409, theirs=stored)
+
+    def guard(present: Bucket) -> None:
+        if _content(present, name) not in (was, content):
+            raise calls.ConflictError(present)
+
+    target = Target(visit.bucket, "", (("style", ""), (NAME, name)))
     try:
-        query = (("style", ""), (NAME, name))
-        await visit.call("PUT", Target(visit.bucket, "", query), data=styles.document(content))
+        await visit.call("PUT", target, data=styles.document(content), guard=guard)
+    except calls.ConflictError as conflict:
+        theirs = _content(conflict.present, name)
+        return await _page(visit, draft, name, theirs, 409, theirs=theirs or "–")
     except OssError as error:
         return await _page(visit, draft, name, was, error.status, error=error.message)
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/styles", saved=name))
@@ -140,12 +146,12 @@ async def _page(
     )
 
 
-def _document(visit: Visit) -> Any:
+def _document(visit: Visit) -> Bucket:
     registry = visit.services.registry
     return registry.get(visit.bucket) or registry.plain
 
 
-def _stored(visit: Visit, name: str) -> str:
-    """The text of a style as it is now; empty where there is none."""
-    style = _document(visit).styles.get(name)
+def _content(document: Bucket, name: str) -> str:
+    """The text of a style; empty where there is none."""
+    style = document.styles.get(name)
     return style.content if style else ""

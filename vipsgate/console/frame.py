@@ -18,14 +18,18 @@ from . import (
     access,
     assets,
     buckets,
+    checkup,
     editor,
+    histogram,
     language,
     login,
     object_page,
     objects,
     overview,
     pages,
+    parts,
     styles,
+    versions,
 )
 from .attempts import Attempts
 from .history import HISTORY, History, follow
@@ -96,6 +100,7 @@ ROUTES = (
     Page("POST", "/login", login.enter, open=True),
     Page("POST", "/logout", login.leave),
     Page("GET", "/overview", overview.page),
+    Page("POST", "/overview", checkup.post),
     Page("GET", "/buckets", buckets.page),
     Page("POST", "/buckets", buckets.create),
     Page("POST", "/b/{bucket}/acl", buckets.put_acl),
@@ -104,8 +109,13 @@ ROUTES = (
     Page("GET", "/b/{bucket}/objects", objects.page),
     Page("POST", "/b/{bucket}/upload", objects.upload, streams=True),
     Page("PUT", "/b/{bucket}/object", objects.put, streams=True),
+    Page("POST", "/b/{bucket}/parts", parts.begin),
+    Page("PUT", "/b/{bucket}/part", parts.put, streams=True),
+    Page("POST", "/b/{bucket}/parts-complete", parts.complete),
+    Page("POST", "/b/{bucket}/parts-abort", parts.abort),
     Page("POST", "/b/{bucket}/remove", objects.remove),
     Page("GET", "/b/{bucket}/picture", objects.picture),
+    Page("GET", "/b/{bucket}/histogram", histogram.picture),
     Page("GET", "/b/{bucket}/object", object_page.page),
     Page("POST", "/b/{bucket}/object-acl", object_page.put_acl),
     Page("GET", "/b/{bucket}/styles", styles.page),
@@ -114,6 +124,11 @@ ROUTES = (
     Page("POST", "/b/{bucket}/style-delete", styles.delete),
     Page("GET", "/b/{bucket}/access", access.page),
     Page("POST", "/b/{bucket}/access", access.save),
+    Page("GET", "/b/{bucket}/versions", versions.page),
+    Page("GET", "/b/{bucket}/version", versions.show),
+    Page("POST", "/b/{bucket}/version-restore", versions.restore),
+    Page("POST", "/b/{bucket}/document", versions.import_),
+    Page("GET", "/b/{bucket}/document", versions.export),
     Page("POST", "/check", editor.check),
     Page("GET", "/actions", editor.actions),
 )
@@ -122,8 +137,8 @@ ROUTES = (
 def mount(app: web.Application, console: Console) -> None:
     """Answer below ``/console/`` of an application."""
     app[CONSOLE], app[login.ATTEMPTS] = console, Attempts()
-    app[objects.TURNS] = objects.Turns(console.services.settings.renderer_count())
-    app[HISTORY] = History()
+    app[HISTORY], app[checkup.CHECKUP] = History(), checkup.Checkup()
+    app.cleanup_ctx.append(checkup.keep())
     app.cleanup_ctx.append(follow(console.services))
     app.router.add_get(ROOT, _to_root)
     for row in ROUTES:

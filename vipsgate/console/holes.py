@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..errors import OssError
 from ..gate import legacy
+from ..gate.access import Seen
+from ..gate.rights import ACLS, Right
 from ..image import plan, process
 from ..image.config import Limits, Rendering
 from ..image.frame import Header
+from ..image.steps import Canvas, Scale, Turn
 
 SAMPLE = Header("jpg", 1000, 750)  # a picture that styles are tried on
-# actions that leave what is seen as it is, but for its size
-SAME = frozenset("auto-orient format interlace quality resize rotate".split())
+Objects = Mapping[str, Seen | None]  # watermark objects by key; None for one that is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +26,59 @@ class Hole:
     Attributes:
         key: Of its text in the catalogue.
         name: What it is about: the name of a style; empty for none.
+        object: The key of a watermark object; empty for none.
     """
 
     key: str
     name: str = ""
+    object: str = ""
 
 
-def of(bucket: Bucket, limits: Limits) -> list[Hole]:
-    """Those of a bucket."""
-    return [*_protection(bucket, limits), *_referer(bucket), *_acl(bucket)]
+def of(bucket: Bucket, limits: Limits, objects: Objects | None = None) -> list[Hole]:
+    """Those of a bucket.
+
+    Args:
+        bucket: Its document.
+        limits: What styles may ask for.
+        objects: What is known of those of :func:`watermarks`.
+    """
+    return [
+        *_protection(bucket, limits),
+        *_watermarks(bucket, limits, objects or {}),
+        *_referer(bucket),
+        *_acl(bucket),
+    ]
+
+
+def watermarks(bucket: Bucket, limits: Limits) -> dict[str, tuple[str, ...]]:
+    """Style -> keys of the objects that it lays on pictures."""
+    keys = {name: _needs(style.content, limits) for name, style in sorted(bucket.styles.items())}
+    return {name: needs for name, needs in keys.items() if needs}
+
+
+def _needs(text: str, limits: Limits) -> tuple[str, ...]:
+    try:
+        return process.parse(legacy.renewed(text), limits).needs()
+    except OssError:
+        return ()
+
+
+def _watermarks(bucket: Bucket, limits: Limits, objects: Objects) -> Iterator[Hole]:
+    """A style reads them with the owner's right; what others get of them is another matter."""
+    for name, keys in watermarks(bucket, limits).items():
+        for key in keys:
+            if key not in objects:
+                continue
+            item = objects[key]
+            if item is None:
+                yield Hole("hole.watermark_missing", name, key)
+                continue
+            public = Right.READ in ACLS[item.acl or bucket.acl]
+            protected = item.is_protected(bucket.protection)
+            if public and protected:
+                yield Hole("hole.watermark_protected", name, key)
+            elif public and bucket.protection.enabled:
+                yield Hole("hole.watermark_public", name, key)
 
 
 def _protection(bucket: Bucket, limits: Limits) -> Iterator[Hole]:
@@ -50,15 +96,21 @@ def _protection(bucket: Bucket, limits: Limits) -> Iterator[Hole]:
 
 
 def _gives_all(text: str, limits: Limits) -> bool:
-    """Does a style return the source as large as it is, with nothing done to what is seen?"""
+    """Does a style return the source as large as it is, with nothing done to what is seen?
+
+    What is really run tells: nothing, or what only turns, enlarges, or adds an edge.
+    """
     try:
         known = process.parse(legacy.renewed(text), limits)
-        if known.answer or known.snapshot or any(one.name not in SAME for one in known.actions):
+        if known.answer or known.snapshot:
             return False
-        result = plan.make(SAMPLE, known.actions, limits, Rendering()).result
+        steps = plan.make(SAMPLE, known.actions, limits, Rendering()).steps
     except OssError:
         return False
-    return result.width * result.height >= SAMPLE.width * SAMPLE.height
+    return all(
+        isinstance(step, Turn | Canvas) or (isinstance(step, Scale) and step.ratio <= 1)
+        for step in steps
+    )
 
 
 def _referer(bucket: Bucket) -> Iterator[Hole]:

@@ -59,8 +59,10 @@ async def enter(visit: Visit) -> web.StreamResponse:
 
 
 async def leave(visit: Visit) -> web.StreamResponse:
-    """End the session in this browser."""
+    """End the session, in this browser and wherever its cookie has been copied to."""
     visit.note("logout")
+    if visit.session:
+        visit.console.ended.add(visit.session, visit.services.clock())
     response = web.Response(
         status=303, headers={"Location": f"{ROOT}/login", "Clear-Site-Data": '"cache"'}
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ..gate.headers import FORBID_OVERWRITE
 from ..gate.protection import PICTURES
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_stored_key
-from . import buckets, calls, pages
+from . import buckets, calls, pages, parts
 from .visit import TOKEN_FIELD, TOKEN_HEADER, Visit
 
 PAGE = 60  # objects and folders on a page
@@ -73,6 +72,8 @@ async def page(visit: Visit) -> web.StreamResponse:
         marker=marker,
         crumbs=_crumbs(folder),
         next=unquote(root.findtext("NextMarker", "")),
+        unfinished=await parts.unfinished(visit) if not prefix and not marker else [],
+        part=parts.PART_BYTES,
         uploaded=visit.text("uploaded"),
         removed=visit.text("removed"),
         acls=ACLS,
@@ -193,22 +194,8 @@ async def remove(visit: Visit) -> web.StreamResponse:
 # -- pictures --------------------------------------------------------------------------------------
 
 
-class Turns:
-    """Few pictures of the console are made at a time, so that the public's come first.
-
-    Args:
-        count: Renderers that there are.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.one = asyncio.Semaphore(max(1, count // 2))
-
-
-TURNS = web.AppKey("turns", Turns)
-
-
 async def picture(visit: Visit) -> web.StreamResponse:
-    """A picture of an object, made like everybody's; never an object as it is stored.
+    """A picture of an object, made like everybody's but after them; never an object as stored.
 
     Raises:
         InvalidArgument: There is no process, or one that does not make a picture.
@@ -218,8 +205,8 @@ async def picture(visit: Visit) -> web.StreamResponse:
         raise InvalidArgument("The parameter: process is image/..., video/... or style/NAME.")
     target = Target(visit.bucket, key, ((PROCESS, process),))
     known = visit.request.headers.get("If-None-Match")
-    async with visit.request.app[TURNS].one:
-        try:
+    try:
+        async with visit.services.renderers.lowest():
             return await visit.call("GET", target, {"If-None-Match": known} if known else None)
-        except OssError as error:
-            return pages.failure(error)
+    except OssError as error:
+        return pages.failure(error)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
+from functools import cache
+from importlib import metadata
 
 from aiohttp import web
 
 from .. import __version__
 from ..gate.rights import Right
 from . import chart, pages
+from .checkup import CHECKUP
 from .history import HISTORY, take
 from .visit import Visit
+
+PACKAGES = ("aiohttp", "uvloop", "pydantic", "orjson", "obstore")  # of the front
 
 
 async def page(visit: Visit) -> web.StreamResponse:
@@ -51,6 +57,20 @@ async def page(visit: Visit) -> web.StreamResponse:
         renderers=len(state.memory),
         memory=sum(state.memory),
         starts=state.starts,
-        version=__version__,
+        versions=versions(),
         renderer=services.renderers.version,
+        checkup=visit.request.app[CHECKUP],
     )
+
+
+@cache
+def versions() -> list[tuple[str, str]]:
+    """What the front is made of: names and versions."""
+    installed = [(name, metadata.version(name)) for name in PACKAGES]
+    system = f"{platform.system()} {platform.release()}"
+    return [
+        ("vipsgate", __version__),
+        ("Python", platform.python_version()),
+        *installed,
+        ("kernel", system),
+    ]

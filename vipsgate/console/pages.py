@@ -29,7 +29,12 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-TABS = ("objects", "styles", "access")  # of a bucket
+TABS = {  # of a bucket -> the right to see it
+    "objects": Right.VIEW,
+    "styles": Right.VIEW,
+    "access": Right.VIEW,
+    "versions": Right.RULE,
+}
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
 

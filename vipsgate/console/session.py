@@ -1,8 +1,9 @@
 """Who has logged in: nonces, sessions and their tokens; pure.
 
-Nothing is kept for a session. Its cookie is signed with a key made of the secret it was begun with,
-so it holds on every instance and over a restart, and ends when that key pair is gone or has another
-secret. A secret is proven by HMAC-SHA256 over a nonce of the server's, and never crosses the wire.
+Its cookie is signed with a key made of the secret it was begun with, so a session holds on every
+instance and over a restart, and ends when that key pair is gone or has another secret. Nothing is
+kept of it but that it has been logged out, by the process that was told. A secret is proven by
+HMAC-SHA256 over a nonce of the server's, and never crosses the wire.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..gate.sign import Credential
 
 COOKIE = "vipsgate_console"
 SESSION_SECONDS = 8 * 3600
+MAX_ENDED = 4096  # that are remembered; a login is needed for each
 NONCE_SECONDS = 300.0  # from the login page to its answer
 PURPOSE = b"vipsgate console: "  # no other use of a secret signs a text that begins so
 
@@ -47,6 +49,23 @@ class Session:
     def token(self) -> str:
         """What each form of this session carries, which no other site can know."""
         return _mac(self.credential, f"csrf {self.identity}")
+
+
+class Ended:
+    """Sessions that have been logged out and whose cookies would still be good; of this process."""
+
+    def __init__(self) -> None:
+        self._expires: dict[str, int] = {}
+
+    def add(self, session: Session, now: float) -> None:
+        """Take no cookie of this session any more."""
+        kept = {name: end for name, end in self._expires.items() if end > now}
+        while len(kept) >= MAX_ENDED:
+            kept.pop(next(iter(kept)))
+        self._expires = {**kept, session.identity: session.expires}
+
+    def __contains__(self, session: Session) -> bool:
+        return session.identity in self._expires
 
 
 def begin(credential: Credential, now: float) -> Session:

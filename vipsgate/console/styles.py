@@ -15,7 +15,7 @@ from . import buckets, calls, objects, pages
 from .visit import Visit
 
 SAMPLES = 12  # pictures of a contact sheet
-LOOKED_AT = "200"  # objects among which they are found
+LOOKED_AT = 200  # objects among which they are found
 
 
 async def page(visit: Visit) -> web.StreamResponse:
@@ -27,7 +27,7 @@ async def page(visit: Visit) -> web.StreamResponse:
         {name: item.findtext(name, "") for name in ("Name", "Content", "LastModifyTime")}
         for item in root.iterfind("Style")
     ]
-    keys = await samples(visit)
+    keys = await samples(visit, 1)
     return pages.render(
         visit,
         "styles.html",
@@ -48,15 +48,22 @@ async def delete(visit: Visit) -> web.StreamResponse:
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/styles"))
 
 
-async def samples(visit: Visit) -> list[str]:
-    """Keys of pictures of the bucket, the first ones."""
-    query = (("max-keys", LOOKED_AT), ("encoding-type", "url"))
-    answer = await visit.call("GET", Target(visit.bucket, "", query))
-    root = calls.document(answer, "ListBucketResult")
-    keys = [unquote(item.findtext("Key", "")) for item in root.iterfind("Contents")]
-    return [key for key in keys if key.rpartition(".")[2].lower() in PICTURES - objects.UNSEEN][
-        :SAMPLES
-    ]
+async def samples(visit: Visit, count: int = SAMPLES) -> list[str]:
+    """Keys of pictures of the bucket, the first ones.
+
+    Each object that is listed is looked at, so many are only where few of the first are pictures.
+    """
+    keys: list[str] = []
+    for most in (2 * count, LOOKED_AT):
+        query = (("max-keys", str(most)), ("encoding-type", "url"))
+        answer = await visit.call("GET", Target(visit.bucket, "", query))
+        root = calls.document(answer, "ListBucketResult")
+        listed = [unquote(item.findtext("Key", "")) for item in root.iterfind("Contents")]
+        shown = PICTURES - objects.UNSEEN
+        keys = [key for key in listed if key.rpartition(".")[2].lower() in shown][:count]
+        if len(keys) == count or root.findtext("IsTruncated") != "true":
+            break
+    return keys
 
 
 def document(content: str) -> bytes:

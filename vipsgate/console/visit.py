@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from multidict import MultiDictProxy
 
+from ..api import buckets as api_buckets
+from ..buckets import Bucket
 from ..delivery.services import Services
 from ..errors import AccessDenied, OssError
 from ..gate.rights import ROLES, Right
@@ -40,12 +43,14 @@ class Console:
         address: Of the public port, as the beginning of a URL; known when it listens.
         local: The key pair of this run, where no credentials are configured: whoever can read the
             terminal that the server was started in may log in.
+        ended: Sessions that have been logged out.
     """
 
     services: Services
     explain: Explain
     address: str = ""
     local: Credential | None = None
+    ended: session.Ended = field(default_factory=session.Ended)
 
     def credentials(self) -> tuple[Credential, ...]:
         """The key pairs that may log in now."""
@@ -55,7 +60,8 @@ class Console:
     def session(self, request: web.BaseRequest) -> session.Session | None:
         """The session of a request; ``None`` for none."""
         cookie = request.cookies.get(session.COOKIE, "")
-        return session.find(cookie, self.credentials(), self.services.clock())
+        result = session.find(cookie, self.credentials(), self.services.clock())
+        return result if result and result not in self.ended else None
 
 
 @dataclass(slots=True)
@@ -130,26 +136,74 @@ class Visit:
         target: Target,
         sent: Mapping[str, str] | None = None,
         data: bytes | AsyncIterator[bytes] | None = b"",
+        guard: calls.Guard = calls.unguarded,
     ) -> web.StreamResponse:
         """Make a call of the API; a change has its line in the audit log, also a refused one.
 
         Raises:
             OssError: As the public API words it.
+            ConflictError: The document is not what the guard has expected.
         """
-        outcome, name = "failed", method
-        try:
-            row, call = calls.of(self.bare, self.services, self.caller, method, target, sent, data)
-            name = row.name
+        words = [f"{name}={value}" for name, value in target.query]
+        quiet = method in ("GET", "HEAD")
+        with self.noted(method, f"{target.bucket}/{target.key}", *words, quiet=quiet) as line:
+            row, call = calls.of(
+                self.bare, self.services, self.caller, method, target, sent, data, guard
+            )
+            line[0] = row.name
             result = await row.work(call)
-            outcome = str(result.status)
+            line.append(str(result.status))
             return result
+
+    async def change(
+        self,
+        name: str,
+        edit: Callable[[Bucket], Bucket],
+        guard: calls.Guard = calls.unguarded,
+        *,
+        mend: bool = False,
+    ) -> None:
+        """Change the bucket's document as the calls of the API do, with their right and checks.
+
+        Args:
+            name: Of the change, for the audit log and the document's versions.
+            edit: From the document in force to the one that shall be.
+            guard: Raises where the document is not what the visitor has seen.
+            mend: Whether a broken document is replaced, too.
+
+        Raises:
+            OssError: As they word it.
+            ConflictError: The document is not what the guard has expected.
+        """
+        target = Target(self.bucket, "", (("processConfiguration", ""),))
+        with self.noted(name, self.bucket) as line:
+            _, call = calls.of(
+                self.bare, self.services, self.caller, "PUT", target, None, b"", guard
+            )
+            await api_buckets.change(replace(call, name=name), edit, mend=mend)
+            line.append("200")
+
+    @contextmanager
+    def noted(self, *words: str, quiet: bool = False) -> Iterator[list[str]]:
+        """Write a line of the audit log about what is done in between; ``quiet`` writes none.
+
+        Its words are handed out: whoever succeeds says with what.
+        """
+        line = list(words)
+        try:
+            yield line
         except OssError as error:
-            outcome = f"{error.status} {error.code}"
+            line.append(f"{error.status} {error.code}")
+            raise
+        except calls.ConflictError:
+            line.append("conflict")
+            raise
+        except BaseException:
+            line.append("failed")
             raise
         finally:
-            if method not in ("GET", "HEAD"):
-                words = [f"{name}={value}" for name, value in target.query]
-                self.note(name, f"{target.bucket}/{target.key}", *words, outcome)
+            if not quiet:
+                self.note(*line)
 
     def note(self, *words: str) -> None:
         """Write a line of the audit log: who, from where, what, and what came of it."""

@@ -116,7 +116,7 @@ def _admin(services: Services, control: Control, port: connection.Server) -> con
     moment = gauges.Gauges(services, __version__, port, room_here())
     application = admin.application(services, moment, Console(services, explain))
     application.middlewares.insert(0, middleware(control))
-    return connection.Runner(application, refuse=admin.refuse, shutdown_timeout=CLOSE_SECONDS)
+    return admin.run(application, shutdown_timeout=CLOSE_SECONDS)
 
 
 async def _due(services: Services) -> None:

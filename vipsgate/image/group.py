@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import hue, plan, render, reports
+from . import histogram, hue, plan, render, reports
 from .config import Limits, Rendering
 from .cost import Cost
 from .fonts import Fonts
@@ -123,6 +123,14 @@ class Group:
             OssError: It would be refused; see :func:`vipsgate.image.reports.explained`.
         """
         return reports.explained(self._probed(), process, self._limits, self._rendering, fonts)
+
+    def histogram(self, context: RenderContext) -> bytes:
+        """How many pixels have which level, as JSON.
+
+        Raises:
+            OssError: It cannot be told; see :func:`vipsgate.image.histogram.answer`.
+        """
+        return histogram.answer(self._probed(), context)
 
     def _probed(self) -> Source:
         if self._source is None:

@@ -238,6 +238,11 @@ class Lanes(Generic[J]):
         """May a job begin at all? No other lane may where the quick one may not."""
         return self._may_begin(Lane.QUICK)
 
+    @property
+    def has_room(self) -> bool:
+        """Are fewer jobs under work than workers that work at a time?"""
+        return self._busy < self._count
+
     def may_begin(self, cost: Cost | None) -> bool:
         """May a worker that is free begin a job of this cost, which does not wait here?"""
         return self._may_begin(lane_of(cost), cost)

@@ -17,7 +17,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .lanes import QUICK_BYTES, QUICK_SECONDS, Lane, lane_of
+from .lowest import FullError, Lowest
 from .process import PendingJob, WorkerDied, WorkerProcess
 from .scheduler import MAX_TOGETHER, Expire, Give, Retire, Scheduler, Take
 
@@ -162,6 +164,12 @@ class Renderers:
         self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
             count=count, bounds=self._bounds, memory=memory
         )
+        self._lowest = Lowest(
+            lambda: self._scheduler.quiet,
+            permits=max(1, count // 2),  # the next of the others finds a worker
+            queue=queue,
+            timeout=timeout,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._starts = 0
@@ -259,6 +267,19 @@ class Renderers:
         """The process ids of all workers, the spare one included."""
         return [worker.process.pid for worker in self._all]
 
+    @asynccontextmanager
+    async def lowest(self) -> AsyncIterator[None]:
+        """Wait in the lowest lane for a turn; what is rendered within is admitted as all else.
+
+        Raises:
+            CpuLimitExceeded: Others wait all the time, or too many in this lane.
+        """
+        try:
+            async with self._lowest.turn():
+                yield
+        except FullError:
+            raise self.refuse(Refusal(Reason.WAIT, self._scheduler.wait())) from None
+
     async def render(self, job: protocol.Job, content: str = "") -> Result:
         """Have a job done.
 
@@ -339,6 +360,7 @@ class Renderers:
                     self._all.discard(worker)
                     worker.close()
                     self._run(self._replace())
+        self._lowest.advance()
 
     def _abandon(self, job: PendingJob) -> None:
         """Nobody waits for this job any more."""

@@ -249,6 +249,11 @@ class Scheduler(Generic[J, W]):
         """Jobs that wait at a worker."""
         return self._ahead
 
+    @property
+    def quiet(self) -> bool:
+        """Does nothing wait, and may one more job begin?"""
+        return not (len(self.lanes) or self._ahead) and self.lanes.has_room
+
     def wait(self, lane: Lane = Lane.QUICK) -> float:
         """Seconds that the next job of a lane would have to wait, as predicted."""
         return self.lanes.wait(lane, self._ahead)

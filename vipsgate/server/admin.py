@@ -25,6 +25,7 @@ from .explain import explain
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 CLIENTS_FAULT = 400  # the lowest status of an error
 Application = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+MAX_FORM = 4 << 20  # bytes: a bucket document with all that a form escapes
 SERVICES = web.AppKey("services", Services)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 
@@ -39,7 +40,7 @@ def application(
         moment: What is so now.
         console: The console, where there is one.
     """
-    app = web.Application(middlewares=[guard.check])
+    app = web.Application(middlewares=[guard.check], client_max_size=MAX_FORM)
     app.on_response_prepare.append(_name)
     console = console or Console(services, explain)
     app[guard.CONSOLE] = console
@@ -98,7 +99,11 @@ def runner(
     services: Services, moment: gauges.Gauges, console: Console, **options: Any
 ) -> connection.Runner:
     """The admin port's application, to be run; see :func:`application`."""
-    app = application(services, moment, console)
+    return run(application(services, moment, console), **options)
+
+
+def run(app: web.Application, **options: Any) -> connection.Runner:
+    """An application, to be run so that all it refuses is refused in OSS's XML."""
     return connection.Runner(app, refuse=refuse, around=converse, **options)
 
 

@@ -51,7 +51,7 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
         row.right,
     )
     headers.check(row.name, row.headers, request.headers)
-    return await row.work(api.Call(request, services, target, grant))
+    return await row.work(api.Call(request, services, target, grant, name=row.name))
 
 
 def check_expectation(request: web.BaseRequest) -> None:

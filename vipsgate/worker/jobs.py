@@ -96,6 +96,8 @@ class Worker:
                 return self.render(task)
             case "explain":
                 return self.explain(task)
+            case "histogram":
+                return self.histogram(task)
             case "paint":
                 return self.paint(task)
 
@@ -128,6 +130,16 @@ class Worker:
         self._notes(task, process, group, self._fonts.missing(process.writes()))
         with _result() as memory:
             os.write(memory, group.explain(process, self._fonts))
+            return _output(reports.MIME, memory, begun, group.probe_seconds)
+
+    def histogram(self, task: Task) -> Output | Cost:
+        """Count the levels of the source; its process is the one that costs the same."""
+        begun = time.perf_counter()
+        process, group = self._process(task), _group(task)
+        if cost := group.over_budget(process, self._context):
+            return cost
+        with _result() as memory:
+            os.write(memory, group.histogram(self._context))
             return _output(reports.MIME, memory, begun, group.probe_seconds)
 
     def paint(self, task: Task) -> Output | Cost:

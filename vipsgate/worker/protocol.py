@@ -30,8 +30,8 @@ MAX_DESCRIPTORS = 33  # the source and the attachments, config.Limits.watermarks
 
 Message = dict[str, Any]
 # a picture of the source, or an answer about it; the plan for one, as JSON, for which no pixel is
-# read; a picture without a source
-Kind = Literal["render", "explain", "paint"]
+# read; the levels of the source's pixels; a picture without a source
+Kind = Literal["render", "explain", "histogram", "paint"]
 Budget = tuple[float, int]  # seconds of one core and bytes of memory that a job may take
 
 

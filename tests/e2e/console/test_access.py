@@ -3,6 +3,8 @@
 import re
 import shutil
 import time
+from base64 import urlsafe_b64encode
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -144,6 +146,21 @@ def test_the_second_of_two_is_told(guarded):
     assert save(guarded, "guarded", rules, was=answer.field("was"), **SETTINGS).status == 303
 
 
+def test_of_many_at_once_one_saves(guarded):
+    was = guarded.get("b/guarded/access").field("was")
+    rules = [("img/", ".PNG", True)]
+
+    def work(number):
+        form = {**SETTINGS, "extensions": f"jpg, x{number}"}
+        return save(guarded, "guarded", rules, was=was, **form).status
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = sorted(threads.map(work, range(8)))
+    assert statuses == [303] + [409] * 7
+    was = guarded.get("b/guarded/access").field("was")
+    assert save(guarded, "guarded", rules, was=was, **SETTINGS).status == 303
+
+
 @pytest.mark.parametrize(
     "rules", [[("a", "", False)] * 11, [("x", "y", False), ("a", "b", True)] * 6]
 )
@@ -177,3 +194,23 @@ def test_a_declared_bucket_stays(owner):
     answer = save(owner, "declared", enabled="1", extensions="jpg")
     assert answer.status == 403
     assert "declared in the configuration" in answer.text
+
+
+def test_a_watermark_object_that_anybody_has_is_told(owner, console):
+    """The two callers that the warnings speak of get what they say."""
+    assert owner.submit("buckets", name="marks", acl="public-read").status == 303
+    for name in ("logo.jpg", "photo.png"):
+        shutil.copy(console.root / "examplebucket" / "example.jpg", console.root / "marks" / name)
+    logo = urlsafe_b64encode(b"logo.jpg").decode().rstrip("=")
+    drawn = f"image/watermark,image_{logo}"
+    style = {"name": "marked", "content": drawn, "was": "", "do": "save"}
+    assert owner.submit("b/marks/style", **style).status == 303
+    assert save(owner, "marks", enabled="1", extensions="png", separator="!").status == 303
+    assert "may have that object bare" in owner.get("b/marks/access").text
+    assert console.ask("/marks/logo.jpg").status == 200
+    assert save(owner, "marks", enabled="1", extensions="jpg", separator="!").status == 303
+    assert "name the object themselves get 403" in owner.get("b/marks/access").text
+    assert console.ask(f"/marks/photo.png?x-oss-process={drawn}").status == 403
+    assert console.ask("/marks/photo.png!marked").status == 200
+    (console.root / "marks" / "logo.jpg").unlink()
+    assert "there is no such object" in owner.get("b/marks/access").text

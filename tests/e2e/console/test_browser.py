@@ -34,6 +34,8 @@ PATHS = (
     "b/examplebucket/styles",
     "b/examplebucket/style",
     "b/examplebucket/access?url=/examplebucket/example.jpg",
+    "b/versioned/versions",
+    "b/versioned/version?number=1",
 )
 PATIENCE = 15_000  # milliseconds for anything to appear
 
@@ -117,6 +119,70 @@ def test_files_are_uploaded_with_progress(inside, console, tmp_path):
         assert (console.root / "examplebucket" / "up" / name).stat().st_size == size
 
 
+BIG = bytes(range(256)) * 4 * 10_000 + b"the end"  # two parts of 8 MB
+
+
+@pytest.fixture
+def big(inside, tmp_path):
+    """A large file, chosen on the page of a folder."""
+    (tmp_path / "big.bin").write_bytes(BIG)
+    inside.goto("/console/b/examplebucket/objects?folder=up/")
+    inside.set_input_files("input[type=file]", str(tmp_path / "big.bin"))
+    return inside
+
+
+def left(console):
+    folder = console.root / ".vipsgate" / "uploads"
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_part_that_fails_is_sent_again(big, console):
+    failed = []
+
+    def fail(route):
+        failed.append(route.request.url)
+        route.abort() if len(failed) < 3 else route.fallback()
+
+    big.route("**/part?*number=2*", fail)
+    big.click("#upload button.primary")
+    big.wait_for_url("**uploaded=1**")
+    assert len(failed) == 3
+    assert (console.root / "examplebucket" / "up" / "big.bin").read_bytes() == BIG
+    assert left(console) == []
+
+
+def test_what_stops_goes_on_from_there(big, console):
+    sent = []
+    big.on("request", lambda request: sent.append(request.url) if "part?" in request.url else None)
+    big.route("**/part?*number=2*", lambda route: route.fulfill(status=403, body="{}"))
+    big.click("#upload button.primary")
+    big.wait_for_selector(".progress .failed")
+    assert len(left(console)) == 2  # what it is, and its first part
+    big.unroute("**/part?*number=2*")
+    sent.clear()
+    big.click(".progress .failed button >> nth=0")
+    big.wait_for_url("**uploaded=1**")
+    assert ["number=2" in url for url in sent] == [True]
+    assert left(console) == []
+
+
+def test_a_cancelled_upload_leaves_nothing(big, console):
+    (console.root / "examplebucket" / "up" / "big.bin").unlink(missing_ok=True)
+    big.route("**/part?*number=2*", lambda route: None)  # it never comes to an end
+    big.click("#upload button.primary")
+    big.wait_for_selector(".progress button")
+    deadline = time.monotonic() + PATIENCE / 1000
+    while len(left(console)) < 2:
+        assert time.monotonic() < deadline
+        big.wait_for_timeout(20)
+    big.click(".progress button")
+    big.wait_for_selector(".progress .failed")
+    while left(console):
+        assert time.monotonic() < deadline
+        big.wait_for_timeout(20)
+    assert not (console.root / "examplebucket" / "up" / "big.bin").exists()
+
+
 def test_a_style_by_hand_is_what_the_public_gets(inside, console):
     page = inside
     page.goto("/console/b/examplebucket/style")
@@ -142,6 +208,32 @@ def test_a_style_by_hand_is_what_the_public_gets(inside, console):
     preview = Image.open(io.BytesIO(base64.b64decode(shown)))
     assert public.size == preview.size == (100, 67)
     assert ImageChops.difference(public.convert("RGB"), preview.convert("RGB")).getbbox() is None
+
+
+def test_access_settings_are_saved(inside, versioned):
+    page = inside
+    for extensions in ("jpg", "jpg, png"):  # a form as a browser sends it
+        page.goto("/console/b/versioned/access")
+        page.check("[name=enabled]")
+        page.fill("[name=extensions]", extensions)
+        page.fill("[name=whitelist]", "https://a.example\nhttps://b.example")
+        page.click("form.editor button.primary")
+        page.wait_for_url("**saved=1")
+        assert page.input_value("[name=extensions]") == extensions
+
+
+def test_a_version_is_restored_and_a_file_taken(inside, versioned, tmp_path):
+    page = inside
+    page.goto("/console/b/versioned/versions")
+    page.click("[aria-label='Restore 1']")
+    page.wait_for_url("**saved=1")
+    (tmp_path / "a.json").write_text('{"acl": "private", "cache_control": "max-age=9"}\r\n')
+    page.set_input_files("input[type=file]", str(tmp_path / "a.json"))
+    page.click("form[enctype] button")
+    page.wait_for_selector("ins:has-text('max-age=9')")
+    page.click("button.primary")
+    page.wait_for_url("**saved=1")
+    assert "ImportDocument" in page.inner_text("tbody tr >> nth=0")
 
 
 def test_to_advanced_and_back(inside):
@@ -181,11 +273,90 @@ def test_words_are_completed_by_keys(inside):
     assert page.input_value("[name=content]") == "image/resize,m_fill"
 
 
-def test_nothing_is_wider_than_a_small_phone(inside):
+@pytest.fixture(scope="module")
+def versioned(console):
+    """A bucket with some versions of its document."""
+    browser = Browser(console.admin_port)
+    browser.login()
+    assert browser.submit("buckets", name="versioned", acl="private").status == 303
+    style = {"name": "small", "content": f"image/resize,w_40/{'bright,1/' * 9}", "do": "save"}
+    assert browser.submit("b/versioned/style", was="", **style).status == 303
+    assert browser.submit("b/versioned/acl", acl="public-read").status == 303
+
+
+def test_nothing_is_wider_than_a_small_phone(inside, versioned):
     inside.set_viewport_size({"width": 320, "height": 640})
     for path in PATHS:
         inside.goto(f"/console/{path}")
         assert inside.evaluate("document.documentElement.scrollWidth") <= 320, path
+
+
+def test_lists_forms_and_errors_need_no_script(chromium, console, tmp_path):
+    address = f"http://127.0.0.1:{console.admin_port}"
+    context = chromium.new_context(base_url=address, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/console/login")
+    page.fill("[name=id]", "key1")
+    page.fill("#secret", "secret-key1")
+    page.click("form#login button")
+    page.wait_for_url("**/console/buckets")
+    page.fill("section [name=name]", "scriptless")
+    page.click("section button.primary")
+    page.wait_for_url("**/b/scriptless/objects")
+    (tmp_path / "a.txt").write_text("a")
+    page.set_input_files("input[type=file]", str(tmp_path / "a.txt"))
+    page.click("#upload button.primary")
+    page.wait_for_url("**uploaded=1")
+    page.click("text=Styles")
+    page.click("text=New style")
+    page.fill("[name=name]", "small")
+    page.fill("[name='resize.w']", "70")
+    page.click("button[value=basic]")
+    assert page.input_value("[name=content]") == "image/resize,w_70"
+    page.fill("[name=content]", "image/resize,w_70/rotate,999")
+    page.click("button[value=check]")
+    assert page.inner_text("#where mark") == "999"
+    page.fill("[name=content]", "image/resize,w_70")
+    page.click("button[value=save]")
+    page.wait_for_url("**saved=small")
+    page.click("nav >> text=Access")
+    page.check("[name=enabled]")
+    page.fill("[name=extensions]", "jpg")
+    page.click("form.editor button.primary")
+    page.wait_for_url("**saved=1")
+    page.fill("[name=url]", "/scriptless/a.txt")
+    page.click("#tester button")
+    assert "403 AccessDenied" in page.inner_text("[data-who=anonymous]")
+    page.click("nav >> text=Versions")
+    page.click("[aria-label='Restore 1']")
+    page.wait_for_url("**saved=1")
+    (tmp_path / "a.json").write_text('{"acl": "public-read"}')
+    page.set_input_files("input[type=file]", str(tmp_path / "a.json"))
+    page.click("form[enctype] button")
+    page.click("button.primary")
+    page.wait_for_url("**saved=1")
+    page.click("nav >> text=Objects")
+    page.check("[name=key]")
+    page.click("text=Delete selected")
+    page.click("button.danger")
+    page.wait_for_url("**removed=1")
+    page.click("text=Delete bucket")
+    page.fill("[name=name]", "other")
+    page.click("button.danger")
+    assert "not the name" in page.inner_text("[role=alert]")
+    page.fill("[name=name]", "scriptless")
+    page.click("button.danger")
+    page.wait_for_url("**/console/buckets")
+    page.goto("/console/b/scriptless/objects")
+    assert "does not exist" in page.inner_text("[role=alert]")
+    page.click("text=中文")
+    assert page.get_attribute("html", "lang") == "zh"
+    page.click("text=概览")
+    page.click("button[value=begin]")
+    page.click("button[value=cancel]")
+    page.click("text=退出")
+    page.wait_for_url("**/console/login")
+    context.close()
 
 
 AXE = Path(__file__).parents[3] / ".venv/node/node_modules/axe-core/axe.min.js"
@@ -199,7 +370,7 @@ FAULTS = """async () => (await axe.run({resultTypes: ["violations"]})).violation
 )
 @pytest.mark.parametrize("locale", ["en", "zh-CN"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(chromium, console, scheme, locale):
+def test_axe_finds_no_serious_fault(chromium, console, versioned, scheme, locale):
     address = f"http://127.0.0.1:{console.admin_port}"
     context = chromium.new_context(base_url=address, color_scheme=scheme, locale=locale)
     page = context.new_page()

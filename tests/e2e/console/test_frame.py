@@ -280,3 +280,14 @@ def test_without_credentials_and_open_to_others_nobody_gets_in(serving, root, tm
         assert 'name="nonce"' not in text
         assert nobody.post("login", {"id": "console", "nonce": "", "secret": "x"}).status == 403
         assert "/console/login#" not in site.log.read_text()
+
+
+def test_a_logout_ends_the_session_for_a_copied_cookie(owner, console):
+    thief, other = Browser(console.admin_port), Browser(console.admin_port)
+    thief.cookies = dict(owner.cookies)
+    other.login()  # with the same key, and a session of its own
+    assert thief.get("buckets").status == 200
+    assert owner.submit("logout").status == 303
+    assert thief.get("buckets").status == 303
+    assert thief.ask("GET", "/explain/examplebucket/example.jpg").status == 403
+    assert other.get("buckets").status == 200

@@ -102,3 +102,25 @@ def test_what_is_not_there_is_told(owner, path, status):
     answer = owner.get(path)
     assert answer.status == status
     assert 'role="alert"' in answer.text
+
+
+def test_the_histogram_is_an_svg_that_is_asked_for_once(owner):
+    assert "/histogram?key=example.jpg" in owner.get("b/examplebucket/object?key=example.jpg").text
+    answer = owner.get("b/examplebucket/histogram?key=example.jpg")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("image/svg+xml")
+    assert answer.text.count("<path") == 4
+    again = {"If_None_Match": answer.headers["ETag"]}
+    assert owner.get("b/examplebucket/histogram?key=example.jpg", **again).status == 304
+
+
+def test_what_is_no_picture_has_no_histogram(owner):
+    put(owner, "examplebucket", "broken.jpg", b"no picture")
+    assert "/histogram" not in owner.get("b/examplebucket/object?key=broken.jpg").text
+    assert owner.get("b/examplebucket/histogram?key=broken.jpg").status == 400
+    assert owner.get("b/examplebucket/histogram?key=none.jpg").status == 404
+    assert owner.get("b/none/histogram?key=a.jpg").status == 404
+
+
+def test_nobody_else_has_a_histogram(console):
+    assert console.ask("/examplebucket/example.jpg?x-oss-process=image/histogram").status != 200

@@ -1,11 +1,15 @@
 """Buckets and objects by the console: with forms alone, in every role, under hostile names."""
 
 import io
+import json
 import os
+from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
 from support.console import HOSTILE, Browser, put
+
+AJAX = {"X_Requested_With": "fetch"}
 
 
 def multipart(fields, files):
@@ -170,3 +174,69 @@ def test_no_name_makes_a_line_of_its_own(owner, bucket, console):
     forged = "vipsgate: INFO: audit: key1 (owner) from 1.1.1.1"
     assert not any(line.startswith(forged) for line in log.splitlines())
     assert "\x1b" not in log
+
+
+def begun(browser, bucket, key):
+    answer = browser.submit(f"b/{bucket}/parts", key=key, type="x/y")
+    assert answer.status == 200
+    return json.loads(answer.body)["upload"]
+
+
+def sent(browser, bucket, key, upload, number, data):
+    query = urlencode({"key": key, "upload": upload, "number": number})
+    headers = {"X-CSRF-Token": browser.token(), "X-Requested-With": "fetch"}
+    return browser.ask("PUT", f"/console/b/{bucket}/part?{query}", data, **headers)
+
+
+def test_a_file_in_parts_is_the_apis(owner, bucket, console):
+    upload = begun(owner, bucket, "a.bin")
+    pieces = [b"x" * 102_400, b"y"]
+    tags = [
+        json.loads(sent(owner, bucket, "a.bin", upload, number, data).body)["etag"]
+        for number, data in enumerate(pieces, 1)
+    ]
+    form = [("csrf", owner.token()), ("key", "a.bin"), ("upload", upload)]
+    wrong = owner.post(f"b/{bucket}/parts-complete", [*form, ("etag", tags[1])], **AJAX)
+    assert (wrong.status, json.loads(wrong.body)["code"]) == (400, "InvalidPart")
+    form += [("etag", tag) for tag in tags]
+    assert owner.post(f"b/{bucket}/parts-complete", form).status == 200
+    assert (console.root / bucket / "a.bin").read_bytes() == b"".join(pieces)
+    assert "x/y" in owner.get(f"b/{bucket}/object?key=a.bin").text
+
+
+def test_an_upload_that_has_not_ended_is_listed_and_aborted(owner, bucket):
+    upload = begun(owner, bucket, "<script>alert(1)</script>")
+    page = owner.get(f"b/{bucket}/objects")
+    assert upload in page.text
+    assert "<script>alert" not in page.text
+    form = {"key": "<script>alert(1)</script>", "upload": upload}
+    assert owner.submit(f"b/{bucket}/parts-abort", **form).status == 303
+    assert upload not in owner.get(f"b/{bucket}/objects").text
+    assert owner.submit(f"b/{bucket}/parts-abort", **form).status == 404
+
+
+@pytest.mark.parametrize(
+    ("key", "upload", "number", "status"),
+    [
+        ("a.bin", "0" * 32, "1", 404),
+        ("a.bin", "", "1", 404),
+        ("a.bin", "OURS", "0", 400),
+        ("a.bin", "OURS", "10001", 400),
+        ("a.bin", "OURS", "x", 400),
+        ("b.bin", "OURS", "1", 404),
+        ("../x", "OURS", "1", 400),
+    ],
+)
+def test_a_part_of_nothing_is_refused(owner, bucket, key, upload, number, status):
+    identity = begun(owner, bucket, "a.bin") if upload == "OURS" else upload
+    assert sent(owner, bucket, key, identity, number, b"x").status == status
+
+
+def test_a_reader_sends_no_parts(console, owner, bucket):
+    upload = begun(owner, bucket, "a.bin")
+    reader = Browser(console.admin_port)
+    reader.login("key3")
+    assert reader.submit(f"b/{bucket}/parts", key="a.bin").status == 403
+    assert sent(reader, bucket, "a.bin", upload, 1, b"x").status == 403
+    assert reader.submit(f"b/{bucket}/parts-abort", key="a.bin", upload=upload).status == 403
+    assert upload not in reader.get(f"b/{bucket}/objects").text

@@ -1099,3 +1099,39 @@ async def test_a_job_alone_waits_only_a_moment_for_others(state: State) -> None:
         for _ in range(20):
             taken(await render(pool, "answer", source, content="a"))
         assert (time.monotonic() - begun) / 20 < renderers.GATHER + 0.02
+
+
+@on_uvloop
+async def test_the_lowest_lane_begins_when_nothing_else_waits(state, source):
+    """Ordinary pictures go first, also those that come later."""
+    async with started(count=1, queue=50) as pool:
+
+        async def preview(number: int) -> None:
+            async with pool.lowest():
+                (await render(pool, f"sleep 0.01 low{number}", source)).close()
+
+        async def ordinary(number: int) -> None:
+            (await render(pool, f"sleep 0.01 high{number}", source)).close()
+
+        first = asyncio.ensure_future(ordinary(0))
+        await state.begun(1)
+        previews = [asyncio.ensure_future(preview(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        others = [asyncio.ensure_future(ordinary(number)) for number in range(1, 9)]
+        await asyncio.gather(first, *others, *previews)
+    words = [text.split()[-1] for text in state.jobs()]
+    assert words == [*(f"high{number}" for number in range(9)), "low0", "low1", "low2"]
+
+
+@on_uvloop
+async def test_the_lowest_lane_takes_half_of_the_workers(state, source):
+    async with started(count=4, queue=50) as pool:
+        working = []
+
+        async def preview() -> None:
+            async with pool.lowest():
+                (await render(pool, "sleep 0.02", source)).close()
+                working.append(sum(pool.state().working.values()))
+
+        await asyncio.gather(*(preview() for _ in range(6)))
+    assert max(working) <= 2
