@@ -51,6 +51,10 @@ CALLS = {  # call -> test
     "GetStyle, ListStyle": f"{SDK}test_styles",
     "PutStyle": CLIENTS.format("style"),
     "DeleteStyle": f"{SDK}test_styles",
+    "GetBucketLifecycle": "api/test_lifecycle.py::test_what_is_put_is_got",
+    "PutBucketLifecycle": "api/test_lifecycle.py::test_what_is_put_is_got",
+    "DeleteBucketLifecycle": "api/test_lifecycle.py::test_what_is_put_is_got",
+    "PostObject": "e2e/test_post.py::test_a_form_as_the_guide_signs_it",
     "ListObjects": CLIENTS.format("list"),
     "ListObjectsV2": CLIENTS.format("list-v2"),
     "DeleteMultipleObjects": CLIENTS.format("delete-many"),
@@ -67,6 +71,8 @@ CALLS = {  # call -> test
     "GetObjectACL": CLIENTS.format("acl"),
     "PutObjectACL": CLIENTS.format("acl"),
     "AppendObject": CLIENTS.format("append"),
+    "PutSymlink": "e2e/test_symlink.py::test_where_it_leads",
+    "GetSymlink": "e2e/test_symlink.py::test_where_it_leads",
     "PostProcess": CLIENTS.format("saveas"),
     "InitiateMultipartUpload": CLIENTS.format("multipart"),
     "UploadPart": CLIENTS.format("multipart"),
@@ -79,6 +85,8 @@ NEAR = {  # call -> how it differs
     "PutBucket": "a bucket has the storage class Standard and no further settings",
     "GetObject": "no versions, no traffic limit",
     "PutObject": "no encryption, callback, retention or other storage classes: refused by name",
+    "PostObject": "no callback: refused by name",
+    "PutBucketLifecycle": "rules for uploads that nobody completes; all else is refused by name",
     "ListMultipartUploads": "one sort of upload, without its storage class",
 }
 LISTS = "api/test_listing.py::test_lists[{}]"
@@ -114,6 +122,10 @@ HEADER_TESTS = {  # header -> test
     "x-oss-meta-": CLIENTS.format("head"),
     "x-oss-forbid-overwrite": f"{WIRE}test_an_upload_that_must_not_overwrite_does_not_begin",
     "x-oss-storage-class": f"{HEADERS}[PutObject-x-oss-storage-class: Standard]",
+    "x-oss-allow-same-action-overlap": (
+        "api/test_lifecycle.py::test_rules_may_overlap_where_that_is_allowed"
+    ),
+    "x-oss-symlink-target": "e2e/test_symlink.py::test_a_target_must_be_named",
     "x-oss-tagging": f"{WIRE}test_tags_are_the_same_by_header_and_by_call",
     "x-oss-tagging-directive": f"{WIRE}test_a_copy_has_the_tags_of_its_source_or_others",
     "x-oss-metadata-directive": f"{WIRE}test_a_copy_has_the_tags_of_its_source_or_others",
