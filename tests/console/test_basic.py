@@ -1,7 +1,7 @@
 """Basic and advanced editing are of one text; an error stands under the word that has it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vipsgate.console import basic
@@ -145,6 +145,7 @@ def test_an_error_stands_under_its_word(text, bad):
 
 
 @given(st.text(max_size=40))
+@example("|")
 def test_any_text_is_judged(text):
     problem = basic.check(f"image/{text}", LIMITS)
     if problem:

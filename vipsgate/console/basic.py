@@ -167,7 +167,7 @@ def _place(text: str, limits: Limits) -> tuple[int, int]:
                 return (at + inner[0], at + inner[1]) if inner else (at, at + len(word))
             at += len(word) + 1
         if not stage.startswith(("image/", "video/", "style/")):
-            return start, start + max(1, len(stage.partition("/")[0]))
+            return start, min(start + max(1, len(stage.partition("/")[0])), len(text))
         start += len(stage) + 1
     return 0, len(text)
 
