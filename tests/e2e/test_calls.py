@@ -323,7 +323,6 @@ def test_what_is_not_declared_changes_nothing_at_length(world, method, path, que
     try_one(world, method, path, query, body, signed)
 
 
-@pytest.mark.parametrize("world", ["folder"], indirect=True)
 @pytest.mark.parametrize("path", ["/", f"/{BUCKET}/", f"/{BUCKET}/{KEY}"])
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "GET", "HEAD"])
 def test_every_name_that_oss_has(world, method, path):

@@ -115,6 +115,24 @@ def test_parts(site, encoding, framing):
     check_stored(site, done, "parts.bin", body, encoding)
 
 
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("kind", ["gzip", "cut", "not encoded"])
+def test_append(site, kind, encoding, framing):
+    """Both pieces stand there as they came; what was said of the first is said of the whole."""
+    body, second = BODIES[kind], BODIES["deflate"]
+    send(site, "DELETE", "/open/append.bin", b"")
+    at = len(body)
+    more = {"Content-Encoding": encoding, "Content-MD5": base64.b64encode(md5(body)).decode()}
+    first = send(site, "POST", "/open/append.bin?append&position=0", body, framing, **more)
+    assert first.headers["x-oss-next-append-position"] == str(at)
+    check_stored(site, first, "append.bin", body, encoding)
+    more["Content-MD5"] = base64.b64encode(md5(second)).decode()
+    answer = send(site, "POST", f"/open/append.bin?append&position={at}", second, framing, **more)
+    assert answer.headers["x-oss-next-append-position"] == str(at + len(second))
+    check_stored(site, answer, "append.bin", body + second, encoding)
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_copy(site, encoding):
     body = BODIES["gzip"]
