@@ -275,10 +275,10 @@ def _template(text: str, kind: str) -> Template:
     if kind == JSON_TYPE:
         # "z" is no part of an escape, and 0 no beginning of a number: what is right with them is
         # right with any value
-        for side in (0, ""):
+        for length in (0, ""):  # of a picture, and of none
             values: dict[str, Value] = dict.fromkeys(template.names, "z")
             try:
-                orjson.loads(template.fill(values | {SIZE: 0, HEIGHT: side, WIDTH: side}))
+                orjson.loads(template.fill(values | {SIZE: 0, HEIGHT: length, WIDTH: length}))
             except ValueError:
                 raise _invalid(
                     CALLBACK,
