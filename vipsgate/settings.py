@@ -10,6 +10,7 @@ out of range stop the start.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -18,16 +19,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from .buckets import BUCKET, Acl, Bucket, Record
 from .catalog import documents
+from .gate import callback
 from .image.config import Limits, Rendering
 from .renderers.admission import QUEUE_BYTES
 
@@ -39,6 +49,18 @@ RENAMED = {  # a setting's name in version 0.1 -> its name now
     "store.copy_bytes": "store.source_cache_bytes",
     "store.film_bytes": "store.video_fetch_bytes",
 }
+
+
+def _list(value: Any) -> Any:
+    """A list, which the environment has as JSON; read here, as its errors name no key elsewhere."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("expects a list in JSON") from None
+
+
+Host = Annotated[str, AfterValidator(callback.check_pattern)]
+Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_list)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -79,6 +101,9 @@ class Server(Record):
             together; 0: half of what this process may use, and ``limits.render_bytes`` at least.
         legacy_at_api: Whether ``cat.jpg@100w.jpg`` is understood in every bucket; a bucket has the
             same setting, and requests to ``BUCKET.img-REGION.aliyuncs.com`` need none.
+        callback_hosts: Servers that may be told of uploads (``x-oss-callback``): ``HOST`` for the
+            ports 80 and 443, ``HOST:PORT``, ``*.DOMAIN``. A host in a private network must be
+            listed by its very name or address. Empty: callbacks are refused with 501.
         accel_redirect: Where nginx has the cache's folder, to send hits from it
             (X-Accel-Redirect): ``/.vipsgate/cache/``. Empty: vipsgate sends all by itself.
     """
@@ -103,6 +128,7 @@ class Server(Record):
     renderer_bytes: Annotated[int, Field(ge=1 << 26)] = 314_572_800
     heavy_memory_bytes: Annotated[int, Field(ge=0)] = 0
     legacy_at_api: bool = False
+    callback_hosts: Hosts = ()
     accel_redirect: Annotated[str, Field(pattern=r"^(/([^/?#]+/)+)?$")] = ""
 
 

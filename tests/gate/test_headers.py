@@ -60,6 +60,7 @@ PASSES = {
         *("x-oss-object-acl: private", "x-oss-meta-a: 1", "x-oss-forbid-overwrite: true"),
     ],
     "CompleteMultipartUpload": ["x-oss-complete-all: yes"],
+    "PutObject CompleteMultipartUpload": ["x-oss-callback: eyJ9", "x-oss-callback-var: eyJ9"],
     "GetObject HeadObject": ["x-oss-range-behavior: standard"],
     "DeleteObject DeleteMultipleObjects": ["x-oss-bypass-governance-retention: true"],
     "PutBucket PutBucketAcl": ["x-oss-acl: private"],
@@ -70,7 +71,7 @@ REFUSES = {
     "PutObject CopyObject InitiateMultipartUpload": [
         *("x-oss-server-side-encryption: AES256", "x-oss-server-side-encryption: ", f"{KEY}: a"),
         *("x-oss-server-side-data-encryption: SM4",),
-        *("x-oss-callback: eyJ9", "x-oss-callback-var: eyJ9", "x-oss-traffic-limit: 819200"),
+        "x-oss-traffic-limit: 819200",
         *("x-oss-object-worm-mode: COMPLIANCE", "x-oss-object-worm-legal-hold: ON"),
         *("x-oss-object-worm-retain-until-date: a", "x-oss-persistent-headers: a:b"),
         *("x-oss-storage-class: IA", "x-oss-storage-class: ", "x-oss-storage-class: Archive"),
@@ -83,13 +84,16 @@ REFUSES = {
         *("x-oss-metadata-directive: REPLACE", "x-oss-tagging-directive: Copy"),
         *("x-oss-complete-all: yes", "x-oss-rename-source: a"),
     ],
+    "CopyObject InitiateMultipartUpload UploadPart AppendObject": [
+        *("x-oss-callback: eyJ9", "x-oss-callback-var: eyJ9"),
+    ],
     "CopyObject": [
         *("x-oss-tagging-directive: Other", "x-oss-copy-source-range: bytes=0-1"),
         "x-oss-copy-source-if-something: a",
     ],
     "UploadPart": ["x-oss-traffic-limit: 819200", "x-oss-copy-source-range: bytes=0-1"],
     "UploadPartCopy": ["x-oss-traffic-limit: 819200", "x-oss-metadata-directive: COPY"],
-    "CompleteMultipartUpload": ["x-oss-callback: e30", "x-oss-complete-all: no"],
+    "CompleteMultipartUpload": ["x-oss-complete-all: no"],
     "AbortMultipartUpload": ["x-oss-object-acl: private"],
     "GetObject HeadObject": [
         *(

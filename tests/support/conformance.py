@@ -84,13 +84,13 @@ CALLS = {  # call -> test
 NEAR = {  # call -> how it differs
     "PutBucket": "a bucket has the storage class Standard and no further settings",
     "GetObject": "no versions, no traffic limit",
-    "PutObject": "no encryption, callback, retention or other storage classes: refused by name",
-    "PostObject": "no callback: refused by name",
+    "PutObject": "no encryption, retention or other storage classes: refused by name",
     "PutBucketLifecycle": "rules for uploads that nobody completes; all else is refused by name",
     "ListMultipartUploads": "one sort of upload, without its storage class",
 }
 LISTS = "api/test_listing.py::test_lists[{}]"
 FOUND = "api/test_calls.py::test_a_call_is_found[{}]"
+CALLBACK = "e2e/test_callback.py::"
 PARAMETERS = {  # parameter, or `call parameter` where calls differ -> test
     "prefix": LISTS.format("prefix=a/"),
     "delimiter": LISTS.format("delimiter=/"),
@@ -110,6 +110,8 @@ PARAMETERS = {  # parameter, or `call parameter` where calls differ -> test
         "GET /photos/a.jpg?uploadId=a&max-parts=1&part-number-marker=1"
     ),
     "partNumber": CLIENTS.format("multipart"),
+    "callback": f"{CALLBACK}test_the_query_of_a_signed_url",
+    "callback-var": f"{CALLBACK}test_the_query_of_a_signed_url",
     "position": f"{WIRE}test_an_append_to_nothing_begins_at_its_beginning",
     "inventoryId": "api/test_unset.py::test_what_is_missing_has_an_error_of_its_own[inventory]",
     "x-oss-process": CLIENTS.format("process"),
@@ -126,6 +128,8 @@ HEADER_TESTS = {  # header -> test
         "api/test_lifecycle.py::test_rules_may_overlap_where_that_is_allowed"
     ),
     "x-oss-symlink-target": "e2e/test_symlink.py::test_a_target_must_be_named",
+    "x-oss-callback": f"{CALLBACK}test_put_tells_what_has_been_stored",
+    "x-oss-callback-var": f"{CALLBACK}test_put_tells_what_has_been_stored",
     "x-oss-tagging": f"{WIRE}test_tags_are_the_same_by_header_and_by_call",
     "x-oss-tagging-directive": f"{WIRE}test_a_copy_has_the_tags_of_its_source_or_others",
     "x-oss-metadata-directive": f"{WIRE}test_a_copy_has_the_tags_of_its_source_or_others",
@@ -142,6 +146,7 @@ HEADER_TESTS = {  # header -> test
     ),
 }
 NEAR_HEADERS = {
+    "x-oss-callback": "servers of `server.callback_hosts`; what they are sent is not signed",
     "x-oss-storage-class": "Standard alone; others are refused by name",
     "x-oss-range-behavior": "`standard` is what always holds",
     "x-oss-bypass-governance-retention": "nothing is ever under retention",

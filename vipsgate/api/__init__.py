@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from ..errors import InvalidArgument, MethodNotAllowed, Unimplemented, shown
 from ..gate import headers, parameters, sign
+from ..gate.callback import NAMES as CALLBACK
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target
 from . import (
@@ -139,8 +140,7 @@ OBJECT: Table = {
     ("GET", ""): Row("GetObject", Right.READ, objects.get, READ, headers.READ, lenient=True),
     ("HEAD", ""): Row("HeadObject", Right.READ, objects.get, READ, headers.READ, lenient=True),
     ("PUT", ""): Row(
-        *("PutObject", Right.WRITE, objects.put),
-        headers=headers.WRITE,
+        *("PutObject", Right.WRITE, objects.put, CALLBACK, headers.PUT),
         copying=Row("CopyObject", Right.WRITE, objects.copy, headers=headers.COPY),
     ),
     ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, headers=headers.DELETE),
@@ -170,7 +170,8 @@ OBJECT: Table = {
         ),
     ),
     ("POST", "uploadId"): Row(
-        *("CompleteMultipartUpload", Right.WRITE, multipart.complete, names("encoding-type")),
+        *("CompleteMultipartUpload", Right.WRITE, multipart.complete),
+        names("encoding-type") | CALLBACK,
         headers.COMPLETE,
     ),
     ("DELETE", "uploadId"): Row("AbortMultipartUpload", Right.WRITE, multipart.abort),
@@ -207,9 +208,11 @@ def find(method: str, target: Target, sent: Mapping[str, str]) -> Row:
             extra={"Method": method, "ResourceType": level},
             headers={"Allow": METHODS},
         )
+    if row.copying and headers.COPY_SOURCE in sent:
+        row = row.copying
     if not (given <= row.parameters and len(given) == len(target.query)):  # a picture's are
         _check_parameters(method, level, call, row, target)
-    return row.copying if row.copying and headers.COPY_SOURCE in sent else row
+    return row
 
 
 def _level(target: Target) -> tuple[str, Table]:

@@ -18,7 +18,7 @@ from ..gate.headers import ACL, COMPLETE_ALL, COPY_SOURCE
 from ..gate.rights import Right
 from ..store.base import Draft, Object
 from ..web import responses
-from . import objects, xml
+from . import callback, objects, xml
 from .call import Call
 
 SPAN = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
@@ -83,6 +83,7 @@ async def complete(call: Call) -> web.StreamResponse:
     it here, some there.
     """
     store, target, encoding = call.services.store, call.target, call.encodes_keys()
+    report = callback.read(call)
     upload = await _upload(call)
     if call.header(ACL):
         properties = replace(upload.properties, acl=objects.said_acl(call))
@@ -97,7 +98,9 @@ async def complete(call: Call) -> web.StreamResponse:
     async with store.draft(target.bucket) as draft:
         keep = partial(_keep, call, draft, upload)
         stored = await uploads.complete(store, upload, wanted, draft, keep)
-        crc = draft.crc
+        headers = {"ETag": stored.etag, responses.CRC: str(draft.crc)}
+    if report:
+        return await callback.perform(call, report, target.key, stored, headers)
     root = xml.add(
         Element("CompleteMultipartUploadResult"),
         **_encoding(encoding),
@@ -106,9 +109,7 @@ async def complete(call: Call) -> web.StreamResponse:
         Key=xml.encoded(target.key, encoding),
         ETag=stored.etag,
     )
-    return call.respond(
-        body=xml.write(root), headers={"ETag": stored.etag, responses.CRC: str(crc)}
-    )
+    return call.respond(body=xml.write(root), headers=headers)
 
 
 async def abort(call: Call) -> web.StreamResponse:

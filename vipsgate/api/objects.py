@@ -39,7 +39,7 @@ from ..gate.target import Target, check_bucket, check_key
 from ..store import routing
 from ..store.base import Draft, Object, Opened, Properties
 from ..web import responses
-from . import xml
+from . import callback, xml
 from .call import Call
 
 KEPT = (  # headers kept with an object besides its type (OSS guide, PutObject); nobody signs them
@@ -126,6 +126,7 @@ async def meta(call: Call) -> web.StreamResponse:
 async def put(call: Call) -> web.StreamResponse:
     """PutObject."""
     services, target = call.services, call.target
+    report = callback.read(call)
     await check_writable(call, call.grant, target.bucket, target.key)
     properties = given_properties(call)
     async with services.store.draft(target.bucket) as draft:
@@ -133,7 +134,10 @@ async def put(call: Call) -> web.StreamResponse:
             await draft.write(data)
         call.check_digest(draft.md5)
         stored = await keep(call, draft, target.bucket, target.key, properties)
-        return call.respond(headers=written(draft, stored))
+        headers = written(draft, stored)
+    if report:
+        return await callback.perform(call, report, target.key, stored, headers)
+    return call.respond(headers=headers)
 
 
 async def copy(call: Call) -> web.StreamResponse:

@@ -20,18 +20,18 @@ from aiohttp import web
 
 from ..errors import InvalidArgument, Unimplemented, shown
 from ..gate import access, headers, policy, sign
+from ..gate.callback import Callback
 from ..gate.rights import Right
 from ..gate.sign.claim import check_field
 from ..gate.target import check_stored_key
 from ..store.base import Object, Properties
 from ..web import formdata, responses
-from . import objects, xml
+from . import callback, objects, xml
 from .call import Call, check_digest
 
 FILENAME = "${filename}"  # in a key: the name that the file had
 STATUS, REDIRECT = "success_action_status", "success_action_redirect"
 STATUSES = {"200": 200, "201": 201}  # any other is 204, as with OSS
-CALLBACK = frozenset(("callback", "callback-var"))  # another server would be told
 URL_SAFE = "!#$%&'()*+,/:;=?@[]~"  # what a URL may have as it is (RFC 3986)
 
 
@@ -45,6 +45,7 @@ class Order:
         policy: What the file's size is held against.
         fields: Of the form, names in lower case.
         redirect: Where the browser is sent then; empty for nowhere.
+        report: Who is told of it; ``None`` for nobody.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Order:
     policy: policy.Policy
     fields: Mapping[str, str]
     redirect: str
+    report: Callback | None
 
 
 async def post(call: Call) -> web.StreamResponse:
@@ -75,7 +77,10 @@ async def post(call: Call) -> web.StreamResponse:
         stored = await objects.keep(
             call, draft, bucket, order.key, order.properties, only_new=_is_only_new(order.fields)
         )
-        return _answer(call, order, stored, objects.written(draft, stored))
+        written = objects.written(draft, stored)
+    if order.report:
+        return await callback.perform(call, order.report, order.key, stored, written)
+    return _answer(call, order, stored, written)
 
 
 async def _allowed(call: Call, fields: Mapping[str, str], file: formdata.File) -> Order:
@@ -94,8 +99,7 @@ async def _allowed(call: Call, fields: Mapping[str, str], file: formdata.File) -
     caller = sign.verify_form(fields, keys.credentials, now, keys.region, keys.v4_expires_max)
     access.check_role(caller, Right.WRITE)
     headers.check_fields("PostObject", fields)
-    for name in sorted(CALLBACK & fields.keys()):
-        raise Unimplemented(f"The form field: {name} of PostObject is not implemented.")
+    report = callback.read_form(call, fields, caller)
     key = _key(fields, file)
     call.request[responses.RECORD].key = key
     # the browser's own type of the file comes before that of the form (OSS guide, PostObject)
@@ -108,10 +112,12 @@ async def _allowed(call: Call, fields: Mapping[str, str], file: formdata.File) -
     most = services.settings.store.upload_bytes
     rules = replace(rules, largest=min(rules.largest, most))
     redirect = _redirect(fields.get(REDIRECT, ""))
+    if redirect and report:
+        raise Unimplemented(f"The form field: {REDIRECT} with a callback is not implemented.")
     properties = objects.properties_of(fields, signed=caller is not None)
     grant = access.Grant(call.grant.bucket, caller)
     await objects.check_writable(call, grant, bucket, key)
-    return Order(key, properties, rules, fields, redirect)
+    return Order(key, properties, rules, fields, redirect, report)
 
 
 def _key(fields: Mapping[str, str], file: formdata.File) -> str:

@@ -20,6 +20,7 @@ from ..settings import Settings
 from ..store.base import Store
 from ..store.routing import Routing
 from ..store.singleflight import SingleFlight
+from ..web.callbacks import Callbacks
 from ..web.responses import ACCEL
 from ..web.throttle import BURST, Pace, Throttle
 from ..web.turns import Turns
@@ -72,6 +73,7 @@ class Services:
         turns: When a picture that is not known begins.
         looks: How often objects are looked at for pictures that then are refused.
         sniffer: Which objects are pictures, by their bytes.
+        callbacks: Tells other servers of uploads.
         recorder: Who is told what requests come to.
         draining: Set as soon as no new work is wanted.
     """
@@ -89,6 +91,7 @@ class Services:
     turns: Turns = field(default_factory=Turns)
     looks: Pace = field(default_factory=partial(Pace, LOOKS, BURST))
     sniffer: Sniffer = field(default_factory=Sniffer)
+    callbacks: Callbacks = field(default_factory=Callbacks)
     recorder: Recorder = field(default_factory=Recorder)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 

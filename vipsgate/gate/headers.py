@@ -59,6 +59,9 @@ WRITE: Table = {
     "x-oss-storage-class": frozenset(("Standard",)),
     TAGGING: ANY,
 }
+# who is told when the object is stored; api.callback refuses them where nobody may be
+CALLBACKS: Table = {"x-oss-callback": ANY, "x-oss-callback-var": ANY}
+PUT: Table = {**WRITE, **CALLBACKS}
 APPEND: Table = {name: values for name, values in WRITE.items() if name != FORBID_OVERWRITE}
 SYMLINK_TARGET = "x-oss-symlink-target"
 SYMLINK: Table = {**WRITE, SYMLINK_TARGET: ANY}
@@ -88,7 +91,7 @@ COPY: Table = {
 # when it goes on with an upload, to no effect (OSS guide, UploadPart, ListParts)
 UPLOAD: Table = WRITE
 COPY_PART: Table = {**UPLOAD, **CONDITIONS, COPY_SOURCE: ANY, f"{COPY_SOURCE}-range": ANY}
-COMPLETE: Table = {**UPLOAD, COMPLETE_ALL: frozenset(("yes",))}
+COMPLETE: Table = {**UPLOAD, **CALLBACKS, COMPLETE_ALL: frozenset(("yes",))}
 # fields of a form (OSS guide, PostObject); gate/sign reads those of its signature
 CONTENT_TYPE = "x-oss-content-type"
 FORM: Table = {

@@ -1,0 +1,160 @@
+"""Callbacks of PutObject, PostObject and CompleteMultipartUpload: read first, performed last.
+
+All that can be refused is refused before a byte is stored. Then the object is there, whatever comes
+of the callback: one that fails is told with 203, as OSS does, which is no error of the upload. Only
+a signed request may have one, so that nobody unknown makes this server connect to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.etree.ElementTree import Element
+
+from aiohttp import web
+
+from ..delivery import image_info
+from ..errors import AccessDenied, InvalidArgument, OssError, Unimplemented
+from ..gate.callback import FORMAT, HEIGHT, NAMES, OF_PICTURES, SIZE, WIDTH, Callback, Value, parse
+from ..gate.headers import CALLBACKS, PREFIX
+from ..gate.sign import Credential
+from ..store.base import Object
+from ..web import responses
+from ..web.callbacks import CallbackError
+from . import xml
+from .call import Call
+
+FAILED = "CallbackFailed"  # a code of OSS's
+OF_INFO = {HEIGHT: "ImageHeight", WIDTH: "ImageWidth", FORMAT: "Format"}
+
+
+def read(call: Call) -> Callback | None:
+    """The callback that headers or the query of a request have; ``None`` for none.
+
+    Raises:
+        Unimplemented: This server calls nobody.
+        AccessDenied: The request is not signed, or the server is not among those allowed.
+        InvalidArgument: It is malformed.
+    """
+    sent = {f"parameter: {name}": value for name, value in call.target.query if name in NAMES}
+    headers = call.request.headers
+    sent |= {f"header: {name}": headers[name] for name in CALLBACKS if name in headers}
+    return _read(call, sent, {}, call.grant.caller)
+
+
+def read_form(call: Call, fields: Mapping[str, str], caller: Credential | None) -> Callback | None:
+    """The callback that a form has; ``None`` for none.
+
+    Args:
+        call: What the form is sent with.
+        fields: Of the form; with a callback, those that begin with ``x:`` are its variables.
+        caller: Who has signed the form.
+
+    Raises:
+        OssError: See :func:`read`.
+    """
+    sent = {f"form field: {name}": fields[name] for name in sorted(NAMES & fields.keys())}
+    own = {name: value for name, value in fields.items() if name.startswith("x:")}
+    return _read(call, sent, own, caller)
+
+
+def _read(
+    call: Call, sent: Mapping[str, str], own: Mapping[str, str], caller: Credential | None
+) -> Callback | None:
+    if not sent:
+        return None
+    hosts = call.services.settings.server.callback_hosts
+    if not hosts:
+        raise Unimplemented(
+            f"The {next(iter(sent))} of {call.name} is not implemented. "
+            "This server's setting server.callback_hosts is empty."
+        )
+    if caller is None:
+        raise AccessDenied(f"The {next(iter(sent))} needs a request that is signed.")
+    named: dict[str, str] = {}
+    for where, value in sent.items():
+        name = where.partition(": ")[2].removeprefix(PREFIX)
+        if name in named:
+            raise InvalidArgument(f"The {name} is given as a header and as a parameter.")
+        named[name] = value
+    return parse(named, own, hosts)
+
+
+async def perform(
+    call: Call, report: Callback, key: str, stored: Object, headers: Mapping[str, str]
+) -> web.Response:
+    """Tell of a new object, and answer with what the server that is told has answered.
+
+    Args:
+        call: By which it has been stored.
+        report: Who is told what.
+        key: Its name.
+        stored: It.
+        headers: Of an answer to such a call.
+    """
+    try:
+        values = await _values(call, report, key, stored, headers)
+    except OssError as error:
+        return _failed(call, f"What the picture says cannot be had now: {error.message}", headers)
+    body = report.template.fill(values).encode()
+    sent = {
+        "Content-Type": report.template.content_type,
+        "x-oss-bucket": call.target.bucket,
+        "x-oss-request-id": call.request[responses.RECORD].identity,
+    }
+    if report.host:
+        sent["Host"] = report.host
+    reason = ""
+    for url in report.urls:
+        try:
+            answer = await call.services.callbacks.post(url, sent, body)
+        except CallbackError as error:
+            reason = str(error)
+        else:
+            return call.respond(
+                body=answer, headers={**headers, "Content-Type": "application/json"}
+            )
+    return _failed(call, reason, headers)
+
+
+async def _values(
+    call: Call, report: Callback, key: str, stored: Object, headers: Mapping[str, str]
+) -> dict[str, Value]:
+    """What the variables stand for.
+
+    Raises:
+        OssError: What a picture says of itself cannot be had.
+    """
+    bucket, record = call.target.bucket, call.request[responses.RECORD]
+    values: dict[str, Value] = {
+        **report.variables,
+        "bucket": bucket,
+        "object": key,
+        "etag": stored.etag.strip('"'),
+        SIZE: stored.size,
+        "mimeType": stored.properties.content_type or responses.mime_of(key),
+        "crc64": headers[responses.CRC],
+        "contentMd5": headers.get(responses.MD5, ""),  # of an upload in parts nobody knows it
+        "clientIp": call.request.remote or "",
+        "reqId": record.identity,
+        "operation": call.name,
+    }
+    if not OF_PICTURES.isdisjoint(report.template.names):
+        info = await image_info.read(call.services, call.grant, bucket, key, stored.etag)
+        for name, of_info in OF_INFO.items():
+            value = info.get(of_info, "")
+            values[name] = int(value) if value.isdigit() and name != FORMAT else value
+    return values
+
+
+def _failed(call: Call, reason: str, headers: Mapping[str, str]) -> web.Response:
+    """203: the object is stored, and nobody has been told of it as was wished."""
+    record = call.request[responses.RECORD]
+    record.code = FAILED
+    root = xml.add(
+        Element("Error"),
+        Code=FAILED,
+        Message=reason,
+        RequestId=record.identity,
+        HostId=call.header("Host"),
+    )
+    return call.respond(203, xml.write(root), headers)

@@ -1,0 +1,135 @@
+"""Callbacks that are sent: one POST to a server that the operator has allowed.
+
+A name is looked up once, and what is connected to is an address that has been checked: a name whose
+address changes in between changes nothing. Each POST has a connection of its own, so none is left
+behind by a client that leaves, and follows no redirect, which could lead anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from ..gate import callback
+from ..gate.callback import Url
+
+SECONDS = 5.0  # for one server, from the wait for a turn to the last byte; OSS guide
+MOST = 64  # under way at a time
+MAX_ANSWER = 1 << 20  # bytes
+Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class CallbackError(Exception):
+    """A server has not been told, or has not answered as it should; the client reads why."""
+
+
+async def lookup(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host.
+
+    Raises:
+        OSError: It has none.
+    """
+    loop = asyncio.get_running_loop()
+    rows = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(row[4][0]) for row in rows]
+
+
+class Callbacks:
+    """All that are under way.
+
+    Args:
+        lookup: Looks up a host's addresses.
+        seconds: For each; see :data:`SECONDS`.
+        most: How many; others wait, of their own seconds.
+    """
+
+    def __init__(self, lookup: Lookup = lookup, seconds: float = SECONDS, most: int = MOST) -> None:
+        self.lookup, self.seconds = lookup, seconds
+        self._turns = asyncio.Semaphore(most)
+
+    async def post(self, url: Url, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The JSON that a server answers with.
+
+        Raises:
+            CallbackError: It does not, or not in time, or nobody may connect to it.
+        """
+        try:
+            async with asyncio.timeout(self.seconds), self._turns:
+                addresses = await self.lookup(url.host, url.port)
+                allowed = [one for one in addresses if callback.may_connect(url, one)]
+                if not allowed:
+                    raise CallbackError("Private address is forbidden to callback.")
+                return await _exchange(url, allowed, headers, body)
+        except TimeoutError:
+            raise CallbackError(f"No answer in {self.seconds:g} seconds.") from None
+        except (aiohttp.ClientError, OSError, EOFError) as error:
+            raise CallbackError(f"No connection, or no HTTP: {type(error).__name__}.") from None
+
+
+async def _exchange(
+    url: Url, addresses: Sequence[str], headers: Mapping[str, str], body: bytes
+) -> bytes:
+    """Send the one request to one of these addresses."""
+    connector = aiohttp.TCPConnector(
+        resolver=_Resolved(addresses), use_dns_cache=False, force_close=True
+    )
+    sent = {"User-Agent": "vipsgate", "Accept-Encoding": "identity", **headers}
+    async with (
+        aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as session,
+        session.post(
+            URL(url.text, encoded=True), data=body, headers=sent, allow_redirects=False
+        ) as response,
+    ):
+        return await _answer(response)
+
+
+async def _answer(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer that a client may be given (OSS guide, Callback)."""
+    if response.status != 200:
+        raise CallbackError(f"Error status : {response.status}.")
+    length = response.headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit()) or "Transfer-Encoding" in response.headers:
+        raise CallbackError("The answer has no Content-Length.")
+    if len(length) > 9 or int(length) > MAX_ANSWER:
+        raise CallbackError(f"The answer has more than {MAX_ANSWER} bytes.")
+    data = await response.content.readexactly(int(length))
+    try:
+        orjson.loads(data)
+    except ValueError:
+        raise CallbackError("Response body is not valid json format.") from None
+    return data
+
+
+class _Resolved(AbstractResolver):
+    """Knows the addresses of the one host that there is."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self._addresses
+        ]
+
+    async def close(self) -> None: ...
