@@ -648,7 +648,7 @@ def test_a_client_that_takes_nothing_is_cut(loop, monkeypatch):
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_client_that_is_slow_gets_all_of_it(loop, monkeypatch):
-    monkeypatch.setattr(connection, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.4)
     size = 16 << 20
 
     async def answer(request):
@@ -662,7 +662,7 @@ def test_a_client_that_is_slow_gets_all_of_it(loop, monkeypatch):
             got = 0
             while got < size:
                 got += len(await reader.read(1 << 18))
-                await asyncio.sleep(0.002)  # all of it takes longer than a stall may
+                await asyncio.sleep(0.01)  # all of it takes longer than a stall may
             assert server.count == 1
             writer.close()
 
