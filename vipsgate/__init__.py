@@ -7,6 +7,7 @@ The way of a request, and the module behind each step::
       -> server.app            the conductor: calls what follows, words every error as OSS does
       -> delivery.fastpath     answered just now: the same answer again, if all is as it was
       -> gate.target           path and Host -> bucket, key, parameters
+      -> gate.cors             what pages of other origins are told; a preflight ends here
       -> api                   method and parameters -> one call of its table, or 501
       -> gate.access           signature, role, ACL of the bucket, Referer -> a grant, or 403
       -> delivery.resolve      styles; each object: there? its ACL? protected? -> 404 or 403

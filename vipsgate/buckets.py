@@ -199,6 +199,55 @@ class LifecycleRule(Record):
         return begun < datetime.fromisoformat(self.abort_before).timestamp()
 
 
+FIELD = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110, 5.6.2, without its *
+SHARED = re.compile(r"[!-+\x2d-~]+")  # one word of a header's list, without commas
+TIMED = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_~-]+")
+
+
+def _pattern(text: str) -> str:
+    if not SHARED.fullmatch(text) or text.count("*") > 1:
+        raise ValueError("is one word without commas, with one * at most")
+    return text
+
+
+def _field(text: str) -> str:
+    if not FIELD.fullmatch(text):
+        raise ValueError("is the name of a header, without *")
+    return text
+
+
+def _timed(text: str) -> str:
+    if not TIMED.fullmatch(text):
+        raise ValueError("is an origin, https://www.example.com, or *")
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class CorsRule(Record):
+    """Lets pages of other origins read the bucket's answers; the first rule that fits counts.
+
+    Attributes:
+        allowed_origins: Which pages, ``https://*.example.com``; one ``*`` stands for any
+            characters.
+        allowed_methods: What they may send.
+        allowed_headers: Headers that they may send besides those that every page may,
+            ``x-oss-*``; one ``*`` likewise.
+        expose_headers: Headers of answers that they may read, ``ETag``.
+        max_age_seconds: Seconds that a browser need not ask again whether it may; without one
+            it is the browser's own.
+    """
+
+    allowed_origins: Annotated[tuple[Pattern, ...], Field(min_length=1)]
+    allowed_methods: Annotated[
+        tuple[Literal["GET", "HEAD", "PUT", "POST", "DELETE"], ...], Field(min_length=1)
+    ]
+    allowed_headers: tuple[Pattern, ...] = ()
+    expose_headers: tuple[Annotated[str, AfterValidator(_field)], ...] = ()
+    max_age_seconds: Annotated[int, Field(ge=0, le=999_999_999)] | None = None
+
+
 class Bucket(Record):
     """``[buckets.NAME]``: one bucket's document.
 
@@ -219,6 +268,12 @@ class Bucket(Record):
         delay_ms: Milliseconds that each look at a synthetic object and each opening of one takes.
         error_rate: The share of requests to a synthetic bucket that get 503, 0-1.
         lifecycle: When uploads in parts that nobody has completed are aborted.
+        cors: Which pages of other origins may read its answers, and send what.
+        cors_response_vary: ``ResponseVary`` as PutBucketCors has it; nothing depends on it, as a
+            bucket with rules says ``Vary: Origin`` in every answer.
+        timing_allow_origin: Origins whose pages may see how long an answer took, or ``*``.
+        cross_origin_resource_policy: Which pages may show its pictures at all, by the header that
+            browsers obey; empty for none.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
@@ -238,6 +293,12 @@ class Bucket(Record):
     delay_ms: Annotated[float, Field(ge=0, le=60_000)] = 0
     error_rate: Annotated[float, Field(ge=0, le=1)] = 0
     lifecycle: Annotated[tuple[LifecycleRule, ...], Field(max_length=1000)] = ()
+    cors: Annotated[tuple[CorsRule, ...], Field(max_length=20)] = ()  # OSS guide, PutBucketCors
+    cors_response_vary: bool = False
+    timing_allow_origin: Annotated[
+        tuple[Annotated[str, AfterValidator(_timed)], ...], Field(max_length=100)
+    ] = ()
+    cross_origin_resource_policy: Literal["", "same-origin", "same-site", "cross-origin"] = ""
     created: Seconds = 0
 
     @field_validator("lifecycle")

@@ -33,6 +33,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- InvalidPart           400  a part that was never sent, or another one
      +-- InvalidPartOrder      400  parts that do not ascend
      +-- AccessDenied          403
+     +-- AccessForbidden       403  a page of another origin, by no rule of CORS
      +-- InvalidAccessKeyId    403  no such key
      +-- InvalidSecurityToken  403  no such token
      +-- AccessKeyIdAndSecurityTokenNotMatch  403  another key's token
@@ -306,6 +307,13 @@ class AccessDenied(OssError):
 
     status = 403
     code = "AccessDenied"
+
+
+class AccessForbidden(OssError):
+    """A page of another origin may not send this."""
+
+    status = 403
+    code = "AccessForbidden"
 
 
 class InvalidAccessKeyId(OssError):

@@ -47,6 +47,12 @@ READS = {
     '{"delay_ms": 0.5, "error_rate": 1, "origin": "synthetic"}': Bucket(
         origin="synthetic", delay_ms=0.5, error_rate=1
     ),
+    '{"cors": [{"allowed_origins": ["*"], "allowed_methods": ["GET"], "max_age_seconds": 0}]}': (
+        Bucket(cors=[{"allowed_origins": ["*"], "allowed_methods": ["GET"], "max_age_seconds": 0}])
+    ),
+    '{"timing_allow_origin": ["*"], "cross_origin_resource_policy": "same-site"}': Bucket(
+        timing_allow_origin=("*",), cross_origin_resource_policy="same-site"
+    ),
 }
 REFUSES = {
     # what, part of the message: key and value
@@ -62,6 +68,12 @@ REFUSES = {
     '{"separators": ["?"]}': "separators.0 = '?'",
     '{"protection": {"rules": [{}]}}': "protection.rules.0",
     '{"referer": {"allow_empty": "perhaps"}}': "referer.allow_empty = 'perhaps'",
+    '{"cors": [{"allowed_methods": ["GET"]}]}': "cors.0.allowed_origins: Field required",
+    '{"cors": [{"allowed_origins": ["*.*"], "allowed_methods": ["GET"]}]}': (
+        "cors.0.allowed_origins.0 = '*.*': Value error, is one word"
+    ),
+    '{"timing_allow_origin": ["a"]}': "timing_allow_origin.0 = 'a': Value error, is an origin",
+    '{"cross_origin_resource_policy": "x"}': "cross_origin_resource_policy = 'x'",
     '{"origin": "Synthetic"}': "origin = 'Synthetic': Value error, is s3://BUCKET/PREFIX",
     '{"delay_ms": 5}': "delay_ms = 5: Value error, is only for a bucket with origin = ",
     '{"origin": "s3://box/x", "error_rate": 0.5}': "error_rate = 0.5: Value error, is only for",

@@ -518,11 +518,19 @@ def test_a_bad_authorization_never_passes_as_none(site, value, method):
     proper(answer, method)
 
 
-@pytest.mark.parametrize("target", ["/examplebucket/example.jpg", "/examplebucket/", "/"])
+@pytest.mark.parametrize("target", ["/", "*"])
 def test_methods_of_a_later_version(site, target):
     answer = site.ask(target, method="OPTIONS")
     assert (answer.status, answer.code) == (501, "NotImplemented")
     assert "OPTIONS" in answer.message
+    proper(answer)
+
+
+@pytest.mark.parametrize("target", ["/examplebucket/example.jpg", "/examplebucket/"])
+def test_a_preflight_that_says_nothing(site, target):
+    answer = site.ask(target, method="OPTIONS")
+    assert (answer.status, answer.code) == (400, "InvalidRequest")
+    assert "Origin" in answer.message
     proper(answer)
 
 

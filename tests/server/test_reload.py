@@ -419,6 +419,16 @@ ROWS = [
     (WHITE + "truncate_path = true\n", WHITE, "buckets.linked.referer.truncate_path: was true"),
     (WHITE + "truncate_path = true\n", WHITE + "truncate_path = false\n", ""),
     (LISTED + "truncate_path = true\n", LISTED, ""),
+    # which pages may show it
+    *(
+        (f"{GUARDED}cross_origin_resource_policy = '{was}'\n", f"{GUARDED}{would}", reason)
+        for was, would, reason in (
+            ("same-origin", "", "buckets.guarded.cross_origin_resource_policy: was 'same-origin'"),
+            ("same-site", "", "buckets.guarded.cross_origin_resource_policy: was 'same-site'"),
+            ("same-origin", "cross_origin_resource_policy = ''\n", ""),
+            ("same-site", "cross_origin_resource_policy = 'same-origin'\n", ""),
+        )
+    ),
     # elsewhere
     (
         KEYS + "[buckets.theirs]\norigin = 's3://a/b'\n",
@@ -509,6 +519,7 @@ OTHER = {
     *("domains", "separators", "cache_control", "styles", "legacy_at_api", "strict", "created"),
     *("delay_ms", "error_rate"),  # of a load test's target
     "lifecycle",  # what is aborted was nobody's to read
+    *("cors", "cors_response_vary", "timing_allow_origin"),  # open to more pages by being written
 }
 STARTED = {"server", "store", "cache", "limits", "image", "log", "traces"}  # with these it started
 PERSONS = {"access_key_id", "access_key_secret"}  # who it is, and always written

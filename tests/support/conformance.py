@@ -54,6 +54,9 @@ CALLS = {  # call -> test
     "GetBucketLifecycle": "api/test_lifecycle.py::test_what_is_put_is_got",
     "PutBucketLifecycle": "api/test_lifecycle.py::test_what_is_put_is_got",
     "DeleteBucketLifecycle": "api/test_lifecycle.py::test_what_is_put_is_got",
+    "GetBucketCors": "api/test_cors.py::test_what_is_put_is_got",
+    "PutBucketCors": "api/test_cors.py::test_what_is_put_is_got",
+    "DeleteBucketCors": "api/test_cors.py::test_what_is_put_is_got",
     "PostObject": "e2e/test_post.py::test_a_form_as_the_guide_signs_it",
     "ListObjects": CLIENTS.format("list"),
     "ListObjectsV2": CLIENTS.format("list-v2"),
@@ -85,6 +88,7 @@ NEAR = {  # call -> how it differs
     "PutBucket": "a bucket has the storage class Standard and no further settings",
     "GetObject": "no versions, no traffic limit",
     "PutObject": "no encryption, retention or other storage classes: refused by name",
+    "PutBucketCors": "up to 20 rules; `Vary: Origin` is sent whatever `ResponseVary` says",
     "PutBucketLifecycle": "rules for uploads that nobody completes; all else is refused by name",
     "ListMultipartUploads": "one sort of upload, without its storage class",
 }
@@ -181,6 +185,8 @@ def calls() -> Iterator[Row]:
                 else:
                     note = NEAR.get(row.name, "")
                     yield what, "near" if note else "exact", CALLS[row.name], note
+    preflight = "e2e/test_cors.py::test_a_preflight_needs_no_signature"
+    yield "OptionObject, `OPTIONS /BUCKET/KEY`", "exact", preflight, ""
     known = {name for _, table in LEVELS for _, name in table} | sign.NAMES
     known |= {name for _, table in LEVELS for row in table.values() for name in row.parameters}
     for name in sorted(api.OSS_NAMES - known, key=lambda name: (name.lower(), name)):

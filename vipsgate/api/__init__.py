@@ -22,6 +22,7 @@ from ..gate.target import PROCESS, Target
 from . import (
     append,
     buckets,
+    cors,
     images,
     lifecycle,
     listing,
@@ -95,6 +96,9 @@ BUCKET: Table = {
         *("DeleteMultipleObjects", Right.DELETE, objects.delete_many, names("encoding-type")),
         headers.DELETE,
     ),
+    ("GET", "cors"): Row("GetBucketCors", Right.VIEW, cors.get),
+    ("PUT", "cors"): Row("PutBucketCors", Right.RULE, cors.put),
+    ("DELETE", "cors"): Row("DeleteBucketCors", Right.RULE, cors.delete),
     ("GET", "stat"): Row("GetBucketStat", Right.VIEW, buckets.stat),
     ("GET", "lifecycle"): Row("GetBucketLifecycle", Right.VIEW, lifecycle.get),
     ("PUT", "lifecycle"): Row(
@@ -116,7 +120,6 @@ BUCKET: Table = {
 }
 # what is never set up here
 NEVER_SET: Table = {
-    ("GET", "cors"): Row("GetBucketCors", Right.VIEW, unset.missing("cors")),
     ("GET", "encryption"): Row("GetBucketEncryption", Right.VIEW, unset.missing("encryption")),
     ("GET", "inventory"): Row(
         *("GetBucketInventory, ListBucketInventory", Right.VIEW, unset.missing("inventory")),

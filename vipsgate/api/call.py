@@ -169,7 +169,7 @@ class Call:
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> web.Response:
         """An answer; a body is XML unless ``headers`` say else."""
-        result = {**responses.stamped(self.request), **(headers or {})}
+        result = responses.complete(self.request, headers or {})
         if body:
             result.setdefault("Content-Type", "application/xml")
         return web.Response(status=status, body=body, headers=result)

@@ -13,7 +13,6 @@ from aiohttp import web
 
 from ..errors import (
     NoSuchBucketPolicy,
-    NoSuchCORSConfiguration,
     NoSuchInventory,
     NoSuchServerSideEncryptionRule,
     NoSuchTransferAccelerationConfiguration,
@@ -25,7 +24,6 @@ from . import xml
 from .call import Call, Handler
 
 MISSING: Mapping[str, tuple[type[OssError], str]] = {  # sub-resource -> the error (OSS error codes)
-    "cors": (NoSuchCORSConfiguration, "The CORS Configuration does not exist."),
     "encryption": (
         NoSuchServerSideEncryptionRule,
         "The server side encryption configuration was not found.",

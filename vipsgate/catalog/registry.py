@@ -75,10 +75,14 @@ class Registry:
         Raises:
             ServiceUnavailable: Nobody can tell, for the store is away.
         """
-        document = self.declared.get(name) or self.documents.known.get(name)
+        document = self.described(name)
         if document is None and name and self._store.has(name):
             return self.plain
         return document
+
+    def described(self, name: str) -> Bucket | None:
+        """The document of a bucket that has one; the store is not asked."""
+        return self.declared.get(name) or self.documents.known.get(name)
 
     def is_there(self, name: str) -> bool:
         """Would there be such a bucket without any document? Yes, while nobody can tell."""

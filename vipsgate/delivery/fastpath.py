@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from ..buckets import RefererPolicy
+from ..buckets import Bucket, RefererPolicy
 from ..cache.entry import CacheKey, Entry
-from ..gate import style
+from ..gate import cors, style
 from ..gate.headers import may_have_oss
 from ..image.notes import Notes
 from ..web import responses
@@ -60,6 +60,8 @@ class Known:
         by_names: Whether the answer depended on all names of the objects, of which the marks
             then tell, too: a rule of the bucket's protection may cover one.
         notes: What of it was not followed to the letter, which ``headers`` say.
+        sharing: The document of a bucket whose answers say something to pages of other origins,
+            as each page is told something else; ``None`` where they do not.
     """
 
     version: tuple[int, int]
@@ -72,6 +74,7 @@ class Known:
     style: str
     by_names: bool
     notes: Notes
+    sharing: Bucket | None
 
     def tell(self, record: RequestRecord, tier: str) -> None:
         """Note what the request is about, and that its answer was kept."""
@@ -165,7 +168,8 @@ class FastPath:
             return
         named = style.named(target.process, bucket.styles)
         fields, head = dict(headers), responses.kept_head(headers)
-        about = target.key, target.process, named, by_names, content.notes
+        sharing = None if cors.is_silent(bucket) else bucket
+        about = target.key, target.process, named, by_names, content.notes, sharing
         self._known[text] = Known(version, fingerprints, content.cache_key, fields, head, *about)
         if len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)

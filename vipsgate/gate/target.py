@@ -75,6 +75,25 @@ def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> 
         NoSuchKey: The name can be an object's but never is one here.
         InvalidArgument: The query is not UTF-8.
     """
+    bucket, path, raw_query, legacy = _split(line, host, domains, endpoint)
+    if bucket or path:
+        check_bucket(bucket)
+    check_key(path)
+    return Target(bucket, path, _query(raw_query), legacy)
+
+
+def bucket_of(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> str:
+    """The bucket of a request that may be none, see :func:`resolve`; empty where none is named."""
+    try:
+        return _split(line, host, domains, endpoint)[0]
+    except InvalidObjectName:
+        return _from_host(_bare(host), domains, endpoint)[0] or ""
+
+
+def _split(
+    line: str, host: str, domains: Mapping[str, str], endpoint: str
+) -> tuple[str, str, str, bool]:
+    """Bucket, path behind it, query as it came; and see ``Target.legacy``."""
     if not line.startswith("/"):
         line, host = _absolute(line, host)
     raw_path, _, raw_query = line.partition("?")
@@ -82,10 +101,7 @@ def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> 
     bucket, legacy = _from_host(_bare(host), domains, endpoint)
     if bucket is None:
         bucket, _, path = path.partition("/")
-    if bucket or path:
-        check_bucket(bucket)
-    check_key(path)
-    return Target(bucket, path, _query(raw_query), legacy)
+    return bucket, path, raw_query, legacy
 
 
 def _absolute(line: str, host: str) -> tuple[str, str]:

@@ -10,10 +10,18 @@ from typing import Protocol
 from aiohttp import web
 
 from .. import api
+from ..buckets import Bucket
 from ..delivery.services import Services
-from ..errors import ExpectationFailed, InternalError, NoSuchKey, OssError, shown
-from ..gate import access, headers, sign
-from ..gate.target import PROCESS, Target, check_stored_key, resolve
+from ..errors import (
+    ExpectationFailed,
+    InternalError,
+    NoSuchBucket,
+    NoSuchKey,
+    OssError,
+    shown,
+)
+from ..gate import access, cors, headers, sign
+from ..gate.target import PROCESS, Target, bucket_of, check_stored_key, resolve
 from ..observe.accesslog import redacted
 from ..observe.record import RequestRecord
 from ..web import connection, responses
@@ -34,7 +42,10 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
     """Find out what is asked for, by whom, and let the call answer."""
     check_expectation(request)
     target, record = _resolve(request, services), request[responses.RECORD]
+    share(request, services.registry.described(target.bucket))
     record.bucket, record.key, record.process = target.bucket, target.key, target.process
+    if request.method == cors.PREFLIGHT and target.bucket:
+        return preflight(request, services, target)
     row = api.find(request.method, target, request.headers)
     known = services.registry.get(target.bucket)
     document, record.exists = (
@@ -52,6 +63,29 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
     )
     headers.check(row.name, row.headers, request.headers)
     return await row.work(api.Call(request, services, target, grant, name=row.name))
+
+
+def share(request: web.BaseRequest, bucket: Bucket | None) -> None:
+    """Have the answer say to pages of other origins what its bucket says, whatever it will be."""
+    if bucket is not None and not cors.is_silent(bucket):
+        request[responses.SHARING] = cors.headers(bucket, request.method, request.headers)
+
+
+def preflight(request: web.BaseRequest, services: Services, target: Target) -> web.StreamResponse:
+    """OptionObject: whether a page of another origin may send a request; nobody signs this.
+
+    Raises:
+        NoSuchBucket: There is none.
+        OssError: See :func:`cors.preflight`.
+    """
+    bucket = services.registry.get(target.bucket)
+    if bucket is None:
+        raise NoSuchBucket(
+            "The specified bucket does not exist.", extra={"BucketName": target.bucket}
+        )
+    request[responses.RECORD].exists = True
+    headers = cors.preflight(bucket, request.headers)
+    return web.Response(headers=responses.complete(request, headers))
 
 
 def check_expectation(request: web.BaseRequest) -> None:
@@ -76,8 +110,10 @@ def _resolve(request: web.BaseRequest, services: Services) -> Target:
     endpoint, host = services.settings.server.endpoint, request.headers.get("Host", "")
     try:
         return resolve(request.raw_path, host, services.registry.domains, endpoint)
-    except NoSuchKey as error:
-        if request.method in ("PUT", "POST"):
+    except OssError as error:
+        bucket = bucket_of(request.raw_path, host, services.registry.domains, endpoint)
+        share(request, services.registry.described(bucket))
+        if isinstance(error, NoSuchKey) and request.method in ("PUT", "POST"):
             check_stored_key(error.extra["Key"])
         raise
 
@@ -102,6 +138,8 @@ async def _answer(
     """Serve, and put every error as OSS words it."""
     known = None if services.draining.is_set() else services.fastpath.find(request, record)
     request[responses.RECORD], request[responses.ENDING] = record, services.draining
+    if known and known[1].sharing:
+        share(request, known[1].sharing)
     if known and known[0].data is not None:
         return responses.again(request, known[0].data, known[1].headers, known[1].head)
     refusal: OssError

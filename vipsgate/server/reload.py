@@ -22,6 +22,7 @@ from ..delivery.services import Services
 from ..gate.rights import ACLS, ROLES
 from ..settings import Credential, Settings
 
+SHOWN_TO = ("", "cross-origin", "same-site", "same-origin")  # fewer and fewer pages
 REMEDY = "; write it out, or restart to do it all the same"
 GONE = ", as the bucket is not declared any more; restart to do it all the same"
 
@@ -109,6 +110,11 @@ def _truncated(key: str) -> Callable[[Bucket, Bucket], bool]:
     return opens
 
 
+def _resource_policy(old: Bucket, new: Bucket) -> bool:
+    was, would = old.cross_origin_resource_policy, new.cross_origin_resource_policy
+    return SHOWN_TO.index(would) < SHOWN_TO.index(was)
+
+
 CLOSING = (
     Row("acl", lambda old, new: not ACLS[new.acl] <= ACLS[old.acl]),
     Row("protection.enabled", lambda old, new: old.protection.enabled > new.protection.enabled),
@@ -119,6 +125,7 @@ CLOSING = (
     Row("referer.blacklist", _blacklist),
     Row("referer.truncate_query", _truncated("truncate_query")),
     Row("referer.truncate_path", _truncated("truncate_path")),
+    Row("cross_origin_resource_policy", _resource_policy),
     # what is elsewhere is read only, and not what may lie under its name here
     Row("origin", lambda old, new: old.origin != new.origin),
 )

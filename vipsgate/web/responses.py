@@ -23,7 +23,9 @@ from ..store.base import PLAIN, Object, Properties
 from . import prebuilt
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
+SHARING = web.RequestKey("sharing", dict[str, str])  # headers for pages of other origins
 RECORD = web.RequestKey("visit", RequestRecord)  # what is known of a request
+NOTHING: Mapping[str, str] = {}
 STEADY = {"Server": "vipsgate", "X-Content-Type-Options": "nosniff"}  # on every answer
 ACCEL = "X-Accel-Redirect"  # to nginx: send this file instead
 ACCEPTS_ACCEL = "X-Vipsgate-Accel"  # from nginx: that it does so; whoever comes past it gets bytes
@@ -65,8 +67,17 @@ def request_id() -> str:
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
     result = _stamps(request[RECORD].identity)
+    result.update(request.get(SHARING, NOTHING))
     if (ending := request.get(ENDING)) and ending.is_set():
         result["Connection"] = "close"
+    return result
+
+
+def complete(request: web.BaseRequest, headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of an answer, and those that every answer carries; ``Vary`` is that of both."""
+    result = {**headers, **stamped(request)}
+    if "Vary" in headers and result["Vary"] != headers["Vary"]:
+        result["Vary"] = f"{headers['Vary']}, {result['Vary']}"
     return result
 
 
@@ -144,7 +155,7 @@ def stored(key: str, item: Object) -> dict[str, str]:
 
 def not_modified(request: web.BaseRequest, headers: Mapping[str, str]) -> web.Response:
     """304, with the headers that a cache updates."""
-    return web.Response(status=304, headers={**stamped(request), **headers})
+    return web.Response(status=304, headers=complete(request, headers))
 
 
 async def content(
@@ -171,7 +182,7 @@ async def content(
     part = conditional.part(conditions, headers["ETag"], modified, size)
     span = range(size) if part is None else part
     status = 200 if part is None else 206
-    headers |= stamped(request)
+    headers = complete(request, headers)
     headers["Accept-Ranges"] = "bytes"
     if part is not None:
         headers.pop(MD5, None)  # it would be read as that of the part (RFC 2616, 14.15)
@@ -207,7 +218,7 @@ def _goes_by_accel(request: web.BaseRequest, headers: Mapping[str, str]) -> bool
 
 async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> web.StreamResponse:
     """200 to a HEAD for a body of ``size`` bytes."""
-    response = web.StreamResponse(headers=headers | stamped(request))
+    response = web.StreamResponse(headers=complete(request, headers))
     response.content_length = size
     await response.prepare(request)
     await response.write_eof()
@@ -225,11 +236,12 @@ def again(
         headers: Those that are known.
         head: The same from :func:`kept_head`.
     """
-    record = request[RECORD]
+    record, sharing = request[RECORD], request.get(SHARING, NOTHING)
     if head is None or not prebuilt.fits(request):
-        return web.Response(
-            body=body, headers={**headers, **hit(record.begun), **_stamps(record.identity)}
-        )
+        headers = {**headers, **hit(record.begun)}
+        return web.Response(body=body, headers=complete(request, headers))
+    if sharing:
+        head += "".join(f"{name}: {value}\r\n" for name, value in sharing.items()).encode()
     lines = (
         f"Server-Timing: {timing(record.begun)}\r\nx-oss-request-id: {record.identity}\r\n"
         f"x-oss-server-time: {_now()}\r\n"
@@ -317,7 +329,7 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 def refusal(error: OssError, request: web.BaseRequest) -> web.StreamResponse:
     """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
     body = xml(error, request[RECORD].identity, request.headers.get("Host", ""))
-    headers = {**stamped(request), **error.headers, "Content-Type": "application/xml"}
+    headers = complete(request, {**error.headers, "Content-Type": "application/xml"})
     if error.ec:
         headers["x-oss-ec"] = error.ec
     response: web.StreamResponse

@@ -50,11 +50,20 @@ domains = ["img.example.org"]
 [buckets.hotlink.referer]
 allow_empty = false
 whitelist = ["http://good.example.com"]
+[buckets.crossed]
+acl = "public-read"
+cache_control = "max-age=3600"
+timing_allow_origin = ["*"]
+cross_origin_resource_policy = "cross-origin"
+[[buckets.crossed.cors]]
+allowed_origins = ["https://a.example", "https://b.example"]
+allowed_methods = ["GET", "HEAD"]
+expose_headers = ["ETag"]
 """
 KEY = sign.Credential("key1", "secret1")
 PATIENCE_S = 20
 SMALL = "image/resize,w_100"
-BUCKETS = ("open", "brief", "bounded", "shut", "hotlink")
+BUCKETS = ("open", "brief", "bounded", "shut", "hotlink", "crossed")
 KEYS = {  # as they are stored; what differs between clients is how they write them
     "example.jpg": "example.jpg",
     "with space.jpg": "with%20space.jpg",
@@ -321,6 +330,38 @@ def test_neither_signed_nor_hotlink_protected_answers_are_kept(site, nginx):
         assert not [part for part in ("/shut/", "hotlink", "img.example.org") if part in name]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_origin_is_given_what_another_has_asked_for(direct, site, method):
+    told = {}
+    for origin in ("", "https://a.example", "https://b.example", "https://evil.example", "") * 3:
+        headers = {"Origin": origin} if origin else {}
+        answer = ask(site, "crossed/example.jpg", headers=headers, method=method)
+        assert lasting(answer) == lasting(
+            ask(direct, "crossed/example.jpg", headers=headers, method=method)
+        )
+        told[origin] = answer.headers["Access-Control-Allow-Origin"]
+        assert answer.headers["Vary"] == "Origin"
+        # nginx does not renew the headers of what it keeps: rules that change would never be heard
+        assert ("X-Nginx-Cache" in answer.headers) == (not origin)
+    assert told.pop("") is None
+    assert told.pop("https://evil.example") is None
+    assert all(name == value for name, value in told.items())
+    assert len(told) == 2
+    bring(site, "crossed/example.jpg", SMALL, None, method)
+
+
+def test_a_preflight_goes_through(direct, site):
+    headers = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    for origin, status in (("https://a.example", 200), ("https://evil.example", 403)) * 2:
+        headers["Origin"] = origin
+        answer = ask(site, "crossed/example.jpg", headers=headers, method="OPTIONS")
+        assert answer.status == status
+        plain = ask(direct, "crossed/example.jpg", headers=headers, method="OPTIONS")
+        assert answer.headers["Vary"] == plain.headers["Vary"]
+        names = ["Access-Control-Allow-Origin", "Access-Control-Allow-Methods"]
+        assert [answer.headers[name] for name in names] == [plain.headers[name] for name in names]
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -492,8 +533,10 @@ def handed(site, target, headers=None):
             f"/hotlink/example.jpg?x-oss-process={BITMAP}",
             {"Referer": "http://good.example.com/"},
         ),
+        lambda: (f"/crossed/example.jpg?x-oss-process={BITMAP}", {"Origin": "https://a.example"}),
+        lambda: (f"/crossed/example.jpg?x-oss-process={BITMAP}", {}),
     ],
-    ids=["public", "V1", "V4", "hotlink"],
+    ids=["public", "V1", "V4", "hotlink", "another origin", "no origin"],
 )
 def test_handed_over_with_all_headers(handing, asked):
     _, direct, site = handing

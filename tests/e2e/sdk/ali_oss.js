@@ -76,6 +76,16 @@ async function main() {
     await client.putBucketReferer(bucket, true, ["http://www.example.com"]);
     const referer = await client.getBucketReferer(bucket);
     said.referer = [referer.allowEmpty, referer.referers];
+    await client.putBucketCORS(bucket, [
+      { allowedOrigin: ["http://a.example", "http://*.b"], allowedMethod: ["GET", "PUT"],
+        allowedHeader: ["x-oss-*"], exposeHeader: ["ETag"], maxAgeSeconds: 60 },
+      { allowedOrigin: "*", allowedMethod: "HEAD" },
+    ]);
+    const heard = await fetch(`${endpoint}/${bucket}/none`, { headers: { Origin: "http://a.example" } });
+    said.cors = [(await client.getBucketCORS(bucket)).rules,
+      heard.headers.get("access-control-allow-origin")];
+    await client.deleteBucketCORS(bucket);
+    said.noCors = await code(client.getBucketCORS(bucket));
     said.info = (await client.getBucketInfo(bucket)).bucket.Name;
     await client.putBucketACL(bucket, "public-read");
     said.bucketAcl = (await client.getBucketACL(bucket)).acl;

@@ -74,6 +74,16 @@ def test_ali_oss(request, root, name, style, version):
     if style == "cname":
         assert said["declared"] == "AccessDenied"
     else:
+        rules, heard = said["cors"]
+        assert [rule["allowedOrigin"] for rule in rules] == [
+            ["http://a.example", "http://*.b"],
+            "*",
+        ]
+        assert rules[0]["allowedMethod"] == ["GET", "PUT"]
+        assert (rules[0]["allowedHeader"], rules[0]["exposeHeader"]) == ("x-oss-*", "ETag")
+        assert rules[0]["maxAgeSeconds"] == "60"
+        assert heard == ("http://a.example" if style == "default" else heard)
+        assert said["noCors"] == "NoSuchCORSConfiguration"
         assert said["referer"] == [True, ["http://www.example.com"]]
         assert (said["info"], said["bucketAcl"], said["buckets"]) == (
             bucket,

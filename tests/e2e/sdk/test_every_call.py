@@ -32,7 +32,7 @@ ROWS = {
     for row in (first, first.copying)
     if row
     for name in row.name.split(", ")
-}
+} | {"optionobject"}  # which has no row, as nobody needs a right for it
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def outcome_v2(call, *words):
 
 def test_there_are_operations_of_both_kinds():
     assert len(OURS_V2) >= 28
-    assert len(V2) - len(OURS_V2) >= 100
+    assert len(V2) - len(OURS_V2) >= 90
     assert V2.keys() > LOCAL
     assert "delete_bucket_public_access_block" in V2
 
@@ -186,6 +186,7 @@ BAD_ARGUMENTS = {
     *("get_bucket_lifecycle", "get_bucket_policy", "get_bucket_transfer_acceleration"),
     *("get_bucket_website", "get_bucket_worm"),  # there are none
     "put_bucket_lifecycle",
+    "put_bucket_cors",
     *(
         "append_object",
         "get_symlink",  # of what is none
@@ -206,7 +207,10 @@ def test_v2_what_is_ours_is_done(site, client, bucket, furnished, name):
     if name in ("upload_part", "list_parts", "abort_multipart_upload"):
         request.key = OTHER
     status = outcome_v2(getattr(client, name), request)
-    assert status in ((400, 404, 409) if name in BAD_ARGUMENTS else (200,))
+    if name == "option_object":  # of no origin that a rule would be for
+        assert status in (400, 403)
+    else:
+        assert status in ((400, 404, 409) if name in BAD_ARGUMENTS else (200,))
     assert looks(site, "all-calls") == bucket[1]
 
 
@@ -224,10 +228,11 @@ OURS_OSS2 = set(
     "put_bucket_referer put_bucket_style put_object put_object_acl put_object_from_file "
     "put_object_with_url put_object_with_url_from_file sign_rtmp_url sign_url update_object_meta "
     "delete_bucket_lifecycle get_bucket_lifecycle put_bucket_lifecycle "
+    "delete_bucket_cors get_bucket_cors put_bucket_cors "
     "upload_part upload_part_copy delete_object_tagging get_object_tagging put_object_tagging "
     "get_symlink put_symlink "
     # what is never set up
-    "get_bucket_cors get_bucket_encryption get_bucket_inventory_configuration "
+    "get_bucket_encryption get_bucket_inventory_configuration "
     "get_bucket_logging get_bucket_policy get_bucket_stat get_bucket_tagging "
     "get_bucket_transfer_acceleration get_bucket_versioning get_bucket_website get_bucket_worm "
     "list_bucket_inventory_configurations list_live_channel".split()

@@ -295,6 +295,29 @@ def test_referers(bucket, version):
     assert list(found.black_referers) == ["http://bad"]
 
 
+def test_rules_for_pages_of_other_origins(bucket):
+    with pytest.raises(oss2.exceptions.NoSuchCors):
+        bucket.get_bucket_cors()
+    kind = oss2.models.CorsRule
+    wanted = [
+        kind(["http://a.example", "http://*.b"], ["GET", "PUT"], ["x-oss-*"], ["ETag"], 60),
+        kind(["*"], ["HEAD"]),
+    ]
+    bucket.put_bucket_cors(oss2.models.BucketCors(wanted, response_vary=True))
+    read = bucket.get_bucket_cors()
+    assert [vars(rule) for rule in read.rules] == [vars(rule) for rule in wanted]
+    assert read.response_vary is True
+    bucket.put_object("a.txt", b"a")
+    got = bucket.get_object("a.txt", headers={"Origin": "http://a.example"})
+    assert got.headers["Access-Control-Allow-Origin"] == "http://a.example"
+    assert got.headers["Access-Control-Expose-Headers"] == "ETag"
+    bucket.delete_bucket_cors()
+    bucket.delete_bucket_cors()
+    with pytest.raises(oss2.exceptions.NoSuchCors):
+        bucket.get_bucket_cors()
+    assert "Vary" not in bucket.get_object("a.txt").headers
+
+
 def test_what_the_configuration_declares_is_not_changed(api, version):
     declared = bucket_of(api, "declared", version)
     with pytest.raises(oss2.exceptions.AccessDenied, match="configuration"):

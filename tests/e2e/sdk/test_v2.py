@@ -251,6 +251,46 @@ def test_what_is_not_implemented_is_named(client, bucket):
     assert "website" in error.message
 
 
+def test_rules_for_pages_of_other_origins(client, bucket):
+    asked = oss.GetBucketCorsRequest(bucket=bucket)
+    assert code_of(lambda: client.get_bucket_cors(asked)) == "NoSuchCORSConfiguration"
+    wanted = oss.CORSConfiguration(
+        cors_rules=[
+            oss.CORSRule(
+                allowed_origins=["http://a.example", "http://*.b"],
+                allowed_methods=["GET", "PUT"],
+                allowed_headers=["x-oss-*"],
+                expose_headers=["ETag"],
+                max_age_seconds=60,
+            ),
+            oss.CORSRule(allowed_origins=["*"], allowed_methods=["HEAD"]),
+        ],
+        response_vary=False,
+    )
+    client.put_bucket_cors(oss.PutBucketCorsRequest(bucket=bucket, cors_configuration=wanted))
+    read = client.get_bucket_cors(asked).cors_configuration
+    first, second = read.cors_rules
+    assert vars(first) == vars(wanted.cors_rules[0])
+    assert (second.allowed_origins, second.allowed_methods) == (["*"], ["HEAD"])
+    assert read.response_vary is False
+    preflight = oss.OptionObjectRequest(
+        bucket=bucket,
+        key="a.jpg",
+        origin="http://x.b",
+        access_control_request_method="PUT",
+        access_control_request_headers="x-oss-date",
+    )
+    told = client.option_object(preflight)
+    assert (told.access_control_allow_origin, told.access_control_allow_methods) == (
+        *("http://x.b", "GET, PUT"),
+    )
+    assert (told.access_control_allow_headers, told.access_control_max_age) == ("x-oss-date", 60)
+    preflight.origin = "http://evil.example"
+    assert code_of(lambda: client.option_object(preflight)) == "AccessForbidden"
+    client.delete_bucket_cors(oss.DeleteBucketCorsRequest(bucket=bucket))
+    assert code_of(lambda: client.get_bucket_cors(asked)) == "NoSuchCORSConfiguration"
+
+
 def test_what_is_never_set_up_is_not_configured(client, bucket):
     with pytest.raises(oss.exceptions.OperationError) as caught:
         client.get_bucket_lifecycle(oss.GetBucketLifecycleRequest(bucket=bucket))

@@ -1,0 +1,186 @@
+"""A page of another origin in a real browser: it reads a picture's pixels where a rule lets it."""
+
+import contextlib
+import http.server
+import shutil
+import threading
+
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("needs chromium: apt-get install chromium", allow_module_level=True)
+try:
+    from playwright.sync_api import sync_playwright
+except ImportError:
+    pytest.skip("needs playwright: pip install playwright", allow_module_level=True)
+
+CONFIG = """
+[cache]
+memory_bytes = 10000000
+[buckets.shared]
+acl = "public-read-write"
+cache_control = "max-age=3600"
+timing_allow_origin = ["*"]
+[[buckets.shared.cors]]
+allowed_origins = ["{origin}"]
+allowed_methods = ["GET", "PUT"]
+allowed_headers = ["x-oss-*"]
+expose_headers = ["x-oss-request-id"]
+[buckets.silent]
+acl = "public-read-write"
+cache_control = "max-age=3600"
+[buckets.ours]
+acl = "public-read"
+cross_origin_resource_policy = "same-site"
+[buckets.theirs]
+acl = "public-read"
+cross_origin_resource_policy = "cross-origin"
+"""
+SMALL = "example.jpg?x-oss-process=image/resize,w_100"
+DRAW = """async ([url, crossOrigin]) => {
+    const image = new Image();
+    image.crossOrigin = crossOrigin;
+    const shown = new Promise((good, bad) => { image.onload = good; image.onerror = bad; });
+    image.src = url;
+    try { await shown; } catch { return "not shown"; }
+    const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    context.drawImage(image, 0, 0);
+    try {
+        const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
+        return [canvas.width, canvas.height, data.length, new Set(data).size > 100];
+    } catch (error) { return error.name; }
+}"""
+ASK = """async ([url, options]) => {
+    try {
+        const answer = await fetch(url, options);
+        return [answer.status, await answer.text(), answer.headers.get("x-oss-request-id")];
+    } catch (error) { return error.name; }
+}"""
+READ = [100, 67, 100 * 67 * 4, True]
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """An empty page; one is isolated from all other origins."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        if self.path == "/isolated":
+            self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+            self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>a page</title>")
+
+    def log_message(self, *words):
+        pass
+
+
+@contextlib.contextmanager
+def pages():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def origin():
+    with pages() as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def shared(serving, root, tmp_path_factory, origin):
+    folder = tmp_path_factory.mktemp("canvas")
+    for bucket in ("shared", "silent", "ours", "theirs"):
+        (folder / "root" / bucket).mkdir(parents=True)
+        shutil.copy(root / "examplebucket" / "example.jpg", folder / "root" / bucket)
+    (folder / "vipsgate.toml").write_text(CONFIG.format(origin=origin))
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, origin):
+    """A page of the origin that the rule names, in a browser that has kept nothing."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(origin)
+    yield page
+    context.close()
+
+
+def test_a_canvas_reads_the_pixels_of_a_picture(page, shared):
+    url = f"http://127.0.0.1:{shared.port}/shared/{SMALL}"
+    assert page.evaluate(DRAW, [url, "anonymous"]) == READ
+    assert page.evaluate(DRAW, [url, None]) == "SecurityError"
+
+
+def test_also_when_the_browser_has_kept_it_without_an_origin(page, shared):
+    """The trap: without Vary the second would be given what the first has brought."""
+    url = f"http://127.0.0.1:{shared.port}/shared/{SMALL}"
+    for _ in range(2):
+        assert page.evaluate(DRAW, [url, None]) == "SecurityError"
+        assert page.evaluate(DRAW, [url, "anonymous"]) == READ
+
+
+def test_without_rules_nothing_is_read(page, shared):
+    url = f"http://127.0.0.1:{shared.port}/silent/{SMALL}"
+    assert page.evaluate(DRAW, [url, "anonymous"]) == "not shown"
+    assert page.evaluate(DRAW, [url, None]) == "SecurityError"
+    assert page.evaluate(ASK, [url, {}]) == "TypeError"
+
+
+def test_a_page_that_no_rule_names(page, shared):
+    with pages() as port:
+        page.goto(f"http://127.0.0.1:{port}")
+        url = f"http://127.0.0.1:{shared.port}/shared/{SMALL}"
+        assert page.evaluate(DRAW, [url, "anonymous"]) == "not shown"
+
+
+def test_errors_can_be_read_and_uploads_sent(page, shared):
+    base = f"http://127.0.0.1:{shared.port}"
+    status, text, identity = page.evaluate(ASK, [f"{base}/shared/none.jpg", {}])
+    assert (status, "<Code>NoSuchKey</Code>" in text) == (404, True)
+    assert f"<RequestId>{identity}</RequestId>" in text
+    put = {"method": "PUT", "body": "hello", "headers": {"x-oss-meta-who": "me"}}
+    assert page.evaluate(ASK, [f"{base}/shared/a.txt", put])[0] == 200
+    assert page.evaluate(ASK, [f"{base}/shared/a.txt", {}])[1] == "hello"
+    for others in ({"method": "DELETE"}, {**put, "headers": {"x-more": "me"}}):
+        assert page.evaluate(ASK, [f"{base}/shared/a.txt", others]) == "TypeError"
+    assert page.evaluate(ASK, [f"{base}/silent/a.txt", put]) == "TypeError"
+    assert (shared.root / "shared" / "a.txt").read_text() == "hello"
+    assert not (shared.root / "silent" / "a.txt").exists()
+
+
+def test_how_long_a_picture_took(page, shared):
+    for bucket, told in (("shared", True), ("silent", False)):
+        url = f"http://127.0.0.1:{shared.port}/{bucket}/{SMALL}"
+        page.evaluate(DRAW, [url, None])
+        began = page.evaluate("url => performance.getEntriesByName(url)[0].requestStart", url)
+        assert (began > 0) == told
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_which_pages_may_show_a_picture_at_all(page, shared, origin, isolated):
+    """One under Cross-Origin-Embedder-Policy shows only what says that it may be shown."""
+    page.goto(f"{origin}/{'isolated' if isolated else ''}")
+    assert page.evaluate("crossOriginIsolated") == isolated
+    shown = {"theirs": True, "ours": False, "silent": not isolated}
+    for bucket, is_shown in shown.items():
+        url = f"http://127.0.0.1:{shared.port}/{bucket}/{SMALL}"
+        assert page.evaluate(DRAW, [url, None]) == ("SecurityError" if is_shown else "not shown")
