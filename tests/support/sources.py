@@ -140,8 +140,6 @@ def _picture(text):
             image = image.convert("CMYK")
         if "palette" in words:
             image = image.quantize(64, method=OCTREE if "alpha" in words else None)
-        if name == "gif" and image.mode == "RGB":  # otherwise in a tenth of a second
-            image = image.quantize(256, method=OCTREE, dither=Image.Dither.NONE)
         if "1bit" in words:
             image = image.convert("1")
         stills.append(image)
