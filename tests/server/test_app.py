@@ -12,10 +12,12 @@ from yarl import URL
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Services
 from vipsgate.errors import CpuLimitExceeded, NoSuchKey
+from vipsgate.observe.recorder import Recorder
 from vipsgate.renderers.pool import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened
+from vipsgate.web import connection
 from vipsgate.web.throttle import BURST
 
 NOW = 1767225600  # 2026-01-01T00:00:00Z, the clock of the guide's vectors
@@ -137,6 +139,23 @@ async def test_while_no_renderer_is_to_be_had_few_objects_are_looked_at():
         assert looked.count({}) > BURST
         status, _, asked = await ask(V1.partition("?")[0])  # it takes no renderer
         assert (status, asked["open"]) == (200, 1)
+
+
+async def test_a_wait_for_a_turn_counts_once_on_a_connection(monkeypatch):
+    begun = []
+    monkeypatch.setattr(Recorder, "end", lambda self, record, *rest: begun.append(record.begun))
+    real = connection.Connection.data_received
+
+    def late(self, data):
+        real(self, data)
+        if not begun:
+            self.came = 1.0
+
+    monkeypatch.setattr(connection.Connection, "data_received", late)
+    async with running(examplebucket={"acl": "public-read"}) as ask:
+        for _ in range(2):
+            assert (await ask(V1.partition("?")[0]))[0] == 200
+    assert begun[0] == 1.0 < begun[1]
 
 
 REFUSED = [

@@ -127,6 +127,8 @@ class FastPath:
 
     def knows(self, head: bytes) -> bool:
         """Is a request known whose head begins so? Whether it still means the same is not said."""
+        if not self._known:
+            return False
         line, host = REQUEST_LINE.match(head), HOST.search(head)
         if line is None or host is None:
             return False

@@ -122,7 +122,8 @@ async def converse(request: web.BaseRequest, services: Services) -> web.StreamRe
     """Answer, and have noted what came of it."""
     record, response = services.recorder.begin(responses.request_id()), None
     if isinstance(request.protocol, connection.Connection) and request.protocol.came:
-        record.begun = request.protocol.came
+        # of this request alone, not of the next one on its connection
+        record.begun, request.protocol.came = request.protocol.came, 0.0
     try:
         response = await _answer(request, services, record)
         if services.draining.is_set() and response.headers.get("Connection") == "close":

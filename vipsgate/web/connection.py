@@ -201,8 +201,8 @@ class Connection(web.RequestHandler):
         options: See ``web.RequestHandler``.
 
     Attributes:
-        came: When the latest request that waited for its turn came, by ``time.perf_counter``; 0 for
-            one that did not.
+        came: When the latest request that waited for its turn came, by ``time.perf_counter``, to be
+            set to 0 by whoever answers it; 0 for one that did not wait.
     """
 
     __slots__ = (
