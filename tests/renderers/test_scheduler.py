@@ -34,6 +34,7 @@ from vipsgate.renderers.admission import Bounds
 from vipsgate.renderers.lanes import QUICK_BYTES, QUICK_SECONDS, Lane
 from vipsgate.renderers.scheduler import (
     LARGE_SOURCE,
+    MAX_AHEAD,
     MAX_TOGETHER,
     PART_AFTER,
     Expire,
@@ -166,6 +167,9 @@ SCRIPTS = [
     (1, "+q1 = A+q1, +q2 = A+q2, +q3 = , A. = A+q3, A. = , A. = "),
     (2, "+q1 = A+q1, +q2 = B+q2, +q3 +q4 +q5 = B+q3 A+q4, B. = B+q5"),
     (2, "+q1 +q2 = A+q1 B+q2, A. = , +q3 = A+q3"),  # the one used last: its memory is warm
+    # and more than one where these are short, but no second one before all have their first
+    (1, "+q0 = A+q0, @0.004 A. = , +q1 +q2 +q3 +q4 +q5 = A+q1 A+q2 A+q3 A+q4, A. = A+q5"),
+    (2, "+q0 = A+q0, @0.005 A. +q1 +q2 = A+q1 B+q2, +q3 +q4 +q5 +q6 = B+q3 A+q4 B+q5 A+q6"),
     # but not one that is at something expensive, or waits for it
     (1, "+h1 = A+h1, +q1 = B+q1, +q2 = B+q2, B. B. A. = "),
     (1, "+q1 = A+q1, +h1 +q2 = , A. = A+h1 B+q2"),
@@ -184,7 +188,7 @@ SCRIPTS = [
     (1, "+q1 +q2 +q3 = A+q1 A+q2, A:h = , A. = A+q1 B+q3"),
     (2, "+q1 +q2 = A+q1 B+q2, A:m = A+q1, B:m = , A. = A+q2"),  # memory for one
     # of one content they go along together
-    (1, "+q0 = A+q0, +q1/cat +q2/dog +q3/cat = A+q1+q3, A. = , A. = A+q2"),
+    (1, "+q0 = A+q0, +q1/cat +q2/dog +q3/cat = A+q1+q3, A. = A+q2, A. = "),
     (2, "+q1/cat +q2/cat +q3/cat = A+q1+q2+q3"),
     (1, "+q1 +q2 +q3 = A+q1 A+q2, A. = A+q3"),  # without a content alone
     (1, "+h1/cat +q1/cat +q2/cat = A+h1 B+q1+q2"),  # expensive ones too
@@ -238,6 +242,16 @@ def test_so_many_go_along_and_no_more() -> None:
         world.happen(f"+q{number}/cat")
     (given,) = world.act()
     assert given.count("+") == MAX_TOGETHER
+
+
+def test_so_many_are_given_ahead_and_no_more() -> None:
+    world = World(1)
+    for event in ("+q", "A."):  # which took no time at all
+        world.happen(event)
+        world.act()
+    for number in range(MAX_AHEAD + 5):
+        world.happen(f"+q{number}")
+    assert len(world.act()) == 1 + MAX_AHEAD
 
 
 def test_a_job_has_the_time_when_it_began() -> None:

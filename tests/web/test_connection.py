@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import socket
 import time
 from functools import partial
@@ -10,300 +9,16 @@ from functools import partial
 import pytest
 import uvloop
 from aiohttp import web
-from aiohttp.http_parser import HttpRequestParser
-from hypothesis import given
-from hypothesis import strategies as st
+from support.requests import GET, chunked, put
 
-from vipsgate.web import connection, prebuilt
+from vipsgate.web import connection, lingering, prebuilt
+from vipsgate.web import server as server_module
+from vipsgate.web.server import Server
 from vipsgate.web.throttle import Pace, Throttle
 from vipsgate.web.turns import Turns
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
-
-
-# -- the parser ------------------------------------------------------------------------------------
-
-
-class Protocol:
-    """The connection as a parser sees it; how often it was asked to stop."""
-
-    def __init__(self, parser):
-        self.parser, self.pauses = parser, 0
-
-    def pause_reading(self):
-        self.pauses += 1
-        self.parser().pause_reading()
-
-    def resume_reading(self, resume_parser=True):
-        pass
-
-
-def parser_of(loop, size=1 << 16):
-    """A parser, and what it reads for."""
-    made = []
-    protocol = Protocol(lambda: made[0])
-    made.append(
-        connection.Parser(
-            lambda: HttpRequestParser(
-                protocol,
-                loop,
-                size,
-                payload_exception=web.RequestPayloadError,
-                auto_decompress=False,
-            )
-        )
-    )
-    return made[0], protocol
-
-
-@pytest.fixture
-def loop():
-    made = asyncio.new_event_loop()
-    yield made
-    made.close()
-
-
-def body_of(payload):
-    """All that has come of a body, and whether that is all; or that it is refused."""
-    if payload.exception():
-        return "refused", None
-    return payload.read_nowait(), payload.is_eof()
-
-
-def told(messages):
-    """Requests as the rows below say them, refusals as their codes."""
-    return [
-        message.exc.code
-        if hasattr(message, "exc")
-        else (message.method, message.path, message.should_close, *body_of(payload))
-        for message, payload in messages
-    ]
-
-
-def chunked(*pieces):
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
-
-
-GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
-TOLD = ("GET", "/a", False, b"", True)
-
-
-def put(body, *headers, length=True):
-    rows = [b"PUT /b HTTP/1.1", b"Host: a", *headers]
-    rows += [b"Content-Length: %d" % len(body)] if length else []
-    return b"\r\n".join([*rows, b"", body])
-
-
-plain = st.sampled_from(
-    [
-        (GET, TOLD),
-        (b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", ("HEAD", *TOLD[1:])),
-        (b"DELETE /a HTTP/1.1\r\nHost: a\r\n\r\n", ("DELETE", *TOLD[1:])),
-        (b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", TOLD),
-        ("GET /é HTTP/1.1\r\nHost: a\r\n\r\n".encode(), ("GET", "/%C3%A9", False, b"", True)),
-        (
-            b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-            TOLD,
-        ),
-        (b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", TOLD),
-        (
-            b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n\r\n",
-            (*TOLD[:3], b"\r\n", True),
-        ),
-        (b"\r\n" + GET, TOLD),
-    ]
-)
-bodies = st.one_of(st.binary(max_size=40), st.sampled_from([GET, b"\r\n\r\n", b"0\r\n\r\n", b""]))
-uploads = bodies.map(lambda body: (put(body), ("PUT", "/b", False, body, True)))
-chunks = st.lists(bodies.filter(bool), max_size=3)
-last = st.builds(
-    lambda pieces, both: (
-        put(
-            chunked(*pieces),
-            b"Transfer-Encoding: chunked",
-            *([b"Content-Length: 7"] if both else []),
-            length=False,
-        ),
-        ("PUT", "/b", True, b"".join(pieces), True),
-    ),
-    chunks,
-    st.booleans(),
-)
-
-
-@given(
-    st.lists(st.one_of(plain, uploads), max_size=5),
-    st.one_of(st.none(), last),
-    st.one_of(plain, bodies.map(lambda data: (data, None))),
-    st.data(),
-)
-def test_the_same_requests_however_they_are_cut(requests, end, behind, data):
-    """And behind chunks there is no further one, whatever stands there."""
-    sent = [*requests, *([end, behind] if end else [])]
-    whole = b"".join(text for text, _ in sent)
-    places = data.draw(st.lists(st.integers(0, len(whole)), max_size=8).map(sorted))
-    with contextlib.closing(asyncio.new_event_loop()) as loop:
-        parser, _ = parser_of(loop)
-        found = []
-        for a, b in itertools.pairwise([0, *places, len(whole)]):
-            messages, upgraded, tail = parser.feed_data(whole[a:b])
-            assert (upgraded, tail) == (False, b"")
-            found += messages
-        assert told(found) == [meaning for _, meaning in (*requests, *([end] if end else []))]
-        assert parser.ended == bool(end)
-
-
-words = st.sampled_from(
-    [
-        *(
-            b"\r",
-            b"\n",
-            b"\r\n",
-            b"\0",
-            b" ",
-            b"  ",
-            b"\t",
-            b":",
-            b"\x0b",
-            b"\x0c",
-            b"\x7f",
-            b"\xe9",
-        ),
-        *(b"A: b\r\n", b"Host: b\r\n", b"HTTP/1.0", b"HTTP/2.0", b"//", b"#", b"*", b"[", b"\\"),
-        *(b"Content-Length: 0\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n"),
-        *(
-            b"Upgrade: websocket\r\n",
-            b"Connection: upgrade\r\n",
-            b"Connection: close\r\n",
-            b"0\r\n",
-        ),
-    ]
-)
-
-
-@st.composite
-def nearly_a_get(draw):
-    """What begins like one, and ends like one."""
-    data = b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nReferer: http://a/\r\n"
-    for _ in range(draw(st.integers(0, 3))):
-        at = draw(st.integers(4, len(data)))
-        data = data[:at] + draw(words) + data[at + draw(st.integers(0, 3)) :]
-    return data + b"\r\n"
-
-
-def all_told(data, size):
-    with contextlib.closing(asyncio.new_event_loop()) as loop:
-        parser, _ = parser_of(loop)
-        found = []
-        for at in range(0, len(data), size):
-            found += parser.feed_data(data[at : at + size])[0]
-        return told(found), parser.ended
-
-
-@given(nearly_a_get())
-def test_at_once_or_bit_by_bit_is_the_same(data):
-    """The short way makes nothing of a request that the long one would not."""
-    assert all_told(data, len(data)) == all_told(data, 1)
-
-
-# what is sent -> what is made of it
-REFUSED = [
-    (GET + b"\0", [TOLD, "InvalidRequest"]),
-    (GET + b"GET / HTTP/2.0\r\n\r\n" + GET, [TOLD, "HttpVersionNotSupported"]),
-    (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", ["HttpVersionNotSupported"]),
-    (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", ["HttpVersionNotSupported"]),
-    (b"GET /a HTTP/1.1\r\n\r\n", ["InvalidRequest"]),  # no Host
-    (b"GET /a HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", ["InvalidRequest"]),
-    (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", ["InvalidRequest"]),
-    (b"FROB / HTTP/1.1\r\nHost: a\r\n\r\n", ["NotImplemented"]),
-    (b"PRI * HTTP/1.1\r\nHost: a\r\n\r\n" + GET, ["InvalidRequest"]),
-    (b"GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ["NotImplemented"]),
-    (b"GET /a HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", ["InvalidRequest"]),
-    (b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", ["InvalidRequest"]),
-    (put(b"x" * 5) + b"y", [("PUT", "/b", False, b"x" * 5, True)]),  # y may begin a method
-    (put(b"x" * 5) + b"{", [("PUT", "/b", False, b"x" * 5, True), "InvalidRequest"]),
-    (
-        put(b"zz\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
-        [("PUT", "/b", True, "refused", None)],
-    ),
-    (
-        put(b"1\r\nab\r\n0\r\n\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
-        [("PUT", "/b", True, "refused", None)],
-    ),
-    (
-        put(b"1\na\n0\n\n", b"Transfer-Encoding: chunked", length=False) + GET,
-        [("PUT", "/b", True, "refused", None)],
-    ),
-    (
-        put(b"-1\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
-        [("PUT", "/b", True, "refused", None)],
-    ),
-    (
-        put(b"0x1\r\na\r\n0\r\n\r\n", b"Transfer-Encoding: chunked", length=False) + GET,
-        [("PUT", "/b", True, "refused", None)],
-    ),
-    (
-        put(b"10000000000000000\r\na", b"Transfer-Encoding: chunked", length=False) + GET,
-        [("PUT", "/b", True, "refused", None)],
-    ),
-]
-
-
-@pytest.mark.parametrize("size", [1, 7, 1 << 20])
-@pytest.mark.parametrize(("data", "meaning"), REFUSED, ids=repr)
-def test_what_is_no_request_is_returned_as_its_error(loop, data, meaning, size):
-    parser, _ = parser_of(loop)
-    found = []
-    for at in range(0, len(data), size):
-        found += parser.feed_data(data[at : at + size])[0]
-    assert told(found) == meaning
-    if parser.ended:
-        assert parser.feed_data(GET) == ([], False, b"")
-
-
-def test_so_many_wait_and_the_rest_is_not_read(loop):
-    parser, _ = parser_of(loop)
-    sizes = [len(parser.feed_data(GET * 100)[0])]
-    while found := parser.feed_data(b"")[0]:
-        sizes.append(len(found))
-    most = connection.MAX_PIPELINED
-    assert sizes == [most] * (100 // most) + [100 % most] * bool(100 % most)
-    assert len(parser.feed_data(GET)[0]) == 1
-
-
-def test_who_sends_too_much_ahead_is_answered_so_far(loop):
-    """The rest is dropped, and the last answer says that the connection ends."""
-    parser, _ = parser_of(loop)
-    most = connection.MAX_PIPELINED
-    found, _, _ = parser.feed_data(GET * (most + connection.PIPELINED_BYTES // len(GET) + 1))
-    assert [message.should_close for message, _ in found] == [False] * (most - 1) + [True]
-    assert parser.ended
-    assert parser._rest == b""
-    assert parser.feed_data(GET) == ([], False, b"")
-
-
-def test_a_long_body_is_not_too_much(loop):
-    parser, _ = parser_of(loop)
-    found, _, _ = parser.feed_data(put(bytes(4 * connection.PIPELINED_BYTES)) + GET)
-    assert len(found) == 1
-    assert not parser.ended
-
-
-def test_what_comes_behind_a_body_waits_until_that_is_taken(loop):
-    parser, protocol = parser_of(loop, size=1000)
-    body = bytes(5000)
-    [(_, payload)], _, _ = parser.feed_data(put(body) + GET)
-    assert protocol.pauses == 1
-    assert payload.read_nowait() == body
-    assert told(parser.feed_data(b"")[0]) == [TOLD]
-
-
-def test_what_is_at_once_a_request_is_not_read_twice(loop, monkeypatch):
-    monkeypatch.setattr(connection.framing, "read", None)
-    monkeypatch.setattr(connection.framing, "HeadBuffer", bool)
-    parser, _ = parser_of(loop)
-    assert told(parser.feed_data(GET)[0]) == [TOLD]
 
 
 # -- connections -----------------------------------------------------------------------------------
@@ -322,7 +37,7 @@ async def serving(answer, **options):
     def refuse(request, error):
         return web.Response(status=error.status, text=error.code)
 
-    server = connection.Server(answer, refuse=refuse, access_log=None, **options)
+    server = Server(answer, refuse=refuse, access_log=None, **options)
     loop = asyncio.get_running_loop()
     port = await loop.create_server(server, "127.0.0.1", 0)
     open_ = partial(asyncio.open_connection, *port.sockets[0].getsockname()[:2])
@@ -405,7 +120,7 @@ def test_behind_another_one_the_connection_ends(name, kind):
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_only_so_many_bytes_are_thrown_away(name, monkeypatch):
-    monkeypatch.setattr(connection, "LINGER_BYTES", 1 << 20)
+    monkeypatch.setattr(lingering, "LINGER_BYTES", 1 << 20)
 
     async def scenario():
         async with serving(echo) as (server, open_):
@@ -426,7 +141,7 @@ def test_only_so_many_bytes_are_thrown_away(name, monkeypatch):
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_and_only_for_so_long(name, monkeypatch):
-    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(lingering, "LINGER_SECONDS", 0.1)
 
     async def scenario():
         async with serving(echo) as (server, open_):
@@ -672,7 +387,7 @@ def test_a_client_that_is_slow_gets_all_of_it(loop, monkeypatch):
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_idle_connections_are_closed_and_no_others(loop, monkeypatch):
-    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.0)
     go, throttle, begun = asyncio.Event(), Throttle(20.0, Pace(0.01, 1)), asyncio.Event()
 
     async def answer(request):
@@ -727,8 +442,20 @@ def test_idle_connections_are_closed_and_no_others(loop, monkeypatch):
 WORK = b"GET /work-%d HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-def is_work(data):
-    return b"/work" in data
+class Work:
+    """What has the word in its path waits; while there is no time, what is no upload is refused."""
+
+    full, hold = False, 0.02
+
+    def waits(self, data):
+        return b"/work" in data
+
+    def refusal(self, request):
+        if "handled" in request.path:
+            return None
+        response = prebuilt.respond(request, 503, {"x-path": request.path}, b"busy")
+        response[prebuilt.HOLD] = self.hold
+        return response
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -741,7 +468,7 @@ def test_work_waits_for_its_turn_and_what_is_light_passes(loop):
 
     async def scenario():
         turns = Turns(2)
-        async with serving(answer, turns=turns, is_work=is_work) as (server, open_):
+        async with serving(answer, turns=turns, work=Work()) as (server, open_):
             opened = [await open_() for _ in range(12)]
             turns.take(), turns.take()  # of this iteration
             for number, (_, writer) in enumerate(opened[:-1]):
@@ -768,7 +495,7 @@ def test_requests_sent_together_behind_one_that_waits_are_answered_in_their_orde
 
     async def scenario():
         turns = Turns(1)
-        async with serving(echo, turns=turns, is_work=is_work) as (server, open_):
+        async with serving(echo, turns=turns, work=Work()) as (server, open_):
             reader, writer = await open_()
             size = -(-len(data) // pieces)
             for at in range(0, len(data), size):
@@ -794,7 +521,7 @@ def test_a_client_may_leave_while_it_waits_for_its_turn(loop):
 
     async def scenario():
         turns = Turns(1)
-        async with serving(answer, turns=turns, is_work=is_work) as (server, open_):
+        async with serving(answer, turns=turns, work=Work()) as (server, open_):
             held = []
             turns.wait(lambda: held.append(True) or True)
             _, writer = await open_()
@@ -818,7 +545,7 @@ def test_when_it_came_is_known_of_what_has_waited(loop):
 
     async def scenario():
         turns = Turns(1)
-        async with serving(answer, turns=turns, is_work=is_work) as (_, open_):
+        async with serving(answer, turns=turns, work=Work()) as (_, open_):
             reader, writer = await open_()
             for number in range(3):
                 writer.write(WORK % number)
@@ -834,5 +561,80 @@ def test_when_it_came_is_known_of_what_has_waited(loop):
         assert came[:3] == [0.0] * 3
         waited = [at for at in came[3:] if at]
         assert all(begun <= at <= time.perf_counter() for at in waited)
+
+    run(scenario, loop)
+
+
+# sent while there is no time; statuses; is the connection open for another one behind them?
+REFUSED = [
+    (WORK % 1, [503], True),
+    (WORK % 1 + WORK % 2, [200, 200], True),  # in one piece: handled as they come
+    (b"GET /work-handled HTTP/1.1\r\nHost: a\r\n\r\n", [200], True),
+    (upload(3, "PUT", "/work") + b"abc", [200], True),
+    (GET, [200], True),
+    (b"GET /work HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", [200], False),
+    (b"GET /work HTTP/1.0\r\n\r\n", [200], False),
+    (b"GET /work HTTP/2.0\r\nHost: a\r\n\r\n", [505], False),
+    (b"GET /work HTTP/1.1\r\n\r\n", [400], False),
+]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("turn", [True, False], ids=["at once", "after a wait"])
+@pytest.mark.parametrize(("data", "statuses", "stays"), REFUSED, ids=lambda value: str(value)[:60])
+def test_what_there_is_no_time_for_is_refused_and_the_next_one_is_not(
+    loop, turn, data, statuses, stays
+):
+    async def scenario():
+        turns, work = Turns(1), Work()
+        options = {"turns": turns, "work": work, "throttle": Throttle()}
+        async with serving(echo, **options) as (server, open_):
+            reader, writer = await open_()
+            if not turn:
+                turns.take()
+                turns.wait(lambda: 1.0)
+            work.full = True
+            writer.write(data)
+            assert [(await answer_of(reader))[0] for _ in statuses] == statuses
+            work.full = False
+            if stays:
+                writer.write(WORK % 7)
+                assert (await answer_of(reader))[0] == 200
+            writer.close()
+            while server.count:
+                await asyncio.sleep(0.005)
+
+    run(scenario, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_refusals_are_held_back_and_what_comes_meanwhile_waits(loop):
+    async def scenario():
+        work, throttle = Work(), Throttle(pace=Pace(1, 1))
+        work.full = True
+        async with serving(echo, work=work, throttle=throttle) as (server, open_):
+            reader, writer = await open_()
+            for number in range(3):
+                writer.write(WORK % number)
+                writer.write(WORK % 9)
+                await asyncio.sleep(0)
+            for _ in range(6):
+                assert (await answer_of(reader))[0] in (200, 503)
+            assert not throttle.held
+            work.hold = 9.0
+            opened = [await open_() for _ in range(5)]
+            for _, other in opened:
+                other.write(WORK % 1)
+            while throttle.held < 4:  # one may be answered at once
+                await asyncio.sleep(0.001)
+            for _, other in opened[3:]:
+                other.transport.abort()
+            throttle.release()
+            for each, _ in opened[:3]:
+                assert (await answer_of(each))[0] == 503
+            for _, other in [*opened[:3], (reader, writer)]:
+                other.close()
+            while server.count:
+                await asyncio.sleep(0.005)
 
     run(scenario, loop)

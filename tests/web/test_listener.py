@@ -9,8 +9,10 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from vipsgate.web import connection, listener, prebuilt
+from vipsgate.web import listener, prebuilt
+from vipsgate.web import server as server_module
 from vipsgate.web.listener import Listener, room
+from vipsgate.web.server import Server
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -34,7 +36,7 @@ async def opened(limit):
             await go.wait()
         return prebuilt.respond(request, 200, {}, b"ok")
 
-    server = connection.Server(answer, refuse=None, handler_cancellation=True)
+    server = Server(answer, refuse=None, handler_cancellation=True)
     one = Listener(web.ServerRunner(server, shutdown_timeout=1), limit)
     address = await one.open("127.0.0.1", 0, shared=False)
     try:
@@ -97,7 +99,7 @@ async def test_beyond_the_limit_others_wait_until_somebody_leaves(monkeypatch):
 
 @each_loop
 async def test_beyond_the_limit_unused_connections_are_closed(monkeypatch):
-    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.0)
     async with opened(4) as (port, server, go, _):
         unused = [await ask(port) for _ in range(3)]
         assert all([await answered(link) for link in unused])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vipsgate.web import connection, prebuilt
+from vipsgate.web.server import Server
 from vipsgate.web.throttle import MAX_HOLD, Pace, Throttle
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -91,7 +92,7 @@ async def serving():
         response[prebuilt.HOLD] = FOREVER_S
         return response
 
-    server = connection.Server(answer, refuse=None, throttle=throttle, handler_cancellation=True)
+    server = Server(answer, refuse=None, throttle=throttle, handler_cancellation=True)
     runner = web.ServerRunner(server)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

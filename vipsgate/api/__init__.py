@@ -36,9 +36,9 @@ from . import (
     tags,
     unset,
 )
-from .call import Call, Row
+from .call import Call, Handler, Row
 
-__all__ = ["BUCKET", "OBJECT", "SERVICE", "Call", "Row", "find"]
+__all__ = ["BUCKET", "OBJECT", "SERVICE", "Call", "Handler", "Row", "find"]
 
 METHODS = "GET, HEAD, PUT, POST, DELETE"
 KNOWN_METHODS = frozenset(METHODS.split(", ")) | {"OPTIONS"}  # to OSS

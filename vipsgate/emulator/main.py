@@ -21,8 +21,8 @@ from ..server import admin, app, gauges
 from ..server import main as server
 from ..server.explain import explain
 from ..settings import Credential, Settings, load
-from ..web import connection
 from ..web.listener import Listener, room_here
+from ..web.server import Runner, Server
 from .buckets import Buckets, Folder
 from .clock import Clock
 from .control import Control, middleware
@@ -111,7 +111,7 @@ async def run(
         await services.renderers.close()
 
 
-def _admin(services: Services, control: Control, port: connection.Server) -> connection.Runner:
+def _admin(services: Services, control: Control, port: Server) -> Runner:
     """Return the admin port of the server, and the emulator's API in front of it."""
     moment = gauges.Gauges(services, __version__, port, room_here())
     application = admin.application(services, moment, Console(services, explain))

@@ -55,8 +55,14 @@ class Recorder:
         self, record: RequestRecord, request: web.BaseRequest, response: web.StreamResponse | None
     ) -> None:
         """Its answer is there, or will never be: ``None``."""
-        seconds = time.perf_counter() - record.begun
         self.counters.in_progress -= 1
+        self.note(record, request, response)
+
+    def note(
+        self, record: RequestRecord, request: web.BaseRequest, response: web.StreamResponse | None
+    ) -> None:
+        """Likewise, of a request that nobody has seen begin."""
+        seconds = time.perf_counter() - record.begun
         if response is None or record.gone:
             status, size = GONE, 0
         else:

@@ -102,6 +102,11 @@ class Lanes(Generic[J]):
         """Bytes of memory for which jobs other than quick ones have a permit."""
         return self._held
 
+    @property
+    def quick_seconds(self) -> float:
+        """What a quick job takes, more than 0: the mean of those measured lately."""
+        return max(self._mean.value, 1e-6)
+
     # -- in and out of the queue -----------------------------------------------------------------
 
     def enter(self, job: J) -> None:

@@ -1,9 +1,10 @@
 """Which worker does which job; pure.
 
 A worker that is free begins the next job of the lanes (:mod:`.lanes`). One at a quick job is given
-the next quick one before it is done, so that it never waits for the front; a worker that is free
-meanwhile takes it away again. Jobs of one content that wait at the same time go along together,
-since the source is decoded once for all; where that takes long, they are parted again.
+the next quick ones before it is done, as many as it takes not to wait for a front that is late; a
+worker that is free meanwhile takes them away again. Jobs of one content that wait at the same time
+go along together, since the source is decoded once for all; where that takes long, they are parted
+again.
 
 Events come in by methods; :meth:`Scheduler.actions` says what follows from them. Jobs and workers
 are whatever the caller takes for them. No clock, no process, no event loop.
@@ -11,6 +12,7 @@ are whatever the caller takes for them. No clock, no process, no event loop.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from .lanes import Lane, Lanes, Waiting, lane_of
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
 PART_AFTER = 0.15  # seconds that a job takes by itself before those that came with it may leave it
 MAX_TOGETHER = 8  # jobs of one content that go to a worker at once
+AHEAD_SECONDS = 0.01  # of work that a worker is given ahead: an iteration of a busy front's loop
+MAX_AHEAD = 8  # jobs that this is at most
 
 
 class Schedulable(Waiting, Protocol):
@@ -291,14 +295,20 @@ class Scheduler(Generic[J, W]):
             if stolen:
                 yield stolen
             yield follows
-        if not len(self.lanes):
-            return
-        for worker, desk in list(self._desks.items()):  # one may turn out to have ended
-            if len(desk.turns) != 1 or desk.turns[0].cost or desk.retiring:
-                continue
-            if (job := self.lanes.ahead()) is None:
-                break
-            yield self._give(job, worker, now)
+        yield from self._give_ahead(now)
+
+    def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
+        """Give workers what they are to begin next, each its first one before any has a second."""
+        most = math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds)
+        for count in range(1, min(most, MAX_AHEAD) + 1):
+            if not len(self.lanes):
+                return
+            for worker, desk in list(self._desks.items()):  # one may turn out to have ended
+                if len(desk.turns) != count or desk.turns[0].cost or desk.retiring:
+                    continue
+                if (job := self.lanes.ahead()) is None:
+                    return
+                yield self._give(job, worker, now)
 
     def _steal(self, now: float) -> Take[J, W] | None:
         """Take a job away from a worker that has not begun it; it counts as under work."""

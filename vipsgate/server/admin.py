@@ -17,9 +17,10 @@ from ..console.visit import Console
 from ..delivery.services import Services
 from ..errors import InvalidRequest, MethodNotAllowed, NoSuchKey, OssError
 from ..observe.record import RequestRecord
-from ..web import connection, responses
+from ..web import responses
+from ..web.server import Runner
 from . import gauges, guard
-from .app import check_expectation
+from .admit import check_expectation
 from .explain import explain
 
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -95,16 +96,14 @@ def _worded(request: web.BaseRequest, error: web.HTTPException) -> OssError:
     return InvalidRequest("The request cannot be answered by the admin port.")
 
 
-def runner(
-    services: Services, moment: gauges.Gauges, console: Console, **options: Any
-) -> connection.Runner:
+def runner(services: Services, moment: gauges.Gauges, console: Console, **options: Any) -> Runner:
     """The admin port's application, to be run; see :func:`application`."""
     return run(application(services, moment, console), **options)
 
 
-def run(app: web.Application, **options: Any) -> connection.Runner:
+def run(app: web.Application, **options: Any) -> Runner:
     """An application, to be run so that all it refuses is refused in OSS's XML."""
-    return connection.Runner(app, refuse=refuse, around=converse, **options)
+    return Runner(app, refuse=refuse, around=converse, **options)
 
 
 async def _healthz(request: web.Request) -> web.Response:

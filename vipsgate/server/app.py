@@ -9,24 +9,21 @@ from typing import Protocol
 
 from aiohttp import web
 
-from .. import api
-from ..buckets import Bucket
 from ..delivery.services import Services
 from ..errors import (
-    ExpectationFailed,
     InternalError,
     NoSuchBucket,
-    NoSuchKey,
     OssError,
-    shown,
 )
-from ..gate import access, cors, headers, sign
-from ..gate.target import PROCESS, Target, bucket_of, check_stored_key, resolve
+from ..gate import cors
+from ..gate.target import Target
 from ..observe.accesslog import redacted
 from ..observe.record import RequestRecord
 from ..web import connection, responses
+from ..web.server import Server
+from . import admit
+from .shedding import Shedding
 
-IN_HEAD = PROCESS.encode()
 log = logging.getLogger(__name__)
 
 
@@ -40,35 +37,11 @@ class Handler(Protocol):
 
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
     """Find out what is asked for, by whom, and let the call answer."""
-    check_expectation(request)
-    target, record = _resolve(request, services), request[responses.RECORD]
-    share(request, services.registry.described(target.bucket))
-    record.bucket, record.key, record.process = target.bucket, target.key, target.process
+    target = admit.target_of(request, services)
     if request.method == cors.PREFLIGHT and target.bucket:
         return preflight(request, services, target)
-    row = api.find(request.method, target, request.headers)
-    known = services.registry.get(target.bucket)
-    document, record.exists = (
-        known or (services.registry.plain if row.bucket_optional else None),
-        known is not None,
-    )
-    grant = access.check(
-        target,
-        request.method,
-        sign.fields(request.headers.items()),
-        document,
-        services.configuration.keys,
-        services.clock(),
-        row.right,
-    )
-    headers.check(row.name, row.headers, request.headers)
-    return await row.work(api.Call(request, services, target, grant, name=row.name))
-
-
-def share(request: web.BaseRequest, bucket: Bucket | None) -> None:
-    """Have the answer say to pages of other origins what its bucket says, whatever it will be."""
-    if bucket is not None and not cors.is_silent(bucket):
-        request[responses.SHARING] = cors.headers(bucket, request.method, request.headers)
+    call, work = admit.call_of(request, services, target)
+    return await work(call)
 
 
 def preflight(request: web.BaseRequest, services: Services, target: Target) -> web.StreamResponse:
@@ -88,42 +61,10 @@ def preflight(request: web.BaseRequest, services: Services, target: Target) -> w
     return web.Response(headers=responses.complete(request, headers))
 
 
-def check_expectation(request: web.BaseRequest) -> None:
-    """Refuse what cannot be met (RFC 9110, 10.1.1); HTTP/1.0 has no expectations.
-
-    Raises:
-        ExpectationFailed: It is another one than 100-continue.
-    """
-    expected = request.headers.get("Expect")
-    if expected and request.version >= (1, 1) and expected.lower() != "100-continue":
-        raise ExpectationFailed(
-            f"The value: {shown(expected)!r} of header: Expect is invalid. It expects 100-continue."
-        )
-
-
-def _resolve(request: web.BaseRequest, services: Services) -> Target:
-    """Bucket, key and parameters; see :func:`resolve`.
-
-    Raises:
-        InvalidObjectName: Something is to be stored under a name that nothing can have here.
-    """
-    endpoint, host = services.settings.server.endpoint, request.headers.get("Host", "")
-    try:
-        return resolve(request.raw_path, host, services.registry.domains, endpoint)
-    except OssError as error:
-        bucket = bucket_of(request.raw_path, host, services.registry.domains, endpoint)
-        share(request, services.registry.described(bucket))
-        if isinstance(error, NoSuchKey) and request.method in ("PUT", "POST"):
-            check_stored_key(error.extra["Key"])
-        raise
-
-
 async def converse(request: web.BaseRequest, services: Services) -> web.StreamResponse:
     """Answer, and have noted what came of it."""
     record, response = services.recorder.begin(responses.request_id()), None
-    if isinstance(request.protocol, connection.Connection) and request.protocol.came:
-        # of this request alone, not of the next one on its connection
-        record.begun, request.protocol.came = request.protocol.came, 0.0
+    record.begun = connection.came(request) or record.begun
     try:
         response = await _answer(request, services, record)
         if services.draining.is_set() and response.headers.get("Connection") == "close":
@@ -140,7 +81,7 @@ async def _answer(
     known = None if services.draining.is_set() else services.fastpath.find(request, record)
     request[responses.RECORD], request[responses.ENDING] = record, services.draining
     if known and known[1].sharing:
-        share(request, known[1].sharing)
+        admit.share(request, known[1].sharing)
     if known and known[0].data is not None:
         return responses.again(request, known[0].data, known[1].headers, known[1].head)
     refusal: OssError
@@ -178,24 +119,19 @@ def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web
     return response
 
 
-def _is_work(services: Services, data: bytes) -> bool:
-    """Is this a request for a picture that is not known? What is lighter waits for no turn."""
-    return IN_HEAD in data and not services.fastpath.knows(data)
-
-
-def public(services: Services, handler: Handler = converse) -> connection.Server:
+def public(services: Services, handler: Handler = converse) -> Server:
     """The server of the public port, which has no router: ``target`` reads the path.
 
     Args:
         services: What requests are answered with.
         handler: Answers them; the emulator has one around :func:`converse`.
     """
-    return connection.Server(
+    return Server(
         partial(handler, services=services),
         refuse=partial(refuse, services=services),
         throttle=services.throttle,
         turns=services.turns,
-        is_work=partial(_is_work, services),
+        work=Shedding(services),
         handler_cancellation=True,
         access_log=None,
     )

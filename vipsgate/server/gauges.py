@@ -15,7 +15,7 @@ from ..image.notes import NOTES
 if TYPE_CHECKING:
     from ..delivery.services import Services
     from ..renderers.pool import State
-    from ..web.connection import Server
+    from ..web.server import Server
 
 
 @dataclass(frozen=True, slots=True)

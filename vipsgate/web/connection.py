@@ -1,191 +1,77 @@
-"""A client's connection: requests are read one by one, and it is closed so that answers arrive.
+"""A client's connection: requests are answered one by one, and it is closed so that answers arrive.
 
-Built on aiohttp's own server, which is replaced in six points:
+Built on aiohttp's own server, which is replaced in five points:
 
-* A request is handed to the parser when its head is whole and has been read by
-  :mod:`vipsgate.web.framing`; but a GET or HEAD as nearly all of them come, in one piece, in ASCII
-  and with nothing behind it, goes to the parser at once. What the parser makes of it is used only
-  if it is a request of HTTP/1.x without a body; all else is taken the long way, too.
-* What is no request is refused in OSS's words, and the connection is closed behind it.
-* Behind a body that chunks end, nothing more is read: whatever a client, a proxy and this server
-  may think of where such a body ends, there is no second request to be found there.
+* Requests are read by :mod:`.parser`. What is no request is refused in OSS's words, and the
+  connection is closed behind it.
 * A body that nobody has read is read to its end if that is near. If not, the connection is closed,
-  and first only in one direction: were it closed at once, the client's bytes on their way would be
-  answered with a reset, which makes his system forget the answer (nginx's ``lingering_close``).
-* Refusals for want of time may be held back (:mod:`vipsgate.web.throttle`), and requests for what
-  is work wait for their turn before they are parsed (:mod:`vipsgate.web.turns`).
+  and first only in one direction (:mod:`.lingering`).
+* Requests for what is work wait for their turn before they are parsed (:mod:`.turns`).
+* Such a request is refused as soon as it is parsed where there is no time for it: no task is begun
+  for it, and nothing of it is left but the answer.
+* Refusals for want of time may be held back (:mod:`.throttle`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
-from aiohttp import HttpVersion10, HttpVersion11, http_exceptions, web
-from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
-from ..errors import InternalError, InvalidRequest, OssError, Unimplemented, shown
+from ..errors import InternalError, OssError
 from . import framing
+from .lingering import Lingering
+from .parser import MAX_PIPELINED, Parser
 from .prebuilt import HOLD, Ready
 from .throttle import Throttle
-from .turns import Turns
+from .turns import ONE, Turns
 
 KEEPALIVE_SECONDS = 75.0  # that a connection may be unused; nginx's own default
 BODY_BUFFER_BYTES = 1 << 16  # of a body, half of what is held while nobody reads it
-MAX_PIPELINED = 8  # requests read ahead of their answers; aiohttp's own bound is 32
-PIPELINED_BYTES = 1 << 16  # behind them; who sends more is answered so far, and no further
 STALL_SECONDS = 60.0  # that a client may take nothing of an answer; nginx's send_timeout
-IDLE_SECONDS = 1.0  # after which an unused connection may be closed where another one waits
 DRAIN_BYTES = 1 << 16  # of a body that nobody wants, read so that the connection stays open
 DRAIN_SECONDS = 2.0  # for them to come
-LINGER_BYTES = 32 << 20  # thrown away of what comes behind the last answer: a whole source of OSS
-LINGER_SECONDS = 5.0  # for that
-LINGER_PAUSE = 0.002  # seconds between two readings of it, of 250 KB at most: a gigabit a second
-PLAIN_METHODS = (b"GET ", b"HEAD")
-END = framing.END
+REFUSED = ONE / 4  # of a turn that a request takes which is refused at once
 
-Read = tuple[RawRequestMessage, StreamReader]  # a request, and its body
-Fed = tuple[Sequence[Read | tuple[_ErrInfo, StreamReader]], bool, bytes]
 Refuse = Callable[[web.BaseRequest, OssError], web.StreamResponse]
-IsWork = Callable[[bytes], bool]  # is this the beginning of a request that is to wait for its turn?
-Around = Callable[..., Awaitable[web.StreamResponse]]
-VERSIONS = (HttpVersion11, HttpVersion10)
 log = logging.getLogger(__name__)
 
 
-class Parser:
-    """aiohttp's parser, which is given the requests of a connection one by one.
+class Work(Protocol):
+    """Which requests are work, and what becomes of them where there is no time for more."""
 
-    It has the methods that aiohttp's ``RequestHandler`` calls.
+    def waits(self, data: bytes) -> bool:
+        """Return whether a request that begins so is to wait for its turn."""
 
-    Args:
-        make: Makes the parser.
+    @property
+    def full(self) -> bool:
+        """Whether requests are to be refused, as far as one can say before they are parsed."""
 
-    Attributes:
-        ended: Nothing more is read from the connection.
-    """
+    def refusal(self, request: web.BaseRequest) -> Ready | None:
+        """Return the answer to a request that is refused; ``None`` where it is to be handled."""
 
-    __slots__ = ("_body", "_heads", "_left", "_make", "_parser", "_plain", "_rest", "ended")
 
-    def __init__(self, make: Callable[[], HttpRequestParser]) -> None:
-        self._make = make
-        self._parser = make()
-        self._heads = framing.HeadBuffer()
-        self._body: StreamReader | None = None  # of the last request, not yet come to its end
-        self._left: int | None = 0  # bytes of it that are still to come; None: chunks tell
-        self._rest = b""  # behind it, or behind as many requests as may wait
-        self._plain = True  # a request is to begin, and nothing is left from before
-        self.ended = False
+class NoWork:
+    """Nothing waits for a turn."""
 
-    def feed_data(self, data: bytes) -> Fed:
-        """Return the requests that ``data`` makes whole, but for their bodies.
+    full = False
 
-        One that is refused is returned as well, as its error.
-        """
-        if self._plain and data[-4:] == END and data[:4] in PLAIN_METHODS and data.isascii():
-            try:
-                fed = self._parser.feed_data(data)
-                if len(fed[0]) == 1:
-                    message, body = fed[0][0]
-                    # behind a request to upgrade, the parser has thrown away what there was
-                    if (
-                        body is EMPTY_PAYLOAD
-                        and not message.upgrade
-                        and message.version in VERSIONS
-                    ):
-                        return fed
-            except http_exceptions.HttpProcessingError:
-                pass  # why, is found out below
-            self._parser = self._make()
-        return self._feed(data)
+    def waits(self, data: bytes) -> bool:
+        """It does not."""
+        return False
 
-    def pause_reading(self) -> None:
-        """Have no more of the body in ``data``; called while it is fed."""
-        self._parser.pause_reading()
-
-    def message_consumed(self) -> None:
-        """A request is answered now; requests wait here, not in the parser."""
-
-    def set_upgraded(self, val: bool) -> None:
-        """There is no other protocol to end; aiohttp 3.14.1 ends one after each answer."""
-
-    def _feed(self, data: bytes) -> Fed:
-        requests: list[Any] = []
-        if self.ended:
-            return requests, False, b""
-        data = self._rest + data
-        try:
-            while True:
-                if self._body is not None:
-                    data = self._feed_body(self._body, data)
-                if self.ended or self._body is not None or len(requests) == MAX_PIPELINED:
-                    break
-                if (whole := self._heads.feed(data)) is None:
-                    data = b""
-                    break
-                head, data = whole
-                requests.append(self._begin(framing.read(head)))
-        except OssError as error:
-            refusal = _ErrInfo(error.status, error, error.message)
-            requests.append((refusal, EMPTY_PAYLOAD))
-            self.ended = True
-        if len(data) > PIPELINED_BYTES and requests and self._body is None and not self.ended:
-            message, body = requests[-1]
-            requests[-1] = (message._replace(should_close=True), body)
-            self.ended = True
-        self._rest = b"" if self.ended else data
-        self._plain = not (self.ended or self._rest or self._heads or self._body is not None)
-        return requests, False, b""
-
-    def _begin(self, head: framing.Head) -> Read:
-        """Return the request with this head; its body is to come."""
-        try:
-            read = self._feed_parser(head.data)
-        except http_exceptions.BadHttpMethod:
-            method = shown(head.data.partition(b" ")[0].decode())
-            raise Unimplemented(f"The method: {method} is not implemented.") from None
-        except http_exceptions.HttpProcessingError as error:
-            raise InvalidRequest(f"The request is not one of HTTP: {_reason(error)}") from None
-        if len(read) != 1 or read[0][1].is_eof() != (head.length == 0):
-            raise InvalidRequest("It cannot be told where the request ends.")
-        message, payload = read[0]
-        if head.length is None:
-            message = message._replace(should_close=True)
-        if head.length != 0:
-            self._body, self._left = payload, head.length
-        return message, payload
-
-    def _feed_body(self, body: StreamReader, data: bytes) -> bytes:
-        """Hand on what of ``data`` belongs to the body, and return what comes behind it."""
-        if self._left is None:
-            try:
-                self._feed_parser(data)  # a request behind the body would be found, and is lost
-            except http_exceptions.HttpProcessingError as error:
-                if not body.is_eof():
-                    body.set_exception(web.RequestPayloadError(_reason(error)))
-                self.ended = True
-            self.ended = self.ended or body.is_eof()
-            return b""
-        size = min(self._left, len(data))
-        self._feed_parser(data[:size])
-        self._left -= size
-        if not self._left and body.is_eof():
-            self._body = None
-        return data[size:]
-
-    def _feed_parser(self, data: bytes) -> Sequence[Read]:
-        messages, upgraded, _ = self._parser.feed_data(data)
-        if upgraded:  # to another protocol, which is not done here
-            self._parser.set_upgraded(False)
-        return messages
+    def refusal(self, request: web.BaseRequest) -> None:
+        """Nothing is refused."""
 
 
 class Connection(web.RequestHandler):
@@ -196,29 +82,28 @@ class Connection(web.RequestHandler):
         loop: Where it runs.
         refuse: Makes the answer to what is no request, and in place of one that a handler owes.
         throttle: Holds refusals back.
-        turns: When a request begins that ``is_work`` says waits for its turn.
-        is_work: Whether one does.
+        turns: When a request begins that is work.
+        work: Which one is, and which is refused.
         options: See ``web.RequestHandler``.
 
     Attributes:
-        came: When the latest request that waited for its turn came, by ``time.perf_counter``, to be
-            set to 0 by whoever answers it; 0 for one that did not wait.
+        came: When the latest request that waited for its turn came, see :func:`came`.
     """
 
     __slots__ = (
-        *("_holding", "_is_work", "_left", "_refuse", "_resuming", "_stall", "_throttle"),
-        *("_turns", "came"),
+        *("_holding", "_left", "_refuse", "_resuming", "_stall", "_throttle", "_turns", "_work"),
+        "came",
     )
 
     def __init__(
         self,
-        manager: Server,
+        manager: web.Server,
         *,
         loop: asyncio.AbstractEventLoop,
         refuse: Refuse,
         throttle: Throttle,
         turns: Turns,
-        is_work: IsWork,
+        work: Work,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -245,7 +130,7 @@ class Connection(web.RequestHandler):
         self._max_msg_queue_size = MAX_PIPELINED
         self._msg_queue_resume_size = MAX_PIPELINED // 2
         self._refuse, self._throttle = refuse, throttle
-        self._turns, self._is_work, self.came = turns, is_work, 0.0
+        self._turns, self._work, self.came = turns, work, 0.0
         self._resuming = self._holding = False
         self._left = 0  # bytes of an answer that the client has not taken at the last look
         self._stall: asyncio.TimerHandle | None = None
@@ -261,27 +146,75 @@ class Connection(web.RequestHandler):
         """Take what the client has sent; where that is work, when its turn comes."""
         transport = self.transport
         begun = self._current_request is not None or bool(self._messages)
-        if begun or transport is None or not self._is_work(data):
+        transport = self.transport
+        if begun or transport is None or not self._work.waits(data):
             super().data_received(data)
             return
         self.came = 0.0
         if self._turns.take():
-            super().data_received(data)
+            self._begin(data, transport)
             return
         self.came = time.perf_counter()
         transport.pause_reading()
         self._holding = True
-        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_SECONDS
-        self._turns.wait(partial(self._begin, data, transport))
+        self._set_unused()
+        self._turns.wait(partial(self._begin_later, data, transport))
 
-    def _begin(self, data: bytes, transport: asyncio.Transport) -> bool:
+    def _begin_later(self, data: bytes, transport: asyncio.Transport) -> float:
+        """Begin what has waited for its turn. Return how much of one it takes."""
         self._holding = False
         if transport.is_closing() or self.transport is None:
-            return False
-        super().data_received(data)
-        if not (self._reading_paused or self._buffer_paused):
+            return 0.0
+        takes = self._begin(data, transport)
+        if not (self._reading_paused or self._buffer_paused or self._holding):
             transport.resume_reading()
-        return True
+        return takes
+
+    def _begin(self, data: bytes, transport: asyncio.Transport) -> float:
+        if self._work.full and (response := self._refusal(data)):
+            self._send(response, transport)
+            return REFUSED
+        super().data_received(data)
+        return ONE
+
+    def _refusal(self, data: bytes) -> Ready | None:
+        """The answer to a request that is refused before a task is begun for it."""
+        messages, _, _ = cast(Parser, self._parser).look_ahead(data)
+        manager = self._manager
+        if len(messages) != 1 or manager is None or self._force_close or self._close:
+            return None
+        message, body = messages[0]
+        if isinstance(message, _ErrInfo) or body is not EMPTY_PAYLOAD or message.should_close:
+            return None
+        # neither is used: what is sent is bytes, and nobody waits for the request
+        writer, task = cast(AbstractStreamWriter, None), cast("asyncio.Task[None]", None)
+        response = self._work.refusal(manager.request_factory(message, body, self, writer, task))
+        if response is not None:
+            cast(Parser, self._parser).drop()
+            self._request_count += 1
+            manager.requests_count += 1
+        return response
+
+    def _send(self, response: Ready, transport: asyncio.Transport) -> None:
+        """Send a refusal, at once or later; then the connection is unused."""
+        self._set_unused()
+        if HOLD in response and (seconds := self._throttle.delay(response[HOLD])):
+            self._hold(response, transport, seconds)
+        else:
+            response.send()
+
+    def _hold(self, response: Ready, transport: asyncio.Transport, seconds: float) -> None:
+        """Have an answer sent later; what comes next is read behind it."""
+        transport.pause_reading()
+        self._holding = True
+        self._throttle.hold(seconds, partial(self._send_and_read_on, response, transport))
+
+    def _set_unused(self) -> None:
+        """It is unused from now on, as far as its end is concerned."""
+        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_SECONDS
+        if self._keepalive_handle is None:
+            at = self._next_keepalive_close_time
+            self._keepalive_handle = self._loop.call_at(at, self._process_keepalive)
 
     def pause_writing(self) -> None:
         """The client does not take its answer as fast as it is given; it has a while."""
@@ -386,9 +319,7 @@ class Connection(web.RequestHandler):
         request._finish()
         transport = self.transport
         if transport is not None and not transport.is_closing():
-            transport.pause_reading()
-            self._holding = True
-            self._throttle.hold(seconds, partial(self._send_and_read_on, response, transport))
+            self._hold(response, transport, seconds)
         return response, False
 
     def _send_and_read_on(self, response: Ready, transport: asyncio.Transport) -> None:
@@ -435,145 +366,21 @@ class Connection(web.RequestHandler):
         if transport is None or transport.is_closing():
             return
         self._force_close = True  # aiohttp is done with the connection, but must not close it
-        transport.set_protocol(_Lingering(transport, self.connection_lost, self._loop))
+        transport.set_protocol(Lingering(transport, self.connection_lost, self._loop))
         transport.write_eof()
         transport.resume_reading()
 
 
-class _Lingering(asyncio.Protocol):
-    """The end of a connection: bytes are counted, and thrown away.
+def came(request: web.BaseRequest) -> float:
+    """When a request came, by ``time.perf_counter``; 0 where it waited for nothing since.
 
-    Args:
-        transport: Which is closed after :data:`LINGER_BYTES` or :data:`LINGER_SECONDS`.
-        lost: Called when it is closed.
-        loop: Where this is.
+    It is said once, so that it is not said of the next request on the same connection.
     """
-
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        lost: Callable[[Exception | None], None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._transport, self._lost = transport, lost
-        self._loop, self._left = loop, LINGER_BYTES
-        self._end = loop.call_later(LINGER_SECONDS, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left < 0:
-            self._transport.abort()
-        else:  # else the loop would read on and on from this one, before anybody's turn
-            self._transport.pause_reading()
-            self._loop.call_later(LINGER_PAUSE, self._read_on)
-
-    def _read_on(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end.cancel()
-        self._lost(exc)
-
-
-class Server(web.Server):
-    """All connections of a port.
-
-    Args:
-        handler: Answers requests.
-        refuse: See :class:`Connection`.
-        throttle: Likewise.
-        turns: Likewise.
-        is_work: Likewise.
-        options: See ``web.Server``.
-
-    Attributes:
-        count: Open connections.
-        on_lost: Called when there is one less.
-    """
-
-    def __init__(
-        self,
-        handler: Callable[[Any], Awaitable[web.StreamResponse]],
-        *,
-        refuse: Refuse,
-        throttle: Throttle | None = None,
-        turns: Turns | None = None,
-        is_work: IsWork = lambda data: False,
-        **options: Any,
-    ) -> None:
-        super().__init__(handler, **options)
-        self._refuse, self._is_work = refuse, is_work
-        self._throttle, self._turns = throttle or Throttle(0.0), turns or Turns()
-        self.count = 0
-        self.on_lost: Callable[[], None] = _nothing
-
-    def __call__(self) -> Connection:
-        """Return what serves a new connection."""
-        return Connection(
-            self,
-            loop=self._loop,
-            refuse=self._refuse,
-            throttle=self._throttle,
-            turns=self._turns,
-            is_work=self._is_work,
-            **self._kwargs,
-        )
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """There is one more."""
-        self.count += 1
-        super().connection_made(handler, transport)
-
-    def connection_lost(
-        self, handler: web.RequestHandler, exc: BaseException | None = None
-    ) -> None:
-        """There is one less."""
-        self.count -= 1
-        super().connection_lost(handler, exc)
-        self.on_lost()
-
-    def close_idle(self, most: int) -> None:
-        """Close up to so many connections that wait for a request, those that wait longest."""
-        now = asyncio.get_running_loop().time()
-        idle = [
-            (since, number, handler)
-            for number, handler in enumerate(self.connections)
-            if isinstance(handler, Connection)
-            and (since := handler.idle_since()) is not None
-            and since <= now - IDLE_SECONDS
-        ]
-        for _, _, handler in heapq.nsmallest(most, idle):
-            handler.force_close()
-
-
-class Runner(web.AppRunner):
-    """Runs an application, too, on connections as they are here.
-
-    Args:
-        app: The application.
-        refuse: See :class:`Connection`.
-        around: Answers a request by the application, the second argument; what the application
-            itself cannot answer is answered there.
-        options: See ``web.AppRunner``.
-    """
-
-    def __init__(self, app: web.Application, *, refuse: Refuse, around: Around, **options: Any):
-        super().__init__(app, **options)
-        self._refuse, self._around = refuse, around
-
-    async def _make_server(self) -> web.Server:
-        result = await super()._make_server()
-        return Server(
-            partial(self._around, application=result.request_handler),
-            refuse=self._refuse,
-            request_factory=result.request_factory,
-            access_log=None,
-        )
-
-
-def _nothing() -> None:
-    pass
+    protocol = request.protocol
+    if not isinstance(protocol, Connection):
+        return 0.0
+    since, protocol.came = protocol.came, 0.0
+    return since
 
 
 def _set(turn: asyncio.Future[None]) -> None:
@@ -595,8 +402,3 @@ async def _drain(body: StreamReader) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             while not body.is_eof():
                 await body.readany()
-
-
-def _reason(error: http_exceptions.HttpProcessingError) -> str:
-    """The first line of what the parser says; the next ones repeat the request."""
-    return shown(error.message.partition("\n")[0].strip(" :.")) + "."

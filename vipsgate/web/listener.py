@@ -29,7 +29,7 @@ from typing import Any
 from aiohttp import web
 
 from . import synfilter
-from .connection import Server
+from .server import Server
 
 BACKLOG = 65_535  # connections that the kernel makes before they are taken in, up to its somaxconn
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way

@@ -39,6 +39,10 @@ class Pace:
         self._next = at + self._interval
         return True
 
+    def has_place(self, now: float) -> bool:
+        """Would :meth:`take` give one now?"""
+        return self._next - self._tolerance <= now
+
     def delay(self, now: float, most: float) -> float:
         """Return the seconds that an event has to wait.
 

@@ -13,9 +13,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-MAX_BEGUN = 8  # pictures in an iteration of the loop: 2 to 4 ms
+ONE = 1.0  # turn
+MAX_BEGUN = 8 * ONE  # pictures in an iteration of the loop: 2 to 4 ms
 
-Begin = Callable[[], bool]  # return whether it has taken its turn, or has left
+Begin = Callable[[], float]  # return how much of a turn it has taken; nothing where it has left
 
 
 class Turns:
@@ -25,7 +26,7 @@ class Turns:
         most: How many begin in one.
     """
 
-    def __init__(self, most: int = MAX_BEGUN) -> None:
+    def __init__(self, most: float = MAX_BEGUN) -> None:
         self._most = self._left = most
         self._waiting: deque[Begin] = deque()
         self._called = False
@@ -35,9 +36,9 @@ class Turns:
 
     def take(self) -> bool:
         """Take a turn of this iteration, where there is one and nobody waits for it."""
-        if not self._left or self._waiting:
+        if self._left <= 0 or self._waiting:
             return False
-        self._left -= 1
+        self._left -= ONE
         self._call()
         return True
 
@@ -53,7 +54,7 @@ class Turns:
 
     def _next(self) -> None:
         self._left, self._called = self._most, False
-        while self._waiting and self._left:
+        while self._waiting and self._left > 0:
             self._left -= self._waiting.popleft()()
         if self._left < self._most:
             self._call()

@@ -1,0 +1,88 @@
+"""What a request is about, which call it makes, and whether its caller may; nothing is awaited."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from .. import api
+from ..buckets import Bucket
+from ..delivery.services import Services
+from ..errors import ExpectationFailed, NoSuchKey, OssError, shown
+from ..gate import access, cors, headers, sign
+from ..gate.target import Target, bucket_of, check_stored_key, resolve
+from ..web import responses
+
+
+def target_of(request: web.BaseRequest, services: Services) -> Target:
+    """Bucket, key and parameters, which are noted; see :func:`resolve`.
+
+    Raises:
+        ExpectationFailed: The client expects what nobody here can do.
+        InvalidObjectName: Something is to be stored under a name that nothing can have here.
+    """
+    check_expectation(request)
+    target, record = _resolve(request, services), request[responses.RECORD]
+    share(request, services.registry.described(target.bucket))
+    record.bucket, record.key, record.process = target.bucket, target.key, target.process
+    return target
+
+
+def call_of(
+    request: web.BaseRequest, services: Services, target: Target
+) -> tuple[api.Call, api.Handler]:
+    """The call, and who answers it; whether there is such a bucket is noted.
+
+    Raises:
+        OssError: There is no such call, or the caller may not make it.
+    """
+    row = api.find(request.method, target, request.headers)
+    known = services.registry.get(target.bucket)
+    document = known or (services.registry.plain if row.bucket_optional else None)
+    request[responses.RECORD].exists = known is not None
+    grant = access.check(
+        target,
+        request.method,
+        sign.fields(request.headers.items()),
+        document,
+        services.configuration.keys,
+        services.clock(),
+        row.right,
+    )
+    headers.check(row.name, row.headers, request.headers)
+    return api.Call(request, services, target, grant, name=row.name), row.work
+
+
+def share(request: web.BaseRequest, bucket: Bucket | None) -> None:
+    """Have the answer say to pages of other origins what its bucket says, whatever it will be."""
+    if bucket is not None and not cors.is_silent(bucket):
+        request[responses.SHARING] = cors.headers(bucket, request.method, request.headers)
+
+
+def check_expectation(request: web.BaseRequest) -> None:
+    """Refuse what cannot be met (RFC 9110, 10.1.1); HTTP/1.0 has no expectations.
+
+    Raises:
+        ExpectationFailed: It is another one than 100-continue.
+    """
+    expected = request.headers.get("Expect")
+    if expected and request.version >= (1, 1) and expected.lower() != "100-continue":
+        raise ExpectationFailed(
+            f"The value: {shown(expected)!r} of header: Expect is invalid. It expects 100-continue."
+        )
+
+
+def _resolve(request: web.BaseRequest, services: Services) -> Target:
+    """Bucket, key and parameters; see :func:`resolve`.
+
+    Raises:
+        InvalidObjectName: Something is to be stored under a name that nothing can have here.
+    """
+    endpoint, host = services.settings.server.endpoint, request.headers.get("Host", "")
+    try:
+        return resolve(request.raw_path, host, services.registry.domains, endpoint)
+    except OssError as error:
+        bucket = bucket_of(request.raw_path, host, services.registry.domains, endpoint)
+        share(request, services.registry.described(bucket))
+        if isinstance(error, NoSuchKey) and request.method in ("PUT", "POST"):
+            check_stored_key(error.extra["Key"])
+        raise

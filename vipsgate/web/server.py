@@ -1,0 +1,119 @@
+"""The connections of a port: counted, and closed where others wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from .connection import Connection, NoWork, Refuse, Work
+from .throttle import Throttle
+from .turns import Turns
+
+IDLE_SECONDS = 1.0  # after which an unused connection may be closed where another one waits
+
+Around = Callable[..., Awaitable[web.StreamResponse]]
+
+
+class Server(web.Server):
+    """All connections of a port.
+
+    Args:
+        handler: Answers requests.
+        refuse: See :class:`Connection`.
+        throttle: Likewise.
+        turns: Likewise.
+        work: Likewise.
+        options: See ``web.Server``.
+
+    Attributes:
+        count: Open connections.
+        on_lost: Called when there is one less.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Any], Awaitable[web.StreamResponse]],
+        *,
+        refuse: Refuse,
+        throttle: Throttle | None = None,
+        turns: Turns | None = None,
+        work: Work | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(handler, **options)
+        self._refuse, self._work = refuse, work or NoWork()
+        self._throttle, self._turns = throttle or Throttle(0.0), turns or Turns()
+        self.count = 0
+        self.on_lost: Callable[[], None] = _nothing
+
+    def __call__(self) -> Connection:
+        """Return what serves a new connection."""
+        return Connection(
+            self,
+            loop=self._loop,
+            refuse=self._refuse,
+            throttle=self._throttle,
+            turns=self._turns,
+            work=self._work,
+            **self._kwargs,
+        )
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """There is one more."""
+        self.count += 1
+        super().connection_made(handler, transport)
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """There is one less."""
+        self.count -= 1
+        super().connection_lost(handler, exc)
+        self.on_lost()
+
+    def close_idle(self, most: int) -> None:
+        """Close up to so many connections that wait for a request, those that wait longest."""
+        now = asyncio.get_running_loop().time()
+        idle = [
+            (since, number, handler)
+            for number, handler in enumerate(self.connections)
+            if isinstance(handler, Connection)
+            and (since := handler.idle_since()) is not None
+            and since <= now - IDLE_SECONDS
+        ]
+        for _, _, handler in heapq.nsmallest(most, idle):
+            handler.force_close()
+
+
+class Runner(web.AppRunner):
+    """Runs an application, too, on connections as they are here.
+
+    Args:
+        app: The application.
+        refuse: See :class:`Connection`.
+        around: Answers a request by the application, the second argument; what the application
+            itself cannot answer is answered there.
+        options: See ``web.AppRunner``.
+    """
+
+    def __init__(self, app: web.Application, *, refuse: Refuse, around: Around, **options: Any):
+        super().__init__(app, **options)
+        self._refuse, self._around = refuse, around
+
+    async def _make_server(self) -> web.Server:
+        result = await super()._make_server()
+        return Server(
+            partial(self._around, application=result.request_handler),
+            refuse=self._refuse,
+            request_factory=result.request_factory,
+            access_log=None,
+        )
+
+
+def _nothing() -> None:
+    pass
