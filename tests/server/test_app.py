@@ -10,15 +10,16 @@ import pytest
 from yarl import URL
 
 from vipsgate.catalog.documents import Documents
-from vipsgate.delivery.services import Services
+from vipsgate.delivery.services import LOOKS, Services
 from vipsgate.errors import CpuLimitExceeded, NoSuchKey
 from vipsgate.observe.recorder import Recorder
+from vipsgate.renderers.admission import Reason, Refusal
 from vipsgate.renderers.pool import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened
 from vipsgate.web import connection
-from vipsgate.web.throttle import BURST
+from vipsgate.web.throttle import BURST, Pace
 
 NOW = 1767225600  # 2026-01-01T00:00:00Z, the clock of the guide's vectors
 KEY = "dir/ex ample.jpg"
@@ -68,10 +69,18 @@ class Renderers:
 
     version, full = "0", False
 
-    def check(self):
+    def refusal(self):
         """There is room, or not."""
-        if self.full:
-            raise CpuLimitExceeded("The server is busy.", headers={"Retry-After": "1"})
+        return Refusal(Reason.WAIT, 0.5) if self.full else None
+
+    def refuse(self, refusal):
+        """As a client is told it."""
+        return CpuLimitExceeded("The server is busy.", headers=refusal.headers)
+
+    def check(self):
+        """Likewise, raised."""
+        if refusal := self.refusal():
+            raise self.refuse(refusal)
 
     def check_memory(self, requests):
         """There is room."""
@@ -87,7 +96,7 @@ def _memory(data):
 
 
 @asynccontextmanager
-async def running(now=NOW, region="cn-hangzhou", *, full=False, **buckets):
+async def running(now=NOW, region="cn-hangzhou", *, full=False, looks=None, **buckets):
     """``ask(target)`` gives status, body and the calls of the store."""
     settings = Settings(
         server={"region": region},
@@ -103,7 +112,8 @@ async def running(now=NOW, region="cn-hangzhou", *, full=False, **buckets):
     documents = Documents(store, settings.limits)
     renderers = Renderers()
     renderers.full = full
-    services = Services.of(settings, store, renderers, documents, clock=lambda: now)
+    looks = looks or Pace(LOOKS, BURST)
+    services = Services.of(settings, store, renderers, documents, clock=lambda: now, looks=looks)
     line = socket.create_server(("127.0.0.1", 0))
     runner = aiohttp.web.ServerRunner(app.public(services))
     await runner.setup()
@@ -114,8 +124,10 @@ async def running(now=NOW, region="cn-hangzhou", *, full=False, **buckets):
             store.asked.clear()
             url = URL(f"http://127.0.0.1:{line.getsockname()[1]}{target}", encoded=True)
             async with client.request(method, url, headers=headers) as answer:
+                ask.headers = answer.headers
                 return answer.status, await answer.text(), dict(store.asked)
 
+        ask.counters = services.recorder.counters
         yield ask
     await runner.cleanup()
 
@@ -139,6 +151,36 @@ async def test_while_no_renderer_is_to_be_had_few_objects_are_looked_at():
         assert looked.count({}) > BURST
         status, _, asked = await ask(V1.partition("?")[0])  # it takes no renderer
         assert (status, asked["open"]) == (200, 1)
+        assert ask.counters.requests.sums["GET", "503", "CpuLimitExceeded"] == 3 * BURST
+        assert ask.counters.in_progress == 0
+
+
+UNLIKE = [
+    # method, headers, status: what is not refused before a task is begun for it, is so later
+    ("HEAD", {}, 503),
+    ("GET", {"Connection": "close"}, 503),
+    ("GET", {"Expect": "100-continue"}, 503),
+    ("GET", {"Expect": "200-maybe"}, 417),
+    ("GET", {"If-None-Match": "*"}, 503),
+    ("GET", {"x-oss-odd": "1"}, 501),
+    ("PUT", {}, 501),
+]
+
+
+@pytest.mark.parametrize(("method", "headers", "status"), UNLIKE, ids=str)
+async def test_whatever_the_request_it_has_one_answer_and_is_counted_once(method, headers, status):
+    cors = [{"allowed_origins": ["*"], "allowed_methods": ["GET", "HEAD"]}]
+    bucket = {"acl": "public-read", "cors": cors}
+    async with running(full=True, looks=Pace(1e-6, 1), examplebucket=bucket) as ask:
+        target = V1.partition("&OSSAccessKeyId")[0]
+        assert (await ask(target))[0] == 503  # the one look that there is
+        for number in range(2, 5):
+            got, _, asked = await ask(target, method, Origin="http://a", **headers)
+            assert (got, asked) == (status, {})
+            assert sum(ask.counters.requests.sums.values()) == number
+        assert ask.counters.in_progress == 0
+        assert (ask.headers.get("Access-Control-Allow-Origin") == "*") == (method != "PUT")
+        assert ask.headers["Vary"] == "Origin"
 
 
 async def test_a_wait_for_a_turn_counts_once_on_a_connection(monkeypatch):
@@ -174,10 +216,11 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["", "full"])
 @pytest.mark.parametrize(("row", "now", "region", "target", "status", "part"), REFUSED)
-async def test_what_is_refused_reads_no_object(row, now, region, target, status, part):
+async def test_what_is_refused_reads_no_object(row, now, region, target, status, part, full):
     looked = {"stat": 1} if row == 88 else {}  # the object's own ACL comes first
-    async with running(now, region) as ask:
+    async with running(now, region, full=full, looks=Pace(1e-6, 1)) as ask:
         for headers in ({}, {"If-None-Match": "*"}, {"Range": "bytes=0-1"}):
             got, body, asked = await ask(target, **headers)
             assert (got, asked) == (status, looked)
@@ -193,8 +236,11 @@ async def test_what_is_refused_reads_no_object(row, now, region, target, status,
         ({"referer": {"allow_empty": False, "whitelist": ["http://x"]}}, V1, "referer policy"),
     ],
 )
-async def test_rules_look_at_no_object_either(rules, target, part):
-    async with running(examplebucket={"acl": "public-read", **rules}) as ask:
+@pytest.mark.parametrize("full", [False, True], ids=["", "full"])
+async def test_rules_look_at_no_object_either(rules, target, part, full):
+    async with running(
+        full=full, looks=Pace(1e-6, 1), examplebucket={"acl": "public-read", **rules}
+    ) as ask:
         status, body, asked = await ask(target.partition("&OSSAccessKeyId")[0])
         assert (status, asked) == (403, {})
         assert part in body

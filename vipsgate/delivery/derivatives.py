@@ -41,8 +41,9 @@ def check_room(services: Services) -> None:
     Raises:
         CpuLimitExceeded: No renderer is to be had in time.
     """
-    if services.renderers.full and not services.looks.take(time.monotonic()):
-        services.renderers.check()
+    refusal = services.renderers.refusal()
+    if refusal and not services.looks.take(time.monotonic()):
+        raise services.renderers.refuse(refusal)
 
 
 def etag(services: Services, order: Order) -> str:

@@ -210,10 +210,9 @@ class Renderers:
         await asyncio.gather(*(worker.process.wait() for worker in workers))
         self._all.clear()
 
-    @property
-    def full(self) -> bool:
-        """Would the next job be refused?"""
-        return self._scheduler.refusal(self._timeout) is not None
+    def refusal(self) -> Refusal | None:
+        """Return why the next job would be refused; ``None`` where it would not."""
+        return self._scheduler.refusal(self._timeout)
 
     def check(self) -> None:
         """Refuse a job before anything is opened for it; whether it is taken is decided later.
@@ -221,7 +220,7 @@ class Renderers:
         Raises:
             CpuLimitExceeded: It would be refused if it came now.
         """
-        if refusal := self._scheduler.refusal(self._timeout):
+        if refusal := self.refusal():
             raise self.refuse(refusal)
 
     def check_memory(self, requests: int) -> None:
@@ -331,7 +330,7 @@ class Renderers:
     # -- jobs ------------------------------------------------------------------------------------
 
     def _submit(self, job: PendingJob) -> None:
-        if refusal := self._scheduler.refusal(self._timeout):
+        if refusal := self.refusal():
             raise self.refuse(refusal)
         job.predicted = self._scheduler.wait()
         source = job.job.source

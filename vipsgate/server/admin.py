@@ -118,7 +118,7 @@ async def _readyz(request: web.Request) -> web.Response:
     has what a node has kept: whoever sends requests by this answer asks ``/readyz?despite=store``.
     """
     services = request.app[SERVICES]
-    full = "queue full" if services.renderers.full else ""
+    full = "queue full" if services.renderers.refusal() else ""
     away = "" if request.query.get("despite") == "store" else services.store.away
     reason = "draining" if services.draining.is_set() else away or full
     lines = [reason or "ready"]

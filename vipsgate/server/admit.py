@@ -20,9 +20,9 @@ def target_of(request: web.BaseRequest, services: Services) -> Target:
         ExpectationFailed: The client expects what nobody here can do.
         InvalidObjectName: Something is to be stored under a name that nothing can have here.
     """
-    check_expectation(request)
     target, record = _resolve(request, services), request[responses.RECORD]
     share(request, services.registry.described(target.bucket))
+    check_expectation(request)
     record.bucket, record.key, record.process = target.bucket, target.key, target.process
     return target
 

@@ -14,10 +14,11 @@ from aiohttp import web
 
 from ..api import objects
 from ..delivery.services import Services
-from ..errors import CpuLimitExceeded, OssError
+from ..errors import OssError
 from ..gate import access
 from ..gate.target import PROCESS
 from ..observe.record import RequestRecord
+from ..renderers.admission import Refusal
 from ..web import connection, prebuilt, responses
 from . import admit
 
@@ -33,6 +34,7 @@ class Shedding:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._refusal: Refusal | None = None  # as it was found last
 
     def waits(self, data: bytes) -> bool:
         """Is this a request for a picture that is not known? What is lighter waits for no turn."""
@@ -40,17 +42,22 @@ class Shedding:
 
     @property
     def full(self) -> bool:
-        """Would a picture be refused, and this one go no further than the others?"""
+        """Would a picture be refused now, and not be one of the few that go the whole way?"""
         services = self._services
-        return not services.looks.has_place(time.monotonic()) and services.renderers.full
+        if services.looks.has_place(time.monotonic()):
+            return False
+        self._refusal = services.renderers.refusal()
+        return self._refusal is not None
 
     def refusal(self, request: web.BaseRequest) -> prebuilt.Ready | None:
         """The answer to a request for a picture; ``None`` for any other one.
 
         Who may not have the picture is no more told to come again than at other times.
         """
-        services = self._services
-        if request.method != "GET" or not prebuilt.fits(request) or services.draining.is_set():
+        services, refusal = self._services, self._refusal
+        if refusal is None or services.draining.is_set():
+            return None
+        if request.method != "GET" or not prebuilt.fits(request):
             return None
         record = RequestRecord(time.perf_counter(), responses.request_id())
         request[responses.RECORD], request[responses.ENDING] = record, services.draining
@@ -62,14 +69,9 @@ class Shedding:
             access.check_source(call.grant, target, access.Seen(target.key))
         except OssError:
             return None
-        try:
-            services.renderers.check()
-        except CpuLimitExceeded as error:
-            record.code = error.code
-            response = responses.refusal(error, request)
-        else:
-            return None
+        error = services.renderers.refuse(refusal)
+        record.begun, record.code = connection.came(request) or record.begun, error.code
+        response = responses.refusal(error, request)
         assert isinstance(response, prebuilt.Ready)
-        record.begun = connection.came(request) or record.begun
         services.recorder.note(record, request, response)
         return response
