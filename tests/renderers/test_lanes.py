@@ -322,7 +322,7 @@ def test_mean_is_of_the_latest(seconds: str, mean: float) -> None:
     assert found.value == pytest.approx(mean, rel=0.05)
 
 
-# bounds in seconds and jobs; wait, jobs, room, left, takes -> why not
+# bounds in seconds and jobs; wait, jobs, room, left, takes, and what it has waited -> why not
 REFUSALS = [
     ("5 100", "0 0 2 15 0.1", ""),
     ("5 100", "5 99 0 15 0.1", ""),
@@ -338,15 +338,19 @@ REFUSALS = [
     ("5 100", "0.1 1 0 15 60", "wait"),
     ("0 100", "0 0 1 15 0.1", ""),
     ("0 100", "0.01 0 0 15 0.1", "wait"),
+    ("5 100", "3 1 0 15 0.1 1.9", ""),
+    ("5 100", "3 1 0 15 0.1 2.1", "wait"),
+    ("5 100", "0 0 1 15 0.1 9", ""),  # nobody is ahead: it is tried
+    ("5 100", "4 1 0 4.2 0.1 0.2", "wait"),
 ]
 
 
 @pytest.mark.parametrize(("bounds", "asked", "reason"), REFUSALS)
 def test_refusal(bounds: str, asked: str, reason: str) -> None:
     seconds, jobs = map(float, bounds.split())
-    wait, waiting, room, left, takes = map(float, asked.split())
+    wait, waiting, room, left, takes, *waited = map(float, asked.split())
     found = Bounds(seconds, int(jobs)).refusal(
-        wait=wait, jobs=int(waiting), room=int(room), left=left, takes=takes
+        wait=wait, jobs=int(waiting), room=int(room), left=left, takes=takes, waited=sum(waited)
     )
     assert (found.reason.value if found else "") == reason
     assert found is None or found.wait == wait

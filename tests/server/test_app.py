@@ -69,7 +69,7 @@ class Renderers:
 
     version, full = "0", False
 
-    def refusal(self):
+    def refusal(self, waited=0.0):
         """There is room, or not."""
         return Refusal(Reason.WAIT, 0.5) if self.full else None
 

@@ -445,10 +445,14 @@ WORK = b"GET /work-%d HTTP/1.1\r\nHost: a\r\n\r\n"
 class Work:
     """What has the word in its path waits; while there is no time, what is no upload is refused."""
 
-    full, hold = False, 0.02
+    busy, hold = False, 0.02
 
     def waits(self, data):
         return b"/work" in data
+
+    def full(self, waited):
+        assert 0 <= waited < SOON_S
+        return self.busy
 
     def refusal(self, request):
         if "handled" in request.path:
@@ -593,10 +597,10 @@ def test_what_there_is_no_time_for_is_refused_and_the_next_one_is_not(
             if not turn:
                 turns.take()
                 turns.wait(lambda: 1.0)
-            work.full = True
+            work.busy = True
             writer.write(data)
             assert [(await answer_of(reader))[0] for _ in statuses] == statuses
-            work.full = False
+            work.busy = False
             if stays:
                 writer.write(WORK % 7)
                 assert (await answer_of(reader))[0] == 200
@@ -611,7 +615,7 @@ def test_what_there_is_no_time_for_is_refused_and_the_next_one_is_not(
 def test_refusals_are_held_back_and_what_comes_meanwhile_waits(loop):
     async def scenario():
         work, throttle = Work(), Throttle(pace=Pace(1, 1))
-        work.full = True
+        work.busy = True
         async with serving(echo, work=work, throttle=throttle) as (server, open_):
             reader, writer = await open_()
             for number in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import replace
@@ -73,10 +74,10 @@ async def _answer(
     fetch: Callable[[Services, Order], AbstractAsyncContextManager[Content]],
 ) -> web.StreamResponse:
     request, services = call.request, call.services
-    if target.process:
-        derivatives.check_room(services)
-    order = await resolve.order(services, call.grant, target)
     record = request[responses.RECORD]
+    if target.process:
+        derivatives.check_room(services, time.perf_counter() - record.begun)
+    order = await resolve.order(services, call.grant, target)
     record.key, record.process = order.target.key, order.target.process
     record.style = style.named(record.process, call.grant.bucket.styles)
     headers = derivatives.headers(services, order)

@@ -31,17 +31,21 @@ class ReplacedError(Exception):
     """An object is another one than when it was looked at: look again."""
 
 
-def check_room(services: Services) -> None:
+def check_room(services: Services, waited: float) -> None:
     """Refuse a picture before its objects are looked at, where many are refused by now.
 
     It may be kept from before, or under way for somebody else, which only its objects tell. So of
     the pictures that come while no renderer is to be had some are looked at, every second, and the
     others are refused at a third of that cost, which else would be taken from the renderers.
 
+    Args:
+        services: Where the work is done.
+        waited: Seconds that the request has waited already.
+
     Raises:
         CpuLimitExceeded: No renderer is to be had in time.
     """
-    refusal = services.renderers.refusal()
+    refusal = services.renderers.refusal(waited)
     if refusal and not services.looks.take(time.monotonic()):
         raise services.renderers.refuse(refusal)
 

@@ -65,7 +65,7 @@ class Bounds:
         return requests * WAITING_BYTES <= self.memory
 
     def refusal(
-        self, *, wait: float, jobs: int, room: int, left: float, takes: float
+        self, *, wait: float, jobs: int, room: int, left: float, takes: float, waited: float = 0.0
     ) -> Refusal | None:
         """Return why the next job may not wait; ``None`` where it may.
 
@@ -75,11 +75,12 @@ class Bounds:
             room: Jobs that may wait besides, because renderers are free for them.
             left: Seconds until its deadline.
             takes: Seconds that it will take itself.
+            waited: Seconds that it has waited already to be asked about.
         """
         if jobs >= self.jobs + room:
             return Refusal(Reason.LENGTH, wait)
         # one that waits for nobody is tried, however long it is expected to take
-        if wait > max(0.0, min(self.seconds, left - takes)):
+        if wait > max(0.0, min(self.seconds, left - takes) - waited):
             return Refusal(Reason.WAIT, wait)
         return None
 

@@ -178,7 +178,12 @@ class Lanes(Generic[J]):
         return seconds * self._factor.value / together
 
     def refusal(
-        self, lane: Lane, left: float = math.inf, more: int = 0, cost: Cost | None = None
+        self,
+        lane: Lane,
+        left: float = math.inf,
+        more: int = 0,
+        cost: Cost | None = None,
+        waited: float = 0.0,
     ) -> Refusal | None:
         """Return why the next job of a lane would be refused; ``None`` where it would not.
 
@@ -187,6 +192,7 @@ class Lanes(Generic[J]):
             left: Seconds until its deadline.
             more: Quick jobs that wait elsewhere, already given to a worker.
             cost: Its cost, where that is known.
+            waited: Seconds that it has waited already.
         """
         jobs, room = len(self) + more, 0
         # those that gather are no queue: some of them are about to begin
@@ -197,7 +203,9 @@ class Lanes(Generic[J]):
             jobs = max(jobs, len(self._waiting[lane]) + self._bounds.jobs - part)
         takes = cost.seconds * self._factor.value if cost else self._mean.value
         wait = self.wait(lane, more)
-        return self._bounds.refusal(wait=wait, jobs=jobs, room=room, left=left, takes=takes)
+        return self._bounds.refusal(
+            wait=wait, jobs=jobs, room=room, left=left, takes=takes, waited=waited
+        )
 
     # -- work ------------------------------------------------------------------------------------
 

@@ -210,9 +210,13 @@ class Renderers:
         await asyncio.gather(*(worker.process.wait() for worker in workers))
         self._all.clear()
 
-    def refusal(self) -> Refusal | None:
-        """Return why the next job would be refused; ``None`` where it would not."""
-        return self._scheduler.refusal(self._timeout)
+    def refusal(self, waited: float = 0.0) -> Refusal | None:
+        """Return why the next job would be refused; ``None`` where it would not.
+
+        Args:
+            waited: Seconds that its request has waited already.
+        """
+        return self._scheduler.refusal(self._timeout, waited=waited)
 
     def check(self) -> None:
         """Refuse a job before anything is opened for it; whether it is taken is decided later.
@@ -240,7 +244,7 @@ class Renderers:
         """Count a refusal, and return it as the client is told it."""
         self._refusals[refusal.reason] += 1
         error = errors.CpuLimitExceeded(BUSY[refusal.reason], headers=refusal.headers)
-        error.hold = float(refusal.headers["Retry-After"])
+        error.hold = max(1.0, refusal.wait)
         return error
 
     def state(self) -> State:

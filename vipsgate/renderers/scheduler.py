@@ -262,14 +262,15 @@ class Scheduler(Generic[J, W]):
         """Seconds that the next job of a lane would have to wait, as predicted."""
         return self.lanes.wait(lane, self._ahead)
 
-    def refusal(self, left: float, cost: Cost | None = None) -> Refusal | None:
+    def refusal(self, left: float, cost: Cost | None = None, waited: float = 0.0) -> Refusal | None:
         """Return why the next job would be refused; ``None`` where it would not.
 
         Args:
             left: Seconds until its deadline.
             cost: Its cost, where that is known.
+            waited: Seconds that it has waited already.
         """
-        return self.lanes.refusal(lane_of(cost), left, self._ahead, cost)
+        return self.lanes.refusal(lane_of(cost), left, self._ahead, cost, waited)
 
     # -- decisions ---------------------------------------------------------------------------------
 

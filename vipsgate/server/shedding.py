@@ -40,13 +40,12 @@ class Shedding:
         """Is this a request for a picture that is not known? What is lighter waits for no turn."""
         return IN_HEAD in data and not self._services.fastpath.knows(data)
 
-    @property
-    def full(self) -> bool:
+    def full(self, waited: float) -> bool:
         """Would a picture be refused now, and not be one of the few that go the whole way?"""
         services = self._services
         if services.looks.has_place(time.monotonic()):
             return False
-        self._refusal = services.renderers.refusal()
+        self._refusal = services.renderers.refusal(waited)
         return self._refusal is not None
 
     def refusal(self, request: web.BaseRequest) -> prebuilt.Ready | None:

@@ -53,9 +53,12 @@ class Work(Protocol):
     def waits(self, data: bytes) -> bool:
         """Return whether a request that begins so is to wait for its turn."""
 
-    @property
-    def full(self) -> bool:
-        """Whether requests are to be refused, as far as one can say before they are parsed."""
+    def full(self, waited: float) -> bool:
+        """Return whether a request is to be refused, as far as one can say before it is parsed.
+
+        Args:
+            waited: Seconds that it has waited for its turn.
+        """
 
     def refusal(self, request: web.BaseRequest) -> Ready | None:
         """Return the answer to a request that is refused; ``None`` where it is to be handled."""
@@ -64,10 +67,12 @@ class Work(Protocol):
 class NoWork:
     """Nothing waits for a turn."""
 
-    full = False
-
     def waits(self, data: bytes) -> bool:
         """It does not."""
+        return False
+
+    def full(self, waited: float) -> bool:
+        """There is none."""
         return False
 
     def refusal(self, request: web.BaseRequest) -> None:
@@ -171,7 +176,8 @@ class Connection(web.RequestHandler):
         return takes
 
     def _begin(self, data: bytes, transport: asyncio.Transport) -> float:
-        if self._work.full and (response := self._refusal(data)):
+        waited = time.perf_counter() - self.came if self.came else 0.0
+        if self._work.full(waited) and (response := self._refusal(data)):
             self._send(response, transport)
             return REFUSED
         super().data_received(data)
