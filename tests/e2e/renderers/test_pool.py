@@ -308,10 +308,10 @@ async def test_queue_is_bounded(state: State, source: int) -> None:
     async with started(2, queue=3) as pool:
         tasks = []
         for _ in range(5):
-            assert not pool.full
+            assert not pool.refusal()
             tasks.append(asyncio.create_task(render(pool, "obey 60", source)))
             await asyncio.sleep(0)
-        assert pool.full
+        assert pool.refusal()
         begun = time.monotonic()
         with pytest.raises(errors.CpuLimitExceeded, match="busy") as refused:
             await render(pool, "answer", source)
@@ -321,7 +321,7 @@ async def test_queue_is_bounded(state: State, source: int) -> None:
             task.cancel()
         assert await asyncio.gather(*map(outcome, tasks)) == ["cancelled"] * 5
         await whole(pool, 2)
-        assert not pool.full
+        assert not pool.refusal()
         assert await outcome(render(pool, "answer", source)) == "done"
 
 
@@ -349,10 +349,10 @@ async def test_queue_is_bounded_by_the_predicted_wait(state: State, source: int)
 @on_uvloop
 async def test_no_queue_at_all(state: State, source: int) -> None:
     async with started(1, queue=0) as pool:
-        assert not pool.full
+        assert not pool.refusal()
         task = asyncio.create_task(render(pool, "sleep 0.1", source))
         await asyncio.sleep(0)
-        assert pool.full
+        assert pool.refusal()
         assert await outcome(render(pool, "answer", source)) == "CpuLimitExceeded"
         assert await outcome(task) == "done"
         assert await outcome(render(pool, "answer", source)) == "done"
@@ -731,11 +731,11 @@ async def test_cancelled_in_the_queue(state: State, source: int) -> None:
         names = ("sleep 0.2", "answer 1", "answer 2", "answer 3")
         tasks = [asyncio.create_task(outcome(render(pool, name, source))) for name in names]
         await state.begun(1)
-        assert pool.full
+        assert pool.refusal()
         tasks[1].cancel()
         tasks[2].cancel()
         assert await asyncio.gather(tasks[1], tasks[2]) == ["cancelled"] * 2
-        assert not pool.full
+        assert not pool.refusal()
         assert await asyncio.gather(tasks[0], tasks[3]) == ["done"] * 2
         assert state.jobs() == ["sleep 0.2", "answer 3"]
         await whole(pool, 1)
