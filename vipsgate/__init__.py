@@ -37,7 +37,7 @@ The packages (each one's docstring gives its rule)::
     web        aiohttp and sockets                image      actions, plan, libvips, formats
     gate       who may have what; pure            observe    metrics, access log, traces
     catalog    bucket documents and uploads       demo       the demo bucket and its tour
-                                                  emulator   a stand-in for OSS in test suites
+    outgoing   requests to listed servers         emulator   a stand-in for OSS in test suites
 
 Beside them: settings (vipsgate.toml), buckets (one bucket's document), build (settings -> a store),
 errors (OSS's error codes, one tree).

@@ -37,8 +37,8 @@ from pydantic_settings import (
 
 from .buckets import BUCKET, Acl, Bucket, Record
 from .catalog import documents
-from .gate import callback
 from .image.config import Limits, Rendering
+from .outgoing import address
 from .renderers.admission import QUEUE_BYTES
 
 PREFIX = "VIPSGATE_"
@@ -59,7 +59,7 @@ def _list(value: Any) -> Any:
         raise ValueError("expects a list in JSON") from None
 
 
-Host = Annotated[str, AfterValidator(callback.check_pattern)]
+Host = Annotated[str, AfterValidator(address.check_pattern)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_list)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 

@@ -1,7 +1,7 @@
 """Calls of an object store: what obstore says, in our words, within a time, and not for ever.
 
 obstore tries again by itself, with growing pauses and jitter, as long as the time lasts. What then
-is still no answer counts against the store (:mod:`.breaker`). That something is not there, not
+is still no answer counts against the store (:mod:`vipsgate.outgoing.breaker`). That something is not there, not
 allowed or not as expected is an answer.
 """
 
@@ -27,7 +27,7 @@ from ...errors import (
     PreconditionFailed,
     Unimplemented,
 )
-from .breaker import Breaker
+from ...outgoing.breaker import Breaker
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
