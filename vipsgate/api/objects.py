@@ -75,7 +75,9 @@ async def _answer(
     request, services = call.request, call.services
     if target.process:
         derivatives.check_room(services)
-    order = await resolve.order(services, call.grant, target)
+    # as on OSS, HEAD has nothing fetched (OSS guide, back-to-origin)
+    sent = request.headers if request.method == "GET" else None
+    order = await resolve.order(services, call.grant, target, sent)
     record = request[responses.RECORD]
     record.key, record.process = order.target.key, order.target.process
     record.style = style.named(record.process, call.grant.bucket.styles)
