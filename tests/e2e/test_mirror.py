@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import ipaddress
+import itertools
 import json
 import time
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from support.origins import PNG, answer, closing, origin, redirect
 from support.served import BUCKET, OWNER, READER, in_memory, running
 
+from vipsgate.delivery import mirror as fetching
 from vipsgate.errors import NoSuchKey
 from vipsgate.gate import access, mirror, target
 from vipsgate.gate.target import Target
@@ -101,6 +103,32 @@ async def test_who_leaves_leaves_nothing_behind(tmp_path):
         del server.replies["/their/a.png"]
         assert await served.keys() == []
         assert (await served.ask("GET", f"/{BUCKET}/a.png")).body == PNG
+
+
+async def test_few_are_under_way_and_the_others_wait_for_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "MAX_FETCHES", 2)
+    async with mirrored(LocalStore(tmp_path), timeout_seconds=0.4) as (served, server):
+        slow = asyncio.Event()
+
+        async def late(request, writer):
+            await slow.wait()
+            writer.write(answer(PNG))
+            await writer.drain()
+
+        server.replies |= {f"/their/{number}.png": late for number in range(4)}
+        asking = [
+            asyncio.create_task(served.ask("GET", f"/{BUCKET}/{number}.png")) for number in range(4)
+        ]
+        await asyncio.sleep(0.15)
+        assert len(server.requests) == 2
+        slow.set()
+        assert {one.status for one in await asyncio.gather(*asking)} == {200}
+        slow.clear()
+        held = [served.services.mirror._turns.acquire() for _ in range(2)]
+        await asyncio.gather(*held)
+        said = await served.ask("GET", f"/{BUCKET}/a.png")
+        assert (said.status, said.code) == (503, "ServiceUnavailable")
+        assert said.headers["Retry-After"] == "1"
 
 
 async def test_what_is_not_there_is_remembered_for_a_while(tmp_path):
@@ -195,18 +223,21 @@ DENIED = [  # document, request, its headers, code
 ]
 
 
-@pytest.mark.parametrize("row", DENIED, ids=lambda row: f"{row[1]} {sorted(row[0])}")
-async def test_whom_nobody_lets_in_causes_no_request(tmp_path, row):
-    document, request, headers, code = row
-    store = LocalStore(tmp_path)
-    async with mirrored(store, document=document) as (served, server):
+async def test_whom_nobody_lets_in_causes_no_request(tmp_path):
+    async with mirrored(LocalStore(tmp_path)) as (served, server):
         await served.put("b.gif", b"GIF89a")
         server.files["/their/dir/"] = PNG
-        said = await served.ask("GET", f"/{BUCKET}/{request}", headers=headers)
-        assert said.status in (400, 403, 404)
-        assert code is None or said.code == code
-        assert [one for one in server.targets if one != "/their/a.png" or code] == []
-        assert await served.keys() in (["b.gif"], ["a.png", "b.gif"])
+        rules = [{"url": f"{server.url}their/"}]
+        for document, request, headers, code in DENIED:
+            await served.rule(**PUBLIC | {"mirror": rules} | document)
+            said = await served.ask("GET", f"/{BUCKET}/{request}", headers=headers)
+            assert said.status in (400, 403, 404), (request, said)
+            assert code is None or said.code == code, (request, said.body)
+            asked = [one for one in server.targets if one != "/their/a.png" or code]
+            assert asked == [], (document, request)
+            server.requests.clear()
+            for key in set(await served.keys()) - {"b.gif"}:
+                await served.store.delete(BUCKET, key)
 
 
 async def test_a_protected_object_is_fetched_for_a_style_and_stays_protected(store):
@@ -389,18 +420,19 @@ MISBEHAVES = {  # replies, status, what is said; nothing is ever stored
 }
 
 
-@pytest.mark.parametrize("name", MISBEHAVES)
-async def test_who_misbehaves_is_told_of_and_nothing_is_stored(tmp_path, name):
-    replies, status, reason = MISBEHAVES[name]
+async def test_who_misbehaves_is_told_of_and_nothing_is_stored(tmp_path):
     rule = {"check_md5": True}
-    options = {"fetch_bytes": 20_000, "timeout_seconds": 0.5}
+    options = {"fetch_bytes": 20_000, "timeout_seconds": 0.5, "missing_seconds": 0}
     async with mirrored(LocalStore(tmp_path), rule=rule, **options) as (served, server):
-        server.replies |= replies if isinstance(replies, dict) else {"/their/a.png": replies}
-        said = await served.ask("GET", f"/{BUCKET}/a.png?x-oss-process=image/resize,w_10")
-        assert (said.status, reason in said.message) == (status, True), said.message
-        assert said.code == {404: "NoSuchKey", 502: "BadGateway", 504: "GatewayTimeout"}[status]
-        assert "127.0.0.1" not in said.message  # whoever asks need not know where it comes from
-        assert await served.keys() == []
+        for name, (replies, status, reason) in MISBEHAVES.items():
+            server.replies.clear()
+            server.replies |= replies if isinstance(replies, dict) else {"/their/a.png": replies}
+            said = await served.ask("GET", f"/{BUCKET}/a.png?x-oss-process=image/resize,w_10")
+            assert (said.status, reason in said.message) == (status, True), (name, said.message)
+            assert said.code == {404: "NoSuchKey", 502: "BadGateway", 504: "GatewayTimeout"}[status]
+            assert "127.0.0.1" not in said.message  # whoever asks need not know whence it comes
+            assert await served.keys() == [], name
+            served.services.outgoing._health.clear()  # or it would be left alone
         assert served.services.renderers.jobs == []
 
 
@@ -414,23 +446,29 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize("name", GOOD)
-async def test_who_is_unusual_is_understood(tmp_path, name):
+async def test_who_is_unusual_is_understood(tmp_path):
     async with mirrored(LocalStore(tmp_path), rule={"check_md5": True}) as (served, server):
-        server.replies["/their/a.png"] = GOOD[name]
-        assert (await served.ask("GET", f"/{BUCKET}/a.png")).status == 200
+        for number, name in enumerate(GOOD):
+            server.replies[f"/their/{number}"] = GOOD[name]
+            assert (await served.ask("GET", f"/{BUCKET}/{number}")).status == 200, name
 
 
-@pytest.mark.parametrize("count", range(7))
-@pytest.mark.parametrize("most", [0, 5])
-async def test_redirects_are_followed_as_often_as_the_rule_says(tmp_path, count, most):
-    async with mirrored(LocalStore(tmp_path), rule={"redirects": most}) as (served, server):
-        if count:
-            server.replies |= redirects(count, (301, 302, 303, 307, 308)[count % 5])
-            server.files[f"/their/{count}"] = PNG
-        said = await served.ask("GET", f"/{BUCKET}/a.png")
-        assert said.status == (200 if count <= most else 502)
-        assert len(server.requests) == min(count, most) + 1
+async def test_redirects_are_followed_as_often_as_the_rule_says(tmp_path):
+    async with mirrored(LocalStore(tmp_path)) as (served, server):
+        for most, count in itertools.product((0, 5), range(7)):
+            rules = [{"url": f"{server.url}their/", "redirects": most}]
+            await served.rule(**PUBLIC, mirror=rules)
+            name = f"{most}-{count}.png"
+            hops = [f"/their/{name}", *(f"/their/{most}-{count}-{hop}" for hop in range(count))]
+            server.replies |= {
+                one: redirect(other, (301, 302, 303, 307, 308)[count % 5])
+                for one, other in itertools.pairwise(hops)
+            }
+            server.files[hops[-1]] = PNG
+            server.requests.clear()
+            said = await served.ask("GET", f"/{BUCKET}/{name}")
+            assert said.status == (200 if count <= most else 502), (most, count)
+            assert len(server.requests) == min(count, most) + 1
 
 
 async def test_other_types_are_taken_where_the_rule_says_so(tmp_path):
@@ -494,7 +532,7 @@ def spellings(address):
 
 def samples(network):
     known = ipaddress.ip_network(network)
-    return {str(known[0]), str(known[-1]), str(known[known.num_addresses // 2])}
+    return {str(known[0]), str(known[-1])}
 
 
 def addresses():
@@ -590,20 +628,21 @@ LITERALS = [
 ]
 
 
-@pytest.mark.parametrize("host", LITERALS)
-async def test_a_host_that_is_not_listed(host):
+async def test_a_host_that_is_not_listed():
     """In a rule, and in a redirect; however it is written."""
     async with origin() as server:
-        server.replies["/to"] = redirect(f"http://{host}/a")
 
         async def lookup(name, port):
             return ["127.0.0.1"]
 
         client = Client(["good.example", f"good.example:{server.port}"], 0.5, lookup)
-        with pytest.raises(ValueError, match=r"."):
-            client.admit(f"http://{host}/a")
-        assert "redirects" in await refused(client, f"http://good.example:{server.port}/to")
-        assert server.targets == ["/to"]
+        for host in LITERALS:
+            server.replies["/to"] = redirect(f"http://{host}/a")
+            with pytest.raises(ValueError, match=r"."):
+                client.admit(f"http://{host}/a")
+            told = await refused(client, f"http://good.example:{server.port}/to")
+            assert "redirects" in told, host
+        assert set(server.targets) == {"/to"}
         await client.close()
 
 

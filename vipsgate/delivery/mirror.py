@@ -10,11 +10,13 @@ the middle of looks that come before the gate has decided.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -30,6 +32,7 @@ from ..errors import (
     NoSuchKey,
     OssError,
     PreconditionFailed,
+    ServiceUnavailable,
 )
 from ..gate import access, mirror
 from ..gate.target import Target
@@ -49,6 +52,7 @@ MISSING = frozenset((404, 410))  # what says that there is no object
 KEPT = ("Cache-Control", "Content-Disposition", "Content-Language", "Expires")
 VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 MAX_HEADER = 1024  # characters of a header that is kept
+MAX_FETCHES = 64  # under way at a time; others wait
 MAX_REFUSED = 65536  # objects that a server does not have, or none of use, which are remembered
 
 log = logging.getLogger(__name__)
@@ -90,6 +94,7 @@ class Mirror:
         self._store, self._shelf, self._client = store, shelf, client
         self._options, self._counters = options, counters
         self._flights: SingleFlight[Fetched] = SingleFlight()
+        self._turns = asyncio.Semaphore(MAX_FETCHES)
         # bucket, key and URL of what was asked for in vain -> how that is told
         self._refused: TTLCache[tuple[str, str, str], OssError] = TTLCache(
             MAX_REFUSED, options.missing_seconds
@@ -111,6 +116,7 @@ class Mirror:
             AccessDenied: Once it were there, it would not be for this caller.
             BadGateway: The server cannot be had, or has nothing that may be taken.
             GatewayTimeout: It does not answer in time.
+            ServiceUnavailable: Too many others are being fetched.
         """
         rule = mirror.match(grant.bucket.mirror, key)
         url = mirror.url_of(rule, key, target.query) if rule else ""
@@ -139,7 +145,8 @@ class Mirror:
     ) -> Fetched:
         begun, size, result = time.perf_counter(), 0, "failed"
         try:
-            fetched = await self._fetch(bucket, key, rule, url, headers)
+            async with self._turn():
+                fetched = await self._fetch(bucket, key, rule, url, headers)
             result = fetched.result
             size = fetched.object.size if result != "renewed" else 0
             return fetched
@@ -150,6 +157,25 @@ class Mirror:
             raise
         finally:
             self._counters.fetched(bucket, result, size, time.perf_counter() - begun)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of the fetches that may be under way.
+
+        Raises:
+            ServiceUnavailable: There is none in time.
+        """
+        try:
+            async with asyncio.timeout(self._options.timeout_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise ServiceUnavailable(
+                "Too many objects are being fetched.", headers={"Retry-After": "1"}
+            ) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def _fetch(
         self, bucket: str, key: str, rule: MirrorRule, url: str, headers: Mapping[str, str]
@@ -326,5 +352,6 @@ def _word(error: OssError) -> str:
         NoSuchKey: "missing",
         UnusableError: "refused",
         GatewayTimeout: "timeout",
+        ServiceUnavailable: "busy",
     }
     return next((word for kind, word in words.items() if isinstance(error, kind)), "failed")

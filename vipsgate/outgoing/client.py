@@ -27,7 +27,6 @@ from .breaker import Breaker
 from .exchange import ForbiddenError, Lookup, Resolver, lookup, open_session, send
 
 CONNECT = 5.0  # seconds for one connection
-MOST = 64  # connections at a time
 PIECE = 1 << 18  # bytes of a body taken at a time
 MIN_RATE = 1 << 16  # bytes of a body a second, behind the time for its beginning
 MAX_TROUBLE = 200  # characters of an error that the log has
@@ -294,7 +293,7 @@ class Client:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             resolver = Resolver(self._lookup, self._judge)
-            self._session = open_session(resolver, reuse=True, most=MOST, connect=CONNECT)
+            self._session = open_session(resolver, reuse=True, connect=CONNECT)
         return self._session
 
     def _judge(self, host: str, port: int, address: str) -> bool:

@@ -78,18 +78,17 @@ class Resolver(AbstractResolver):
 
 
 def open_session(
-    resolver: Resolver, *, reuse: bool, most: int = 0, connect: float | None = None
+    resolver: Resolver, *, reuse: bool, connect: float | None = None
 ) -> aiohttp.ClientSession:
     """Where requests are sent from: without cookies, proxies or a decoder; close it.
 
     Args:
         resolver: Whose addresses are connected to.
         reuse: Whether connections may be used again.
-        most: Connections at a time; 0 for no limit.
         connect: Seconds for one; ``None`` for no limit of its own.
     """
     connector = aiohttp.TCPConnector(
-        resolver=resolver, use_dns_cache=False, force_close=not reuse, limit=most
+        resolver=resolver, use_dns_cache=False, force_close=not reuse, limit=0
     )
     return aiohttp.ClientSession(
         connector=connector,
