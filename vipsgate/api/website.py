@@ -198,13 +198,13 @@ def _headers(element: Element) -> dict[str, Any]:
         raise InvalidArgument(
             "The element: Set of MirrorHeaders is invalid. Two have the same Key."
         )
-    names = {tag: [(one.text or "").strip() for one in element.iterfind(tag)] for tag in _LISTS}
+    names = {
+        tag: [(one.text or "").strip() for one in element.iterfind(tag)]
+        for tag in ("Pass", "Remove")
+    }
     return {"pass_headers": names["Pass"], "remove_headers": names["Remove"]} | {
         "set_headers": dict(pairs)
     }
-
-
-_LISTS = ("Pass", "Remove")
 
 
 def _made(values: dict[str, Any]) -> MirrorRule:

@@ -348,10 +348,12 @@ def _modified(text: str) -> float:
 
 def _word(error: OssError) -> str:
     """What came of a fetch, for the metrics and the log."""
-    words: dict[type[OssError], str] = {
-        NoSuchKey: "missing",
-        UnusableError: "refused",
-        GatewayTimeout: "timeout",
-        ServiceUnavailable: "busy",
-    }
-    return next((word for kind, word in words.items() if isinstance(error, kind)), "failed")
+    return next((word for kind, word in WORDS.items() if isinstance(error, kind)), "failed")
+
+
+WORDS: Mapping[type[OssError], str] = {
+    NoSuchKey: "missing",
+    UnusableError: "refused",
+    GatewayTimeout: "timeout",
+    ServiceUnavailable: "busy",
+}
