@@ -92,7 +92,7 @@ def load(tmp_path):
     return loading
 
 
-SECTIONS = ("server", "store", "cache", "log", "traces", "limits", "image")
+SECTIONS = ("server", "store", "origins", "cache", "log", "traces", "limits", "image")
 KEYS = [
     (section, key, value)
     for section, rows in tomllib.loads(EXAMPLE).items()
@@ -199,6 +199,19 @@ WRONG = [
     ("[server]\ndrain_seconds = -0.1", ["server.drain_seconds", "-0.1"]),
     ("[server]\ncallback_hosts = ['http://a.com']", ["server.callback_hosts", "http://"]),
     ("[server]\ncallback_hosts = 'a.com'", ["server.callback_hosts", "a.com"]),
+    ("[origins]\nhosts = ['*']", ["origins.hosts", "*.DOMAIN"]),
+    (
+        "[origins]\nhosts = ['b.example']\n[buckets.photos]\norigin = 'https://a.example/b'",
+        ["buckets.photos", "https://a.example/b/", "origins.hosts"],
+    ),
+    (
+        "[buckets.photos]\nmirror = [{ url = 'https://a.example/' }]",
+        ["buckets.photos", "https://a.example/", "origins.hosts"],
+    ),
+    (
+        "[buckets.photos]\nmirror = [{ url = 'https://a:b@a.example/' }]",
+        ["buckets.photos.mirror.0.url", "percent-encoded"],
+    ),
     ("[server]\ncallback_hosts = ['*']", ["server.callback_hosts", "*.DOMAIN"]),
     ("[server]\nendpoint = 'http://oss.example.com'", ["server.endpoint", "http://"]),
     ("[cache]\ndisk_bytes = -1", ["cache.disk_bytes", "-1"]),

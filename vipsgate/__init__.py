@@ -11,6 +11,7 @@ The way of a request, and the module behind each step::
       -> api                   method and parameters -> one call of its table, or 501
       -> gate.access           signature, role, ACL of the bucket, Referer -> a grant, or 403
       -> delivery.resolve      styles; each object: there? its ACL? protected? -> 404 or 403
+      -> delivery.mirror       one that is missing: fetched, where a rule of its bucket says so
       -> image.process         process text -> actions and canonical text, or 400
       -> gate.conditional      304 and 412
       -> delivery.derivatives  an object as it is; a picture: cached, in the making, or made now
@@ -37,7 +38,7 @@ The packages (each one's docstring gives its rule)::
     web        aiohttp and sockets                image      actions, plan, libvips, formats
     gate       who may have what; pure            observe    metrics, access log, traces
     catalog    bucket documents and uploads       demo       the demo bucket and its tour
-                                                  emulator   a stand-in for OSS in test suites
+    outgoing   requests to listed servers         emulator   a stand-in for OSS in test suites
 
 Beside them: settings (vipsgate.toml), buckets (one bucket's document), build (settings -> a store),
 errors (OSS's error codes, one tree).

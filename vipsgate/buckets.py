@@ -25,7 +25,10 @@ from pydantic import (
     model_validator,
 )
 
+from .outgoing import address
+
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+HTTP = ("http://", "https://")
 ORIGIN = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9._-]+(?:/[^?#]*)?")
 SYNTHETIC = "synthetic"  # the origin of pictures that are painted when they are asked for
 
@@ -45,10 +48,23 @@ def _domain(text: str) -> str:
     return name
 
 
+def _folder(url: str) -> str:
+    """A URL of HTTP that names of objects may be appended to."""
+    path = address.parse(url).path
+    if "?" in path:
+        raise ValueError("has no query")
+    if path != "/" and not {".", "..", ""}.isdisjoint(path[1:].removesuffix("/").split("/")):
+        raise ValueError("has no part that is empty, . or ..")
+    return url if url.endswith("/") else f"{url}/"
+
+
 def _origin(url: str) -> str:
+    if url.startswith(HTTP):
+        return _folder(url)
     if url not in ("", SYNTHETIC) and not ORIGIN.fullmatch(url):
         raise ValueError(
-            "is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or synthetic"
+            "is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, "
+            "https://HOST/PREFIX, http://HOST/PREFIX or synthetic"
         )
     return url
 
@@ -58,7 +74,7 @@ class Origin:
     """Where the objects of a bucket come from that is elsewhere.
 
     Attributes:
-        url: A place in an object store, or :data:`SYNTHETIC`.
+        url: A place in an object store or on a server of HTTP, or :data:`SYNTHETIC`.
         delay_ms: See :class:`Bucket`.
         error_rate: Likewise.
     """
@@ -248,6 +264,71 @@ class CorsRule(Record):
     max_age_seconds: Annotated[int, Field(ge=0, le=999_999_999)] | None = None
 
 
+VALUE = re.compile(r"[!-~](?:[ -~]{0,1022}[!-~])?")
+# headers that are never a rule's to send: who the client is and what it may, what its request is
+# for, and what belongs to one connection (RFC 9110, 7.6.1)
+NOT_SENT = frozenset(
+    "accept-encoding authorization connection content-encoding content-length content-type cookie "
+    "cookie2 date expect forwarded host keep-alive origin range te trailer transfer-encoding "
+    "upgrade user-agent via x-forwarded-for x-real-ip".split()
+)
+NOT_SENT_PREFIXES = ("if-", "oss-", "proxy-", "sec-", "x-drs-", "x-oss-")
+
+
+def _sent(text: str) -> str:
+    name = _field(text)
+    if name.lower() in NOT_SENT or name.lower().startswith(NOT_SENT_PREFIXES):
+        raise ValueError("is a header that is sent to no origin")
+    return name
+
+
+def _value(text: str) -> str:
+    if not VALUE.fullmatch(text):
+        raise ValueError("is 1 to 1024 visible characters of ASCII, and blanks between them")
+    return text
+
+
+Sent = Annotated[str, Field(max_length=128), AfterValidator(_sent)]
+
+
+class MirrorRule(Record):
+    """Fetches an object that the bucket does not have from another server; the first that fits.
+
+    Attributes:
+        prefix: How the names of the objects begin; empty: anyhow.
+        suffix: How they end; empty: anyhow.
+        url: Where they are: ``https://HOST/PREFIX/``, to which the name is appended. The host has
+            to be in ``origins.hosts``.
+        replace_prefix: What the name has there in place of ``prefix``; without one, ``prefix``.
+        store: Whether the object is stored in the bucket; if not, it is fetched again when
+            ``origins.fresh_seconds`` are over.
+        types: What may be fetched, by its first bytes: ``pictures`` and videos, or ``any``.
+        redirects: How many redirects are followed, to hosts in ``origins.hosts``.
+        pass_query: Whether parameters of the request that mean nothing here are sent along.
+        check_md5: Whether the object has to be what the server's Content-MD5 says.
+        pass_headers: Headers of the request that are sent along.
+        remove_headers: Those of them that are not.
+        set_headers: Headers that are sent, with their values; never to another host.
+        number: ``RuleNumber`` as PutBucketWebsite has it; rules count in the order of the list.
+    """
+
+    prefix: Annotated[str, Field(max_length=1023)] = ""
+    suffix: Annotated[str, Field(max_length=1023)] = ""
+    url: Annotated[str, Field(max_length=1024), AfterValidator(_folder)]
+    replace_prefix: Annotated[str, Field(max_length=1023)] | None = None
+    store: bool = True
+    types: Literal["pictures", "any"] = "pictures"
+    redirects: Annotated[int, Field(ge=0, le=5)] = 5
+    pass_query: bool = False
+    check_md5: bool = False
+    pass_headers: Annotated[tuple[Sent, ...], Field(max_length=10)] = ()  # OSS guide, likewise
+    remove_headers: Annotated[tuple[Sent, ...], Field(max_length=10)] = ()
+    set_headers: Annotated[
+        Mapping[Sent, Annotated[str, AfterValidator(_value)]], Field(max_length=10)
+    ] = Field(default_factory=dict)
+    number: Annotated[int, Field(ge=0, le=999_999_999)] = 0
+
+
 class Bucket(Record):
     """``[buckets.NAME]``: one bucket's document.
 
@@ -264,7 +345,8 @@ class Bucket(Record):
         strict: Whether an answer that would have ``X-Vipsgate-Notes``, because the request cannot
             be followed to the letter, is 400 InvalidArgument.
         origin: The place of its objects in an object store, ``s3://BUCKET/PREFIX``, ``gs://...`` or
-            ``az://...``, read only; or ``synthetic``. Empty for where all others are.
+            ``az://...``, or on a server of HTTP in ``origins.hosts``, ``https://HOST/PREFIX``; read
+            only; or ``synthetic``. Empty for where all others are.
         delay_ms: Milliseconds that each look at a synthetic object and each opening of one takes.
         error_rate: The share of requests to a synthetic bucket that get 503, 0-1.
         lifecycle: When uploads in parts that nobody has completed are aborted.
@@ -274,6 +356,7 @@ class Bucket(Record):
         timing_allow_origin: Origins whose pages may see how long an answer took, or ``*``.
         cross_origin_resource_policy: Which pages may show its pictures at all, by the header that
             browsers obey; empty for none.
+        mirror: Where objects are fetched from that it does not have.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
@@ -299,6 +382,7 @@ class Bucket(Record):
         tuple[Annotated[str, AfterValidator(_timed)], ...], Field(max_length=100)
     ] = ()
     cross_origin_resource_policy: Literal["", "same-origin", "same-site", "cross-origin"] = ""
+    mirror: Annotated[tuple[MirrorRule, ...], Field(max_length=20)] = ()  # OSS guide, likewise
     created: Seconds = 0
 
     @field_validator("lifecycle")
@@ -315,6 +399,22 @@ class Bucket(Record):
         if value and info.data.get("origin", SYNTHETIC) != SYNTHETIC:
             raise ValueError(f'is only for a bucket with origin = "{SYNTHETIC}"')
         return value
+
+    @field_validator("mirror")
+    @classmethod
+    def _of_its_own(
+        cls, rules: tuple[MirrorRule, ...], info: ValidationInfo
+    ) -> tuple[MirrorRule, ...]:
+        if rules and info.data.get("origin"):
+            raise ValueError(
+                "is not for a bucket with an origin, which has all of its objects there"
+            )
+        return rules
+
+    def origins(self) -> tuple[str, ...]:
+        """The URLs of servers of HTTP that its objects come from."""
+        own = (self.origin,) if self.origin.startswith(HTTP) else ()
+        return (*own, *(rule.url for rule in self.mirror))
 
     def elsewhere(self) -> Origin | None:
         """Where its objects come from; ``None`` for where all others are."""

@@ -1,6 +1,6 @@
 """From settings to the store that they name: a folder, or a place in an object store.
 
-And to those of single buckets that are elsewhere, or painted.
+And to those of single buckets that are elsewhere, on a server of HTTP, or painted.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import random
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from .buckets import SYNTHETIC, Origin
+from .buckets import HTTP, SYNTHETIC, Origin
 from .cache.remote import RemoteCache
+from .outgoing.client import Client
 from .settings import Settings, SettingsError
 from .store.base import Store
 from .store.local.store import LocalStore
 from .store.remote.client import SCHEMES, StoreClient, connect
+from .store.remote.http_client import HttpClient
+from .store.remote.http_store import HttpReader, HttpStore
 from .store.remote.objects import RemoteObjects
 from .store.remote.source_cache import SourceCache
 from .store.remote.store import CloudStore
@@ -25,19 +28,26 @@ SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is
 SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
-def store_of(settings: Settings, painter: Painter | None = None) -> Routing:
+def store_of(
+    settings: Settings, painter: Painter | None = None, client: Client | None = None
+) -> Routing:
     """The store, and those of buckets that are elsewhere; nothing has been asked of it yet.
 
     Args:
         settings: Which one.
         painter: Makes the pictures of synthetic buckets; ``None`` where nobody can.
+        client: Asks servers of HTTP that buckets come from; ``None`` for one as the settings have
+            it.
 
     Raises:
         SettingsError: There is none, or it is of a kind that there is not.
     """
     painted = PaintedCache(painter) if painter else None
+    outgoing = client or client_of(settings)
 
     def reach(bucket: str, origin: Origin) -> Store:
+        if origin.url.startswith(HTTP):
+            return _website(settings, outgoing, origin.url, bucket)
         if origin.url != SYNTHETIC:
             return _cloud(settings, origin.url, bucket)
         if painted is None:
@@ -79,6 +89,25 @@ def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
     )
     parts = urlsplit(url)
     return CloudStore(objects, kind=parts.scheme, prefix=parts.path, bucket=bucket)
+
+
+def client_of(settings: Settings) -> Client:
+    """What asks the servers of HTTP that the settings list."""
+    return Client(settings.origins.hosts, settings.origins.timeout_seconds)
+
+
+def _website(settings: Settings, client: Client, url: str, bucket: str) -> HttpStore:
+    """A bucket on a server of HTTP.
+
+    Raises:
+        ValueError: It may not be asked, or its copies cannot be kept.
+    """
+    options = settings.store
+    source = HttpClient(client, url)
+    objects = HttpReader(
+        source, options.fresh_seconds, options.stale_seconds, _source_cache(settings, url)
+    )
+    return HttpStore(objects, bucket, settings.origins.fetch_bytes)
 
 
 def shared_of(settings: Settings) -> RemoteCache | None:

@@ -15,7 +15,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,8 +37,8 @@ from pydantic_settings import (
 
 from .buckets import BUCKET, Acl, Bucket, Record
 from .catalog import documents
-from .gate import callback
 from .image.config import Limits, Rendering
+from .outgoing import address
 from .renderers.admission import QUEUE_BYTES
 
 PREFIX = "VIPSGATE_"
@@ -59,7 +59,7 @@ def _list(value: Any) -> Any:
         raise ValueError("expects a list in JSON") from None
 
 
-Host = Annotated[str, AfterValidator(callback.check_pattern)]
+Host = Annotated[str, AfterValidator(address.check_pattern)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_list)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -159,6 +159,28 @@ class Store(Record):
     video_fetch_bytes: Annotated[int, Field(ge=0)] = 536_870_912
 
 
+class Origins(Record):
+    """``[origins]``: servers of HTTP that objects come from (``mirror``, ``origin`` of a bucket).
+
+    Attributes:
+        hosts: Which may be asked: ``HOST`` for the ports 80 and 443, ``HOST:PORT``, ``*.DOMAIN``;
+            whoever may change a bucket chooses among these. A host in a private network must be
+            listed by its very name or address. Empty: none is, and rules are refused with 501.
+        timeout_seconds: Seconds for an answer to begin, and for each piece of it.
+        fetch_bytes: Bytes of an object that is fetched.
+        fresh_seconds: Seconds for which an object that is not stored is taken as known, before its
+            server is asked whether it is another one.
+        missing_seconds: Seconds for which a server is not asked again for an object that it does
+            not have; 0: it is asked for every request.
+    """
+
+    hosts: Hosts = ()
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10  # OSS guide, back-to-origin
+    fetch_bytes: Annotated[int, Field(ge=1)] = 536_870_912
+    fresh_seconds: Annotated[float, Field(ge=0, le=86400)] = 60
+    missing_seconds: Annotated[float, Field(ge=0, le=3600)] = 10
+
+
 class Cache(Record):
     """``[cache]``: where derivatives are kept.
 
@@ -227,6 +249,7 @@ class Settings(BaseSettings):
 
     server: Server = Server()
     store: Store = Store()
+    origins: Origins = Origins()
     cache: Cache = Cache()
     limits: Limits = Limits()
     image: Rendering = Rendering()
@@ -328,7 +351,16 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
             documents.check_styles(bucket, result.limits)
         except documents.DocumentError as error:
             raise SettingsError(f"buckets.{name}.{error}") from None
+        for url in unlisted(bucket, result.origins.hosts):
+            raise SettingsError(
+                f"buckets.{name}: {url!r}: its host and port are not in origins.hosts"
+            )
     return result
+
+
+def unlisted(bucket: Bucket, hosts: Iterable[str]) -> list[str]:
+    """The servers of a bucket that the operator has not listed."""
+    return [url for url in bucket.origins() if address.admit(address.parse(url), hosts) is None]
 
 
 def _read(file: Path) -> str:

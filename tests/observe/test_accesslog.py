@@ -87,6 +87,7 @@ async def test_a_line_of_json(tmp_path):
         "rule": "",
         "bytes": 1234,
         "cache": "miss",
+        "origin": "",
         "queue_ms": 1.0,
         "open_ms": 1.5,
         "render_ms": 10.0,

@@ -519,9 +519,19 @@ OTHER = {
     *("domains", "separators", "cache_control", "styles", "legacy_at_api", "strict", "created"),
     *("delay_ms", "error_rate"),  # of a load test's target
     "lifecycle",  # what is aborted was nobody's to read
+    "mirror",  # the servers that it may lead to are listed elsewhere
     *("cors", "cors_response_vary", "timing_allow_origin"),  # open to more pages by being written
 }
-STARTED = {"server", "store", "cache", "limits", "image", "log", "traces"}  # with these it started
+STARTED = {
+    "server",
+    "store",
+    "origins",
+    "cache",
+    "limits",
+    "image",
+    "log",
+    "traces",
+}  # with these it started
 PERSONS = {"access_key_id", "access_key_secret"}  # who it is, and always written
 
 

@@ -6,13 +6,17 @@ A further store is one more kind in ``support/objectstores.py``; real ones over 
 
 import asyncio
 import shutil
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import times
+from support.origins import origin
 from support.store_conformance import (
     FULL,
+    READ,
+    EveryReader,
     EveryStore,
     FlatNames,
     OrderedListing,
@@ -29,14 +33,51 @@ from vipsgate.errors import (
     InvalidObjectName,
     OssError,
 )
+from vipsgate.outgoing.client import Client
 from vipsgate.store.base import Page
 from vipsgate.store.remote import client
+from vipsgate.store.remote.http_client import HttpClient
+from vipsgate.store.remote.http_store import HttpReader, HttpStore
 
 STORES = ("local", "memory")  # a folder, and obstore's own store in memory
 
 
 @pytest.mark.parametrize("store", STORES, indirect=True)
 class TestEveryStore(EveryStore):
+    pass
+
+
+@pytest.fixture
+async def filled(request, stores, tmp_path):
+    """A store that has what :data:`READ` says, and what changes it from outside."""
+    if request.param != "http":
+        made = stores(request.param)(tmp_path)
+        await made.create("photos")
+
+        async def change(key, data):
+            await (made.delete("photos", key) if data is None else put(made, key, data))
+
+        for key, data in READ.items():
+            await change(key, data)
+        yield made, change
+        return
+    async with origin() as server:
+
+        async def change(key, data):
+            target = "/pre/" + quote(key, safe="/+&")
+            server.files.pop(target, None)
+            server.files |= {} if data is None else {target: data}
+
+        for key, data in READ.items():
+            await change(key, data)
+        http = Client([server.host], 5)
+        reader = HttpReader(HttpClient(http, f"{server.url}pre"), 0, 0)
+        yield HttpStore(reader, "photos", 1 << 20), change
+        await http.close()
+
+
+@pytest.mark.parametrize("filled", [*STORES, "http"], indirect=True)
+class TestEveryReader(EveryReader):
     pass
 
 

@@ -57,6 +57,9 @@ CALLS = {  # call -> test
     "GetBucketCors": "api/test_cors.py::test_what_is_put_is_got",
     "PutBucketCors": "api/test_cors.py::test_what_is_put_is_got",
     "DeleteBucketCors": "api/test_cors.py::test_what_is_put_is_got",
+    "GetBucketWebsite": "api/test_website.py::test_what_is_put_is_got",
+    "PutBucketWebsite": "api/test_website.py::test_what_is_put_is_got",
+    "DeleteBucketWebsite": "api/test_website.py::test_what_is_put_is_got",
     "PostObject": "e2e/test_post.py::test_a_form_as_the_guide_signs_it",
     "ListObjects": CLIENTS.format("list"),
     "ListObjectsV2": CLIENTS.format("list-v2"),
@@ -89,6 +92,8 @@ NEAR = {  # call -> how it differs
     "GetObject": "no versions, no traffic limit",
     "PutObject": "no encryption, retention or other storage classes: refused by name",
     "PutBucketCors": "up to 20 rules; `Vary: Origin` is sent whatever `ResponseVary` says",
+    "PutBucketWebsite": "rules of the type Mirror, to servers of `origins.hosts`; `PassAll`, pages "
+    "and redirects of clients are refused by name",
     "PutBucketLifecycle": "rules for uploads that nobody completes; all else is refused by name",
     "ListMultipartUploads": "one sort of upload, without its storage class",
 }

@@ -185,6 +185,7 @@ async def running(place: Store, **settings: Any) -> AsyncIterator[Served]:
             yield Served(services, session, port, clock)
     finally:
         await runner.cleanup()
+        await services.outgoing.close()
 
 
 @pytest.fixture(params=["folder", "object store"])

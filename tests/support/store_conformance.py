@@ -116,6 +116,77 @@ def model(names, prefix, delimiter, after):
     return sorted((one for one in found if one.encode() > after.encode()), key=str.encode)
 
 
+READ = {  # what a store that is read has
+    "a": b"one",
+    "dir/a": b"two",
+    "dir/sub/西 湖+%25?#&.jpg": bytes(range(256)) * 500,
+    "empty": b"",
+}
+
+
+class EveryReader:
+    """What holds of every store that is read, whoever writes it.
+
+    ``filled`` is one that has what :data:`READ` says, ``change`` puts other bytes under a key, or
+    with ``None`` takes it away.
+    """
+
+    async def test_what_is_there_is_read(self, filled):
+        store, _ = filled
+        for key, data in READ.items():
+            info = await store.stat("photos", key)
+            with closing(await store.open("photos", key)) as opened:
+                assert (opened.object, opened.read()) == (info, data)
+            assert info.size == len(data)
+            assert info.etag[0] == info.etag[-1] == '"'
+            assert await store.stat("photos", key) == info
+            if ranged := store.ranged("photos"):
+                for span in (range(len(data)), range(1, len(data) - 1), range(0)):
+                    pieces = await ranged.read("photos", key, info, span)
+                    found = b"".join([piece async for piece in pieces])
+                    assert found == data[span.start : max(span.start, span.stop)]
+        tags = [(await store.stat("photos", key)).etag for key in READ]
+        assert len(set(tags)) == len(tags)
+        assert store.has("photos")
+        assert [name for name, _ in await store.buckets()] == ["photos"]
+
+    async def test_what_is_not_there_is_not_read(self, filled):
+        store, _ = filled
+        for key in ("b", "dir/b", "dirs/a", "empty/a", "../photos/b"):
+            with pytest.raises(NoSuchKey):
+                await store.stat("photos", key)
+            with pytest.raises(NoSuchKey):
+                await store.open("photos", key)
+        for key in (".vipsgate/buckets/photos.json", ".vipsgate/a", "dir/.vipsgate/a"):
+            with pytest.raises(NoSuchKey):
+                await store.stat("photos", key)
+
+    async def test_another_version_is_another_one(self, filled):
+        store, change = filled
+        before = await store.stat("photos", "dir/a")
+        with closing(await store.open("photos", "dir/a")) as opened:
+            await change("dir/a", b"2nd")
+            after = await store.stat("photos", "dir/a")
+            assert (after.size, after.etag == before.etag) == (3, False)
+            assert opened.read() == b"two"  # what is open stays what it was
+        assert await content(store, "dir/a") == b"2nd"
+        if ranged := store.ranged("photos"):
+            with pytest.raises(PreconditionFailed):
+                await ranged.read("photos", "dir/a", before, range(1, 2))
+        await change("dir/a", None)
+        with pytest.raises(NoSuchKey):
+            await store.open("photos", "dir/a")
+        with pytest.raises(NoSuchKey):
+            await store.stat("photos", "dir/a")
+        assert await content(store, "a") == b"one"
+
+    async def test_many_read_at_once(self, filled):
+        store, _ = filled
+        key = "dir/sub/西 湖+%25?#&.jpg"
+        found = await asyncio.gather(*(content(store, key) for _ in range(20)))
+        assert set(found) == {READ[key]}
+
+
 class EveryStore:
     """What holds of every store."""
 

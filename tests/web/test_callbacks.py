@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from support.certificates import certificate
 
-from vipsgate.gate.callback import Url
+from vipsgate.outgoing.address import Url
 from vipsgate.web.callbacks import CallbackError, Callbacks
 
 SENT = {"Content-Type": "application/json", "Host": "other.example.com"}
@@ -110,7 +110,7 @@ async def test_nobody_is_there():
 
 HTTPS = """
 import asyncio, ssl, sys
-from vipsgate.gate.callback import Url
+from vipsgate.outgoing.address import Url
 from vipsgate.web.callbacks import CallbackError, Callbacks
 
 async def lookup(host, port):

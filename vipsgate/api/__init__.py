@@ -35,6 +35,7 @@ from . import (
     symlink,
     tags,
     unset,
+    website,
 )
 from .call import Call, Handler, Row
 
@@ -117,6 +118,9 @@ BUCKET: Table = {
         *("ListMultipartUploads", Right.VIEW, multipart.list_uploads),
         names("delimiter encoding-type key-marker max-uploads prefix upload-id-marker"),
     ),
+    ("GET", "website"): Row("GetBucketWebsite", Right.VIEW, website.get),
+    ("PUT", "website"): Row("PutBucketWebsite", Right.RULE, website.put),
+    ("DELETE", "website"): Row("DeleteBucketWebsite", Right.RULE, website.delete),
 }
 # what is never set up here
 NEVER_SET: Table = {
@@ -135,7 +139,6 @@ NEVER_SET: Table = {
         "GetBucketTransferAcceleration", Right.VIEW, unset.missing("transferAcceleration")
     ),
     ("GET", "versioning"): Row("GetBucketVersioning", Right.VIEW, unset.versioning),
-    ("GET", "website"): Row("GetBucketWebsite", Right.VIEW, unset.missing("website")),
     ("GET", "worm"): Row("GetBucketWorm", Right.VIEW, unset.missing("worm")),
 }
 BUCKET = {**BUCKET, **NEVER_SET}

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from ..buckets import Bucket, CorsRule
-from ..errors import InvalidArgument, NoSuchCORSConfiguration, Unimplemented, shown
+from ..errors import InvalidArgument, NoSuchCORSConfiguration, shown
 from . import buckets, xml
 from .call import Call
 
@@ -65,7 +65,7 @@ def read(data: bytes) -> tuple[tuple[CorsRule, ...], bool]:
         InvalidArgument: A value is none that it can have, or there are too many rules.
     """
     root = xml.parse(data, "CORSConfiguration")
-    _check_children(root, many=("CORSRule",), once=(VARY,))
+    xml.check_children(root, many=("CORSRule",), once=(VARY,))
     rules = tuple(_rule(element) for element in root.iterfind("CORSRule"))
     if not rules:
         raise xml.malformed(f"{root.tag} has no CORSRule")
@@ -88,7 +88,7 @@ def write(bucket: Bucket) -> bytes:
 
 
 def _rule(element: Element) -> CorsRule:
-    _check_children(element, many=tuple(LISTS), once=(AGE,))
+    xml.check_children(element, many=tuple(LISTS), once=(AGE,))
     values: dict[str, Any] = {
         field: tuple(
             text for child in element.iterfind(name) if (text := (child.text or "").strip())
@@ -116,19 +116,3 @@ def _line(error: Any) -> str:
     return (
         f"The value: {shown(str(error['input']))!r} of element: {name} is invalid: {error['msg']}."
     )
-
-
-def _check_children(element: Element, many: tuple[str, ...], once: tuple[str, ...]) -> None:
-    """Refuse what is not understood, and what is there twice.
-
-    Raises:
-        Unimplemented: It may ask for something that nothing here does.
-        MalformedXML: It is there twice.
-    """
-    tags = [child.tag for child in element]
-    for tag in tags:
-        if tag not in many and tag not in once:
-            raise Unimplemented(f"The element: {tag} of {element.tag} is not implemented.")
-    for tag in once:
-        if tags.count(tag) > 1:
-            raise xml.malformed(f"{element.tag} has {tags.count(tag)} of {tag}")

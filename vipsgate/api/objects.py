@@ -77,7 +77,9 @@ async def _answer(
     record = request[responses.RECORD]
     if target.process:
         derivatives.check_room(services, time.perf_counter() - record.begun)
-    order = await resolve.order(services, call.grant, target)
+    # as on OSS, HEAD has nothing fetched (OSS guide, back-to-origin)
+    sent = request.headers if request.method == "GET" else None
+    order = await resolve.order(services, call.grant, target, sent)
     record.key, record.process = order.target.key, order.target.process
     record.style = style.named(record.process, call.grant.bucket.styles)
     headers = derivatives.headers(services, order)

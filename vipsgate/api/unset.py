@@ -16,7 +16,6 @@ from ..errors import (
     NoSuchInventory,
     NoSuchServerSideEncryptionRule,
     NoSuchTransferAccelerationConfiguration,
-    NoSuchWebsiteConfiguration,
     NoSuchWORMConfiguration,
     OssError,
 )
@@ -33,10 +32,6 @@ MISSING: Mapping[str, tuple[type[OssError], str]] = {  # sub-resource -> the err
     "transferAcceleration": (
         NoSuchTransferAccelerationConfiguration,
         "The transfer acceleration configuration does not exist.",
-    ),
-    "website": (
-        NoSuchWebsiteConfiguration,
-        "The specified bucket does not have a website configuration.",
     ),
     "worm": (NoSuchWORMConfiguration, "The WORM Configuration does not exist."),
 }

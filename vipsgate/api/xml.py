@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -78,6 +78,29 @@ def truth(parent: Element, name: str, default: bool | None = None) -> bool:
     if value not in ("true", "false"):
         raise malformed(f"{name} is {value!r} where true or false is expected")
     return value == "true"
+
+
+def check_children(
+    element: Element, many: Collection[str] = (), once: Collection[str] = ()
+) -> None:
+    """Refuse children that are not understood, and those that are there twice.
+
+    Args:
+        element: Their parent.
+        many: Names that may be there more than once.
+        once: Names that may not.
+
+    Raises:
+        Unimplemented: It may ask for something that nothing here does.
+        MalformedXML: It is there twice.
+    """
+    tags = [child.tag for child in element]
+    for tag in tags:
+        if tag not in many and tag not in once:
+            raise Unimplemented(f"The element: {tag} of {element.tag} is not implemented.")
+    for tag in sorted(once):
+        if tags.count(tag) > 1:
+            raise malformed(f"{element.tag} has {tags.count(tag)} of {tag}")
 
 
 def add(parent: Element, **children: str | int) -> Element:

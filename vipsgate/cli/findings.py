@@ -9,12 +9,13 @@ import asyncio
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from .. import transform
-from ..build import shared_of, store_of
+from ..buckets import Bucket
+from ..build import client_of, shared_of, store_of
 from ..cache.disk import Disk
 from ..cache.entry import CacheKey, Entry
 from ..cache.remote import RemoteCache
@@ -210,6 +211,7 @@ async def _is_kept(tier: Disk | RemoteCache) -> bool:
 def _documents(settings: Settings) -> Iterator[Finding]:
     """The bucket documents in the store, as a server would read them."""
     if not settings.store.url:
+        yield from _origins(settings, settings.buckets)
         return
     try:
         documents = Documents(store_of(settings), settings.limits)
@@ -220,6 +222,28 @@ def _documents(settings: Settings) -> Iterator[Finding]:
     yield Finding("bucket documents", True, f"{len(documents.known) - len(documents.faults)} good")
     for name, fault in sorted(documents.faults.items()):
         yield Finding(f"document of bucket {name}", False, fault)
+    yield from _origins(settings, {**documents.known, **settings.buckets})
+
+
+def _origins(settings: Settings, known: Mapping[str, Bucket]) -> Iterator[Finding]:
+    """Each server of HTTP that objects come from is listed, and answers; whatever it says."""
+    for name, bucket in sorted(known.items()):
+        for url in dict.fromkeys(bucket.origins()):
+            works, detail = asyncio.run(_answers(settings, url))
+            yield Finding(f"origin of bucket {name}", works, f"{url}: {detail}")
+
+
+async def _answers(settings: Settings, url: str) -> tuple[bool, str]:
+    client = client_of(settings)
+    try:
+        async with client.get(client.admit(url), {}, method="HEAD") as answer:
+            return True, f"answers {answer.status}"
+    except OssError as error:
+        return False, error.message
+    except ValueError as error:
+        return False, str(error)
+    finally:
+        await client.close()
 
 
 def _store(settings: Settings) -> Finding:

@@ -2,12 +2,13 @@
 
 :func:`resolve` finds out which object is meant and what is to be done with it; :func:`authorise`
 looks at all objects that this takes, and refuses what the caller may not have. Nothing is opened,
-but where protection asks which objects are pictures.
+but where protection asks which objects are pictures. One that is missing may be fetched for a
+request that says so (:mod:`.mirror`), once nothing else speaks against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -16,11 +17,12 @@ from ..errors import (
     InvalidRequest,
     InvalidTargetType,
     NoSuchKey,
+    OssError,
     SymlinkTargetNotExist,
     WatermarkError,
     shown,
 )
-from ..gate import access, legacy, style
+from ..gate import access, legacy, mirror, style
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
 from ..image import notes
@@ -79,18 +81,32 @@ class Name:
         return style.expanded(text, grant.bucket.styles)
 
 
-async def order(services: Services, grant: access.Grant, target: Target) -> Order:
+Sent = Mapping[str, str] | None  # headers of a request that may have a missing object fetched
+
+
+async def order(
+    services: Services, grant: access.Grant, target: Target, sent: Sent = None
+) -> Order:
     """What the caller wants, known to be there and allowed.
+
+    Args:
+        services: Where it is.
+        grant: The caller's.
+        target: What he wants.
+        sent: Headers of a request that may have a missing object fetched; ``None`` for another.
 
     Raises:
         AccessDenied: Not by this caller.
         NoSuchKey: There is no such object.
         OssError: The process text is not valid, or something that it needs is not there.
     """
-    return await authorise(services, grant, await resolve(services, grant, target))
+    name = await resolve(services, grant, target, may_fetch=sent is not None)
+    return await authorise(services, grant, name, sent)
 
 
-async def resolve(services: Services, grant: access.Grant, target: Target) -> Name:
+async def resolve(
+    services: Services, grant: access.Grant, target: Target, *, may_fetch: bool = False
+) -> Name:
     """Which object is meant: where a key may also say what is to be done, what there is decides.
 
     Raises:
@@ -100,11 +116,13 @@ async def resolve(services: Services, grant: access.Grant, target: Target) -> Na
     old = target.legacy or server.legacy_at_api or grant.bucket.legacy_at_api
     if not services.store.object_acls(target.bucket):
         grant.check_acl("")  # before the look, which may be expensive
-    named = await _split(target, grant, services.store, old=old)
+    named = await _split(target, grant, services.store, old=old, may_fetch=may_fetch)
     return Name(named, target.key, old)
 
 
-async def authorise(services: Services, grant: access.Grant, name: Name) -> Order:
+async def authorise(
+    services: Services, grant: access.Grant, name: Name, sent: Sent = None
+) -> Order:
     """Look at all objects that are needed, and refuse what the caller may not have.
 
     Raises:
@@ -112,7 +130,7 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     """
     target, limits = name.target, services.settings.limits
     access.check_source(grant, target, access.Seen(target.key))
-    source = await look(services, grant, target)
+    source = await look(services, grant, target, sent)
     sources = [source]
     text = name.process(grant)
     process = parse(text, limits) if text else None
@@ -123,7 +141,8 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     for key in needs:
         access.check_source(grant, target, access.Seen(key))
         look_at = services.store.stat if by_owner else partial(stat, services, grant)
-        item = await overlay(look_at, target.bucket, key)
+        obtain = partial(_obtain, look_at, services, grant, target, sent)
+        item = await overlay(obtain, target.bucket, key)
         try:
             sources.append(await follow(look_at, grant, target, key, item))
         except SymlinkTargetNotExist as error:
@@ -184,7 +203,9 @@ async def plain_order(services: Services, grant: access.Grant, target: Target) -
     return result
 
 
-async def look(services: Services, grant: access.Grant, target: Target) -> Source:
+async def look(
+    services: Services, grant: access.Grant, target: Target, sent: Sent = None
+) -> Source:
     """The object of a name, and whether it is a picture, where the gate wants to know.
 
     Raises:
@@ -193,9 +214,27 @@ async def look(services: Services, grant: access.Grant, target: Target) -> Sourc
         OssError: It is a symlink that leads nowhere, see :func:`follow`.
     """
     look_at = partial(stat, services, grant)
-    item = await look_at(target.bucket, target.key)
+    item = await _obtain(look_at, services, grant, target, sent, target.bucket, target.key)
     source = await follow(look_at, grant, target, target.key, item)
     return await sniff(services, grant, target, source)
+
+
+async def _obtain(
+    look_at: Look,
+    services: Services,
+    grant: access.Grant,
+    target: Target,
+    sent: Sent,
+    bucket: str,
+    key: str,
+) -> Object:
+    """What is known of an object that a caller may have, fetched if it has to be."""
+    try:
+        return await look_at(bucket, key)
+    except NoSuchKey:  # his right has been asked all the same
+        if sent is None or not grant.bucket.mirror:
+            raise
+    return await services.mirror.fetch(grant, target, key, sent)
 
 
 async def follow(
@@ -273,24 +312,57 @@ def check_opened(
     return picture
 
 
-async def _split(target: Target, grant: access.Grant, store: Store, *, old: bool) -> Target:
+async def _split(
+    target: Target, grant: access.Grant, store: Store, *, old: bool, may_fetch: bool
+) -> Target:
     """A key that also says what is to be done, read so; unless an object has that very name.
+
+    Where there is neither, and a missing object may be fetched, it is the one whose name says
+    something that can be done.
 
     Args:
         target: With the key as it came.
         grant: Of the bucket.
         store: Where there are objects, or not.
         old: Whether ``OBJECT@100w.jpg`` is understood.
+        may_fetch: Whether a missing object may be fetched.
     """
     separators = (*grant.bucket.separators, *([style.CLASSIC] if old else ()))
     ways = (legacy.split(target) if old else None, style.split(target, separators))
     readings = [way for way in ways if way is not None]
-    if not readings or await _is_there(target, store):
+    if not readings:
+        return target
+    if not store.object_acls(target.bucket) and not any(
+        _may_look(way, target, grant, old=old) for way in (target, *readings)
+    ):
+        return target  # which will be refused, and nobody is asked for it
+    if await _is_there(target, store):
         return target
     for way in readings:
         if await _is_there(way, store):
             return way
+    if may_fetch:
+        for way in readings:
+            if mirror.match(grant.bucket.mirror, way.key) and _can_be_done(way, grant, old=old):
+                return way
     return target
+
+
+def _may_look(way: Target, literal: Target, grant: access.Grant, *, old: bool) -> bool:
+    """Might this caller have what is meant, as far as its name tells?"""
+    try:
+        access.check_source(grant, way, access.Seen(way.key))
+    except OssError:
+        return False
+    return way is literal or _can_be_done(way, grant, old=old)
+
+
+def _can_be_done(target: Target, grant: access.Grant, *, old: bool) -> bool:
+    try:
+        check_key(target.key)
+        return bool(Name(target, target.key, old).process(grant))
+    except OssError:
+        return False
 
 
 async def _is_there(target: Target, store: Store) -> bool:

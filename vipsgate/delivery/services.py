@@ -15,16 +15,19 @@ from ..catalog.documents import Documents
 from ..catalog.registry import Registry
 from ..gate import access, sign
 from ..observe.recorder import Recorder
+from ..outgoing.client import Client
 from ..renderers.pool import Renderers
 from ..settings import Settings
 from ..store.base import Store
 from ..store.routing import Routing
+from ..store.shelf import Shelf, over
 from ..store.singleflight import SingleFlight
 from ..web.callbacks import Callbacks
 from ..web.responses import ACCEL
 from ..web.throttle import BURST, Pace, Throttle
 from ..web.turns import Turns
 from .fastpath import FastPath
+from .mirror import Mirror
 from .order import Derivative
 from .sniffer import Sniffer
 
@@ -66,6 +69,8 @@ class Services:
         registry: Which buckets there are.
         fastpath: Requests that are known.
         configuration: What may change while the server runs.
+        outgoing: Asks other servers for objects.
+        mirror: Fetches objects that a bucket does not have.
         cache: What has been made; ``None`` where nothing is kept.
         clock: Seconds since the epoch.
         flights: Pictures that are being made, and who waits for them.
@@ -84,6 +89,8 @@ class Services:
     registry: Registry
     fastpath: FastPath
     configuration: Configuration
+    outgoing: Client
+    mirror: Mirror
     cache: Cache | None = None
     clock: Callable[[], float] = time.time
     flights: SingleFlight[Derivative] = field(default_factory=SingleFlight)
@@ -105,6 +112,8 @@ class Services:
         *,
         cache: Cache | None = None,
         origins: Routing | None = None,
+        outgoing: Client | None = None,
+        recorder: Recorder | None = None,
         **more: Any,
     ) -> Self:
         """The services of a server whose configuration is ``settings``.
@@ -116,9 +125,15 @@ class Services:
             documents: Of the buckets that the store describes.
             cache: What has been made.
             origins: Told which buckets are elsewhere; ``None`` where none can be.
+            outgoing: Asks other servers; ``None`` for one as the settings have it.
+            recorder: Is told of requests; ``None`` for a new one.
             **more: Any other attribute.
         """
         registry = Registry(store, documents, origins)
+        recorder, options, shelf = recorder or Recorder(), settings.origins, Shelf()
+        outgoing = outgoing or Client(options.hosts, options.timeout_seconds)
+        mirror = Mirror(store, shelf, outgoing, options, recorder.counters)
+        store = over(store, shelf)
         fastpath = FastPath(store, registry, cache, legacy=settings.server.legacy_at_api)
         result = cls(
             settings,
@@ -127,7 +142,10 @@ class Services:
             registry,
             fastpath,
             Configuration(settings),
+            outgoing,
+            mirror,
             cache,
+            recorder=recorder,
             **more,
         )
         result.adopt(settings)

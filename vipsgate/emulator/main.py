@@ -107,6 +107,7 @@ async def run(
         await private.close(CLOSE_SECONDS, linger=0)
         if watching:
             watching.cancel()
+        await services.outgoing.close()
         services.recorder.close()
         await services.renderers.close()
 

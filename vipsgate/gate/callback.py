@@ -1,11 +1,7 @@
 """Callbacks: whom an upload is reported to, and in which words (OSS guide, Callback).
 
-A callback lets a client choose an address that this server connects to. So three things are held
-apart: the grammar of a URL is an allow-list of characters and knows no user, no fragment and no
-number for an address but the usual ones; the operator's list (``server.callback_hosts``) is asked
-by the exact host and port; and :func:`may_connect` is asked of each address that a name turns out
-to have. The other design, to give the URL to an HTTP library and to look at what it made of it,
-has two readers of one text, who may differ.
+A callback lets a client choose an address that this server connects to: how its URL is read, and
+what is connected to, is in :mod:`vipsgate.outgoing.address`.
 """
 
 from __future__ import annotations
@@ -15,13 +11,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from ..errors import AccessDenied, InvalidArgument, shown
+from ..outgoing.address import AUTHORITY, Url, admit
+from ..outgoing.address import parse as parse_url
 
 CALLBACK, VARIABLES = "callback", "callback-var"
 NAMES = frozenset((CALLBACK, VARIABLES))  # of a query and of a form
@@ -46,48 +43,10 @@ OF_PICTURES = frozenset((HEIGHT, WIDTH, FORMAT))
 SYSTEM = STRINGS | OF_PICTURES | {SIZE}
 OWN = re.compile(r"x:[a-z0-9_.-]{1,128}")  # a variable of the client's; OSS has lower case alone
 
-HOST = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*"
-NAME = re.compile(HOST)
-AUTHORITY = rf"(?:{HOST}|\[[0-9a-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?"
-PATTERN = re.compile(rf"(?:\*\.)?{AUTHORITY}", re.ASCII)  # of the setting
 HOST_HEADER = re.compile(AUTHORITY, re.IGNORECASE | re.ASCII)
-URL = re.compile(
-    rf"(?:(https?)://)?({AUTHORITY})((?:/[A-Za-z0-9._~!$&'()*+,:@%/=-]*)?)"
-    r"((?:\?[A-Za-z0-9._~!$&'()*+,:@%/?=-]*)?)",
-    re.IGNORECASE | re.ASCII,
-)
-NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a last part that makes a name an address to some
-NAT64 = 0x64FF9B << 64  # the first 96 bits of 64:ff9b::127.0.0.1 (RFC 6052)
-PORTS = {"http": 80, "https": 443}
 VARIABLE = re.compile(r"\$\{([^{}\"]*)\}")
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\$\{([^{}"]*)\}', re.DOTALL)  # a string, or a variable
 Value = str | int
-
-
-@dataclass(frozen=True, slots=True)
-class Url:
-    """A server that is to be told.
-
-    Attributes:
-        scheme: ``http`` or ``https``.
-        host: A name in lower case, or an address as :mod:`ipaddress` writes it.
-        port: The one that is connected to.
-        path: Percent-encoded, with the query; begins with a slash.
-        listed: Whether the operator has listed this very host, and not a domain above it.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    listed: bool = False
-
-    @property
-    def text(self) -> str:
-        """The whole URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,46 +128,6 @@ def parse(sent: Mapping[str, str], fields: Mapping[str, str], hosts: Iterable[st
         )
     template = _template(given.get("callbackBody", ""), kind)
     return Callback(urls, host, template, _variables(sent.get(VARIABLES, ""), fields))
-
-
-def may_connect(url: Url, address: str) -> bool:
-    """Whether an address that a URL's host has may be connected to.
-
-    A public one always; one of a private network or of this machine where the operator has listed
-    the very name; one that is neither (link-local, multicast, reserved) only where the address
-    itself is listed. An IPv6 address that carries an IPv4 one counts as that.
-    """
-    try:
-        known = _carried(ip_address(address))
-    except ValueError:  # "fe80::1%eth0" is one, in newer versions
-        return False
-    if (own := _address(url.host)) is not None:
-        return own == ip_address(address) and url.listed
-    if known.is_loopback:
-        return url.listed
-    special = known.is_multicast or known.is_link_local or known.is_unspecified or known.is_reserved
-    if special or (isinstance(known, IPv6Address) and known.is_site_local):
-        return False
-    return known.is_global or (known.is_private and url.listed)
-
-
-def check_pattern(pattern: str) -> str:
-    """A pattern of ``server.callback_hosts``.
-
-    Raises:
-        ValueError: It could never fit.
-    """
-    if not PATTERN.fullmatch(pattern):
-        raise ValueError(f"{pattern!r} is none of HOST, HOST:PORT and *.DOMAIN, in lower case")
-    try:
-        host, port = _split(pattern.removeprefix("*."))
-    except ValueError:
-        raise ValueError(f"{pattern!r} has a host that is neither a name nor an address") from None
-    if port is not None and not 0 < port < 65536:
-        raise ValueError(f"{pattern!r} has no port from 1 to 65535")
-    if pattern.startswith("*.") and _address(host) is not None:
-        raise ValueError(f"{pattern!r}: an address has no part that could be anything")
-    return pattern
 
 
 # -- the JSON --------------------------------------------------------------------------------------
@@ -321,72 +240,17 @@ def _url(text: str, hosts: tuple[str, ...]) -> Url:
         InvalidArgument: It is no URL as it is expected.
         AccessDenied: It is not allowed.
     """
-    match = URL.fullmatch(text)
     try:
-        if match is None:
-            raise ValueError
-        scheme, (host, port) = (match[1] or "http").lower(), _split(match[2].lower())
-        url = Url(
-            scheme, host, PORTS[scheme] if port is None else port, (match[3] or "/") + match[4]
-        )
-        if not 0 < url.port < 65536:
-            raise ValueError
+        url = parse_url(text, "http")
     except ValueError:
         raise _invalid(
             CALLBACK,
             f"callbackUrl = {shown(text)!r} is not http://HOST/..., https://HOST/... or HOST/..., "
             "percent-encoded",
         ) from None
-    fits = [pattern for pattern in hosts if _fits(url, pattern)]
-    if not fits:
+    if (allowed := admit(url, hosts)) is None:
         raise AccessDenied(
             f"The callbackUrl: {shown(text)!r} of callback leads to a host or port that this "
             "server does not call."
         )
-    listed = not all(pattern.startswith("*.") for pattern in fits)
-    return Url(url.scheme, url.host, url.port, url.path, listed)
-
-
-def _fits(url: Url, pattern: str) -> bool:
-    """Whether a pattern allows a URL; one without a port allows that of the scheme."""
-    host, port = _split(pattern.removeprefix("*."))
-    if (PORTS[url.scheme] if port is None else port) != url.port:
-        return False
-    return url.host.endswith(f".{host}") if pattern.startswith("*.") else url.host == host
-
-
-def _split(authority: str) -> tuple[str, int | None]:
-    """Host, as an address is best written, and port.
-
-    Raises:
-        ValueError: The host is neither a name nor an address.
-    """
-    if authority.startswith("["):
-        inner, _, rest = authority[1:].partition("]")
-        return str(IPv6Address(inner)), int(rest[1:]) if rest else None
-    host, colon, digits = authority.partition(":")
-    port = int(digits) if colon else None
-    if NUMBER.fullmatch(host.rpartition(".")[2]):
-        return str(IPv4Address(host)), port
-    if len(host) > 253 or not NAME.fullmatch(host):
-        raise ValueError(host)
-    return host, port
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
-
-
-def _carried(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 one leads to; else itself."""
-    if isinstance(address, IPv4Address):
-        return address
-    low = int(address) & 0xFFFFFFFF
-    high = int(address) >> 32
-    if high == NAT64 or (high == 0 and low > 1):  # or ::127.0.0.1, of old (RFC 4291, 2.5.5.1)
-        return IPv4Address(low)
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None) or address
+    return allowed

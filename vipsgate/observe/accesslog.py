@@ -111,6 +111,7 @@ def _json(
         "rule": record.rule,
         "bytes": size,
         "cache": record.cache,
+        "origin": record.origin,
         "queue_ms": round(record.queue * 1e6) / 1e3,
         "open_ms": round(rest * 1e6) / 1e3,
         "render_ms": round(record.render * 1e6) / 1e3,

@@ -152,6 +152,20 @@ class Counters(Collector):
         self.denials = Counter(
             "vipsgate_denials", "Requests that a rule has denied.", "bucket", "rule"
         )
+        self.fetches = Counter(
+            "vipsgate_origin_fetches",
+            "Missing objects asked of other servers (mirror), by what came of it; remembered: the "
+            "server was not asked again.",
+            *("bucket", "result"),
+        )
+        self.fetched_bytes = Counter(
+            "vipsgate_origin_fetched_bytes", "Bytes of objects fetched for a mirror.", "bucket"
+        )
+        self.fetch_times = Histograms(
+            "vipsgate_origin_fetch_duration_seconds",
+            "From the request to another server to the end of its object, by what came of it.",
+            "result",
+        )
         for stage in ("queue", "probe", "render"):
             self.stages.by[stage] = Histogram()
         for wait in ("predicted", "real"):
@@ -186,6 +200,23 @@ class Counters(Collector):
             self.pictures.sums[bucket, style, record.cache] += 1
             if record.render:
                 self.work.sums[bucket, style] += record.render
+
+    def fetched(
+        self, bucket: str, result: str, size: int = 0, seconds: float | None = None
+    ) -> None:
+        """A missing object has been asked of another server.
+
+        Args:
+            bucket: That does not have it.
+            result: What came of it.
+            size: Bytes that came.
+            seconds: That it took; ``None`` where nobody was asked.
+        """
+        name = self._buckets.label(bucket)
+        self.fetches.sums[name, result] += 1
+        self.fetched_bytes.sums[name,] += size
+        if seconds is not None:
+            self.fetch_times.by[result].add(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """All metrics as they are now."""

@@ -31,6 +31,7 @@ class RequestRecord:
         ec: OSS's sub-code likewise.
         rule: Which rule has denied it, see ``errors.OssError``.
         notes: What of it was not followed to the letter, ``limit=source``.
+        origin: What came of asking another server for its object; empty where none was asked.
         gone: The client has left.
         spans: Name, beginning and end of each part of the work, by ``time.perf_counter``.
     """
@@ -49,6 +50,7 @@ class RequestRecord:
     ec: str = ""
     rule: str = ""
     notes: tuple[str, ...] = ()
+    origin: str = ""
     gone: bool = False
     spans: list[tuple[str, float, float]] = field(default_factory=list)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from .. import __version__
-from ..build import shared_of, store_of
+from ..build import client_of, shared_of, store_of
 from ..cache.disk import Disk
 from ..cache.memory import Memory
 from ..cache.tiers import Cache
@@ -124,7 +124,8 @@ async def services_of(settings: Settings, clock: Callable[[], float] = time.time
         memory=settings.heavy_memory_bytes(),
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
     )
-    origins = store_of(settings, PaintingService(renderers, settings.limits))
+    outgoing = client_of(settings)
+    origins = store_of(settings, PaintingService(renderers, settings.limits), outgoing)
     store: Store = recorder.store(origins)
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
@@ -135,6 +136,7 @@ async def services_of(settings: Settings, clock: Callable[[], float] = time.time
         documents,
         cache=cache_of(settings),
         origins=origins,
+        outgoing=outgoing,
         throttle=Throttle(server.queue_seconds),
         recorder=recorder,
         clock=clock,
@@ -198,6 +200,7 @@ async def run(
         await private.close(1, linger=0)
         if services.cache:
             await services.cache.close()
+        await services.outgoing.close()
         recorder.close()
         await renderers.close()
 

@@ -1,43 +1,27 @@
 """Callbacks that are sent: one POST to a server that the operator has allowed.
 
-A name is looked up once, and what is connected to is an address that has been checked: a name whose
-address changes in between changes nothing. Each POST has a connection of its own, so none is left
-behind by a client that leaves, and follows no redirect, which could lead anywhere.
+Each POST has a connection of its own, so none is left behind by a client that leaves, and follows
+no redirect, which could lead anywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import aiohttp
 import orjson
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
-from ..gate import callback
-from ..gate.callback import Url
+from ..outgoing.address import Url, may_connect
+from ..outgoing.exchange import ForbiddenError, Lookup, Resolver, lookup, open_session, send
 
 SECONDS = 5.0  # for one server, from the wait for a turn to the last byte; OSS guide
 MOST = 64  # under way at a time
 MAX_ANSWER = 1 << 20  # bytes
-Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class CallbackError(Exception):
     """A server has not been told, or has not answered as it should; the client reads why."""
-
-
-async def lookup(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host.
-
-    Raises:
-        OSError: It has none.
-    """
-    loop = asyncio.get_running_loop()
-    rows = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(row[4][0]) for row in rows]
 
 
 class Callbacks:
@@ -59,39 +43,21 @@ class Callbacks:
         Raises:
             CallbackError: It does not, or not in time, or nobody may connect to it.
         """
+        resolver = Resolver(self.lookup, lambda host, port, address: may_connect(url, address))
         try:
-            async with asyncio.timeout(self.seconds), self._turns:
-                addresses = await self.lookup(url.host, url.port)
-                allowed = [one for one in addresses if callback.may_connect(url, one)]
-                if not allowed:
-                    raise CallbackError("Private address is forbidden to callback.")
-                return await _exchange(url, allowed, headers, body)
+            async with (
+                asyncio.timeout(self.seconds),
+                self._turns,
+                open_session(resolver, reuse=False) as session,
+                send(session, "POST", url, headers, body) as response,
+            ):
+                return await _answer(response)
+        except ForbiddenError:
+            raise CallbackError("Private address is forbidden to callback.") from None
         except TimeoutError:
             raise CallbackError(f"No answer in {self.seconds:g} seconds.") from None
         except (aiohttp.ClientError, OSError, EOFError) as error:
             raise CallbackError(f"No connection, or no HTTP: {type(error).__name__}.") from None
-
-
-async def _exchange(
-    url: Url, addresses: Sequence[str], headers: Mapping[str, str], body: bytes
-) -> bytes:
-    """Send the one request to one of these addresses."""
-    connector = aiohttp.TCPConnector(
-        resolver=_Resolved(addresses), use_dns_cache=False, force_close=True
-    )
-    sent = {"User-Agent": "vipsgate", "Accept-Encoding": "identity", **headers}
-    async with (
-        aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-        ) as session,
-        session.post(
-            URL(url.text, encoded=True), data=body, headers=sent, allow_redirects=False
-        ) as response,
-    ):
-        return await _answer(response)
 
 
 async def _answer(response: aiohttp.ClientResponse) -> bytes:
@@ -109,27 +75,3 @@ async def _answer(response: aiohttp.ClientResponse) -> bytes:
     except ValueError:
         raise CallbackError("Response body is not valid json format.") from None
     return data
-
-
-class _Resolved(AbstractResolver):
-    """Knows the addresses of the one host that there is."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self._addresses
-        ]
-
-    async def close(self) -> None: ...

@@ -33,8 +33,11 @@ VALUES = {
     "cache": {tiers.MEMORY, tiers.DISK, tiers.MISS, tiers.JOINED, BYPASS, NONE},
 }
 CONFIG = """
+[origins]
+hosts = ["127.0.0.1:9"]
 [buckets.examplebucket]
 acl = "public-read"
+mirror = [{ url = "http://127.0.0.1:9/" }]
 [buckets.examplebucket.styles]
 small = "image/resize,w_40"
 [buckets.examplebucket.protection]
@@ -53,6 +56,7 @@ def metrics(serving, root, tmp_path_factory):
         for _ in range(3):
             assert site.get("example.jpg", "style/small").status == 200
         assert site.get("alpha.png").status == 403
+        assert site.get("missing.gif").status == 502
         with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}/metrics") as answer:
             text = answer.read().decode()
     return {

@@ -7,6 +7,8 @@ import pytest
 CONFIG = """
 [server]
 region = "cn-hangzhou"
+[origins]
+hosts = ["old.example.com"]
 [[credentials]]
 access_key_id = "ownerKey"
 access_key_secret = "ownerSecret"

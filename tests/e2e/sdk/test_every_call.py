@@ -187,6 +187,7 @@ BAD_ARGUMENTS = {
     *("get_bucket_website", "get_bucket_worm"),  # there are none
     "put_bucket_lifecycle",
     "put_bucket_cors",
+    "put_bucket_website",
     *(
         "append_object",
         "get_symlink",  # of what is none
@@ -229,6 +230,7 @@ OURS_OSS2 = set(
     "put_object_with_url put_object_with_url_from_file sign_rtmp_url sign_url update_object_meta "
     "delete_bucket_lifecycle get_bucket_lifecycle put_bucket_lifecycle "
     "delete_bucket_cors get_bucket_cors put_bucket_cors "
+    "delete_bucket_website put_bucket_website "
     "upload_part upload_part_copy delete_object_tagging get_object_tagging put_object_tagging "
     "get_symlink put_symlink "
     # what is never set up

@@ -318,6 +318,62 @@ def test_rules_for_pages_of_other_origins(bucket):
     assert "Vary" not in bucket.get_object("a.txt").headers
 
 
+def test_rules_for_missing_objects(bucket):
+    with pytest.raises(oss2.exceptions.NoSuchWebsite):
+        bucket.get_bucket_website()
+    models = oss2.models
+    headers = models.RedirectMirrorHeaders(
+        pass_all=False,
+        pass_list=["Accept-Language"],
+        remove_list=["x-other"],
+        set_list=[models.MirrorHeadersSet("x-key", "a value")],
+    )
+    wanted = [
+        models.RoutingRule(
+            number,
+            models.Condition(prefix, 404),
+            models.Redirect(
+                models.REDIRECT_TYPE_MIRROR,
+                pass_query_string=follow,
+                mirror_url="https://old.example.com/their/",
+                mirror_pass_query_string=follow,
+                mirror_follow_redirect=follow,
+                mirror_check_md5=not follow,
+                mirror_headers=headers,
+            ),
+        )
+        for number, prefix, follow in ((7, "img/", True), (2, "", False))
+    ]
+    bucket.put_bucket_website(models.BucketWebsite("", "", wanted))
+    read = bucket.get_bucket_website()
+    assert [rule.rule_num for rule in read.rules] == [2, 7]
+    for rule, sent in zip(read.rules, reversed(wanted), strict=True):
+        assert rule.condition.key_prefix_equals == sent.condition.key_prefix_equals
+        assert rule.condition.http_err_code_return_equals == 404
+        got, told = vars(rule.redirect), vars(sent.redirect)
+        theirs = got.pop("mirror_headers")
+        assert got == {name: told[name] for name in got}
+        assert (theirs.pass_all, theirs.pass_list) == (False, ["Accept-Language"])
+        assert theirs.remove_list == ["x-other"]
+        assert [vars(one) for one in theirs.set_list] == [{"key": "x-key", "value": "a value"}]
+    for code, website in (
+        (501, models.BucketWebsite("index.html", "", wanted)),
+        (501, models.BucketWebsite("", "error.html", wanted)),
+        (400, models.BucketWebsite("", "")),
+    ):
+        with pytest.raises(oss2.exceptions.ServerError) as caught:
+            bucket.put_bucket_website(website)
+        assert caught.value.status == code
+    wanted[0].redirect.mirror_url = "https://other.example.com/"
+    with pytest.raises(oss2.exceptions.AccessDenied, match="other"):
+        bucket.put_bucket_website(models.BucketWebsite("", "", wanted))
+    assert len(bucket.get_bucket_website().rules) == 2
+    bucket.delete_bucket_website()
+    bucket.delete_bucket_website()
+    with pytest.raises(oss2.exceptions.NoSuchWebsite):
+        bucket.get_bucket_website()
+
+
 def test_what_the_configuration_declares_is_not_changed(api, version):
     declared = bucket_of(api, "declared", version)
     with pytest.raises(oss2.exceptions.AccessDenied, match="configuration"):

@@ -245,10 +245,10 @@ def test_bucket_calls(client, bucket):
 
 def test_what_is_not_implemented_is_named(client, bucket):
     with pytest.raises(oss.exceptions.OperationError) as caught:
-        client.delete_bucket_website(oss.DeleteBucketWebsiteRequest(bucket=bucket))
+        client.delete_bucket_policy(oss.DeleteBucketPolicyRequest(bucket=bucket))
     error = caught.value.unwrap()
     assert (error.status_code, error.code) == (501, "NotImplemented")
-    assert "website" in error.message
+    assert "policy" in error.message
 
 
 def test_rules_for_pages_of_other_origins(client, bucket):

@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 
 from vipsgate.errors import AccessDenied, BadGateway, GatewayTimeout, NoSuchKey
+from vipsgate.outgoing.breaker import MAX_FAILURES
 from vipsgate.store.base import PLAIN
 from vipsgate.store.remote import objects as shelf
-from vipsgate.store.remote.breaker import MAX_FAILURES
 from vipsgate.store.remote.client import SCHEMES, StoreClient, connect
 from vipsgate.store.remote.objects import RemoteObjects
 from vipsgate.store.remote.store import CloudStore

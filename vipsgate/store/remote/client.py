@@ -1,8 +1,8 @@
 """Calls of an object store: what obstore says, in our words, within a time, and not for ever.
 
 obstore tries again by itself, with growing pauses and jitter, as long as the time lasts. What then
-is still no answer counts against the store (:mod:`.breaker`). That something is not there, not
-allowed or not as expected is an answer.
+is still no answer counts against the store (:mod:`vipsgate.outgoing.breaker`). That something is
+not there, not allowed or not as expected is an answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...errors import (
     AccessDenied,
@@ -27,9 +28,11 @@ from ...errors import (
     PreconditionFailed,
     Unimplemented,
 )
-from .breaker import Breaker
+from ...outgoing.breaker import Breaker
 
 if TYPE_CHECKING:
+    import obstore
+    from obstore import GetResult
     from obstore.store import ObjectStore
 
 SCHEMES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}  # what variables of each begin with
@@ -152,6 +155,17 @@ class StoreClient:
             raise
         self._answered()
         return result
+
+    async def get(self, path: str, **options: Any) -> GetResult:
+        """An object, with obstore's options.
+
+        Raises:
+            OssError: See :meth:`call`.
+        """
+        import obstore
+
+        conditions = cast("obstore.GetOptions", options)
+        return await self.call(partial(obstore.get_async, self.store, path, options=conditions))
 
     async def pieces(self, stream: AsyncIterator[T]) -> AsyncIterator[T]:
         """What a stream brings, each piece within the time.

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from ...errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
 from ..base import Object, Opened, md5_of
@@ -36,8 +36,37 @@ REFRESH_TIMEOUT = 1.0  # seconds that the store has to say whether what is known
 RESUMES = 3  # times that a broken transfer is begun, or gone on with
 
 
-class RemoteObjects:
-    """All objects of a store, or those behind a prefix that its client puts before all names.
+class Got(Protocol):
+    """One object as a store gives it: what obstore calls a GetResult."""
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """``size``, ``e_tag``, ``last_modified`` and ``version``."""
+
+    @property
+    def attributes(self) -> Mapping[Any, Any]:
+        """What is kept with it."""
+
+    def stream(self, min_chunk_size: int) -> Any:
+        """Its bytes, or those of the part that was wanted."""
+
+
+class Source(Protocol):
+    """A client of a store that is read from."""
+
+    @property
+    def away(self) -> str:
+        """Why the store is not asked now; empty where it is."""
+
+    async def get(self, path: str, **options: Any) -> Got:
+        """An object, with obstore's options: ``head``, ``range``, ``if_match``."""
+
+    def pieces(self, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """What a stream brings, each piece within the time."""
+
+
+class RemoteReader:
+    """The reading half of :class:`RemoteObjects`.
 
     Args:
         client: To the store.
@@ -49,15 +78,20 @@ class RemoteObjects:
 
     def __init__(
         self,
-        client: StoreClient,
+        client: Source,
         fresh: float,
         stale: float,
         source_cache: SourceCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.client, self._source_cache, self._clock = client, source_cache, clock
+        self._source, self._source_cache, self._clock = client, source_cache, clock
         self._head_cache = HeadCache(fresh, stale, clock)
         self._opening: SingleFlight[Opened] = SingleFlight()
+
+    @property
+    def away(self) -> str:
+        """Why the store is not asked now; empty where it is."""
+        return self._source.away
 
     def fresh(self, path: str) -> Head | None:
         """What is known and counts as of now."""
@@ -121,8 +155,8 @@ class RemoteObjects:
 
     async def _fetch(self, path: str) -> Opened:
         since = self._clock()
-        got = await self._get(path)
-        head = _head(got, since)
+        got = await self._source.get(path)
+        head = head_of(got, since)
         self._head_cache.keep(path, head)
         info = cast(Object, head.object)
         copy = self._source_cache.begin(path, info) if self._source_cache else None
@@ -155,9 +189,60 @@ class RemoteObjects:
             return _none()
         descriptor = self._source_cache.find(path, info) if self._source_cache else None
         if descriptor is not None:
-            return _copied(descriptor, span)
+            return copied(descriptor, span)
         got = await self._part(path, head, span)
         return self._pieces(got, path, head, span)
+
+    async def _look(self, path: str) -> Head:
+        since = self._clock()
+        try:
+            return head_of(await self._source.get(path, head=True), since)
+        except NoSuchKey:
+            return Head(None, since=since)
+
+    async def _part(self, path: str, head: Head, span: range) -> Got:
+        return await self._source.get(path, if_match=head.native[0], range=(span.start, span.stop))
+
+    async def _pieces(self, got: Got, path: str, head: Head, span: range) -> AsyncIterator[bytes]:
+        """What comes of a part; a transfer that breaks is gone on with where it broke."""
+        at, left = span.start, RESUMES
+        while True:
+            try:
+                async for piece in self._source.pieces(aiter(got.stream(PIECE))):
+                    at += len(piece)
+                    yield bytes(piece)
+                return
+            except (BadGateway, GatewayTimeout):
+                left -= 1
+                if not left or at >= span.stop:
+                    raise
+            try:
+                got = await self._part(path, head, range(at, span.stop))
+            except (PreconditionFailed, NoSuchKey):
+                raise ServiceUnavailable("The object was replaced while it was read.") from None
+
+
+class RemoteObjects(RemoteReader):
+    """All objects of a store, or those behind a prefix that its client puts before all names.
+
+    Args:
+        client: To the store.
+        fresh: Seconds for which an answer of the store counts as that of now.
+        stale: Seconds for which it will do while the store is away.
+        source_cache: Of objects that have been opened; ``None`` for none.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        client: StoreClient,
+        fresh: float,
+        stale: float,
+        source_cache: SourceCache | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(client, fresh, stale, source_cache, clock)
+        self.client = client
 
     async def put(
         self,
@@ -209,46 +294,8 @@ class RemoteObjects:
         finally:
             self._head_cache.drop(path)
 
-    async def _look(self, path: str) -> Head:
-        since = self._clock()
-        try:
-            return _head(await self._get(path, head=True), since)
-        except NoSuchKey:
-            return Head(None, since=since)
 
-    async def _get(self, path: str, **options: Any) -> obstore.GetResult:
-        import obstore
-
-        conditions = cast("obstore.GetOptions", options)
-        return await self.client.call(
-            partial(obstore.get_async, self.client.store, path, options=conditions)
-        )
-
-    async def _part(self, path: str, head: Head, span: range) -> obstore.GetResult:
-        return await self._get(path, if_match=head.native[0], range=(span.start, span.stop))
-
-    async def _pieces(
-        self, got: obstore.GetResult, path: str, head: Head, span: range
-    ) -> AsyncIterator[bytes]:
-        """What comes of a part; a transfer that breaks is gone on with where it broke."""
-        at, left = span.start, RESUMES
-        while True:
-            try:
-                async for piece in self.client.pieces(aiter(got.stream(PIECE))):
-                    at += len(piece)
-                    yield bytes(piece)
-                return
-            except (BadGateway, GatewayTimeout):
-                left -= 1
-                if not left or at >= span.stop:
-                    raise
-            try:
-                got = await self._part(path, head, range(at, span.stop))
-            except (PreconditionFailed, NoSuchKey):
-                raise ServiceUnavailable("The object was replaced while it was read.") from None
-
-
-async def _copied(descriptor: int, span: range) -> AsyncIterator[bytes]:
+async def copied(descriptor: int, span: range) -> AsyncIterator[bytes]:
     """A part of a file, which is closed behind it."""
     try:
         for at in range(span.start, span.stop, PIECE):
@@ -263,7 +310,8 @@ async def _none() -> AsyncIterator[bytes]:
     yield
 
 
-def _head(got: obstore.GetResult, since: float) -> Head:
+def head_of(got: Got, since: float) -> Head:
+    """What a store has said of an object."""
     meta = got.meta
     native, size = _native(meta), meta["size"]
     label = metadata.read(got.attributes, size)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vipsgate.store.remote.breaker import FIRST_PAUSE, MAX_FAILURES, MAX_PAUSE, Breaker
+from vipsgate.outgoing.breaker import FIRST_PAUSE, MAX_FAILURES, MAX_PAUSE, Breaker
 
 # what happens when: "ask -> seconds to wait", "ok", "fail", "left"; then whether it is open
 STORIES = {

@@ -1,0 +1,359 @@
+"""A missing object that a mirror rule of its bucket has fetched from another server.
+
+Whoever asks has been let in by then: signature, role, Referer, ACLs and protection have been asked
+as for an object that is there, so nobody whom they refuse makes this server ask another one. The
+fetch happens once for all who want it, and ends as an object in the bucket, written like any other,
+or on a shelf over the store (:mod:`vipsgate.store.shelf`); then the request goes on as if it had
+been there. The other design, a store that fetches what it does not have, would ask other servers in
+the middle of looks that come before the gate has decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Self
+
+from cachetools import TTLCache
+
+from ..buckets import MirrorRule
+from ..errors import (
+    AccessDenied,
+    BadGateway,
+    GatewayTimeout,
+    NoSuchKey,
+    OssError,
+    PreconditionFailed,
+    ServiceUnavailable,
+)
+from ..gate import access, mirror
+from ..gate.target import Target
+from ..image.formats import codecs, containers
+from ..observe.counters import Counters
+from ..observe.record import CURRENT
+from ..outgoing.client import Answer, Client, unusable
+from ..settings import Origins
+from ..store.base import Object, Properties, Store
+from ..store.local.draft import Bytes
+from ..store.remote import draft as spool
+from ..store.shelf import Held, Shelf
+from ..store.singleflight import SingleFlight
+from ..web import responses
+
+MISSING = frozenset((404, 410))  # what says that there is no object
+KEPT = ("Cache-Control", "Content-Disposition", "Content-Language", "Expires")
+VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+MAX_HEADER = 1024  # characters of a header that is kept
+MAX_FETCHES = 64  # under way at a time; others wait
+MAX_REFUSED = 65536  # objects that a server does not have, or none of use, which are remembered
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An object that has been fetched, and what came of it, a word of the metrics."""
+
+    object: Object
+    result: str
+
+    def dup(self) -> Self:
+        """The same for somebody else."""
+        return self
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class UnusableError(BadGateway):
+    """What a server has is nothing that may be taken; asked again, it would be the same."""
+
+
+class Mirror:
+    """All fetches of a server.
+
+    Args:
+        store: Where objects are stored.
+        shelf: Where those lie that are not.
+        client: Asks other servers.
+        options: For how long, and how much.
+        counters: Are told.
+    """
+
+    def __init__(
+        self, store: Store, shelf: Shelf, client: Client, options: Origins, counters: Counters
+    ) -> None:
+        self._store, self._shelf, self._client = store, shelf, client
+        self._options, self._counters = options, counters
+        self._flights: SingleFlight[Fetched] = SingleFlight()
+        self._turns = asyncio.Semaphore(MAX_FETCHES)
+        # bucket, key and URL of what was asked for in vain -> how that is told
+        self._refused: TTLCache[tuple[str, str, str], OssError] = TTLCache(
+            MAX_REFUSED, options.missing_seconds
+        )
+
+    async def fetch(
+        self, grant: access.Grant, target: Target, key: str, sent: Mapping[str, str]
+    ) -> Object:
+        """The object, now there.
+
+        Args:
+            grant: Of a caller to whom the bucket's ACL gives what is there.
+            target: What is wanted; its bucket and its parameters count.
+            key: Of the object that is missing: the target's, or one that is laid on it.
+            sent: Headers of the request.
+
+        Raises:
+            NoSuchKey: No rule fits it, or its server has none.
+            AccessDenied: Once it were there, it would not be for this caller.
+            BadGateway: The server cannot be had, or has nothing that may be taken.
+            GatewayTimeout: It does not answer in time.
+            ServiceUnavailable: Too many others are being fetched.
+        """
+        rule = mirror.match(grant.bucket.mirror, key)
+        url = mirror.url_of(rule, key, target.query) if rule else ""
+        if rule is None or not url or mirror.asks_in_a_circle(sent):
+            raise absent(key)
+        check(grant, target, key)
+        bucket = target.bucket
+        if (refusal := self._refused.get((bucket, key, url))) is not None:
+            self._counters.fetched(bucket, "remembered")
+            raise type(refusal)(refusal.message, ec=refusal.ec, extra=refusal.extra)
+        work = partial(self._counted, bucket, key, rule, url, mirror.headers(rule, sent))
+        result = "failed"
+        try:
+            fetched, joined = await self._flights.join((bucket, key), work)
+            result = "joined" if joined else fetched.result
+        except OssError as error:
+            result = _word(error)
+            raise
+        finally:
+            if record := CURRENT.get():
+                record.origin = result
+        return fetched.object
+
+    async def _counted(
+        self, bucket: str, key: str, rule: MirrorRule, url: str, headers: Mapping[str, str]
+    ) -> Fetched:
+        begun, size, result = time.perf_counter(), 0, "failed"
+        try:
+            async with self._turn():
+                fetched = await self._fetch(bucket, key, rule, url, headers)
+            result = fetched.result
+            size = fetched.object.size if result != "renewed" else 0
+            return fetched
+        except OssError as error:
+            result = _word(error)
+            if isinstance(error, NoSuchKey | UnusableError) and self._options.missing_seconds:
+                self._refused[bucket, key, url] = error
+            raise
+        finally:
+            self._counters.fetched(bucket, result, size, time.perf_counter() - begun)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of the fetches that may be under way.
+
+        Raises:
+            ServiceUnavailable: There is none in time.
+        """
+        try:
+            async with asyncio.timeout(self._options.timeout_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise ServiceUnavailable(
+                "Too many objects are being fetched.", headers={"Retry-After": "1"}
+            ) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _fetch(
+        self, bucket: str, key: str, rule: MirrorRule, url: str, headers: Mapping[str, str]
+    ) -> Fetched:
+        try:
+            place = self._client.admit(url)
+        except ValueError as error:
+            log.error("bucket %s: mirror %s: %s", bucket, rule.url, error)
+            raise BadGateway(
+                "The bucket's mirror leads to a host or port that this server does not ask."
+            ) from None
+        known = None if rule.store else self._shelf.known(bucket, key)
+        known = known if known and known.url == url else None
+        headers = {**headers, **(known.validators if known else {})}
+        async with self._client.get(place, headers, redirects=rule.redirects) as answer:
+            if answer.status == 304 and known:
+                until = self._shelf.clock() + self._options.fresh_seconds
+                self._shelf.renew(bucket, key, known, until)
+                return Fetched(known.object, "renewed")
+            if answer.status in MISSING:
+                raise absent(key)
+            if answer.status != 200:
+                raise unusable(answer.status)
+            answer.check_body()
+            if rule.store:
+                return Fetched(await self._store_it(bucket, key, rule, answer), "stored")
+            return Fetched(await self._hold_it(bucket, key, rule, url, answer), "passed")
+
+    async def _store_it(self, bucket: str, key: str, rule: MirrorRule, answer: Answer) -> Object:
+        """Make what comes an object of the bucket, unless somebody else has put one meanwhile."""
+        if not self._store.has(bucket):  # it has only been described so far
+            await self._store.create(bucket)
+        async with self._store.draft(bucket) as draft:
+            mime = await self._receive(answer, rule, draft.write)
+            _check_md5(rule, answer, draft.md5)
+            try:
+                return await draft.keep(key, _properties(answer, mime), expected="")
+            except PreconditionFailed:
+                return await self._store.stat(bucket, key)
+
+    async def _hold_it(
+        self, bucket: str, key: str, rule: MirrorRule, url: str, answer: Answer
+    ) -> Object:
+        """Put what comes on the shelf."""
+        length = self._options.fetch_bytes if answer.length is None else answer.length
+        file = Bytes()
+        file.descriptor = spool.begin(length)
+        try:
+            mime = await self._receive(answer, rule, file.write)
+            _check_md5(rule, answer, file.md5)
+        except BaseException:
+            os.close(file.descriptor)
+            raise
+        md5 = file.md5.hex().upper()
+        item = Object(
+            file.size,
+            f'"{md5}"',
+            _modified(answer.headers.get("Last-Modified", "")),
+            _properties(answer, mime),
+            file.crc,
+            md5=md5,
+        )
+        until = self._shelf.clock() + self._options.fresh_seconds
+        validators = {
+            asked: answer.headers[told]
+            for told, asked in VALIDATORS.items()
+            if _is_kept(answer.headers.get(told, ""))
+        }
+        self._shelf.put(bucket, key, Held(item, file.descriptor, until, validators, url))
+        return item
+
+    async def _receive(
+        self, answer: Answer, rule: MirrorRule, write: Callable[[bytes], Awaitable[None]]
+    ) -> str:
+        """Write what comes; the Content-Type that it is to have, empty where its name tells it.
+
+        Raises:
+            UnusableError: It is too long, or of no kind that the rule takes.
+        """
+        most, size, mime, head = self._options.fetch_bytes, answer.length or 0, "", b""
+        _check_size(size, most)
+        size, is_known = 0, False
+        async for data in answer.pieces():
+            size += len(data)
+            _check_size(size, most)
+            if is_known:
+                await write(data)
+                continue
+            head += data
+            if len(head) >= codecs.HEAD_BYTES:
+                mime, is_known = _kind(head, rule, answer), True
+                await write(head)
+        if not is_known:
+            mime = _kind(head, rule, answer)
+            await write(head)
+        return mime
+
+
+def absent(key: str) -> NoSuchKey:
+    """The error for an object that is in no place known."""
+    return NoSuchKey("The specified key does not exist.", ec="0026-00000001", extra={"Key": key})
+
+
+def check(grant: access.Grant, target: Target, key: str) -> None:
+    """Refuse what would be refused once the object were there.
+
+    Where all pictures are protected, one whose name does not tell counts as one: nothing else
+    would be fetched.
+
+    Raises:
+        AccessDenied: It is protected.
+    """
+    item = access.Seen(key, kind=responses.mime_of(key))
+    access.check_source(grant, target, item)
+    if access.asks_bytes(grant, target, item):
+        raise AccessDenied(
+            "You are forbidden to access the source image.", ec="0040-00000031", rule="protection"
+        )
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise UnusableError(f"The origin's object has more than {most} bytes.")
+
+
+def _check_md5(rule: MirrorRule, answer: Answer, md5: bytes) -> None:
+    """Hold the body against Content-MD5, where the rule wants that and the server says it."""
+    told = answer.headers.get("Content-MD5", "").strip()
+    if rule.check_md5 and told and told != base64.b64encode(md5).decode():
+        raise UnusableError("The origin's object is not what its Content-MD5 says.")
+
+
+def _kind(head: bytes, rule: MirrorRule, answer: Answer) -> str:
+    """The Content-Type by the first bytes; what the server says of a picture does not count.
+
+    Raises:
+        UnusableError: The rule takes no such object.
+    """
+    for name, magic in codecs.MAGIC.items():
+        if magic.match(head) and codecs.is_picture(head):
+            return codecs.CODECS[name].mime
+    if codecs.is_picture(head) or containers.find(head):
+        return ""
+    if rule.types == "pictures":
+        raise UnusableError(
+            "The origin's object is neither a picture nor a video, by its first bytes, and the "
+            "rule takes no others."
+        )
+    told = answer.headers.get("Content-Type", "")
+    return told if _is_kept(told) else ""
+
+
+def _properties(answer: Answer, mime: str) -> Properties:
+    told = {name: answer.headers.get(name, "") for name in KEPT}
+    return Properties(
+        mime, headers={name.lower(): told[name] for name in told if _is_kept(told[name])}
+    )
+
+
+def _is_kept(value: str) -> bool:
+    return bool(value) and len(value) <= MAX_HEADER and value.isascii() and value.isprintable()
+
+
+def _modified(text: str) -> float:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return float(int(time.time()))
+
+
+def _word(error: OssError) -> str:
+    """What came of a fetch, for the metrics and the log."""
+    return next((word for kind, word in WORDS.items() if isinstance(error, kind)), "failed")
+
+
+WORDS: Mapping[type[OssError], str] = {
+    NoSuchKey: "missing",
+    UnusableError: "refused",
+    GatewayTimeout: "timeout",
+    ServiceUnavailable: "busy",
+}

@@ -1,0 +1,153 @@
+"""Objects that a bucket does not have and that are shown for a while: what a mirror passes through.
+
+They lie over a store: whatever the store has comes first. An object is there for who looks as long
+as it is fresh, and is held longer, so that its server can be asked whether it is still the same.
+Nothing is written anywhere: what is held is a file without a name within a budget. The other
+design, a request that carries its object with it, would make every reader of objects know of two
+kinds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from ..errors import NoSuchKey
+from .base import Object, Opened, RangeReader, Store
+from .remote.objects import copied
+
+HELD_BYTES = 64 << 20  # of objects that are held; the last one is, however large
+MAX_HELD = 512  # of them: each is a descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One object.
+
+    Attributes:
+        object: What is known of it.
+        descriptor: Of its bytes.
+        until: When it is to be asked for again, in seconds of the clock.
+        validators: What its server knows it by: headers of a request that asks whether it is
+            another one.
+        url: Where it came from.
+    """
+
+    object: Object
+    descriptor: int
+    until: float
+    validators: dict[str, str] = field(default_factory=dict)
+    url: str = ""
+
+
+class Shelf:
+    """The objects put there last.
+
+    Args:
+        clock: Seconds.
+        most: Bytes that are held.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = HELD_BYTES) -> None:
+        self._held: OrderedDict[tuple[str, str], Held] = OrderedDict()
+        self._bytes = 0
+        self.clock, self._most = clock, most
+
+    def fresh(self, bucket: str, key: str) -> Held | None:
+        """An object that counts as that of now."""
+        if (held := self._held.get((bucket, key))) and held.until > self.clock():
+            self._held.move_to_end((bucket, key))
+            return held
+        return None
+
+    def known(self, bucket: str, key: str) -> Held | None:
+        """An object, of whenever."""
+        return self._held.get((bucket, key))
+
+    def put(self, bucket: str, key: str, held: Held) -> None:
+        """Hold an object; those put there longest ago go, as far as there is no room."""
+        self.drop(bucket, key)
+        self._held[bucket, key] = held
+        self._bytes += held.object.size
+        while len(self._held) > 1 and (self._bytes > self._most or len(self._held) > MAX_HELD):
+            self.drop(*next(iter(self._held)))
+
+    def renew(self, bucket: str, key: str, held: Held, until: float) -> None:
+        """An object that is still held is still the same."""
+        if self._held.get((bucket, key)) is held:
+            self._held[bucket, key] = replace(held, until=until)
+
+    def drop(self, bucket: str, key: str) -> None:
+        """Let go of an object, if it is held."""
+        if held := self._held.pop((bucket, key), None):
+            self._bytes -= held.object.size
+            os.close(held.descriptor)
+
+
+class Shelved:
+    """A store with what lies on a shelf over it.
+
+    Args:
+        store: What it has comes first.
+        shelf: What else is there.
+    """
+
+    def __init__(self, store: Store, shelf: Shelf) -> None:
+        self._store, self._shelf = store, shelf
+        self.has = store.has  # asked for every hit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def stat(self, bucket: str, key: str) -> Object:
+        """See :class:`vipsgate.store.base.Store`."""
+        try:
+            return await self._store.stat(bucket, key)
+        except NoSuchKey:
+            if held := self._shelf.fresh(bucket, key):
+                return held.object
+            raise
+
+    async def open(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.Store`."""
+        try:
+            return await self._store.open(bucket, key)
+        except NoSuchKey:
+            if held := self._shelf.known(bucket, key):
+                return Opened(held.object, os.dup(held.descriptor))
+            raise
+
+    def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
+        """See :class:`vipsgate.store.base.Store`."""
+        result = self._store.fingerprint(bucket, key, aliases=aliases)
+        if result == () and (held := self._shelf.fresh(bucket, key)):
+            return held.object
+        return result
+
+    def ranged(self, bucket: str) -> RangeReader | None:
+        """See :class:`vipsgate.store.base.Store`."""
+        reader = self._store.ranged(bucket)
+        return _Parts(reader, self._shelf) if reader else None
+
+
+class _Parts:
+    """Parts of remote objects, and of those on a shelf."""
+
+    def __init__(self, reader: RangeReader, shelf: Shelf) -> None:
+        self._reader, self._shelf = reader, shelf
+
+    async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
+        """See :class:`vipsgate.store.base.RangeReader`."""
+        held = self._shelf.known(bucket, key)
+        if held and held.object == info:
+            return copied(os.dup(held.descriptor), span)
+        return await self._reader.read(bucket, key, info, span)
+
+
+def over(store: Store, shelf: Shelf) -> Store:
+    """The store with what is on the shelf."""
+    return cast(Store, Shelved(store, shelf))
