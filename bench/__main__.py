@@ -26,6 +26,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "cold": ["--pairs", "1", "--seconds", "2", "--shrink", "fast"],
     "actions": ["--rounds", "2"],
     "video": ["--rounds", "2"],
+    "windows": ["--rounds", "2", "--pictures", "small"],
     "denials": ["--runs", "1"],
     "bodies": ["--runs", "1", "--seconds", "1"],
     "observed": ["--runs", "1"],

@@ -17,6 +17,7 @@ The way of a request, and the module behind each step::
       -> delivery.derivatives  an object as it is; a picture: cached, in the making, or made now
       -> cache.tiers           memory, then disk, then a bucket that a fleet shares
       -> store.base            opens the source and its overlays: descriptors
+      -> delivery.looks        what the window of g_auto is laid around: kept, or looked for now
       -> renderers.pool        a free renderer, a bounded queue, or 503
     renderer process (libvips; no files, no network; one picture at a time; can be killed)
       -> worker.main           a job and descriptors in, a memfd out
@@ -135,7 +136,8 @@ def explain(
 ) -> dict[str, Any]:
     """Return the plan for a file as plain values, as ``vipsgate render --explain`` prints it.
 
-    No pixel is read. Watermark objects are not looked at: no size depends on them.
+    No pixel is read, but for the window of ``g_auto`` and ``g_face``. Watermark objects are not
+    looked at: no size depends on them.
 
     Args:
         data: The picture's bytes, or the descriptor of the open file.

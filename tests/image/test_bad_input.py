@@ -17,6 +17,7 @@ LIMITS = config.Limits()
 SIDE, MAX_PIXELS = 16384, 4096  # OSS guide
 MOST = 1_000_000  # where the guide names no end, since a picture's border is one
 G = "nw north ne west center east sw south se"
+SMART = f"{G} auto face fp"
 FONTS = "wqy-zenhei wqy-microhei fangzhengshusong fangzhengkaiti fangzhengheiti fangzhengfangsong "
 FONTS += "droidsansfallback"
 
@@ -37,13 +38,18 @@ TAKES = {
         "p": ((1, 1000),),
         "limit": ((0, 1),),
         "color": ("colour",),
+        "g": (SMART,),
+        "fx": ((0, 1000),),
+        "fy": ((0, 1000),),
     },
     "crop": {
         "x": ((0, MOST),),
         "y": ((0, MOST),),
         "w": ((0, MOST), "0040-00000225"),
         "h": ((0, MOST), "0040-00000226"),
-        "g": (G, "0040-00000209"),
+        "g": (SMART, "0040-00000209"),
+        "fx": ((0, 1000),),
+        "fy": ((0, 1000),),
     },
     "circle": {"r": ((1, MAX_PIXELS),), "type": ((0, 1),)},
     "indexcrop": {"x": ((1, MOST),), "y": ((1, MOST),), "i": ((0, MOST),)},
@@ -224,7 +230,8 @@ WITH |= {"quality": "Q_9", "format": "png", "circle": "r_9"}
 
 
 @named(ALL)
-def test_the_rim_is_taken(name, key):
+def test_the_rim_is_taken(name, key, monkeypatch):
+    monkeypatch.setattr("vipsgate.image.faces.installed", lambda: True)
     for value in values(TAKES[name][key][0])[1]:
         item = begin("", key)[1:] + value
         others = [one for one in WITH.get(name, "").split(",") if one and not same(one, item)]

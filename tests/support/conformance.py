@@ -169,6 +169,12 @@ NEAR_ACTIONS = {  # action -> how a result differs; sizes and refusals are exact
     "quality": "another encoder: other bytes",
     "format": "other encoders: other bytes; `heic` needs an extra",
 }
+OURS = "ours, for a window around what is in the picture"
+NEAR_VALUES = {  # action and parameter -> likewise, where it is that parameter's doing
+    ("resize", "g"): f"{OURS}: `auto`, `face`, `fp`; OSS's anchors have no effect, as there",
+    ("crop", "g"): f"`auto`, `face`, `fp` are {OURS}",
+    **{(name, key): OURS for name in ("resize", "crop") for key in ("fx", "fy")},
+}
 ROWS = {"MADE": "test_a_picture_is_made", "PIXELS": "test_a_pixel_is_where_it_belongs"}
 ROWS |= {"REFUSED": "test_a_request_is_refused"}
 Row = tuple[str, str, str, str]  # what, how it conforms, the test, how it differs
@@ -229,8 +235,8 @@ def pictures() -> Iterator[Row]:
     for name, kind in ACTIONS.items():
         module = TESTS / "image" / "actions" / f"test_{name.replace('-', '_')}.py"
         texts = runpy.run_path(str(module))["READS"]
-        note = NEAR_ACTIONS.get(name, "")
         for key in slots(kind):
+            note = NEAR_VALUES.get((name, key), NEAR_ACTIONS.get(name, ""))
             text = next(text for text in texts if _has(text, name, key))
             test = f"image/actions/test_tables.py::test_reads[{text[:LONGEST]}]"
             yield f"`{name}` `{key or 'value'}`", "near" if note else "exact", test, note

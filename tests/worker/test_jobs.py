@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from vipsgate import errors
+from vipsgate.image import gravity
 from vipsgate.image.config import Limits, Rendering
 from vipsgate.image.cost import Cost
 from vipsgate.worker import fontfiles, main
@@ -189,3 +190,32 @@ def test_of_what_is_no_picture_no_result_is_left_open(do, file, text):
         (error,) = do(Job("render", text, source))
         assert isinstance(error, errors.OssError)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+CUT = "image/crop,w_20,h_20,g_auto"
+
+
+def test_a_look_says_where(do, file, saved, photo):
+    source = file(saved(photo(400, 267), "JPEG", quality=80))
+    ((place,), (picture, none)) = (
+        do(Job("look", CUT, source)),
+        do(Job("render", CUT, source, focus=((0, 0, 0, 0),)), Job("render", CUT, source)),
+    )
+    assert gravity.load(place)
+    assert Image.open(BytesIO(picture)).size == (20, 20)
+    assert type(none) is errors.InternalError  # the front has to have it looked for
+
+
+def test_a_look_is_admitted_by_its_cost(do, file, saved):
+    source = file(saved(Image.new("RGB", (2000, 1500), "#336699"), "PNG"))
+    (cost,) = do(Job("look", CUT, source), budget=(0.01, 1 << 30))
+    assert isinstance(cost, Cost)
+    assert cost.seconds > 0.03  # of decoding all of it
+    (place,) = do(Job("look", CUT, source), budget=(cost.seconds, cost.memory))
+    assert gravity.load(place)
+
+
+def test_what_cannot_be_made_is_not_looked_at(do, file, saved, photo):
+    source = file(saved(photo(400, 267), "JPEG", quality=80))
+    (error,) = do(Job("look", f"{CUT}/resize,m_fixed,w_9000,h_9000,limit_0", source))
+    assert type(error) is errors.ImageTooLarge

@@ -21,6 +21,7 @@ from ..cache.entry import CacheKey, Entry
 from ..cache.remote import RemoteCache
 from ..catalog.documents import Documents
 from ..errors import OssError
+from ..image import faces
 from ..image.fonts import NAMES, Fonts
 from ..image.formats import heif, probe
 from ..image.formats.codecs import CODECS
@@ -59,6 +60,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield Finding("libvips", True, render.version())
     yield from (_format(name) for name in CODECS)
     yield _video()
+    yield _faces()
     yield from _fonts(settings.image.fonts_dir)
     yield _parser()
     yield _walls()
@@ -94,6 +96,18 @@ def _video() -> Finding:
         return Finding(what, False, f"{decode.version()}: {error}")
     wrong = [name for name, size in sizes.items() if size != (SIDE, SIDE)]
     return Finding(what, not wrong, f"{decode.version()}: {', '.join(wrong or sizes)}")
+
+
+def _faces() -> Finding:
+    """Look for faces in a picture."""
+    what = "faces for g_face"
+    if not faces.installed():
+        return Finding(what, None, f"optional: {faces.INSTALL}")
+    try:
+        transform(_painted("png"), "image/crop,w_9,h_9,g_face")
+    except (OssError, ImportError, OSError) as error:
+        return Finding(what, False, str(error))
+    return Finding(what, True, faces.version())
 
 
 def _filmed(codec: str) -> tuple[int, int]:

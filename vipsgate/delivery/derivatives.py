@@ -18,6 +18,7 @@ from ..image.process import OF_HEADERS
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
+from . import looks
 from . import partial as remote
 from .order import Content, Derivative, Order
 from .resolve import Source, check_opened, overlay
@@ -225,13 +226,17 @@ async def _render(
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
     attachments = tuple(Attachment(item.object.etag, item.descriptor) for item in opened[1:])
     strict = order.grant.bucket.strict
-    job = Job("render", str(order.process), opened[0].descriptor, attachments, strict)
-    content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
     begun = time.perf_counter()
+    needed = order.process is not None and order.process.look is not None
+    seen = await looks.find(services, order, opened[0]) if needed else looks.NOTHING
+    source = opened[0].descriptor
+    job = Job("render", str(order.process), source, attachments, strict, seen.focus)
+    content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
     done = await services.renderers.render(job, content)
-    services.recorder.rendered(begun, done.queue, done.predicted, done.probe, done.render)
+    queue, render = seen.queue + done.queue, seen.render + done.render
+    services.recorder.rendered(begun, queue, seen.queue + done.predicted, done.probe, render)
     entry = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor, notes=done.notes)
     if done.size <= MAX_AT_ONCE:
         with closing(entry):
             entry = entry.in_memory()
-    return Derivative(entry, BYPASS, done.queue, done.render)
+    return Derivative(entry, BYPASS, queue, render)

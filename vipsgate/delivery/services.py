@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from ..buckets import Bucket
+from ..cache.entry import CacheKey
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
 from ..catalog.registry import Registry
@@ -74,6 +76,7 @@ class Services:
         cache: What has been made; ``None`` where nothing is kept.
         clock: Seconds since the epoch.
         flights: Pictures that are being made, and who waits for them.
+        looking: Held by whoever looks for what the window of a picture is laid around.
         throttle: Holds refusals back.
         turns: When a picture that is not known begins.
         looks: How often objects are looked at for pictures that then are refused.
@@ -94,6 +97,9 @@ class Services:
     cache: Cache | None = None
     clock: Callable[[], float] = time.time
     flights: SingleFlight[Derivative] = field(default_factory=SingleFlight)
+    looking: WeakValueDictionary[CacheKey, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary
+    )
     throttle: Throttle = field(default_factory=Throttle)
     turns: Turns = field(default_factory=Turns)
     looks: Pace = field(default_factory=partial(Pace, LOOKS, BURST))

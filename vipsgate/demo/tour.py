@@ -110,6 +110,12 @@ TOUR = (
         f"image/resize,w_240/watermark,text_{LAKE},size_18,g_nw,color_FFFFFF",
         "jpg",
     ),
+    Stop(
+        "what catches the eye",
+        "portrait-phone.jpg",
+        "image/resize,m_fill,w_240,h_120,g_auto",
+        "jpg",
+    ),
     Stop("progressive", "mountains.jpg", "image/resize,w_1200/interlace,1"),
     Stop("AVIF", "mountains.jpg", "image/resize,w_800/format,avif"),
     Stop("its average hue", "sea.jpg", "image/average-hue"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..errors import InvalidArgument, shown
 from . import params
 from .frame import Frame
+from .gravity import Focus
 from .notes import Notes
 from .steps import Size, Step
 
@@ -49,6 +50,7 @@ class Action:
         implied: Runs with its defaults when it is not written.
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
         lines: See :attr:`.steps.Step.lines`.
+        moves: Changes where in the picture something is, or what of it is left.
         slashes: Its parameters in Base64, in which a ``/`` may stand.
         ignored: Parameters that were written and that it does not know, by their names.
     """
@@ -59,6 +61,8 @@ class Action:
     cuts: ClassVar[bool] = False
     lines: ClassVar[int] = 0
     slashes: ClassVar[frozenset[str]] = frozenset()
+
+    moves: ClassVar[bool] = True
 
     ignored: Notes = field(default=(), kw_only=True, compare=False, repr=False)
 
@@ -73,6 +77,18 @@ class Action:
     def between(self, frame: Frame) -> Frame | None:
         """A larger picture that this action makes on its way, for the limits."""
         return None
+
+    def scales(self) -> bool:
+        """Does it leave all of the picture, at whatever size?"""
+        return False
+
+    def look(self) -> str:
+        """What must be looked for to know where its window lies, one of ``gravity.LOOKS``."""
+        return ""
+
+    def aimed(self, focus: Focus) -> Action:
+        """The same with what was looked for; no size depends on it."""
+        return self
 
     def needs(self) -> tuple[Wanted, ...]:
         """Pictures of other objects, which are opened before the renderer is asked."""

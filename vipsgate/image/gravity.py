@@ -1,6 +1,18 @@
-"""The nine positions of OSS, on a grid of thirds: ``nw`` is upper left, ``south`` lower middle."""
+"""Where a part of a picture lies: OSS's nine positions, and ours that depend on what is in it.
+
+``nw`` is upper left, ``south`` lower middle, on a grid of thirds. With ``auto``, ``face`` and
+``fp`` the part is laid around a focus; ``fp`` names it, the others look for it (:mod:`.look`). A
+focus is a few areas of the picture, the most important one first, in ten-thousandths of its sides:
+it holds at any size, and in whole numbers the same everywhere.
+"""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from .params import integer
 
 # name -> (across, down); 0 start, 1 middle, 2 end
 ANCHORS: dict[str, tuple[int, int]] = {
@@ -14,3 +26,91 @@ ANCHORS: dict[str, tuple[int, int]] = {
     "south": (1, 2),
     "se": (2, 2),
 }
+AUTO, FACE, POINT = "auto", "face", "fp"
+LOOKS = (AUTO, FACE)  # for which the picture is looked at
+SMART = (*LOOKS, POINT)
+
+Area = tuple[int, int, int, int]  # left, top, right, bottom, in parts of WHOLE
+Focus = tuple[Area, ...]
+
+WHOLE = 10_000  # parts of a side
+MAX_AREAS = 8  # of a focus; of many faces the first ones count
+HALF = WHOLE // 2
+CENTRE = 500  # thousandths
+MIDDLE: Focus = ((HALF, HALF, HALF, HALF),)
+
+
+def coordinate() -> Any:
+    """A parameter that is one coordinate of a focal point, in thousandths of a side."""
+    return integer(0, 1000, default=CENTRE)
+
+
+def point(x: int, y: int) -> Focus:
+    """The focus that is one point, in thousandths of the sides."""
+    x, y = x * WHOLE // 1000, y * WHOLE // 1000
+    return ((x, y, x, y),)
+
+
+def unused(gravity: str, x: int, y: int) -> tuple[str, ...]:
+    """Names of the coordinates that are given though it is no focal point that counts."""
+    given = (("fx", x), ("fy", y))
+    return () if gravity == POINT else tuple(name for name, value in given if value != CENTRE)
+
+
+def corner(focus: Focus, size: tuple[int, int], part: tuple[int, int]) -> tuple[int, int]:
+    """Where a part of a picture begins, in pixels from the picture's upper left.
+
+    It is laid around the middle of the first area and of the next ones that fit into it together
+    with those before, and never reaches over the border.
+
+    Args:
+        focus: One area or more.
+        size: Of the picture.
+        part: Of the part; no side is longer than the picture's.
+    """
+    left, top, right, bottom = focus[0]
+    for area in focus[1:]:
+        wider = min(left, area[0]), min(top, area[1]), max(right, area[2]), max(bottom, area[3])
+        across, down = wider[2] - wider[0], wider[3] - wider[1]
+        if across * size[0] <= part[0] * WHOLE and down * size[1] <= part[1] * WHOLE:
+            left, top, right, bottom = wider
+    return _start(left + right, size[0], part[0]), _start(top + bottom, size[1], part[1])
+
+
+def _start(ends: int, side: int, part: int) -> int:
+    """Begin of ``part`` pixels around the middle of two ``ends``, given as their sum."""
+    return min(max(0, (ends * side - WHOLE * part) // (2 * WHOLE)), side - part)
+
+
+def dump(focus: Focus) -> bytes:
+    """The focus as JSON."""
+    return json.dumps(focus).encode()
+
+
+def load(text: bytes) -> Focus:
+    """What :func:`dump` has written, perhaps in another process.
+
+    Raises:
+        ValueError: It is no focus.
+    """
+    return read(json.loads(text))
+
+
+def read(values: object) -> Focus:
+    """A focus from lists, as JSON has it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(values, Sequence) or not 0 < len(values) <= MAX_AREAS:
+        raise ValueError("not a focus")
+    return tuple(_area(area) for area in values)
+
+
+def _area(values: object) -> Area:
+    if not isinstance(values, Sequence) or [type(value) for value in values] != [int] * 4:
+        raise ValueError("not an area")
+    left, top, right, bottom = values
+    if not (0 <= left <= right <= WHOLE and 0 <= top <= bottom <= WHOLE):
+        raise ValueError("not an area of a picture")
+    return left, top, right, bottom

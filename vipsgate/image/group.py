@@ -16,12 +16,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import histogram, hue, plan, render, reports
+from . import attention, histogram, hue, plan, render, reports
 from .config import Limits, Rendering
 from .cost import Cost
 from .fonts import Fonts
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
+from .gravity import Focus
 from .load import load
 from .notes import Notes
 from .plan import Plan
@@ -100,6 +101,26 @@ class Group:
             OssError: The file is no picture, or what is asked does not fit it.
         """
         return () if process.answer else self._plan(process).notes
+
+    def look_over_budget(self, process: Process) -> Cost | None:
+        """What the look for a process is expected to take, where that is more than it may.
+
+        Raises:
+            OssError: The file is no picture, or what is asked does not fit it.
+        """
+        assert process.look
+        header = self._probed().header
+        cost = process.look.cost(process.look.planned(header, self._limits))
+        return None if self._affordable(cost) else cost
+
+    def look(self, process: Process, context: RenderContext) -> Focus:
+        """What the window of a process is laid around.
+
+        Raises:
+            OssError: It cannot be looked for; see :func:`vipsgate.image.attention.find`.
+        """
+        assert process.look
+        return attention.find(self._probed(), process.look, self._limits, context.watch)
 
     def write(self, process: Process, descriptor: int, context: RenderContext) -> str:
         """Write one of them to a descriptor of an empty file; its MIME type.

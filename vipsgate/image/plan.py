@@ -20,7 +20,7 @@ from .cost import Cost
 from .formats.codecs import CODECS
 from .frame import SRGB, Frame, Header
 from .notes import Notes, joined, note
-from .steps import Size, Step
+from .steps import Cut, Size, Step
 
 MAX_BANDS = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
@@ -87,6 +87,7 @@ class Plan:
                     "from": _size(stage.before),
                     "to": _size(stage.after),
                 }
+                | _window(stage)
                 for stage in self.stages
             ],
             "steps": [
@@ -112,6 +113,13 @@ class Plan:
             "memory": self.memory,
             "seconds": round(self.seconds, 4),
         }
+
+
+def _window(stage: Stage) -> dict[str, str]:
+    """Which part of what it is given, or has scaled, an action keeps; nothing for all of it."""
+    cuts = (step for step in stage.steps() if isinstance(step, Cut))
+    cut = next(cuts, None)
+    return {"window": str(cut).removeprefix("cut ")} if cut else {}
 
 
 def admit(header: Header, pages: int, limits: Limits) -> None:

@@ -16,13 +16,16 @@ stands alone. Equal canonical texts mean equal work, which is what results are k
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
+from ..errors import BadRequest, InvalidArgument, TooManyPipes, Unimplemented, shown
+from . import faces, look
 from .action import Action, read
 from .actions import ACTIONS
 from .config import Limits
+from .gravity import FACE, Focus
+from .look import Look
 from .notes import Notes, ignored
 from .video import snapshot
 from .video.snapshot import Snapshot
@@ -32,6 +35,7 @@ BASIC, EXIF = "basic-info", "exif"  # what the old API says otherwise
 OF_HEADERS = (INFO, BASIC, EXIF)  # for which no pixel is looked at
 ANSWERS = (INFO, HUE, BASIC, EXIF)  # what is said of a picture instead of making another one
 LATER_VIDEO = ("animation", "convert")  # known to OSS, which does them later and elsewhere
+MAX_LOOKS = 1  # of a process: each decodes the source once more, and the next one what it has cut
 CACHED_TEXTS = 2048  # parsed texts that are remembered
 MAX_CACHED_LENGTH = 512  # characters of one
 
@@ -47,6 +51,7 @@ class Process:
         text: The canonical text: parsing it gives an equal process.
         notes: Parameters of the text as it was written that have no effect; the canonical one may
             have them no more.
+        look: What the place of a window depends on; ``None`` where no action needs that.
     """
 
     actions: tuple[Action, ...] = ()
@@ -54,12 +59,14 @@ class Process:
     snapshot: Snapshot | None = None
     text: str = field(init=False, compare=False)
     notes: Notes = field(init=False, compare=False)
+    look: Look | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         words = [self.answer] if self.answer else [str(action) for action in self.actions]
         text = f"video/{self.snapshot}" if self.snapshot else "/".join(["image", *words])
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "notes", ignored(self._ignored()))
+        object.__setattr__(self, "look", look.of(self.actions))
 
     def __str__(self) -> str:
         return self.text
@@ -75,6 +82,11 @@ class Process:
         """Keys of the other objects that the actions use, each once."""
         wanted = (wanted for action in self.actions for wanted in action.needs())
         return tuple(dict.fromkeys(item.key for item in wanted))
+
+    def aimed(self, focus: Focus) -> Process:
+        """The same process, under the same text, with what was looked for."""
+        actions = (action.aimed(focus) if action.look() else action for action in self.actions)
+        return replace(self, actions=tuple(actions))
 
     def writes(self) -> str:
         """All the text that the actions draw."""
@@ -112,6 +124,13 @@ def _read(text: str, limits: Limits) -> Process:
     actions = tuple(read(word, ACTIONS) for word in words)
     wanted = [wanted for action in actions for wanted in action.needs()]
     _check_count("picture watermarks", len(wanted), limits.watermarks)
+    looks = [action.look() for action in actions if action.look()]
+    _check_count("actions with g_auto or g_face", len(looks), MAX_LOOKS)
+    if FACE in looks and not faces.installed():
+        raise BadRequest(
+            "The value: face of parameter: g needs an optional part that is not installed here: "
+            f"{faces.INSTALL}."
+        )
     inner = sum(len(item.actions) for item in wanted)
     _check_count("actions, with those of its watermarks,", len(words) + inner, limits.actions)
     return Process(actions)

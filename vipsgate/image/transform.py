@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import Unimplemented, WatermarkError, shown
-from . import plan, render, reports
+from . import attention, plan, render, reports
 from .config import Limits, Rendering
 from .fonts import Fonts
 from .formats.codecs import CODECS
-from .formats.probe import probe
+from .formats.probe import Source, probe
 from .notes import Notes, joined
 from .plan import Plan
 from .prepared import Overlay, RenderContext
@@ -93,6 +93,7 @@ def transform(
     source = probe(_read(data, limits))
     if parsed.answer:
         return Picture(reports.ANSWERS[parsed.answer](source, context), reports.MIME)
+    parsed = _aimed(parsed, source, limits)
     planned = plan.make(source.header, parsed.actions, limits, rendering)
     context.check_overlays(planned)
     with _memory() as memory:
@@ -131,10 +132,18 @@ def explain(
     if parsed.snapshot:
         raise Unimplemented("A picture of a video has no plan: what it takes is known afterwards.")
     source = probe(_read(data, limits))
+    parsed = _aimed(parsed, source, limits)
     there = fonts() if parsed.writes() else Fonts()
     result = reports.explanation(source, parsed, limits, rendering, there)
     notes = joined(parsed.notes, result.get("notes", ()))
     return {"process": str(parsed)} | result | {"notes": list(notes)}
+
+
+def _aimed(process: Process, source: Source, limits: Limits) -> Process:
+    """The same with what its window is laid around, for which the picture is looked at."""
+    if process.look is None:
+        return process
+    return process.aimed(attention.find(source, process.look, limits, lambda image: None))
 
 
 def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:

@@ -145,6 +145,11 @@ class Counters(Collector):
             "Pictures sent, by style and by where they came from.",
             *("bucket", "style", "cache"),
         )
+        self.looks = Counter(
+            "vipsgate_looks",
+            "Looks at a picture, for g_auto and g_face, by where the place came from.",
+            *("gravity", "cache"),
+        )
         self.work = Counter(
             "vipsgate_render_seconds", "Time that renderers have worked.", "bucket", "style"
         )
@@ -166,6 +171,8 @@ class Counters(Collector):
             "From the request to another server to the end of its object, by what came of it.",
             "result",
         )
+        for gravity in ("auto", "face"):
+            self.looks.sums[gravity, "miss"] = 0
         for stage in ("queue", "probe", "render"):
             self.stages.by[stage] = Histogram()
         for wait in ("predicted", "real"):

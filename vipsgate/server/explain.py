@@ -17,7 +17,7 @@ import orjson
 
 from .. import api
 from ..buckets import Bucket
-from ..delivery import derivatives, resolve
+from ..delivery import derivatives, looks, resolve
 from ..delivery.order import Order, see
 from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
@@ -183,7 +183,8 @@ async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
             item = stack.enter_context(closing(await services.store.open(bucket, other)))
             attachments.append(Attachment(item.object.etag, item.descriptor))
         text, strict = str(order.process), order.grant.bucket.strict
-        job = Job("explain", text, opened.descriptor, tuple(attachments), strict)
+        focus = (await looks.find(services, order, opened)).focus if order.process.look else None
+        job = Job("explain", text, opened.descriptor, tuple(attachments), strict, focus)
         with closing(await services.renderers.render(job)) as done:
             result: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return result

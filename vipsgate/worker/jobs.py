@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from .. import errors
-from ..image import render, reports
+from ..image import faces, gravity, render, reports
 from ..image.config import Limits, Rendering
 from ..image.cost import Cost
 from ..image.fonts import Fonts
@@ -96,6 +96,8 @@ class Worker:
                 return self.render(task)
             case "explain":
                 return self.explain(task)
+            case "look":
+                return self.look(task)
             case "histogram":
                 return self.histogram(task)
             case "paint":
@@ -106,6 +108,8 @@ class Worker:
         begun = time.perf_counter()
         process, group = self._process(task), _group(task)
         context = self._context
+        if process.look and task.job.focus is None:
+            raise TypeError("a picture that was not looked at")
         if keys := process.needs():
             overlays = {
                 key: Overlay(item.etag, partial(read, item.descriptor, self._limits))
@@ -130,6 +134,17 @@ class Worker:
         self._notes(task, process, group, self._fonts.missing(process.writes()))
         with _result() as memory:
             os.write(memory, group.explain(process, self._fonts))
+            return _output(reports.MIME, memory, begun, group.probe_seconds)
+
+    def look(self, task: Task) -> Output | Cost:
+        """Look for what the window of the picture is laid around, if the picture can be made."""
+        begun = time.perf_counter()
+        process, group = self._process(task), _group(task)
+        self._notes(task, process, group, self._fonts.missing(process.writes()))
+        if cost := group.look_over_budget(process):
+            return cost
+        with _result() as memory:
+            os.write(memory, gravity.dump(group.look(process, self._context)))
             return _output(reports.MIME, memory, begun, group.probe_seconds)
 
     def histogram(self, task: Task) -> Output | Cost:
@@ -206,14 +221,15 @@ class Worker:
         if job.kind == "paint":
             return None
         try:
-            return parse(job.process, self._limits)
+            process = parse(job.process, self._limits)
         except errors.OssError:
             return None
+        return process.aimed(job.focus) if job.focus else process
 
 
 def identity() -> str:
     """What the bytes of a result depend on besides the job and the fonts, for ETags."""
-    return f"{render.identity()}, {decode.version()}"
+    return f"{render.identity()}, {decode.version()}, {faces.version()}"
 
 
 def read(descriptor: int, limits: Limits) -> bytes:

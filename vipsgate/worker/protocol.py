@@ -21,8 +21,9 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from .. import errors
-from ..image import notes
+from ..image import gravity, notes
 from ..image.cost import Cost
+from ..image.gravity import Focus
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
@@ -30,8 +31,9 @@ MAX_DESCRIPTORS = 33  # the source and the attachments, config.Limits.watermarks
 
 Message = dict[str, Any]
 # a picture of the source, or an answer about it; the plan for one, as JSON, for which no pixel is
-# read; the levels of the source's pixels; a picture without a source
-Kind = Literal["render", "explain", "histogram", "paint"]
+# read; what the window of one is laid around; the levels of the source's pixels; a picture without
+# a source
+Kind = Literal["render", "explain", "look", "histogram", "paint"]
 Budget = tuple[float, int]  # seconds of one core and bytes of memory that a job may take
 
 
@@ -57,6 +59,8 @@ class Job(NamedTuple):
         attachments: The other objects, in the order of ``Process.needs()``.
         strict: Whether it is refused where it cannot be followed to the letter
             (:mod:`..image.notes`).
+        focus: What the look of the process has found; ``None`` for a process without one, and to
+            have it looked for.
     """
 
     kind: Kind
@@ -64,6 +68,7 @@ class Job(NamedTuple):
     source: int | None = None
     attachments: tuple[Attachment, ...] = ()
     strict: bool = False
+    focus: Focus | None = None
 
 
 class Batch(NamedTuple):
@@ -85,12 +90,12 @@ class Batch(NamedTuple):
         source = self.jobs[0].source
         descriptors = [] if source is None else [source]
         rows = []
-        for kind, process, _, attachments, strict in self.jobs:
+        for kind, process, _, attachments, strict, focus in self.jobs:
             etags = []
             for etag, descriptor in attachments:
                 etags.append(etag)
                 descriptors.append(descriptor)
-            rows.append((kind, process, etags, strict))
+            rows.append((kind, process, etags, strict, focus))
         message = {
             "id": self.number,
             "budget": self.budget,
@@ -105,9 +110,10 @@ class Batch(NamedTuple):
         rest = iter(descriptors)
         source = next(rest) if message["source"] else None
         jobs = []
-        for kind, process, etags, strict in message["jobs"]:
+        for kind, process, etags, strict, focus in message["jobs"]:
             attachments = tuple(map(Attachment, etags, rest)) if etags else ()
-            jobs.append(Job(kind, process, source, attachments, strict))
+            seen = gravity.read(focus) if focus else None
+            jobs.append(Job(kind, process, source, attachments, strict, seen))
         budget = message["budget"]
         return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None)
 

@@ -13,8 +13,10 @@ READS = {
     "crop,w_1,p_50": "crop,w_1",
     **{
         f"crop,w_1,g_{g}": f"crop,w_1,g_{g}"
-        for g in ("north", "ne", "west", "center", "east", "sw", "south", "se")
+        for g in ("north", "ne", "west", "center", "east", "sw", "south", "se", "auto", "fp")
     },
+    "crop,fy_250,w_9,g_fp,fx_0": "crop,w_9,g_fp,fx_0,fy_250",
+    "crop,w_9,g_fp,fx_500,fy_500,x_0": "crop,w_9,g_fp",
 }
 REFUSES = {
     "crop,w_-1": (InvalidArgument, "0040-00000225", "The value: -1 of parameter: w is invalid."),
@@ -25,6 +27,11 @@ REFUSES = {
     "crop,x_-1": (InvalidArgument, "", "parameter: x"),
     "crop,y_b": (InvalidArgument, "", "parameter: y"),
     "crop,x_1,x_1": (InvalidArgument, "", "given twice"),
+    "crop,w_9,g_fp,fx_1001": (InvalidArgument, "", "an integer from 0 to 1000"),
+    "crop,w_9,g_fp,fy_-1": (InvalidArgument, "", "parameter: fy"),
+    "crop,w_9,g_fp,x_3": (InvalidArgument, "", "g_fp takes none. Its point is fx and fy."),
+    "crop,w_9,g_auto,y_1": (InvalidArgument, "", "pixels off an anchor; g_auto takes none."),
+    "crop,w_9,g_auto/crop,w_8,g_auto": (InvalidArgument, "", "2 actions with g_auto or g_face"),
 }
 
 EXAMPLE = "jpg 400x267"
@@ -54,12 +61,24 @@ KEEPS = {
     "crop,w_101,h_50,g_south": (150, 217, 251, 267),
     "crop,w_101,h_50,g_se": (299, 217, 400, 267),
     "crop,x_3,y_4,w_101,h_50,g_center": (153, 112, 254, 162),
+    # around a point, and never over the border
+    "crop,w_100,h_50,g_fp": (150, 108, 250, 158),
+    "crop,w_100,h_50,g_fp,fx_0,fy_0": (0, 0, 100, 50),
+    "crop,w_100,h_50,g_fp,fx_1000,fy_1000": (300, 217, 400, 267),
+    "crop,w_100,h_50,g_fp,fx_250,fy_500": (50, 108, 150, 158),
+    "crop,w_1,h_1,g_fp,fx_750,fy_1": (299, 0, 300, 1),
+    "crop,w_500,h_9,g_fp,fx_1000": (0, 129, 400, 138),
     # in turn
     "crop,x_10,y_20/crop,x_1,y_2,w_5,h_6": (11, 22, 16, 28),
 }
 PLANS = {
     (text, EXAMPLE): f"{right - left}x{bottom - top}"
     for text, (left, top, right, bottom) in KEEPS.items()
+}
+PLANS |= {
+    ("crop,w_100,h_50,g_auto", EXAMPLE): "100x50",
+    ("crop,w_500,h_50,g_auto", EXAMPLE): "400x50",
+    ("crop,g_auto", EXAMPLE): "400x267",
 }
 FORMATS = ("webp", "gif", "bmp")
 OUTSIDE = (

@@ -18,6 +18,9 @@ READS = {
     "resize,limit_0,p_1000": "resize,p_1000,limit_0",
     "resize,l_16384,s_1,m_mfit": "resize,m_mfit,l_16384,s_1",
     "resize,w_10,r_1,foo,x_y_z": "resize,w_10",  # OSS ignores keys that it does not know
+    "resize,g_auto,m_fill,w_1": "resize,m_fill,w_1,g_auto",
+    "resize,m_fill,w_1,g_center,fx_500": "resize,m_fill,w_1",
+    "resize,m_fill,fy_7,fx_3,g_fp,s_1": "resize,m_fill,s_1,g_fp,fx_3,fy_7",
     **{f"resize,m_{m},w_1": f"resize,m_{m},w_1" for m in ("mfit", "fill", "pad", "fixed")},
 }
 REFUSES = {
@@ -43,6 +46,9 @@ REFUSES = {
     "resize,w_1,color_FFF": (InvalidArgument, "", "RRGGBB"),
     "resize,w_1,color_#FFFFFF": (InvalidArgument, "", "RRGGBB"),
     "resize,w_1,w_2": (InvalidArgument, "", "given twice"),
+    "resize,m_fill,w_1,g_smart": (InvalidArgument, "", "se, auto, face, fp"),
+    "resize,m_fill,w_1,g_fp,fx_1001": (InvalidArgument, "", "an integer from 0 to 1000"),
+    "resize,m_fill,w_1,g_auto/crop,g_auto": (InvalidArgument, "", "g_auto or g_face; it may have"),
 }
 
 EXAMPLE, SMALL, TALL = "jpg 400x267", "jpg 200x100", "jpg 267x400"
@@ -118,6 +124,13 @@ PLANS = {
     ("resize,m_fill,w_10,h_10", "jpg 1000x1"): "1000x1",
     ("resize,m_fill,w_10,h_10,limit_0", "jpg 1000x1"): "10x10",
     ("resize,m_pad,w_10,h_10", "jpg 1000x1"): "10x10",
+    # around what is in it
+    ("resize,m_fill,w_90,h_50,g_auto", EXAMPLE): "90x50",
+    ("resize,m_fill,h_90,g_auto", TALL): "90x90",
+    ("resize,m_fill,w_500,h_100,g_auto", EXAMPLE): "400x267",
+    ("resize,m_fill,w_500,h_100,g_auto,limit_0", EXAMPLE): "500x100",
+    ("resize,m_fill,p_50,g_auto", EXAMPLE): "200x134",
+    ("resize,m_fill,w_90,h_50,g_fp,fx_0,fy_1000", EXAMPLE): "90x50",
     # in turn
     ("resize,w_200/resize,h_50", EXAMPLE): "75x50",
     ("resize,w_100/resize,w_300,limit_0", EXAMPLE): "300x201",

@@ -23,6 +23,7 @@ class Blur(Action):
     """
 
     name = "blur"
+    moves = False
     lines = 900  # measured by bench/estimates.py
 
     r: int = integer(1, 50)

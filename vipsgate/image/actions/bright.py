@@ -18,6 +18,7 @@ class Bright(Action):
     """
 
     name = "bright"
+    moves = False
     single = True
 
     percent: int = integer(-100, 100, key=BARE)

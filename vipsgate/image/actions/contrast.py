@@ -22,6 +22,7 @@ class Contrast(Action):
     """
 
     name = "contrast"
+    moves = False
     single = True
 
     percent: int = integer(-100, 100, key=BARE)

@@ -20,6 +20,7 @@ class Format(Action):
     """
 
     name = "format"
+    moves = False
 
     value: str = choice(
         "jpg",

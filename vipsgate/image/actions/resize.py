@@ -1,13 +1,15 @@
-"""``resize,m_fill,w_200,h_100``: scale within, over or onto a box."""
+"""``resize,m_fill,w_200,h_100,g_auto``: scale within, over or onto a box."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ...errors import InvalidArgument, MissingArgument
+from .. import gravity
 from ..action import Action
 from ..formats import icc
 from ..frame import Frame, proportion
+from ..gravity import ANCHORS, LOOKS, MIDDLE, POINT, SMART, Focus, coordinate
 from ..notes import Notes, note
 from ..params import choice, colour, integer, rgb
 from ..steps import Canvas, Cut, Scale, Step
@@ -21,7 +23,9 @@ class Resize(Action):
 
     ``lfit`` fits inside the box, ``mfit`` covers it, ``fill`` covers it and crops the rest, ``pad``
     fits inside it and paints the rest, ``fixed`` stretches. With ``limit`` on, a picture is never
-    made larger; ``p`` always may (OSS guide, Resize).
+    made larger; ``p`` always may (OSS guide, Resize). What ``fill`` keeps is the middle; with
+    ``g_auto``, ``g_face`` or ``g_fp``, which are ours, what is around a focus (see ``crop``). Other
+    anchors have no effect, as with OSS, which knows none here.
     """
 
     name = "resize"
@@ -34,6 +38,11 @@ class Resize(Action):
     p: int | None = integer(1, 1000, default=None)
     limit: int = integer(0, 1, default=1)
     color: str = colour(default="FFFFFF")
+    g: str = choice(*ANCHORS, *SMART, default="center")
+    fx: int = coordinate()
+    fy: int = coordinate()
+
+    focus: Focus = field(default=MIDDLE, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if not (self.w or self.h or self.l or self.s or self.p):
@@ -47,7 +56,23 @@ class Resize(Action):
 
     def unused(self) -> tuple[str, ...]:
         rest = ("l", "s", "p") if self.w or self.h else ("p",) if self.l or self.s else ()
-        return tuple(name for name in rest if getattr(self, name) is not None)
+        names = tuple(name for name in rest if getattr(self, name) is not None)
+        if self._aims():
+            return (*names, *gravity.unused(self.g, self.fx, self.fy))
+        return (*names, *("g",) * (self.g != "center"), *gravity.unused("", self.fx, self.fy))
+
+    def scales(self) -> bool:
+        return self.m not in ("fill", "pad")
+
+    def look(self) -> str:
+        return self.g if self._aims() and self.g in LOOKS else ""
+
+    def aimed(self, focus: Focus) -> Action:
+        return replace(self, focus=focus)
+
+    def _aims(self) -> bool:
+        """Does it cut around a focus?"""
+        return self.m == "fill" and self.g in SMART and bool(self.w or self.h or self.l or self.s)
 
     def notes(self, frame: Frame, result: Frame) -> Notes:
         return (note("limit", "source"),) if self._scale(frame)[0] is frame else ()
@@ -101,6 +126,12 @@ class Resize(Action):
     def between(self, frame: Frame) -> Frame:
         return self.scaled(frame)
 
+    def _focus(self) -> Focus:
+        """What ``fill`` cuts around."""
+        if not self._aims():
+            return MIDDLE
+        return gravity.point(self.fx, self.fy) if self.g == POINT else self.focus
+
     def steps(self, frame: Frame) -> tuple[Step, ...]:
         scaled, ratio = self._scale(frame)
         if scaled is frame:
@@ -108,8 +139,8 @@ class Resize(Action):
         scale = Scale((frame.width, frame.height), scaled.width, scaled.height, ratio)
         after = self.plan(frame)
         if self.m == "fill":
-            left, top = (scaled.width - after.width) // 2, (scaled.height - after.height) // 2
-            return scale, Cut(left, top, after.width, after.height)
+            size, part = (scaled.width, scaled.height), (after.width, after.height)
+            return scale, Cut(*gravity.corner(self._focus(), size, part), *part)
         if self.m == "pad" and self.box(frame):
             colour = icc.colour(rgb(self.color), after.gamut)
             return scale, Canvas(after.width, after.height, tuple(colour))
@@ -140,7 +171,8 @@ class Portion(Resize):
             return self
         width = proportion(main.width, self.portion, 100)
         height = proportion(main.height, self.portion, 100)
-        return Resize(m=self.m, w=width, h=height, limit=0, color=self.color)
+        box = Resize(m=self.m, w=width, h=height, limit=0, color=self.color)
+        return replace(box, g=self.g, fx=self.fx, fy=self.fy)
 
 
 def _across(frame: Frame, width: int, height: int, *, cover: bool) -> bool:

@@ -25,6 +25,7 @@ class Sharpen(Action):
     """
 
     name = "sharpen"
+    moves = False
     lines = WINDOW_LINES
     single = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...errors import MissingArgument
+from ...errors import InvalidArgument, MissingArgument
 from .. import overlay
 from ..action import Action, Stage, Wanted, read
 from ..fonts import DEFAULT, NAMES
@@ -97,6 +97,7 @@ class Watermark(Action):
     """
 
     name = "watermark"
+    moves = False
     slashes = frozenset(("image", "text", "type"))
 
     image: Wanted | None = parameter(PICTURE, default=None)
@@ -121,6 +122,12 @@ class Watermark(Action):
     def __post_init__(self) -> None:
         if not (self.image or self.text):
             raise MissingArgument("watermark needs one of image, text.")
+        for action in self.image.actions if self.image else ():
+            if look := action.look():
+                raise InvalidArgument(
+                    f"{action.name} inside of a watermark takes no g_{look}: "
+                    "what is laid on a picture is not looked at."
+                )
 
     def needs(self) -> tuple[Wanted, ...]:
         return (self.image,) if self.image else ()
