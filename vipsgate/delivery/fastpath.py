@@ -145,6 +145,7 @@ class FastPath:
             request.method != "GET"
             or content.cache_key is None
             or order.grant.caller is not None
+            or order.grant.cdn
             or bucket.referer != RefererPolicy()
             or order.target.legacy
             or bucket.legacy_at_api

@@ -122,7 +122,7 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     by_owner = style.pure(target.process)
     for key in needs:
         access.check_source(grant, target, access.Seen(key))
-        look_at = services.store.stat if by_owner else partial(stat, services, grant)
+        look_at = services.store.stat if by_owner else partial(stat, services, grant.of_others)
         item = await overlay(look_at, target.bucket, key)
         try:
             sources.append(await follow(look_at, grant, target, key, item))

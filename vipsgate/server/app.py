@@ -21,6 +21,7 @@ from ..errors import (
     shown,
 )
 from ..gate import access, cors, headers, sign
+from ..gate.sign import cdn
 from ..gate.target import PROCESS, Target, bucket_of, check_stored_key, resolve
 from ..observe.accesslog import redacted
 from ..observe.record import RequestRecord
@@ -46,23 +47,34 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
     record.bucket, record.key, record.process = target.bucket, target.key, target.process
     if request.method == cors.PREFLIGHT and target.bucket:
         return preflight(request, services, target)
+    if signed := _signed_for_cdn(request, services, target):
+        target, record.key, record.process = signed, signed.key, signed.process
     row = api.find(request.method, target, request.headers)
     known = services.registry.get(target.bucket)
     document, record.exists = (
         known or (services.registry.plain if row.bucket_optional else None),
         known is not None,
     )
-    grant = access.check(
-        target,
-        request.method,
-        sign.fields(request.headers.items()),
-        document,
-        services.configuration.keys,
-        services.clock(),
-        row.right,
-    )
+    fields = sign.fields(request.headers.items())
+    if signed and known:
+        grant = access.by_cdn(target, fields, known, row.name)
+    else:
+        keys, now = services.configuration.keys, services.clock()
+        grant = access.check(target, request.method, fields, document, keys, now, row.right)
     headers.check(row.name, row.headers, request.headers)
     return await row.work(api.Call(request, services, target, grant, name=row.name))
+
+
+def _signed_for_cdn(request: web.BaseRequest, services: Services, target: Target) -> Target | None:
+    """What is asked for, where the URL is signed as for a CDN; see :func:`cdn.check`."""
+    bucket = services.registry.described(target.bucket)
+    if bucket is None or not bucket.cdn_signing.type:
+        return None
+    try:
+        return cdn.check(bucket.cdn_signing, target, request.raw_path, services.clock())
+    except OssError:
+        request[responses.RECORD].exists = True
+        raise
 
 
 def share(request: web.BaseRequest, bucket: Bucket | None) -> None:
