@@ -45,6 +45,9 @@ styles.marked = "image/watermark,image_cGFuZGEucG5n"
 [buckets.others]
 acl = "public-read"
 styles.small = "image/resize,w_60"
+[buckets.shut]
+cache_control = "max-age=60"
+cdn_signing = {{ type = "A", key = "aliyuncdnexp1234" }}
 """
 OWNER, WRITER = sign.Credential("key1", "secret1"), sign.Credential("key2", "secret2", "writer")
 EXAMPLE, PANDA = "a/b/example.jpg", "panda.png"
@@ -79,7 +82,7 @@ def receiver():
 def two(serving, receiver, root, tmp_path_factory):
     """Two servers that share a store and a cache's folder."""
     folder = tmp_path_factory.mktemp("purge")
-    for bucket in ("photos", "others"):
+    for bucket in ("photos", "others", "shut"):
         (folder / "root" / bucket / "a" / "b").mkdir(parents=True)
         shutil.copy(root / "examplebucket" / "example.jpg", folder / "root" / bucket / EXAMPLE)
         shutil.copy(root / "examplebucket" / PANDA, folder / "root" / bucket / PANDA)
@@ -293,6 +296,16 @@ def test_told_of_a_style_and_of_rights(two):
     query = (("acl", ""),)
     assert call(site, "PUT", "", b"", "described", query, headers=headers).status == 200
     assert tags(2) == ["b.described"] * 2
+
+
+def test_a_cdn_s_signature_is_not_known_beyond_its_time(two):
+    """The picture is in memory, and the same URL was answered a moment ago."""
+    key, now = sign.CdnKey("A", "aliyuncdnexp1234"), time.time()
+    url = sign.sign_url(key, "shut", EXAMPLE, now=now, expires=2, process=SMALL)
+    path = url.removeprefix("http://127.0.0.1:8080")
+    assert [two[0].ask(path).status for _ in range(3)] == [200] * 3
+    time.sleep(max(0.0, now + 3.1 - time.time()))  # a second begun is a whole one
+    assert two[0].ask(path).status == 403
 
 
 def test_counted(two):

@@ -34,13 +34,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from hashlib import md5
 from math import ceil
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
 
-from ...buckets import CdnSigning
 from ...errors import AccessDenied
-from ..target import Target
 from .claim import check_end
+
+if TYPE_CHECKING:  # an application that makes URLs needs no pydantic
+    from ...buckets import CdnSigning
+    from ..target import Target
 
 Type = Literal["A", "B", "C"]
 TYPES: tuple[Type, ...] = ("A", "B", "C")
