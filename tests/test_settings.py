@@ -357,7 +357,7 @@ def test_renderer_count(load):
 
 
 def test_every_section_is_a_setting():
-    assert set(Settings.model_fields) == {*SECTIONS, "credentials", "buckets"}
+    assert set(Settings.model_fields) == {*SECTIONS, "credentials", "webhooks", "buckets"}
 
 
 def test_fonts_dir_is_a_folder(load, tmp_path):

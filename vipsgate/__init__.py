@@ -55,13 +55,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import OssError
-    from .gate.sign import Credential, sign_url
+    from .gate.sign import CdnKey, Credential, sign_url
     from .image.config import Limits, Rendering
     from .image.fonts import Fonts
     from .image.transform import Picture
 
 __version__ = "0.2.0"
 __all__ = [
+    "CdnKey",
     "Credential",
     "Limits",
     "OssError",
@@ -187,6 +188,7 @@ def _installed(folder: str) -> Fonts:
 
 
 _MODULES = {  # name -> where it is; imported when it is first used
+    "CdnKey": "gate.sign",
     "Credential": "gate.sign",
     "Limits": "image.config",
     "OssError": "errors",

@@ -329,6 +329,49 @@ class MirrorRule(Record):
     number: Annotated[int, Field(ge=0, le=999_999_999)] = 0
 
 
+class CacheTags(Record):
+    """Tags of answers, by which a CDN finds what it has kept (vipsgate/gate/cachetags.py).
+
+    Attributes:
+        headers: In which headers: what Cloudflare and Google read, Fastly, Akamai, Varnish's xkey.
+        of: What answers are tagged with: their bucket, the folders around their objects, these
+            objects, the styles that were named.
+    """
+
+    headers: tuple[Literal["Cache-Tag", "Surrogate-Key", "Edge-Cache-Tag", "xkey"], ...] = ()
+    of: tuple[Literal["bucket", "folder", "source", "style"], ...] = ("bucket", "source", "style")
+
+
+CdnKey = Annotated[str, Field(pattern=r"^([0-9A-Za-z]{6,64})?$", repr=False)]
+
+
+class CdnSigning(Record):
+    """URLs signed as for Alibaba Cloud CDN: who has one may read that one object for a time.
+
+    Attributes:
+        type: How: ``A``, ``B`` or ``C`` of Alibaba Cloud CDN; empty: such signatures mean nothing.
+        key: What is signed with, 6 to 64 letters and digits.
+        backup_key: Is taken as well, while keys are changed; empty: none.
+        valid_seconds: For how long a URL is good after the time in it.
+    """
+
+    type: Literal["", "A", "B", "C"] = ""
+    key: CdnKey = ""
+    backup_key: CdnKey = ""
+    valid_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 1800  # Alibaba Cloud CDN guide
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> CdnSigning:
+        if bool(self.type) != bool(self.key):
+            raise ValueError("has both a type and a key, or neither")
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All that are taken."""
+        return tuple(filter(None, (self.key, self.backup_key)))
+
+
 class Bucket(Record):
     """``[buckets.NAME]``: one bucket's document.
 
@@ -337,6 +380,12 @@ class Bucket(Record):
         domains: Host names that are this bucket's own.
         separators: What may stand between an object's and a style's name, ``cat.jpg!thumb``.
         cache_control: The header for its objects and derivatives; empty for none.
+        stale_while_revalidate: Seconds behind its max-age in which a cache may answer with a
+            derivative while it asks anew; 0: not said.
+        stale_if_error: Seconds behind its max-age in which a cache may answer with a derivative
+            where this server cannot; 0: not said.
+        cache_tags: By which words a CDN finds what it has kept.
+        cdn_signing: Whether URLs signed as for Alibaba Cloud CDN are understood.
         styles: Process texts by name.
         protection: Which sources anonymous callers see through styles only.
         referer: Which pages may show its pictures.
@@ -364,6 +413,10 @@ class Bucket(Record):
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
     separators: tuple[Literal["-", "_", "/", "!", "@!"], ...] = ()
     cache_control: Annotated[str, Field(pattern=r"^[ -~]*$")] = ""  # a header's value is one line
+    stale_while_revalidate: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+    stale_if_error: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+    cache_tags: CacheTags = CacheTags()
+    cdn_signing: CdnSigning = CdnSigning()
     styles: Annotated[
         Mapping[StyleName, Annotated[Style, BeforeValidator(_style), PlainSerializer(_written)]],
         Field(max_length=50),

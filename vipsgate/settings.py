@@ -26,6 +26,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -37,12 +38,15 @@ from pydantic_settings import (
 
 from .buckets import BUCKET, Acl, Bucket, Record
 from .catalog import documents
+from .gate import webhook
 from .image.config import Limits, Rendering
 from .outgoing import address
 from .renderers.admission import QUEUE_BYTES
 
 PREFIX = "VIPSGATE_"
-WHOLE = frozenset(("CREDENTIALS", "BUCKETS"))  # sections that the environment has as JSON
+WHOLE = frozenset(
+    ("CREDENTIALS", "WEBHOOKS", "BUCKETS")
+)  # sections that the environment has as JSON
 IN_PIECES = re.compile(r"^\s*\[\[.*rules", re.MULTILINE)  # [[buckets.NAME.protection.rules]]
 RENAMED = {  # a setting's name in version 0.1 -> its name now
     "server.dear_bytes": "server.heavy_memory_bytes",
@@ -240,6 +244,74 @@ class Credential(Record):
     security_token: Annotated[str, Field(repr=False)] = ""
 
 
+class Webhook(Record):
+    """``[[webhooks]]``: caches in front that are told of purges and changes.
+
+    Templates have ``${NAME}`` in them: ``event bucket key prefix style path url`` of one event, or
+    the lists ``tags keys paths urls`` of as many as ``batch``. Values are escaped for where they
+    stand: in a URL, a header, JSON or a form.
+
+    Attributes:
+        name: In the log; no other one has it.
+        events: Of what it is told: ``write`` and ``delete`` of an object, ``purge``, another
+            content of a ``style``, another ACL, protection or Referer rule (``rights``).
+        buckets: Of which buckets; empty: of all.
+        method: Of the request.
+        url: Where to, a template behind its host. Redirects are not followed.
+        headers: Of the request, templates.
+        body: A template, JSON or a form by ``Content-Type``; empty: none.
+        site: What stands before a path in ``${url}`` and ``${urls}``, ``https://img.example.com``.
+        batch: Events told in one request, where the templates have lists alone.
+        delay_seconds: Seconds between an event and its request: with several nodes on one object
+            store those in which another node may still answer as before, 5.
+        timeout_seconds: Seconds for one request.
+        tries: How often a request is sent that gets no answer, 429 or 5xx; later each time.
+        queue: Events that may wait; what comes then is lost, and counted.
+        acs_key_id: Access key of Alibaba Cloud that signs the request (ACS3-HMAC-SHA256); empty:
+            not signed.
+        acs_key_secret: Its secret.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
+    events: Annotated[tuple[webhook.Kind, ...], Field(min_length=1)] = webhook.KINDS
+    buckets: tuple[Annotated[str, Field(pattern=f"^{BUCKET.pattern}$")], ...] = ()
+    method: Annotated[str, Field(pattern=r"^[A-Z]{1,16}$")] = "POST"
+    url: Annotated[str, Field(repr=False)]
+    headers: Annotated[Mapping[str, str], Field(repr=False)] = {}
+    body: str = ""
+    site: Annotated[str, Field(pattern=r"^(https?://[!-.0-~]+)?$")] = ""
+    batch: Annotated[int, Field(ge=1, le=1000)] = 30
+    delay_seconds: Annotated[float, Field(ge=0, le=600)] = 0
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10
+    tries: Annotated[int, Field(ge=1, le=20)] = 5
+    queue: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    acs_key_id: str = ""
+    acs_key_secret: Annotated[str, Field(repr=False)] = ""
+
+    @model_validator(mode="after")
+    def _can_be_filled(self) -> Webhook:
+        if bool(self.acs_key_id) != bool(self.acs_key_secret):
+            raise ValueError("has both acs_key_id and acs_key_secret, or neither")
+        self.hook().check()
+        return self
+
+    def hook(self) -> webhook.Hook:
+        """Whom to tell, of what, and in which words."""
+        signer = (self.acs_key_id, self.acs_key_secret) if self.acs_key_id else None
+        return webhook.Hook(
+            self.name,
+            frozenset(self.events),
+            self.buckets,
+            self.method,
+            self.url,
+            tuple(self.headers.items()),
+            self.body,
+            self.site,
+            self.batch,
+            signer,
+        )
+
+
 class Settings(BaseSettings):
     """All of it; deploy/README.md shows these rows."""
 
@@ -256,6 +328,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     traces: Traces = Traces()
     credentials: tuple[Credential, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
     buckets: Mapping[str, Bucket] = Field(default_factory=dict)
     _rules_may_follow: bool = PrivateAttr(False)
 
@@ -269,6 +342,14 @@ class Settings(BaseSettings):
             if times > 1:
                 raise ValueError(f"{host!r} is named as the domain of {times} buckets")
         return buckets
+
+    @field_validator("webhooks")
+    @classmethod
+    def _has_each_hook_once(cls, hooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        for name, times in Counter(item.name for item in hooks).items():
+            if times > 1:
+                raise ValueError(f"{times} webhooks have the name {name!r}")
+        return hooks
 
     @property
     def default_acl(self) -> Acl:
@@ -411,6 +492,8 @@ def _check_environment() -> None:
 
 def _line(error: Any) -> str:
     name = ".".join(map(str, error["loc"]))
+    if name.startswith("webhooks"):
+        return f"{name}: {error['msg']}"  # a secret may stand in any of its templates
     if name.startswith("credentials") and not name.endswith((".access_key_id", ".role")):
         return f"{name}: {error['msg']}"  # a secret may stand there, however it is spelled
     if error["type"] == "extra_forbidden" and name in RENAMED:

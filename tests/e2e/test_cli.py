@@ -7,16 +7,18 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from vipsgate.buckets import CdnSigning
 from vipsgate.cli import main
 from vipsgate.errors import OssError
 from vipsgate.gate import target
-from vipsgate.gate.sign import Credential, Request, verify
+from vipsgate.gate.sign import Credential, Request, cdn, verify
 from vipsgate.image.fonts import NAMES
 
 
@@ -272,6 +274,62 @@ def test_sign_for_as_long_as_the_guides_sample(arguments, tmp_path):
         assert verify(request, known, time.time() + seconds, "eu-central-1", MONTH)
     with pytest.raises(OssError, match="expired"):
         verify(request, known, time.time() + MONTH + 10, "eu-central-1", MONTH)
+
+
+CDN = 'cdn_signing = {{ type = "{}", key = "aliyuncdnexp1234", valid_seconds = 60 }}\n'
+PROCESS = "--process image/resize,w_9"
+
+
+@pytest.mark.parametrize("kind", ["A", "B", "C"])
+@pytest.mark.parametrize("place", ["configuration", "store"])
+@pytest.mark.parametrize("where", ["", "--endpoint https://img.example.com"])
+def test_sign_for_a_cdn(kind, place, where, tmp_path):
+    config = SIGNING + CDN.format(kind)
+    if place == "store":
+        folder = tmp_path / ".vipsgate" / "buckets"
+        folder.mkdir(parents=True)
+        (tmp_path / "photos").mkdir()
+        rules = tomllib.loads(CDN.format(kind))
+        (folder / "photos.json").write_text(json.dumps({"domains": ["img.example.com"], **rules}))
+        config = f'[store]\nurl = "file://{tmp_path}"\n'
+        if where:  # of a bucket's own host only the configuration tells this command
+            config += '[buckets.other]\ndomains = ["img.example.com"]\n'
+            got = sign(tmp_path, "oss://photos/a", "--cdn", kind, *where.split(), config=config)
+            assert "another bucket" in got.output
+            return
+    words = f"--cdn {kind} --expires 600 {PROCESS} {where}".split()
+    got = sign(tmp_path, "oss://photos/a b.jpg", *words, config=config)
+    assert got.exit_code == 0, got.output
+    parts = urlsplit(got.output.strip())
+    line = f"{parts.path}?{parts.query}"
+    asked = target.resolve(line, parts.netloc, {"img.example.com": "photos"}, "")
+    rules = CdnSigning(type=kind, key="aliyuncdnexp1234", valid_seconds=60)
+    for seconds in (0, 590):
+        found = cdn.check(rules, asked, line, time.time() + seconds)
+        assert (found.bucket, found.key, found.process) == (
+            *("photos", "a b.jpg", "image/resize,w_9"),
+        )
+    with pytest.raises(OssError, match="expired"):
+        cdn.check(rules, asked, line, time.time() + 670)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("--cdn A", "cdn_signing: is not set"),
+        ("--cdn D", "--cdn"),
+        ("--cdn A --v4", "neither --v4"),
+        ("--cdn A --access-key-id first", "--access-key-id"),
+    ],
+)
+def test_sign_for_a_cdn_refuses(words, named, tmp_path):
+    got = sign(tmp_path, "oss://photos/a", *words.split())
+    assert (got.exit_code, named in got.output) == (2, True)
+    other = sign(tmp_path, "oss://photos/a", "--cdn", "C", config=SIGNING + CDN.format("A"))
+    assert "cdn_signing.type is A" in other.output
+    words = "--cdn A --method PUT".split()
+    put = sign(tmp_path, "oss://photos/a", *words, config=SIGNING + CDN.format("A"))
+    assert (put.exit_code, "GET and HEAD" in put.output) == (2, True)
 
 
 def test_sign_needs_a_key(tmp_path):

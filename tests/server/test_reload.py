@@ -11,7 +11,7 @@ import pytest
 from support.examples import times
 
 from vipsgate import settings
-from vipsgate.buckets import Bucket, Protection, ProtectionRule, RefererPolicy
+from vipsgate.buckets import Bucket, CdnSigning, Protection, ProtectionRule, RefererPolicy
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Configuration, Services
 from vipsgate.errors import OssError, ServiceUnavailable
@@ -521,23 +521,20 @@ OTHER = {
     "lifecycle",  # what is aborted was nobody's to read
     "mirror",  # the servers that it may lead to are listed elsewhere
     *("cors", "cors_response_vary", "timing_allow_origin"),  # open to more pages by being written
+    *("stale_while_revalidate", "stale_if_error", "cache_tags"),  # for caches in front
+    *("cdn_signing.type", "cdn_signing.key", "cdn_signing.backup_key"),  # open by being written
 }
+# with these it started
 STARTED = {
-    "server",
-    "store",
-    "origins",
-    "cache",
-    "limits",
-    "image",
-    "log",
-    "traces",
-}  # with these it started
+    *("server", "store", "origins", "cache", "limits", "image", "log", "traces", "webhooks"),
+}
 PERSONS = {"access_key_id", "access_key_secret"}  # who it is, and always written
 
 
 def keys(model, prefix=""):
     for name in model.model_fields:
-        part = {"protection": Protection, "referer": RefererPolicy}.get(name)
+        parts = {"protection": Protection, "referer": RefererPolicy, "cdn_signing": CdnSigning}
+        part = parts.get(name)
         yield from keys(part, f"{name}.") if part else [f"{prefix}{name}"]
 
 

@@ -25,7 +25,7 @@ from ..errors import (
     Unimplemented,
     shown,
 )
-from ..gate import access, conditional, style, tagging
+from ..gate import access, conditional, style, tagging, webhook
 from ..gate.headers import (
     ACL,
     COPY_SOURCE,
@@ -92,7 +92,7 @@ async def _answer(
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
         record.notes = content.notes
-        if content.cache_key:
+        if derivatives.is_current(services, content):
             await services.fastpath.learn(request, content, headers)
         if content.derivative:
             headers |= _made(request, content.derivative)
@@ -184,7 +184,7 @@ async def delete(call: Call) -> web.StreamResponse:
     target = call.target
     await check_writable(call, call.grant, target.bucket, target.key, Right.DELETE)
     await call.services.store.delete(target.bucket, target.key)
-    await call.services.forget(target.bucket, target.key)
+    await call.services.forget(target.bucket, target.key, "delete")
     return call.respond(204)
 
 
@@ -200,7 +200,7 @@ async def delete_many(call: Call) -> web.StreamResponse:
         with contextlib.suppress(NoSuchKey):  # one that can never be here
             check_key(key)
             await call.services.store.delete(bucket, key)
-            await call.services.forget(bucket, key)
+            await call.services.forget(bucket, key, "delete")
     return call.respond(body=b"" if order.quiet else xml.deleted(order.keys, encoding=encoding))
 
 
@@ -216,6 +216,7 @@ async def put_acl(call: Call) -> web.StreamResponse:
     acl = said_acl(call, required=True)
     info = await store.stat(target.bucket, target.key)
     await store.describe(target.bucket, target.key, replace(info.properties, acl=acl))
+    call.services.webhooks.tell(webhook.Event("write", target.bucket, target.key))
     return call.respond()
 
 

@@ -36,6 +36,7 @@ from aiofiles.os import wrap
 
 from . import budget as budgets
 from .entry import CacheKey, Entry
+from .ledger import Ledger
 
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
 TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
@@ -63,6 +64,9 @@ class Disk:
         budget: Bytes of all files in it.
         exact: Whether larger bodies get files of their own.
 
+    Attributes:
+        ledger: Which purges the folder has seen.
+
     Raises:
         OSError: The folder cannot be had.
     """
@@ -82,6 +86,7 @@ class Disk:
             self._group = os.stat(self._folder).st_gid
         self._close_to_others()
         self._make(f"{self._folder}/{TEMPORARY}", FOLDER)
+        self.ledger = Ledger(self._folder)
 
     async def get(self, cache_key: CacheKey) -> Entry | None:
         """Return the entry."""
@@ -116,10 +121,13 @@ class Disk:
             self._written += await wrap(self._write)(cache_key, entry)
         self._scan_if_due()
 
-    async def purge(self, bucket: str, key: str) -> None:
-        """Remove all entries of an object."""
+    async def purge(self, bucket: str, key: str, before: float | None = None) -> None:
+        """Remove all entries of an object, or those that nobody has used since a time."""
         source = self._source(CacheKey(bucket, key, ""))
-        await wrap(shutil.rmtree)(source, ignore_errors=True)
+        if before is None:
+            await wrap(shutil.rmtree)(source, ignore_errors=True)
+        else:
+            await wrap(_remove_unused)(source, before)
 
     @contextlib.asynccontextmanager
     async def alone(self, cache_key: CacheKey) -> AsyncIterator[bool]:
@@ -361,6 +369,17 @@ def _has_sources(folder: str) -> bool:
     """Is it a bucket's, and not a stranger's in the wrong place?"""
     with os.scandir(folder) as entries:
         return any(SOURCE.fullmatch(entry.name) for entry in entries)
+
+
+def _remove_unused(folder: str, since: float) -> None:
+    """Remove the files of a folder that nobody has used since a time, and the folder if empty."""
+    with contextlib.suppress(OSError):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.stat(follow_symlinks=False).st_mtime < since:
+                        os.unlink(entry.path)
+        os.rmdir(folder)
 
 
 def _checksum(entry: Entry) -> int:

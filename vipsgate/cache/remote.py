@@ -15,8 +15,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ..errors import OssError
+from ..errors import NoSuchKey, OssError
+from . import purges
 from .entry import CacheKey, Entry
+from .purges import Numbers
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 ABOUT = "vipsgate"  # the entry of an object's metadata: {"mime", "missing", "notes", "crc"}
 MAX_BYTES = 16 << 20  # bytes of a body that is kept there; it goes through memory
 AT_ONCE = 16  # removals under way
+LEDGER = ".purges/rules.json"  # the record of purges; no bucket has such a name
 
 T = TypeVar("T")
 
@@ -101,6 +104,29 @@ class RemoteCache:
             for start in range(0, len(objects), AT_ONCE):
                 paths = [meta["path"] for meta in objects[start : start + AT_ONCE]]
                 await asyncio.gather(*map(self._delete, paths))
+
+    async def exchange(self, known: Numbers) -> Numbers:
+        """Write down purges that are not there yet, and return all that are; as far as can be.
+
+        Two who write in one moment may undo each other's; who finds that does it again.
+        """
+        import obstore
+
+        client = self._client.store
+        try:
+            got = await self._client.call(partial(obstore.get_async, client, LEDGER))
+            there = purges.read(bytes(await self._client.call(got.bytes_async)))
+        except NoSuchKey:
+            there = {}
+        except OssError:
+            return known
+        merged = purges.tidied(purges.join(there, known))
+        if merged != there:
+            data = purges.write(merged)
+            work = partial(obstore.put_async, client, LEDGER, data, use_multipart=False)
+            with contextlib.suppress(OssError):
+                await self._client.call(work, len(data))
+        return merged
 
     async def _delete(self, path: str) -> None:
         import obstore

@@ -7,18 +7,24 @@ Equal work in one process is done once, with a cache or without: whoever fetches
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, closing
 from typing import Any
 
+from aiofiles.os import wrap
+
 from .disk import Disk
 from .entry import CacheKey, Entry
 from .memory import Memory
+from .purges import Numbers, Purges, Rule
 from .remote import RemoteCache
 
 # where an answer came from
 MEMORY, DISK, SHARED, MISS, JOINED = "memory", "disk", "shared", "miss", "joined"
 HITS = (MEMORY, DISK, SHARED)  # all are a "hit" to X-Vipsgate-Cache
+LOOK, LOOK_FAR = 1.0, 5.0  # seconds between two looks for purges: in the folder, in the bucket
+log = logging.getLogger(__name__)
 
 
 class Cache:
@@ -32,12 +38,14 @@ class Cache:
 
     Attributes:
         memory: Likewise.
+        purges: What is to be made anew.
     """
 
     def __init__(
         self, memory: Memory, disk: Disk | None, shared: RemoteCache | None = None
     ) -> None:
         self.memory, self._disk, self._shared = memory, disk, shared
+        self.purges = Purges()
         self._storing: set[asyncio.Task[None]] = set()
 
     def get_nowait(self, cache_key: CacheKey, most: int) -> tuple[Entry, str] | None:
@@ -99,11 +107,66 @@ class Cache:
 
     async def purge(self, bucket: str, key: str) -> None:
         """Remove all entries of an object."""
+        await self.remove(bucket, key)
+        if self._shared:
+            await self._shared.purge(bucket, key)
+
+    async def remove(self, bucket: str, key: str) -> None:
+        """Remove all entries of an object from memory and disk."""
         self.memory.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key)
-        if self._shared:
-            await self._shared.purge(bucket, key)
+
+    async def sweep(self, bucket: str, key: str, before: float) -> None:
+        """Remove files of an object that nobody has used since a time, from the disk."""
+        if self._disk:
+            await self._disk.purge(bucket, key, before)
+
+    async def renew(self, rule: Rule) -> None:
+        """Have everything that a rule covers made anew, here at once, elsewhere within seconds."""
+        self._learn({rule: self.purges.number(rule)})
+        if rule.kind == "key":
+            await self.purge(rule.bucket, rule.text)
+        await self.look(far=True)
+
+    async def look(self, *, far: bool) -> None:
+        """Take over what others have purged, and tell them what has been purged here.
+
+        Args:
+            far: Whether the shared bucket is asked, too.
+        """
+        if far and self._shared:
+            self._learn(await self._shared.exchange(self.purges.numbers))
+        if not self._disk:
+            return
+        try:
+            numbers, new = await wrap(self._disk.ledger.exchange)(self.purges.numbers)
+        except OSError as error:  # a folder that cannot be written keeps nothing, either
+            log.error("the cache's folder cannot take a purge: %s", error)
+            return
+        self._learn(numbers)
+        for rule in new:
+            if rule.kind == "key":
+                await self._disk.purge(rule.bucket, rule.text)
+
+    async def follow(self) -> None:
+        """Look for what others have purged, again and again, for ever."""
+        waited = 0.0
+        while True:
+            await asyncio.sleep(LOOK)
+            waited += LOOK
+            far = bool(self._shared) and waited >= LOOK_FAR
+            try:
+                if far or (self._disk and self._disk.ledger.changed()):
+                    await self.look(far=far)
+            except Exception:  # a fault of ours; whoever ends here follows nobody any more
+                log.exception("purges of others cannot be read")
+            waited = 0.0 if far else waited
+
+    def _learn(self, numbers: Numbers) -> None:
+        for rule in self.purges.merge(numbers):
+            if rule.kind == "key":
+                self.memory.purge(rule.bucket, rule.text)
 
     async def close(self) -> None:
         """Wait until all entries are stored."""

@@ -13,6 +13,7 @@ from ..buckets import RefererPolicy
 from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
+from ..gate import cachetags, freshness
 from ..image import notes
 from ..image.process import OF_HEADERS
 from ..store.base import Opened, RangeReader
@@ -64,6 +65,24 @@ def etag(services: Services, order: Order) -> str:
     return f'"{hashlib.sha256(fingerprints.encode()).hexdigest()[:32].upper()}"'
 
 
+def cache_key_of(services: Services, order: Order) -> CacheKey:
+    """The name under which a picture is kept: its ETag, and what has been purged of it since.
+
+    A purge changes no ETag, as it says nothing of the bytes; those who share no cache still agree.
+    """
+    variant, bucket = etag(services, order).strip('"'), order.target.bucket
+    if services.cache:
+        purges = services.cache.purges
+        variant = purges.renamed(variant, bucket, order.names(), order.styles())
+    return CacheKey(bucket, order.keys[0], variant)
+
+
+def is_current(services: Services, content: Content) -> bool:
+    """Is a picture kept, and has it not been purged while it was made?"""
+    key = content.cache_key
+    return key is not None and key == cache_key_of(services, content.order)
+
+
 def headers(services: Services, order: Order) -> dict[str, str]:
     """ETag, Last-Modified, and who may keep the answer for how long."""
     bucket = order.grant.bucket
@@ -72,8 +91,13 @@ def headers(services: Services, order: Order) -> dict[str, str]:
     # change one, and write all of them back
     if order.process and "Cache-Control" not in result and order.took_signature():
         result["Cache-Control"] = "private"
+    if order.process and "Cache-Control" in result:
+        result["Cache-Control"] = freshness.extended(result["Cache-Control"], bucket)
     if bucket.referer != RefererPolicy():
         result["Vary"] = "Referer"
+    if bucket.cache_tags.headers:
+        name = order.target.bucket
+        result |= cachetags.headers(bucket.cache_tags, name, order.names(), order.styles())
     return result | responses.validators(etag(services, order), order.modified)
 
 
@@ -95,7 +119,7 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
                 raise ReplacedError
             yield Content(order, opened.descriptor, opened.object.size)
         return
-    cache_key = CacheKey(bucket, key, etag(services, order).strip('"'))
+    cache_key = cache_key_of(services, order)
     if services.cache and (hit := await services.cache.get(cache_key)):
         result = Derivative(*hit)
     else:

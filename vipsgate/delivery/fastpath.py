@@ -2,9 +2,9 @@
 
 The gate, the style and the process text say the same of the same request as long as nothing has
 changed that they look at. So an anonymous, plain request for a picture that is still in memory is
-answered again at once, if the settings and documents are the same (a number) and so are the objects
-(their marks, which cover their bytes and their ACLs). Everything else goes the whole way. While a
-disk is away that has no marks of its objects, those of before will do for a time.
+answered again at once, if settings, documents and purges are the same (numbers) and so are the
+objects (their marks, which cover their bytes and their ACLs). Everything else goes the whole way.
+While a disk is away that has no marks of its objects, those of before will do for a time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Known:
     """One request, and what its answer depended on.
 
     Attributes:
-        version: Of the settings and documents.
+        version: Of the settings, the documents and the purges.
         fingerprints: Bucket, key and mark of each object.
         cache_key: Where the picture is kept.
         headers: Of the answer, but for those that are new each time.
@@ -64,7 +64,7 @@ class Known:
             as each page is told something else; ``None`` where they do not.
     """
 
-    version: tuple[int, int]
+    version: tuple[int, int, int]
     fingerprints: tuple[tuple[str, str, object], ...]
     cache_key: CacheKey
     headers: Mapping[str, str]
@@ -110,7 +110,7 @@ class FastPath:
         if known is None or _is_particular(request):
             return None
         fingerprint, by_names = self._store.fingerprint, known.by_names
-        if known.version != self._registry.version or (
+        if known.version != self._version() or (
             any(
                 fingerprint(bucket, key, aliases=by_names) != before
                 for bucket, key, before in known.fingerprints
@@ -145,6 +145,7 @@ class FastPath:
             request.method != "GET"
             or content.cache_key is None
             or order.grant.caller is not None
+            or order.grant.cdn
             or bucket.referer != RefererPolicy()
             or order.target.legacy
             or bucket.legacy_at_api
@@ -153,7 +154,7 @@ class FastPath:
             or _is_particular(request)
         ):
             return
-        version, name = self._registry.version, order.target.bucket
+        version, name = self._version(), order.target.bucket
         links = [link for link in order.links if link]
         # a literal object would come first
         keys = dict.fromkeys((order.literal, *order.keys, *(link.key for link in links)))
@@ -175,6 +176,9 @@ class FastPath:
         self._known[text] = Known(version, fingerprints, content.cache_key, fields, head, *about)
         if len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
+
+    def _version(self) -> tuple[int, int, int]:
+        return (*self._registry.version, self._cache.purges.version if self._cache else 0)
 
 
 def _text(request: web.BaseRequest) -> tuple[str, str]:

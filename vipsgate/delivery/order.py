@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..cache.entry import CacheKey, Entry
 from ..errors import BadRequest, OssError, WatermarkError
-from ..gate import access, codings
+from ..gate import access, codings, style
 from ..gate.target import Target
 from ..image.notes import Notes, joined
 from ..image.process import Process
@@ -74,6 +74,14 @@ class Order:
         """When the newest of the objects and symlinks came to be, in seconds since the epoch."""
         links = [link.object for link in self.links if link]
         return max(item.modified for item in (*self.objects, *links))
+
+    def names(self) -> tuple[str, ...]:
+        """The keys of all objects that the answer depends on, and of symlinks to them."""
+        return (*self.keys, *(link.key for link in self.links if link))
+
+    def styles(self) -> tuple[str, ...]:
+        """The styles that the caller has named."""
+        return style.all_named(self.target.process)
 
     def took_signature(self) -> bool:
         """Might an anonymous caller have been refused one of the objects?"""

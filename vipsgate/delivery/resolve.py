@@ -140,7 +140,7 @@ async def authorise(
     by_owner = style.pure(target.process)
     for key in needs:
         access.check_source(grant, target, access.Seen(key))
-        look_at = services.store.stat if by_owner else partial(stat, services, grant)
+        look_at = services.store.stat if by_owner else partial(stat, services, grant.of_others)
         obtain = partial(_obtain, look_at, services, grant, target, sent)
         item = await overlay(obtain, target.bucket, key)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
@@ -15,7 +15,7 @@ from ..cache.entry import CacheKey
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
 from ..catalog.registry import Registry
-from ..gate import access, sign
+from ..gate import access, sign, webhook
 from ..observe.recorder import Recorder
 from ..outgoing.client import Client
 from ..renderers.pool import Renderers
@@ -28,6 +28,7 @@ from ..web.callbacks import Callbacks
 from ..web.responses import ACCEL
 from ..web.throttle import BURST, Pace, Throttle
 from ..web.turns import Turns
+from ..web.webhooks import Way, Webhooks
 from .fastpath import FastPath
 from .mirror import Mirror
 from .order import Derivative
@@ -82,7 +83,9 @@ class Services:
         looks: How often objects are looked at for pictures that then are refused.
         sniffer: Which objects are pictures, by their bytes.
         callbacks: Tells other servers of uploads.
+        webhooks: Tells caches in front of purges and changes.
         recorder: Who is told what requests come to.
+        sweeping: Removals of files behind a purge.
         draining: Set as soon as no new work is wanted.
     """
 
@@ -105,7 +108,9 @@ class Services:
     looks: Pace = field(default_factory=partial(Pace, LOOKS, BURST))
     sniffer: Sniffer = field(default_factory=Sniffer)
     callbacks: Callbacks = field(default_factory=Callbacks)
+    webhooks: Webhooks = field(default_factory=Webhooks)
     recorder: Recorder = field(default_factory=Recorder)
+    sweeping: set[asyncio.Task[None]] = field(default_factory=set)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -140,6 +145,7 @@ class Services:
         outgoing = outgoing or Client(options.hosts, options.timeout_seconds)
         mirror = Mirror(store, shelf, outgoing, options, recorder.counters)
         store = over(store, shelf)
+        more.setdefault("webhooks", _webhooks(settings, registry))
         fastpath = FastPath(store, registry, cache, legacy=settings.server.legacy_at_api)
         result = cls(
             settings,
@@ -169,7 +175,28 @@ class Services:
         """The header by which a server in front is given a file of the cache to send."""
         return {ACCEL: self.settings.server.accel_redirect + file} if file else {}
 
-    async def forget(self, bucket: str, key: str) -> None:
-        """Give up what has been made of an object that is another one now, or none."""
+    async def forget(self, bucket: str, key: str, kind: webhook.Kind = "write") -> None:
+        """Give up what has been made of an object that is another one now, or none.
+
+        Args:
+            bucket: Its bucket.
+            key: Its name.
+            kind: What has happened, for those who are told of it.
+        """
         if self.cache:
             await self.cache.purge(bucket, key)
+        self.webhooks.tell(webhook.Event(kind, bucket, key))
+
+
+def _webhooks(settings: Settings, registry: Registry) -> Webhooks:
+    """Those of the configuration; another one takes another start."""
+
+    def chosen(bucket: str) -> Sequence[str]:
+        tags = (registry.described(bucket) or registry.plain).cache_tags
+        return tags.of if tags.headers else ()
+
+    ways = [
+        Way(item.hook(), item.timeout_seconds, item.tries, item.delay_seconds, item.queue)
+        for item in settings.webhooks
+    ]
+    return Webhooks(ways, chosen)

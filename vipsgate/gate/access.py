@@ -8,7 +8,7 @@ known: :meth:`Grant.check_acl`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from ..buckets import Bucket, Protection
@@ -16,6 +16,8 @@ from ..errors import AccessDenied, InvalidArgument, InvalidRequest, NoSuchBucket
 from . import parameters, protection, referer, sign, style
 from .rights import ACLS, OF_OBJECTS, ROLES, Right
 from .target import Target
+
+READING = ("GetObject", "HeadObject")  # the calls that a CDN's signature is good for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,19 @@ class Grant:
         bucket: The bucket's document, now known to be one.
         caller: Who signed the request; ``None`` for an anonymous one.
         overrides: Headers of the answer as the caller wants them.
+        cdn: Whether the URL is signed as for a CDN (:mod:`.sign.cdn`). It opens the object that it
+            names, against every ACL; to all else its caller is an anonymous one.
     """
 
     bucket: Bucket
     caller: sign.Credential | None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    cdn: bool = False
+
+    @property
+    def of_others(self) -> Grant:
+        """The same for objects that the process text names: the signature of a CDN has no part."""
+        return replace(self, cdn=False) if self.cdn else self
 
     def check_acl(self, acl: str, right: Right = Right.READ) -> None:
         """Keep anonymous callers from what the ACL does not give them.
@@ -60,6 +70,8 @@ class Grant:
         """
         if self.caller is not None or right in ACLS[acl or self.bucket.acl]:
             return
+        if self.cdn and right is Right.READ:
+            return
         if not acl:
             raise AccessDenied(
                 "You have no right to access this object because of bucket acl.", rule="bucket-acl"
@@ -72,10 +84,12 @@ class Grant:
 
         Where all pictures are protected every object counts, without a look at its bytes.
         """
-        if self.caller is None:
+        if self.caller is None and not self.cdn:
             return False
         if any(Right.READ not in ACLS[acl or self.bucket.acl] for acl in item.acls):
             return True
+        if self.cdn:  # has opened nothing that is protected
+            return False
         protected = self.bucket.protection
         return protection.of_all_pictures(protected) or item.is_protected(protected)
 
@@ -167,6 +181,31 @@ def _no_bucket(target: Target) -> NoSuchBucket:
     return NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": target.bucket})
 
 
+def by_cdn(target: Target, headers: Mapping[str, str], bucket: Bucket, call: str) -> Grant:
+    """Let a request pass whose URL is signed as for a CDN, which :mod:`.sign.cdn` has verified.
+
+    Args:
+        target: What is asked for, without that signature.
+        headers: Of the request, from :func:`sign.fields`.
+        bucket: The bucket's document.
+        call: The name of the call.
+
+    Raises:
+        AccessDenied: It is another call than those that read an object, or the page that shows
+            the object may not.
+        InvalidArgument: The request is signed in another way, too.
+        InvalidRequest: It overrides headers of the response.
+    """
+    if "authorization" in headers or target.names() & sign.NAMES:
+        raise InvalidArgument("The request is signed in more than one way; one is enough.")
+    if call not in READING:
+        raise AccessDenied(
+            "A URL that is signed for a CDN is good for GetObject and HeadObject.",
+            rule="cdn-signature",
+        )
+    return replace(admit(target, headers, bucket, None), cdn=True)
+
+
 def identify(
     target: Target, method: str, headers: Mapping[str, str], keys: Keys, now: float
 ) -> sign.Credential | None:
@@ -251,6 +290,7 @@ def check_objects(grant: Grant, target: Target, objects: Iterable[Seen]) -> None
         for acl in item.acls:
             grant.check_acl(acl)
         check_source(grant, target, item)
+        grant = grant.of_others
 
 
 def _overrides(target: Target, caller: sign.Credential | None) -> dict[str, str]:

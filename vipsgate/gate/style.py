@@ -33,6 +33,14 @@ def named(text: str, styles: Mapping[str, Style]) -> str:
     return name if name in styles else ""
 
 
+def all_named(text: str) -> tuple[str, ...]:
+    """The styles that a process text asks for, alone or in a chain."""
+    if PREFIX not in text:
+        return ()
+    stages = text.split("|")
+    return tuple(stage.removeprefix(PREFIX) for stage in stages if stage.startswith(PREFIX))
+
+
 def expanded(text: str, styles: Mapping[str, Style]) -> str:
     """A process text with each ``style/NAME`` replaced by what stands behind the name.
 

@@ -34,7 +34,7 @@ MAX_PENDING = 1 << 23  # bytes that may wait for a slow disk; what comes then is
 CLOSE_TIMEOUT = 1.0  # seconds for the last lines when the server ends
 TEXT, HEADER = 1024, 512  # characters of a process text, of a header
 SECRET = re.compile(
-    r"((?:signature|token|credential|secret|accesskeyid|authorization)[^=&%]{0,32}"
+    r"((?:signature|token|credential|secret|accesskeyid|authorization|auth_key)[^=&%]{0,32}"
     r"(?:=|%(?:25)*3d))(?:(?!&|%(?:25)*26).)*",
     re.IGNORECASE | re.DOTALL,
 )

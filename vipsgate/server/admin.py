@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from ..cache.purges import Kind
 from ..console import frame
 from ..console.visit import Console
+from ..delivery import purge
 from ..delivery.services import Services
-from ..errors import InvalidRequest, MethodNotAllowed, NoSuchKey, OssError
+from ..errors import InvalidArgument, InvalidRequest, MethodNotAllowed, NoSuchKey, OssError
 from ..observe.record import RequestRecord
 from ..web import responses
 from ..web.server import Runner
@@ -50,7 +52,8 @@ def application(
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/explain/{bucket}/{key:.+}", _explain)
-    app.router.add_delete("/cache/{bucket}/{key:.+}", _purge)
+    app.router.add_delete("/cache/{bucket}/{key:.+}", _forget)
+    app.router.add_delete(f"/purge/{{kind:{'|'.join(purge.TABLE)}}}/{{bucket}}/{{text:.*}}", _purge)
     frame.mount(app, console)
     return app
 
@@ -142,7 +145,22 @@ async def _explain(request: web.Request) -> web.Response:
     return web.Response(body=orjson.dumps(report, option=INDENTED), content_type="application/json")
 
 
+async def _forget(request: web.Request) -> web.Response:
+    """Purge a key, as it was before there were other purges; the key is percent-encoded."""
+    place = request.match_info
+    await purge.purge(request.app[SERVICES], "key", place["bucket"], place["key"])
+    return web.Response(status=204)
+
+
 async def _purge(request: web.Request) -> web.Response:
-    """Forget all that has been made of an object; the key is percent-encoded."""
-    await request.app[SERVICES].forget(request.match_info["bucket"], request.match_info["key"])
+    """Purge by a row of :data:`purge.TABLE`; what is to be purged is in the path, as it is signed.
+
+    Raises:
+        InvalidArgument: There is no key, or a query, which would be heard by nobody.
+    """
+    place = request.match_info
+    kind, text = cast(Kind, place["kind"]), place["text"]
+    if request.query_string or not (text or kind == "prefix"):
+        raise InvalidArgument(f"It expects DELETE /purge/{kind}/BUCKET/{kind.upper()}.")
+    await purge.purge(request.app[SERVICES], kind, place["bucket"], text)
     return web.Response(status=204)

@@ -9,6 +9,7 @@ from ..buckets import Bucket
 from ..delivery.services import Services
 from ..errors import ExpectationFailed, NoSuchKey, OssError, shown
 from ..gate import access, cors, headers, sign
+from ..gate.sign import cdn
 from ..gate.target import Target, bucket_of, check_stored_key, resolve
 from ..web import responses
 
@@ -32,24 +33,39 @@ def call_of(
 ) -> tuple[api.Call, api.Handler]:
     """The call, and who answers it; whether there is such a bucket is noted.
 
+    Its target is another one where the URL is signed as for a CDN, and says so in its path.
+
     Raises:
         OssError: There is no such call, or the caller may not make it.
     """
+    record = request[responses.RECORD]
+    signed = _signed_for_cdn(request, services, target)
+    if signed:
+        target, record.key, record.process = signed, signed.key, signed.process
     row = api.find(request.method, target, request.headers)
     known = services.registry.get(target.bucket)
     document = known or (services.registry.plain if row.bucket_optional else None)
-    request[responses.RECORD].exists = known is not None
-    grant = access.check(
-        target,
-        request.method,
-        sign.fields(request.headers.items()),
-        document,
-        services.configuration.keys,
-        services.clock(),
-        row.right,
-    )
+    record.exists = known is not None
+    fields = sign.fields(request.headers.items())
+    if signed and known:
+        grant = access.by_cdn(target, fields, known, row.name)
+    else:
+        keys, now = services.configuration.keys, services.clock()
+        grant = access.check(target, request.method, fields, document, keys, now, row.right)
     headers.check(row.name, row.headers, request.headers)
     return api.Call(request, services, target, grant, name=row.name), row.work
+
+
+def _signed_for_cdn(request: web.BaseRequest, services: Services, target: Target) -> Target | None:
+    """What is asked for, where the URL is signed as for a CDN; see :func:`cdn.check`."""
+    bucket = services.registry.described(target.bucket)
+    if bucket is None or not bucket.cdn_signing.type:
+        return None
+    try:
+        return cdn.check(bucket.cdn_signing, target, request.raw_path, services.clock())
+    except OssError:
+        request[responses.RECORD].exists = True
+        raise
 
 
 def share(request: web.BaseRequest, bucket: Bucket | None) -> None:

@@ -23,6 +23,7 @@ from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
 from ..gate import access, sign, simulate
 from ..gate.access import Seen
+from ..gate.sign import cdn
 from ..gate.target import PROCESS, Target
 from ..gate.target import resolve as resolve_target
 from ..image.notes import joined
@@ -47,6 +48,11 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
     try:
         target = resolve_target(line, "", {}, "")
         report["target"] = {"bucket": target.bucket, "key": target.key, "process": target.process}
+        described = services.registry.described(target.bucket)
+        signed = described and cdn.check(described.cdn_signing, target, line, services.clock())
+        if signed:
+            target = signed
+            report["target"] |= {"key": target.key, "process": target.process}
         plain = META in target.names()
         api.find("HEAD" if plain else "GET", target, headers)
         document = services.registry.get(target.bucket)
@@ -66,7 +72,9 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
             query = tuple(pair for pair in target.query if pair[0] != PROCESS)
             whole = replace(whole, query=query)
         seen = order.seen() if order else await _source(services, document, target)
-        report["access"] = _access(services, document, whole, target, seen, headers, missing)
+        report["access"] = _access(
+            services, document, whole, target, seen, headers, missing, by_cdn=bool(signed)
+        )
         if missing:
             raise missing
         if order:
@@ -100,6 +108,8 @@ def _access(
     seen: tuple[Seen, ...],
     headers: Mapping[str, str],
     missing: OssError | None,
+    *,
+    by_cdn: bool,
 ) -> dict[str, Any]:
     """Of this very request, and of each kind of caller; ``target`` is what was signed."""
     fields = sign.fields((name, text) for name, text in headers.items() if _counts(name))
@@ -107,9 +117,13 @@ def _access(
     bare = replace(whole, query=tuple(p for p in whole.query if p[0] not in sign.NAMES))
     verdicts = simulate.verdicts(bare, document, seen, referer, missing)
     try:
-        grant = access.check(
-            target, "GET", fields, document, services.configuration.keys, services.clock()
-        )
+        if by_cdn:
+            call = "GetObjectMeta" if META in target.names() else "GetObject"
+            grant = access.by_cdn(target, fields, document, call)
+        else:
+            grant = access.check(
+                target, "GET", fields, document, services.configuration.keys, services.clock()
+            )
         mine = simulate.refusal(grant, whole, seen, missing)
     except OssError as error:
         mine = error

@@ -207,6 +207,19 @@ ROWS = (
         label="note",
         counts=True,
     ),
+    Row(
+        "vipsgate_webhook_events",
+        "Events for caches in front: sent; failed, after all tries; dropped, as too many waited. "
+        "And retried, requests that were sent again.",
+        lambda view: view.services.webhooks.counts,
+        label="result",
+        counts=True,
+    ),
+    Row(
+        "vipsgate_webhook_events_waiting",
+        "Events that caches in front have not been told yet.",
+        lambda view: view.services.webhooks.waiting,
+    ),
     Row("vipsgate_cache_memory_bytes", "Pictures kept in memory.", _cache_used),
     Row("vipsgate_cache_memory_limit_bytes", "Memory that they may take.", _cache_limit),
 )

@@ -25,6 +25,7 @@ from ..cache.tiers import Cache
 from ..catalog import lifecycle, uploads
 from ..catalog.documents import Documents
 from ..console.visit import Console
+from ..delivery import watch
 from ..delivery.services import Services
 from ..errors import OssError
 from ..gate.sign import Credential
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ..observe.traces import Traces
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
+WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
 GARBAGE = 20_000  # objects that are new before they are looked through
 log = logging.getLogger(__name__)
 
@@ -129,12 +131,15 @@ async def services_of(settings: Settings, clock: Callable[[], float] = time.time
     store: Store = recorder.store(origins)
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
+    cache = cache_of(settings)
+    if cache:
+        await cache.look(far=True)
     return Services.of(
         settings,
         store,
         renderers,
         documents,
-        cache=cache_of(settings),
+        cache=cache,
         origins=origins,
         outgoing=outgoing,
         throttle=Throttle(server.queue_seconds),
@@ -179,7 +184,10 @@ async def run(
         asyncio.create_task(_sweep(store)),
         asyncio.create_task(lifecycle.follow(store, services.registry, services.clock)),
         asyncio.create_task(systemd.live()),
+        asyncio.create_task(watch.follow(services.registry, services.webhooks)),
     ]
+    if services.cache:
+        beside.append(asyncio.create_task(services.cache.follow()))
     try:
         shared = server.reuse_port
         address = await public.open(server.host, server.port, shared=shared)
@@ -194,10 +202,11 @@ async def run(
         services.draining.set()
         services.throttle.release()
     finally:
-        for task in beside:
+        for task in (*beside, *services.sweeping):
             task.cancel()
         await public.close(server.drain_seconds)
         await private.close(1, linger=0)
+        await services.webhooks.close(min(WEBHOOK_SECONDS, server.drain_seconds))
         if services.cache:
             await services.cache.close()
         await services.outgoing.close()

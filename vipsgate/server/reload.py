@@ -115,6 +115,11 @@ def _resource_policy(old: Bucket, new: Bucket) -> bool:
     return SHOWN_TO.index(would) < SHOWN_TO.index(was)
 
 
+def _valid_longer(old: Bucket, new: Bucket) -> bool:
+    was, would = old.cdn_signing, new.cdn_signing
+    return bool(was.type and would.type) and would.valid_seconds > was.valid_seconds
+
+
 CLOSING = (
     Row("acl", lambda old, new: not ACLS[new.acl] <= ACLS[old.acl]),
     Row("protection.enabled", lambda old, new: old.protection.enabled > new.protection.enabled),
@@ -126,6 +131,7 @@ CLOSING = (
     Row("referer.truncate_query", _truncated("truncate_query")),
     Row("referer.truncate_path", _truncated("truncate_path")),
     Row("cross_origin_resource_policy", _resource_policy),
+    Row("cdn_signing.valid_seconds", _valid_longer),
     # what is elsewhere is read only, and not what may lie under its name here
     Row("origin", lambda old, new: old.origin != new.origin),
 )

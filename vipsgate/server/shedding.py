@@ -63,9 +63,9 @@ class Shedding:
         try:
             target = admit.target_of(request, services)
             call, work = admit.call_of(request, services, target)
-            if work is not objects.get or not target.process:
+            if work is not objects.get or not call.target.process:
                 return None
-            access.check_source(call.grant, target, access.Seen(target.key))
+            access.check_source(call.grant, call.target, access.Seen(call.target.key))
         except OssError:
             return None
         error = services.renderers.refuse(refusal)

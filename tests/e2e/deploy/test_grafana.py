@@ -157,6 +157,7 @@ FIRES = {
     ],
     "VipsgateFrontFull": [("process_cpu_seconds_total", "", "0+30x10 330+58x30")],
     "VipsgateLogLost": [("vipsgate_log_dropped_lines_total", "", "0x10 0+1x30")],
+    "VipsgateWebhooksFail": [("vipsgate_webhook_events_total", 'result="failed"', "0x10 0+1x30")],
 }
 
 

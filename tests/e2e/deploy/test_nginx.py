@@ -44,6 +44,7 @@ acl = "public-read"
 cache_control = "max-age=1, stale-while-revalidate=2"
 [buckets.shut]
 cache_control = "max-age=3600"
+cdn_signing = { type = "B", key = "aliyuncdnexp1234" }
 [buckets.hotlink]
 acl = "public-read"
 domains = ["img.example.org"]
@@ -54,6 +55,7 @@ whitelist = ["http://good.example.com"]
 acl = "public-read"
 cache_control = "max-age=3600"
 timing_allow_origin = ["*"]
+cache_tags.headers = ["Cache-Tag", "Surrogate-Key", "Edge-Cache-Tag", "xkey"]
 cross_origin_resource_policy = "cross-origin"
 [[buckets.crossed.cors]]
 allowed_origins = ["https://a.example", "https://b.example"]
@@ -140,6 +142,11 @@ def bring(site, *row):
 def ask(site, path, process=SMALL, headers=None, method="GET", **options):
     query = f"?x-oss-process={process}" if process else ""
     return site.ask(f"/{path}{query}", headers, method=method, **options)
+
+
+def signed_for_cdn(bucket, key):
+    url = sign.sign_url(sign.CdnKey("B", "aliyuncdnexp1234"), bucket, key, now=time.time())
+    return urlsplit(url).path
 
 
 def signed(bucket, key, process=SMALL, **options):
@@ -320,8 +327,10 @@ def test_a_kept_picture_does_not_reach_vipsgate(site, nginx):
 
 def test_neither_signed_nor_hotlink_protected_answers_are_kept(site, nginx):
     good = {"Referer": "http://good.example.com/page"}
+    in_path = signed_for_cdn("shut", "panda.png")
     for _ in range(3):
         assert site.ask(signed("shut", "panda.png")).status == 200
+        assert ask(site, in_path[1:]).status == site.ask(in_path).status == 200
         for host, path in (("127.0.0.1", "hotlink/panda.png"), ("img.example.org", "panda.png")):
             assert ask(site, path, headers=good, host=host).status == 200
             for bad in ({}, {"Referer": "http://bad.example.com/"}):
@@ -478,6 +487,7 @@ def test_while_vipsgate_is_away(start, root, proxying, tmp_path):
 def test_the_log_has_no_signature(site, nginx):
     target = signed("shut", "example.jpg")
     site.ask(target)
+    site.ask(signed_for_cdn("shut", "a.jpg"))
     ask(site, f"open/{quote('西湖/日出.jpg')}", "image/resize,w_33")
     time.sleep(0.1)
     rows = [json.loads(line) for line in nginx.log.splitlines()]
@@ -485,7 +495,7 @@ def test_the_log_has_no_signature(site, nginx):
     assert rows[-1]["uri"] == "/open/西湖/日出.jpg?x-oss-process=image/resize,w_33"
     assert rows[-1]["status"] == 200
     assert len(rows[-1]["id"]) == 24
-    assert rows[-2]["uri"] == "/shut/example.jpg?-"
+    assert {row["uri"] for row in rows[-3:-1]} == {"/shut/***/a.jpg", "/shut/example.jpg?-"}
     assert "Signature" not in nginx.log
     assert "[error]" not in nginx.errors
 

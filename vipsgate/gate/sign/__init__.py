@@ -4,7 +4,8 @@ RULE: pure. A request carries nothing of a signature, or a whole and right one, 
 signature that fails never makes an anonymous caller. What is wrong is said in this order: the form,
 the dates, the key, the token, the signature (OSS guide, signatures; OSS error reference).
 
-An application makes URLs with :func:`sign_url`.
+An application makes URLs with :func:`sign_url`. Those of Alibaba Cloud CDN, which are no OSS
+signatures, are in :mod:`.cdn`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ...errors import (
     shown,
 )
 from . import v1, v2, v4
+from .cdn import CdnKey
 from .claim import (
     FORM_TOKEN,
     POLICY,
@@ -41,6 +43,7 @@ from .v4 import MAX_EXPIRES
 
 __all__ = [
     "MAX_EXPIRES",
+    "CdnKey",
     "Credential",
     "Request",
     "fields",

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Literal
 
-from . import v1, v4
+from . import cdn, v1, v4
+from .cdn import CdnKey
 from .claim import FORM_TOKEN, POLICY, TOKEN_HEADER, Credential, Request, encoded, fields
 
 PROCESS = "x-oss-process"
@@ -19,7 +20,7 @@ Query = tuple[tuple[str, str], ...]
 
 
 def sign_url(
-    credential: Credential,
+    credential: Credential | CdnKey,
     bucket: str,
     key: str,
     *,
@@ -38,7 +39,8 @@ def sign_url(
     """Make a URL that lets whoever has it do one thing for a while.
 
     Args:
-        credential: Who answers for it.
+        credential: Who answers for it; or the key of a bucket's ``cdn_signing``, whose URL reads
+            the object, is good for any process text, and knows no version, region and headers.
         bucket: The bucket's name.
         key: The object's name, as it is: not encoded.
         now: Seconds since the epoch, ``time.time()``.
@@ -54,21 +56,29 @@ def sign_url(
         v4_expires_max: Seconds of validity that the server takes in V4; OSS takes 7 days.
 
     Raises:
-        ValueError: ``expires`` is out of range, or V1 cannot sign such a name unambiguously.
+        ValueError: ``expires`` is out of range, V1 cannot sign such a name unambiguously, or the
+            key of a CDN signs no such request.
     """
     if expires < 1 or (version == 4 and expires > v4_expires_max):
         limit = f" to {v4_expires_max}" if version == 4 else ""
         raise ValueError(f"expires = {expires}: is a number of seconds, 1{limit}")
     parameters = (*query, *(((PROCESS, process),) if process else ()))
-    request = Request(method, bucket, key, parameters, fields((headers or {}).items()))
-    if version == 4:
-        signed = _v4_query(credential, request, now, expires, region)
+    if isinstance(credential, CdnKey):
+        if method not in ("GET", "HEAD") or headers:
+            raise ValueError(
+                f"a key of type {credential.type} signs GET and HEAD alone, no headers"
+            )
+        path, signed = cdn.make(credential, key, now=now, expires=expires, query=parameters)
     else:
-        signed = _v1_query(credential, request, int(now) + expires)
-    path = encoded(f"/{bucket}/{key}" if bucket_in_path else f"/{key}", safe="/")
-    return f"{endpoint.rstrip('/')}{path}?" + "&".join(
-        f"{encoded(name)}={encoded(value)}" for name, value in signed
-    )
+        request = Request(method, bucket, key, parameters, fields((headers or {}).items()))
+        path = encoded(f"/{key}", safe="/")
+        if version == 4:
+            signed = _v4_query(credential, request, now, expires, region)
+        else:
+            signed = _v1_query(credential, request, int(now) + expires)
+    words = "&".join(f"{encoded(name)}={encoded(value)}" for name, value in signed)
+    place = f"/{bucket}" if bucket_in_path else ""
+    return f"{endpoint.rstrip('/')}{place}{path}" + (f"?{words}" if words else "")
 
 
 def sign_headers(

@@ -1,0 +1,110 @@
+"""Purges: what an owner has made anew, by key, prefix or style; one table.
+
+A purge by key removes what is kept, at once and in every tier. By prefix and by style it is found
+by nobody from then on (:mod:`vipsgate.cache.purges`), and of a prefix the files on this disk are
+removed behind the answer, object by object as the store lists them; what else is left leaves as
+what was not used for longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..cache.purges import Kind, Rule
+from ..errors import NoSuchBucket, NoSuchStyle, OssError, shown
+from ..gate.target import check_key
+from ..gate.webhook import Event
+from .services import Services
+
+PAGE = 1000  # objects listed at a time, whose files are removed one by one
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A way to say what is purged.
+
+    Attributes:
+        kind: The word for it in a request, ``DELETE /purge/KIND/BUCKET/TEXT``.
+        check: Refuses a text that there is nothing for.
+        event: Those who are told are told this, of a bucket and a text.
+    """
+
+    kind: Kind
+    check: Callable[[Services, str, str], None]
+    event: Callable[[str, str], Event]
+
+
+def _any(services: Services, bucket: str, text: str) -> None:
+    """What is not there has nothing kept, which is as it shall be."""
+
+
+def _prefix(services: Services, bucket: str, text: str) -> None:
+    _bucket(services, bucket)
+    check_key(text)
+
+
+def _style(services: Services, bucket: str, text: str) -> None:
+    _bucket(services, bucket)
+    document = services.registry.get(bucket)
+    if document is None or text not in document.styles:
+        raise NoSuchStyle("No Such Image Style.", extra={"StyleName": shown(text)})
+
+
+def _bucket(services: Services, bucket: str) -> None:
+    if services.registry.get(bucket) is None:
+        raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": bucket})
+
+
+TABLE = {
+    row.kind: row
+    for row in (
+        Row("key", _any, lambda bucket, text: Event("purge", bucket, key=text)),
+        Row("prefix", _prefix, lambda bucket, text: Event("purge", bucket, prefix=text)),
+        Row("style", _style, lambda bucket, text: Event("purge", bucket, style=text)),
+    )
+}
+
+
+async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
+    """Have answers made anew, and tell the caches in front.
+
+    Args:
+        services: Where they are kept.
+        kind: What the text is, a word of :data:`TABLE`.
+        bucket: Of the objects.
+        text: A key, the beginning of keys (empty: all of the bucket), or a style.
+
+    Raises:
+        NoSuchBucket: There is none to look for a prefix or a style in.
+        NoSuchStyle: The bucket has no such style.
+        OssError: No key begins so.
+    """
+    row = TABLE[kind]
+    row.check(services, bucket, text)
+    if services.cache:
+        now = time.time()
+        await services.cache.renew(Rule(bucket, kind, text))
+        if kind == "prefix":
+            task = asyncio.create_task(_sweep(services, bucket, text, now))
+            services.sweeping.add(task)
+            task.add_done_callback(services.sweeping.discard)
+    services.webhooks.tell(row.event(bucket, text))
+
+
+async def _sweep(services: Services, bucket: str, prefix: str, before: float) -> None:
+    """Remove files of before a purge; nobody waits for it, and each step is one object."""
+    after = ""
+    try:
+        while services.cache:
+            page = await services.store.list(bucket, prefix=prefix, after=after, limit=PAGE)
+            for key, _ in page.objects:
+                await services.cache.sweep(bucket, key, before)
+            if not (after := page.next):
+                return
+    except OssError as error:
+        log.error("files of what was purged stay for now: %s", error)
