@@ -20,7 +20,7 @@ from ..errors import (
     OssError,
     shown,
 )
-from ..gate import access, cors, headers, sign
+from ..gate import access, cors, headers, parameters, sign
 from ..gate.target import PROCESS, Target, bucket_of, check_stored_key, resolve
 from ..observe.accesslog import redacted
 from ..observe.record import RequestRecord
@@ -62,6 +62,7 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
         row.right,
     )
     headers.check(row.name, row.headers, request.headers)
+    parameters.check_version(target.query)
     return await row.work(api.Call(request, services, target, grant, name=row.name))
 
 

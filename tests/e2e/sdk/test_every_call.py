@@ -230,7 +230,7 @@ OURS_OSS2 = set(
     "delete_bucket_lifecycle get_bucket_lifecycle put_bucket_lifecycle "
     "delete_bucket_cors get_bucket_cors put_bucket_cors "
     "upload_part upload_part_copy delete_object_tagging get_object_tagging put_object_tagging "
-    "get_symlink put_symlink "
+    "get_symlink put_symlink list_object_versions delete_object_versions "
     # what is never set up
     "get_bucket_encryption get_bucket_inventory_configuration "
     "get_bucket_logging get_bucket_policy get_bucket_stat get_bucket_tagging "

@@ -615,3 +615,28 @@ def test_put_list_get_is_the_identity(api):
         bucket.batch_delete_objects(listed)
 
     identity()
+
+
+def test_a_cleaner_takes_away_every_version(bucket):
+    for key in ("a", "b/", "b/1", "西 +"):
+        bucket.put_object(key, b"x")
+    entries, marker, version = [], "", ""
+    while True:
+        page = bucket.list_object_versions(max_keys=3, key_marker=marker, versionid_marker=version)
+        entries += [(item.key, item.versionid) for item in page.versions]
+        if not page.is_truncated:
+            break
+        marker, version = page.next_key_marker, page.next_versionid_marker
+    assert entries == [(key, "null") for key in ("a", "b/", "b/1", "西 +")]
+    first, *rest = entries
+    wanted = oss2.models.BatchDeleteObjectVersionList()
+    for entry in rest:
+        wanted.append(oss2.models.BatchDeleteObjectVersion(*entry))
+    gone = bucket.delete_object_versions(wanted)
+    assert [(item.key, item.versionid) for item in gone.delete_versions] == rest
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        bucket.delete_object(first[0], params={"versionId": "CAEQ"})
+    assert caught.value.code == "NoSuchVersion"
+    assert bucket.get_object(first[0], params={"versionId": "null"}).read() == b"x"
+    bucket.delete_object(first[0], params={"versionId": "null"})
+    bucket.delete_bucket()
