@@ -36,14 +36,8 @@ ROWS = {
 
 
 @pytest.fixture(scope="module")
-def site(serving, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("every-call")
-    (folder / "root").mkdir()
-    (folder / "vipsgate.toml").write_text(
-        '[[credentials]]\naccess_key_id = "ownerKey"\naccess_key_secret = "ownerSecret"\n'
-    )
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
-        yield site
+def site(emulated):
+    return emulated
 
 
 def of_oss2(site, name):
