@@ -86,7 +86,7 @@ CALLS = {  # call -> test
     "ListParts": CLIENTS.format("multipart"),
 }
 NEAR = {  # call -> how it differs
-    "PutBucket": "a bucket has the storage class Standard and no further settings",
+    "PutBucket": "Standard and LRS alone; another class or redundancy is refused by name",
     "GetObject": "no traffic limit",
     "ListObjectVersions": "no bucket is versioned: each object once, with the version `null`",
     "PutObject": "no encryption, retention or other storage classes: refused by name",

@@ -173,7 +173,7 @@ OBJECT: Table = {
         headers.UPLOAD,
     ),
     ("PUT", "uploadId"): Row(
-        *("UploadPart", Right.WRITE, multipart.put_part, PART, headers.UPLOAD),
+        *("UploadPart", Right.WRITE, multipart.put_part, PART, headers.PART),
         copying=Row(
             *("UploadPartCopy", Right.WRITE, multipart.copy_part, PART, headers.COPY_PART),
         ),

@@ -261,8 +261,14 @@ class Row:
 def invalid(name: str, value: str, expected: str) -> InvalidArgument:
     """The error for a parameter, header or element with a value that it cannot have."""
     return InvalidArgument(
-        f"The value: {shown(value)!r} of parameter: {name} is invalid. It expects {expected}."
+        f"The value: {shown(value)!r} of parameter: {name} is invalid. It expects {expected}.",
+        extra=argument(name, value),
     )
+
+
+def argument(name: str, value: str) -> dict[str, str]:
+    """What is wrong, in elements of its own, as SDKs read it: oss2's ``InvalidArgument.name``."""
+    return {"ArgumentName": name, "ArgumentValue": shown(value)}
 
 
 def _too_large(most: int) -> EntityTooLarge:
