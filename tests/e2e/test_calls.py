@@ -161,7 +161,8 @@ class World:
         sent = {"Host": "127.0.0.1", **dict(headers)}
         if signed:
             with contextlib.suppress(OssError):  # it will be refused
-                asked = target.resolve(line, "", {}, "")
+                domains = self.services.registry.domains
+                asked = target.resolve(line, sent["Host"], domains, "")
                 request = sign.Request(
                     *(method, asked.bucket, asked.key, asked.query), sign.fields(sent.items())
                 )
@@ -870,6 +871,26 @@ def test_the_version_of_a_source_and_of_what_is_deleted(world):
         "<Key>x</Key><VersionId>null</VersionId>",
     ]
     world.run(world.restore())
+
+
+@pytest.mark.parametrize(("host", "path"), [("127.0.0.1", "photos/"), ("img.example.com", "")])
+@pytest.mark.parametrize("proto", ["", "http", "https", "http, https", "https, http", "ftp"])
+def test_where_an_object_of_parts_is(world, host, path, proto):
+    """By the scheme that the last server in front says, and as the client names the bucket."""
+    document = DOCUMENT[:-1] + b', "domains": ["img.example.com"]}'
+    world.run(world.put(INTERNAL, f"buckets/{BUCKET}.json", document))
+    world.run(world.services.registry.documents.look())
+    world.services.registry.refresh()
+    place = world.run(uploads.begin(world.store, BUCKET, "photos/a +.jpg", PLAIN, 1.0)).identity
+    line = f"/{path}photos/a%20%2B.jpg?uploadId={place}"
+    sent = {"Host": host, **({"X-Forwarded-Proto": proto} if proto else {})}
+    assert world.ask("PUT", f"{line}&partNumber=1", b"x", sent).status == 200
+    done = world.ask("POST", line, b"", sent | {"x-oss-complete-all": "yes"})
+    scheme = "https" if proto in ("https", "http, https") else "http"
+    wanted = f"{scheme}://{host}/{path}photos/a%20%2B.jpg"
+    assert re.findall("<Location>(.*?)<", done.body) == [wanted]
+    world.run(world.restore())
+    world.services.registry.refresh()
 
 
 @pytest.mark.parametrize(

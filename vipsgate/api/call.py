@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
 
 from aiohttp import web
 from aiohttp.streams import StreamReader
@@ -164,6 +165,13 @@ class Call:
             InvalidDigest: They differ, or the header is not the Base64 of 16 bytes.
         """
         check_digest(self.header("Content-MD5"), md5)
+
+    def location(self, key: str) -> str:
+        """The URL of an object of this bucket, by the scheme and the name that the client uses."""
+        path = unquote(urlsplit(self.request.raw_path).path).lstrip("/")
+        in_host = path == self.target.key  # the bucket; a form's address has no key
+        name = key if in_host else f"{self.target.bucket}/{key}"
+        return f"{responses.scheme(self.request)}://{self.header('Host')}/{quote(name)}"
 
     def respond(
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
