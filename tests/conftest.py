@@ -17,6 +17,7 @@ pytest.register_assert_rewrite("support")
 
 from support import conformance  # noqa: E402
 from support.console import console, nobody, owner  # noqa: E402, F401
+from support.emulated import emulated  # noqa: E402, F401
 from support.examples import times  # noqa: E402
 from support.objectstores import azurite, listening, middleman, moto, seaweedfs, stores, weed  # noqa: E402, F401
 from support.pictures import bodies, font, guide, photo, root, saved  # noqa: E402, F401

@@ -44,6 +44,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- NoSuchStyle           404
      +-- NoSuchKey             404
      +-- NoSuchUpload          404  ended, or never begun
+     +-- NoSuchVersion         404  another version of an object than its only one
      +-- SymlinkTargetNotExist 404  a symlink to nothing
      +-- NoSuchBucketPolicy 404
      +-- NoSuchCORSConfiguration 404
@@ -384,6 +385,13 @@ class NoSuchUpload(OssError):
 
     status = 404
     code = "NoSuchUpload"
+
+
+class NoSuchVersion(OssError):
+    """The object has no such version; here each has one."""
+
+    status = 404
+    code = "NoSuchVersion"
 
 
 class SymlinkTargetNotExist(OssError):

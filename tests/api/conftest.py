@@ -23,7 +23,7 @@ from vipsgate.errors import (
     OssError,
     PreconditionFailed,
 )
-from vipsgate.gate import access, headers, target
+from vipsgate.gate import access, headers, parameters, target
 from vipsgate.observe.record import RequestRecord
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened, Page, Properties
@@ -212,6 +212,7 @@ class Desk:
             if self.meanwhile:
                 await self.meanwhile()
             headers.check(row.name, row.headers, request.headers)
+            parameters.check_version(asked.query)
             return await row.work(api.Call(request, services, asked, access.Grant(document, None)))
         except OssError as error:
             return responses.refusal(error, request)

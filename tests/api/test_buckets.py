@@ -15,7 +15,10 @@ from vipsgate.settings import Settings
 from vipsgate.store.base import PLAIN
 
 NOW = 1_767_225_600.75
-CREATE = "<CreateBucketConfiguration><StorageClass>IA</StorageClass></CreateBucketConfiguration>"
+ASKED = "<CreateBucketConfiguration>{}</CreateBucketConfiguration>"
+CREATE = ASKED.format(
+    "<StorageClass>Standard</StorageClass><DataRedundancyType>LRS</DataRedundancyType>"
+)
 REFERERS = (
     "<RefererConfiguration><AllowEmptyReferer>true</AllowEmptyReferer><RefererList/>"
     "</RefererConfiguration>"
@@ -60,6 +63,22 @@ async def test_makes_a_bucket(desk, acl, body):
     assert desk.store.has("photos")
     said = await desk.ask("/photos/?acl")
     assert said.value("AccessControlList/Grant") == (acl or "private")
+
+
+@pytest.mark.parametrize(
+    ("element", "name"),
+    [
+        ("<StorageClass>IA</StorageClass>", "StorageClass"),
+        ("<DataRedundancyType>ZRS</DataRedundancyType>", "DataRedundancyType"),
+        ("<ColdStorage>true</ColdStorage>", "ColdStorage"),
+    ],
+)
+async def test_makes_no_other_bucket_than_it_is_asked_for(desk, element, name):
+    """Or Terraform would find another one than it has made, and make it anew, each time."""
+    refusal = await desk.put("/photos/", ASKED.format(element))
+    assert (refusal.status, refusal.code) == (501, "NotImplemented")
+    assert name in refusal.message
+    assert not desk.store.has("photos")
 
 
 async def test_making_it_again_changes_its_acl_at_most(desk):

@@ -80,7 +80,7 @@ def test_refuses_parts(text):
 
 @given(st.lists(st.text()), st.booleans())
 def test_what_is_deleted_is_named_so_that_it_can_be_read(keys, encoding):
-    root = ElementTree.fromstring(xml.deleted(keys, encoding=encoding))
+    root = ElementTree.fromstring(xml.deleted(xml.Delete(keys), encoding=encoding))
     assert len(root.findall("Deleted")) == len(keys)
 
 

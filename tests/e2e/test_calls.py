@@ -86,6 +86,11 @@ class Answer:
     headers: http.client.HTTPMessage
 
     @property
+    def code(self):
+        found = re.search("<Code>(.*?)</Code>", self.body)
+        return found[1] if found else ""
+
+    @property
     def message(self):
         found = re.search("<Message>(.*?)</Message>", self.body, re.DOTALL)
         return found[1].replace("&amp;", "&") if found else ""
@@ -156,7 +161,8 @@ class World:
         sent = {"Host": "127.0.0.1", **dict(headers)}
         if signed:
             with contextlib.suppress(OssError):  # it will be refused
-                asked = target.resolve(line, "", {}, "")
+                domains = self.services.registry.domains
+                asked = target.resolve(line, sent["Host"], domains, "")
                 request = sign.Request(
                     *(method, asked.bucket, asked.key, asked.query), sign.fields(sent.items())
                 )
@@ -806,16 +812,85 @@ DELETE = b"<Delete><Object><Key>x</Key>%s</Object></Delete>"
 @pytest.mark.parametrize(
     ("method", "line", "body", "sent"),
     [
-        ("PUT", "a.jpg", b"", {"x-oss-copy-source": f"/{BUCKET}/dir/b.txt?versionId=CAEQ"}),
-        ("POST", "?delete", DELETE % b"<VersionId>CAEQ</VersionId>", {}),
         ("POST", "a.jpg?x-oss-process=csv/select", b"<SelectRequest/>", {}),
         ("POST", "a.jpg?x-oss-process=image/info", b"x-oss-process=image/info", {}),
     ],
 )
-def test_versions_and_selects_are_refused_wherever_they_are_named(world, method, line, body, sent):
+def test_selects_are_refused_wherever_they_are_named(world, method, line, body, sent):
     said = world.ask(method, f"/{BUCKET}/{line}", body, sent)
     assert said.status == 501, said.body
     assert world.noting.written == []
+
+
+VERSIONED = [  # calls that can name a version
+    (method, f"{key}?{call}versionId={{}}", b"<Tagging><TagSet/></Tagging>" * (call == "tagging&"))
+    for key, calls in {
+        KEY: {
+            "": ("GET", "HEAD"),
+            "acl&": ("GET",),
+            "tagging&": ("GET", "PUT", "DELETE"),
+            "objectMeta&": ("HEAD",),
+        },
+        NEW: {"": ("DELETE",)},
+    }.items()
+    for call, methods in calls.items()
+    for method in methods
+]
+
+
+@pytest.mark.parametrize(("method", "line", "body"), VERSIONED)
+def test_every_object_has_one_version(world, method, line, body):
+    right = world.ask(method, f"/{BUCKET}/{line.format('null')}", body)
+    assert right.status in (200, 204), right.body
+    world.run(world.restore())
+    world.noting.written.clear()
+    for other in ("", "CAEQ", "NULL", "nul%C3%A9"):
+        wrong = world.ask(method, f"/{BUCKET}/{line.format(other)}", body)
+        assert (wrong.status, wrong.code or "NoSuchVersion") == (404, "NoSuchVersion")
+        if method != "HEAD":
+            assert "versionId" in wrong.message
+    assert world.noting.written == []
+
+
+def test_the_version_of_a_source_and_of_what_is_deleted(world):
+    source = f"/{BUCKET}/dir/b.txt?versionId="
+    document = b"<Delete><Object><Key>a</Key></Object><Object><Key>x</Key>%s</Object></Delete>"
+    for version in ("CAEQ", "0"):
+        word = b"<VersionId>%s</VersionId>" % version.encode()
+        for refusal in (
+            world.ask("PUT", f"/{BUCKET}/{NEW}", b"", {"x-oss-copy-source": source + version}),
+            world.ask("POST", f"/{BUCKET}/?delete", document % word),
+        ):
+            assert (refusal.status, refusal.code) == (404, "NoSuchVersion")
+    assert world.noting.written == []
+    copied = world.ask("PUT", f"/{BUCKET}/{NEW}", b"", {"x-oss-copy-source": f"{source}null"})
+    assert copied.status == 200
+    gone = world.ask("POST", f"/{BUCKET}/?delete", document % b"<VersionId>null</VersionId>")
+    assert re.findall("<Deleted>(.*?)</Deleted>", gone.body) == [
+        "<Key>a</Key>",
+        "<Key>x</Key><VersionId>null</VersionId>",
+    ]
+    world.run(world.restore())
+
+
+@pytest.mark.parametrize(("host", "path"), [("127.0.0.1", "photos/"), ("img.example.com", "")])
+@pytest.mark.parametrize("proto", ["", "http", "https", "http, https", "https, http", "ftp"])
+def test_where_an_object_of_parts_is(world, host, path, proto):
+    """By the scheme that the last server in front says, and as the client names the bucket."""
+    document = DOCUMENT[:-1] + b', "domains": ["img.example.com"]}'
+    world.run(world.put(INTERNAL, f"buckets/{BUCKET}.json", document))
+    world.run(world.services.registry.documents.look())
+    world.services.registry.refresh()
+    place = world.run(uploads.begin(world.store, BUCKET, "photos/a +.jpg", PLAIN, 1.0)).identity
+    line = f"/{path}photos/a%20%2B.jpg?uploadId={place}"
+    sent = {"Host": host, **({"X-Forwarded-Proto": proto} if proto else {})}
+    assert world.ask("PUT", f"{line}&partNumber=1", b"x", sent).status == 200
+    done = world.ask("POST", line, b"", sent | {"x-oss-complete-all": "yes"})
+    scheme = "https" if proto in ("https", "http, https") else "http"
+    wanted = f"{scheme}://{host}/{path}photos/a%20%2B.jpg"
+    assert re.findall("<Location>(.*?)<", done.body) == [wanted]
+    world.run(world.restore())
+    world.services.registry.refresh()
 
 
 @pytest.mark.parametrize(

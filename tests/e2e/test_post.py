@@ -163,11 +163,12 @@ async def test_every_address_of_the_bucket(tmp_path, line, host):
     async with running(LocalStore(tmp_path), **where) as served:
         await served.rule(domains=["img.example.com"])
         fields = {"key": "a b/\u00fc.jpg", **signed(), "success_action_status": "201"}
-        said = await post(served, fields, line, {"Host": host} if host else None)
+        sent = {"X-Forwarded-Proto": "https"} if host else {}  # by a server in front
+        said = await post(served, fields, line, sent | ({"Host": host} if host else {}))
         assert said.status == 201
-        path = f"{BUCKET}/" if not host else ""
+        path, scheme = ("", "https") if host else (f"{BUCKET}/", "http")
         host = host or f"127.0.0.1:{served.port}"
-        assert said.value("Location") == f"http://{host}/{path}a%20b/%C3%BC.jpg"
+        assert said.value("Location") == f"{scheme}://{host}/{path}a%20b/%C3%BC.jpg"
         assert said.headers["Location"] == said.value("Location")
         assert said.value("Bucket") == BUCKET
         assert said.value("Key") == "a b/\u00fc.jpg"

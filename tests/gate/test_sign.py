@@ -238,6 +238,7 @@ NO_DATE = "AccessDenied OSS authentication requires a valid Date. 0002-00000503"
 SKEWED = "RequestTimeTooSkewed The difference between the request time and the current"
 NO_KEY = "InvalidAccessKeyId The OSS Access Key Id you provided does not exist in our records."
 ANOTHER = "InvalidArgument Invalid signing"
+ELSEWHERE = "InvalidArgument The signing"  # with what is said in a URL
 
 # what is wrong -> the request, and how the answer begins: code and message
 REFUSES = {
@@ -282,8 +283,8 @@ REFUSES = {
         T2 + "\nx-oss-content-sha256: e3b0c44298fc",
         "InvalidArgument The header: x-oss-content-sha256",
     ),
-    "URL for another region": (T2.replace("hangzhou", "beijing"), f"{ANOTHER} region"),
-    "URL of another day": (T2.replace("20260101T", "20251231T"), f"{ANOTHER} date"),
+    "URL for another region": (T2.replace("hangzhou", "beijing"), f"{ELSEWHERE} region in cred"),
+    "URL of another day": (T2.replace("20260101T", "20251231T"), f"{ELSEWHERE} date in cred"),
     "another version of the signature": (
         T2.replace("OSS4-HMAC-SHA256", "OSS5"),
         "InvalidArgument The value: OSS5 of parameter: x-oss-signature-version",

@@ -269,15 +269,13 @@ async def test_what_is_away_is_not_empty(away, call):
 # -- listings against a model ----------------------------------------------------------------------
 
 
-part = st.text("ab.0-é西", min_size=1, max_size=3).filter(lambda name: name not in (".", ".."))
+part = st.text("ab.0- é西", min_size=1, max_size=3).filter(lambda name: name not in (".", ".."))
 names = st.lists(part, min_size=1, max_size=4).map("/".join)
 few = st.lists(st.sampled_from(["a", "b", "a.b", "a-"]), min_size=1, max_size=3).map("/".join)
-any_names = st.one_of(names, few, few.map("{}/".format))  # some of them objects and folders
-
-
-def storable(kind, found):
-    """Through obstore no name ends in a slash."""
-    return {name.removesuffix("/") if kind == "memory" else name for name in found}
+# some of them are objects and folders; in an object store blanks are names of folder objects
+any_names = st.one_of(
+    names, names.map("{}/".format), few, few.map("{}/".format), few.map("{}/ ".format)
+)
 
 
 @given(
@@ -295,13 +293,12 @@ def test_lists_as_the_model_does(
     async def check():
         store = stores(kind)(tmp_path_factory.mktemp("list"))
         await store.create("photos")
-        names = storable(kind, found)
-        for key in names:
+        for key in found:
             await put(store, key, key.encode())
         options = {"prefix": prefix, "delimiter": delimiter, "after": after, "limit": limit}
-        assert await keys(store, **options) == model(names, prefix, delimiter, after)
+        assert await keys(store, **options) == model(found, prefix, delimiter, after)
         page = await store.list("photos", limit=limit)
-        assert len(page.objects) == min(limit, len(names))
+        assert len(page.objects) == min(limit, len(found))
         for key, item in page.objects:
             assert item == await store.stat("photos", key)
 
@@ -321,8 +318,7 @@ def test_put_list_open_is_the_identity(kind, stores, tmp_path_factory, steps, ch
         store = stores(kind)(tmp_path_factory.mktemp("identity"))
         await store.create("photos")
         objects = {}
-        for name, data in steps:
-            (key,) = storable(kind, [name])
+        for key, data in steps:
             if data is None:
                 await store.delete("photos", key)
                 objects.pop(key, None)

@@ -63,6 +63,7 @@ CALLS = {  # call -> test
     "PostObject": "e2e/test_post.py::test_a_form_as_the_guide_signs_it",
     "ListObjects": CLIENTS.format("list"),
     "ListObjectsV2": CLIENTS.format("list-v2"),
+    "ListObjectVersions": "api/test_versions.py::test_lists",
     "DeleteMultipleObjects": CLIENTS.format("delete-many"),
     "ListMultipartUploads": f"{WIRE}test_uploads_are_listed_by_common_prefixes",
     "GetObject": CLIENTS.format("get"),
@@ -88,8 +89,9 @@ CALLS = {  # call -> test
     "ListParts": CLIENTS.format("multipart"),
 }
 NEAR = {  # call -> how it differs
-    "PutBucket": "a bucket has the storage class Standard and no further settings",
-    "GetObject": "no versions, no traffic limit",
+    "PutBucket": "Standard and LRS alone; another class or redundancy is refused by name",
+    "GetObject": "no traffic limit",
+    "ListObjectVersions": "no bucket is versioned: each object once, with the version `null`",
     "PutObject": "no encryption, retention or other storage classes: refused by name",
     "PutBucketCors": "up to 20 rules; `Vary: Origin` is sent whatever `ResponseVary` says",
     "PutBucketWebsite": "rules of the type Mirror, to servers of `origins.hosts`; `PassAll`, pages "
@@ -112,6 +114,8 @@ PARAMETERS = {  # parameter, or `call parameter` where calls differ -> test
     "key-marker": f"{WIRE}test_uploads_are_listed_by_common_prefixes",
     "max-uploads": f"{WIRE}test_uploads_are_listed_by_common_prefixes",
     "upload-id-marker": FOUND.format("GET /photos/?uploads&delimiter=/&upload-id-marker=a"),
+    "version-id-marker": "api/test_versions.py::test_refuses",
+    "versionId": f"{WIRE}test_every_object_has_one_version",
     "styleName": f"{SDK}test_styles",
     "category": "api/test_styles.py::test_a_category_is_kept",
     "max-parts": "e2e/sdk/test_oss2.py::test_parts",

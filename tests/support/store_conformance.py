@@ -68,9 +68,11 @@ async def listed(store):
     """A store with some objects in it, and their keys."""
     found = [
         "a.b",
+        "a/",
         "a/1",
         "a/10",
         "a/2",
+        "a/b/",
         "a/b/1",
         "a/b/2",
         "a0",
@@ -286,6 +288,38 @@ class EveryStore:
         with pytest.raises(NoSuchKey):
             await store.stat("photos", "dir/b")
 
+    async def test_folder_objects_are_objects_like_others(self, store):
+        """Put, looked at, described, read, replaced on a condition, listed, copied, taken away."""
+        wanted = {key: key.encode() * 3 for key in ("dir/+", "dir/a", "dir/sub/", "dir/ ", "dir/")}
+        for key, data in wanted.items():
+            item = await put(store, key, data, FULL, expected="")
+            assert item == await store.stat("photos", key)
+            assert await store.describe("photos", key, PLAIN) == await store.stat("photos", key)
+        first = await store.stat("photos", "dir/")
+        with pytest.raises(PreconditionFailed):
+            await put(store, "dir/", b"", expected="")
+        wanted["dir/"] = b""
+        await put(store, "dir/", b"", expected=first.etag)
+        async with store.draft("photos") as draft:
+            with closing(await store.open("photos", "dir/sub/")) as source:
+                await draft.copy(source.descriptor, 0, source.object.size)
+            await draft.keep("copy/", PLAIN)
+        wanted["copy/"] = wanted["dir/sub/"]
+        for limit in (1, 2, 9):
+            assert await keys(store, limit=limit) == model(wanted, "", "", "")
+            for prefix in ("", "dir", "dir/", "dir/ ", "dir/sub", "dir/sub/", "copy/", "dir//"):
+                options = {"prefix": prefix, "delimiter": "/", "limit": limit}
+                assert await keys(store, **options) == model(wanted, prefix, "/", ""), options
+        assert await keys(store, after="dir/", limit=9) == model(wanted, "", "", "dir/")
+        for key, data in wanted.items():
+            assert await content(store, key) == data
+        for key in sorted(wanted, reverse=True):
+            await store.delete("photos", key)
+            with pytest.raises(NoSuchKey):
+                await store.stat("photos", key)
+            del wanted[key]
+            assert await keys(store, limit=9) == model(wanted, "", "", "")
+
     async def test_putting_and_taking_away_at_once(self, store):
         """A folder goes when it is empty, also while somebody is about to put something there."""
 
@@ -393,9 +427,10 @@ class FlatNames:
         await put(store, "a", b"1")
         await put(store, "a/b", b"2")
         await put(store, "n" * 256, b"3")
-        assert await keys(store, limit=9) == ["a", "a/b", "n" * 256]
-        assert [await content(store, key) for key in ("a", "a/b")] == [b"1", b"2"]
-        for key in ("a/", "/a", "a//b", "./a", "a/..", "line\nbreak", "n" * 1024, ".vipsgate/a"):
+        await put(store, "a/", b"3")
+        assert await keys(store, limit=9) == ["a", "a/", "a/b", "n" * 256]
+        assert [await content(store, key) for key in ("a", "a/b", "a/")] == [b"1", b"2", b"3"]
+        for key in ("/a", "a//b", "./a", "a/..", "line\nbreak", "n" * 1024, ".vipsgate/a", "/"):
             with pytest.raises(InvalidObjectName):
                 await put(store, key, b"")
             with pytest.raises(NoSuchKey):

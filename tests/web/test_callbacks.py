@@ -5,13 +5,14 @@ import gc
 import os
 import subprocess
 import sys
+from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
 from support.certificates import certificate
 
 from vipsgate.outgoing.address import Url
-from vipsgate.web.callbacks import CallbackError, Callbacks
+from vipsgate.web.callbacks import CallbackError, Callbacks, Shares
 
 SENT = {"Content-Type": "application/json", "Host": "other.example.com"}
 
@@ -111,7 +112,7 @@ async def test_nobody_is_there():
 HTTPS = """
 import asyncio, ssl, sys
 from vipsgate.outgoing.address import Url
-from vipsgate.web.callbacks import CallbackError, Callbacks
+from vipsgate.web.callbacks import CallbackError, Callbacks, Shares
 
 async def lookup(host, port):
     return ["127.0.0.1"]
@@ -217,7 +218,7 @@ async def test_a_name_that_there_is_not():
 
 
 async def test_few_are_under_way_and_the_others_wait_of_their_own_time():
-    callbacks = Callbacks(seconds=0.5, most=2)
+    callbacks = Callbacks(seconds=0.5, most=4)  # half for one host
     async with receiver(answer(), delay=0.3) as (port, came):
         tasks = [asyncio.create_task(callbacks.post(at(port), SENT, b"")) for _ in range(4)]
         await asyncio.sleep(0.15)
@@ -245,3 +246,50 @@ async def test_who_leaves_leaves_nothing_behind():
         assert await callbacks.post(at(port), SENT, b"") == b"{}"  # its turn is free again
     gc.collect()
     assert faults == []
+
+
+async def test_one_host_that_does_not_answer_leaves_turns_to_others():
+    """The first may have half, the next half of what is left, and so on; each at least one."""
+    shares, under_way, tasks = Shares(8), Counter(), []
+
+    async def hold(host):
+        async with shares.turn(host):
+            under_way[host] += 1
+            await asyncio.Event().wait()
+
+    for host, expected in (("a", 4), ("b", 2), ("c", 1), ("d", 1), ("e", 0)):
+        tasks += [asyncio.create_task(hold(host)) for _ in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert under_way[host] == expected
+    for task in tasks[20:]:  # the others leave, those that wait included
+        task.cancel()
+    await asyncio.gather(*tasks[20:], return_exceptions=True)
+    assert under_way["a"] == 4
+    async with asyncio.timeout(1), shares.turn("f"):
+        pass
+    for task in tasks[:4]:
+        task.cancel()
+    await asyncio.gather(*tasks[:4], return_exceptions=True)
+    await asyncio.sleep(0)
+    assert under_way["a"] == 8  # those who have waited longest
+    for task in tasks[4:20]:
+        task.cancel()
+    await asyncio.gather(*tasks[4:20], return_exceptions=True)
+    assert not shares._taken
+    assert not shares._waiting
+
+
+async def test_who_leaves_when_a_turn_has_just_come_gives_it_back():
+    shares, entered = Shares(1), []
+
+    async def take(name):
+        async with shares.turn("a"):
+            entered.append(name)
+
+    async with shares.turn("a"):
+        first, second = (asyncio.create_task(take(name)) for name in ("first", "second"))
+        await asyncio.sleep(0)
+    first.cancel()  # it has the turn, and has not run since
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert entered == ["second"]

@@ -35,6 +35,7 @@ from . import (
     symlink,
     tags,
     unset,
+    versions,
     website,
 )
 from .call import Call, Handler, Row
@@ -56,12 +57,13 @@ OSS_NAMES = parameters.SUB_RESOURCES | names(
     "accessmonitor agenticBucket bucketSpace cleanRestoredObject dataPipeline legalHold "
     "metadataConfiguration metadataInventoryTable metadataJournalTable MetaQuery objectWorm "
     "overwriteConfig playlistName policyStatus quota regions resourcegroup responseHeader "
-    "retention rtc seal userDefinedLogFieldsConfig version-id-marker"
+    "retention rtc seal userDefinedLogFieldsConfig"
 )
 OSS_PREFIXES = (headers.PREFIX, "response-")  # in any case
 
 KEYS = names("delimiter encoding-type max-keys prefix")
-READ = names(PROCESS) | parameters.OVERRIDES.keys()
+VERSION = names(parameters.VERSION)
+READ = names(PROCESS) | parameters.OVERRIDES.keys() | VERSION
 PART = names("partNumber")
 
 # method and the parameter that names the call, if one does -> call; on the service, a bucket, an
@@ -78,6 +80,10 @@ BUCKET: Table = {
     ("GET", "list-type"): Row(
         *("ListObjectsV2", Right.VIEW, listing.list_objects_v2),
         KEYS | names("continuation-token fetch-owner start-after"),
+    ),
+    ("GET", "versions"): Row(
+        *("ListObjectVersions", Right.VIEW, versions.list_versions),
+        KEYS | names("key-marker version-id-marker"),
     ),
     ("HEAD", ""): Row("HeadBucket", Right.VIEW, buckets.head),
     ("PUT", ""): Row(
@@ -149,16 +155,16 @@ OBJECT: Table = {
         *("PutObject", Right.WRITE, objects.put, CALLBACK, headers.PUT),
         copying=Row("CopyObject", Right.WRITE, objects.copy, headers=headers.COPY),
     ),
-    ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, headers=headers.DELETE),
-    ("HEAD", "objectMeta"): Row("GetObjectMeta", Right.READ, objects.meta),
+    ("DELETE", ""): Row("DeleteObject", Right.DELETE, objects.delete, VERSION, headers.DELETE),
+    ("HEAD", "objectMeta"): Row("GetObjectMeta", Right.READ, objects.meta, VERSION),
     ("PUT", "symlink"): Row(*("PutSymlink", Right.WRITE, symlink.put), headers=headers.SYMLINK),
-    ("GET", "symlink"): Row("GetSymlink", Right.READ, symlink.get),
-    ("GET", "tagging"): Row("GetObjectTagging", Right.VIEW, tags.get),
-    ("PUT", "tagging"): Row("PutObjectTagging", Right.WRITE, tags.put),
-    ("DELETE", "tagging"): Row("DeleteObjectTagging", Right.WRITE, tags.delete),
-    ("GET", "acl"): Row("GetObjectACL", Right.VIEW, objects.get_acl),
+    ("GET", "symlink"): Row("GetSymlink", Right.READ, symlink.get, VERSION),
+    ("GET", "tagging"): Row("GetObjectTagging", Right.VIEW, tags.get, VERSION),
+    ("PUT", "tagging"): Row("PutObjectTagging", Right.WRITE, tags.put, VERSION),
+    ("DELETE", "tagging"): Row("DeleteObjectTagging", Right.WRITE, tags.delete, VERSION),
+    ("GET", "acl"): Row("GetObjectACL", Right.VIEW, objects.get_acl, VERSION),
     ("PUT", "acl"): Row(
-        *("PutObjectACL", Right.RULE, objects.put_acl),
+        *("PutObjectACL", Right.RULE, objects.put_acl, VERSION),
         headers={headers.ACL: headers.ANY},
     ),
     ("POST", "append"): Row(
@@ -170,7 +176,7 @@ OBJECT: Table = {
         headers.UPLOAD,
     ),
     ("PUT", "uploadId"): Row(
-        *("UploadPart", Right.WRITE, multipart.put_part, PART, headers.UPLOAD),
+        *("UploadPart", Right.WRITE, multipart.put_part, PART, headers.PART),
         copying=Row(
             *("UploadPartCopy", Right.WRITE, multipart.copy_part, PART, headers.COPY_PART),
         ),

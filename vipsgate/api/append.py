@@ -47,8 +47,10 @@ async def append(call: Call) -> web.StreamResponse:
     services, target = call.services, call.target
     store, position = services.store, _position(call)
     await objects.check_writable(call, call.grant, target.bucket, target.key)
-    properties = objects.given_properties(call, kind=responses.APPENDABLE)
     before = await _present(call, position)
+    properties = (
+        before.properties if before else objects.given_properties(call, kind=responses.APPENDABLE)
+    )
     most = max(0, services.settings.store.upload_bytes - position)
     async with store.draft(target.bucket) as draft:
         if before and before.size:
@@ -62,11 +64,8 @@ async def append(call: Call) -> web.StreamResponse:
             await draft.write(data)
         call.check_digest(piece.digest())
         try:
-            stored = await draft.keep(
-                target.key,
-                before.properties if before else properties,
-                expected=before.etag if before else "",
-            )
+            expected = before.etag if before else ""
+            stored = await draft.keep(target.key, properties, expected=expected)
         except PreconditionFailed:
             raise _elsewhere(await _length(call)) from None
         await services.forget(target.bucket, target.key)

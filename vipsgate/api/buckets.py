@@ -24,6 +24,8 @@ from ..errors import (
     BucketNotEmpty,
     InvalidArgument,
     NoSuchBucket,
+    Unimplemented,
+    shown,
 )
 from ..gate.headers import BUCKET_ACL
 from ..gate.rights import ACLS
@@ -37,6 +39,11 @@ NEVER_SET = {  # in GetBucketInfo, in OSS's words for what a bucket has had no c
     "DataRedundancyType": "LRS",
     "TransferAcceleration": "Disabled",
     "Versioning": "",
+}
+SSE = {"SSEAlgorithm": "None"}  # of its rule of server-side encryption, likewise
+CONFIGURATION = {  # what PutBucket may ask for: what there is
+    "StorageClass": "Standard",
+    "DataRedundancyType": NEVER_SET["DataRedundancyType"],
 }
 PAGE = 1000  # objects counted at a time
 MAX_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
@@ -69,10 +76,9 @@ async def list_buckets(call: Call) -> web.StreamResponse:
 async def put_bucket(call: Call) -> web.StreamResponse:
     """PutBucket: a new one is private unless ``x-oss-acl`` says else; one that is there may get it.
 
-    What CreateBucketConfiguration asks for (a storage class, redundancy) nothing here has.
-
     Raises:
         BucketAlreadyExists: It is declared in the configuration.
+        Unimplemented: CreateBucketConfiguration asks for what nothing here has.
     """
     services, name = call.services, call.target.bucket
     if name in services.registry.declared:
@@ -83,7 +89,7 @@ async def put_bucket(call: Call) -> web.StreamResponse:
         )
     acl = _acl(call)
     if call.request.body_exists and (body := await call.document()):
-        xml.parse(body, "CreateBucketConfiguration")
+        _check_configuration(xml.parse(body, "CreateBucketConfiguration"))
     if services.registry.get(name) is None:
         new = Bucket(created=services.clock())
         await services.store.create(name)
@@ -93,6 +99,23 @@ async def put_bucket(call: Call) -> web.StreamResponse:
     elif acl:
         await change(call, partial(with_acl, acl=acl))
     return call.respond(headers={"Location": f"/{name}"})
+
+
+def _check_configuration(root: Element) -> None:
+    """Refuse another storage class or redundancy than the one that there is.
+
+    Raises:
+        Unimplemented: There is no such bucket here.
+    """
+    for child in root:
+        value, only = (child.text or "").strip(), CONFIGURATION.get(child.tag)
+        if only is None:
+            raise Unimplemented(f"The element: {child.tag} of {root.tag} is not implemented.")
+        if value not in ("", only):
+            raise Unimplemented(
+                f"The value: {shown(value)!r} of element: {child.tag} is not implemented. "
+                f"It expects {only}."
+            )
 
 
 async def delete_bucket(call: Call) -> web.StreamResponse:
@@ -126,6 +149,7 @@ async def bucket_info(call: Call) -> web.StreamResponse:
     xml.owner(entry)
     xml.add(SubElement(entry, "AccessControlList"), Grant=call.grant.bucket.acl)
     xml.add(entry, **NEVER_SET)
+    xml.add(SubElement(entry, "ServerSideEncryptionRule"), **SSE)
     return call.respond(body=xml.write(root))
 
 

@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
 
 from aiohttp import web
 from aiohttp.streams import StreamReader
@@ -165,6 +166,13 @@ class Call:
         """
         check_digest(self.header("Content-MD5"), md5)
 
+    def location(self, key: str) -> str:
+        """The URL of an object of this bucket, by the scheme and the name that the client uses."""
+        path = unquote(urlsplit(self.request.raw_path).path).lstrip("/")
+        in_host = path == self.target.key  # the bucket; a form's address has no key
+        name = key if in_host else f"{self.target.bucket}/{key}"
+        return f"{responses.scheme(self.request)}://{self.header('Host')}/{quote(name)}"
+
     def respond(
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> web.Response:
@@ -261,8 +269,14 @@ class Row:
 def invalid(name: str, value: str, expected: str) -> InvalidArgument:
     """The error for a parameter, header or element with a value that it cannot have."""
     return InvalidArgument(
-        f"The value: {shown(value)!r} of parameter: {name} is invalid. It expects {expected}."
+        f"The value: {shown(value)!r} of parameter: {name} is invalid. It expects {expected}.",
+        extra=argument(name, value),
     )
+
+
+def argument(name: str, value: str) -> dict[str, str]:
+    """What is wrong, in elements of its own, as SDKs read it: oss2's ``InvalidArgument.name``."""
+    return {"ArgumentName": name, "ArgumentValue": shown(value)}
 
 
 def _too_large(most: int) -> EntityTooLarge:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ..buckets import Bucket, CorsRule
 from ..errors import InvalidArgument, NoSuchCORSConfiguration, shown
 from . import buckets, xml
-from .call import Call
+from .call import Call, argument
 
 MAX_RULES = 20  # OSS guide, PutBucketCors
 VARY, AGE = "ResponseVary", "MaxAgeSeconds"
@@ -99,7 +99,8 @@ def _rule(element: Element) -> CorsRule:
         if not (age.isascii() and age.isdigit() and len(age) <= MAX_DIGITS):
             raise InvalidArgument(
                 f"The value: {shown(age)!r} of element: {AGE} is invalid. "
-                "It expects a number from 0 to 999999999."
+                "It expects a number from 0 to 999999999.",
+                extra=argument(AGE, age),
             )
         values["max_age_seconds"] = int(age)
     try:

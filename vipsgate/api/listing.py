@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement
 
 from aiohttp import web
@@ -34,9 +35,9 @@ async def list_objects_v2(call: Call) -> web.StreamResponse:
 async def _list(call: Call, *, second: bool) -> web.StreamResponse:
     """A page, in the words of the first version of the call or of the second."""
     url = call.encodes_keys()
-    prefix, delimiter = _text(call, "prefix"), _text(call, "delimiter")
+    prefix, delimiter = text(call, "prefix"), text(call, "delimiter")
     most = call.number("max-keys", USUAL_KEYS, 1, MAX_KEYS)
-    start = _text(call, "start-after" if second else "marker")
+    start = text(call, "start-after" if second else "marker")
     token = call.parameter("continuation-token") if second else ""
     owner = not second or call.chosen("fetch-owner", ("", "false", "true")) == "true"
 
@@ -62,16 +63,16 @@ async def _list(call: Call, *, second: bool) -> web.StreamResponse:
         rows["NextMarker"] = xml.encoded(page.next, url)
     root = xml.add(Element("ListBucketResult"), **rows)
     for key, item in page.objects:
-        _describe(root, xml.encoded(key, url), item, owner=owner)
-    for shared in page.prefixes:
-        xml.add(SubElement(root, "CommonPrefixes"), Prefix=xml.encoded(shared, url))
+        entry = xml.add(SubElement(root, "Contents"), Key=xml.encoded(key, url))
+        describe(entry, item, owner=owner)
+    add_prefixes(root, page.prefixes, url=url)
     return call.respond(body=xml.write(root))
 
 
-def _describe(root: Element, key: str, item: Object, *, owner: bool) -> None:
-    entry = xml.add(
-        SubElement(root, "Contents"),
-        Key=key,
+def describe(entry: Element, item: Object, *, owner: bool) -> None:
+    """Append what a listing tells of an object to its entry."""
+    xml.add(
+        entry,
         LastModified=xml.iso(item.modified),
         ETag=item.etag,
         Type=item.properties.kind,
@@ -82,7 +83,13 @@ def _describe(root: Element, key: str, item: Object, *, owner: bool) -> None:
         xml.owner(entry)
 
 
-def _text(call: Call, name: str) -> str:
+def add_prefixes(root: Element, prefixes: Sequence[str], *, url: bool) -> None:
+    """Append common prefixes, percent-encoded for ``url``."""
+    for shared in prefixes:
+        xml.add(SubElement(root, "CommonPrefixes"), Prefix=xml.encoded(shared, url))
+
+
+def text(call: Call, name: str) -> str:
     """What keys are compared with; the guide gives it the length of a key."""
     value = call.parameter(name)
     if len(value.encode()) > KEY_BYTES:

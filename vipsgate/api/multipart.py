@@ -104,7 +104,7 @@ async def complete(call: Call) -> web.StreamResponse:
     root = xml.add(
         Element("CompleteMultipartUploadResult"),
         **_encoding(encoding),
-        Location=f"http://{call.header('Host')}/{target.key}",
+        Location=call.location(target.key),
         Bucket=target.bucket,
         Key=xml.encoded(target.key, encoding),
         ETag=stored.etag,

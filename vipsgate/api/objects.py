@@ -22,7 +22,6 @@ from ..errors import (
     NoSuchKey,
     OssError,
     PreconditionFailed,
-    Unimplemented,
     shown,
 )
 from ..gate import access, conditional, style, tagging, webhook
@@ -35,6 +34,7 @@ from ..gate.headers import (
     TAGGING,
     TAGGING_DIRECTIVE,
 )
+from ..gate.parameters import VERSION, check_version_id
 from ..gate.rights import ACLS, Right
 from ..gate.target import Target, check_bucket, check_key
 from ..store import routing
@@ -201,7 +201,7 @@ async def delete_many(call: Call) -> web.StreamResponse:
             check_key(key)
             await call.services.store.delete(bucket, key)
             await call.services.forget(bucket, key, "delete")
-    return call.respond(body=b"" if order.quiet else xml.deleted(order.keys, encoding=encoding))
+    return call.respond(body=b"" if order.quiet else xml.deleted(order, encoding=encoding))
 
 
 async def get_acl(call: Call) -> web.StreamResponse:
@@ -297,14 +297,14 @@ async def open_source(call: Call, *, follow: bool = True) -> Opened:
     Raises:
         InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded; see
             :func:`unquoted`.
-        Unimplemented: It names a version of one.
+        NoSuchVersion: It names another version than the only one.
         NoSuchBucket: There is no such bucket.
         NoSuchKey: There is no such object.
         AccessDenied: Not for this caller: by an ACL, or by source protection.
     """
-    named = call.header(COPY_SOURCE)
-    if "?versionId=" in named:
-        raise Unimplemented(f"The parameter: versionId of {COPY_SOURCE} is not implemented.")
+    named, versioned, version = call.header(COPY_SOURCE).partition(f"?{VERSION}=")
+    if versioned:
+        check_version_id(version)
     bucket, _, key = unquoted(named, COPY_SOURCE).removeprefix("/").partition("/")
     if not (bucket and key):
         raise InvalidArgument(

@@ -176,17 +176,11 @@ def _answer(
     status = STATUSES.get(order.fields.get(STATUS, ""), 204)
     if status != 201:
         return call.respond(status, headers=written)
-    path = quote(f"{call.target.bucket}/{key}" if _in_path(call) else key)
-    location = f"http://{call.header('Host')}/{path}"
+    location = call.location(key)
     root = xml.add(
         Element("PostResponse"), Bucket=bucket, Location=location, Key=key, ETag=stored.etag
     )
     return call.respond(201, xml.write(root), {**written, "Location": location})
-
-
-def _in_path(call: Call) -> bool:
-    """Is the bucket named in the path, and not by the Host?"""
-    return urlsplit(call.request.raw_path).path.strip("/") != ""
 
 
 async def _hashed(body: AsyncIterator[bytes], md5: hashlib._Hash) -> AsyncIterator[bytes]:

@@ -49,6 +49,8 @@ async def put(call: Call) -> web.StreamResponse:
     name = _name(call)
     category = call.chosen(CATEGORY, ("", *CATEGORIES)) or CATEGORIES[0]
     content = xml.text(xml.parse(await call.document(), "Style"), "Content")
+    if not content:
+        raise InvalidArgument("Style content is invalid.")
     if len(content.encode()) > CONTENT_BYTES:
         raise InvalidArgument(f"Content has more than {CONTENT_BYTES} bytes of UTF-8.")
     process.parse(legacy.renewed(content), call.services.settings.limits)

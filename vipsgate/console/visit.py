@@ -21,6 +21,7 @@ from ..errors import AccessDenied, OssError
 from ..gate.rights import ROLES, Right
 from ..gate.sign import Credential
 from ..gate.target import Target
+from ..web import responses
 from . import calls, language, session
 
 Explain = Callable[[Services, str, Mapping[str, str]], Awaitable[dict[str, Any]]]
@@ -251,12 +252,8 @@ class Visit:
 
     @property
     def encrypted(self) -> bool:
-        """Does a server in front say that the browser came by TLS?
-
-        Whoever could make that up in a browser's request could do so with all of it.
-        """
-        scheme = self.request.headers.get("X-Forwarded-Proto", "")
-        return scheme.rpartition(",")[2].strip().lower() == "https"
+        """Does a server in front say that the browser came by TLS?"""
+        return responses.scheme(self.request) == "https"
 
     @property
     def safe(self) -> bool:

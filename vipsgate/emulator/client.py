@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
 START_SECONDS = 30.0  # for the ready line; 1 is usual
@@ -162,13 +162,15 @@ class Emulator:
         faults: See :class:`Faults`.
     """
 
-    def __init__(self, ready: Mapping[str, str], process: subprocess.Popen[str]) -> None:
+    def __init__(
+        self, ready: Mapping[str, str], process: subprocess.Popen[str], errors: IO[str]
+    ) -> None:
         self.endpoint, self.admin = ready["endpoint"], ready["admin"]
         self.access_key_id = ready["access_key_id"]
         self.access_key_secret = ready["access_key_secret"]
         self.region, self.folder = ready["region"], Path(ready["folder"])
         self.clock, self.faults = Clock(self), Faults(self)
-        self._process = process
+        self._process, self._errors = process, errors
 
     @classmethod
     @contextmanager
@@ -206,7 +208,7 @@ class Emulator:
                 start_new_session=True,  # Ctrl-C is for the tests, which then end this
             )
             try:
-                yield cls(_ready(process, errors), process)
+                yield cls(_ready(process, errors), process, errors)
             finally:
                 _end(process)
 
@@ -219,6 +221,12 @@ class Emulator:
     def pid(self) -> int:
         """The number of its process."""
         return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What the process has written to its standard error: refusals of its own, faults."""
+        descriptor = self._errors.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     @property
     def requests(self) -> list[Request]:

@@ -9,9 +9,10 @@ gap.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote
 
-from ..errors import InvalidArgument, shown
+from ..errors import InvalidArgument, NoSuchVersion, shown
 
 # what a signed caller may have said otherwise, and the header that it is (OSS guide, GetObject)
 OVERRIDES = {
@@ -46,8 +47,9 @@ EXTENSION = re.compile(r"x-oss-[A-Za-z0-9_-]+")
 # of listings of buckets, objects, uploads and parts, and how the names in an answer are written
 OF_LISTINGS = frozenset(
     "delimiter encoding-type fetch-owner key-marker list-type marker max-keys max-parts "
-    "max-uploads part-number-marker prefix start-after upload-id-marker".split()
+    "max-uploads part-number-marker prefix start-after upload-id-marker version-id-marker".split()
 )
+VERSION, ONLY_VERSION = "versionId", "null"  # of every object: no bucket was ever versioned
 
 
 def is_signed(name: str) -> bool:
@@ -67,3 +69,28 @@ def overridden(name: str) -> str:
     if meant in OVERRIDES:
         raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
     return ""
+
+
+def check_version(query: Iterable[tuple[str, str]]) -> None:
+    """Refuse a version that no object has.
+
+    Raises:
+        NoSuchVersion: It is another one than ``null``.
+    """
+    for name, value in query:
+        if name == VERSION:
+            check_version_id(value)
+
+
+def check_version_id(value: str) -> None:
+    """The same of one that was read elsewhere: in a document, or with the source of a copy.
+
+    Raises:
+        NoSuchVersion: See :func:`check_version`.
+    """
+    if value != ONLY_VERSION:
+        raise NoSuchVersion(
+            f"The specified version does not exist: {VERSION} is {shown(value)!r}, and every "
+            f"object here has one version, {ONLY_VERSION}.",
+            extra={"VersionId": shown(value)},
+        )

@@ -8,7 +8,7 @@ from .. import api
 from ..buckets import Bucket
 from ..delivery.services import Services
 from ..errors import ExpectationFailed, NoSuchKey, OssError, shown
-from ..gate import access, cors, headers, sign
+from ..gate import access, cors, headers, parameters, sign
 from ..gate.sign import cdn
 from ..gate.target import Target, bucket_of, check_stored_key, resolve
 from ..web import responses
@@ -53,6 +53,7 @@ def call_of(
         keys, now = services.configuration.keys, services.clock()
         grant = access.check(target, request.method, fields, document, keys, now, row.right)
     headers.check(row.name, row.headers, request.headers)
+    parameters.check_version(target.query)
     return api.Call(request, services, target, grant, name=row.name), row.work
 
 

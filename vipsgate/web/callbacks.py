@@ -7,7 +7,9 @@ no redirect, which could lead anywhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import aiohttp
 import orjson
@@ -30,12 +32,12 @@ class Callbacks:
     Args:
         lookup: Looks up a host's addresses.
         seconds: For each; see :data:`SECONDS`.
-        most: How many; others wait, of their own seconds.
+        most: How many; others wait, of their own seconds, and see :class:`Shares`.
     """
 
     def __init__(self, lookup: Lookup = lookup, seconds: float = SECONDS, most: int = MOST) -> None:
         self.lookup, self.seconds = lookup, seconds
-        self._turns = asyncio.Semaphore(most)
+        self._shares = Shares(most)
 
     async def post(self, url: Url, headers: Mapping[str, str], body: bytes) -> bytes:
         """The JSON that a server answers with.
@@ -47,7 +49,7 @@ class Callbacks:
         try:
             async with (
                 asyncio.timeout(self.seconds),
-                self._turns,
+                self._shares.turn(url.host),
                 open_session(resolver, reuse=False) as session,
                 send(session, "POST", url, headers, body) as response,
             ):
@@ -58,6 +60,53 @@ class Callbacks:
             raise CallbackError(f"No answer in {self.seconds:g} seconds.") from None
         except (aiohttp.ClientError, OSError, EOFError) as error:
             raise CallbackError(f"No connection, or no HTTP: {type(error).__name__}.") from None
+
+
+class Shares:
+    """Turns, of which a host has at most half of those that no other host has.
+
+    Thus one that does not answer leaves half of them to others, and two of them a quarter (the
+    dynamic thresholds by which switches share their buffers; Choudhury and Hahne, 1998). A fixed
+    part for each host would be too small where there is one, and too large where there are many.
+
+    Args:
+        most: How many there are.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def turn(self, host: str) -> AsyncIterator[None]:
+        """Wait for one, and have it."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append((host, waiting))
+        self._share_out()
+        try:
+            await waiting
+            yield
+        finally:
+            if waiting.done() and not waiting.cancelled():
+                self._taken -= Counter((host,))
+            self._waiting = [item for item in self._waiting if item[1] is not waiting]
+            self._share_out()
+
+    def _share_out(self) -> None:
+        """Give turns to those who have waited longest, as far as their hosts may have them."""
+        left = []
+        for host, waiting in self._waiting:
+            if not waiting.done() and self._has_room(host):
+                self._taken[host] += 1
+                waiting.set_result(None)
+            else:
+                left.append((host, waiting))
+        self._waiting = left
+
+    def _has_room(self, host: str) -> bool:
+        total, own = self._taken.total(), self._taken[host]
+        return total < self._most and own < max(1, (self._most - (total - own)) // 2)
 
 
 async def _answer(response: aiohttp.ClientResponse) -> bytes:

@@ -73,6 +73,15 @@ def stamped(request: web.BaseRequest) -> dict[str, str]:
     return result
 
 
+def scheme(request: web.BaseRequest) -> str:
+    """``https`` where a server in front says that the client came by TLS, else ``http``.
+
+    Whoever could make that up in a client's request could do so with all of it.
+    """
+    said = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
+    return "https" if said == "https" else "http"
+
+
 def complete(request: web.BaseRequest, headers: Mapping[str, str]) -> dict[str, str]:
     """Headers of an answer, and those that every answer carries; ``Vary`` is that of both."""
     result = {**headers, **stamped(request)}

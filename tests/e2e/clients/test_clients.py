@@ -136,3 +136,19 @@ def test_a_call(outcomes, client, call):
 def test_a_program_has_no_line_that_no_row_expects(outcomes, client):
     calls = {words[-1] for words in outcome(outcomes, client)}
     assert calls == {call for name, call in ROWS if name == client}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_program_signs_and_names_buckets_as_its_rows_say(outcomes, emulated, client):
+    """Or a row of V4, or of virtual hosts, would only say so."""
+    outcome(outcomes, client)
+    spec, seen = CLIENTS[client], set()
+    for request in emulated.oss.requests:
+        if request.bucket.startswith(f"{client}-v") and request.call != "PutBucket":
+            words = request.headers.get("authorization", "").split(" ")
+            version = {"OSS": "v1", "OSS4-HMAC-SHA256": "v4"}.get(words[0], "")
+            style = "host" if "oss.example.com" in request.headers["host"] else "path"
+            seen.add((request.bucket, version, style))
+    cells = set(itertools.product(spec.versions, ("path", "host")))
+    signed = {words for words in seen if words[1]}
+    assert signed == {(f"{client}-{'-'.join(words)}", *words) for words in cells}

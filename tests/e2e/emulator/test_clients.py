@@ -342,10 +342,10 @@ def test_requests_are_recorded(oss, client):
     assert put.headers["content-length"] == "5"
     assert put.headers["authorization"]
     assert oss.requests_of(method="PUT") == [put]
-    status_of(f"{oss.endpoint}/{put.bucket}/a.txt?versionId=1&b=%20")
+    status_of(f"{oss.endpoint}/{put.bucket}/a.txt?x-oss-traffic-limit=1&b=%20")
     refused = oss.requests[-1]
     assert (refused.call, refused.status) == ("", 501)
-    assert refused.query == [("versionId", "1"), ("b", " ")]
+    assert refused.query == [("x-oss-traffic-limit", "1"), ("b", " ")]
 
 
 def test_a_bucket_has_the_settings_that_are_given(oss):

@@ -1,40 +1,22 @@
-"""A server with an owner's key and a writer's, for clients that nobody has changed."""
+"""The emulator with an owner's key and a writer's, for clients that nobody has changed."""
 
 import time
 
 import pytest
 
-CONFIG = """
-[server]
-region = "cn-hangzhou"
-[origins]
-hosts = ["old.example.com"]
+DOMAIN = """
 [[credentials]]
 access_key_id = "ownerKey"
 access_key_secret = "ownerSecret"
-[[credentials]]
-access_key_id = "readerKey"
-access_key_secret = "readerSecret"
-role = "reader"
-[[credentials]]
-access_key_id = "writerKey"
-access_key_secret = "writerSecret"
-role = "writer"
-[buckets.declared]
-acl = "public-read"
-[buckets.described-v1]
-[buckets.described-v4]
+[buckets.own-domain]
+domains = ["localhost"]
 """
 
 
 @pytest.fixture(scope="session")
-def api(serving, tmp_path_factory):
-    """A server with no buckets but one that its configuration declares."""
-    folder = tmp_path_factory.mktemp("api")
-    (folder / "root" / "declared").mkdir(parents=True)
-    (folder / "vipsgate.toml").write_text(CONFIG)
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
-        yield site
+def api(emulated):
+    """A server with no buckets but those that its configuration declares."""
+    return emulated
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +24,7 @@ def own_domain(serving, tmp_path_factory):
     """A server whose bucket ``own-domain`` is that of the host name ``localhost``."""
     folder = tmp_path_factory.mktemp("domain")
     (folder / "root" / "own-domain").mkdir(parents=True)
-    config = f'{CONFIG}[buckets.own-domain]\ndomains = ["localhost"]\n'
-    (folder / "vipsgate.toml").write_text(config)
+    (folder / "vipsgate.toml").write_text(DOMAIN)
     with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
         yield site
 

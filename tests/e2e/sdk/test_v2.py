@@ -373,3 +373,20 @@ def test_a_symlink(client, bucket):
     assert read(client, bucket, "link") == b"hello"
     head = client.head_object(oss.HeadObjectRequest(bucket=bucket, key="link"))
     assert (head.object_type, head.content_length) == ("Symlink", 5)
+
+
+def test_a_cleaner_takes_away_every_version(client, name):
+    client.put_bucket(oss.PutBucketRequest(bucket=name))
+    for key in ("a", "b/", "b/1", "西 +"):
+        client.put_object(oss.PutObjectRequest(bucket=name, key=key, body=b"x"))
+    entries = []
+    pages = client.list_object_versions_paginator(limit=3)
+    for page in pages.iter_page(oss.ListObjectVersionsRequest(bucket=name)):
+        entries += [(item.key, item.version_id, item.is_latest) for item in page.version]
+    assert entries == [(key, "null", True) for key in ("a", "b/", "b/1", "西 +")]
+    objects = [oss.DeleteObject(key=key, version_id=version) for key, version, _ in entries]
+    gone = client.delete_multiple_objects(
+        oss.DeleteMultipleObjectsRequest(bucket=name, objects=objects)
+    )
+    assert [item.version_id for item in gone.deleted_objects] == ["null"] * 4
+    client.delete_bucket(oss.DeleteBucketRequest(bucket=name))

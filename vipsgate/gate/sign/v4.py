@@ -78,6 +78,7 @@ def from_header(text: str, request: Request, now: float, region: str) -> Claim:
         request.header(TOKEN),
         fields["Signature"],
         (date or request.header("date"), _day(when), region, additional(fields.get(HEADERS, ""))),
+        in_header=True,
     )
     check_skew(when, now)
     return claim
@@ -122,6 +123,7 @@ def from_url(request: Request, now: float, region: str, max_expires: int) -> Cla
         request.value(TOKEN),
         request.value(SIGNATURE),
         (date, _day(when), region, additional(request.value(ADDITIONAL))),
+        in_header=False,
     )
     check_skew(max(when, now), now)  # the past is what x-oss-expires is for
     check_end(when + int(expires), now)
@@ -200,15 +202,17 @@ def _claim(
     token: str,
     signature: str,
     terms: tuple[str, str, str, list[str]],
+    *,
+    in_header: bool,
 ) -> Claim:
     date, day, region, more = terms
-    key_id = _key_id(credential, day, region)
+    key_id = _key_id(credential, day, region, in_header=in_header)
     canonical = canonical_request(request, more)
     text = string_to_sign(canonical, date, day, region)
     return Claim(key_id, token, signature, text, partial(mac, day=day, region=region), canonical)
 
 
-def _key_id(credential: str, day: str, region: str) -> str:
+def _key_id(credential: str, day: str, region: str, *, in_header: bool = False) -> str:
     """The id in ``ID/20260101/cn-hangzhou/oss/aliyun_v4_request``; the rest must fit."""
     parts = credential.split("/")
     if len(parts) != 5 or not parts[0]:
@@ -216,8 +220,11 @@ def _key_id(credential: str, day: str, region: str) -> str:
     expected = (("date", day), ("region", region), ("product", PRODUCT), ("", TERMINATOR))
     for (what, wanted), value in zip(expected, parts[1:], strict=True):
         if value != wanted:
+            part = what or "version"
             raise InvalidArgument(
-                f"Invalid signing {what or 'version'} in Authorization header.",
+                f"Invalid signing {part} in Authorization header."
+                if in_header
+                else f"The signing {part} in credential is invalid.",
                 ec="0002-00000226" if what == "region" else "",
             )
     return parts[0]

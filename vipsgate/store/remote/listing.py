@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ...buckets import INTERNAL
 from ..local.listing import common
 from .client import StoreClient
+from .names import key_of, name_of
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -57,10 +58,11 @@ class Walk:
         start = max(self._after, _before(self._prefix), folded and folded + END, key=str.encode)
         while True:
             passed, again = 0, False
-            offset = _nameable(self._base + start)
-            exact = self._trust and offset == self._base + start
+            name = self._base + name_of(start)
+            offset = _nameable(name)
+            exact = self._trust and offset == name
             async for meta in self._stream(offset):
-                key = meta["path"].removeprefix(self._base)
+                key = key_of(meta["path"].removeprefix(self._base))
                 if folded and key.startswith(folded):
                     passed += 1
                     if passed < FOLD or start == folded + END:  # it begins where it likes

@@ -126,6 +126,9 @@ class RemoteReader:
     async def recall(self, path: str, meta: Mapping[str, Any] | None = None) -> Head:
         """What is there, asked only where it is not known from before.
 
+        An empty object that a listing tells of may be one that another client has put under a name
+        with a ``/`` at its end, which obstore takes off: that name is asked for, and is not there.
+
         Args:
             path: Its name.
             meta: What a listing has just said of it; without that anything known will do.
@@ -135,7 +138,7 @@ class RemoteReader:
             return known
         if meta is not None:
             etag, modified = _native(meta)
-            if MD5.fullmatch(etag.strip('"')):
+            if meta["size"] and MD5.fullmatch(etag.strip('"')):
                 return Head(Object(meta["size"], _tag(etag), modified))
         return await self.ask(path)
 

@@ -29,6 +29,7 @@ from . import draft as spool
 from . import metadata
 from .listing import Walk
 from .metadata import Label
+from .names import name_of
 from .objects import RemoteObjects
 
 if TYPE_CHECKING:
@@ -212,23 +213,24 @@ class CloudStore:
         """
         base = "" if self._bucket else f"{bucket}/"
         walk = Walk(self._objects.client, base, prefix, delimiter, after, trust=self._kind == "s3")
-        entries: list[tuple[str, ObjectMeta]] = []
+        objects: list[tuple[str, Object]] = []
+        unknown: list[tuple[str, ObjectMeta]] = []
         prefixes: list[str] = []
         last = ""
         async for name, meta in walk.entries():
-            if len(entries) + len(prefixes) == limit:
-                break
+            if len(objects) + len(unknown) + len(prefixes) == limit:
+                objects += await _present(self._objects, unknown)
+                unknown = []
+                if len(objects) + len(prefixes) == limit:  # all that were told of are there
+                    break
             last = name
             if meta is None:
                 prefixes.append(name)
             else:
-                entries.append((name, meta))
+                unknown.append((name, meta))
         else:
             last = ""
-        head_cache = await _all(lambda one: self._objects.recall(one[1]["path"], one[1]), entries)
-        pairs = zip(entries, head_cache, strict=True)
-        objects = [(name, head.object) for (name, _), head in pairs if head.object]
-        return Page(objects, prefixes, last)
+        return Page(objects + await _present(self._objects, unknown), prefixes, last)
 
     # -- as they are done ------------------------------------------------------------------------
 
@@ -238,9 +240,10 @@ class CloudStore:
         Raises:
             NoSuchKey: None can have this key.
         """
-        path = key if self._bucket else f"{bucket}/{key}"
+        name = name_of(key)
+        path = name if self._bucket else f"{bucket}/{name}"
         if (
-            not {"", ".", "..", INTERNAL}.isdisjoint(key.split("/"))
+            not {"", ".", "..", INTERNAL}.isdisjoint(name.split("/"))
             or UNNAMEABLE.search(key)
             or len(path.encode()) > self._room
         ):
@@ -286,6 +289,15 @@ class CloudStore:
         return {name: value for name, value in known.items() if value}
 
 
+async def _present(
+    objects: RemoteObjects, entries: Sequence[tuple[str, ObjectMeta]]
+) -> list[tuple[str, Object]]:
+    """Keys of a listing with their objects, those left out that are not there."""
+    heads = await _all(lambda entry: objects.recall(entry[1]["path"], entry[1]), entries)
+    pairs = zip(entries, heads, strict=True)
+    return [(name, head.object) for (name, _), head in pairs if head.object]
+
+
 async def _all(look: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
     """Look at all, several at a time."""
     results: list[T] = []
@@ -305,8 +317,8 @@ def _changed() -> PreconditionFailed:
 def _impossible(key: str) -> InvalidObjectName:
     return InvalidObjectName(
         "The specified object is not valid. In the object store a name has at most "
-        f"{NAME_BYTES} bytes with its bucket, no part of it is empty, . or .., and none has "
-        f"control characters; it was {shown(key)!r}."
+        f"{NAME_BYTES} bytes with its bucket, no part of it but the last is empty, none is . or "
+        f".., and none has control characters; it was {shown(key)!r}."
     )
 
 
