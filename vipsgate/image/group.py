@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import histogram, hue, plan, render, reports
+from . import histogram, plan, render, reports
 from .config import Limits, Rendering
 from .cost import Cost
 from .fonts import Fonts
@@ -25,7 +25,7 @@ from .formats.probe import Source, probe
 from .load import load
 from .notes import Notes
 from .plan import Plan
-from .process import HUE, Process
+from .process import Process
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -62,6 +62,7 @@ class Group:
         self._source: Source | None = None
         self.probe_seconds = 0.0
         self._plans: dict[str, Plan] = {}  # by the text of their process
+        self._answers: dict[str, Plan | None] = {}  # likewise
         self._costs: dict[str, Cost] = {}  # likewise
         self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
 
@@ -78,11 +79,9 @@ class Group:
 
     def _cost(self, process: Process, context: RenderContext) -> Cost:
         """Of a picture, with the most expensive of its overlays, which are made before it."""
-        if process.answer:
-            if process.answer != HUE:
-                return Cost(0.0, 0)
-            return hue.planned(self._probed().header, self._limits, self._rendering).cost
-        planned = self._plan(process)
+        planned = self._answered(process) if process.answer else self._plan(process)
+        if planned is None:
+            return Cost(0.0, 0)
         overlays = [
             context.memory(need.key, need.actions_on(stage.before))
             for stage in planned.stages
@@ -94,12 +93,15 @@ class Group:
         return replace(planned.cost, memory=planned.memory + largest)
 
     def notes(self, process: Process) -> Notes:
-        """What of a picture is not followed to the letter; nothing of an answer.
+        """What of a picture is not followed to the letter, or of one that is only spoken of.
 
         Raises:
             OssError: The file is no picture, or what is asked does not fit it.
         """
-        return () if process.answer else self._plan(process).notes
+        if process.answer:
+            planned = self._answered(process) if process.answer.follows else None
+            return planned.notes if planned else ()
+        return self._plan(process).notes
 
     def write(self, process: Process, descriptor: int, context: RenderContext) -> str:
         """Write one of them to a descriptor of an empty file; its MIME type.
@@ -108,7 +110,7 @@ class Group:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
         if process.answer:
-            os.write(descriptor, reports.ANSWERS[process.answer](self._probed(), context))
+            os.write(descriptor, reports.answer(self._probed(), process, context))
             return reports.MIME
         planned, base = self._plan(process), None
         if (least := self._least()) and self._fits(process, least):
@@ -149,6 +151,14 @@ class Group:
                 self._rendering,
             )
         return self._plans[process.text]
+
+    def _answered(self, process: Process) -> Plan | None:
+        """How pixels are read for an answer, if any are."""
+        if process.text not in self._answers:
+            self._answers[process.text] = reports.planned(
+                self._probed().header, process, self._limits, self._rendering
+            )
+        return self._answers[process.text]
 
     def _least(self) -> Plan | None:
         """The plan that needs most of the source, if there are several and it fits into memory."""

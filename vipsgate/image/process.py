@@ -4,7 +4,7 @@
 
     process = stage *( "|" stage )
     stage   = "image/" action *( "/" action ) / "video/" action / "sys/" ...
-    action  = NAME *( "," param )
+    action  = NAME *( "," param )       ; the last one may be an answer (:mod:`.answers`)
     param   = KEY "_" VALUE / VALUE
 
 Actions run from left to right; ``image/a|image/b`` is ``image/a/b``, and so is ``image//a/b/``: an
@@ -22,15 +22,13 @@ from functools import lru_cache
 from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
 from .action import Action, read
 from .actions import ACTIONS
+from .answers import ANSWERS, Answer
+from .answers import read as read_answer
 from .config import Limits
 from .notes import Notes, ignored
 from .video import snapshot
 from .video.snapshot import Snapshot
 
-INFO, HUE = "info", "average-hue"
-BASIC, EXIF = "basic-info", "exif"  # what the old API says otherwise
-OF_HEADERS = (INFO, BASIC, EXIF)  # for which no pixel is looked at
-ANSWERS = (INFO, HUE, BASIC, EXIF)  # what is said of a picture instead of making another one
 LATER_VIDEO = ("animation", "convert")  # known to OSS, which does them later and elsewhere
 CACHED_TEXTS = 2048  # parsed texts that are remembered
 MAX_CACHED_LENGTH = 512  # characters of one
@@ -42,7 +40,7 @@ class Process:
 
     Attributes:
         actions: In the order written.
-        answer: One of :data:`ANSWERS` where the result is no picture; else empty.
+        answer: What is said of the picture that the actions make, where that is the result.
         snapshot: What is taken from a video, where the source is one; then there is nothing else.
         text: The canonical text: parsing it gives an equal process.
         notes: Parameters of the text as it was written that have no effect; the canonical one may
@@ -50,13 +48,13 @@ class Process:
     """
 
     actions: tuple[Action, ...] = ()
-    answer: str = ""
+    answer: Answer | None = None
     snapshot: Snapshot | None = None
     text: str = field(init=False, compare=False)
     notes: Notes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        words = [self.answer] if self.answer else [str(action) for action in self.actions]
+        words = [str(word) for word in (*self.actions, self.answer) if word]
         text = f"video/{self.snapshot}" if self.snapshot else "/".join(["image", *words])
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "notes", ignored(self._ignored()))
@@ -106,15 +104,15 @@ def _read(text: str, limits: Limits) -> Process:
         return _video(text)
     words = [word for stage in stages for word in _words(stage)]
     _check_count("actions", len(words), limits.actions)
-    for answer in ANSWERS:
-        if any(word.partition(",")[0] == answer for word in words):
-            return _answer(answer, words)
+    answer = _answer(words)
+    if answer:
+        words = words[:-1]
     actions = tuple(read(word, ACTIONS) for word in words)
     wanted = [wanted for action in actions for wanted in action.needs()]
     _check_count("picture watermarks", len(wanted), limits.watermarks)
     inner = sum(len(item.actions) for item in wanted)
     _check_count("actions, with those of its watermarks,", len(words) + inner, limits.actions)
-    return Process(actions)
+    return Process(actions, answer)
 
 
 _remembered = lru_cache(maxsize=CACHED_TEXTS)(_read)
@@ -170,12 +168,24 @@ def _ended(word: str) -> str:
 SLASHES = {name: action.slashes for name, action in ACTIONS.items()}
 
 
-def _answer(answer: str, words: list[str]) -> Process:
-    if words != [answer]:
-        raise InvalidArgument(
-            f"The action: {answer} takes no value and cannot be combined with other actions."
-        )
-    return Process(answer=answer)
+def _answer(words: list[str]) -> Answer | None:
+    """The answer that a process text asks for; ``None`` where it asks for a picture.
+
+    Raises:
+        InvalidArgument: Something stands behind it, or before one that stands alone.
+    """
+    names = [word.partition(",")[0] for word in words]
+    for at, name in enumerate(names):
+        if name not in ANSWERS:
+            continue
+        if ANSWERS[name].follows and at < len(names) - 1:
+            raise InvalidArgument(f"The action: {name} is the last one; nothing can follow it.")
+        if not ANSWERS[name].follows and len(names) > 1:
+            raise InvalidArgument(
+                f"The action: {name} takes no value and cannot be combined with other actions."
+            )
+        return read_answer(words[at])
+    return None
 
 
 def _video(text: str) -> Process:

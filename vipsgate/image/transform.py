@@ -20,7 +20,7 @@ from . import plan, render, reports
 from .config import Limits, Rendering
 from .fonts import Fonts
 from .formats.codecs import CODECS
-from .formats.probe import probe
+from .formats.probe import Source, probe
 from .notes import Notes, joined
 from .plan import Plan
 from .prepared import Overlay, RenderContext
@@ -37,7 +37,7 @@ class Picture:
 
     Attributes:
         data: The file: a picture, or JSON where the process asks about one (``image/info``,
-            ``image/average-hue``).
+            ``image/average-hue``, ``image/resize,w_400/thumbhash``).
         mime: Its media type: ``image/jpeg``, ``application/json``.
         width: Pixels of one frame; 0 of JSON.
         height: Pixels of one frame; 0 of JSON.
@@ -92,7 +92,7 @@ def transform(
         return _of_video(data, parsed, parsed.snapshot, context)
     source = probe(_read(data, limits))
     if parsed.answer:
-        return Picture(reports.ANSWERS[parsed.answer](source, context), reports.MIME)
+        return _answer(source, parsed, context)
     planned = plan.make(source.header, parsed.actions, limits, rendering)
     context.check_overlays(planned)
     with _memory() as memory:
@@ -135,6 +135,18 @@ def explain(
     result = reports.explanation(source, parsed, limits, rendering, there)
     notes = joined(parsed.notes, result.get("notes", ()))
     return {"process": str(parsed)} | result | {"notes": list(notes)}
+
+
+def _answer(source: Source, process: Process, context: RenderContext) -> Picture:
+    """What is said of the picture that the actions make."""
+    notes = process.notes
+    if process.actions:
+        planned = reports.planned(source.header, process, context.limits, context.rendering)
+        assert planned is not None
+        context.check_overlays(planned)
+        drawn = context.fonts.notes(process.typefaces(), context.fonts.missing(process.writes()))
+        notes = joined(notes, planned.notes, drawn)
+    return Picture(reports.answer(source, process, context), reports.MIME, notes=notes)
 
 
 def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:
