@@ -274,6 +274,8 @@ class Bucket(Record):
         timing_allow_origin: Origins whose pages may see how long an answer took, or ``*``.
         cross_origin_resource_policy: Which pages may show its pictures at all, by the header that
             browsers obey; empty for none.
+        keep_metadata: What of the metadata of a source its derivatives have, where the process text
+            has no ``strip`` of its own: copyright and author, the ICC profile; empty for nothing.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
@@ -299,6 +301,7 @@ class Bucket(Record):
         tuple[Annotated[str, AfterValidator(_timed)], ...], Field(max_length=100)
     ] = ()
     cross_origin_resource_policy: Literal["", "same-origin", "same-site", "cross-origin"] = ""
+    keep_metadata: tuple[Literal["copyright", "icc"], ...] = ()
     created: Seconds = 0
 
     @field_validator("lifecycle")

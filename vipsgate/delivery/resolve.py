@@ -24,6 +24,7 @@ from ..gate import access, legacy, style
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
 from ..image import notes
+from ..image.actions import strip
 from ..image.process import parse
 from ..store.base import Object, Opened, Store
 from . import partial as remote
@@ -116,6 +117,8 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     sources = [source]
     text = name.process(grant)
     process = parse(text, limits) if text else None
+    if process and (kept := grant.bucket.keep_metadata):
+        process = process.by_default(strip.keeping(kept))
     if process and grant.bucket.strict:
         notes.refuse(process.notes)
     needs = process.needs() if process else ()

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING
 
 from ..errors import OssError
 from . import histogram, plan, render, reports
+from .answers import Info
 from .config import Limits, Rendering
 from .cost import Cost
 from .fonts import Fonts
+from .formats import metadata
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
+from .frame import Gamut
 from .load import load
-from .notes import Notes
+from .notes import Notes, joined
 from .plan import Plan
 from .process import Process
 
@@ -100,8 +103,11 @@ class Group:
         """
         if process.answer:
             planned = self._answered(process) if process.answer.follows else None
+            if isinstance(process.answer, Info) and process.answer.xmp:
+                return metadata.unread(self._probed())
             return planned.notes if planned else ()
-        return self._plan(process).notes
+        planned = self._plan(process)
+        return joined(planned.notes, metadata.notes(self._probed(), planned))
 
     def write(self, process: Process, descriptor: int, context: RenderContext) -> str:
         """Write one of them to a descriptor of an empty file; its MIME type.
@@ -137,7 +143,7 @@ class Group:
     def _probed(self) -> Source:
         if self._source is None:
             begun = time.perf_counter()
-            self._source = probe(self._read())
+            self._source = replace(probe(self._read()), original=self._read)
             self.probe_seconds = time.perf_counter() - begun
         return self._source
 
@@ -179,7 +185,7 @@ class Group:
     def _fits(self, process: Process, least: Plan) -> bool:
         """May this one keep the shared source besides what it takes alone?"""
         planned = self._plan(process)
-        if planned.result.pages > 1:
+        if planned.result.pages > 1 or _colours(planned) != _colours(least):
             return False
         cost = self._costs.get(process.text, planned.cost)
         halved = 4 / 3  # of it and all that are halved
@@ -209,6 +215,11 @@ class Group:
             half = self._bases[-1].shrink(2, 2, ceil=True).crop(0, 0, *size)
             self._bases.append(render.held(half, context.watch))
         return self._bases[halved]
+
+
+def _colours(planned: Plan) -> tuple[Gamut, bool]:
+    """What pixels are loaded as, and whether their profile is remembered."""
+    return planned.header.gamut, planned.result.profile
 
 
 def _decoded(planned: Plan) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import BadRequest
 from . import placeholders
 from .answers import BlurHash, Info
-from .formats import exif
+from .formats import exif, metadata
 from .formats.probe import Source
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def answer(source: Source, options: Info = PLAIN, context: RenderContext | None 
         image = placeholders.picture(source, (), context)
         hashes = placeholders.thumb(image), placeholders.blur(image, BlurHash())
         values |= dict(zip(("ThumbHash", "BlurHash"), hashes, strict=True))
+    if options.xmp:
+        values = metadata.rows(source) | values
     return _written(values)
 
 

@@ -16,7 +16,7 @@ stands alone. Equal canonical texts mean equal work, which is what results are k
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ..errors import InvalidArgument, TooManyPipes, Unimplemented, shown
@@ -68,6 +68,17 @@ class Process:
         for action in self.actions:
             for one in (action, *(inner for need in action.needs() for inner in need.actions)):
                 yield from (*one.ignored, *one.unused())
+            if self.answer and action.written:
+                yield action.name
+
+    def by_default(self, action: Action) -> Process:
+        """The same picture with an action of the bucket's, unless it has one of that name."""
+        named = any(own.name == action.name for own in self.actions)
+        if named or self.answer or self.snapshot:
+            return self
+        result = replace(self, actions=(*self.actions, action))
+        object.__setattr__(result, "notes", self.notes)
+        return result
 
     def needs(self) -> tuple[str, ...]:
         """Keys of the other objects that the actions use, each once."""
@@ -103,7 +114,7 @@ def _read(text: str, limits: Limits) -> Process:
     if any(stage.startswith("video/") for stage in stages):
         return _video(text)
     words = [word for stage in stages for word in _words(stage)]
-    _check_count("actions", len(words), limits.actions)
+    _check_count("actions", _counted(words), limits.actions)
     answer = _answer(words)
     if answer:
         words = words[:-1]
@@ -111,7 +122,7 @@ def _read(text: str, limits: Limits) -> Process:
     wanted = [wanted for action in actions for wanted in action.needs()]
     _check_count("picture watermarks", len(wanted), limits.watermarks)
     inner = sum(len(item.actions) for item in wanted)
-    _check_count("actions, with those of its watermarks,", len(words) + inner, limits.actions)
+    _check_count("actions, with those of its watermarks,", _counted(words) + inner, limits.actions)
     return Process(actions, answer)
 
 
@@ -203,6 +214,12 @@ def _video(text: str) -> Process:
             f"The action: {shown(name)} is not supported. video/ expects {Snapshot.name}."
         )
     return Process(snapshot=snapshot.read(word))
+
+
+def _counted(words: list[str]) -> int:
+    """How many there are of the caller's own."""
+    kinds = (ACTIONS.get(word.partition(",")[0]) for word in words)
+    return sum(1 for kind in kinds if kind is None or not kind.policy)
 
 
 def _check_count(what: str, count: int, most: int) -> None:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import Unimplemented, WatermarkError, shown
 from . import plan, render, reports
+from .answers import Info
 from .config import Limits, Rendering
 from .fonts import Fonts
+from .formats import metadata
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
 from .notes import Notes, joined
@@ -90,7 +92,7 @@ def transform(
     )
     if parsed.snapshot:
         return _of_video(data, parsed, parsed.snapshot, context)
-    source = probe(_read(data, limits))
+    source = replace(probe(raw := _read(data, limits)), original=lambda: raw)
     if parsed.answer:
         return _answer(source, parsed, context)
     planned = plan.make(source.header, parsed.actions, limits, rendering)
@@ -101,7 +103,8 @@ def transform(
     mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
     missing = context.fonts.missing(written)
     drawn = context.fonts.notes(parsed.typefaces(), missing)
-    notes = joined(parsed.notes, planned.notes, drawn)
+    kept = metadata.notes(source, planned)
+    notes = joined(parsed.notes, planned.notes, kept, drawn)
     return Picture(result, mime, *size, planned, missing, notes)
 
 
@@ -140,6 +143,8 @@ def explain(
 def _answer(source: Source, process: Process, context: RenderContext) -> Picture:
     """What is said of the picture that the actions make."""
     notes = process.notes
+    if isinstance(process.answer, Info) and process.answer.xmp:
+        notes = joined(notes, metadata.unread(source))
     if process.actions:
         planned = reports.planned(source.header, process, context.limits, context.rendering)
         assert planned is not None

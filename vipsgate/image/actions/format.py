@@ -20,6 +20,7 @@ class Format(Action):
     """
 
     name = "format"
+    written = True
 
     value: str = choice(
         "jpg",

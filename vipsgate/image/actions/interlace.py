@@ -14,6 +14,7 @@ class Interlace(Action):
     """1 writes a progressive JPEG, 0 a baseline one; other formats are left as they are."""
 
     name = "interlace"
+    written = True
     single = True
 
     value: int = integer(0, 1, key=BARE)

@@ -38,6 +38,7 @@ class Quality(Action):
     """
 
     name = "quality"
+    written = True
 
     relative: int | None = parameter(RELATIVE, default=None)
     absolute: int | None = integer(1, 100, key="Q", default=None)

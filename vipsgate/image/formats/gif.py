@@ -7,6 +7,7 @@ is never shown (GIF89a, 18 to 27).
 
 from __future__ import annotations
 
+import os
 import struct
 
 from ...errors import ImageDamage
@@ -16,6 +17,24 @@ EXTENSION, IMAGE, TRAILER, CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 MAX_BLOCKS = 200_000  # of a file; in its longest ones that are 51 MB
 # a control extension with a transparent colour, and one pixel in the codes 4, 0 and 5
 UNSEEN = bytes.fromhex("21f9040100000000 2c0000000001000100 00 0202440100")
+# XMP: an application extension whose text others read as lengths of blocks; each leads to some byte
+# behind it, and at last to the 0 that ends the extension (XMP Specification, Part 3, 1.1.2)
+PACKET = b"\x21\xff\x0bXMP DataXMP"
+BEHIND = bytes((1, *range(255, -1, -1), 0))
+
+
+def packet(data: bytes) -> bytes:
+    """The XMP of a file; empty where there is none."""
+    _, mark, rest = data.partition(PACKET)
+    end = rest.find(BEHIND) if mark else -1
+    return rest[:end] if end >= 0 else b""
+
+
+def write_packet(descriptor: int, xmp: bytes) -> None:
+    """Put a packet, in UTF-8, behind the colours of a file that has just been written."""
+    data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    start = SCREEN + _colours(data, 10)
+    os.pwrite(descriptor, PACKET + xmp + BEHIND + data[start:], start)
 
 
 def with_surroundings(data: bytes) -> tuple[bytes, int]:
