@@ -367,6 +367,7 @@ def _memory(
     alpha = header.alpha or any(stage.after.alpha for stage in stages)
     total = PIPELINE_BYTES + _decoding(header, shrink, result.pages) + _marks(stages, limits)
     total += _processing(_sized(steps, header, shrink), max(3 + alpha, header.bands), alpha)
+    total += result.copyright * header.stored  # which is read once more, with what pixels lack
     return int(total + (encoding(result, 3 + alpha) if written else MEMORY_BYTES * result.area))
 
 

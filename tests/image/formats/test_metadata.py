@@ -34,8 +34,8 @@ POLICIES = {  # the text -> what is kept
 ROWS = [
     (source, target, policy)
     for source, target, policy in product(FORMATS, FORMATS, POLICIES)
-    # one of both is enough where the code is the same
-    if not (policy == "/strip" and source != target)
+    # of each to each nothing and all; what is between, where the code is another one
+    if policy in ("", "/strip,keep_copyright-icc") or "jpg" in (source, target) or source == target
 ]
 
 
@@ -135,7 +135,7 @@ def _xmp(data):
 @pytest.mark.parametrize("target", [name for name in FORMATS if name not in ("bmp", "gif")])
 @pytest.mark.parametrize("source", ["jpg", "tiff", "png", "heic"])
 def test_values_are_those_of_the_source(source, target, results):
-    data = results((source, target, "/strip,keep_copyright")).data
+    data = results((source, target, "/strip,keep_copyright-icc")).data
     assert _exif(data) == RIGHTS["exif"]
     copyright, author = RIGHTS["xmp"]
     assert _xmp(data) == ((copyright,), (author, "Second"))

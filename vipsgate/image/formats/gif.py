@@ -11,6 +11,7 @@ import os
 import struct
 
 from ...errors import ImageDamage
+from .insertion import insert
 
 SCREEN, DESCRIPTOR = 13, 10  # bytes of header and screen, and in front of an image's colours
 EXTENSION, IMAGE, TRAILER, CONTROL = 0x21, 0x2C, 0x3B, 0xF9
@@ -32,9 +33,8 @@ def packet(data: bytes) -> bytes:
 
 def write_packet(descriptor: int, xmp: bytes) -> None:
     """Put a packet, in UTF-8, behind the colours of a file that has just been written."""
-    data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    start = SCREEN + _colours(data, 10)
-    os.pwrite(descriptor, PACKET + xmp + BEHIND + data[start:], start)
+    start = SCREEN + _colours(os.pread(descriptor, SCREEN, 0), 10)
+    insert(descriptor, start, PACKET + xmp + BEHIND)
 
 
 def with_surroundings(data: bytes) -> tuple[bytes, int]:

@@ -43,6 +43,7 @@ APP13 = 0xED
 ARTIST, COPYRIGHT = 0x013B, 0x8298
 XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG = 700, 33723, 34377  # of a TIFF
 ASCII = 2  # the type of an EXIF value
+MAX_NAMES = 4096  # characters of all authors
 BETWEEN = "; "  # authors in EXIF (Exif 2.32, Artist)
 
 
@@ -115,11 +116,12 @@ def read(source: Source) -> Rights:
     blocks = _blocks(source)
     properties, problem = _packet(blocks)
     captions = iptc.read(blocks.iptc)
-    copyright = " ".join(properties.get(xmp.RIGHTS, ()))
-    authors = properties.get(xmp.CREATOR, ())
-    notice = BETWEEN.join(captions.get(iptc.COPYRIGHT, ()))
+    copyright = _line(" ".join(properties.get(xmp.RIGHTS, ())))
+    authors = tuple(map(_line, properties.get(xmp.CREATOR, ())))
+    notice = _line(BETWEEN.join(captions.get(iptc.COPYRIGHT, ())))
     bylines = captions.get(iptc.BYLINE, ())
     artists = tuple(filter(None, (part.strip() for part in blocks.artist.split(BETWEEN.strip()))))
+    authors, bylines = _few(authors), _few(bylines)
     return Rights(
         (
             blocks.copyright or copyright or notice,
@@ -128,6 +130,17 @@ def read(source: Source) -> Rights:
         (copyright or notice or blocks.copyright, authors or bylines or artists),
         problem,
     )
+
+
+def _few(names: tuple[str, ...]) -> tuple[str, ...]:
+    """As many of them as have room in any format: a JPEG's segment has 64 KB."""
+    room, few = MAX_NAMES, []
+    for name in names:
+        room -= len(name)
+        if room < 0:
+            break
+        few.append(name)
+    return tuple(few)
 
 
 def _packet(blocks: Blocks) -> tuple[dict[str, tuple[str, ...]], str]:
@@ -151,13 +164,13 @@ def _blocks(source: Source) -> Blocks:
 
 
 def _of_jpeg(data: bytes) -> tuple[bytes, bytes]:
-    packet = resources = b""
+    packet, resources = b"", []
     for marker, body in jpeg.segments(data):
         if marker == jpeg.APP1 and body.startswith(XMP_SEGMENT) and not packet:
             packet = body[len(XMP_SEGMENT) :]
         elif marker == APP13 and body.startswith(iptc.PHOTOSHOP):
-            resources += body[len(iptc.PHOTOSHOP) :]
-    return packet, iptc.resource(resources)
+            resources.append(body[len(iptc.PHOTOSHOP) :])  # of which each goes on with the last
+    return packet, iptc.resource(b"".join(resources))
 
 
 def _of_png(data: bytes) -> tuple[bytes, bytes]:
@@ -231,8 +244,9 @@ def _decoded(text: bytes) -> str:
 
 
 def _line(text: str) -> str:
-    """On one line, without what is no character of XML."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    """On one line, without what is no character of XML; empty for one that is too long."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= xmp.MAX_LENGTH else ""
 
 
 def _field(image: Image, name: str) -> bytes:

@@ -7,7 +7,6 @@ critical chunks, transparency and the ICC profile (PNG specification, 3rd editio
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from dataclasses import replace
 from ...errors import ImageDamage
 from ..frame import SRGB, Header
 from . import cicp, exif, icc
+from .insertion import insert
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
@@ -94,9 +94,7 @@ def write_packet(descriptor: int, xmp: bytes) -> None:
     """Put a packet behind the header of a file that has just been written (XMP, Part 3, 1.1.5)."""
     body = b"iTXt" + PACKET + bytes(4) + xmp  # not compressed, in no language, under no other name
     chunk = (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)
-    data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    start = len(SIGNATURE) + 12 + 13
-    os.pwrite(descriptor, chunk + data[start:], start)
+    insert(descriptor, len(SIGNATURE) + 12 + 13, chunk)
 
 
 def _coded(header: Header, codes: bytes) -> Header:

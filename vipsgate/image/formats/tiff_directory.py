@@ -6,11 +6,11 @@ Systems). Nothing here knows what a tag means, but how many samples a pixel has.
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 SAMPLES = 277
 ASCII, SHORT, RATIONAL = 2, 3, 5  # types of values
@@ -18,7 +18,6 @@ INTEGERS = {1: "B", SHORT: "H", 4: "I", 13: "I", 16: "Q"}
 BYTES = {**{kind: struct.calcsize(code) for kind, code in INTEGERS.items()}, RATIONAL: 8, 7: 1}
 MAX_ENTRIES = 65535  # what a classic one can have, and libtiff's limit for a BigTIFF
 MAX_VALUES = 1 << 20  # of a tag: strips or tiles
-NO_TEXTS: Mapping[int, bytes] = MappingProxyType({})
 
 
 class Entry(NamedTuple):
@@ -112,9 +111,25 @@ class Directory:
         self,
         tags: Iterable[int],
         changed: dict[int, tuple[int, ...]],
-        texts: Mapping[int, bytes] = NO_TEXTS,
     ) -> bytes:
         """The file with a directory of these tags behind it in place of its own.
+
+        Args:
+            tags: Those that are as in the file.
+            changed: SHORTs of others.
+        """
+        at, pointer, table = self.behind(tags, changed, {})
+        return b"".join(
+            (self.data[:at] + pointer, memoryview(self.data)[at + len(pointer) :], table)
+        )
+
+    def behind(
+        self,
+        tags: Iterable[int],
+        changed: Mapping[int, tuple[int, ...]],
+        texts: Mapping[int, bytes],
+    ) -> tuple[int, bytes, bytes]:
+        """What makes it so: where the pointer to the directory is, that, and what is appended.
 
         Args:
             tags: Those that are as in the file.
@@ -138,12 +153,8 @@ class Directory:
                 packed = struct.pack(self.order + ("Q" if self.big else "I"), offset)
             row = struct.pack(self.order + head, tag, kind, count)
             rows[tag] = row + packed.ljust(room, b"\0")
-        pointer = struct.pack(self.order + ("Q" if self.big else "I"), start)
-        at = 8 if self.big else 4
-        return b"".join(
+        table = b"".join(
             (
-                self.data[:at] + pointer,
-                memoryview(self.data)[at + len(pointer) :],
                 bytes(len(self.data) % 2),
                 struct.pack(self.order + ("Q" if self.big else "H"), number),
                 *(rows[tag] for tag in sorted(rows)),
@@ -151,6 +162,8 @@ class Directory:
                 behind,
             )
         )
+        at = 8 if self.big else 4
+        return at, struct.pack(self.order + ("Q" if self.big else "I"), start), table
 
 
 def copy_texts(descriptor: int, exif: bytes) -> None:
@@ -160,5 +173,9 @@ def copy_texts(descriptor: int, exif: bytes) -> None:
     """
     block = Directory(exif)
     texts = {tag: block.text(tag) for tag, entry in block.entries.items() if entry.kind == ASCII}
-    tags = Directory(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
-    os.pwrite(descriptor, tags.written(tags.entries, {}, texts), 0)
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+        tags = Directory(cast("bytes", data))  # whose slices are bytes, too
+        at, pointer, table = tags.behind(tags.entries, {}, texts)
+        end = len(data)
+    os.pwrite(descriptor, table, end)
+    os.pwrite(descriptor, pointer, at)
