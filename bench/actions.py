@@ -70,7 +70,7 @@ class Bench:
         objects = {key: Overlay(key, lambda: self._logo) for key in asked.needs()}
         context = replace(self._studio, objects=objects)
         if asked.answer:
-            reports.ANSWERS[asked.answer](source, context)
+            reports.answer(source, asked, context)
         else:
             made = plan.make(source.header, asked.actions, LIMITS, RENDERING)
             descriptor = os.memfd_create("result")

@@ -406,6 +406,8 @@ class Bucket(Record):
         cross_origin_resource_policy: Which pages may show its pictures at all, by the header that
             browsers obey; empty for none.
         mirror: Where objects are fetched from that it does not have.
+        keep_metadata: What of the metadata of a source its derivatives have, where the process text
+            has no ``strip`` of its own: copyright and author, the ICC profile; empty for nothing.
         created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
     """
 
@@ -436,6 +438,7 @@ class Bucket(Record):
     ] = ()
     cross_origin_resource_policy: Literal["", "same-origin", "same-site", "cross-origin"] = ""
     mirror: Annotated[tuple[MirrorRule, ...], Field(max_length=20)] = ()  # OSS guide, likewise
+    keep_metadata: tuple[Literal["copyright", "icc"], ...] = ()
     created: Seconds = 0
 
     @field_validator("lifecycle")

@@ -50,6 +50,7 @@ READS = {
     '{"cors": [{"allowed_origins": ["*"], "allowed_methods": ["GET"], "max_age_seconds": 0}]}': (
         Bucket(cors=[{"allowed_origins": ["*"], "allowed_methods": ["GET"], "max_age_seconds": 0}])
     ),
+    '{"keep_metadata": ["icc", "copyright"]}': Bucket(keep_metadata=("icc", "copyright")),
     '{"timing_allow_origin": ["*"], "cross_origin_resource_policy": "same-site"}': Bucket(
         timing_allow_origin=("*",), cross_origin_resource_policy="same-site"
     ),
@@ -72,6 +73,7 @@ REFUSES = {
     '{"cors": [{"allowed_origins": ["*.*"], "allowed_methods": ["GET"]}]}': (
         "cors.0.allowed_origins.0 = '*.*': Value error, is one word"
     ),
+    '{"keep_metadata": ["gps"]}': "keep_metadata.0 = 'gps'",
     '{"timing_allow_origin": ["a"]}': "timing_allow_origin.0 = 'a': Value error, is an origin",
     '{"cross_origin_resource_policy": "x"}': "cross_origin_resource_policy = 'x'",
     '{"origin": "Synthetic"}': "origin = 'Synthetic': Value error, is s3://BUCKET/PREFIX",

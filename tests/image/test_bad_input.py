@@ -85,6 +85,7 @@ TAKES = {
         "1an": ("flag",),
     },
     "interlace": {"": ((0, 1),)},
+    "strip": {"": ("all keep_copyright keep_icc keep_copyright-icc",)},
     "quality": {
         "q": ((1, 100),),
         "Q": ((1, 100),),

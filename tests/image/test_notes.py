@@ -1,13 +1,16 @@
 """Notes: each name of the table has a case, and what follows a request to the letter has none."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from vipsgate.errors import InvalidArgument
 from vipsgate.image import notes
 from vipsgate.image.fonts import Family, Fonts
 from vipsgate.image.notes import NOTES
+from vipsgate.image.transform import transform
 
 # text, source -> notes of the plan
 PLANNED = {
@@ -50,6 +53,11 @@ HEADERS = {  # what the header says -> source, text, notes
     "pages": ("tiff 40x27", "format,jpg", {"more": True}, ("pages=first",)),
     "hdr": ("jpg 40x27", "resize,w_9", {"hdr": True}, ("hdr=clipped",)),
 }
+KEPT = {  # text -> notes of what of a JPEG's copyright is kept
+    "strip,keep_copyright/format,bmp": ("metadata=dropped",),
+    "strip,keep_copyright": (),
+    "strip/format,bmp": (),
+}
 DRAWN = {
     "font": ((), 0, ("font=stand-in",)),
     "glyphs": ((), 2, ("font=stand-in", "glyphs=missing")),
@@ -82,9 +90,19 @@ def test_of_a_font_that_is_there():
     assert Fonts((Family("WenQuanYi Zen Hei", ()),)).notes(["wqy-zenhei"], 0) == ()
 
 
+@pytest.mark.parametrize("text", KEPT)
+def test_of_what_is_kept(text):
+    exif = Image.Exif()
+    exif[0x8298] = "Me"  # Copyright
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", exif=exif)
+    assert transform(file.getvalue(), f"image/{text}").notes == KEPT[text]
+
+
 def test_each_note_has_a_case():
     rows = [*PLANNED.values(), *TEXTS.values(), *(row[-1] for row in HEADERS.values())]
     rows += [row[-1] for row in DRAWN.values()]
+    rows += KEPT.values()
     assert notes.names(tuple(item for row in rows for item in row)) == NOTES.keys()
 
 

@@ -523,6 +523,7 @@ OTHER = {
     *("cors", "cors_response_vary", "timing_allow_origin"),  # open to more pages by being written
     *("stale_while_revalidate", "stale_if_error", "cache_tags"),  # for caches in front
     *("cdn_signing.type", "cdn_signing.key", "cdn_signing.backup_key"),  # open by being written
+    "keep_metadata",  # more goes out by being written
 }
 # with these it started
 STARTED = {

@@ -15,7 +15,6 @@ from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
 from ..gate import cachetags, freshness
 from ..image import notes
-from ..image.process import OF_HEADERS
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
@@ -222,7 +221,8 @@ async def _begun(services: Services, order: Order) -> Opened | None:
         ReplacedError: It is another one by now.
     """
     ranged = services.store.ranged(order.target.bucket)
-    if not (ranged and order.process and order.process.answer in OF_HEADERS):
+    answer = order.process.answer if order.process else None
+    if not (ranged and answer and answer.of_header):
         return None
     try:
         return await remote.begin(ranged, order.target.bucket, order.keys[0], order.source)

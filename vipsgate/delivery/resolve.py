@@ -26,6 +26,7 @@ from ..gate import access, legacy, mirror, style
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
 from ..image import notes
+from ..image.actions import strip
 from ..image.process import parse
 from ..store.base import Object, Opened, Store
 from . import partial as remote
@@ -134,6 +135,8 @@ async def authorise(
     sources = [source]
     text = name.process(grant)
     process = parse(text, limits) if text else None
+    if process and (kept := grant.bucket.keep_metadata):
+        process = process.by_default(strip.keeping(kept))
     if process and grant.bucket.strict:
         notes.refuse(process.notes)
     needs = process.needs() if process else ()

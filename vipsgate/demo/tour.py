@@ -119,6 +119,7 @@ TOUR = (
     Stop("progressive", "mountains.jpg", "image/resize,w_1200/interlace,1"),
     Stop("AVIF", "mountains.jpg", "image/resize,w_800/format,avif"),
     Stop("its average hue", "sea.jpg", "image/average-hue"),
+    Stop("a placeholder for a page", "sea.jpg", "image/resize,m_fill,w_240,h_160/thumbhash"),
     Stop("what the file says of itself", "portrait-phone.jpg", "image/info"),
     Stop("the object as it is", "logo.png"),
     Stop("not a picture: the reason", "notes.txt", "image/resize,w_100"),

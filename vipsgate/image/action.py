@@ -48,6 +48,8 @@ class Action:
         name: The word on the wire.
         single: Takes exactly one bare value (EC 0040-00000203 for more).
         implied: Runs with its defaults when it is not written.
+        written: Says how the result is written; no pixel depends on it.
+        policy: May come from the bucket's document, so it counts for no word of the caller's.
         cuts: Only takes pixels away, so that the limits on what is made do not matter.
         lines: See :attr:`.steps.Step.lines`.
         moves: Changes where in the picture something is, or what of it is left.
@@ -58,6 +60,8 @@ class Action:
     name: ClassVar[str]
     single: ClassVar[bool] = False
     implied: ClassVar[bool] = False
+    written: ClassVar[bool] = False
+    policy: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
     lines: ClassVar[int] = 0
     slashes: ClassVar[frozenset[str]] = frozenset()
@@ -114,6 +118,10 @@ class Action:
             result: What is written in the end.
         """
         return ()
+
+    def own_profile(self) -> bool:
+        """Is the source's own profile written, so that its colours are needed as they are?"""
+        return False
 
     def holds(self, frame: Frame) -> int:
         """Pixels that it holds in memory besides the picture."""

@@ -37,6 +37,7 @@ class Header:
         codes: What its colours are converted from as they are loaded; ``None`` for none.
         hdr: Whether they may be brighter than white (PQ, HLG), and are cut to it.
         limited: Whether its greys, or red, green and blue, go from 16 to 235 (H.273).
+        tagged: Whether it has a profile of red, green and blue that is neither sRGB nor Display P3.
         plain: Whether its pixels come out of the loader as they are meant: 8 bits of grey or of
             sRGB, without a profile. Where that is not known they are looked at.
         coded: Pixels of the largest picture inside a HEIC or AVIF, which may show a part of it.
@@ -64,6 +65,7 @@ class Header:
     codes: Codes | None = None
     hdr: bool = False
     limited: bool = False
+    tagged: bool = False
     plain: bool = False
     coded: int = 0
     unsupported: str = ""
@@ -87,6 +89,8 @@ class Frame:
         lossless: Whether a codec that can lose pixels must not.
         progressive: Whether a JPEG is written in scans.
         gamut: What its colours mean; :func:`.formats.icc.colour` gives one that is drawn on it.
+        copyright: Whether the source's copyright and author are written (:mod:`.formats.metadata`).
+        profile: Whether its own profile is.
     """
 
     header: Header
@@ -100,6 +104,8 @@ class Frame:
     lossless: bool = False
     progressive: bool = False
     gamut: Gamut = SRGB
+    copyright: bool = False
+    profile: bool = False
 
     @classmethod
     def of(cls, header: Header) -> Frame:

@@ -16,17 +16,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import attention, histogram, hue, plan, render, reports
+from . import attention, histogram, plan, render, reports
+from .answers import Info
 from .config import Limits, Rendering
 from .cost import Cost
 from .fonts import Fonts
+from .formats import metadata
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
+from .frame import Gamut
 from .gravity import Focus
 from .load import load
-from .notes import Notes
+from .notes import Notes, joined
 from .plan import Plan
-from .process import HUE, Process
+from .process import Process
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -63,6 +66,7 @@ class Group:
         self._source: Source | None = None
         self.probe_seconds = 0.0
         self._plans: dict[str, Plan] = {}  # by the text of their process
+        self._answers: dict[str, Plan | None] = {}  # likewise
         self._costs: dict[str, Cost] = {}  # likewise
         self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
 
@@ -79,11 +83,9 @@ class Group:
 
     def _cost(self, process: Process, context: RenderContext) -> Cost:
         """Of a picture, with the most expensive of its overlays, which are made before it."""
-        if process.answer:
-            if process.answer != HUE:
-                return Cost(0.0, 0)
-            return hue.planned(self._probed().header, self._limits, self._rendering).cost
-        planned = self._plan(process)
+        planned = self._answered(process) if process.answer else self._plan(process)
+        if planned is None:
+            return Cost(0.0, 0)
         overlays = [
             context.memory(need.key, need.actions_on(stage.before))
             for stage in planned.stages
@@ -95,12 +97,18 @@ class Group:
         return replace(planned.cost, memory=planned.memory + largest)
 
     def notes(self, process: Process) -> Notes:
-        """What of a picture is not followed to the letter; nothing of an answer.
+        """What of a picture is not followed to the letter, or of one that is only spoken of.
 
         Raises:
             OssError: The file is no picture, or what is asked does not fit it.
         """
-        return () if process.answer else self._plan(process).notes
+        if process.answer:
+            planned = self._answered(process) if process.answer.follows else None
+            if isinstance(process.answer, Info) and process.answer.xmp:
+                return metadata.unread(self._probed())
+            return planned.notes if planned else ()
+        planned = self._plan(process)
+        return joined(planned.notes, metadata.notes(self._probed(), planned))
 
     def look_over_budget(self, process: Process) -> Cost | None:
         """What the look for a process is expected to take, where that is more than it may.
@@ -129,7 +137,7 @@ class Group:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
         if process.answer:
-            os.write(descriptor, reports.ANSWERS[process.answer](self._probed(), context))
+            os.write(descriptor, reports.answer(self._probed(), process, context))
             return reports.MIME
         planned, base = self._plan(process), None
         if (least := self._least()) and self._fits(process, least):
@@ -156,7 +164,7 @@ class Group:
     def _probed(self) -> Source:
         if self._source is None:
             begun = time.perf_counter()
-            self._source = probe(self._read())
+            self._source = replace(probe(self._read()), original=self._read)
             self.probe_seconds = time.perf_counter() - begun
         return self._source
 
@@ -170,6 +178,14 @@ class Group:
                 self._rendering,
             )
         return self._plans[process.text]
+
+    def _answered(self, process: Process) -> Plan | None:
+        """How pixels are read for an answer, if any are."""
+        if process.text not in self._answers:
+            self._answers[process.text] = reports.planned(
+                self._probed().header, process, self._limits, self._rendering
+            )
+        return self._answers[process.text]
 
     def _least(self) -> Plan | None:
         """The plan that needs most of the source, if there are several and it fits into memory."""
@@ -190,7 +206,7 @@ class Group:
     def _fits(self, process: Process, least: Plan) -> bool:
         """May this one keep the shared source besides what it takes alone?"""
         planned = self._plan(process)
-        if planned.result.pages > 1:
+        if planned.result.pages > 1 or _colours(planned) != _colours(least):
             return False
         cost = self._costs.get(process.text, planned.cost)
         halved = 4 / 3  # of it and all that are halved
@@ -220,6 +236,11 @@ class Group:
             half = self._bases[-1].shrink(2, 2, ceil=True).crop(0, 0, *size)
             self._bases.append(render.held(half, context.watch))
         return self._bases[halved]
+
+
+def _colours(planned: Plan) -> tuple[Gamut, bool]:
+    """What pixels are loaded as, and whether their profile is remembered."""
+    return planned.header.gamut, planned.result.profile
 
 
 def _decoded(planned: Plan) -> float:

@@ -1,29 +1,53 @@
 """``image/info``: what the file says of itself, as JSON (OSS guide, Obtain image information).
 
 ``image/basic-info`` and ``image/exif`` are the answers of the old API's ``@info`` and ``@exif``.
+Options of ours add rows: ``info,placeholders_1`` those of :mod:`.placeholders`, and ``info,xmp_1``
+what :mod:`.formats.metadata` reads of XMP and IPTC, under exiv2's names for it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ..errors import BadRequest
-from .formats import exif
+from . import placeholders
+from .answers import BlurHash, Info
+from .formats import exif, metadata
 from .formats.probe import Source
 
+if TYPE_CHECKING:
+    from .prepared import RenderContext
+
+PLAIN = Info()
 NO_EXIF = "0040-00000004"  # EC
 
 
-def answer(source: Source) -> bytes:
+def answer(source: Source, options: Info = PLAIN, context: RenderContext | None = None) -> bytes:
     """The answer's body: keys sorted, every value a string, two blanks of indentation.
 
     Width and height are as stored, whatever Orientation says; the basic facts win over EXIF's.
+
+    Args:
+        source: The picture.
+        options: What else is wanted.
+        context: Where pixels are read, for placeholders.
+
+    Raises:
+        OssError: Placeholders are wanted, and the picture cannot be decoded.
     """
     header = source.header
     values = {"ResolutionUnit": "1", "XResolution": "1/1", "YResolution": "1/1"}
     values |= _tags(source) | _facts(source)
     values |= {"Format": header.format, "FrameCount": str(header.pages)}
+    if options.placeholders:
+        assert context is not None
+        image = placeholders.picture(source, (), context)
+        hashes = placeholders.thumb(image), placeholders.blur(image, BlurHash())
+        values |= dict(zip(("ThumbHash", "BlurHash"), hashes, strict=True))
+    if options.xmp:
+        values = metadata.rows(source) | values
     return _written(values)
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from .formats import cicp, codecs, icc
+from .formats import cicp, codecs, icc, metadata
 from .formats.probe import Source
-from .frame import SRGB, Header
+from .frame import SRGB, Gamut, Header
 from .plan import Plan, reduced
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ def load(source: Source, plan: Plan) -> Image:
     """A lazy image; of an animation, all pages that the result has, one below the other."""
     header = source.header
     codec = codecs.CODECS[header.format]
+    planned = plan.header  # of which the gamut is another one where a profile is kept
     if codec.load:
-        return normal(codec.load(source.data, header), header)
+        return normal(_own(codec.load(source.data, header), plan), planned)
     options = codec.options(plan.shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
@@ -36,11 +37,16 @@ def load(source: Source, plan: Plan) -> Image:
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
         image = image.copy()
         image.remove("orientation")
+    image = _own(image, plan)
     if source.samples:
         image = source.samples.picture(image)
     if plan.shrink > 1:
         image = _rounded(image, header, plan.shrink)
-    return normal(image, header)
+    return normal(image, planned)
+
+
+def _own(image: Image, plan: Plan) -> Image:
+    return metadata.with_source_profile(image) if plan.result.profile else image
 
 
 def _rounded(image: Image, header: Header, shrink: float) -> Image:
@@ -65,8 +71,8 @@ def normal(image: Image, header: Header) -> Image:
         image = cicp.full_range(image, bands=3 if image.bands > 2 else 1)
     if header.codes:
         image = cicp.converted(image, header.codes)
-    elif header.gamut == SRGB and image.get_typeof("icc-profile-data"):
-        image = _from_profile(image, image.get("icc-profile-data"))
+    elif (header.gamut == SRGB or header.tagged) and image.get_typeof("icc-profile-data"):
+        image = _from_profile(image, image.get("icc-profile-data"), header.gamut)
     grey = image.bands < 3
     wanted = "b-w" if grey else "srgb"
     if image.interpretation != wanted:
@@ -76,13 +82,13 @@ def normal(image: Image, header: Header) -> Image:
     return image if image.format == "uchar" else image.cast("uchar")
 
 
-def _from_profile(image: Image, profile: bytes) -> Image:
+def _from_profile(image: Image, profile: bytes, gamut: Gamut) -> Image:
     """Through the profile that the file carries; one that does not fit the pixels is ignored."""
     if icc.is_srgb(profile):
         return image
     try:
         return image.icc_transform(
-            "srgb", embedded=True, intent="relative", black_point_compensation=True
+            gamut, embedded=True, intent="relative", black_point_compensation=True
         )
     except pyvips.Error:
-        return image
+        return icc.converted(image, SRGB, gamut)

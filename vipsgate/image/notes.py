@@ -27,6 +27,9 @@ NOTES = {  # name -> what it means; the values stand in the meaning, but for tho
     "pages": "`first`: of a file with several pictures, such as a TIFF's pages, an AVIF's sequence "
     "or a HEIC's burst, the first or primary one is used",
     "hdr": "`clipped`: the source is brighter than a screen's white, the result is not",
+    "metadata": "`unreadable`, `too-large`: the XMP of the source is so, and nothing was taken of "
+    "it; `dropped`: the format of the result holds no copyright or no profile, which the source "
+    "has and `strip` keeps",
     "font": "`stand-in`: the text is in another typeface than the one asked for, which is not "
     "installed",
     "glyphs": "`missing`: no font has some character of the text; a box with its number is drawn",

@@ -18,7 +18,7 @@ from .actions import ACTIONS
 from .config import Limits, Rendering
 from .cost import Cost
 from .formats.codecs import CODECS
-from .frame import SRGB, Frame, Header
+from .frame import P3, SRGB, Frame, Header
 from .notes import Notes, joined, note
 from .steps import Cut, Size, Step
 
@@ -179,8 +179,11 @@ def make(
             f"The {header.format.upper()} is of a kind that is not supported ({kind})."
         )
     stages: list[Stage] = []
+    ordered = _ordered(actions)
+    if header.tagged and any(action.own_profile() for action in ordered):
+        header = replace(header, gamut=P3)  # the widest that there are drawn colours for
     before = Frame.of(header)
-    for action in _ordered(actions):
+    for action in ordered:
         stages.append(Stage(action, before, action.plan(before)))
         before = stages[-1].after
     admit(header, before.pages, limits)
@@ -296,6 +299,7 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
         frame,
         alpha=frame.alpha and codec.alpha,
         gamut=frame.gamut if codec.profile else SRGB,
+        profile=frame.profile and codec.profile,
         quality=None
         if codec.quality is None
         else frame.quality or codec.quality or rendering.jpeg_quality,
@@ -371,6 +375,7 @@ def _memory(
     alpha = header.alpha or any(stage.after.alpha for stage in stages)
     total = PIPELINE_BYTES + _decoding(header, shrink, result.pages) + _marks(stages, limits)
     total += _processing(_sized(steps, header, shrink), max(3 + alpha, header.bands), alpha)
+    total += result.copyright * header.stored  # which is read once more, with what pixels lack
     return int(total + (encoding(result, 3 + alpha) if written else MEMORY_BYTES * result.area))
 
 

@@ -4,7 +4,7 @@
 
     process = stage *( "|" stage )
     stage   = "image/" action *( "/" action ) / "video/" action / "sys/" ...
-    action  = NAME *( "," param )
+    action  = NAME *( "," param )       ; the last one may be an answer (:mod:`.answers`)
     param   = KEY "_" VALUE / VALUE
 
 Actions run from left to right; ``image/a|image/b`` is ``image/a/b``, and so is ``image//a/b/``: an
@@ -23,6 +23,8 @@ from ..errors import BadRequest, InvalidArgument, TooManyPipes, Unimplemented, s
 from . import faces, look
 from .action import Action, read
 from .actions import ACTIONS
+from .answers import ANSWERS, Answer
+from .answers import read as read_answer
 from .config import Limits
 from .gravity import FACE, Focus
 from .look import Look
@@ -30,10 +32,6 @@ from .notes import Notes, ignored
 from .video import snapshot
 from .video.snapshot import Snapshot
 
-INFO, HUE = "info", "average-hue"
-BASIC, EXIF = "basic-info", "exif"  # what the old API says otherwise
-OF_HEADERS = (INFO, BASIC, EXIF)  # for which no pixel is looked at
-ANSWERS = (INFO, HUE, BASIC, EXIF)  # what is said of a picture instead of making another one
 LATER_VIDEO = ("animation", "convert")  # known to OSS, which does them later and elsewhere
 MAX_LOOKS = 1  # of a process: each decodes the source once more, and the next one what it has cut
 CACHED_TEXTS = 2048  # parsed texts that are remembered
@@ -46,7 +44,7 @@ class Process:
 
     Attributes:
         actions: In the order written.
-        answer: One of :data:`ANSWERS` where the result is no picture; else empty.
+        answer: What is said of the picture that the actions make, where that is the result.
         snapshot: What is taken from a video, where the source is one; then there is nothing else.
         text: The canonical text: parsing it gives an equal process.
         notes: Parameters of the text as it was written that have no effect; the canonical one may
@@ -55,14 +53,14 @@ class Process:
     """
 
     actions: tuple[Action, ...] = ()
-    answer: str = ""
+    answer: Answer | None = None
     snapshot: Snapshot | None = None
     text: str = field(init=False, compare=False)
     notes: Notes = field(init=False, compare=False)
     look: Look | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        words = [self.answer] if self.answer else [str(action) for action in self.actions]
+        words = [str(word) for word in (*self.actions, self.answer) if word]
         text = f"video/{self.snapshot}" if self.snapshot else "/".join(["image", *words])
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "notes", ignored(self._ignored()))
@@ -77,6 +75,17 @@ class Process:
         for action in self.actions:
             for one in (action, *(inner for need in action.needs() for inner in need.actions)):
                 yield from (*one.ignored, *one.unused())
+            if self.answer and action.written:
+                yield action.name
+
+    def by_default(self, action: Action) -> Process:
+        """The same picture with an action of the bucket's, unless it has one of that name."""
+        named = any(own.name == action.name for own in self.actions)
+        if named or self.answer or self.snapshot:
+            return self
+        result = replace(self, actions=(*self.actions, action))
+        object.__setattr__(result, "notes", self.notes)
+        return result
 
     def needs(self) -> tuple[str, ...]:
         """Keys of the other objects that the actions use, each once."""
@@ -117,10 +126,10 @@ def _read(text: str, limits: Limits) -> Process:
     if any(stage.startswith("video/") for stage in stages):
         return _video(text)
     words = [word for stage in stages for word in _words(stage)]
-    _check_count("actions", len(words), limits.actions)
-    for answer in ANSWERS:
-        if any(word.partition(",")[0] == answer for word in words):
-            return _answer(answer, words)
+    _check_count("actions", _counted(words), limits.actions)
+    answer = _answer(words)
+    if answer:
+        words = words[:-1]
     actions = tuple(read(word, ACTIONS) for word in words)
     wanted = [wanted for action in actions for wanted in action.needs()]
     _check_count("picture watermarks", len(wanted), limits.watermarks)
@@ -132,8 +141,8 @@ def _read(text: str, limits: Limits) -> Process:
             f"{faces.INSTALL}."
         )
     inner = sum(len(item.actions) for item in wanted)
-    _check_count("actions, with those of its watermarks,", len(words) + inner, limits.actions)
-    return Process(actions)
+    _check_count("actions, with those of its watermarks,", _counted(words) + inner, limits.actions)
+    return Process(actions, answer)
 
 
 _remembered = lru_cache(maxsize=CACHED_TEXTS)(_read)
@@ -189,12 +198,24 @@ def _ended(word: str) -> str:
 SLASHES = {name: action.slashes for name, action in ACTIONS.items()}
 
 
-def _answer(answer: str, words: list[str]) -> Process:
-    if words != [answer]:
-        raise InvalidArgument(
-            f"The action: {answer} takes no value and cannot be combined with other actions."
-        )
-    return Process(answer=answer)
+def _answer(words: list[str]) -> Answer | None:
+    """The answer that a process text asks for; ``None`` where it asks for a picture.
+
+    Raises:
+        InvalidArgument: Something stands behind it, or before one that stands alone.
+    """
+    names = [word.partition(",")[0] for word in words]
+    for at, name in enumerate(names):
+        if name not in ANSWERS:
+            continue
+        if ANSWERS[name].follows and at < len(names) - 1:
+            raise InvalidArgument(f"The action: {name} is the last one; nothing can follow it.")
+        if not ANSWERS[name].follows and len(names) > 1:
+            raise InvalidArgument(
+                f"The action: {name} takes no value and cannot be combined with other actions."
+            )
+        return read_answer(words[at])
+    return None
 
 
 def _video(text: str) -> Process:
@@ -212,6 +233,12 @@ def _video(text: str) -> Process:
             f"The action: {shown(name)} is not supported. video/ expects {Snapshot.name}."
         )
     return Process(snapshot=snapshot.read(word))
+
+
+def _counted(words: list[str]) -> int:
+    """How many there are of the caller's own."""
+    kinds = (ACTIONS.get(word.partition(",")[0]) for word in words)
+    return sum(1 for kind in kinds if kind is None or not kind.policy)
 
 
 def _check_count(what: str, count: int, most: int) -> None:

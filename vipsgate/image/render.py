@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyvips
 
 from ..errors import OssError
-from .formats import heif, icc, warnings
+from .formats import heif, icc, metadata, warnings
 from .formats.codecs import CODECS
 from .formats.probe import Source, unreadable
 from .frame import SRGB, Frame
@@ -103,15 +103,31 @@ def render(
         else:
             image = _joined(image, plan, steps, resources.watch)
         image = icc.converted(image, plan.header.gamut, plan.result.gamut)
-        codec = CODECS[plan.result.format]
+        codec, kept = CODECS[plan.result.format], plan.result.copyright or plan.result.profile
+        if kept:
+            image = _with_metadata(image, source, plan)
         if image.hasalpha() and not codec.alpha:
             image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
         resources.watch(image)
-        if plan.at_once and codec.at_once and plan.result.gamut == SRGB:
+        if plan.at_once and codec.at_once and plan.result.gamut == SRGB and not kept:
             os.write(descriptor, codec.at_once(_pixels(image, plan.result), plan.result))
         else:
             codec.save(image, descriptor, plan.result)
             warnings.check()
+
+
+def _with_metadata(image: Image, source: Source, plan: Plan) -> Image:
+    """With what ``strip`` keeps of the source, and no other field that an encoder might write."""
+    result = plan.result
+    image = metadata.bare(image, profile=result.profile)
+    if plan.header.tagged and image.get_typeof(metadata.PROFILE_DATA):
+        try:
+            image = icc.exported(image, result.gamut)
+        except pyvips.Error:  # so the result has the profile of what it was brought to
+            image.remove(metadata.PROFILE_DATA)
+    if result.copyright:
+        metadata.attach(image, metadata.read(source))
+    return image
 
 
 @contextmanager

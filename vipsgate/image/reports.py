@@ -1,29 +1,61 @@
-"""Reports on a picture, as JSON: ``image/info`` and ``image/average-hue``."""
+"""Reports on a picture, as JSON: ``image/info``, ``image/average-hue``, ``image/thumbhash`` ..."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from . import hue, info, plan
+from . import hue, info, placeholders, plan
+from .answers import Basic, BlurHash, Exif, Hue, Info, ThumbHash
 from .fonts import Fonts
 from .formats.probe import Source
-from .process import BASIC, EXIF, HUE, INFO, Process
+from .process import Process
 
 if TYPE_CHECKING:
     from .config import Limits, Rendering
+    from .frame import Header
     from .prepared import RenderContext
 
 MIME = "application/json"
 
-ANSWERS: dict[str, Callable[[Source, RenderContext], bytes]] = {
-    INFO: lambda source, context: info.answer(source),
-    HUE: hue.answer,
-    BASIC: lambda source, context: info.basic(source),
-    EXIF: lambda source, context: info.tags(source),
-}
+
+def answer(source: Source, process: Process, context: RenderContext) -> bytes:
+    """The body of the answer that a process asks for.
+
+    Raises:
+        OssError: It cannot be given.
+    """
+    match process.answer:
+        case Info() as options:
+            return info.answer(source, options, context)
+        case Hue():
+            return hue.answer(source, context)
+        case Basic():
+            return info.basic(source)
+        case Exif():
+            return info.tags(source)
+        case ThumbHash():
+            return placeholders.thumb_answer(source, process.actions, context)
+        case BlurHash() as components:
+            return placeholders.blur_answer(source, process.actions, context, components)
+    raise TypeError("a process without an answer")
+
+
+def planned(
+    header: Header, process: Process, limits: Limits, rendering: Rendering
+) -> plan.Plan | None:
+    """How pixels are read for an answer; ``None`` where the header is enough.
+
+    Raises:
+        OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
+    """
+    match process.answer:
+        case Hue():
+            return hue.planned(header, limits, rendering)
+        case ThumbHash() | BlurHash() | Info(placeholders=1):
+            return placeholders.planned(header, process.actions, limits, rendering)
+    return None
 
 
 def explanation(
@@ -37,8 +69,7 @@ def explanation(
         OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
     """
     if process.answer:
-        if process.answer == HUE:
-            hue.planned(source.header, limits, rendering)
+        planned(source.header, process, limits, rendering)
         header = asdict(source.header)
         return {"source": header | {"exif": len(source.header.exif)}}
     result = plan.make(source.header, process.actions, limits, rendering).explain()

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import Unimplemented, WatermarkError, shown
 from . import attention, plan, render, reports
+from .answers import Info
 from .config import Limits, Rendering
 from .fonts import Fonts
+from .formats import metadata
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
 from .notes import Notes, joined
@@ -37,7 +39,7 @@ class Picture:
 
     Attributes:
         data: The file: a picture, or JSON where the process asks about one (``image/info``,
-            ``image/average-hue``).
+            ``image/average-hue``, ``image/resize,w_400/thumbhash``).
         mime: Its media type: ``image/jpeg``, ``application/json``.
         width: Pixels of one frame; 0 of JSON.
         height: Pixels of one frame; 0 of JSON.
@@ -90,9 +92,9 @@ def transform(
     )
     if parsed.snapshot:
         return _of_video(data, parsed, parsed.snapshot, context)
-    source = probe(_read(data, limits))
+    source = replace(probe(raw := _read(data, limits)), original=lambda: raw)
     if parsed.answer:
-        return Picture(reports.ANSWERS[parsed.answer](source, context), reports.MIME)
+        return _answer(source, _aimed(parsed, source, limits), context)
     parsed = _aimed(parsed, source, limits)
     planned = plan.make(source.header, parsed.actions, limits, rendering)
     context.check_overlays(planned)
@@ -102,7 +104,8 @@ def transform(
     mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
     missing = context.fonts.missing(written)
     drawn = context.fonts.notes(parsed.typefaces(), missing)
-    notes = joined(parsed.notes, planned.notes, drawn)
+    kept = metadata.notes(source, planned)
+    notes = joined(parsed.notes, planned.notes, kept, drawn)
     return Picture(result, mime, *size, planned, missing, notes)
 
 
@@ -144,6 +147,20 @@ def _aimed(process: Process, source: Source, limits: Limits) -> Process:
     if process.look is None:
         return process
     return process.aimed(attention.find(source, process.look, limits, lambda image: None))
+
+
+def _answer(source: Source, process: Process, context: RenderContext) -> Picture:
+    """What is said of the picture that the actions make."""
+    notes = process.notes
+    if isinstance(process.answer, Info) and process.answer.xmp:
+        notes = joined(notes, metadata.unread(source))
+    if process.actions:
+        planned = reports.planned(source.header, process, context.limits, context.rendering)
+        assert planned is not None
+        context.check_overlays(planned)
+        drawn = context.fonts.notes(process.typefaces(), context.fonts.missing(process.writes()))
+        notes = joined(notes, planned.notes, drawn)
+    return Picture(reports.answer(source, process, context), reports.MIME, notes=notes)
 
 
 def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:

@@ -138,6 +138,7 @@ ALONE = {
     "format": ("gif", "webp", "src,1an"),
     "interlace": ("1",),
     "quality": ("Q_90",),
+    "strip": ("keep_copyright", "keep_icc"),
 }
 TEXTS = [f"{name},{values}" for name, some in ALONE.items() for values in some]
 SOURCES = ("gif", "gif alpha", "webp", "webp alpha")

@@ -23,12 +23,13 @@ from .resize import Resize
 from .rotate import Rotate
 from .rounded_corners import RoundedCorners
 from .sharpen import Sharpen
+from .strip import Strip
 from .watermark import Watermark
 
 ACTIONS: dict[str, type[Action]] = {
     action.name: action
     for action in (
         *(Resize, Crop, Circle, IndexCrop, RoundedCorners, Rotate, AutoOrient),
-        *(Blur, Bright, Contrast, Sharpen, Watermark, Format, Interlace, Quality),
+        *(Blur, Bright, Contrast, Sharpen, Watermark, Format, Interlace, Quality, Strip),
     )
 }

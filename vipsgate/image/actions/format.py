@@ -21,6 +21,7 @@ class Format(Action):
 
     name = "format"
     moves = False
+    written = True
 
     value: str = choice(
         "jpg",

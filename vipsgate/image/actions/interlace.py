@@ -15,6 +15,7 @@ class Interlace(Action):
 
     name = "interlace"
     moves = False
+    written = True
     single = True
 
     value: int = integer(0, 1, key=BARE)

@@ -39,6 +39,7 @@ class Quality(Action):
 
     name = "quality"
     moves = False
+    written = True
 
     relative: int | None = parameter(RELATIVE, default=None)
     absolute: int | None = integer(1, 100, key="Q", default=None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadRequest
 from ..frame import P3, Frame, Header
-from . import bmp, containers, heif
+from . import bmp, containers, gif, heif, png, tiff_directory
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -26,11 +26,13 @@ WEBP_QUICK = 20  # 0-100, how hard a large one without loss is tried to be made 
 AVIF_EFFORT = 2  # 0-9; libvips' default of 4 takes about three times as long
 FULL_COLOUR = 90  # quality from which on libvips keeps colours at every pixel
 GIF_EFFORT = 3  # 1-10; libvips' default of 7 takes about ten times as long
+XMP = "xmp-data"
+KEEP = {"exif-data": 1, XMP: 2, "icc-profile-data": 8}  # field -> its bit of VipsForeignKeep
 
 
 def _jpg(image: Image, descriptor: int, frame: Frame) -> None:
     image.jpegsave_target(
-        _target(descriptor), Q=frame.quality, interlace=frame.progressive, **_options(frame)
+        _target(descriptor), Q=frame.quality, interlace=frame.progressive, **_options(image, frame)
     )
 
 
@@ -53,7 +55,10 @@ def _jpg_at_once(pixels: bytes, frame: Frame) -> bytes:
 
 
 def _png(image: Image, descriptor: int, frame: Frame) -> None:
-    image.pngsave_target(_target(descriptor), **_options(frame))
+    # XMP not by libvips, which writes it as a zTXt, where hardly anybody looks for it
+    image.pngsave_target(_target(descriptor), **_options(image, frame, but=XMP))
+    if frame.copyright and image.get_typeof(XMP):
+        png.write_packet(descriptor, bytes(image.get(XMP)))
 
 
 def _webp(image: Image, descriptor: int, frame: Frame) -> None:
@@ -63,7 +68,7 @@ def _webp(image: Image, descriptor: int, frame: Frame) -> None:
         Q=WEBP_QUICK if frame.lossless and frame.large else frame.quality,
         lossless=frame.lossless,
         effort=_webp_effort(frame),
-        **_options(frame),
+        **_options(image, frame),
     )
     if image.hasalpha():
         _say_transparent(descriptor)
@@ -101,12 +106,16 @@ def _say_transparent(descriptor: int) -> None:
 
 def _gif(image: Image, descriptor: int, frame: Frame) -> None:
     image.gifsave_target(_target(descriptor), effort=GIF_EFFORT, keep="none")
+    if frame.copyright and image.get_typeof(XMP):
+        gif.write_packet(descriptor, bytes(image.get(XMP)))
 
 
 def _tiff(image: Image, descriptor: int, frame: Frame) -> None:
     image.tiffsave_target(
-        _target(descriptor), compression="lzw", predictor="horizontal", **_options(frame)
+        _target(descriptor), compression="lzw", predictor="horizontal", **_options(image, frame)
     )
+    if frame.copyright and image.get_typeof("exif-data"):  # of which libvips writes none in a TIFF
+        tiff_directory.copy_texts(descriptor, bytes(image.get("exif-data"))[len(b"Exif\0\0") :])
 
 
 class _OneThread:
@@ -148,7 +157,7 @@ def _avif(image: Image, descriptor: int, frame: Frame) -> None:
             Q=frame.quality,
             lossless=frame.lossless,
             effort=AVIF_EFFORT,
-            **_options(frame),
+            **_options(image, frame),
         )
 
 
@@ -168,9 +177,24 @@ def _full(frame: Frame) -> bool:
     return (frame.quality or 0) >= FULL_COLOUR
 
 
-def _options(frame: Frame) -> dict[str, str]:
-    """What is written besides pixels: nothing, or libvips' own profile of 480 bytes."""
-    return {"keep": "icc", "profile": "p3"} if frame.gamut == P3 else {"keep": "none"}
+def _options(image: Image, frame: Frame, but: str = "") -> dict[str, Any]:
+    """What is written besides pixels: nothing, or libvips' own profile of 480 bytes.
+
+    Where something of the source is kept, the image has no fields but those for it
+    (:func:`.metadata.bare`).
+
+    Args:
+        image: What is written.
+        frame: Says what of it.
+        but: The field that is not written by libvips.
+    """
+    if not (frame.copyright or frame.profile):
+        return {"keep": "icc", "profile": "p3"} if frame.gamut == P3 else {"keep": "none"}
+    fields = (field for field in KEEP if field != but and image.get_typeof(field))
+    keep = sum(KEEP[field] for field in fields)
+    if frame.gamut == P3 and not keep & KEEP["icc-profile-data"]:
+        return {"keep": keep | KEEP["icc-profile-data"], "profile": "p3"}
+    return {"keep": keep}
 
 
 def _target(descriptor: int) -> Any:
@@ -200,6 +224,7 @@ class Codec:
         alpha: Whether it can hold transparency.
         animated: Whether it can hold frames.
         profile: Whether it can say what its colours mean.
+        rights: Whether it can say whose a picture is.
         shrink: The part of an allowed shrink that the loader can do itself.
         stretches: Whether the whole pixels of a reduced picture show all of the source; else the
             last ones reach over its border.
@@ -232,6 +257,7 @@ class Codec:
     alpha: bool = True
     animated: bool = False
     profile: bool = True
+    rights: bool = True
     shrink: Callable[[float], float] = lambda allowed: 1.0
     stretches: bool = False
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
@@ -325,6 +351,7 @@ CODECS: dict[str, Codec] = {
         header=bmp.header,
         load=bmp.load,
         profile=False,
+        rights=False,
         side_ec="0040-00000017",
         held=lambda header, shrink: 8,  # Pillow's pixels, their bytes
         encoding=lambda frame: 8,

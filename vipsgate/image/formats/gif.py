@@ -7,15 +7,34 @@ is never shown (GIF89a, 18 to 27).
 
 from __future__ import annotations
 
+import os
 import struct
 
 from ...errors import ImageDamage
+from .insertion import insert
 
 SCREEN, DESCRIPTOR = 13, 10  # bytes of header and screen, and in front of an image's colours
 EXTENSION, IMAGE, TRAILER, CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 MAX_BLOCKS = 200_000  # of a file; in its longest ones that are 51 MB
 # a control extension with a transparent colour, and one pixel in the codes 4, 0 and 5
 UNSEEN = bytes.fromhex("21f9040100000000 2c0000000001000100 00 0202440100")
+# XMP: an application extension whose text others read as lengths of blocks; each leads to some byte
+# behind it, and at last to the 0 that ends the extension (XMP Specification, Part 3, 1.1.2)
+PACKET = b"\x21\xff\x0bXMP DataXMP"
+BEHIND = bytes((1, *range(255, -1, -1), 0))
+
+
+def packet(data: bytes) -> bytes:
+    """The XMP of a file; empty where there is none."""
+    _, mark, rest = data.partition(PACKET)
+    end = rest.find(BEHIND) if mark else -1
+    return rest[:end] if end >= 0 else b""
+
+
+def write_packet(descriptor: int, xmp: bytes) -> None:
+    """Put a packet, in UTF-8, behind the colours of a file that has just been written."""
+    start = SCREEN + _colours(os.pread(descriptor, SCREEN, 0), 10)
+    insert(descriptor, start, PACKET + xmp + BEHIND)
 
 
 def with_surroundings(data: bytes) -> tuple[bytes, int]:

@@ -22,6 +22,7 @@ UNSAID = 2  # a code (ITU-T H.273)
 # pixels of a tile's side, of what is written in tiles: 11 bytes a pixel in place of 25 of noise at
 # quality 50, 21 in place of 54 without loss; it makes a photograph 1 % larger. Phones write such
 TILE = 512
+KEPT = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": "icc-profile-data"}
 ENCODER = {
     # a third of the next preset's time for files as large (2 megapixels: 0.5 s, 350 KB)
     "preset": "ultrafast",
@@ -95,6 +96,7 @@ def header(data: bytes) -> Header:
         alpha=alpha,
         samples=colours + alpha,
         gamut=gamut if bands > 2 else SRGB,
+        tagged=bands > 2 and icc.is_other(picture.info.get("icc_profile") or b""),
         codes=codes,
         hdr=cicp.is_hdr(codes),
         more=len(pictures) > 1 or isobmff.has_sequence(data),
@@ -133,7 +135,7 @@ def load(data: bytes, header: Header) -> Image:
 
 
 def write(image: Image, descriptor: int, frame: Frame) -> None:
-    """Write 8-bit grey or colours, with alpha or without, and nothing of the source but those.
+    """Write 8-bit grey or colours, with alpha or without, and of the source what is kept.
 
     Raises:
         BadRequest: HEIC is not installed, or x265 does not take a picture like this.
@@ -148,6 +150,10 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
         options["tile_size"] = TILE
     if frame.gamut == P3:
         options["icc_profile"] = _profile()
+    if frame.copyright or frame.profile:  # the image has no fields but those for it
+        options |= {
+            name: bytes(image.get(field)) for name, field in KEPT.items() if image.get_typeof(field)
+        }
     pixels = image.write_to_memory()
     warnings.check()
     with os.fdopen(os.dup(descriptor), "wb") as file:

@@ -21,6 +21,14 @@ P3_NAMES = {
     *("sP3C", "uP3C", "sP3", "uP3"),  # minimal ones, among them libvips' own
 }
 MAX_TAGS = 64  # a profile has about a dozen
+MAX_TAG = 1 << 20  # bytes; a table of colours has about 100 KB
+# tags that say what colours mean, and the two with a name and a copyright that it must have
+MEANING = {
+    *(b"desc", b"cprt", b"wtpt", b"bkpt", b"chad", b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC"),
+    *(b"bTRC", b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2", b"gamt", b"lumi", b"cicp"),
+}
+# of the header (ICC.1:2022, 7.2): version, class, colours, connection, "acsp", intent, illuminant
+KEPT = ((8, 24), (36, 40), (64, 80))
 
 # linear light of the one as linear light of the other; all rows add up to 1, the same white
 ACROSS: dict[tuple[Gamut, Gamut], tuple[tuple[float, float, float], ...]] = {
@@ -47,6 +55,37 @@ def gamut(profile: bytes) -> Gamut:
     return P3 if profile[16:20] == b"RGB " and description(profile) in P3_NAMES else SRGB
 
 
+def is_other(profile: bytes) -> bool:
+    """Is it one of red, green and blue, but neither sRGB nor Display P3?"""
+    return profile[16:20] == b"RGB " and gamut(profile) == SRGB and not is_srgb(profile)
+
+
+def cleaned(profile: bytes) -> bytes:
+    """The profile anew, with nothing but its name and what its colours mean; empty for none.
+
+    Whatever else a stranger may have put into it stays behind: private tags, gaps, and in its
+    header its maker, its device and its date.
+    """
+    rows = range(132, 132 + 12 * min(MAX_TAGS, _number(profile, 128)), 12)
+    tags: dict[bytes, bytes] = {}
+    for row in rows:
+        at, size = _number(profile, row + 4), _number(profile, row + 8)
+        name, tag = profile[row : row + 4], profile[at : at + size]
+        if name in MEANING and len(tag) == size <= MAX_TAG:
+            tags.setdefault(name, tag)
+    if len(profile) < 132 or profile[36:40] != b"acsp" or not tags:
+        return b""
+    body, table, start = b"", b"", 132 + 12 * len(tags)
+    for name, tag in tags.items():
+        table += name + (start + len(body)).to_bytes(4) + len(tag).to_bytes(4)
+        body += tag + bytes(-len(tag) % 4)
+    head = bytearray(128)
+    for begin, end in KEPT:
+        head[begin:end] = profile[begin:end]
+    head[0:4] = (start + len(body)).to_bytes(4)
+    return bytes(head) + len(tags).to_bytes(4) + table + body
+
+
 def converted(image: Image, source: Gamut, target: Gamut) -> Image:
     """The picture's colours in another gamut; those that it has not are cut to its border.
 
@@ -60,6 +99,22 @@ def converted(image: Image, source: Gamut, target: Gamut) -> Image:
     linear = image[0:3].copy(interpretation="srgb").colourspace("scrgb")
     result = linear.recomb([list(row) for row in ACROSS[source, target]]).colourspace("srgb")
     return result.bandjoin(image[3]) if image.bands > 3 else result
+
+
+def exported(image: Image, source: Gamut) -> Image:
+    """The picture's colours as the profile that it carries has them.
+
+    Args:
+        image: 8 bits; red, green, blue and perhaps alpha.
+        source: The gamut of its numbers.
+
+    Raises:
+        pyvips.Error: The profile can only be read, as that of a scanner.
+    """
+    name = "icc-profile-data"
+    lab = image.icc_import(input_profile=source, pcs="lab", intent="relative").copy()
+    lab.set_type(image.get_typeof(name), name, image.get(name))
+    return lab.icc_export(intent="relative", depth=8)
 
 
 def colour(levels: list[int], target: Gamut) -> list[int]:

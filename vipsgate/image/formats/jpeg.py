@@ -16,6 +16,7 @@ Whether the bits of a scan are all there, only their decoder can tell (:mod:`.wa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from ...errors import BadRequest, ImageDamage, ImageTooLarge
@@ -113,6 +114,19 @@ def read(data: bytes) -> tuple[Header, bytes]:
     raise _damaged(f"has over {MAX_SEGMENTS} segments before its first scan")
 
 
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and body of each segment in front of the first scan, of a file that has been read."""
+    at, stray = 2, MAX_STRAY
+    for _ in range(MAX_SEGMENTS):
+        if not MARKER.match(data, at):
+            at = following(data, at, stray)
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == SOS or length < 2:
+            return
+        yield marker, data[at + 4 : at + 2 + length]
+        at += 2 + length
+
+
 def filled(data: bytes, at: int) -> int:
     """Where the fill bytes that begin at a place end, the last 0xFF not counted."""
     fill = FILL.match(data, at)
@@ -193,6 +207,7 @@ def _header(
         samples=sum(factors) / max([1, *factors]),
         quality=quality(table),
         gamut=icc.gamut(profile) if bands == 3 else SRGB,
+        tagged=bands == 3 and icc.is_other(profile),
         plain=plain and frame[0] == 8 and bands in (1, 3),
         exif=block,
     )

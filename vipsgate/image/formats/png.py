@@ -8,16 +8,19 @@ critical chunks, transparency and the ICC profile (PNG specification, 3rd editio
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ...errors import ImageDamage
-from ..frame import SRGB, Gamut, Header
+from ..frame import SRGB, Header
 from . import cicp, exif, icc
+from .insertion import insert
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
 BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels; a palette's entries are RGB
 CGBI = b"CgBI"  # in front of IHDR, of what Xcode makes of a PNG: no zlib header, blue first
+PACKET = b"XML:com.adobe.xmp\0"  # the keyword of an iTXt with XMP
 MAX_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
 ANIMATION = 8  # bytes of an acTL chunk, in front of the first IDAT: frames, plays (11.3.6.1)
 TOLD = 1 << 16  # bytes of a profile in which its name stands
@@ -61,7 +64,7 @@ def read(data: bytes) -> tuple[Header, bytes]:
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
     spans.append((start, at))
-    header = _header(shape, b"tRNS" in seen, block, profile, animated)
+    header = _header(shape, b"tRNS" in seen, block, _told(profile), animated)
     if len(codes) == 4:
         header = _coded(header, codes)
         spans = [
@@ -76,12 +79,31 @@ def read(data: bytes) -> tuple[Header, bytes]:
     return header, b"".join(file[start:end] for start, end in spans) if len(spans) > 1 else data
 
 
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and body of each, of a file that has been read."""
+    at = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        if at + 12 > len(data):
+            return
+        length = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def write_packet(descriptor: int, xmp: bytes) -> None:
+    """Put a packet behind the header of a file that has just been written (XMP, Part 3, 1.1.5)."""
+    body = b"iTXt" + PACKET + bytes(4) + xmp  # not compressed, in no language, under no other name
+    chunk = (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)
+    insert(descriptor, len(SIGNATURE) + 12 + 13, chunk)
+
+
 def _coded(header: Header, codes: bytes) -> Header:
     """By what stands above a profile (PNG specification, 3rd edition, 11.3.2.6)."""
     gamut, converted = cicp.meaning(codes[0], codes[1])
     return replace(
         header,
         gamut=gamut if header.bands > 2 else SRGB,
+        tagged=False,
         codes=converted,
         hdr=cicp.is_hdr(converted),
         limited=codes[3] == 0,
@@ -116,14 +138,15 @@ def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes, more:
         alpha=transparent or colour in (4, 6),
         interlaced=interlace == 1,
         more=more,
-        gamut=_gamut(profile) if BANDS[colour] > 2 else SRGB,
+        gamut=icc.gamut(profile) if BANDS[colour] > 2 else SRGB,
+        tagged=BANDS[colour] > 2 and icc.is_other(profile),
         exif=block,
     )
 
 
-def _gamut(chunk: bytes) -> Gamut:
-    """Of an iCCP chunk: a name and a NUL, the method and the compressed profile."""
+def _told(chunk: bytes) -> bytes:
+    """The beginning of the profile in an iCCP chunk, behind a name, a NUL and the method."""
     try:
-        return icc.gamut(zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], TOLD))
+        return zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], TOLD)
     except zlib.error:
-        return SRGB
+        return b""

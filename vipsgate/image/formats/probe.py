@@ -8,6 +8,7 @@ be kept from parts of them; of the others libvips reads the header, or what stan
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,12 +30,14 @@ class Source:
         data: The file as libvips may see it.
         size: Bytes of the file as stored.
         samples: What makes a picture of what libvips loads, where that takes more than libvips.
+        original: Gives the file as it is stored, with what libvips may not see of it.
     """
 
     header: Header
     data: bytes
     size: int
     samples: Samples | None = None
+    original: Callable[[], bytes] | None = None
 
 
 def probe(data: bytes) -> Source:
@@ -106,6 +109,7 @@ def _vips(name: str, data: bytes) -> Header:
         lossless=name == "webp" and b"VP8L" in data[:MAX_CHUNKS],
         coded=isobmff.largest(data) if name == "avif" else 0,
         gamut=gamut,
+        tagged=_tagged(image),
         codes=codes,
         hdr=cicp.is_hdr(codes),
         limited=colours.limited,
@@ -128,6 +132,11 @@ def _gamut(image: Image) -> Gamut:
     """A profile counts for what it is made for."""
     coloured = image.interpretation in ("srgb", "rgb16", "scrgb")
     return icc.gamut(_field(image, "icc-profile-data", b"")) if coloured else SRGB
+
+
+def _tagged(image: Image) -> bool:
+    coloured = image.interpretation in ("srgb", "rgb16", "scrgb")
+    return coloured and icc.is_other(_field(image, "icc-profile-data", b""))
 
 
 # that others could not go on is no reason (the first words are pyvips' own), nor is what a decoder

@@ -158,6 +158,7 @@ def _read(tags: Directory) -> tuple[Header, bytes, Samples]:
         rows=_rows(tags),
         more=_has_more_pages(tags),
         gamut=icc.gamut(profile) if coloured else SRGB,
+        tagged=coloured and icc.is_other(profile),
         unsupported=unsupported,
     )
     return header, tags.data if unsupported else _washed(tags, meant), meant

@@ -6,12 +6,14 @@ Systems). Nothing here knows what a tag means, but how many samples a pixel has.
 
 from __future__ import annotations
 
+import mmap
+import os
 import struct
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
 
 SAMPLES = 277
-SHORT, RATIONAL = 3, 5  # types of values
+ASCII, SHORT, RATIONAL = 2, 3, 5  # types of values
 INTEGERS = {1: "B", SHORT: "H", 4: "I", 13: "I", 16: "Q"}
 BYTES = {**{kind: struct.calcsize(code) for kind, code in INTEGERS.items()}, RATIONAL: 8, 7: 1}
 MAX_ENTRIES = 65535  # what a classic one can have, and libtiff's limit for a BigTIFF
@@ -95,43 +97,64 @@ class Directory:
         numbers = self._at(f"{2 * count}I", entry.values)
         return [top / (bottom or 1) for top, bottom in zip(*[iter(numbers)] * 2, strict=True)]
 
-    def text(self, tag: int) -> bytes:
-        """A tag's bytes."""
+    def text(self, tag: int, size: int = 1) -> bytes:
+        """A tag's bytes, of which each value has so many."""
         entry = self.entries.get(tag)
-        return self.data[entry.values : entry.values + entry.number] if entry else b""
+        return self.data[entry.values : entry.values + size * entry.number] if entry else b""
 
     def only(self, tag: int, default: int) -> int:
         """The value that a tag has for every sample; -1 where they differ."""
         values = set(self.all(tag)[: self.one(SAMPLES, 1)]) or {default}
         return values.pop() if len(values) == 1 else -1
 
-    def written(self, tags: Iterable[int], changed: dict[int, tuple[int, ...]]) -> bytes:
+    def written(
+        self,
+        tags: Iterable[int],
+        changed: dict[int, tuple[int, ...]],
+    ) -> bytes:
         """The file with a directory of these tags behind it in place of its own.
 
         Args:
             tags: Those that are as in the file.
             changed: SHORTs of others.
         """
+        at, pointer, table = self.behind(tags, changed, {})
+        return b"".join(
+            (self.data[:at] + pointer, memoryview(self.data)[at + len(pointer) :], table)
+        )
+
+    def behind(
+        self,
+        tags: Iterable[int],
+        changed: Mapping[int, tuple[int, ...]],
+        texts: Mapping[int, bytes],
+    ) -> tuple[int, bytes, bytes]:
+        """What makes it so: where the pointer to the directory is, that, and what is appended.
+
+        Args:
+            tags: Those that are as in the file.
+            changed: SHORTs of others.
+            texts: ASCIIs of others.
+        """
         room, head = (8, "HHQ") if self.big else (4, "HHI")
         rows = {tag: self.entries[tag].raw for tag in tags if tag in self.entries}
         start = len(self.data) + len(self.data) % 2
-        number = len(rows | changed)
+        packets = {
+            tag: (SHORT, len(values), struct.pack(f"{self.order}{len(values)}H", *values))
+            for tag, values in changed.items()
+        } | {tag: (ASCII, len(text), text) for tag, text in texts.items()}
+        number = len(rows | packets)
         size = (8 if self.big else 2) + number * len(next(iter(rows.values()), b"")) + room
         behind = b""
-        for tag, values in changed.items():
-            packed = struct.pack(f"{self.order}{len(values)}H", *values)
+        for tag, (kind, count, packed) in packets.items():
             if len(packed) > room:
                 offset = start + size + len(behind)
-                behind += packed
+                behind += packed + bytes(len(packed) % 2)
                 packed = struct.pack(self.order + ("Q" if self.big else "I"), offset)
-            row = struct.pack(self.order + head, tag, SHORT, len(values))
+            row = struct.pack(self.order + head, tag, kind, count)
             rows[tag] = row + packed.ljust(room, b"\0")
-        pointer = struct.pack(self.order + ("Q" if self.big else "I"), start)
-        at = 8 if self.big else 4
-        return b"".join(
+        table = b"".join(
             (
-                self.data[:at] + pointer,
-                memoryview(self.data)[at + len(pointer) :],
                 bytes(len(self.data) % 2),
                 struct.pack(self.order + ("Q" if self.big else "H"), number),
                 *(rows[tag] for tag in sorted(rows)),
@@ -139,3 +162,20 @@ class Directory:
                 behind,
             )
         )
+        at = 8 if self.big else 4
+        return at, struct.pack(self.order + ("Q" if self.big else "I"), start), table
+
+
+def copy_texts(descriptor: int, exif: bytes) -> None:
+    """Give a TIFF that has just been written the texts of an EXIF block's first directory.
+
+    Both are one kind of directory: what is a tag of the one is the same tag of the other.
+    """
+    block = Directory(exif)
+    texts = {tag: block.text(tag) for tag, entry in block.entries.items() if entry.kind == ASCII}
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+        tags = Directory(cast("bytes", data))  # whose slices are bytes, too
+        at, pointer, table = tags.behind(tags.entries, {}, texts)
+        end = len(data)
+    os.pwrite(descriptor, table, end)
+    os.pwrite(descriptor, pointer, at)

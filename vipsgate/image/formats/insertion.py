@@ -1,0 +1,17 @@
+"""Bytes put into the midst of a file that has just been written, which is not held in memory."""
+
+from __future__ import annotations
+
+import os
+
+PIECE = 1 << 20  # bytes that are moved at a time
+
+
+def insert(descriptor: int, at: int, data: bytes) -> None:
+    """Put bytes before those that stand at a place; these and all behind are moved on."""
+    end = os.fstat(descriptor).st_size
+    while end > at:  # the last first
+        begin = max(at, end - PIECE)
+        os.pwrite(descriptor, os.pread(descriptor, end - begin, begin), begin + len(data))
+        end = begin
+    os.pwrite(descriptor, data, at)
