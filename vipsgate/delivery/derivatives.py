@@ -229,4 +229,4 @@ async def _render(
     if done.size <= MAX_AT_ONCE:
         with closing(entry):
             entry = entry.in_memory()
-    return Derivative(entry, BYPASS, done.queue, done.render)
+    return Derivative(entry, BYPASS, done.queue, done.render, done.choice)
