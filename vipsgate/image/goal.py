@@ -70,10 +70,10 @@ class Calibration:
 
 # calibrated by bench/goals.py: on twenty pictures the mean is that of the format's usual quality
 CALIBRATED = {
-    "jpg": Calibration(83.0, 75, 84, 80, 0.6, 0.028, scans=True),
-    "webp": Calibration(77.0, 72, 86, 80, 0.45, 0.029),
-    "avif": Calibration(77.0, 52, 66, 60, 0.5, 0.034),
-    "heic": Calibration(77.0, 42, 58, 50, 0.5, 0.034),
+    "jpg": Calibration(82.0, 72, 83, 80, 0.6, 0.028, scans=True),
+    "webp": Calibration(73.5, 70, 86, 78, 0.45, 0.029),
+    "avif": Calibration(73.0, 50, 66, 60, 0.5, 0.034),
+    "heic": Calibration(73.0, 42, 58, 50, 0.5, 0.034),
 }
 
 
