@@ -247,6 +247,10 @@ def main() -> None:
     chart.add_option(parser)
     asked = parser.parse_args()
     formats = asked.formats.split(",")
+    if "heic" in formats:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     print(report.heading())
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import math
 
 import numpy as np
 import pytest
@@ -188,7 +187,17 @@ def test_the_same_bytes_each_time_and_with_any_number_of_threads(text, format, t
 
 
 @pytest.mark.parametrize(
-    "size", [(512, 512), (513, 512), (700, 700), (4000, 3000), (16000, 65), (50, 30000), (9, 9)]
+    "size",
+    [
+        (300, 400),
+        (512, 512),
+        (513, 512),
+        (700, 700),
+        (4000, 3000),
+        (16000, 65),
+        (50, 30000),
+        (9, 9),
+    ],
 )
 def test_a_sample_is_bounded_and_lies_all_over(size, planned):
     image = pyvips.Image.xyz(*size)
@@ -200,8 +209,8 @@ def test_a_sample_is_bounded_and_lies_all_over(size, planned):
     elif min(size) >= 2 * 128:
         assert sample.width * sample.height > SAMPLE_PIXELS / 2
         for band, length in enumerate(size):
-            assert sample[band].min() < length / 4
-            assert sample[band].max() > 3 * length / 4 - 128
+            assert sample[band].min() < length / 3
+            assert sample[band].max() > 2 * length / 3
 
 
 def test_the_sample_of_an_animation_is_of_its_first_frame(picture, planned):
@@ -251,8 +260,9 @@ def test_a_search_that_takes_too_long_or_too_much_is_refused(planned):
 
 
 def test_the_plan_says_what_is_searched_for(planned):
+    usual = CALIBRATED["jpg"]
     for text, told in {
-        "auto": {"ssim": CALIBRATED["jpg"].auto, "from": 75, "to": 84},
+        "auto": {"ssim": usual.auto, "from": usual.low, "to": usual.high},
         "ssim_70": {"ssim": 70, "from": 1, "to": 100},
         "bytes_900": {"bytes": 900, "from": 1, "to": 100},
         "Q_30": None,
@@ -260,4 +270,3 @@ def test_the_plan_says_what_is_searched_for(planned):
         result = planned("jpg 40x30", f"quality,{text}").explain()["result"]
         assert result["search"] == told
         assert (result["quality"] is None) == (told is not None)
-    assert math.isfinite(CALIBRATED["jpg"].auto)

@@ -57,9 +57,17 @@ def _for_likeness(
     image: Image, descriptor: int, frame: Frame, goal: Goal, watch: Callable[[Image], None]
 ) -> Choice:
     sample = sampled(image, frame)
-    reference = Reference(sample)
-    trial = replace(frame, width=sample.width, height=sample.height, pages=1, progressive=False)
-    wanted, within = CALIBRATED[frame.format].likeness(goal)
+    reference = Reference(sample, tile=TILE if frame.area > SAMPLE_PIXELS else 0)
+    calibration = CALIBRATED[frame.format]
+    wanted, within = calibration.likeness(goal)
+    trial = replace(
+        frame,
+        width=sample.width,
+        height=sample.height,
+        pages=1,
+        progressive=False,
+        goal=None if calibration.rough else goal,
+    )
     encodings = 0
 
     def beyond(quality: int) -> float:
@@ -130,11 +138,16 @@ def _tiles(image: Image) -> Image:
     rows = max(1, min(down, SAMPLE_PIXELS // (columns * TILE**2)))
     columns = max(1, min(across, SAMPLE_PIXELS // (rows * TILE**2)))
     tiles = [
-        image.crop(column * across // columns * TILE, row * down // rows * TILE, TILE, TILE)
+        image.crop(_tile(column, columns, across), _tile(row, rows, down), TILE, TILE)
         for row in range(rows)
         for column in range(columns)
     ]
     return pyvips.Image.arrayjoin(tiles, across=columns)
+
+
+def _tile(number: int, count: int, there: int) -> int:
+    """Where one of ``count`` tiles begins, along a side that has room for so many."""
+    return (2 * number + 1) * there // (2 * count) * TILE
 
 
 def _write(image: Image, descriptor: int, frame: Frame, watch: Callable[[Image], None]) -> None:
