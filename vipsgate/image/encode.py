@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 SCORE_TOLERANCE = 0.3  # points above a score that are near enough: less than a step of quality
 SIZE_TOLERANCE = 0.02  # of a size that may be left unused
-CHUNK = 1 << 20  # bytes of a file that are copied at a time
 
 
 def save(
