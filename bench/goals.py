@@ -117,10 +117,8 @@ def summary(name: str, found: dict[str, Any]) -> list[str]:
     usual, auto = ([made[way] for made in found.values()] for way in ("usual", "auto"))
     shares = [new["bytes"] / old["bytes"] for old, new in zip(usual, auto, strict=True)]
     total = sum(made["bytes"] for made in auto) / sum(made["bytes"] for made in usual)
-    times = [
-        statistics.median(new["runs"]) / statistics.median(old["runs"])
-        for old, new in zip(usual, auto, strict=True)
-    ]
+    before, after = ([statistics.median(made["runs"]) for made in way] for way in (usual, auto))
+    times = [new / old for old, new in zip(before, after, strict=True)]
     likes = [[made["likeness"] for made in way] for way in (usual, auto)]
     return [
         f"{name}, {len(found)} pictures",
@@ -130,6 +128,7 @@ def summary(name: str, found: dict[str, Any]) -> list[str]:
         *(f"{min(like):.1f}" for like in likes),
         *(f"{statistics.pstdev(like):.1f}" for like in likes),
         f"{statistics.mean(times):.1f}",
+        f"{sum(after) / sum(before):.1f}",
         f"{statistics.mean(made['choice'][1] for made in auto):.1f}",
     ]
 
@@ -270,7 +269,7 @@ def main() -> None:
         rows = [row(title, made) for title, made in all_of_it.items()]
         print(report.table(f"{name}: the usual quality, and auto", head, rows))
     head = ["format", "bytes, mean share", "all bytes", "mean SSIMULACRA2", "auto's", "worst"]
-    head += ["auto's worst", "deviation", "auto's deviation", "CPU, times", "encodings"]
+    head += ["auto's worst", "deviation", "auto's deviation", "CPU, times", "all CPU", "encodings"]
     rows = [summary(name, all_of_it) for name, all_of_it in found.items()]
     print(report.table("All pictures: auto beside the usual quality", head, rows))
     if asked.chart:

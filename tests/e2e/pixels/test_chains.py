@@ -92,6 +92,7 @@ LINES = st.one_of(
 VALUES = {
     ("resize", "color"): COLOUR,
     ("quality", "q"): st.one_of(integers(1, 100), st.just("lossless")),
+    ("quality", "bytes"): integers(1, 20_000),
     ("watermark", "text"): LINES.map(b64),
     ("watermark", "type"): st.sampled_from(list(NAMES)).map(b64),
     ("watermark", "color"): st.one_of(COLOUR, COLOUR.map("#{}".format).map(b64)),
@@ -185,9 +186,10 @@ def holds(picture, planned, transformed, marks):
         assert json.loads(json.dumps(made.explain()))["memory"] == made.memory
         try:
             data = transformed(file, text, LIMITS, rendering, marks).data
-        except (ImageTooLarge, WatermarkError) as error:
+        except (ImageTooLarge, WatermarkError, InvalidArgument) as error:
             event(f"refused late: {error.code}")
-            assert "watermark" in text  # whose own size is known late
+            # what is laid on it, and what its file comes to, are known late
+            assert "bytes_" in text if isinstance(error, InvalidArgument) else "watermark" in text
             return
         want = made.result
         event(f"made: {want.format}")
