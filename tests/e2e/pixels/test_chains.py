@@ -188,8 +188,9 @@ def holds(picture, planned, transformed, marks):
             data = transformed(file, text, LIMITS, rendering, marks).data
         except (ImageTooLarge, WatermarkError, InvalidArgument) as error:
             event(f"refused late: {error.code}")
-            # what is laid on it, and what its file comes to, are known late
-            assert "bytes_" in text if isinstance(error, InvalidArgument) else "watermark" in text
+            # how large a file gets, or what is laid on it, is known late
+            late = "bytes_" if isinstance(error, InvalidArgument) else "watermark"
+            assert late in text
             return
         want = made.result
         event(f"made: {want.format}")
