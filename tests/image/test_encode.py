@@ -16,6 +16,7 @@ from vipsgate.errors import ImageTooLarge, InvalidArgument
 from vipsgate.image import encode, likeness
 from vipsgate.image.config import Limits
 from vipsgate.image.formats import heif
+from vipsgate.image.formats.codecs import CODECS
 from vipsgate.image.goal import CALIBRATED, SAMPLE_PIXELS, SIZE_TRIES, TRIES, Goal
 
 FORMATS = [
@@ -237,6 +238,12 @@ def test_each_try_can_be_stopped(goal, after, planned, tmp_path):
     with open(tmp_path / "result", "w+b") as file, pytest.raises(pyvips.Error):
         encode.save(image, file.fileno(), frame, goal, watch)
     assert len(watched) == after
+
+
+def test_every_format_that_loses_something_is_calibrated():
+    assert set(CALIBRATED) == {name for name, codec in CODECS.items() if codec.quality is not None}
+    for calibration in CALIBRATED.values():
+        assert 1 <= calibration.low <= calibration.first <= calibration.high <= 100
 
 
 # --- what it costs is foreseen
