@@ -77,7 +77,7 @@ CALIBRATED = {
     "jpg": Calibration(82.0, 72, 83, 80, 0.6, 0.028, scans=True),
     "webp": Calibration(73.5, 74, 84, 79, 0.45, 0.029),
     "avif": Calibration(73.0, 50, 66, 60, 0.5, 0.034, rough=True),
-    "heic": Calibration(73.0, 42, 58, 50, 0.5, 0.034),
+    "heic": Calibration(77.5, 45, 58, 50, 0.7, 0.05),
 }
 
 
