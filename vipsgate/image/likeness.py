@@ -1,7 +1,7 @@
 """How like a written picture is to the one that was meant: an estimate of SSIMULACRA2.
 
-SSIMULACRA2 takes seconds and numpy. Here two numbers of the luma stand for it, by libvips alone, in
-10 ms a megapixel: the mean squared error, which tells of fine grain, and SSIM of the luma at a
+SSIMULACRA2 takes seconds and numpy. Here two numbers of the luma stand for it, by libvips, in some
+20 ms a megapixel: the mean squared error, which tells of fine grain, and SSIM of the luma at a
 quarter of its size, which tells of blocks, bands and lost texture. Their logarithms are weighted as
 bench/goals.py has fitted them. Compared were also SSIM at one size (off by 4 points where this is
 off by 2), and chroma besides, of which a grey picture has none.
