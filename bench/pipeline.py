@@ -44,8 +44,9 @@ class Pipeline:
 
         Returns:
             ``cpu`` and ``wall`` in seconds, ``memory`` in MB at the peak above what the child had
-            before and ``foreseen`` by its plan, ``bytes`` of the result and the loader's
-            ``shrink``; or only ``refused``, with the error's message.
+            before and ``foreseen`` by its plan, ``bytes`` of the result, the loader's ``shrink``
+            and the ``choice`` of a quality that was searched for; or only ``refused``, with the
+            error's message.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -85,7 +86,7 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
             source = probe.probe(file.read())
         made = plan.make(source.header, asked.actions, limits, rendering)
         descriptor = os.memfd_create("result")
-        render.render(source, made, descriptor, context)
+        choice = render.render(source, made, descriptor, context)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - begun
         size, peak = os.fstat(descriptor).st_size, _memory("VmHWM")
         if job["result"]:
@@ -98,6 +99,7 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
             "foreseen": made.memory / 1e6,
             "bytes": size,
             "shrink": made.shrink,
+            "choice": list(choice or ()),
         }
 
     for line in sys.stdin:

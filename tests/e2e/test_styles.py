@@ -16,6 +16,7 @@ acl = "public-read"
 separators = ["!", "-", "@!"]
 [buckets.styled.styles]
 exists = "image/resize,w_200"
+light = "image/resize,w_200/quality,bytes_3000"
 marked = "image/resize,w_200/watermark,image_ZXhhbXBsZS5qcGc,g_nw"
 [buckets.guarded]
 acl = "public-read"
@@ -67,6 +68,7 @@ SIZES = {
     "example.jpg%21exists": (200, 134),
     "example.jpg?x-oss-process=style/exists|image/crop,w_9,h_9": (9, 9),
     "example.jpg?x-oss-process=style/marked": (200, 134),
+    "example.jpg!light": (200, 134),
     "a-exists": (60, 40),  # the object of that very name comes first
     "a!exists": (200, 134),
 }
@@ -76,6 +78,10 @@ SIZES = {
 def test_rows_80_and_82_styles(gate, path):
     answer = gate.ask(f"/{STYLED}/{path}")
     assert (answer.status, answer.picture.size) == (200, SIZES[path])
+
+
+def test_a_size_that_a_style_names_is_kept(gate):
+    assert len(gate.ask(f"/{STYLED}/example.jpg!light").body) <= 3000
 
 
 def test_the_style_is_part_of_what_the_answer_is(gate):

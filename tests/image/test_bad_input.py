@@ -91,6 +91,9 @@ TAKES = {
         "Q": ((1, 100),),
         "": ((1, 100),),
         "lossless": ("flag",),
+        "auto": ("flag",),
+        "ssim": ((1, 99),),
+        "bytes": ((1, 999_999_999),),
     },
 }
 # what may be done to a watermark's picture
@@ -227,7 +230,7 @@ def test_bad_values_inside_of_a_watermark(name, key):
 
 # what else an action must have, so that this parameter may stand in it
 WITH = {"resize": "p_9", "indexcrop": "x_9", "blur": "r_9,s_9", "watermark": "text_SGk"}
-WITH |= {"quality": "Q_9", "format": "png", "circle": "r_9"}
+WITH |= {"format": "png", "circle": "r_9"}
 
 
 @named(ALL)

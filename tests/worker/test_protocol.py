@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vipsgate import errors
 from vipsgate.image.cost import Cost
+from vipsgate.image.search import Choice
 from vipsgate.worker import protocol
 from vipsgate.worker.protocol import Attachment, Job
 
@@ -188,8 +189,9 @@ def test_a_job_to_paint_takes_no_descriptor() -> None:
 OUTCOMES: list[protocol.Outcome] = [
     protocol.Output("image/jpeg", 17, 5, 0.25, 0.125, 3, ("limit=source", "font=stand-in")),
     Cost(0.5, 1 << 30, 12),
+    protocol.Output("image/webp", 17, 5, 0.25, choice=Choice(76, 4)),
 ]
-OUTCOME_IDS = ["output", "cost"]
+OUTCOME_IDS = ["output", "cost", "quality"]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=OUTCOME_IDS)
@@ -224,6 +226,9 @@ WRONG = {
     "no type": ({name: value for name, value in OUTPUT.items() if name != "type"}, 1),
     "a result without descriptor": (OUTPUT, 0),
     "a result with two": (OUTPUT, 2),
+    "a quality that is a text": (OUTPUT | {"choice": ["76", 4]}, 1),
+    "a quality of 101": (OUTPUT | {"choice": [101, 4]}, 1),
+    "a quality without its encodings": (OUTPUT | {"choice": [76]}, 1),
     "a cost with a descriptor": (COST, 1),
     "a cost below nothing": (COST | {"cost": [0.5, -1, 1]}, 0),
     "a cost of two": (COST | {"cost": [0.5, 1]}, 0),

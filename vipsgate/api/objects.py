@@ -448,7 +448,8 @@ def unchanged(call: Call, source: Object) -> bool:
 def _made(request: web.BaseRequest, derivative: Derivative) -> dict[str, str]:
     """Headers that tell how a picture was come by."""
     begun, queue, render = request[responses.RECORD].begun, derivative.queue, derivative.render
+    encode = str(derivative.choice or "")
     return {
         "X-Vipsgate-Cache": responses.cached(derivative.tier),
-        "Server-Timing": responses.timing(begun, queue=queue, render=render),
+        "Server-Timing": responses.timing(begun, queue=queue, render=render, encode=encode),
     }

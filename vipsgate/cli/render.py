@@ -47,6 +47,8 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
                 file.fileno(), text, objects=objects, limits=limits, rendering=rendering
             )
         _replace(dst, picture.data)
+        if picture.choice:
+            click.echo(f"quality searched for: {picture.choice}", err=True)
         if picture.missing:
             click.echo(f"no font has {picture.missing} of the characters", err=True)
         if picture.notes:

@@ -263,4 +263,4 @@ async def _render(
     if done.size <= MAX_AT_ONCE:
         with closing(entry):
             entry = entry.in_memory()
-    return Derivative(entry, BYPASS, queue, render)
+    return Derivative(entry, BYPASS, queue, render, done.choice)

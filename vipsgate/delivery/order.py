@@ -10,6 +10,7 @@ from ..gate import access, codings, style
 from ..gate.target import Target
 from ..image.notes import Notes, joined
 from ..image.process import Process
+from ..image.search import Choice
 from ..store.base import Object, Properties
 from ..web import responses
 
@@ -121,12 +122,14 @@ class Derivative:
         tier: Where it came from: a word of ``cache.tiers``, or :data:`.derivatives.BYPASS`.
         queue: Seconds that the work waited for a renderer; 0 for who has not had it done.
         render: Seconds that it took, likewise.
+        choice: The quality that was searched for, likewise; ``None`` where none was.
     """
 
     entry: Entry
     tier: str
     queue: float = 0.0
     render: float = 0.0
+    choice: Choice | None = None
 
     def dup(self) -> Derivative:
         """The same for somebody else."""

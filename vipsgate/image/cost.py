@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import goal
 from .formats.codecs import CODECS
 from .frame import Frame, Header
 
@@ -37,6 +38,11 @@ class Cost:
 def seconds(header: Header, done: float, steps: int, result: Frame, shrink: float) -> float:
     """Decoding, the ``done`` seconds of what is done to each frame in so many steps, encoding."""
     read = CODECS[header.format].reads(header, shrink) * header.width * header.height
-    written = CODECS[result.format].writes(result) * result.area
+    each_pixel = CODECS[result.format].writes(result)
+    written, searched = each_pixel * result.area, _searched(result, each_pixel)
     each = FRAME + STEP * steps if result.pages > 1 else 0
-    return FIXED + result.pages * (each + read * 1e-9 + done + written * 1e-9)
+    return FIXED + result.pages * (each + read * 1e-9 + done + written * 1e-9) + searched * 1e-9
+
+
+def _searched(result: Frame, writes: float) -> float:
+    return goal.nanoseconds(result.goal, result.area, result.pages, writes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from .goal import Goal
+
 Gamut = Literal["srgb", "p3"]  # what a pixel's numbers mean: sRGB or Display P3
 SRGB: Gamut = "srgb"
 P3: Gamut = "p3"
@@ -86,8 +88,9 @@ class Frame:
         alpha: Whether it has transparency.
         format: What it will be written as, a key of ``codecs.CODECS``.
         quality: Encoder quality, 1-100; ``None`` leaves it to the codec.
+        goal: What the quality is searched for; ``None`` where it is as said.
         lossless: Whether a codec that can lose pixels must not.
-        progressive: Whether a JPEG is written in scans.
+        progressive: Whether a JPEG is written in scans; ``None`` where nobody has said.
         gamut: What its colours mean; :func:`.formats.icc.colour` gives one that is drawn on it.
         copyright: Whether the source's copyright and author are written (:mod:`.formats.metadata`).
         profile: Whether its own profile is.
@@ -101,8 +104,9 @@ class Frame:
     alpha: bool
     format: str
     quality: int | None = None
+    goal: Goal | None = None
     lossless: bool = False
-    progressive: bool = False
+    progressive: bool | None = None
     gamut: Gamut = SRGB
     copyright: bool = False
     profile: bool = False

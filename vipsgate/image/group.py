@@ -30,6 +30,7 @@ from .load import load
 from .notes import Notes, joined
 from .plan import Plan
 from .process import Process
+from .search import Choice
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -51,6 +52,7 @@ class Group:
 
     Attributes:
         probe_seconds: Seconds that reading the file and its header took.
+        choice: The quality that the picture written last was searched for; ``None`` for no search.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Group:
         self._limits, self._rendering = limits, rendering
         self._source: Source | None = None
         self.probe_seconds = 0.0
+        self.choice: Choice | None = None
         self._plans: dict[str, Plan] = {}  # by the text of their process
         self._answers: dict[str, Plan | None] = {}  # likewise
         self._costs: dict[str, Cost] = {}  # likewise
@@ -136,13 +139,14 @@ class Group:
         Raises:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
+        self.choice = None
         if process.answer:
             os.write(descriptor, reports.answer(self._probed(), process, context))
             return reports.MIME
         planned, base = self._plan(process), None
         if (least := self._least()) and self._fits(process, least):
             planned, base = self._shared(least, planned, context)
-        render.render(self._probed(), planned, descriptor, context, base)
+        self.choice = render.render(self._probed(), planned, descriptor, context, base)
         return CODECS[planned.result.format].mime
 
     def explain(self, process: Process, fonts: Fonts) -> bytes:

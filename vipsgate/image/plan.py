@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
-from . import cost, optimize
+from . import cost, goal, optimize
 from .action import Action, Stage
 from .actions import ACTIONS
 from .config import Limits, Rendering
@@ -72,7 +72,7 @@ class Plan:
     @property
     def at_once(self) -> bool:
         """Is it so little work that it is done in one go, in one thread?"""
-        return self.result.pages == 1 and self.seconds <= AT_ONCE
+        return self.result.pages == 1 and self.seconds <= AT_ONCE and not self.result.goal
 
     def explain(self) -> dict[str, Any]:
         """The plan as plain values, for ``vipsgate render --explain``."""
@@ -106,6 +106,7 @@ class Plan:
                 "pages": self.result.pages,
                 "alpha": self.result.alpha,
                 "quality": self.result.quality,
+                "search": self.result.goal and goal.explained(self.result.goal, self.result.format),
                 "lossless": self.result.lossless,
                 "progressive": self.result.progressive,
             },
@@ -295,13 +296,19 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
             f"{frame.format} can hold {width}x{height}.",
             ec=codec.saved_ec,
         )
+    wanted = None if codec.quality is None or frame.lossless else frame.goal
+    scans = frame.progressive
+    if scans is None:
+        scans = wanted is not None and goal.CALIBRATED[frame.format].scans
     return replace(
         frame,
         alpha=frame.alpha and codec.alpha,
         gamut=frame.gamut if codec.profile else SRGB,
         profile=frame.profile and codec.profile,
+        goal=wanted,
+        progressive=scans,
         quality=None
-        if codec.quality is None
+        if codec.quality is None or wanted
         else frame.quality or codec.quality or rendering.jpeg_quality,
     )
 
@@ -376,7 +383,10 @@ def _memory(
     total = PIPELINE_BYTES + _decoding(header, shrink, result.pages) + _marks(stages, limits)
     total += _processing(_sized(steps, header, shrink), max(3 + alpha, header.bands), alpha)
     total += result.copyright * header.stored  # which is read once more, with what pixels lack
-    return int(total + (encoding(result, 3 + alpha) if written else MEMORY_BYTES * result.area))
+    if not written:
+        return int(total + MEMORY_BYTES * result.area)
+    searched = goal.memory(result.goal, result.area, result.pages, 3 + alpha)
+    return int(total + encoding(result, 3 + alpha) + searched)
 
 
 def _decoding(header: Header, shrink: float, pages: int) -> float:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import pyvips
 
 from ..errors import OssError
+from . import encode
 from .formats import heif, icc, metadata, warnings
 from .formats.codecs import CODECS
 from .formats.probe import Source, unreadable
 from .frame import SRGB, Frame
 from .load import load
 from .plan import Plan
+from .search import Choice
 from .steps import Step
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def render(
     descriptor: int,
     resources: Resources,
     base: Image | None = None,
-) -> None:
+) -> Choice | None:
     """Run the plan and write the result to ``descriptor``.
 
     Args:
@@ -89,9 +91,13 @@ def render(
         base: The source in memory, as :func:`.load.load` gives it for this plan; ``None`` to have
             it loaded.
 
+    Returns:
+        The quality that was searched for; ``None`` where the plan says it.
+
     Raises:
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
+        InvalidArgument: The file cannot be as small as it should be.
         WatermarkError: An object that is to be laid on it cannot be used.
     """
     # what is laid on the picture first: its decoder's memory is free again before ours needs it
@@ -109,11 +115,14 @@ def render(
         if image.hasalpha() and not codec.alpha:
             image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
         resources.watch(image)
+        if goal := plan.result.goal:
+            return encode.save(_computed(image), descriptor, plan.result, goal, resources.watch)
         if plan.at_once and codec.at_once and plan.result.gamut == SRGB and not kept:
             os.write(descriptor, codec.at_once(_pixels(image, plan.result), plan.result))
         else:
             codec.save(image, descriptor, plan.result)
             warnings.check()
+        return None
 
 
 def _with_metadata(image: Image, source: Source, plan: Plan) -> Image:

@@ -27,6 +27,7 @@ from .notes import Notes, joined
 from .plan import Plan
 from .prepared import Overlay, RenderContext
 from .process import Process, parse
+from .search import Choice
 from .video import decode
 from .video.snapshot import Snapshot
 
@@ -45,6 +46,8 @@ class Picture:
         height: Pixels of one frame; 0 of JSON.
         plan: How the picture was made; ``None`` of JSON, and of a picture of a video.
         missing: Characters of its text that no font has; they are drawn as boxes.
+        choice: The quality that was searched for, and how many encodings that took; ``None`` where
+            nothing was.
         notes: What of the process was not followed to the letter, ``limit=source``, as
             ``X-Vipsgate-Notes`` of a server has it; :data:`.notes.NOTES` has what they mean.
     """
@@ -56,6 +59,7 @@ class Picture:
     plan: Plan | None = None
     missing: int = 0
     notes: Notes = ()
+    choice: Choice | None = None
 
 
 def transform(
@@ -99,14 +103,14 @@ def transform(
     planned = plan.make(source.header, parsed.actions, limits, rendering)
     context.check_overlays(planned)
     with _memory() as memory:
-        render.render(source, planned, memory, context)
+        choice = render.render(source, planned, memory, context)
         result = _whole(memory)
     mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
     missing = context.fonts.missing(written)
     drawn = context.fonts.notes(parsed.typefaces(), missing)
     kept = metadata.notes(source, planned)
     notes = joined(parsed.notes, planned.notes, kept, drawn)
-    return Picture(result, mime, *size, planned, missing, notes)
+    return Picture(result, mime, *size, planned, missing, notes, choice)
 
 
 def explain(

@@ -27,6 +27,7 @@ import orjson
 from .. import errors
 from ..image.cost import Cost
 from ..image.notes import Notes
+from ..image.search import Choice
 from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
@@ -75,6 +76,7 @@ class Result:
         notes: What was not followed to the letter, but for what the text of the process says.
         probe: Seconds of ``render`` that reading the header took; 0 for a video.
         predicted: Seconds of ``queue``, as predicted when it began to wait.
+        choice: The quality that was searched for; ``None`` where none was.
     """
 
     mime: str
@@ -86,6 +88,7 @@ class Result:
     notes: Notes = ()
     probe: float = 0.0
     predicted: float = 0.0
+    choice: Choice | None = None
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -329,6 +332,7 @@ class Renderers:
             output.notes,
             output.probe,
             pending.predicted,
+            output.choice,
         )
 
     # -- jobs ------------------------------------------------------------------------------------

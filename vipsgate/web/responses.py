@@ -99,13 +99,20 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def timing(begun: float, *, queue: float = 0.0, render: float = 0.0) -> str:
-    """``Server-Timing`` in milliseconds; ``open`` is what neither waiting nor rendering took."""
+def timing(begun: float, *, queue: float = 0.0, render: float = 0.0, encode: str = "") -> str:
+    """``Server-Timing`` in milliseconds; ``open`` is what neither waiting nor rendering took.
+
+    Args:
+        begun: When the request came.
+        queue: Seconds that it waited for a renderer.
+        render: Seconds that the renderer took.
+        encode: What is told of the encoding, plain text without quotes; empty for nothing.
+    """
     total = (time.perf_counter() - begun) * 1e3
     queue, render = queue * 1e3, render * 1e3
     rest = max(0.0, total - queue - render)
     return f"queue;dur={queue:.2f}, open;dur={rest:.2f}, render;dur={render:.2f}, " + (
-        f"total;dur={total:.2f}"
+        f"total;dur={total:.2f}" + (f', encode;desc="{encode}"' if encode else "")
     )
 
 

@@ -22,6 +22,7 @@ from ..image.group import Group
 from ..image.notes import Notes, joined, refuse
 from ..image.prepared import Overlay, RenderContext
 from ..image.process import Process, parse
+from ..image.search import Choice
 from ..image.synthetic import painter, scene
 from ..image.video import decode
 from ..image.video.snapshot import Snapshot
@@ -125,7 +126,8 @@ class Worker:
             return cost
         with _result() as memory:
             mime = group.write(process, memory, context)
-            return _output(mime, memory, begun, group.probe_seconds, missing, notes)
+            probe, choice = group.probe_seconds, group.choice
+            return _output(mime, memory, begun, probe, missing, notes, choice)
 
     def explain(self, task: Task) -> Output:
         """Say as JSON how the picture would be made."""
@@ -270,6 +272,7 @@ def _output(
     probe: float = 0.0,
     missing: int = 0,
     notes: Notes = (),
+    choice: Choice | None = None,
 ) -> Output:
     size = os.fstat(memory).st_size
-    return Output(mime, size, memory, time.perf_counter() - begun, probe, missing, notes)
+    return Output(mime, size, memory, time.perf_counter() - begun, probe, missing, notes, choice)

@@ -24,6 +24,7 @@ from .. import errors
 from ..image import gravity, notes
 from ..image.cost import Cost
 from ..image.gravity import Focus
+from ..image.search import Choice
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
@@ -129,6 +130,7 @@ class Output(NamedTuple):
         probe: Seconds of these that reading the header took; 0 where none is read.
         missing: Characters of its text that no font has.
         notes: What was not followed to the letter, but for what the text of the process says.
+        choice: The quality that was searched for; ``None`` where none was.
     """
 
     mime: str
@@ -138,6 +140,7 @@ class Output(NamedTuple):
     probe: float = 0.0
     missing: int = 0
     notes: notes.Notes = ()
+    choice: Choice | None = None
 
 
 # a result; the cost of a job that is above its budget, and was not begun; an error
@@ -174,6 +177,7 @@ _OUTPUT = _Shape(
     probe=float,
     missing=int,
     notes=list,
+    choice=list,
 )
 _COST = _Shape(id=int, rss=int, cost=list)
 _COST_VALUES = (float, int, int)  # seconds, bytes of memory, frames
@@ -205,6 +209,7 @@ class Reply(NamedTuple):
             message["probe"] = outcome.probe
             message["missing"] = outcome.missing
             message["notes"] = list(outcome.notes)
+            message["choice"] = list(outcome.choice or ())
             return message, [outcome.descriptor]
         if isinstance(outcome, Cost):
             message["cost"] = (outcome.seconds, outcome.memory, outcome.pages)
@@ -227,7 +232,7 @@ class Reply(NamedTuple):
             job, rss, error = _FAILURE.read(message)
             outcome = _error(error)
         else:
-            job, rss, mime, size, seconds, probe, missing, values = _OUTPUT.read(message)
+            job, rss, mime, size, seconds, probe, missing, values, choice = _OUTPUT.read(message)
             descriptor = descriptors[0] if descriptors else -1
             outcome = Output(
                 mime,
@@ -237,6 +242,7 @@ class Reply(NamedTuple):
                 probe,
                 missing,
                 notes.read(values) if values else (),
+                _choice(choice) if choice else None,
             )
         if job != number:
             raise ValueError("not a reply about this job")
@@ -283,6 +289,12 @@ def close(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             os.close(descriptor)
+
+
+def _choice(values: list[Any]) -> Choice:
+    if tuple(map(type, values)) != (int, int) or not all(0 <= item <= 100 for item in values):
+        raise ValueError("not a quality that was searched for")
+    return Choice(*values)
 
 
 def _cost(values: list[Any]) -> Cost:

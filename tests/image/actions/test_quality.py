@@ -13,6 +13,11 @@ READS = {
     "quality,q_lossless": "quality,q_lossless",
     "quality,lossless": "quality,lossless",
     "quality,Q_1,x_1": "quality,Q_1",
+    "quality,auto": "quality,auto",
+    "quality,ssim_80": "quality,ssim_80",
+    "quality,ssim_1,zz_1": "quality,ssim_1",
+    "quality,bytes_50000": "quality,bytes_50000",
+    "quality,bytes_0001": "quality,bytes_1",
 }
 REFUSES = {
     "quality": (MissingArgument, "", "q, Q"),
@@ -26,6 +31,22 @@ REFUSES = {
     "quality,0": (InvalidArgument, "", "from 1 to 100"),
     "quality,_5": (InvalidArgument, "", "_5"),
     "quality,lossless_5": (InvalidArgument, "", "lossless"),
+    "quality,auto_1": (InvalidArgument, "", "auto"),
+    "quality,auto,auto": (InvalidArgument, "", "given twice"),
+    "quality,ssim": (InvalidArgument, "", "ssim"),
+    "quality,ssim_0": (InvalidArgument, "", "ssim is invalid. quality expects an integer from 1"),
+    "quality,ssim_100": (InvalidArgument, "", "from 1 to 99"),
+    "quality,ssim_0.9": (InvalidArgument, "", "parameter: ssim"),
+    "quality,bytes_0": (InvalidArgument, "", "parameter: bytes"),
+    "quality,bytes_-1": (InvalidArgument, "", "parameter: bytes"),
+    "quality,bytes_50k": (InvalidArgument, "", "parameter: bytes"),
+    "quality,bytes_1000000000": (InvalidArgument, "", "from 1 to 999999999"),
+} | {
+    # each stands alone
+    f"quality,{one},{other}": (InvalidArgument, "", "of quality exclude each other")
+    for one in ("auto", "ssim_80", "bytes_900")
+    for other in ("q_50", "Q_50", "50", "lossless", "q_lossless", "auto", "ssim_7", "bytes_7")
+    if one.partition("_")[0] != other.partition("_")[0]
 }
 
 JPG = "jpg 40x27 q80"
@@ -63,7 +84,24 @@ PLANS = {
     ("quality,lossless", "webp 40x27"): "40x27 webp lossless",
     ("quality,lossless/format,webp", JPG): "40x27 webp lossless",
     ("quality,lossless", JPG): "40x27 jpg",
+    # searched for: not known before, whatever the source's own is
+    ("quality,auto", JPG): "40x27 jpg qNone searched progressive",
+    ("quality,auto/interlace,0", JPG): "40x27 jpg searched baseline",
+    ("interlace,1/quality,bytes_900", JPG): "40x27 jpg searched progressive",
+    ("quality,ssim_70/resize,w_20", JPG): "20x14 searched",
+    ("quality,bytes_9000/format,webp", JPG): "40x27 webp searched baseline",
+    ("format,avif/quality,auto", JPG): "40x27 avif searched",
+    ("format,heic/quality,auto", JPG): "40x27 heic searched",
+    ("quality,auto/quality,Q_30", JPG): "40x27 jpg q30 said baseline",
+    ("quality,Q_30/quality,auto", JPG): "40x27 jpg qNone searched",
+    ("quality,auto/quality,lossless", "webp 40x27"): "40x27 webp lossless said",
+    ("quality,lossless/quality,auto", "webp 40x27"): "40x27 webp lossy searched",
+    ("quality,auto", "webp 20x10x3"): "20x10x3 webp searched",
     # no effect, no error
+    ("quality,auto", "png 40x27"): "40x27 png said",
+    ("quality,ssim_50", "gif 20x10x3"): "20x10x3 gif said",
+    ("quality,bytes_9", "bmp 40x27"): "40x27 bmp said",
+    ("quality,bytes_9", "tiff 40x27"): "40x27 tiff said",
     ("quality,Q_50", "png 40x27"): "40x27 png",
     ("quality,q_50", "gif 20x10x3"): "20x10x3 gif",
     ("quality,50", "bmp 40x27"): "40x27 bmp",

@@ -1,13 +1,14 @@
-"""``quality,q_90``, ``quality,Q_80``: how much a lossy format may lose."""
+"""``quality,q_90``, ``quality,Q_80``, ``quality,auto``: how much a lossy format may lose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...errors import MissingArgument
+from ...errors import InvalidArgument, MissingArgument
 from ..action import Action
 from ..frame import Frame
-from ..params import BARE, NUMBER, Param, flag, integer, parameter
+from ..goal import Goal
+from ..params import BARE, NUMBER, Param, flag, integer, parameter, texts
 
 LOSSLESS = 0  # the value of ``q_lossless``
 
@@ -28,6 +29,9 @@ RELATIVE = Param(
 )
 
 
+SEARCHED = frozenset(("auto", "ssim", "bytes"))  # each of which stands alone
+
+
 @dataclass(frozen=True, slots=True)
 class Quality(Action):
     """``q`` is relative to a JPG source's own quality, ``Q`` an upper bound; ``Q`` wins.
@@ -35,6 +39,10 @@ class Quality(Action):
     A WebP source takes ``q`` as ``Q``. A bare number reads as ``Q``; ``lossless`` is for WebP and
     AVIF. Formats that lose nothing are left as they are (OSS guide, Quality, for JPG and WebP;
     AVIF follows them).
+
+    Not OSS's: with ``auto`` (good), ``ssim_N`` (0-100) and ``bytes_N`` the quality is searched
+    for: the smallest file that is as like as that, or the best one of at most so many bytes. The
+    source's own quality does not matter then.
     """
 
     name = "quality"
@@ -45,16 +53,37 @@ class Quality(Action):
     absolute: int | None = integer(1, 100, key="Q", default=None)
     bare: int | None = integer(1, 100, key=BARE, default=None)
     lossless: bool = flag("lossless")
+    auto: bool = flag("auto")
+    ssim: int | None = integer(1, 99, default=None)
+    size: int | None = integer(1, 999_999_999, key="bytes", default=None)
 
     def __post_init__(self) -> None:
-        if (self.relative, self.absolute, self.bare, self.lossless) == (None, None, None, False):
-            raise MissingArgument("quality needs one of q, Q: an integer from 1 to 100.")
+        given = [item.partition("_")[0] for item in texts(self)]
+        if not given:
+            raise MissingArgument(
+                "quality needs one of q, Q: an integer from 1 to 100; auto, ssim or bytes."
+            )
+        if len(given) > 1 and not SEARCHED.isdisjoint(given):
+            raise InvalidArgument(
+                f"The parameters: {', '.join(given)} of quality exclude each other. "
+                "auto, ssim and bytes stand alone."
+            )
+
+    @property
+    def goal(self) -> Goal | None:
+        """What the quality is searched for; ``None`` where it is said."""
+        if self.auto or self.ssim or self.size:
+            return Goal(self.ssim or 0, self.size or 0)
+        return None
 
     def unused(self) -> tuple[str, ...]:
         bounded = self.absolute or self.bare
         return ("q",) if self.relative is not None and bounded else ()
 
     def plan(self, frame: Frame) -> Frame:
+        if goal := self.goal:
+            return replace(frame, goal=goal, lossless=False)
+        frame = replace(frame, goal=None)
         bound = self.absolute or self.bare
         own = frame.header.quality  # 0 where the source tells none
         if bound:
