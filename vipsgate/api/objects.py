@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from ..delivery import derivatives, resolve
+from ..delivery import derivatives, resolve, standin
 from ..delivery.order import Content, Derivative, Order, see
 from ..delivery.services import Services
 from ..errors import (
@@ -24,7 +24,7 @@ from ..errors import (
     Unimplemented,
     shown,
 )
-from ..gate import access, conditional, style, tagging
+from ..gate import accept, access, conditional, style, tagging
 from ..gate.headers import (
     ACL,
     COPY_SOURCE,
@@ -75,14 +75,17 @@ async def _answer(
     request, services = call.request, call.services
     if target.process:
         derivatives.check_room(services)
-    order = await resolve.order(services, call.grant, target)
+    order = await resolve.order(services, call.grant, target, accept.header(request.headers))
+    order = await standin.sooner(services, order, request.headers)
     record = request[responses.RECORD]
     record.key, record.process = order.target.key, order.target.process
     record.style = style.named(record.process, call.grant.bucket.styles)
     headers = derivatives.headers(services, order)
     if conditional.not_modified(request.headers, headers["ETag"], order.modified):
+        standin.follow(services, order)
         return responses.not_modified(request, headers)
     async with fetch(services, order) as content:
+        standin.follow(services, content.order)
         if content.derivative:
             record.cache = content.derivative.tier
         if content.order is not order:

@@ -13,6 +13,7 @@ from ..buckets import RefererPolicy
 from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
+from ..gate import accept
 from ..image import notes
 from ..image.process import OF_HEADERS
 from ..store.base import Opened, RangeReader
@@ -24,6 +25,7 @@ from .resolve import Source, check_opened, overlay
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
+LATER = notes.note("later", "avif")  # of a picture in whose place an AVIF will come
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
 
 
@@ -58,6 +60,11 @@ def etag(services: Services, order: Order) -> str:
     return f'"{hashlib.sha256(fingerprints.encode()).hexdigest()[:32].upper()}"'
 
 
+def cache_key(services: Services, order: Order) -> CacheKey:
+    """Where the picture of an order is kept."""
+    return CacheKey(order.target.bucket, order.keys[0], etag(services, order).strip('"'))
+
+
 def headers(services: Services, order: Order) -> dict[str, str]:
     """ETag, Last-Modified, and who may keep the answer for how long."""
     bucket = order.grant.bucket
@@ -66,8 +73,11 @@ def headers(services: Services, order: Order) -> dict[str, str]:
     # change one, and write all of them back
     if order.process and "Cache-Control" not in result and order.took_signature():
         result["Cache-Control"] = "private"
-    if bucket.referer != RefererPolicy():
-        result["Vary"] = "Referer"
+    if order.stand_in:
+        responses.shorten(result)
+    by_referer = bucket.referer != RefererPolicy()
+    if varies := ["Referer"] * by_referer + [accept.ACCEPT] * bool(order.offered):
+        result["Vary"] = ", ".join(varies)
     return result | responses.validators(etag(services, order), order.modified)
 
 
@@ -89,20 +99,18 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
                 raise ReplacedError
             yield Content(order, opened.descriptor, opened.object.size)
         return
-    cache_key = CacheKey(bucket, key, etag(services, order).strip('"'))
-    if services.cache and (hit := await services.cache.get(cache_key)):
+    name = cache_key(services, order)
+    if services.cache and (hit := await services.cache.get(name)):
         result = Derivative(*hit)
     else:
         services.renderers.check_memory(services.flights.waiting + len(services.turns) + 1)
-        if cache_key not in services.flights and not (services.cache and services.cache.has_shared):
+        if name not in services.flights and not (services.cache and services.cache.has_shared):
             services.renderers.check()  # before anything is locked or opened for it
-        result, joined = await services.flights.join(
-            cache_key, partial(_obtain, services, order, cache_key)
-        )
+        result, joined = await services.flights.join(name, partial(_obtain, services, order, name))
         if joined:
             result = Derivative(result.entry, JOINED)
     with closing(result):
-        yield _content(order, result, cache_key if services.cache else None)
+        yield _content(order, result, name if services.cache else None)
 
 
 @asynccontextmanager
@@ -135,6 +143,8 @@ def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -
     entry = derivative.entry
     if order.grant.bucket.strict:
         notes.refuse(entry.notes)
+    if order.stand_in and LATER not in entry.notes:
+        order = replace(order, stand_in=False)
     return Content(order, entry.body, entry.size, derivative, cache_key)
 
 

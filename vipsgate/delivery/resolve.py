@@ -26,6 +26,7 @@ from ..gate.target import Target, check_key
 from ..image import notes
 from ..image.process import parse
 from ..store.base import Object, Opened, Store
+from . import negotiate
 from . import partial as remote
 from .order import Link, Order, see
 from .services import Services
@@ -79,15 +80,30 @@ class Name:
         return style.expanded(text, grant.bucket.styles)
 
 
-async def order(services: Services, grant: access.Grant, target: Target) -> Order:
+async def order(
+    services: Services,
+    grant: access.Grant,
+    target: Target,
+    accept: str = "",
+    *,
+    switch: bool = True,
+) -> Order:
     """What the caller wants, known to be there and allowed.
+
+    Args:
+        services: Where it is.
+        grant: The caller's.
+        target: What is wanted.
+        accept: The caller's Accept header.
+        switch: Whether the bucket's ``auto_format`` counts.
 
     Raises:
         AccessDenied: Not by this caller.
         NoSuchKey: There is no such object.
         OssError: The process text is not valid, or something that it needs is not there.
     """
-    return await authorise(services, grant, await resolve(services, grant, target))
+    name = await resolve(services, grant, target)
+    return await authorise(services, grant, name, accept, switch=switch)
 
 
 async def resolve(services: Services, grant: access.Grant, target: Target) -> Name:
@@ -104,7 +120,9 @@ async def resolve(services: Services, grant: access.Grant, target: Target) -> Na
     return Name(named, target.key, old)
 
 
-async def authorise(services: Services, grant: access.Grant, name: Name) -> Order:
+async def authorise(
+    services: Services, grant: access.Grant, name: Name, accept: str = "", *, switch: bool = True
+) -> Order:
     """Look at all objects that are needed, and refuse what the caller may not have.
 
     Raises:
@@ -118,6 +136,7 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
     process = parse(text, limits) if text else None
     if process and grant.bucket.strict:
         notes.refuse(process.notes)
+    process, offered = negotiate.chosen(process, grant.bucket, accept, limits, switch=switch)
     needs = process.needs() if process else ()
     by_owner = style.pure(target.process)
     for key in needs:
@@ -137,6 +156,7 @@ async def authorise(services: Services, grant: access.Grant, name: Name) -> Orde
         tuple(item.object for item in sources),
         source.picture,
         tuple(item.link for item in sources),
+        offered,
     )
     result.check()
     if process:
@@ -172,13 +192,15 @@ async def stat(
     return item
 
 
-async def plain_order(services: Services, grant: access.Grant, target: Target) -> Order:
+async def plain_order(
+    services: Services, grant: access.Grant, target: Target, accept: str = ""
+) -> Order:
     """The same of the object itself, also where its key says what is to be done with it.
 
     For what is told of an object and not of its picture: so ``a.jpg!thumb`` is ``a.jpg``, and who
     may see that through styles only is told nothing of it.
     """
-    result = await order(services, grant, replace(target, query=()))
+    result = await order(services, grant, replace(target, query=()), accept)
     if result.target.process:
         return await order(services, grant, Target(target.bucket, result.target.key))
     return result

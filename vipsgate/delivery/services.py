@@ -25,6 +25,7 @@ from ..web.responses import ACCEL
 from ..web.throttle import BURST, Pace, Throttle
 from ..web.turns import Turns
 from .fastpath import FastPath
+from .later import Later
 from .order import Derivative
 from .sniffer import Sniffer
 
@@ -74,6 +75,7 @@ class Services:
         looks: How often objects are looked at for pictures that then are refused.
         sniffer: Which objects are pictures, by their bytes.
         callbacks: Tells other servers of uploads.
+        later: Makes what nobody waits for.
         recorder: Who is told what requests come to.
         draining: Set as soon as no new work is wanted.
     """
@@ -92,6 +94,7 @@ class Services:
     looks: Pace = field(default_factory=partial(Pace, LOOKS, BURST))
     sniffer: Sniffer = field(default_factory=Sniffer)
     callbacks: Callbacks = field(default_factory=Callbacks)
+    later: Later = field(default_factory=Later)
     recorder: Recorder = field(default_factory=Recorder)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 

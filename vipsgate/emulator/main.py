@@ -108,6 +108,7 @@ async def run(
         if watching:
             watching.cancel()
         services.recorder.close()
+        await services.later.close()
         await services.renderers.close()
 
 

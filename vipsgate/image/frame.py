@@ -86,6 +86,7 @@ class Frame:
         quality: Encoder quality, 1-100; ``None`` leaves it to the codec.
         lossless: Whether a codec that can lose pixels must not.
         progressive: Whether a JPEG is written in scans.
+        opaque: Whether what is transparent becomes white, though the format could hold it.
         gamut: What its colours mean; :func:`.formats.icc.colour` gives one that is drawn on it.
     """
 
@@ -99,6 +100,7 @@ class Frame:
     quality: int | None = None
     lossless: bool = False
     progressive: bool = False
+    opaque: bool = False
     gamut: Gamut = SRGB
 
     @classmethod

@@ -104,7 +104,7 @@ def render(
             image = _joined(image, plan, steps, resources.watch)
         image = icc.converted(image, plan.header.gamut, plan.result.gamut)
         codec = CODECS[plan.result.format]
-        if image.hasalpha() and not codec.alpha:
+        if image.hasalpha() and (plan.result.opaque or not codec.alpha):
             image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
         resources.watch(image)
         if plan.at_once and codec.at_once and plan.result.gamut == SRGB:

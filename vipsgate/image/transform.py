@@ -8,7 +8,7 @@ is called by its name, so none is chosen that is not in the table of formats.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import Unimplemented, WatermarkError, shown
-from . import plan, render, reports
+from . import automatic, plan, render, reports
 from .config import Limits, Rendering
 from .fonts import Fonts
 from .formats.codecs import CODECS
@@ -61,6 +61,7 @@ def transform(
     process: str,
     *,
     objects: Mapping[str, bytes] = NOTHING,
+    taken: Sequence[str] = (),
     limits: Limits = Limits(),
     rendering: Rendering = Rendering(),
     fonts: Callable[[], Fonts] = Fonts,
@@ -71,6 +72,7 @@ def transform(
         data: The file's bytes, or the descriptor of the open file.
         process: What is done to it.
         objects: Bytes by key, of the pictures that are laid on it.
+        taken: Formats that ``format,auto`` may choose, those that are liked better first.
         limits: Of every picture.
         rendering: How pictures are made.
         fonts: Gives the fonts, known to libvips; called where text is drawn.
@@ -80,7 +82,7 @@ def transform(
         RuntimeError: libvips is too old.
     """
     render.check()
-    parsed = parse(process, limits)
+    parsed = _parsed(process, taken, limits)
     written = parsed.writes()
     context = RenderContext(
         limits,
@@ -109,6 +111,7 @@ def explain(
     data: bytes | int,
     process: str,
     *,
+    taken: Sequence[str] = (),
     limits: Limits = Limits(),
     rendering: Rendering = Rendering(),
     fonts: Callable[[], Fonts] = Fonts,
@@ -118,6 +121,7 @@ def explain(
     Args:
         data: The picture's bytes, or the descriptor of the open file.
         process: What would be done to it.
+        taken: See :func:`transform`.
         limits: Of every picture.
         rendering: How pictures are made.
         fonts: Gives the fonts; called where text would be drawn.
@@ -127,7 +131,7 @@ def explain(
         RuntimeError: libvips is too old.
     """
     render.check()
-    parsed = parse(process, limits)
+    parsed = _parsed(process, taken, limits)
     if parsed.snapshot:
         raise Unimplemented("A picture of a video has no plan: what it takes is known afterwards.")
     source = probe(_read(data, limits))
@@ -135,6 +139,18 @@ def explain(
     result = reports.explanation(source, parsed, limits, rendering, there)
     notes = joined(parsed.notes, result.get("notes", ()))
     return {"process": str(parsed)} | result | {"notes": list(notes)}
+
+
+def _parsed(text: str, taken: Sequence[str], limits: Limits) -> Process:
+    """What is done, for who takes these formats besides the source's own.
+
+    Raises:
+        OssError: The text is not valid.
+    """
+    parsed = parse(text, limits)
+    if not automatic.is_open(parsed):
+        return parsed
+    return automatic.accepting(parsed, automatic.word(taken), limits)
 
 
 def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:

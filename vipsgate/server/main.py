@@ -196,6 +196,7 @@ async def run(
             task.cancel()
         await public.close(server.drain_seconds)
         await private.close(1, linger=0)
+        await services.later.close()
         if services.cache:
             await services.cache.close()
         recorder.close()
