@@ -109,7 +109,11 @@ def alike() -> list[list[str]]:
 
     rows = []
     for name in PHOTOGRAPHS:
-        image = pyvips.Image.thumbnail(str(pictures.DATA / name), SIDE).colourspace("srgb")
+        image = (
+            pyvips.Image.thumbnail(str(pictures.DATA / name), SIDE)
+            .colourspace("srgb")
+            .copy_memory()
+        )
         best = Image.fromarray(image.numpy())
         scores = {}
         for kind, (save, options, levels) in SAVED.items():
