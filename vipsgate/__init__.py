@@ -11,6 +11,7 @@ The way of a request, and the module behind each step::
       -> api                   method and parameters -> one call of its table, or 501
       -> gate.access           signature, role, ACL of the bucket, Referer -> a grant, or 403
       -> delivery.resolve      styles; each object: there? its ACL? protected? -> 404 or 403
+      -> delivery.negotiate    format,auto: what the client's Accept takes, a word of the process
       -> image.process         process text -> actions and canonical text, or 400
       -> gate.conditional      304 and 412
       -> delivery.derivatives  an object as it is; a picture: cached, in the making, or made now

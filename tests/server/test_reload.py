@@ -520,6 +520,7 @@ OTHER = {
     *("delay_ms", "error_rate"),  # of a load test's target
     "lifecycle",  # what is aborted was nobody's to read
     *("cors", "cors_response_vary", "timing_allow_origin"),  # open to more pages by being written
+    *("auto_format", "avif_in_background"),  # the same pictures, as other files
 }
 STARTED = {"server", "store", "cache", "limits", "image", "log", "traces"}  # with these it started
 PERSONS = {"access_key_id", "access_key_secret"}  # who it is, and always written
