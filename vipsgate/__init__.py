@@ -12,6 +12,7 @@ The way of a request, and the module behind each step::
       -> gate.access           signature, role, ACL of the bucket, Referer -> a grant, or 403
       -> delivery.resolve      styles; each object: there? its ACL? protected? -> 404 or 403
       -> delivery.mirror       one that is missing: fetched, where a rule of its bucket says so
+      -> delivery.negotiate    format,auto: what the client's Accept takes, a word of the process
       -> image.process         process text -> actions and canonical text, or 400
       -> gate.conditional      304 and 412
       -> delivery.derivatives  an object as it is; a picture: cached, in the making, or made now
@@ -80,6 +81,7 @@ def transform(
     process: str,
     *,
     objects: Mapping[str, bytes] | None = None,
+    accept: str = "",
     limits: Limits | None = None,
     rendering: Rendering | None = None,
 ) -> Picture:
@@ -102,6 +104,7 @@ def transform(
             read than it takes.
         process: The value of ``x-oss-process``: ``image/...`` or ``video/snapshot,...``.
         objects: Bytes by key, of the pictures that ``watermark`` lays on this one.
+        accept: For whom ``format,auto`` chooses, as a client says it: ``image/avif,image/webp``.
         limits: Of every picture; OSS's own by default.
         rendering: How pictures are made: how exactly they are reduced, JPG's default quality, a
             folder with further fonts.
@@ -114,7 +117,9 @@ def transform(
             like that: the error that a server answers, with its ``code``, ``message`` and ``ec``.
         RuntimeError: libvips is too old.
     """
+    from .gate.accept import formats
     from .image import transform as pipeline
+    from .image.automatic import OFFERED
     from .image.config import Limits, Rendering
 
     how = rendering or Rendering()
@@ -122,6 +127,7 @@ def transform(
         data,
         process,
         objects=objects or {},
+        taken=formats(accept, OFFERED),
         limits=limits or Limits(),
         rendering=how,
         fonts=lambda: _fonts(how.fonts_dir),
@@ -132,6 +138,7 @@ def explain(
     data: bytes | int,
     process: str,
     *,
+    accept: str = "",
     limits: Limits | None = None,
     rendering: Rendering | None = None,
 ) -> dict[str, Any]:
@@ -143,6 +150,7 @@ def explain(
     Args:
         data: The picture's bytes, or the descriptor of the open file.
         process: What would be done to it: ``image/resize,w_400/rotate,90``.
+        accept: For whom ``format,auto`` chooses; see :func:`transform`.
         limits: Of every picture; OSS's own by default.
         rendering: How pictures are made.
 
@@ -156,13 +164,16 @@ def explain(
         OssError: The process is not valid, or the file would not be processed like that.
         RuntimeError: libvips is too old.
     """
+    from .gate.accept import formats
     from .image import transform as pipeline
+    from .image.automatic import OFFERED
     from .image.config import Limits, Rendering
 
     how = rendering or Rendering()
     return pipeline.explain(
         data,
         process,
+        taken=formats(accept, OFFERED),
         limits=limits or Limits(),
         rendering=how,
         fonts=lambda: _fonts(how.fonts_dir),

@@ -372,6 +372,12 @@ class CdnSigning(Record):
         return tuple(filter(None, (self.key, self.backup_key)))
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("names each format once")
+    return names
+
+
 class Bucket(Record):
     """``[buckets.NAME]``: one bucket's document.
 
@@ -393,6 +399,11 @@ class Bucket(Record):
             for all buckets.
         strict: Whether an answer that would have ``X-Vipsgate-Notes``, because the request cannot
             be followed to the letter, is 400 InvalidArgument.
+        auto_format: Formats that a picture may be answered in by the client's Accept, the best
+            first, where the process names no format; and what ``format,auto`` may choose, which
+            without any is AVIF or WebP.
+        avif_in_background: Whether a new AVIF that takes long is answered as WebP first, for 30
+            seconds, and made when there is nothing else to do.
         origin: The place of its objects in an object store, ``s3://BUCKET/PREFIX``, ``gs://...`` or
             ``az://...``, or on a server of HTTP in ``origins.hosts``, ``https://HOST/PREFIX``; read
             only; or ``synthetic``. Empty for where all others are.
@@ -427,6 +438,10 @@ class Bucket(Record):
     referer: RefererPolicy = RefererPolicy()
     legacy_at_api: bool = False
     strict: bool = False
+    auto_format: Annotated[
+        tuple[Literal["avif", "webp"], ...], Field(max_length=2), AfterValidator(_once)
+    ] = ()
+    avif_in_background: bool = False
     origin: Annotated[str, AfterValidator(_origin)] = ""
     delay_ms: Annotated[float, Field(ge=0, le=60_000)] = 0
     error_rate: Annotated[float, Field(ge=0, le=1)] = 0

@@ -36,6 +36,14 @@ cross_origin_resource_policy = "same-site"
 [buckets.theirs]
 acl = "public-read"
 cross_origin_resource_policy = "cross-origin"
+[buckets.auto]
+acl = "public-read"
+cache_control = "max-age=3600"
+auto_format = ["avif", "webp"]
+[[buckets.auto.cors]]
+allowed_origins = ["{origin}"]
+allowed_methods = ["GET"]
+expose_headers = ["Vary"]
 """
 SMALL = "example.jpg?x-oss-process=image/resize,w_100"
 DRAW = """async ([url, crossOrigin]) => {
@@ -98,9 +106,10 @@ def origin():
 @pytest.fixture(scope="module")
 def shared(serving, root, tmp_path_factory, origin):
     folder = tmp_path_factory.mktemp("canvas")
-    for bucket in ("shared", "silent", "ours", "theirs"):
+    for bucket in ("shared", "silent", "ours", "theirs", "auto"):
         (folder / "root" / bucket).mkdir(parents=True)
-        shutil.copy(root / "examplebucket" / "example.jpg", folder / "root" / bucket)
+        for key in ("example.jpg", "alpha.png", "anim.gif"):
+            shutil.copy(root / "examplebucket" / key, folder / "root" / bucket)
     (folder / "vipsgate.toml").write_text(CONFIG.format(origin=origin))
     with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
         yield site
@@ -184,3 +193,38 @@ def test_which_pages_may_show_a_picture_at_all(page, shared, origin, isolated):
     for bucket, is_shown in shown.items():
         url = f"http://127.0.0.1:{shared.port}/{bucket}/{SMALL}"
         assert page.evaluate(DRAW, [url, None]) == ("SecurityError" if is_shown else "not shown")
+
+
+# -- a format that the browser takes ---------------------------------------------------------------
+
+TYPE = """async ([url, options]) => {
+    const answer = await fetch(url, options);
+    return [(await answer.blob()).type, answer.headers.get("vary")];
+}"""
+
+
+def test_a_browser_says_what_it_takes_and_shows_what_it_gets(page, shared):
+    process = "?x-oss-process=image/resize,w_100"
+    rows = {
+        f"/auto/example.jpg{process}": "image/avif",
+        f"/auto/alpha.png{process}": "image/webp",
+        f"/auto/anim.gif{process}": "image/webp",
+        f"/auto/example.jpg{process}/format,png": "image/png",
+        "/auto/example.jpg": "image/jpeg",
+    }
+    for target, kind in rows.items():
+        with page.expect_response(f"**{target}") as answer:
+            drawn = page.evaluate(DRAW, [f"http://127.0.0.1:{shared.port}{target}", "anonymous"])
+        assert answer.value.headers["content-type"] == kind, target
+        assert drawn[0] in (100, 400), target  # it is shown, and its pixels are read
+
+
+def test_a_script_that_accepts_anything_gets_the_sources_kind(page, shared):
+    """Although the browser has the AVIF of the same URL by then: the answers vary."""
+    url = f"http://127.0.0.1:{shared.port}/auto/{SMALL}"
+    assert page.evaluate(DRAW, [url, "anonymous"]) == READ
+    varies = "Accept, Origin"
+    assert page.evaluate(TYPE, [url, {}]) == ["image/jpeg", varies]
+    asked = {"headers": {"Accept": "image/webp"}}
+    assert page.evaluate(TYPE, [url, asked]) == ["image/webp", varies]
+    assert page.evaluate(DRAW, [url, "anonymous"]) == READ

@@ -81,8 +81,9 @@ TAKES = {
         "interval": ((0, 1000),),
     },
     "format": {
-        "": ("jpg png webp bmp gif tiff avif heic src jpeg", "0040-00000206", "0040-00000207"),
+        "": ("jpg png webp bmp gif tiff avif heic src auto jpeg", "0040-00000206", "0040-00000207"),
         "1an": ("flag",),
+        "accept": ("avif-webp avif webp src quick",),
     },
     "interlace": {"": ((0, 1),)},
     "strip": {"": ("all keep_copyright keep_icc keep_copyright-icc",)},

@@ -29,6 +29,8 @@ PLANNED = {
     ("rounded-corners,r_100", "jpg 40x27"): ("clipped=rounded-corners",),
     ("resize,w_50/crop,w_99/resize,w_50", "jpg 40x27"): ("limit=source", "clipped=crop"),
     ("quality,Q_80/interlace,1", "png 40x27"): (),
+    ("format,auto,accept_quick", "jpg 2000x1500"): ("later=avif",),
+    ("format,auto,accept_quick", "jpg 400x267"): (),
 }
 # text -> notes of the text
 TEXTS = {
@@ -38,6 +40,7 @@ TEXTS = {
     "indexcrop,x_9,y_9": ("ignored=x",),
     "quality,q_50,Q_90": ("ignored=q",),
     "crop,w_9,r_1/crop,w_9,r_1": ("ignored=r",),
+    "format,png,accept_webp": ("ignored=accept",),
     "resize,w_9,,": (),
     "resize,w_9,中_1": ("ignored=other",),
     "resize,w_9," + ",".join(f"a{at}_1" for at in range(20)): (

@@ -524,6 +524,7 @@ OTHER = {
     *("stale_while_revalidate", "stale_if_error", "cache_tags"),  # for caches in front
     *("cdn_signing.type", "cdn_signing.key", "cdn_signing.backup_key"),  # open by being written
     "keep_metadata",  # more goes out by being written
+    *("auto_format", "avif_in_background"),  # the same pictures, as other files
 }
 # with these it started
 STARTED = {

@@ -140,3 +140,21 @@ async def test_a_body_that_cannot_be_finished_is_cut_not_followed_by_an_error(fa
 )
 def test_what_a_browser_would_run(kind, active):
     assert responses.is_active(kind) is active
+
+
+@pytest.mark.parametrize(
+    ("given", "brief"),
+    {
+        "": "max-age=30",
+        "max-age=86400": "max-age=30",
+        "public, max-age=86400, immutable": "public, max-age=30",
+        "private": "private, max-age=30",
+        "no-store": "no-store, max-age=30",
+        "S-Maxage=9, stale-while-revalidate=60, must-revalidate": "must-revalidate, max-age=30",
+        "s-maxage=900,Max-Age=900,stale-if-error=9": "max-age=30",
+    }.items(),
+)
+def test_a_stand_in_is_kept_for_a_moment(given, brief):
+    headers = {"Cache-Control": given, "Expires": "Thu, 01 Jan 2099 00:00:00 GMT", "ETag": "x"}
+    responses.shorten(headers)
+    assert headers == {"Cache-Control": brief, "ETag": "x"}

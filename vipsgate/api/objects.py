@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from ..delivery import derivatives, resolve
+from ..delivery import derivatives, resolve, standin
 from ..delivery.order import Content, Derivative, Order, see
 from ..delivery.services import Services
 from ..errors import (
@@ -24,7 +24,7 @@ from ..errors import (
     PreconditionFailed,
     shown,
 )
-from ..gate import access, conditional, style, tagging, webhook
+from ..gate import accept, access, conditional, style, tagging, webhook
 from ..gate.headers import (
     ACL,
     COPY_SOURCE,
@@ -79,13 +79,17 @@ async def _answer(
         derivatives.check_room(services, time.perf_counter() - record.begun)
     # as on OSS, HEAD has nothing fetched (OSS guide, back-to-origin)
     sent = request.headers if request.method == "GET" else None
-    order = await resolve.order(services, call.grant, target, sent)
+    taken = accept.header(request.headers)
+    order = await resolve.order(services, call.grant, target, taken, sent=sent)
+    order = await standin.sooner(services, order, request.headers)
     record.key, record.process = order.target.key, order.target.process
     record.style = style.named(record.process, call.grant.bucket.styles)
     headers = derivatives.headers(services, order)
     if conditional.not_modified(request.headers, headers["ETag"], order.modified):
+        standin.follow(services, order)
         return responses.not_modified(request, headers)
     async with fetch(services, order) as content:
+        standin.follow(services, content.order)
         if content.derivative:
             record.cache = content.derivative.tier
         if content.order is not order:

@@ -23,7 +23,7 @@ from ..errors import (
     Unimplemented,
     shown,
 )
-from ..gate import access
+from ..gate import accept, access
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_stored_key
 from ..image import params
@@ -113,7 +113,9 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
     grant = objects.other_grant(call, bucket)
     access.check_source(call.grant, whole, access.Seen(target.key))
     await objects.check_writable(call, grant, bucket, sink.key)
-    order = await resolve.order(services, call.grant, target)
+    # what is stored is for everybody: only a caller that says format,auto has it chosen by Accept
+    taken = accept.header(call.request.headers)
+    order = await resolve.order(services, call.grant, target, taken, switch=False)
     access.check_source(call.grant, whole, order.seen()[0])
     async with (
         derivatives.fetch_anew(services, order) as content,

@@ -19,8 +19,11 @@ from .shared import CONFIG, Usage
 @click.argument("dst", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--process", "text", required=True, metavar="TEXT", help="image/resize,w_400")
 @click.option("--explain", is_flag=True, help="Print the plan as JSON instead of rendering.")
+@click.option("--accept", default="", metavar="TEXT", help="For format,auto: image/avif,image/webp")
 @CONFIG
-def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path | None) -> None:
+def command(
+    src: Path, dst: Path | None, text: str, explain: bool, accept: str, config: Path | None
+) -> None:
     """Process the picture or video SRC into DST: the same pipeline, without HTTP.
 
     Objects of watermarks are looked for in the folder of SRC.
@@ -39,12 +42,19 @@ def command(src: Path, dst: Path | None, text: str, explain: bool, config: Path 
             raise click.UsageError("--explain is for pictures")
         with src.open("rb") as file:
             if dst is None:
-                plan = explained(file.fileno(), text, limits=limits, rendering=rendering)
+                plan = explained(
+                    file.fileno(), text, accept=accept, limits=limits, rendering=rendering
+                )
                 click.echo(json.dumps(plan, indent=2))
                 return
             objects = {key: (src.parent / key).read_bytes() for key in parsed.needs()}
             picture = transform(
-                file.fileno(), text, objects=objects, limits=limits, rendering=rendering
+                file.fileno(),
+                text,
+                objects=objects,
+                accept=accept,
+                limits=limits,
+                rendering=rendering,
             )
         _replace(dst, picture.data)
         if picture.choice:

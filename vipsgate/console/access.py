@@ -1,4 +1,4 @@
-"""Access settings: source protection, separators, hotlink protection, and a tester of them all."""
+"""Access settings: source protection, separators, hotlink protection, formats; a tester."""
 
 from __future__ import annotations
 
@@ -157,6 +157,8 @@ def _filled(visit: Visit, document: Bucket) -> Bucket:
             "protection": protection,
             "separators": [one for one in SEPARATORS if one in visit.texts("separator")],
             "referer": {**referer, **lists},
+            "auto_format": visit.text("auto_format").split(),
+            "avif_in_background": visit.text("avif_in_background") == "1",
         }
     )
 
@@ -167,7 +169,7 @@ def _list(text: str) -> list[str]:
 
 def _written(bucket: Bucket) -> str:
     """The settings of the page as JSON, to be shown."""
-    keys = {"protection", "separators", "referer"}
+    keys = {"protection", "separators", "referer", "auto_format", "avif_in_background"}
     return documents.write(Bucket(**{key: getattr(bucket, key) for key in keys})).decode()
 
 

@@ -204,9 +204,10 @@ async def picture(visit: Visit) -> web.StreamResponse:
     if not process.startswith(("image/", "style/", "video/")):
         raise InvalidArgument("The parameter: process is image/..., video/... or style/NAME.")
     target = Target(visit.bucket, key, ((PROCESS, process),))
-    known = visit.request.headers.get("If-None-Match")
+    given = visit.request.headers
+    sent = {name: given[name] for name in ("Accept", "If-None-Match") if name in given}
     try:
         async with visit.services.renderers.lowest():
-            return await visit.call("GET", target, {"If-None-Match": known} if known else None)
+            return await visit.call("GET", target, sent)
     except OssError as error:
         return pages.failure(error)

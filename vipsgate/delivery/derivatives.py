@@ -13,7 +13,7 @@ from ..buckets import RefererPolicy
 from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
-from ..gate import cachetags, freshness
+from ..gate import accept, cachetags, freshness
 from ..image import notes
 from ..store.base import Opened, RangeReader
 from ..web import responses
@@ -25,6 +25,7 @@ from .resolve import Source, check_opened, overlay
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
+LATER = notes.note("later", "avif")  # of a picture in whose place an AVIF will come
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
 
 
@@ -92,8 +93,11 @@ def headers(services: Services, order: Order) -> dict[str, str]:
         result["Cache-Control"] = "private"
     if order.process and "Cache-Control" in result:
         result["Cache-Control"] = freshness.extended(result["Cache-Control"], bucket)
-    if bucket.referer != RefererPolicy():
-        result["Vary"] = "Referer"
+    if order.stand_in:
+        responses.shorten(result)
+    by_referer = bucket.referer != RefererPolicy()
+    if varies := ["Referer"] * by_referer + [accept.ACCEPT] * bool(order.offered):
+        result["Vary"] = ", ".join(varies)
     if bucket.cache_tags.headers:
         name = order.target.bucket
         result |= cachetags.headers(bucket.cache_tags, name, order.names(), order.styles())
@@ -125,9 +129,8 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
         services.renderers.check_memory(services.flights.waiting + len(services.turns) + 1)
         if cache_key not in services.flights and not (services.cache and services.cache.has_shared):
             services.renderers.check()  # before anything is locked or opened for it
-        result, joined = await services.flights.join(
-            cache_key, partial(_obtain, services, order, cache_key)
-        )
+        make = partial(_obtain, services, order, cache_key)
+        result, joined = await services.flights.join(cache_key, make)
         if joined:
             result = Derivative(result.entry, JOINED)
     with closing(result):
@@ -164,6 +167,8 @@ def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -
     entry = derivative.entry
     if order.grant.bucket.strict:
         notes.refuse(entry.notes)
+    if order.stand_in and LATER not in entry.notes:
+        order = replace(order, stand_in=False)
     return Content(order, entry.body, entry.size, derivative, cache_key)
 
 

@@ -20,7 +20,7 @@ from aiohttp import hdrs, web
 
 from ..buckets import Bucket, RefererPolicy
 from ..cache.entry import CacheKey, Entry
-from ..gate import cors, style
+from ..gate import accept, cors, style
 from ..gate.headers import may_have_oss
 from ..image.notes import Notes
 from ..web import responses
@@ -39,6 +39,7 @@ PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )  # and x-oss-*
+OTHERS = ""  # ends the text of a request whose client takes other formats than the last one
 MAX_READ = 1 << 16  # bytes of a file that is read into memory to be sent; a larger one goes itself
 REQUEST_LINE = re.compile(rb"GET (\S+) HTTP/1\.[01]\r\n")
 HOST = re.compile(rb"\r\nhost:[ \t]*([^\s]*)", re.IGNORECASE)
@@ -62,6 +63,8 @@ class Known:
         notes: What of it was not followed to the letter, which ``headers`` say.
         sharing: The document of a bucket whose answers say something to pages of other origins,
             as each page is told something else; ``None`` where they do not.
+        offered: The formats among which the client's Accept has chosen; empty where it has no say.
+        taken: Which of them the client takes.
     """
 
     version: tuple[int, int, int]
@@ -75,6 +78,8 @@ class Known:
     by_names: bool
     notes: Notes
     sharing: Bucket | None
+    offered: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
     def tell(self, record: RequestRecord, tier: str) -> None:
         """Note what the request is about, and that its answer was kept."""
@@ -99,7 +104,7 @@ class FastPath:
     ) -> None:
         self._store, self._registry, self._cache = store, registry, cache
         self._legacy = legacy
-        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], Known] = OrderedDict()
 
     def find(self, request: web.BaseRequest, record: RequestRecord) -> tuple[Entry, Known] | None:
         """The picture for a request that is known and still means the same, and what is known."""
@@ -109,6 +114,12 @@ class FastPath:
         known = self._known.get(text)
         if known is None or _is_particular(request):
             return None
+        if known.offered:
+            taken = _taken(request, known.offered)
+            if taken != known.taken:
+                text = (*text, *taken, OTHERS)
+                if (known := self._known.get(text)) is None:
+                    return None
         fingerprint, by_names = self._store.fingerprint, known.by_names
         if known.version != self._version() or (
             any(
@@ -148,6 +159,7 @@ class FastPath:
             or order.grant.cdn
             or bucket.referer != RefererPolicy()
             or order.target.legacy
+            or order.stand_in
             or bucket.legacy_at_api
             or self._legacy
             or len(text[0]) > MAX_LENGTH
@@ -172,17 +184,27 @@ class FastPath:
         named = style.named(target.process, bucket.styles)
         fields, head = dict(headers), responses.kept_head(headers)
         sharing = None if cors.is_silent(bucket) else bucket
+        taken = _taken(request, order.offered) if order.offered else ()
         about = target.key, target.process, named, by_names, content.notes, sharing
-        self._known[text] = Known(version, fingerprints, content.cache_key, fields, head, *about)
-        if len(self._known) > MAX_REQUESTS:
+        choice = order.offered, taken
+        fresh = Known(version, fingerprints, content.cache_key, fields, head, *about, *choice)
+        self._known[text] = fresh
+        if order.offered:
+            self._known[(*text, *taken, OTHERS)] = fresh
+        while len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
 
     def _version(self) -> tuple[int, int, int]:
         return (*self._registry.version, self._cache.purges.version if self._cache else 0)
 
 
-def _text(request: web.BaseRequest) -> tuple[str, str]:
+def _text(request: web.BaseRequest) -> tuple[str, ...]:
     return request.raw_path, request.headers.get(hdrs.HOST, "")
+
+
+def _taken(request: web.BaseRequest, offered: tuple[str, ...]) -> tuple[str, ...]:
+    """What the client takes of the formats that a request of this text has the choice of."""
+    return accept.formats(accept.header(request.headers), offered)
 
 
 def _is_particular(request: web.BaseRequest) -> bool:

@@ -38,6 +38,8 @@ class Order:
         objects: What is known of them, in this order.
         picture: Whether the source's bytes are a picture's, where the gate wants to know.
         links: The symlinks that lead to them, in this order; ``None`` where none does.
+        offered: The formats among which the client's Accept has chosen; empty where it has no say.
+        stand_in: Whether the picture may be a WebP in place of an AVIF that is made later.
     """
 
     target: Target
@@ -48,6 +50,8 @@ class Order:
     objects: tuple[Object, ...]
     picture: bool = False
     links: tuple[Link | None, ...] = (None,)
+    offered: tuple[str, ...] = ()
+    stand_in: bool = False
 
     @property
     def source(self) -> Object:

@@ -29,6 +29,7 @@ from ..image import notes
 from ..image.actions import strip
 from ..image.process import parse
 from ..store.base import Object, Opened, Store
+from . import negotiate
 from . import partial as remote
 from .order import Link, Order, see
 from .services import Services
@@ -86,15 +87,23 @@ Sent = Mapping[str, str] | None  # headers of a request that may have a missing 
 
 
 async def order(
-    services: Services, grant: access.Grant, target: Target, sent: Sent = None
+    services: Services,
+    grant: access.Grant,
+    target: Target,
+    accept: str = "",
+    *,
+    sent: Sent = None,
+    switch: bool = True,
 ) -> Order:
     """What the caller wants, known to be there and allowed.
 
     Args:
         services: Where it is.
         grant: The caller's.
-        target: What he wants.
+        target: What is wanted.
+        accept: The caller's Accept header.
         sent: Headers of a request that may have a missing object fetched; ``None`` for another.
+        switch: Whether the bucket's ``auto_format`` counts.
 
     Raises:
         AccessDenied: Not by this caller.
@@ -102,7 +111,7 @@ async def order(
         OssError: The process text is not valid, or something that it needs is not there.
     """
     name = await resolve(services, grant, target, may_fetch=sent is not None)
-    return await authorise(services, grant, name, sent)
+    return await authorise(services, grant, name, accept, sent=sent, switch=switch)
 
 
 async def resolve(
@@ -122,7 +131,13 @@ async def resolve(
 
 
 async def authorise(
-    services: Services, grant: access.Grant, name: Name, sent: Sent = None
+    services: Services,
+    grant: access.Grant,
+    name: Name,
+    accept: str = "",
+    *,
+    sent: Sent = None,
+    switch: bool = True,
 ) -> Order:
     """Look at all objects that are needed, and refuse what the caller may not have.
 
@@ -139,6 +154,7 @@ async def authorise(
         process = process.by_default(strip.keeping(kept))
     if process and grant.bucket.strict:
         notes.refuse(process.notes)
+    process, offered = negotiate.chosen(process, grant.bucket, accept, limits, switch=switch)
     needs = process.needs() if process else ()
     by_owner = style.pure(target.process)
     for key in needs:
@@ -159,6 +175,7 @@ async def authorise(
         tuple(item.object for item in sources),
         source.picture,
         tuple(item.link for item in sources),
+        offered,
     )
     result.check()
     if process:
@@ -194,13 +211,15 @@ async def stat(
     return item
 
 
-async def plain_order(services: Services, grant: access.Grant, target: Target) -> Order:
+async def plain_order(
+    services: Services, grant: access.Grant, target: Target, accept: str = ""
+) -> Order:
     """The same of the object itself, also where its key says what is to be done with it.
 
     For what is told of an object and not of its picture: so ``a.jpg!thumb`` is ``a.jpg``, and who
     may see that through styles only is told nothing of it.
     """
-    result = await order(services, grant, replace(target, query=()))
+    result = await order(services, grant, replace(target, query=()), accept)
     if result.target.process:
         return await order(services, grant, Target(target.bucket, result.target.key))
     return result

@@ -30,6 +30,7 @@ from ..web.throttle import BURST, Pace, Throttle
 from ..web.turns import Turns
 from ..web.webhooks import Way, Webhooks
 from .fastpath import FastPath
+from .later import Later
 from .mirror import Mirror
 from .order import Derivative
 from .sniffer import Sniffer
@@ -84,6 +85,7 @@ class Services:
         sniffer: Which objects are pictures, by their bytes.
         callbacks: Tells other servers of uploads.
         webhooks: Tells caches in front of purges and changes.
+        later: Makes what nobody waits for.
         recorder: Who is told what requests come to.
         sweeping: Removals of files behind a purge.
         draining: Set as soon as no new work is wanted.
@@ -109,6 +111,7 @@ class Services:
     sniffer: Sniffer = field(default_factory=Sniffer)
     callbacks: Callbacks = field(default_factory=Callbacks)
     webhooks: Webhooks = field(default_factory=Webhooks)
+    later: Later = field(default_factory=Later)
     recorder: Recorder = field(default_factory=Recorder)
     sweeping: set[asyncio.Task[None]] = field(default_factory=set)
     draining: asyncio.Event = field(default_factory=asyncio.Event)

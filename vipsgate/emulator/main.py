@@ -109,6 +109,7 @@ async def run(
             watching.cancel()
         await services.outgoing.close()
         services.recorder.close()
+        await services.later.close()
         await services.renderers.close()
 
 

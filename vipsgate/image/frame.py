@@ -91,6 +91,7 @@ class Frame:
         goal: What the quality is searched for; ``None`` where it is as said.
         lossless: Whether a codec that can lose pixels must not.
         progressive: Whether a JPEG is written in scans; ``None`` where nobody has said.
+        opaque: Whether what is transparent becomes white, though the format could hold it.
         gamut: What its colours mean; :func:`.formats.icc.colour` gives one that is drawn on it.
         copyright: Whether the source's copyright and author are written (:mod:`.formats.metadata`).
         profile: Whether its own profile is.
@@ -107,6 +108,7 @@ class Frame:
     goal: Goal | None = None
     lossless: bool = False
     progressive: bool | None = None
+    opaque: bool = False
     gamut: Gamut = SRGB
     copyright: bool = False
     profile: bool = False

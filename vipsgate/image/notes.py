@@ -23,6 +23,7 @@ NOTES = {  # name -> what it means; the values stand in the meaning, but for tho
     "limit": "`source`: the picture is smaller than what `resize` asks for, and `limit` keeps it "
     "at its size",
     "format-kept": "the format of the result: `format,gif` makes no GIF of a still picture",
+    "later": "`avif`: an AVIF of it would take long, and this WebP stands in for it",
     "apng": "`first-frame`: of an animated PNG, the result is a still picture of its first frame",
     "pages": "`first`: of a file with several pictures, such as a TIFF's pages, an AVIF's sequence "
     "or a HEIC's burst, the first or primary one is used",

@@ -7,14 +7,16 @@ shrinks, and how much memory that takes. Whatever passes here may be decoded; no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
-from . import cost, goal, optimize
+from . import automatic, cost, goal, optimize
 from .action import Action, Stage
 from .actions import ACTIONS
+from .actions.format import QUICK
 from .config import Limits, Rendering
 from .cost import Cost
 from .formats.codecs import CODECS
@@ -180,7 +182,8 @@ def make(
             f"The {header.format.upper()} is of a kind that is not supported ({kind})."
         )
     stages: list[Stage] = []
-    ordered = _ordered(actions)
+    given = tuple(actions)
+    ordered = _ordered(given)
     if header.tagged and any(action.own_profile() for action in ordered):
         header = replace(header, gamut=P3)  # the widest that there are drawn colours for
     before = Frame.of(header)
@@ -190,7 +193,44 @@ def make(
     admit(header, before.pages, limits)
     for stage in stages:
         _check(stage, before.pages, limits)
-    result = _result(before, rendering)
+    kind = automatic.accepted(given)
+    plans = _plans(header, stages, automatic.frames(before, kind), limits, rendering, written)
+    best = next(plans)
+    if kind == QUICK and best.result.format == "avif":
+        sooner = next(plans)
+        if best.seconds - sooner.seconds > automatic.DEAR:
+            return replace(sooner, notes=joined(sooner.notes, (note("later", "avif"),)))
+    return best
+
+
+def _plans(
+    header: Header, stages: Sequence[Stage], frames: Sequence[Frame], *how: Any
+) -> Iterator[Plan]:
+    """The plans by which a picture can be written as one of the frames, in their order.
+
+    Raises:
+        ImageTooLarge: Not as the last of them.
+    """
+    for frame in frames[:-1]:
+        with suppress(ImageTooLarge):  # another format may hold it, or take less
+            yield _decided(header, stages, frame, *how)
+    yield _decided(header, stages, frames[-1], *how)
+
+
+def _decided(
+    header: Header,
+    stages: Sequence[Stage],
+    frame: Frame,
+    limits: Limits,
+    rendering: Rendering,
+    written: bool,
+) -> Plan:
+    """The plan by which the last of the frames is written like that.
+
+    Raises:
+        ImageTooLarge: It cannot be, or takes too much.
+    """
+    result = _result(frame, rendering)
     shrink, steps = _shrunk(header, _fused(header, stages), result, rendering)
     memory = _memory(header, stages, steps, result, shrink, limits, written)
     check_memory(header, memory, limits)
@@ -302,7 +342,7 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
         scans = wanted is not None and goal.CALIBRATED[frame.format].scans
     return replace(
         frame,
-        alpha=frame.alpha and codec.alpha,
+        alpha=frame.alpha and codec.alpha and not frame.opaque,
         gamut=frame.gamut if codec.profile else SRGB,
         profile=frame.profile and codec.profile,
         goal=wanted,

@@ -112,7 +112,7 @@ def render(
         codec, kept = CODECS[plan.result.format], plan.result.copyright or plan.result.profile
         if kept:
             image = _with_metadata(image, source, plan)
-        if image.hasalpha() and not codec.alpha:
+        if image.hasalpha() and (plan.result.opaque or not codec.alpha):
             image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
         resources.watch(image)
         if goal := plan.result.goal:

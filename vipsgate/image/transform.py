@@ -8,7 +8,7 @@ is called by its name, so none is chosen that is not in the table of formats.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import Unimplemented, WatermarkError, shown
-from . import attention, plan, render, reports
+from . import accepting, attention, automatic, plan, render, reports
 from .answers import Info
 from .config import Limits, Rendering
 from .fonts import Fonts
@@ -67,6 +67,7 @@ def transform(
     process: str,
     *,
     objects: Mapping[str, bytes] = NOTHING,
+    taken: Sequence[str] = (),
     limits: Limits = Limits(),
     rendering: Rendering = Rendering(),
     fonts: Callable[[], Fonts] = Fonts,
@@ -77,6 +78,7 @@ def transform(
         data: The file's bytes, or the descriptor of the open file.
         process: What is done to it.
         objects: Bytes by key, of the pictures that are laid on it.
+        taken: Formats that ``format,auto`` may choose, those that are liked better first.
         limits: Of every picture.
         rendering: How pictures are made.
         fonts: Gives the fonts, known to libvips; called where text is drawn.
@@ -86,7 +88,7 @@ def transform(
         RuntimeError: libvips is too old.
     """
     render.check()
-    parsed = parse(process, limits)
+    parsed = _parsed(process, taken, limits)
     written = parsed.writes()
     context = RenderContext(
         limits,
@@ -117,6 +119,7 @@ def explain(
     data: bytes | int,
     process: str,
     *,
+    taken: Sequence[str] = (),
     limits: Limits = Limits(),
     rendering: Rendering = Rendering(),
     fonts: Callable[[], Fonts] = Fonts,
@@ -126,6 +129,7 @@ def explain(
     Args:
         data: The picture's bytes, or the descriptor of the open file.
         process: What would be done to it.
+        taken: See :func:`transform`.
         limits: Of every picture.
         rendering: How pictures are made.
         fonts: Gives the fonts; called where text would be drawn.
@@ -135,7 +139,7 @@ def explain(
         RuntimeError: libvips is too old.
     """
     render.check()
-    parsed = parse(process, limits)
+    parsed = _parsed(process, taken, limits)
     if parsed.snapshot:
         raise Unimplemented("A picture of a video has no plan: what it takes is known afterwards.")
     source = probe(_read(data, limits))
@@ -144,6 +148,18 @@ def explain(
     result = reports.explanation(source, parsed, limits, rendering, there)
     notes = joined(parsed.notes, result.get("notes", ()))
     return {"process": str(parsed)} | result | {"notes": list(notes)}
+
+
+def _parsed(text: str, taken: Sequence[str], limits: Limits) -> Process:
+    """What is done, for who takes these formats besides the source's own.
+
+    Raises:
+        OssError: The text is not valid.
+    """
+    parsed = parse(text, limits)
+    if not accepting.is_open(parsed):
+        return parsed
+    return accepting.accepted_by(parsed, automatic.word(taken), limits)
 
 
 def _aimed(process: Process, source: Source, limits: Limits) -> Process:

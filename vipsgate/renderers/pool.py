@@ -274,8 +274,11 @@ class Renderers:
         return [worker.process.pid for worker in self._all]
 
     @asynccontextmanager
-    async def lowest(self) -> AsyncIterator[None]:
+    async def lowest(self, *, counted: bool = True) -> AsyncIterator[None]:
         """Wait in the lowest lane for a turn; what is rendered within is admitted as all else.
+
+        Args:
+            counted: Whether it is a refusal where there is no turn: somebody has asked for it.
 
         Raises:
             CpuLimitExceeded: Others wait all the time, or too many in this lane.
@@ -284,6 +287,8 @@ class Renderers:
             async with self._lowest.turn():
                 yield
         except FullError:
+            if not counted:
+                raise errors.CpuLimitExceeded(BUSY[Reason.WAIT]) from None
             raise self.refuse(Refusal(Reason.WAIT, self._scheduler.wait())) from None
 
     async def render(self, job: protocol.Job, content: str = "") -> Result:

@@ -21,7 +21,7 @@ from ..delivery import derivatives, looks, resolve
 from ..delivery.order import Order, see
 from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
-from ..gate import access, sign, simulate
+from ..gate import accept, access, sign, simulate
 from ..gate.access import Seen
 from ..gate.sign import cdn
 from ..gate.target import PROCESS, Target
@@ -31,6 +31,7 @@ from ..worker.protocol import Attachment, Job
 
 META = "objectMeta"  # the call that tells of an object and not of its picture
 OWNER = simulate.CALLERS["owner"]
+ACCEPT = accept.ACCEPT.lower()
 SIGNATURE = frozenset(("authorization", "date", "referer", "x-oss-date"))  # headers that count
 
 
@@ -40,10 +41,10 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
     Args:
         services: Where it is asked.
         line: ``/BUCKET/KEY?...`` as a client would send it, the bucket in the path.
-        headers: As the client would send them; a signature and the Referer count.
+        headers: As the client would send them; a signature, the Referer and Accept count.
     """
     report: dict[str, Any] = dict.fromkeys(
-        ("target", "objects", "process", "plan", "notes", "refused", "access")
+        ("target", "objects", "process", "offered", "plan", "notes", "refused", "access")
     )
     try:
         target = resolve_target(line, "", {}, "")
@@ -60,8 +61,9 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
             raise NoSuchBucket("The specified bucket does not exist.")
         order, missing, whole = None, None, target
         find = resolve.plain_order if plain else resolve.order
+        taken = next((text for name, text in headers.items() if name.lower() == ACCEPT), "")
         try:
-            order = await find(services, access.Grant(document, OWNER), target)
+            order = await find(services, access.Grant(document, OWNER), target, taken)
             order = await _sniffed(services, document, order)
             whole = order.target
         except NoSuchKey as error:
@@ -171,6 +173,7 @@ def _found(services: Services, order: Order) -> dict[str, Any]:
             for key, item, link in zip(order.keys, order.objects, order.links, strict=True)
         ],
         "process": {"text": str(process) if process else "", "chain": chain},
+        "offered": list(order.offered),
         "etag": derivatives.etag(services, order),
     }
 

@@ -206,6 +206,7 @@ async def run(
             task.cancel()
         await public.close(server.drain_seconds)
         await private.close(1, linger=0)
+        await services.later.close()
         await services.webhooks.close(min(WEBHOOK_SECONDS, server.drain_seconds))
         if services.cache:
             await services.cache.close()

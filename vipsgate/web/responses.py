@@ -39,6 +39,8 @@ SYMLINK = "Symlink"  # of one that leads to another
 TAGGING_COUNT = "x-oss-tagging-count"
 NEXT_POSITION = "x-oss-next-append-position"  # where such an object ends
 MD5 = "Content-MD5"  # of a whole object in Base64
+BRIEF = 30  # seconds that an answer is kept by others which is a stand-in
+LASTING = re.compile(r"(?:max-age|s-maxage|stale-[a-z-]+|immutable)\b", re.IGNORECASE)
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
 Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # of a remote body
@@ -148,6 +150,14 @@ def inherited_headers(properties: Properties, cache_control: str) -> dict[str, s
     return headers
 
 
+def shorten(headers: dict[str, str]) -> None:
+    """Let an answer be kept for :data:`BRIEF` only: its place is soon taken by a better one."""
+    headers.pop("Expires", None)
+    words = [word.strip() for word in headers.get("Cache-Control", "").split(",")]
+    rest = [word for word in words if word and not LASTING.match(word)]
+    headers["Cache-Control"] = ", ".join((*rest, f"max-age={BRIEF}"))
+
+
 def stored(key: str, item: Object) -> dict[str, str]:
     """Headers of an object as it is, besides those of :func:`inherited_headers`."""
     properties = item.properties
@@ -253,7 +263,7 @@ def again(
         head: The same from :func:`kept_head`.
     """
     record, sharing = request[RECORD], request.get(SHARING, NOTHING)
-    if head is None or not prebuilt.fits(request):
+    if head is None or not prebuilt.fits(request) or ("Vary" in headers and "Vary" in sharing):
         headers = {**headers, **hit(record.begun)}
         return web.Response(body=body, headers=complete(request, headers))
     if sharing:

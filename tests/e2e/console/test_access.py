@@ -128,6 +128,21 @@ def test_protection_is_in_force(guarded, console):
     assert console.ask("/guarded/a.jpg!small", headers).picture.width == 40
 
 
+def test_formats_by_accept_are_set_and_in_force(guarded, console):
+    url, asked = "/guarded/a.jpg!small", {"Referer": GOOD, "Accept": "image/avif,image/webp"}
+    assert console.ask(url, asked).kind == "image/jpeg"
+    rules = [("img/", ".PNG", True)] + [("", "", False)] * 9
+    chosen = {"auto_format": "webp avif", "avif_in_background": "1"}
+    assert save(guarded, "guarded", rules=rules, **SETTINGS, **chosen).status == 303
+    text = guarded.get("b/guarded/access").text
+    assert '<option value="webp avif" selected>' in text
+    assert console.ask(url, asked).kind == "image/webp"
+    wrong = save(guarded, "guarded", rules=rules, **SETTINGS, auto_format="webp webp")
+    assert (wrong.status, "names each format once" in wrong.text) == (400, True)
+    assert save(guarded, "guarded", rules=rules, **SETTINGS).status == 303
+    assert console.ask(url, asked).kind == "image/jpeg"
+
+
 def test_what_was_saved_is_shown(guarded):
     text = guarded.get("b/guarded/access").text
     for part in ('value="jpg"', 'value="img/"', 'value=".PNG"', "https://*.example.org"):

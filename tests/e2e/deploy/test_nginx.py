@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+from support.browsers import BROWSERS, RULES
 
 from vipsgate.gate import sign
 
@@ -61,11 +62,15 @@ cross_origin_resource_policy = "cross-origin"
 allowed_origins = ["https://a.example", "https://b.example"]
 allowed_methods = ["GET", "HEAD"]
 expose_headers = ["ETag"]
+[buckets.auto]
+acl = "public-read"
+cache_control = "max-age=3600"
+auto_format = ["avif", "webp"]
 """
 KEY = sign.Credential("key1", "secret1")
 PATIENCE_S = 20
 SMALL = "image/resize,w_100"
-BUCKETS = ("open", "brief", "bounded", "shut", "hotlink", "crossed")
+BUCKETS = ("open", "brief", "bounded", "shut", "hotlink", "crossed", "auto")
 KEYS = {  # as they are stored; what differs between clients is how they write them
     "example.jpg": "example.jpg",
     "with space.jpg": "with%20space.jpg",
@@ -322,7 +327,7 @@ def test_a_kept_picture_does_not_reach_vipsgate(site, nginx):
     assert first.headers["x-oss-request-id"] == second.headers["x-oss-request-id"]
     assert kept(ask(site, path, "image/resize,w_99")) == "MISS"
     bring(site, path, "image/resize,w_99")
-    assert sum("GET127.0.0.1/open/panda.png?" in name for name in nginx.kept()) == 2
+    assert sum("GET 127.0.0.1/open/panda.png?" in name for name in nginx.kept()) == 2
 
 
 def test_neither_signed_nor_hotlink_protected_answers_are_kept(site, nginx):
@@ -428,6 +433,37 @@ def test_made_anew_for_this_machine_only(site, nginx, direct):
     time.sleep(0.1)
     again = ask(site, path, process)
     assert (kept(again), again.etag) == ("HIT", anew.etag)
+
+
+# -- a format by the client's Accept --------------------------------------------------------------
+
+
+def test_three_classes_of_accept_are_kept_apart(direct, site, nginx, deploy):
+    """Whatever the texts: what is kept is that of the class, and says what it depends on."""
+    types = {("avif", "webp"): "image/avif", ("webp",): "image/webp", (): "image/jpeg"}
+    for text, taken in BROWSERS.items():
+        headers = {"Accept": text} if text else {}
+        through = bring(site, "auto/example.jpg", SMALL, headers)
+        assert (through.kind, through.headers["Vary"]) == (types[taken], "Accept"), text
+        assert lasting(through) == lasting(ask(direct, "auto/example.jpg", SMALL, headers))
+        again = {**headers, "If-None-Match": through.etag}
+        assert ask(site, "auto/example.jpg", SMALL, again).status == 304
+    name = f"/auto/example.jpg?x-oss-process={SMALL}"
+    kept = [key for key in nginx.kept() if key.endswith(name)]
+    assert len(kept) == len(set(kept)) == len(types)
+    command = [deploy / "nginx" / "purge", nginx.folder / "cache", "127.0.0.1", "/auto/example.jpg"]
+    assert b"3 files are forgotten" in subprocess.run(command, check=True, stdout=-1).stdout
+
+
+def test_whatever_is_accepted_gets_what_vipsgate_gives(direct, site):
+    """Also what no browser says: weights, quotes, faults; twice, as the first may be kept."""
+    for text in RULES:
+        if not text.isascii() or len(text) > 1000:
+            continue
+        plain = ask(direct, "auto/panda.png", "image/quality,Q_80", {"Accept": text})
+        for _ in range(2):
+            through = ask(site, "auto/panda.png", "image/quality,Q_80", {"Accept": text})
+            assert lasting(through) == lasting(plain), text
 
 
 def test_purged_by_source(site, nginx, deploy):

@@ -19,6 +19,9 @@ READS = {
     "format,jpeg": "format,jpg",
     "format,src,1an": "format,src,1an",
     "format,1an,src": "format,src,1an",
+    "format,auto": "format,auto",
+    "format,auto,accept_avif-webp": "format,auto,accept_avif-webp",
+    "format,accept_src,auto": "format,auto,accept_src",
 }
 REFUSES = {
     "format": (InvalidArgument, "0040-00000207", "jpg, png, webp"),
@@ -28,6 +31,10 @@ REFUSES = {
     "format,JPG": (InvalidArgument, "0040-00000206", "The value: JPG"),
     "format,_jpg": (InvalidArgument, "0040-00000206", "_jpg"),
     "format,jpg,png": (InvalidArgument, "", "given twice"),
+    "format,Auto": (InvalidArgument, "0040-00000206", "The value: Auto"),
+    "format,auto,accept_jpg": (InvalidArgument, "", "avif-webp, avif, webp, src, quick"),
+    "format,auto,accept_": (InvalidArgument, "", "parameter: accept"),
+    "format,accept_webp": (InvalidArgument, "0040-00000207", "jpg, png, webp"),
 }
 
 STILL = ("jpg", "png", "webp", "bmp", "tiff", "avif", "heic")

@@ -1,4 +1,4 @@
-"""``format,webp``: write the result in another format."""
+"""``format,webp``, ``format,auto``: write the result in another format, or as the client likes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from ..frame import Frame
 from ..notes import Notes, note
 from ..params import BARE, choice, flag
 
+AUTO = "auto"
+SOURCE, QUICK = "src", "quick"  # what a client takes: nothing special; see :attr:`Format.accept`
+ACCEPTED = ("avif-webp", "avif", "webp")  # or these formats
+
 
 @dataclass(frozen=True, slots=True)
 class Format(Action):
@@ -17,6 +21,10 @@ class Format(Action):
 
     ``gif`` turns no still picture into a GIF: it keeps its format. ``src`` of a GIF is its first
     frame as JPG, unless ``1an`` stands behind it (OSS guide, Format).
+
+    ``auto`` is ours (:mod:`..automatic`): AVIF, WebP or the source's own, by the client's Accept,
+    in place of which ``accept`` says what is taken. ``quick`` is ``avif-webp`` but for an AVIF that
+    takes long, in whose place a WebP is written.
     """
 
     name = "format"
@@ -32,19 +40,28 @@ class Format(Action):
         "tiff",
         "avif",
         "heic",
-        "src",
+        SOURCE,
+        AUTO,
         key=BARE,
         alias={"jpeg": "jpg"},
         bad="0040-00000206",
         missing="0040-00000207",
     )
     animated: bool = flag("1an")
+    accept: str = choice(*ACCEPTED, SOURCE, QUICK, default="", key="accept")
+
+    def unused(self) -> tuple[str, ...]:
+        return ("accept",) if self.accept and self.value != AUTO else ()
 
     def plan(self, frame: Frame) -> Frame:
         source = frame.header.format
         still = source == "gif" and not self.animated
         moving = frame.pages > 1
-        formats = {"src": "jpg" if still else source, "gif": "gif" if moving else source}
+        formats = {
+            SOURCE: "jpg" if still else source,
+            AUTO: source,  # what is chosen instead, the plan decides at its end
+            "gif": "gif" if moving else source,
+        }
         result = formats.get(self.value, self.value)
         return replace(frame, format=result, pages=frame.pages if CODECS[result].animated else 1)
 
