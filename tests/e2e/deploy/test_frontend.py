@@ -54,7 +54,7 @@ def pictures(serving, photo, saved, tmp_path_factory):
     for key in KEYS:
         (root / BUCKET / key).parent.mkdir(parents=True, exist_ok=True)
         (root / BUCKET / key).write_bytes(data)
-    with serving(root) as site:
+    with serving(root, renderers=1) as site:
         yield site
 
 

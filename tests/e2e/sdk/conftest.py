@@ -31,7 +31,7 @@ def api(serving, tmp_path_factory):
     folder = tmp_path_factory.mktemp("api")
     (folder / "root" / "declared").mkdir(parents=True)
     (folder / "vipsgate.toml").write_text(CONFIG)
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 
@@ -42,7 +42,7 @@ def own_domain(serving, tmp_path_factory):
     (folder / "root" / "own-domain").mkdir(parents=True)
     config = f'{CONFIG}[buckets.own-domain]\ndomains = ["localhost"]\n'
     (folder / "vipsgate.toml").write_text(config)
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 
