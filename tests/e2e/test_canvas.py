@@ -102,7 +102,7 @@ def shared(serving, root, tmp_path_factory, origin):
         (folder / "root" / bucket).mkdir(parents=True)
         shutil.copy(root / "examplebucket" / "example.jpg", folder / "root" / bucket)
     (folder / "vipsgate.toml").write_text(CONFIG.format(origin=origin))
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 
