@@ -28,6 +28,7 @@ DOCUMENTS = {
         *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
         *("deploy/README.md", "tests/README.md", "bench/README.md"),
         *("vipsgate/emulator/README.md", "tests/e2e/clients/README.md"),
+        "deploy/frontend/README.md",
     )
 }
 README, OPERATION = DOCUMENTS["README.md"], DOCUMENTS["deploy/README.md"]

@@ -60,16 +60,5 @@ def test_a_shell_reads_a_command_as_two_words(file):
     assert not words[2].startswith("-")
 
 
-def test_html_is_escaped_and_has_no_width_above_the_sources():
-    text = PLACES[0].srcset('a".jpg', 1000, 'a"><script>')
-    assert text.count('"') == 8
-    assert "<script>" not in text
-    assert "960w" in text
-    assert "1280w" not in text
-    assert (
-        text.partition("srcset")[2].partition("sizes")[0].count(",") == 2
-    )  # a comma in a URL would end it
-
-
 def test_markdown_ends_where_it_should():
     assert urls.markdown("http://x/a)b", "a](b") == "![a\\](b](http://x/a%29b)"

@@ -61,7 +61,7 @@ def gate(serving, root, tmp_path_factory):
     }.items():
         for bucket in (SHUT, OPENED, GUARDED, FREE):
             asyncio.run(store.describe(bucket, name, properties))
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 

@@ -111,7 +111,7 @@ def shared(serving, root, tmp_path_factory, origin):
         for key in ("example.jpg", "alpha.png", "anim.gif"):
             shutil.copy(root / "examplebucket" / key, folder / "root" / bucket)
     (folder / "vipsgate.toml").write_text(CONFIG.format(origin=origin))
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 

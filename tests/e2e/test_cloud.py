@@ -71,7 +71,7 @@ def site(cloud, serving, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cloud")
     (folder / "vipsgate.toml").write_text(CONFIG)
     words = ["--config", str(folder / "vipsgate.toml"), "--cache-dir", str(folder / "cache")]
-    with serving(cloud.url, *words, env=cloud.server.env()) as site:
+    with serving(cloud.url, *words, env=cloud.server.env(), renderers=1) as site:
         yield site
 
 
@@ -242,7 +242,7 @@ def large(moto, root):
     ("key", "most"), [("large.jpg", 256 << 10), ("late.jpg", None), ("noise.png", None)]
 )
 def test_info_of_a_large_picture(large, moto, middleman, serving, key, most):
-    with serving(large.url, env=moto.env(middleman.port)) as site:
+    with serving(large.url, env=moto.env(middleman.port), renderers=1) as site:
         before = middleman.down
         answer = site.ask(f"/photos/{key}{INFO}")
         told = json.loads(answer.body)
@@ -263,7 +263,7 @@ def test_info_of_a_large_picture(large, moto, middleman, serving, key, most):
 def test_a_film_that_is_too_large_to_be_fetched(large, moto, serving):
     large.put("photos/film.mp4", b"\0\0\0\x18ftypisom" + bytes(100_000))
     env = moto.env() | {"VIPSGATE_STORE__VIDEO_FETCH_BYTES": "100000"}
-    with serving(large.url, env=env) as site:
+    with serving(large.url, env=env, renderers=1) as site:
         answer = site.ask("/photos/film.mp4?x-oss-process=video/snapshot,t_0,f_jpg")
         assert (answer.status, answer.code) == (400, "ImageTooLarge")
         assert "100000" in answer.message
@@ -271,7 +271,7 @@ def test_a_film_that_is_too_large_to_be_fetched(large, moto, serving):
 
 def test_a_film(large, moto, serving, film, number):
     large.put("photos/clip.mp4", film("mp4", "h264", size=(64, 48), count=30, gop=10))
-    with serving(large.url, env=moto.env()) as site:
+    with serving(large.url, env=moto.env(), renderers=1) as site:
         answer = site.ask("/photos/clip.mp4?x-oss-process=video/snapshot,t_0,f_png")
         assert answer.picture.size == (64, 48)
 
@@ -284,7 +284,7 @@ def test_a_picture_under_another_name_is_told_by_its_beginning(moto, middleman, 
     cloud.put("starred/scan.dat", jpeg() + bytes(3 << 20))
     cloud.put("starred/note.dat", b"a note " * 500_000)
     env = {**moto.env(middleman.port), "VIPSGATE_STORE__FRESH_SECONDS": "0"}
-    with serving(cloud.url, env=env) as site:
+    with serving(cloud.url, env=env, renderers=1) as site:
         for path, method in (
             ("scan.dat", "GET"),
             ("scan.dat", "HEAD"),

@@ -64,7 +64,7 @@ def shared(request, serving, root, tmp_path_factory):
             shutil.copy(root / "examplebucket" / "example.jpg", folder / "root" / bucket / key)
     (folder / "vipsgate.toml").write_text(CONFIG.format(memory=request.param))
     words = ["--config", str(folder / "vipsgate.toml"), "--cache-dir", str(folder / "cache")]
-    with serving(folder / "root", *words) as site:
+    with serving(folder / "root", *words, renderers=1) as site:
         yield site
 
 

@@ -33,7 +33,7 @@ def site(serving, root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoded")
     (folder / "root" / "open").mkdir(parents=True)
     (folder / "vipsgate.toml").write_text(CONFIG)
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 

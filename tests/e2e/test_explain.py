@@ -51,7 +51,7 @@ def site(serving, root, tmp_path_factory):
     for name, aim in {"link": "a.dat", "to-note": "note", "to-jpg": "named.jpg"}.items():
         (root / "starred" / name).symlink_to(aim)
     (root / "starred" / "named.jpg").write_bytes(b"no picture, but for its name")
-    with serving(root, "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(root, "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 

@@ -72,7 +72,7 @@ def log(serving, root, tmp_path_factory):
     path = folder / "access.log"
     (folder / "vipsgate.toml").write_text(CONFIG % path)
     options = ["--config", str(folder / "vipsgate.toml"), "--cache-dir", str(folder / "cache")]
-    with serving(root, *options) as site:
+    with serving(root, *options, renderers=1) as site:
         yield Log(path, site)
 
 
@@ -219,7 +219,9 @@ def test_a_client_that_leaves(log):
 
 
 def test_standard_error_takes_it_and_standard_output_stays_empty(serving, root):
-    with serving(root, env={"VIPSGATE_LOG__FORMAT": "combined", "VIPSGATE_LOG__PATH": "-"}) as site:
+    with serving(
+        root, env={"VIPSGATE_LOG__FORMAT": "combined", "VIPSGATE_LOG__PATH": "-"}, renderers=1
+    ) as site:
         site.get(KEY, THUMB)
         words = f'"GET /{BUCKET}/{KEY}?x-oss-process={THUMB} HTTP/1.1" 200'
         until(lambda: words in site.log.read_text())
@@ -228,20 +230,20 @@ def test_standard_error_takes_it_and_standard_output_stays_empty(serving, root):
 
 def test_the_last_lines_are_written_when_the_server_ends(serving, root, tmp_path):
     env = {"VIPSGATE_LOG__PATH": str(tmp_path / "log")}
-    with serving(root, env=env) as site:
+    with serving(root, env=env, renderers=1) as site:
         for _ in range(10):
             site.get(KEY)
     assert len((tmp_path / "log").read_bytes().splitlines()) == 10
 
 
 def test_nothing_is_written_unless_it_is_said_where(serving, root):
-    with serving(root) as site:
+    with serving(root, renderers=1) as site:
         assert site.get(KEY).status == 200
     assert KEY not in site.log.read_text()
 
 
 def test_a_full_disk_breaks_no_answer(serving, root):
-    with serving(root, env={"VIPSGATE_LOG__PATH": "/dev/full"}) as site:
+    with serving(root, env={"VIPSGATE_LOG__PATH": "/dev/full"}, renderers=1) as site:
         for _ in range(3):
             assert site.get(KEY).status == 200
             time.sleep(0.3)
@@ -253,7 +255,7 @@ def test_a_pipe_that_nobody_reads_breaks_no_answer(serving, root, tmp_path):
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with serving(root, env={"VIPSGATE_LOG__PATH": str(pipe)}) as site:
+        with serving(root, env={"VIPSGATE_LOG__PATH": str(pipe)}, renderers=1) as site:
             agent = {"User-Agent": "x" * 512}
             for _ in range(200):  # more than a pipe takes
                 assert site.get(KEY, headers=agent).status == 200

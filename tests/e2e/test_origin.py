@@ -44,7 +44,7 @@ def site(place, moto, serving, tmp_path_factory):
     document(folder / "root", "local", {"acl": "public-read"})
     document(folder / "root", "theirs", {"acl": "public-read-write", "origin": f"{place}/theirs"})
     words = ["--config", str(folder / "vipsgate.toml"), "--cache-dir", str(folder / "cache")]
-    with serving(folder / "root", *words, env=moto.env()) as site:
+    with serving(folder / "root", *words, env=moto.env(), renderers=1) as site:
         yield site
 
 

@@ -37,7 +37,7 @@ def gate(serving, root, tmp_path_factory):
         (folder / "root" / name).mkdir(parents=True)
         for key in ("example.jpg", "panda.png"):
             (folder / "root" / name / key).write_bytes((root / BUCKET / key).read_bytes())
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 

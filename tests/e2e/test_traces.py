@@ -34,7 +34,7 @@ def test_a_server_sends_them_away(serving, root):
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
                 "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
             }
-            with serving(root, env=env) as site:
+            with serving(root, env=env, renderers=1) as site:
                 headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
                 assert site.get("example.jpg", "image/resize,w_31", headers=headers).status == 200
         finally:
@@ -53,7 +53,7 @@ def test_a_collector_that_is_away_holds_nobody_up(serving, root):
         "VIPSGATE_TRACES__ENABLED": "true",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
     }
-    with serving(root, env=env) as site:
+    with serving(root, env=env, renderers=1) as site:
         assert site.get("example.jpg").status == 200
 
 

@@ -110,7 +110,7 @@ def console(serving, root, tmp_path_factory):
     for bucket in ("examplebucket", "declared"):
         (folder / "root" / bucket).mkdir(parents=True)
         shutil.copy(root / "examplebucket" / "example.jpg", folder / "root" / bucket)
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 

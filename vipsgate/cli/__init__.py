@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from . import bucket, check, demo, diff, emulate, render, serve, sign
+from . import bucket, check, demo, diff, emulate, render, serve, sign, srcset
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,5 +17,5 @@ def main() -> None:
     """A self-hosted image edge server that speaks Alibaba Cloud OSS Image Processing."""
 
 
-for module in (serve, demo, render, sign, bucket, check, diff, emulate):
+for module in (serve, demo, render, sign, srcset, bucket, check, diff, emulate):
     main.add_command(module.command)

@@ -6,17 +6,17 @@ import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
 
 import click
 
 from ..buckets import Bucket, CdnSigning
 from ..errors import OssError
 from ..settings import Settings, SettingsError, load
+from . import links
 from .shared import CONFIG, Usage
 
 if TYPE_CHECKING:
-    from ..gate.sign import CdnKey, Credential
+    from ..gate.sign import CdnKey
 
 
 @click.command("sign")
@@ -54,7 +54,7 @@ def command(
     config: Path | None,
 ) -> None:
     """Print a signed URL of the object KEY, which is written as it is, not encoded."""
-    from ..gate.sign import sign_url
+    from ..console.urls import Terms
 
     try:
         settings = load(config, {})
@@ -64,41 +64,12 @@ def command(
             raise click.UsageError(f"{url}: is oss://BUCKET/KEY")
         if kind and (v4 or access_key_id):
             raise Usage("--cdn signs with the bucket's key: neither --v4 nor --access-key-id")
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        endpoint = endpoint or f"http://{host}:{server.port}"
-        click.echo(
-            sign_url(
-                _of_cdn(kind, bucket, settings) if kind else _of_oss(access_key_id, settings),
-                bucket,
-                key,
-                now=time.time(),
-                process=text,
-                expires=expires,
-                method=method.upper(),
-                version=4 if v4 else 1,
-                region=server.region,
-                endpoint=endpoint,
-                bucket_in_path=_bucket_in_path(endpoint, bucket, key, settings),
-                v4_expires_max=server.v4_expires_max,
-            )
-        )
+        credential = _of_cdn(kind, bucket, settings) if kind else links.signer(access_key_id, settings)
+        where = links.place(endpoint, bucket, key, settings)
+        terms = Terms(time.time(), expires, 4 if v4 else 1, server.region, server.v4_expires_max)
+        click.echo(where.signed(credential, key, text, terms, method.upper()))
     except (SettingsError, OssError, ValueError) as error:
         raise Usage(str(error)) from None
-
-
-def _of_oss(access_key_id: str | None, settings: Settings) -> Credential:
-    """Who signs: the first, or the one that is named.
-
-    Raises:
-        Usage: There is nobody.
-    """
-    from ..gate.sign import Credential
-
-    known = [c for c in settings.credentials if access_key_id in (None, c.access_key_id)]
-    if not known:
-        named = f" with access_key_id = {access_key_id!r}" if access_key_id else ""
-        raise Usage(f"no [[credentials]]{named} to sign with")
-    return Credential(**known[0].model_dump())
 
 
 def _of_cdn(kind: str, bucket: str, settings: Settings) -> CdnKey:
@@ -127,25 +98,3 @@ async def _described(bucket: str, settings: Settings) -> Bucket | None:
     documents = Documents(store_of(settings), settings.limits)
     await documents.look()
     return documents.known.get(bucket)
-
-
-def _bucket_in_path(endpoint: str, bucket: str, key: str, settings: Settings) -> bool:
-    """Has a URL there to name the bucket, or does its host? As the server will read it.
-
-    Raises:
-        Usage: Neither leads to the object.
-        OssError: There can be no such bucket or object.
-    """
-    from ..gate import target
-
-    parts = urlsplit(endpoint)
-    bare = endpoint.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
-    if not (bare and parts.netloc and parts.scheme in ("http", "https")):
-        raise Usage(f"--endpoint = {endpoint!r}: is http://HOST[:PORT] or https://HOST[:PORT]")
-    for within, path in ((True, f"/{bucket}/{key}"), (False, f"/{key}")):
-        result = target.resolve(
-            quote(path), parts.netloc, settings.domains(), settings.server.endpoint
-        )
-        if (result.bucket, result.key) == (bucket, key):
-            return within
-    raise Usage(f"--endpoint = {endpoint!r}: leads to another bucket than {bucket}")

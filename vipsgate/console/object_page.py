@@ -15,7 +15,7 @@ from ..gate.headers import ACL
 from ..gate.protection import PICTURES
 from ..gate.rights import Right
 from ..gate.target import Target, check_key
-from . import buckets, calls, objects, pages, urls
+from . import buckets, calls, objects, pages, snippet, urls
 from .visit import Visit
 
 FIRST = ("Format", "ImageWidth", "ImageHeight", "FrameCount", "FileSize")
@@ -71,7 +71,7 @@ async def page(visit: Visit) -> web.StreamResponse:
         shown=shown,
         process=process,
         styles=sorted(bucket.styles),
-        links=_links(visit, bucket, key, process, facts),
+        links=await _links(visit, bucket, key, process, facts),
         expires=_expires(visit),
         access=report.get("access") or {},
         refused=report.get("refused"),
@@ -126,7 +126,7 @@ def _expires(visit: Visit) -> int:
     return int(text) if good else urls.VALID_SECONDS
 
 
-def _links(
+async def _links(
     visit: Visit, bucket: Bucket, key: str, process: str, facts: dict[str, str]
 ) -> list[Link]:
     """Everything that may be copied, for what the preview shows."""
@@ -141,8 +141,7 @@ def _links(
     result += [_signed(visit, where, key, process, 1), _signed(visit, where, key, process, 4)]
     name = key.rpartition("/")[2]
     if facts:
-        width = int(facts.get("ImageWidth", "0"))
-        result.append(Link("url.srcset", where.srcset(key, width, name)))
+        result.append(Link("url.srcset", await snippet.markup(visit, where, key, process)))
         result.append(Link("url.markdown", urls.markdown(plain, name)))
     result.append(Link("url.curl", urls.curl(plain, name)))
     return result

@@ -1,16 +1,13 @@
-"""URLs of an object on the public port, to be copied: plain, by style, signed, as HTML; pure."""
+"""URLs of an object on the public port, to be copied: plain, by style, signed; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 from urllib.parse import quote
 
-from ..gate.sign import Credential, sign_url
+from ..gate.sign import CdnKey, Credential, sign_url
 
-WIDTHS = (320, 640, 960, 1280, 1920)  # pixels, of an <img srcset>
 SAFE = "/,:@!$'()*-._~=|"  # what may stand in a query as it is, and is in process texts
 VALID_SECONDS = 3600  # of a signed URL, as the console of OSS has it
 
@@ -58,7 +55,14 @@ class Place:
         """The URL with the style's name behind the object's."""
         return self.plain(f"{key}{separator}{style}")
 
-    def signed(self, credential: Credential, key: str, process: str, terms: Terms) -> str:
+    def signed(
+        self,
+        credential: Credential | CdnKey,
+        key: str,
+        process: str,
+        terms: Terms,
+        method: str = "GET",
+    ) -> str:
         """The URL that lets whoever has it see the picture for a while.
 
         Raises:
@@ -71,21 +75,12 @@ class Place:
             now=terms.now,
             process=process,
             expires=terms.expires,
+            method=method,
             version=terms.version,
             region=terms.region,
             endpoint=self.address,
             bucket_in_path=self.in_path,
             v4_expires_max=terms.v4_expires_max,
-        )
-
-    def srcset(self, key: str, width: int, alt: str) -> str:
-        """An ``<img>`` with a picture for each width up to the source's."""
-        widths: Sequence[int] = [one for one in WIDTHS if one < width] or [width or WIDTHS[0]]
-        entries = [(self.plain(key, f"image/resize,w_{one}"), one) for one in widths]
-        sources = ", ".join(f"{url.replace(',', '%2C')} {one}w" for url, one in entries)
-        return (
-            f'<img src="{escape(entries[-1][0])}" srcset="{escape(sources)}" '
-            f'sizes="(max-width: {widths[-1]}px) 100vw, {widths[-1]}px" alt="{escape(alt)}">'
         )
 
 

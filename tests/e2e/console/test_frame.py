@@ -215,7 +215,7 @@ def test_who_watches_the_server_needs_no_login(nobody, path):
 
 def test_metrics_may_ask_for_one_too(serving, root, tmp_path):
     (tmp_path / "vipsgate.toml").write_text(f"[server]\nmetrics_private = true\n{CONFIG}")
-    with serving(root, "--config", str(tmp_path / "vipsgate.toml")) as site:
+    with serving(root, "--config", str(tmp_path / "vipsgate.toml"), renderers=1) as site:
         nobody = Browser(site.admin_port)
         assert nobody.ask("GET", "/metrics").status == 403
         assert nobody.ask("GET", "/healthz").status == 200
@@ -226,7 +226,7 @@ def test_metrics_may_ask_for_one_too(serving, root, tmp_path):
 def test_failures_are_few(serving, root, tmp_path):
     """Then nobody gets in from there for a while, not even with the right secret."""
     (tmp_path / "vipsgate.toml").write_text(CONFIG)
-    with serving(root, "--config", str(tmp_path / "vipsgate.toml")) as site:
+    with serving(root, "--config", str(tmp_path / "vipsgate.toml"), renderers=1) as site:
         nobody = Browser(site.admin_port)
         assert {nobody.login(secret="wrong").status for _ in range(10)} == {403}
         answer = nobody.login()
@@ -238,7 +238,7 @@ def test_failures_are_few(serving, root, tmp_path):
 def test_a_session_ends_with_its_key_after_a_reload_and_outlives_a_restart(serving, root, tmp_path):
     file = tmp_path / "vipsgate.toml"
     file.write_text(CONFIG)
-    with serving(root, "--config", str(file)) as site:
+    with serving(root, "--config", str(file), renderers=1) as site:
         writer, owner = Browser(site.admin_port), Browser(site.admin_port)
         writer.login("key2")
         owner.login()
@@ -249,13 +249,13 @@ def test_a_session_ends_with_its_key_after_a_reload_and_outlives_a_restart(servi
             pass
         assert writer.get("buckets").status == 303
         assert owner.get("buckets").status == 200
-    with serving(root, "--config", str(file)) as site:
+    with serving(root, "--config", str(file), renderers=1) as site:
         owner.port = site.admin_port
         assert owner.get("buckets").status == 200
 
 
 def test_without_credentials_only_who_reads_the_terminal_gets_in(serving, root):
-    with serving(root) as site:
+    with serving(root, renderers=1) as site:
         nobody = Browser(site.admin_port)
         assert nobody.get("buckets").status == 303
         line = next(x for x in site.log.read_text().splitlines() if "/console/login#" in x)
@@ -273,7 +273,7 @@ def test_without_credentials_only_who_reads_the_terminal_gets_in(serving, root):
 
 def test_without_credentials_and_open_to_others_nobody_gets_in(serving, root, tmp_path):
     (tmp_path / "vipsgate.toml").write_text('[server]\nadmin_host = "0.0.0.0"\n')
-    with serving(root, "--config", str(tmp_path / "vipsgate.toml")) as site:
+    with serving(root, "--config", str(tmp_path / "vipsgate.toml"), renderers=1) as site:
         nobody = Browser(site.admin_port)
         text = nobody.get("login").text
         assert "Configure a key pair" in text

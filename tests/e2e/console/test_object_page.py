@@ -5,6 +5,7 @@ from html import unescape
 from urllib.parse import quote, urlsplit
 
 import pytest
+from PIL import Image
 from support.console import HOSTILE, Browser, put
 
 PATH = "b/examplebucket/object?key=example.jpg"
@@ -34,6 +35,31 @@ def test_what_is_copied_works(owner, console, process):
     assert answers["Signed URL (V4)"].picture.width == (40 if process else 400)
     assert found["URL"] in found["curl"]
     assert found["Markdown"].startswith("![example.jpg](")
+
+
+def test_the_snippet_has_widths_of_the_picture_that_is_shown(owner, console, photo, saved):
+    name = "HTML, for screens of every width"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation
+    data = saved(photo(1200, 800), "JPEG", quality=90, exif=exif)
+    assert put(owner, "declared", "大 +%25.jpg", data).status == 200
+    page = "b/declared/object?key=%E5%A4%A7%20%2B%2525.jpg"
+    plain, small = (
+        copied(owner.get(f"{page}{end}").text)[name] for end in ("", "&process=style/small")
+    )
+    assert 'width="800" height="1200"' in plain  # upright
+    widths = re.findall(r"(http\S+) (\d+)w", unescape(plain))
+    assert [int(width) for _, width in widths][:: len(widths) - 1] == [320, 800]
+    for url, width in widths:
+        parts = urlsplit(url)
+        assert console.ask(f"{parts.path}?{parts.query}").picture.width == int(width)
+    assert re.findall(r"style/small\|image\S+ (\d+)w", small) == ["40"]
+    owner.submit("b/declared/remove", key="大 +%25.jpg", sure="1")
+
+
+def test_what_makes_no_picture_has_no_snippet(owner):
+    text = owner.get(f"{PATH}&process=image/nonsense").text
+    assert "HTML, for screens of every width" not in copied(text)
 
 
 def test_a_style_has_its_url_with_the_separator(owner, console):

@@ -25,7 +25,7 @@ def own_domain(serving, tmp_path_factory):
     folder = tmp_path_factory.mktemp("domain")
     (folder / "root" / "own-domain").mkdir(parents=True)
     (folder / "vipsgate.toml").write_text(DOMAIN)
-    with serving(folder / "root", "--config", str(folder / "vipsgate.toml")) as site:
+    with serving(folder / "root", "--config", str(folder / "vipsgate.toml"), renderers=1) as site:
         yield site
 
 

@@ -1,0 +1,130 @@
+"""Widths for an ``<img srcset>``, chosen by the bytes that each is predicted to take; pure.
+
+Two cheap pictures of the source itself are measured, the smallest of the set and one of half of the
+largest width (a quarter of its pixels). Between and beyond them bytes are a power of the width.
+Measured on 21 pictures of 640 pixels and more, as JPG, WebP and AVIF, from 320 wide to 2560: 3, 4
+and 6 % off in the mean. One measured width with an exponent for all pictures was 10 % off with 640
+wide and 13 % with 320; to measure the largest, too, halves the error and costs five times as much.
+
+The widths divide the way from the smallest to the largest evenly, where one unit of the way is what
+is worth a picture of its own: :data:`STEP` bytes while pictures are small, :data:`GROWTH` times as
+many bytes when they are large, and never more than twice the width. The other design, to go down
+from the largest by such steps, leaves a rest at the end that saves nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+STEP = 24 << 10  # bytes that are worth another picture
+GROWTH = 1.5  # times as many bytes, that are as well where pictures are large
+RATIOS = 1.3, 2.0  # times the width, that one unit of the way has at least and at most
+MAX_WIDTHS = 10
+SMALLEST = 320  # pixels: a small phone's, at one device pixel to a pixel of the page
+EXPONENT = 1.6  # of bytes by width, where one width alone is known; median of what was measured
+TYPICAL = (640, 45_000)  # pixels and bytes of a photograph, where nothing is known
+POINTS = 400  # of the way, at which it is measured
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The bytes of a picture by its width.
+
+    Attributes:
+        points: Widths in pixels, rising, each with its bytes, which do not fall; one or more.
+    """
+
+    points: tuple[tuple[int, int], ...] = (TYPICAL,)
+
+    @classmethod
+    def of(cls, measured: Iterable[tuple[int, int]]) -> Curve:
+        """Through what was measured: pairs of a width and its bytes, in any order.
+
+        A larger picture that has fewer bytes counts as one of as many: a file of another kind, as
+        where a source is answered as it is, says nothing of those between.
+        """
+        rows = sorted(dict(measured).items())
+        largest = accumulate((max(1, size) for _, size in rows), max)
+        points = tuple((width, size) for (width, _), size in zip(rows, largest, strict=True))
+        return cls(points or (TYPICAL,))
+
+    def at(self, width: float) -> float:
+        """The bytes at a width, as predicted."""
+        (at, size), exponent = self._segment(width)
+        return size * float((width / at) ** exponent)
+
+    def slope(self, width: float) -> float:
+        """The bytes that one more unit of the width's logarithm takes, as predicted."""
+        return self._segment(width)[1] * self.at(width)
+
+    def _segment(self, width: float) -> tuple[tuple[int, int], float]:
+        """A point, and the exponent of the power that leads from there to the width."""
+        for low, high in pairwise(self.points):
+            if width <= high[0] or high == self.points[-1]:
+                return low, math.log(high[1] / low[1]) / math.log(high[0] / low[0])
+        return self.points[0], EXPONENT
+
+
+def ends(width: int, layout: int, density: float) -> tuple[int, int]:
+    """The smallest and the largest width that are of use.
+
+    Args:
+        width: Pixels that the picture has; no more can be shown of it.
+        layout: The largest width that it is shown at, in pixels of the page.
+        density: Device pixels to a pixel of the page, of the best screens that count.
+    """
+    largest = max(1, min(width, round(layout * density)))
+    return min(SMALLEST, layout, largest), largest
+
+
+def samples(smallest: int, largest: int) -> tuple[int, ...]:
+    """The widths to measure, one or two."""
+    return tuple(sorted({smallest, max(smallest, largest // 2)}))
+
+
+def choose(curve: Curve, smallest: int, largest: int, most: int = MAX_WIDTHS) -> tuple[int, ...]:
+    """The widths, rising, both ends among them.
+
+    Two neighbours are from 1.14 to 2 times as wide as each other, but that more than ``most`` of
+    them would be needed for it. Where the ends are closer than that, the largest is the only one.
+
+    Args:
+        curve: Bytes by width.
+        smallest: Pixels of the first.
+        largest: Pixels of the last.
+        most: How many there may be, 2 or more.
+    """
+    span = math.log(largest / smallest)
+    if span < math.log(RATIOS[0]):
+        return (largest,)
+    grid = [smallest * math.exp(span * at / POINTS) for at in range(POINTS + 1)]
+    worth = 1.0
+    while (way := _way(curve, grid, span, worth, most))[-1] > most - 1:
+        worth *= 1.1
+    count = math.ceil(way[-1] - 1e-9)
+    inner = (grid[bisect_left(way, way[-1] * step / count)] for step in range(1, count))
+    return tuple(sorted({smallest, *map(round, inner), largest}))
+
+
+def _way(curve: Curve, grid: list[float], span: float, worth: float, most: int) -> list[float]:
+    """The units of the way from the first width of a grid to each of it.
+
+    Args:
+        curve: Bytes by width.
+        grid: Widths, each as many times the one before.
+        span: The logarithm of the last by the first.
+        worth: Times as many bytes as :data:`STEP` and :data:`GROWTH` ask for.
+        most: Widths that there may be at last.
+    """
+    narrow, wide = (1 / math.log(ratio) for ratio in RATIOS)
+    least = min(wide, (most - 1) / span * (1 - 1e-9))
+
+    def rate(width: float) -> float:
+        unit = worth * max(STEP, math.log(GROWTH) * curve.at(width))
+        return max(least, min(narrow, curve.slope(width) / unit))
+
+    return list(accumulate((rate(width) * span / (len(grid) - 1) for width in grid[1:]), initial=0))
