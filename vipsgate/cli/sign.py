@@ -64,7 +64,9 @@ def command(
             raise click.UsageError(f"{url}: is oss://BUCKET/KEY")
         if kind and (v4 or access_key_id):
             raise Usage("--cdn signs with the bucket's key: neither --v4 nor --access-key-id")
-        credential = _of_cdn(kind, bucket, settings) if kind else links.signer(access_key_id, settings)
+        credential = (
+            _of_cdn(kind, bucket, settings) if kind else links.signer(access_key_id, settings)
+        )
         where = links.place(endpoint, bucket, key, settings)
         terms = Terms(time.time(), expires, 4 if v4 else 1, server.region, server.v4_expires_max)
         click.echo(where.signed(credential, key, text, terms, method.upper()))
