@@ -1,6 +1,7 @@
 """Requests that are known by the bytes of their head, before anything is parsed."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
@@ -44,6 +45,7 @@ class Fake:
     """Store, registry and cache: nothing has changed, and every picture is there."""
 
     version = (1, 1)
+    purges = SimpleNamespace(version=7)
 
     def fingerprint(self, bucket, key, aliases=False):
         return "as it was"
@@ -55,7 +57,7 @@ class Fake:
         return Entry("image/webp", 0, 1, cache_key.variant.encode()), "memory"
 
 
-def known(accept, taken, offered=("avif", "webp"), version=Fake.version):
+def known(accept, taken, offered=("avif", "webp"), version=(*Fake.version, 7)):
     key = CacheKey("photos", "cat.jpg", accept)
     marks = (("photos", "cat.jpg", "as it was"),)
     about = "cat.jpg", "image/resize,w_9", "", False, (), None

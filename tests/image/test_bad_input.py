@@ -239,14 +239,15 @@ def test_the_rim_is_taken(name, key, monkeypatch):
     monkeypatch.setattr("vipsgate.image.faces.installed", lambda: True)
     for value in values(TAKES[name][key][0])[1]:
         item = begin("", key)[1:] + value
-        others = [one for one in WITH.get(name, "").split(",") if one and not same(one, item)]
+        others = [one for one in WITH.get(name, "").split(",") if one and not same(name, one, item)]
         parse(",".join([name, item, *others]))
 
 
-def same(one, other):
-    """Are they values of the same parameter?"""
+def same(name, one, other):
+    """Are they values of the same parameter of an action?"""
+    flags = set(FLAGS) & set(TAKES[name])
     ends = [item.partition("_")[0] if "_" in item else "" for item in (one, other)]
-    return ends[0] == ends[1] and not {one, other} & set(FLAGS)
+    return ends[0] == ends[1] and not {one, other} & flags
 
 
 @named([one for one in ALL if not ACTIONS[one[0]].single])
