@@ -41,6 +41,7 @@ PAGES = {
     "styles": "b/photos/styles",
     "editor": "b/photos/style?name=style00",
     "access": "b/photos/access?url=/photos/00000.jpg",
+    "settings": "b/photos/settings",
     "versions": "b/photos/versions",
     "a version": "b/photos/version?number={version}",
 }

@@ -19,6 +19,9 @@ from ..gate.target import resolve
 from . import buckets, calls, diff, holes, pages
 from .visit import Visit
 
+FIELDS = frozenset(  # of the document
+    ("protection", "separators", "referer", "auto_format", "avif_in_background")
+)
 MAX_RULES = 10  # OSS guide, Source image protection
 MAX_URL = 8192  # characters
 MAX_LOOKED_AT = 50  # watermark objects; a style each, as many as there can be
@@ -27,7 +30,7 @@ MAX_LOOKED_AT = 50  # watermark objects; a style each, as many as there can be
 async def page(visit: Visit) -> web.StreamResponse:
     """The settings as they are, and what the tester says of a URL."""
     buckets.check_there(visit)
-    bucket = _document(visit)
+    bucket = document(visit)
     return await _page(visit, bucket, _fingerprint(bucket))
 
 
@@ -35,11 +38,11 @@ async def save(visit: Visit) -> web.StreamResponse:
     """Write what the form says, unless somebody else has changed it since it was loaded."""
     buckets.check_there(visit)
     visit.check(Right.RULE)
-    stored, was = _document(visit), visit.text("was")
+    stored, was = document(visit), visit.text("was")
     try:
         changed = _filled(visit, stored)
     except ValueError as error:  # pydantic's, which names key and value
-        return await _page(visit, stored, was, 400, error=_words(error))
+        return await _page(visit, stored, was, 400, error=words(error))
 
     def guard(present: Bucket) -> None:
         if _fingerprint(present) not in (was, _fingerprint(_filled(visit, present))):
@@ -125,7 +128,8 @@ def _line(visit: Visit, url: str) -> str:
     return f"/{target.bucket}/{quote(target.key)}" + (f"?{query}" if query else "")
 
 
-def _document(visit: Visit) -> Bucket:
+def document(visit: Visit) -> Bucket:
+    """The bucket's, or what holds where it has none."""
     registry = visit.services.registry
     return registry.get(visit.bucket) or registry.plain
 
@@ -169,8 +173,7 @@ def _list(text: str) -> list[str]:
 
 def _written(bucket: Bucket) -> str:
     """The settings of the page as JSON, to be shown."""
-    keys = {"protection", "separators", "referer", "auto_format", "avif_in_background"}
-    return documents.write(Bucket(**{key: getattr(bucket, key) for key in keys})).decode()
+    return documents.write(Bucket(**{key: getattr(bucket, key) for key in FIELDS})).decode()
 
 
 def _fingerprint(bucket: Bucket) -> str:
@@ -178,6 +181,7 @@ def _fingerprint(bucket: Bucket) -> str:
     return digest(_written(bucket).encode())
 
 
-def _words(error: ValueError) -> str:
+def words(error: ValueError) -> str:
+    """What is wrong with a form, a line for each key."""
     errors = getattr(error, "errors", None)
     return "\n".join(map(documents.line, errors())) if errors else str(error)

@@ -33,6 +33,7 @@ TABS = {  # of a bucket -> the right to see it
     "objects": Right.VIEW,
     "styles": Right.VIEW,
     "access": Right.VIEW,
+    "settings": Right.RULE,
     "versions": Right.RULE,
 }
 UNITS = ("B", "KB", "MB", "GB", "TB")

@@ -35,6 +35,7 @@ PATHS = (
     "b/examplebucket/styles",
     "b/examplebucket/style",
     "b/examplebucket/access?url=/examplebucket/example.jpg",
+    "b/examplebucket/settings",
     "b/versioned/versions",
     "b/versioned/version?number=1",
 )

@@ -1,0 +1,156 @@
+"""The settings of a bucket that have no page of their own: a field for each, from its declaration.
+
+A new setting of a bucket is here as soon as :class:`vipsgate.buckets.Bucket` has it, with its words
+there. What is a list or a table is written as JSON, as in the document; the other design, a form
+for each, would be a page to write for every setting, and none for the newest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from aiohttp import web
+
+from ..buckets import Bucket
+from ..catalog.versions import digest
+from ..errors import OssError
+from ..gate.rights import Right
+from . import access, buckets, calls, diff, pages
+from .visit import Visit
+
+# of other pages, or nobody's to set
+ELSEWHERE = access.FIELDS | {"acl", "styles", "created"}
+MEANING = re.compile(r"^        (\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
+CODE = re.compile(r"``(.+?)``", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting.
+
+    Attributes:
+        name: In the document.
+        meaning: What it says, parts of code being every second one.
+        kind: ``check``, ``choice``, ``text``, ``number`` or ``json``.
+        choices: The values of a choice.
+    """
+
+    name: str
+    meaning: tuple[str, ...]
+    kind: str
+    choices: tuple[str, ...] = ()
+
+    def written(self, bucket: Bucket) -> str:
+        """Its value as the form has it; empty for a check that is not set."""
+        value = bucket.model_dump(mode="json")[self.name]
+        if self.kind == "check":
+            return "1" if value else ""
+        if self.kind in ("choice", "text"):
+            return str(value)
+        return json.dumps(value, indent=2 if value else None, ensure_ascii=False)
+
+    def read(self, text: str) -> Any:
+        """The value that was filled in; where it is allowed, the document says.
+
+        Raises:
+            ValueError: It is no JSON.
+        """
+        if self.kind == "check":
+            return text == "1"
+        if self.kind in ("choice", "text"):
+            return text.strip()
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.name}: is no JSON: {error}") from None
+
+
+@cache
+def fields() -> tuple[Field, ...]:
+    """All of them, in the order of the document."""
+    meanings = dict(MEANING.findall(Bucket.__doc__ or ""))
+    plain = Bucket().model_dump(mode="json")
+    result = []
+    for name, declared in Bucket.model_fields.items():
+        if name in ELSEWHERE:
+            continue
+        meaning = tuple(CODE.split(" ".join(meanings.get(name, "").split())))
+        kind = {bool: "check", str: "text", int: "number", float: "number"}
+        choices = get_args(declared.annotation)
+        if get_origin(declared.annotation) is Literal:
+            result.append(Field(name, meaning, "choice", choices))
+        else:
+            result.append(Field(name, meaning, kind.get(type(plain[name]), "json")))
+    return tuple(result)
+
+
+async def page(visit: Visit) -> web.StreamResponse:
+    """The fields, with what they have now."""
+    _check(visit)
+    bucket = access.document(visit)
+    values = {field.name: field.written(bucket) for field in fields()}
+    return _page(visit, values, _fingerprint(bucket))
+
+
+async def save(visit: Visit) -> web.StreamResponse:
+    """Write what the form says, unless somebody else has changed it since it was loaded."""
+    _check(visit)
+    was, values = visit.text("was"), {field.name: visit.text(field.name) for field in fields()}
+    try:
+        changes = {field.name: field.read(values[field.name]) for field in fields()}
+        changed = _changed(access.document(visit), changes)
+    except ValueError as error:  # pydantic's, or that of JSON; both name the key
+        return _page(visit, values, was, 400, error=access.words(error))
+
+    def guard(present: Bucket) -> None:
+        if _fingerprint(present) not in (was, _fingerprint(_changed(present, changes))):
+            raise calls.ConflictError(present)
+
+    try:
+        await visit.change("PutSettings", lambda present: _changed(present, changes), guard)
+    except calls.ConflictError as conflict:
+        theirs = conflict.present
+        compared = diff.compare(_text(theirs), _text(changed))
+        return _page(visit, values, _fingerprint(theirs), 409, compared=compared)
+    except OssError as error:
+        return _page(visit, values, was, error.status, error=error.message)
+    raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/settings", saved="1"))
+
+
+def _page(
+    visit: Visit, values: dict[str, str], was: str, status: int = 200, **more: Any
+) -> web.StreamResponse:
+    given = {"error": "", "compared": None, **more}
+    saved = visit.text("saved")
+    return pages.render(
+        visit, "fields.html", status, fields=fields(), values=values, was=was, saved=saved, **given
+    )
+
+
+def _check(visit: Visit) -> None:
+    buckets.check_there(visit)
+    visit.check(Right.RULE)  # some of them are keys
+
+
+def _changed(document: Bucket, changes: dict[str, Any]) -> Bucket:
+    """The document with these values.
+
+    Raises:
+        ValueError: A value is none that it can have.
+    """
+    return Bucket.model_validate({**dict(document), **changes})
+
+
+def _text(bucket: Bucket) -> str:
+    """The fields as JSON, to be compared."""
+    present = bucket.model_dump(mode="json")
+    own = {field.name: present[field.name] for field in fields()}
+    return json.dumps(own, indent=2, ensure_ascii=False, sort_keys=True)
+
+
+def _fingerprint(bucket: Bucket) -> str:
+    return digest(_text(bucket).encode())
