@@ -211,13 +211,6 @@ def test_what_a_strict_bucket_refuses_is_not_looked_at(site, looked):
     assert site.ask(path + "crop,w_9,h_9,g_auto").status == 200
 
 
-@pytest.mark.skipif(faces.installed(), reason="the detector of faces is there")
-def test_without_the_detector(site):
-    answer = get(site, "face.jpg", "crop,w_90,h_90,g_face")
-    assert answer.status == 400
-    assert "pip install 'vipsgate[faces]'" in answer.message
-
-
 @pytest.mark.skipif(not faces.installed(), reason=f"no detector of faces: {faces.INSTALL}")
 def test_faces_are_found_inside_of_the_sandbox(site, looked):
     for width, height in ((100, 120), (160, 60), (300, 300)):

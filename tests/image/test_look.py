@@ -185,11 +185,30 @@ def test_the_window_is_explained(parse, header):
     assert "window" not in rows[0]
 
 
-def test_without_the_detector_faces_are_refused_by_name(monkeypatch):
-    monkeypatch.setattr("vipsgate.image.faces.installed", lambda: False)
-    for text in ("crop,w_7,g_face", "resize,m_fill,w_7,g_face"):
-        with pytest.raises(BadRequest, match=r"g needs .*pip install 'vipsgate\[faces\]'"):
-            process._read(f"image/{text}", LIMITS)
+LACKING = {  # where the library is, CPUs -> what is missing
+    "no wheel": (None, "flags : avx2\n", r"pip install 'vipsgate\[faces\]'"),
+    "old": ("/lib.so", "flags : sse4_2 avx\n", "a CPU with AVX2"),
+    "one of two": ("/lib.so", "flags : avx2\nflags : avx\n", "a CPU with AVX2"),
+    "unknown": ("/lib.so", "", "a CPU with AVX2"),
+    "both": ("/lib.so", "model : x\nflags : fpu avx2\n", ""),
+}
+
+
+@pytest.mark.parametrize("case", LACKING)
+def test_without_the_detector_faces_are_refused_by_name(case, monkeypatch):
+    path, cpus, missing = LACKING[case]
+    monkeypatch.setattr(faces, "_path", lambda: path)
+    monkeypatch.setattr(faces, "open", lambda name: io.StringIO(cpus), raising=False)
+    faces.lacking.cache_clear()
+    try:
+        for text in ("crop,w_7,g_face", "resize,m_fill,w_7,g_face"):
+            if missing:
+                with pytest.raises(BadRequest, match=f"g needs .*{missing}"):
+                    process._read(f"image/{text}", LIMITS)
+            else:
+                process._read(f"image/{text}", LIMITS)
+    finally:
+        faces.lacking.cache_clear()
 
 
 def test_a_picture_that_is_laid_on_another_is_not_looked_at(parse):

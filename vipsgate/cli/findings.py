@@ -102,7 +102,7 @@ def _faces() -> Finding:
     """Look for faces in a picture."""
     what = "faces for g_face"
     if not faces.installed():
-        return Finding(what, None, f"optional: {faces.INSTALL}")
+        return Finding(what, None, f"needs {faces.lacking()}")
     try:
         transform(_painted("png"), "image/crop,w_9,h_9,g_face")
     except (OssError, ImportError, OSError) as error:

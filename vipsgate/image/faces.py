@@ -22,6 +22,7 @@ SYMBOL = "_Z14facedetect_cnnPhS_iii"  # facedetect_cnn(buffer, pixels, width, he
 RESULT_BYTES = 0x9000  # of the buffer for its results, as its header says
 COUNT, FACE = struct.Struct("<i"), struct.Struct("<5h22x")  # confidence, left, top, width, height
 MAX_FACES = (RESULT_BYTES - COUNT.size) // FACE.size
+CPU_FLAG = "avx2"  # which the library of the wheel is built for, and does not ask about
 SURE = 60  # of 100, how sure it must be: a child's face of 11 pixels is, leaves and clothes are not
 SECONDS, BYTES = 0.04, 12 << 20  # for a picture of 320x320 pixels, at most (bench/windows.py)
 
@@ -31,9 +32,18 @@ Face = tuple[int, int, int, int]  # left, top, width, height in pixels; it may r
 
 
 @cache
+def lacking() -> str:
+    """What is missing to find faces here; empty for nothing."""
+    if _path() is None:
+        return f"an optional part that is not installed here: {INSTALL}"
+    if not _has(CPU_FLAG):
+        return "a CPU with AVX2"
+    return ""
+
+
 def installed() -> bool:
     """Can faces be found here?"""
-    return _path() is not None
+    return not lacking()
 
 
 @cache
@@ -51,9 +61,9 @@ def library() -> tuple[Any, Any]:
     Raises:
         ImportError: It is not installed.
     """
-    if (path := _path()) is None:
-        raise ImportError(f"faces are an optional part that is not installed here: {INSTALL}")
-    loaded = ctypes.CDLL(path)
+    if missing := lacking():
+        raise ImportError(f"to find faces needs {missing}")
+    loaded = ctypes.CDLL(_path())
     find = loaded[SYMBOL]
     find.argtypes = [ctypes.c_char_p, ctypes.c_char_p, *[ctypes.c_int] * 3]
     find.restype = ctypes.c_void_p
@@ -81,6 +91,16 @@ def detect(pixels: bytes, width: int, height: int) -> list[Face]:
     faces = FACE.iter_unpack(results.raw[COUNT.size : COUNT.size + count * FACE.size])
     found = [face for sure, *face in faces if sure >= SURE and min(face[2:]) > 0]
     return sorted(map(tuple, found), key=lambda face: (-face[2] * face[3], face))
+
+
+def _has(flag: str) -> bool:
+    """Has every CPU here this flag, as the kernel names it?"""
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = [line.split() for line in file if line.startswith("flags")]
+    except OSError:
+        return False
+    return bool(lines) and all(flag in line for line in lines)
 
 
 def _path() -> str | None:

@@ -136,10 +136,7 @@ def _read(text: str, limits: Limits) -> Process:
     looks = [action.look() for action in actions if action.look()]
     _check_count("actions with g_auto or g_face", len(looks), MAX_LOOKS)
     if FACE in looks and not faces.installed():
-        raise BadRequest(
-            "The value: face of parameter: g needs an optional part that is not installed here: "
-            f"{faces.INSTALL}."
-        )
+        raise BadRequest(f"The value: face of parameter: g needs {faces.lacking()}.")
     inner = sum(len(item.actions) for item in wanted)
     _check_count("actions, with those of its watermarks,", _counted(words) + inner, limits.actions)
     return Process(actions, answer)
