@@ -131,7 +131,8 @@ def public(services: Services, handler: Handler = converse) -> Server:
         refuse=partial(refuse, services=services),
         throttle=services.throttle,
         turns=services.turns,
-        work=Shedding(services),
+        # what is refused before a handler is asked would not be seen by another one
+        work=Shedding(services) if handler is converse else None,
         handler_cancellation=True,
         access_log=None,
     )
