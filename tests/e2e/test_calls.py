@@ -70,7 +70,10 @@ class Noting:
 class Renderers:
     """Says what it was asked for."""
 
-    version, full = "0", False
+    version = "0"
+
+    def refusal(self, waited=0.0):
+        """There is room."""
 
     async def render(self, job, content=""):
         text = job.process.encode()

@@ -48,10 +48,12 @@ def in_memory() -> Store:
 class Renderers:
     """Says what it was asked for, and what it was asked to make it of."""
 
-    version, full = "0", False
+    version = "0"
 
     def __init__(self) -> None:
         self.jobs: list[str] = []
+
+    def refusal(self, waited: float = 0.0) -> None: ...
 
     def check(self) -> None: ...
 
