@@ -1,4 +1,4 @@
-"""``strip``: what it reads and refuses; what comes of it is in ``formats/test_metadata.py``."""
+"""``strip``: what it reads and refuses; what comes of it is in ``e2e/pixels/test_metadata.py``."""
 
 from vipsgate.errors import InvalidArgument
 

@@ -17,7 +17,7 @@ from vipsgate.image import blurhash, process, thumbhash
 from vipsgate.image.config import Limits
 
 MODULES = Path(
-    os.environ.get("NODE_MODULES", Path(__file__).parents[2] / ".venv/node/node_modules")
+    os.environ.get("NODE_MODULES", Path(__file__).parents[3] / ".venv/node/node_modules")
 )
 SIZES = [(1, 1), (2, 2), (50, 50), (100, 1), (1, 100), (60, 40), (27, 40), (3, 100), (17, 23)]
 
@@ -86,7 +86,7 @@ def theirs():
         (v.shape[1], v.shape[0], base64.b64encode(v.tobytes()).decode(), *components(name))
         for name, v in PICTURES.items()
     ]
-    script = Path(__file__).parents[1] / "support/placeholders.mjs"
+    script = Path(__file__).parents[2] / "support/placeholders.mjs"
     done = subprocess.run(
         ["node", script, MODULES], input=json.dumps(rows), capture_output=True, text=True
     )
