@@ -147,7 +147,7 @@ def _rule(element: Element) -> MirrorRule:
         for name in CONDITIONS
         if name in TEXTS and condition.find(name) is not None
     }
-    return _made(values | {"number": _number(element)} | _redirect(redirect))
+    return _rule_of(values | {"number": _number(element)} | _redirect(redirect))
 
 
 def _number(element: Element) -> int:
@@ -207,7 +207,7 @@ def _headers(element: Element) -> dict[str, Any]:
     }
 
 
-def _made(values: dict[str, Any]) -> MirrorRule:
+def _rule_of(values: dict[str, Any]) -> MirrorRule:
     try:
         return MirrorRule.model_validate(values)
     except ValidationError as error:

@@ -181,7 +181,7 @@ class Mirror:
         self, bucket: str, key: str, rule: MirrorRule, url: str, headers: Mapping[str, str]
     ) -> Fetched:
         try:
-            place = self._client.admit(url)
+            address = self._client.admit(url)
         except ValueError as error:
             log.error("bucket %s: mirror %s: %s", bucket, rule.url, error)
             raise BadGateway(
@@ -190,7 +190,7 @@ class Mirror:
         known = None if rule.store else self._shelf.known(bucket, key)
         known = known if known and known.url == url else None
         headers = {**headers, **(known.validators if known else {})}
-        async with self._client.get(place, headers, redirects=rule.redirects) as answer:
+        async with self._client.get(address, headers, redirects=rule.redirects) as answer:
             if answer.status == 304 and known:
                 until = self._shelf.clock() + self._options.fresh_seconds
                 self._shelf.renew(bucket, key, known, until)
@@ -240,9 +240,9 @@ class Mirror:
         )
         until = self._shelf.clock() + self._options.fresh_seconds
         validators = {
-            asked: answer.headers[told]
-            for told, asked in VALIDATORS.items()
-            if _is_kept(answer.headers.get(told, ""))
+            condition: answer.headers[name]
+            for name, condition in VALIDATORS.items()
+            if _is_kept(answer.headers.get(name, ""))
         }
         self._shelf.put(bucket, key, Held(item, file.descriptor, until, validators, url))
         return item
@@ -303,8 +303,8 @@ def _check_size(size: int, most: int) -> None:
 
 def _check_md5(rule: MirrorRule, answer: Answer, md5: bytes) -> None:
     """Hold the body against Content-MD5, where the rule wants that and the server says it."""
-    told = answer.headers.get("Content-MD5", "").strip()
-    if rule.check_md5 and told and told != base64.b64encode(md5).decode():
+    expected = answer.headers.get("Content-MD5", "").strip()
+    if rule.check_md5 and expected and expected != base64.b64encode(md5).decode():
         raise UnusableError("The origin's object is not what its Content-MD5 says.")
 
 
@@ -324,14 +324,14 @@ def _kind(head: bytes, rule: MirrorRule, answer: Answer) -> str:
             "The origin's object is neither a picture nor a video, by its first bytes, and the "
             "rule takes no others."
         )
-    told = answer.headers.get("Content-Type", "")
-    return told if _is_kept(told) else ""
+    mime = answer.headers.get("Content-Type", "")
+    return mime if _is_kept(mime) else ""
 
 
 def _properties(answer: Answer, mime: str) -> Properties:
-    told = {name: answer.headers.get(name, "") for name in KEPT}
+    headers = {name: answer.headers.get(name, "") for name in KEPT}
     return Properties(
-        mime, headers={name.lower(): told[name] for name in told if _is_kept(told[name])}
+        mime, headers={name.lower(): value for name, value in headers.items() if _is_kept(value)}
     )
 
 

@@ -39,8 +39,8 @@ def find(
     still = replace(source, header=planned.header)
     image = render.picture(still, planned, watch).flatten(background=GREY).copy_memory()
     with render.decoding():
-        found = _faces(image) if look.kind == FACE else ()
-        return found or (_point(image),)
+        areas = _faces(image) if look.kind == FACE else ()
+        return areas or (_point(image),)
 
 
 def _point(image: pyvips.Image) -> Area:
@@ -49,15 +49,15 @@ def _point(image: pyvips.Image) -> Area:
     Args:
         image: 8-bit sRGB, in memory.
     """
-    _, found = image.smartcrop(
+    _, attention = image.smartcrop(
         image.width,
         image.height,
         interesting="attention",
         attention_x=True,
         attention_y=True,
     )
-    across = _whole(2 * found["attention_x"] + 1, 2 * image.width)
-    down = _whole(2 * found["attention_y"] + 1, 2 * image.height)
+    across = _whole(2 * attention["attention_x"] + 1, 2 * image.width)
+    down = _whole(2 * attention["attention_y"] + 1, 2 * image.height)
     return across, down, across, down
 
 

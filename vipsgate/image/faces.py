@@ -89,8 +89,8 @@ def detect(pixels: bytes, width: int, height: int) -> list[Face]:
         find(results, pixels, width, height, 3 * width)
     count = min(max(0, COUNT.unpack_from(results)[0]), MAX_FACES)
     faces = FACE.iter_unpack(results.raw[COUNT.size : COUNT.size + count * FACE.size])
-    found = [face for sure, *face in faces if sure >= SURE and min(face[2:]) > 0]
-    return sorted(map(tuple, found), key=lambda face: (-face[2] * face[3], face))
+    certain = [face for sure, *face in faces if sure >= SURE and min(face[2:]) > 0]
+    return sorted(map(tuple, certain), key=lambda face: (-face[2] * face[3], face))
 
 
 def _has(flag: str) -> bool:

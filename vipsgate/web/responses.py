@@ -80,8 +80,8 @@ def scheme(request: web.BaseRequest) -> str:
 
     Whoever could make that up in a client's request could do so with all of it.
     """
-    said = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
-    return "https" if said == "https" else "http"
+    forwarded = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
+    return "https" if forwarded == "https" else "http"
 
 
 def complete(request: web.BaseRequest, headers: Mapping[str, str]) -> dict[str, str]:

@@ -91,7 +91,7 @@ class HttpClient:
         """See :class:`vipsgate.store.remote.objects.Source`."""
         return self._client.away(parse(self._url))
 
-    def place(self, path: str) -> Url:
+    def url(self, path: str) -> Url:
         """Where an object is.
 
         Raises:
@@ -119,11 +119,11 @@ class HttpClient:
         head, part = options.get("head", False), options.get("range")
         stack = AsyncExitStack()
         try:
-            answer = await stack.enter_async_context(self._asked(path, head, part, options))
+            answer = await stack.enter_async_context(self._request(path, head, part, options))
             if head and self._knows_head and answer.status in NO_HEAD:
                 self._knows_head = False
                 await stack.aclose()
-                answer = await stack.enter_async_context(self._asked(path, head, part, options))
+                answer = await stack.enter_async_context(self._request(path, head, part, options))
             got = _got(answer, None if head else part, options.get("if_match"), stack)
             if head:
                 await stack.aclose()
@@ -137,7 +137,7 @@ class HttpClient:
         async for piece in stream:
             yield piece
 
-    def _asked(
+    def _request(
         self, path: str, head: bool, part: tuple[int, int] | None, options: Mapping[str, Any]
     ) -> Any:
         """A request that is under way, to be entered."""
@@ -150,8 +150,7 @@ class HttpClient:
         if part:
             headers["Range"] = f"bytes={part[0]}-{part[1] - 1}"
         method = "HEAD" if head and self._knows_head else "GET"
-        place = self.place(path)
-        return self._client.get(place, headers, method=method, redirects=MAX_REDIRECTS)
+        return self._client.get(self.url(path), headers, method=method, redirects=MAX_REDIRECTS)
 
 
 def _got(
@@ -162,7 +161,7 @@ def _got(
     Raises:
         OssError: See :meth:`HttpClient.get`.
     """
-    status, told = answer.status, PART.fullmatch(answer.headers.get("Content-Range", ""))
+    status, content_range = answer.status, PART.fullmatch(answer.headers.get("Content-Range", ""))
     if status == 304:
         raise NotModifiedError
     if status in MISSING:
@@ -171,8 +170,8 @@ def _got(
         raise _changed()
     if status == 200:
         size, begin = answer.length, 0
-    elif told and (status == 206 or (status == 416 and told[3] == "0")):
-        size, begin = int(told[3]), int(told[1] or 0)
+    elif content_range and (status == 206 or (status == 416 and content_range[3] == "0")):
+        size, begin = int(content_range[3]), int(content_range[1] or 0)
     else:
         raise unusable(status)
     answer.check_coding()
