@@ -151,7 +151,6 @@ class Connection(web.RequestHandler):
         """Take what the client has sent; where that is work, when its turn comes."""
         transport = self.transport
         begun = self._current_request is not None or bool(self._messages)
-        transport = self.transport
         if begun or transport is None or not self._work.waits(data):
             super().data_received(data)
             return
