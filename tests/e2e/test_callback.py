@@ -78,6 +78,8 @@ class Receiver:
 class Pipeline(Renderers):
     """Does what is asked for, with the pipeline itself."""
 
+    full = False
+
     async def render(self, job, content=""):
         if self.full:
             raise CpuLimitExceeded("no room")
