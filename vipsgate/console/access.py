@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -44,12 +45,9 @@ async def save(visit: Visit) -> web.StreamResponse:
     except ValueError as error:  # pydantic's, which names key and value
         return await _page(visit, stored, was, 400, error=words(error))
 
-    def guard(present: Bucket) -> None:
-        if _fingerprint(present) not in (was, _fingerprint(_filled(visit, present))):
-            raise calls.ConflictError(present)
-
+    edit = partial(_filled, visit)
     try:
-        await visit.change("PutAccess", lambda document: _filled(visit, document), guard)
+        await visit.change("PutAccess", edit, calls.expecting(_fingerprint, was, edit))
     except calls.ConflictError as conflict:
         theirs = conflict.present
         return await _page(visit, changed, _fingerprint(theirs), 409, theirs=_written(theirs))

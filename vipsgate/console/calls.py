@@ -49,6 +49,24 @@ def unguarded(document: Bucket) -> None:
     """For a change that does not depend on what was seen."""
 
 
+def expecting(
+    fingerprint: Callable[[Bucket], str], was: str, edit: Callable[[Bucket], Bucket]
+) -> Guard:
+    """Return a guard that takes the part of a document that was seen, or that shall be.
+
+    Args:
+        fingerprint: Of that part.
+        was: The fingerprint that was seen.
+        edit: From a document to the one that shall be.
+    """
+
+    def guard(present: Bucket) -> None:
+        if fingerprint(present) not in (was, fingerprint(edit(present))):
+            raise ConflictError(present)
+
+    return guard
+
+
 @dataclass(frozen=True, slots=True)
 class PageCall(api.Call):
     """A call whose body is not that of the request it came with.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, get_args, get_origin
 
 from aiohttp import web
@@ -102,16 +102,13 @@ async def save(visit: Visit) -> web.StreamResponse:
     was, values = visit.text("was"), {field.name: visit.text(field.name) for field in fields()}
     try:
         changes = {field.name: field.read(values[field.name]) for field in fields()}
-        changed = _changed(access.document(visit), changes)
+        edit = partial(_changed, changes)
+        changed = edit(access.document(visit))
     except ValueError as error:  # pydantic's, or that of JSON; both name the key
         return _page(visit, values, was, 400, error=access.words(error))
 
-    def guard(present: Bucket) -> None:
-        if _fingerprint(present) not in (was, _fingerprint(_changed(present, changes))):
-            raise calls.ConflictError(present)
-
     try:
-        await visit.change("PutSettings", lambda present: _changed(present, changes), guard)
+        await visit.change("PutSettings", edit, calls.expecting(_fingerprint, was, edit))
     except calls.ConflictError as conflict:
         theirs = conflict.present
         compared = diff.compare(_text(theirs), _text(changed))
@@ -136,7 +133,7 @@ def _check(visit: Visit) -> None:
     visit.check(Right.RULE)  # some of them are keys
 
 
-def _changed(document: Bucket, changes: dict[str, Any]) -> Bucket:
+def _changed(changes: dict[str, Any], document: Bucket) -> Bucket:
     """The document with these values.
 
     Raises:

@@ -58,7 +58,7 @@ def _for_likeness(
     sample = sampled(image, frame)
     reference = Reference(sample, tile=TILE if frame.area > SAMPLE_PIXELS else 0)
     calibration = CALIBRATED[frame.format]
-    wanted, within = calibration.likeness(goal)
+    score, within = calibration.likeness(goal)
     trial = replace(
         frame,
         width=sample.width,
@@ -73,7 +73,7 @@ def _for_likeness(
         nonlocal encodings
         encodings += 1
         with attempt(sample, replace(trial, quality=quality), watch) as file:
-            return reference.score(decoded(file, frame.format)) - wanted
+            return reference.score(decoded(file, frame.format)) - score
 
     quality = crossing(beyond, within, above=True, tolerance=SCORE_TOLERANCE, tries=TRIES)
     result = replace(frame, quality=quality or within.high)

@@ -336,19 +336,19 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
             f"{frame.format} can hold {width}x{height}.",
             ec=codec.saved_ec,
         )
-    wanted = None if codec.quality is None or frame.lossless else frame.goal
+    searched = None if codec.quality is None or frame.lossless else frame.goal
     scans = frame.progressive
     if scans is None:
-        scans = wanted is not None and goal.CALIBRATED[frame.format].scans
+        scans = searched is not None and goal.CALIBRATED[frame.format].scans
     return replace(
         frame,
         alpha=frame.alpha and codec.alpha and not frame.opaque,
         gamut=frame.gamut if codec.profile else SRGB,
         profile=frame.profile and codec.profile,
-        goal=wanted,
+        goal=searched,
         progressive=scans,
         quality=None
-        if codec.quality is None or wanted
+        if codec.quality is None or searched
         else frame.quality or codec.quality or rendering.jpeg_quality,
     )
 

@@ -109,15 +109,18 @@ def render(
         else:
             image = _joined(image, plan, steps, resources.watch)
         image = icc.converted(image, plan.header.gamut, plan.result.gamut)
-        codec, kept = CODECS[plan.result.format], plan.result.copyright or plan.result.profile
-        if kept:
+        codec, has_metadata = (
+            CODECS[plan.result.format],
+            plan.result.copyright or plan.result.profile,
+        )
+        if has_metadata:
             image = _with_metadata(image, source, plan)
         if image.hasalpha() and (plan.result.opaque or not codec.alpha):
             image = image.flatten(background=WHITE if image.bands > 2 else WHITE[:1])
         resources.watch(image)
         if goal := plan.result.goal:
             return encode.save(_computed(image), descriptor, plan.result, goal, resources.watch)
-        if plan.at_once and codec.at_once and plan.result.gamut == SRGB and not kept:
+        if plan.at_once and codec.at_once and plan.result.gamut == SRGB and not has_metadata:
             os.write(descriptor, codec.at_once(_pixels(image, plan.result), plan.result))
         else:
             codec.save(image, descriptor, plan.result)
