@@ -23,13 +23,17 @@ from .store.remote.source_cache import SourceCache
 from .store.remote.store import CloudStore
 from .store.routing import Routing
 from .store.synthetic import PaintedCache, Painter, Synthetic
+from .store.writes import Writes
 
 SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
 SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
 def store_of(
-    settings: Settings, painter: Painter | None = None, client: Client | None = None
+    settings: Settings,
+    painter: Painter | None = None,
+    client: Client | None = None,
+    writes: Writes | None = None,
 ) -> Routing:
     """The store, and those of buckets that are elsewhere; nothing has been asked of it yet.
 
@@ -38,6 +42,7 @@ def store_of(
         painter: Makes the pictures of synthetic buckets; ``None`` where nobody can.
         client: Asks servers of HTTP that buckets come from; ``None`` for one as the settings have
             it.
+        writes: Told of names that are written; ``None`` where nobody wants to know.
 
     Raises:
         SettingsError: There is none, or it is of a kind that there is not.
@@ -55,17 +60,17 @@ def store_of(
         chance = random.Random(bucket).random  # the same faults after every start
         return Synthetic(painted, origin.delay_ms / 1000, origin.error_rate, chance)
 
-    return Routing(_base(settings), reach)
+    return Routing(_base(settings, writes), reach)
 
 
-def _base(settings: Settings) -> Store:
+def _base(settings: Settings, writes: Writes | None) -> Store:
     url = settings.store.url
     scheme = urlsplit(url).scheme
     if not url:
         raise SettingsError("store.url: is not set; name a folder: vipsgate serve ROOT")
     if scheme in SCHEMES:
         try:
-            return _cloud(settings, url)
+            return _cloud(settings, url, writes=writes)
         except ValueError as error:
             raise SettingsError(f"store.url = {url!r}: {error}") from None
     if scheme != "file":
@@ -76,7 +81,9 @@ def _base(settings: Settings) -> Store:
     return LocalStore(root, settings.store.stale_seconds)
 
 
-def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
+def _cloud(
+    settings: Settings, url: str, bucket: str = "", writes: Writes | None = None
+) -> CloudStore:
     """A place in an object store, of many buckets or of one.
 
     Raises:
@@ -85,7 +92,11 @@ def _cloud(settings: Settings, url: str, bucket: str = "") -> CloudStore:
     options = settings.store
     client = StoreClient(connect(url, options.timeout_seconds), options.timeout_seconds)
     objects = RemoteObjects(
-        client, options.fresh_seconds, options.stale_seconds, _source_cache(settings, url)
+        client,
+        options.fresh_seconds,
+        options.stale_seconds,
+        _source_cache(settings, url),
+        writes=writes,
     )
     parts = urlsplit(url)
     return CloudStore(objects, kind=parts.scheme, prefix=parts.path, bucket=bucket)

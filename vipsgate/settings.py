@@ -44,6 +44,8 @@ from .outgoing import address
 from .renderers.admission import QUEUE_BYTES
 
 PREFIX = "VIPSGATE_"
+CPUS_PER_FRONT = 4  # a front's part of them: one for itself, and renderers that it keeps busy
+MAX_FRONTS = 64
 WHOLE = frozenset(
     ("CREDENTIALS", "WEBHOOKS", "BUCKETS")
 )  # sections that the environment has as JSON
@@ -88,6 +90,9 @@ class Server(Record):
             such as ``BUCKET.oss-REGION.aliyuncs.com``.
         region: Region that V4 signatures must name.
         v4_expires_max: Seconds that a URL signed with V4 may be valid; OSS takes 604800, 7 days.
+        fronts: Front processes on the public port; 0: one for each four CPUs that this process may
+            use, and 1 at least. With several there is a parent process, and each front has its part
+            of the renderers, one at least, and of ``cache.memory_bytes``.
         renderers: Renderer processes; 0: one for each CPU that this process may use.
         queue_seconds: A picture whose predicted wait for a renderer is longer than this many
             seconds gets 503.
@@ -120,6 +125,7 @@ class Server(Record):
     endpoint: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$")] = ""
     region: str = "cn-hangzhou"
     v4_expires_max: Annotated[int, Field(ge=1, le=999_999_999)] = 604_800
+    fronts: Annotated[int, Field(ge=0, le=MAX_FRONTS)] = 0
     renderers: Annotated[int, Field(ge=0, le=1024)] = 0
     queue_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
     queue_bytes: Annotated[int, Field(ge=0)] = QUEUE_BYTES
@@ -380,6 +386,10 @@ class Settings(BaseSettings):
             return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipsgate"
         except RuntimeError:
             return None
+
+    def front_count(self) -> int:
+        """Front processes: the number set, or one for each four CPUs."""
+        return self.server.fronts or min(MAX_FRONTS, max(1, usable_cpus() // CPUS_PER_FRONT))
 
     def renderer_count(self) -> int:
         """Renderer processes: the number set, or the CPUs that this process may use."""

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from ..delivery import derivatives, resolve, standin
-from ..delivery.order import Content, Derivative, Order, see
+from ..delivery.order import Content, Derivative, Order, ReplacedError, see
 from ..delivery.services import Services
 from ..errors import (
     FileAlreadyExists,
@@ -63,7 +63,7 @@ async def picture_of(call: Call, target: Target) -> web.StreamResponse:
     for _ in range(TRIES):
         try:
             return await _answer(call, target, derivatives.fetch)
-        except derivatives.ReplacedError:
+        except ReplacedError:
             continue
     return await _answer(call, target, derivatives.fetch_anew)
 

@@ -124,7 +124,7 @@ class Cache:
 
     async def renew(self, rule: Rule) -> None:
         """Have everything that a rule covers made anew, here at once, elsewhere within seconds."""
-        self._learn({rule: self.purges.number(rule)})
+        self.learn({rule: self.purges.number(rule)})
         if rule.kind == "key":
             await self.purge(rule.bucket, rule.text)
         await self.look(far=True)
@@ -136,7 +136,7 @@ class Cache:
             far: Whether the shared bucket is asked, too.
         """
         if far and self._shared:
-            self._learn(await self._shared.exchange(self.purges.numbers))
+            self.learn(await self._shared.exchange(self.purges.numbers))
         if not self._disk:
             return
         try:
@@ -144,7 +144,7 @@ class Cache:
         except OSError as error:  # a folder that cannot be written keeps nothing, either
             log.error("the cache's folder cannot take a purge: %s", error)
             return
-        self._learn(numbers)
+        self.learn(numbers)
         for rule in new:
             if rule.kind == "key":
                 await self._disk.purge(rule.bucket, rule.text)
@@ -163,7 +163,8 @@ class Cache:
                 log.exception("purges of others cannot be read")
             waited = 0.0 if far else waited
 
-    def _learn(self, numbers: Numbers) -> None:
+    def learn(self, numbers: Numbers) -> None:
+        """Take over what has been purged; of that nothing is found in memory any more."""
         for rule in self.purges.merge(numbers):
             if rule.kind == "key":
                 self.memory.purge(rule.bucket, rule.text)

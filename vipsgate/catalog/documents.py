@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from typing import Any
@@ -105,6 +105,7 @@ class Documents:
         known: The documents in force, by bucket.
         faults: What is wrong with a document, by bucket.
         version: Another one as soon as one is another.
+        told: Waits until all others have heard of a bucket whose document was changed here.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Documents:
         self._missing: set[str] = set()  # whose document is gone, and the bucket is not
         self._etags: dict[str, str] = {}  # as they were read
         self._seen: dict[str, str] = {}  # as listed since; in some stores those are others
+        self.told: Callable[[str], Awaitable[None]] = _nobody
         self._changing = asyncio.Lock()  # a look that began before a change must not undo it
 
     def adopt(self, limits: Limits) -> None:
@@ -139,6 +141,16 @@ class Documents:
                     await self._take(name)
                 self._seen[name] = etag
             # behind the documents, so that no bucket is known before what closes it
+            await self._store.look()
+
+    async def learn(self, name: str) -> None:
+        """Read a document that another process has just changed, or taken away.
+
+        Raises:
+            OssError: The store is away.
+        """
+        async with self._changing:
+            await self._take(name)
             await self._store.look()
 
     async def follow(self, changed: Callable[[], None]) -> None:
@@ -194,13 +206,17 @@ class Documents:
                 with contextlib.suppress(PreconditionFailed):
                     expected = "" if name in self._missing else self._etags.get(name, "")
                     await self._write(name, result, expected, present, author)
-                    return result
-            raise ServiceUnavailable("The bucket's document is being changed by others.")
+                    break
+            else:
+                raise ServiceUnavailable("The bucket's document is being changed by others.")
+        await self.told(name)
+        return result
 
     async def replace(self, name: str, result: Bucket, author: Author = NOBODY) -> None:
         """Write a document in place of whatever is there, be it broken."""
         async with self._changing:
             await self._write(name, result, None, await self._take(name), author)
+        await self.told(name)
 
     async def remove(self, name: str) -> None:
         """Take a document away, and its versions before it."""
@@ -208,6 +224,7 @@ class Documents:
             await versions.remove(self._store, name)
             await self._store.delete(INTERNAL, _key(name))
             self._forget(name)
+        await self.told(name)
 
     async def versions(self, name: str) -> Sequence[versions.Version]:
         """What the document was and is, the newest first; as the store has it now."""
@@ -322,6 +339,10 @@ class Documents:
         self._etags.pop(name, None)
         self._seen.pop(name, None)
         self._missing.discard(name)
+
+
+async def _nobody(name: str) -> None:
+    pass
 
 
 def _key(name: str) -> str:

@@ -19,13 +19,14 @@ from .shared import CONFIG, Usage, address
 @click.option("--host", help="Address of the public port.  [127.0.0.1]")
 @click.option("--port", type=int, help="Public port, 0 picks a free one.  [8080]")
 @click.option("--admin-port", type=int, help="Port of health.  [8081]")
+@click.option("--fronts", type=int, help="Front processes.  [one for each four usable CPUs]")
 @click.option("--renderers", type=int, help="Renderer processes.  [one per usable CPU]")
 @click.option("--reuse-port", is_flag=True, default=None, help="Share the port with others.")
 @click.option("--cache-dir", help="Folder of the derivative cache.")
 @click.option("--no-cache", is_flag=True, help="Keep no derivatives.")
 def command(root: str | None, config: Path | None, **flags: Any) -> None:
     """Serve the buckets, which are the folders below ROOT; or ROOT is s3://, gs:// or az://."""
-    server = ("host", "port", "admin_port", "renderers", "reuse_port")
+    server = ("host", "port", "admin_port", "fronts", "renderers", "reuse_port")
     rows = {
         "server": {name: flags[name] for name in server},
         "store": {"url": address(root)},
@@ -41,21 +42,46 @@ def _show(address: str, console: str) -> None:
 
 def run(read: Callable[[], Settings], show: Callable[[str, str], None]) -> None:
     """Run the server in this process until it is told to stop."""
+    from ..server import parent
+
+    logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
+    try:
+        settings = read()
+        if not settings.credentials:
+            _note("no credentials, so buckets without a document are public-read")
+        if settings.front_count() > 1:
+            parent.run(settings, read, show)
+        else:
+            _alone(settings, read, show)
+    except SettingsError as error:
+        raise Usage(str(error)) from None
+    except (parent.FrontError, OSError) as error:
+        raise click.ClickException(f"cannot start: {error}") from None
+
+
+def _alone(
+    settings: Settings, read: Callable[[], Settings], show: Callable[[str, str], None]
+) -> None:
+    """Be the one front.
+
+    Raises:
+        FrontError: It cannot be started.
+    """
     import uvloop
 
     from ..build import store_of
     from ..errors import OssError
     from ..renderers.pool import StartError
     from ..server import main as server
+    from ..server.parent import FrontError
 
-    logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     try:
-        settings = read()
         store_of(settings)
-        if not settings.credentials:
-            server.note("no credentials, so buckets without a document are public-read")
         uvloop.run(server.run(settings, read, show))
-    except SettingsError as error:
-        raise Usage(str(error)) from None
-    except (StartError, OssError, OSError) as error:
-        raise click.ClickException(f"cannot start: {error}") from None
+    except (StartError, OssError) as error:
+        raise FrontError(str(error)) from None
+
+
+def _note(text: str) -> None:
+    """A word to whoever starts the server, beside the ready line."""
+    click.echo(f"vipsgate: {text}", err=True)

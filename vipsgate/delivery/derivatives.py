@@ -18,19 +18,15 @@ from ..image import notes
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
-from . import looks
+from . import looks, together
 from . import partial as remote
-from .order import Content, Derivative, Order
+from .order import Content, Derivative, Order, ReplacedError
 from .resolve import Source, check_opened, overlay
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 LATER = notes.note("later", "avif")  # of a picture in whose place an AVIF will come
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
-
-
-class ReplacedError(Exception):
-    """An object is another one than when it was looked at: look again."""
 
 
 def check_room(services: Services, waited: float) -> None:
@@ -173,11 +169,26 @@ def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -
 
 
 async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Derivative:
-    """Have the picture from others who have made it meanwhile, or make it.
+    """Have the picture from others who have made it meanwhile or make it now, or make it.
 
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
     """
+    if services.family is None:
+        return await _obtain_here(services, order, cache_key)
+    claim = services.family.claims.take(f"{cache_key.bucket} {cache_key.variant}")
+    try:
+        if claim.other is not None:
+            entry = await together.join(services.family, claim.other, cache_key)
+            if entry is not None:
+                return Derivative(entry, JOINED)
+        return await _obtain_here(services, order, cache_key)
+    finally:
+        claim.give()
+
+
+async def _obtain_here(services: Services, order: Order, cache_key: CacheKey) -> Derivative:
+    """Have it from those who share the cache, or make it."""
     if services.cache is None:
         return await _make(services, order)
     rendered: Derivative | None = None

@@ -12,7 +12,7 @@ from ..gate import access
 from ..gate.target import PROCESS, Target
 from ..image.process import parse
 from . import derivatives
-from .order import Order
+from .order import Order, ReplacedError
 from .services import Services
 
 INFO = "image/info"
@@ -48,7 +48,7 @@ async def read(
         order = Order(target, key, grant, parse(INFO, limits), (key,), (item,))
         async with derivatives.fetch(services, order) as content:
             data = _bytes(content.body, content.size)
-    except (NoSuchKey, derivatives.ReplacedError):
+    except (NoSuchKey, ReplacedError):
         return {}
     except OssError as error:
         if error.status >= 500:

@@ -117,6 +117,10 @@ class Order:
                 _check_encoding(item, WatermarkError)
 
 
+class ReplacedError(Exception):
+    """An object is another one than when it was looked at: look again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Derivative:
     """A picture, and what it took; whoever has one closes it.

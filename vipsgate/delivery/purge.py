@@ -88,7 +88,12 @@ async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
     row.check(services, bucket, text)
     if services.cache:
         now = time.time()
-        await services.cache.renew(Rule(bucket, kind, text))
+        rule = Rule(bucket, kind, text)
+        await services.cache.renew(rule)
+        if services.family:
+            number = services.cache.purges.numbers.get(rule, 0)
+            body = {**rule._asdict(), "number": number}
+            await services.family.post.tell_all("purge", body)
         if kind == "prefix":
             task = asyncio.create_task(_sweep(services, bucket, text, now))
             services.sweeping.add(task)

@@ -20,10 +20,12 @@ from ..observe.recorder import Recorder
 from ..outgoing.client import Client
 from ..renderers.pool import Renderers
 from ..settings import Settings
+from ..siblings.family import Family
 from ..store.base import Store
 from ..store.routing import Routing
 from ..store.shelf import Shelf, over
 from ..store.singleflight import SingleFlight
+from ..store.writes import Writes
 from ..web.callbacks import Callbacks
 from ..web.responses import ACCEL
 from ..web.throttle import BURST, Pace, Throttle
@@ -87,6 +89,8 @@ class Services:
         webhooks: Tells caches in front of purges and changes.
         later: Makes what nobody waits for.
         recorder: Who is told what requests come to.
+        family: The other fronts of the server; ``None`` where there is one.
+        writes: Told of names that are written in an object store.
         sweeping: Removals of files behind a purge.
         draining: Set as soon as no new work is wanted.
     """
@@ -113,6 +117,8 @@ class Services:
     webhooks: Webhooks = field(default_factory=Webhooks)
     later: Later = field(default_factory=Later)
     recorder: Recorder = field(default_factory=Recorder)
+    family: Family | None = None
+    writes: Writes = field(default_factory=Writes)
     sweeping: set[asyncio.Task[None]] = field(default_factory=set)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -188,6 +194,8 @@ class Services:
         """
         if self.cache:
             await self.cache.purge(bucket, key)
+            if self.family:
+                await self.family.post.tell_all("object", {"bucket": bucket, "key": key})
         self.webhooks.tell(webhook.Event(kind, bucket, key))
 
 

@@ -18,6 +18,7 @@ from ..image import accepting, automatic
 from ..image.actions.format import QUICK
 from . import derivatives
 from .derivatives import LATER
+from .order import ReplacedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +72,6 @@ async def _make(services: Services, order: Order) -> None:
     Raises:
         OssError: It cannot be made now; whoever wants it next has it tried again.
     """
-    with suppress(derivatives.ReplacedError):
+    with suppress(ReplacedError):
         async with services.renderers.lowest(counted=False), derivatives.fetch(services, order):
             pass

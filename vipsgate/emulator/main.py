@@ -21,7 +21,8 @@ from ..server import admin, app, gauges
 from ..server import main as server
 from ..server.explain import explain
 from ..settings import Credential, Settings, load
-from ..web.listener import Listener, room_here
+from ..web.descriptors import room_here
+from ..web.listener import Listener
 from ..web.server import Runner, Server
 from .buckets import Buckets, Folder
 from .clock import Clock

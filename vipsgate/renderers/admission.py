@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 WINDOW = 4.0  # seconds of work that the means reach back
 FIRST_GUESS = 0.01  # seconds of a job while none has been measured: a medium picture's
@@ -83,6 +85,53 @@ class Bounds:
         if wait > max(0.0, min(self.seconds, left - takes) - waited):
             return Refusal(Reason.WAIT, wait)
         return None
+
+
+class Elsewhere(Protocol):
+    """What other fronts of the machine have, which shares its bounds with them."""
+
+    def waiting(self) -> int:
+        """Jobs that wait there."""
+
+    def held(self) -> int:
+        """Bytes of memory for which jobs other than quick ones have a permit there."""
+
+    def hold(self, memory: int) -> None:
+        """Have the others know for how many bytes such jobs have a permit here."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Decide about that memory while no other front does."""
+
+    def spread(self, work: float, renderers: int) -> float:
+        """Seconds that the quick jobs of all fronts wait, were they spread evenly.
+
+        Args:
+            work: Seconds that those take which wait here.
+            renderers: How many work here.
+        """
+
+
+class Nowhere:
+    """There is one front; see :class:`Elsewhere`."""
+
+    def waiting(self) -> int:
+        """None."""
+        return 0
+
+    def held(self) -> int:
+        """None."""
+        return 0
+
+    def hold(self, memory: int) -> None:
+        """Nobody wants to know."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """It is."""
+        return nullcontext()
+
+    def spread(self, work: float, renderers: int) -> float:
+        """To nobody."""
+        return math.inf
 
 
 class Mean:

@@ -12,15 +12,17 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from enum import StrEnum
 from itertools import chain, islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import FIRST_GUESS, Bounds, Mean, Refusal
+from .admission import FIRST_GUESS, Bounds, Elsewhere, Mean, Nowhere, Refusal
 
 QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
 QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
+NOBODY = nullcontext()  # has to be kept out
 HEAVY_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
 
 
@@ -41,12 +43,14 @@ class Waiting(Protocol):
         content: Names the content of the source; jobs with the same one may go together. Empty for
             one that goes alone.
         deadline: When nobody will wait for it any more; all have the same time.
+        borrowed: Whether another front has asked for it, so that it is given to no third one.
     """
 
     cost: Cost | None
     gathering: bool
     content: str
     deadline: float
+    borrowed: bool
 
 
 def lane_of(cost: Cost | None) -> Lane:
@@ -66,10 +70,14 @@ class Lanes(Generic[J]):
         count: Workers that work at a time.
         bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
+        elsewhere: What of that others have, and of all that may wait.
     """
 
-    def __init__(self, *, count: int, bounds: Bounds, memory: int) -> None:
+    def __init__(
+        self, *, count: int, bounds: Bounds, memory: int, elsewhere: Elsewhere | None = None
+    ) -> None:
         self._count, self._bounds, self._memory = count, bounds, memory
+        self._elsewhere = elsewhere or Nowhere()
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
         self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
         self._working = dict.fromkeys(Lane, 0)
@@ -101,6 +109,11 @@ class Lanes(Generic[J]):
     def held(self) -> int:
         """Bytes of memory for which jobs other than quick ones have a permit."""
         return self._held
+
+    @property
+    def quick(self) -> int:
+        """Quick jobs that wait."""
+        return len(self._waiting[Lane.QUICK])
 
     @property
     def quick_seconds(self) -> float:
@@ -164,7 +177,8 @@ class Lanes(Generic[J]):
                 return 0.0
             expensive = bool(self._busy_or_waiting(Lane.HEAVY, Lane.ANIMATED))
             seconds = (jobs + self._working[lane] / 2) * self._mean.value
-            return seconds / max(1, self._count - expensive)
+            spread = self._elsewhere.spread(seconds, self._count)
+            return min(seconds / max(1, self._count - expensive), spread)
         ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
         costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
         if not costs and self._may_begin(lane):
@@ -194,7 +208,7 @@ class Lanes(Generic[J]):
             cost: Its cost, where that is known.
             waited: Seconds that it has waited already.
         """
-        jobs, room = len(self) + more, 0
+        jobs, room = len(self) + more + self._elsewhere.waiting(), 0
         # those that gather are no queue: some of them are about to begin
         if self._may_begin(lane) and all(job.gathering for job in self._waiting[lane]):
             room = self._count
@@ -215,12 +229,29 @@ class Lanes(Generic[J]):
             if not self._may_begin(lane):
                 continue  # thousands may wait, and there is always a spare worker that is free
             for job in self._waiting[lane]:
-                if not job.gathering and self._may_begin(lane, job.cost):
-                    self.leave(job)
-                    self.begun(job.cost)
+                if not job.gathering and self._begin(lane, job):
                     return job
                 if lane is not Lane.QUICK:
                     break  # who needs much memory is not passed by others for ever
+        return None
+
+    def _begin(self, lane: Lane, job: J) -> bool:
+        """Count a job that waits as under work, where it may begin."""
+        with self._elsewhere.alone() if lane is not Lane.QUICK else NOBODY:
+            if not self._may_begin(lane, job.cost):
+                return False
+            self.leave(job)
+            self.begun(job.cost)
+            return True
+
+    def given_away(self) -> J | None:
+        """The job that another front is to do, which could begin it now; it does not count here."""
+        for lane in self._order():
+            for job in self._waiting[lane]:
+                if not job.gathering and not job.borrowed and self._has_memory(lane, job.cost):
+                    self.leave(job)
+                    return job
+                break  # none passes another of its lane
         return None
 
     def ahead(self) -> J | None:
@@ -250,6 +281,11 @@ class Lanes(Generic[J]):
     def open(self) -> bool:
         """May a job begin at all? No other lane may where the quick one may not."""
         return self._may_begin(Lane.QUICK)
+
+    @property
+    def room(self) -> int:
+        """How many more jobs may be under work at a time, as far as workers go."""
+        return self._count - self._busy
 
     @property
     def has_room(self) -> bool:
@@ -283,7 +319,9 @@ class Lanes(Generic[J]):
         lane = lane_of(cost)
         self._working[lane] += sign
         self._busy += sign
-        self._held += sign * self._memory_of(cost)
+        if memory := self._memory_of(cost):
+            self._held += sign * memory
+            self._elsewhere.hold(self._held)
         if cost:
             self._estimates[lane] += sign * cost.seconds
         if not self._working[lane]:
@@ -311,4 +349,11 @@ class Lanes(Generic[J]):
             return self._busy < self._count or not self._working[lane]
         if self._busy >= self._count or self._working[lane] >= self._permits(lane):
             return False
-        return not cost or not self._held or self._held + cost.memory <= self._memory
+        return self._has_memory(lane, cost)
+
+    def _has_memory(self, lane: Lane, cost: Cost | None) -> bool:
+        """Is there memory for a job of this cost? There is for any that is alone."""
+        if lane is Lane.QUICK or not cost:
+            return True
+        held = self._held + self._elsewhere.held()
+        return not held or held + cost.memory <= self._memory

@@ -6,7 +6,8 @@ job is decided by :mod:`.scheduler`. A client that leaves, and a deadline, are r
 first and enforced by SIGKILL after a grace. The memory of the workers is watched from here:
 RLIMIT_AS makes libvips crash, and an encoder does not stop when asked. Each job is held to its own
 estimate, on top of what its worker held before: one that was handed back came with its estimate,
-and a worker that begins one without handing it back has found it to be a quick one.
+and a worker that begins one without handing it back has found it to be a quick one. Where there are
+several fronts, each has a pool, and they lend each other what is free (:mod:`.lending`).
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ from .. import errors
 from ..image.cost import Cost
 from ..image.notes import Notes
 from ..image.search import Choice
+from ..siblings.claims import Claim
+from ..siblings.family import Family
+from ..siblings.post import Answer, LostError
+from ..siblings.table import Column
 from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .lanes import QUICK_BYTES, QUICK_SECONDS, Lane, lane_of
+from .lending import FREE, LEAST, RENDER, Lending, RefusedError, read
 from .lowest import FullError, Lowest
 from .process import PendingJob, WorkerDied, WorkerProcess
-from .scheduler import MAX_TOGETHER, Expire, Give, Retire, Scheduler, Take
+from .scheduler import LARGE_SOURCE, MAX_TOGETHER, Expire, Give, Retire, Scheduler, Take
 
 POLL_INTERVAL = 0.05  # seconds between two looks at the workers' memory, and at deadlines
 START_TIMEOUT = 30.0  # seconds for a worker to be ready; 0.3 is usual
@@ -94,6 +100,19 @@ class Result:
         """Give the descriptor back."""
         os.close(self.descriptor)
 
+    def output(self) -> protocol.Output:
+        """The same as a worker says it."""
+        return protocol.Output(
+            self.mime,
+            self.size,
+            self.descriptor,
+            self.render,
+            self.probe,
+            self.missing,
+            self.notes,
+            self.choice,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -139,6 +158,7 @@ class Renderers:
         job_memory: Bytes that a job may take on top of what its worker held before.
         memory: Bytes that jobs other than quick ones may take together, as estimated.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
+        family: The other fronts of the machine; ``None`` where there is one.
         command: What to start; tests start others.
     """
 
@@ -154,6 +174,7 @@ class Renderers:
         job_memory: int,
         memory: int,
         settings: dict[str, Any],
+        family: Family | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.version = ""
@@ -164,8 +185,10 @@ class Renderers:
         self._command = command
         self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
         self._all: set[WorkerProcess] = set()
+        self._lending = Lending(family) if family else None
+        self._lent: dict[PendingJob, asyncio.Task[None]] = {}
         self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
-            count=count, bounds=self._bounds, memory=memory
+            count=count, bounds=self._bounds, memory=memory, elsewhere=self._lending
         )
         self._lowest = Lowest(
             lambda: self._scheduler.quiet,
@@ -197,13 +220,18 @@ class Renderers:
             await self.close()
             raise
         self._run(self._watch())
+        if self._lending:
+            family = self._lending.family
+            family.tell(Column.RENDERERS, self._count)
+            family.post.handle(RENDER, self._borrow)
+            family.post.listen(FREE, lambda body, files: self._dispatch())
 
     async def close(self) -> None:
         """End all workers; what they were doing is lost."""
         self._closed = True
-        for task in self._tasks:
+        for task in (*self._tasks, *self._lent.values()):
             task.cancel()
-        for job in self._scheduler.clear():
+        for job in (*self._scheduler.clear(), *self._lent):
             if not job.result.done():
                 job.result.set_exception(errors.ServiceUnavailable("The server is being stopped."))
         workers = list(self._all)
@@ -311,6 +339,22 @@ class Renderers:
         if len(job.process) > MAX_TEXT or len(job.attachments) > MAX_ATTACHMENTS:
             content = ""
         pending = PendingJob(job, begun + self._timeout, loop.create_future(), content)
+        return await self._done(pending, begun)
+
+    async def _borrow(self, body: protocol.Message, descriptors: list[int]) -> Answer:
+        """Do a job for another front."""
+        loop = asyncio.get_running_loop()
+        job, content, cost, seconds = read(body, descriptors)
+        begun = loop.time()
+        pending = PendingJob(job, begun + seconds, loop.create_future(), content, cost=cost)
+        pending.borrowed = True
+        if self._scheduler.refusal(seconds, cost):
+            return {"refused": True}, ()
+        result = await self._done(pending, begun)
+        return protocol.Reply(1, 0, result.output()).encode()
+
+    async def _done(self, pending: PendingJob, begun: float) -> Result:
+        """See :meth:`render`."""
         self._submit(pending)
         try:
             output = await pending.result
@@ -348,11 +392,18 @@ class Renderers:
         job.predicted = self._scheduler.wait()
         source = job.job.source
         size = os.fstat(source).st_size if job.content and source is not None else 0
+        claim: Claim | None = None
+        if self._lending and size >= LARGE_SOURCE and not job.borrowed:
+            claim = self._lending.gather(job.content)
+            if claim.other is not None:
+                return self._lend(self._lending, claim.other, job)
         if self._scheduler.enter(job, size):
-            asyncio.get_running_loop().call_later(GATHER, self._gathered, job)
+            asyncio.get_running_loop().call_later(GATHER, self._gathered, job, claim)
         self._dispatch()
 
-    def _gathered(self, job: PendingJob) -> None:
+    def _gathered(self, job: PendingJob, claim: Claim | None) -> None:
+        if claim:
+            claim.give()
         self._scheduler.gathered(job)
         self._dispatch()
 
@@ -373,10 +424,63 @@ class Renderers:
                     worker.close()
                     self._run(self._replace())
         self._lowest.advance()
+        if self._lending:
+            self._balance(self._lending)
+
+    def _balance(self, lending: Lending) -> None:
+        """Give other fronts what waits here and could begin there, and tell them what is free."""
+        scheduler = self._scheduler
+        while self._would_lend() and (other := lending.taker()) is not None:
+            given = scheduler.give_away()
+            if given is None:
+                break
+            job, worker = given
+            if worker:
+                worker.cancel(job.number)
+            self._lend(lending, other, job)
+        lending.publish(scheduler)
+
+    def _would_lend(self) -> bool:
+        """Does so much wait that it is worth the hop?"""
+        lanes = self._scheduler.lanes
+        quick = lanes.quick + self._scheduler.ahead()
+        return quick * lanes.quick_seconds > LEAST or len(lanes) > lanes.quick
+
+    def _lend(self, lending: Lending, other: int, job: PendingJob) -> None:
+        """Have another front do a job."""
+        task = asyncio.get_running_loop().create_task(self._ask(lending, other, job))
+        self._lent[job] = task
+        task.add_done_callback(lambda _: self._lent.pop(job, None))
+
+    async def _ask(self, lending: Lending, other: int, job: PendingJob) -> None:
+        loop = asyncio.get_running_loop()
+        seconds = job.deadline - loop.time()
+        try:
+            output = await lending.ask(other, job.job, job.content, job.cost, seconds)
+        except (LostError, RefusedError):
+            if job.awaited:  # it is done here, like any other
+                job.borrowed = True
+                self._scheduler.enter_again(job)
+                self._dispatch()
+        except errors.OssError as error:
+            if job.awaited:
+                job.result.set_exception(error)
+        except ValueError as error:
+            log.error("another front has not answered like one: %s", error)
+            if job.awaited:
+                job.result.set_exception(errors.InternalError("The picture could not be made."))
+        else:
+            if job.awaited:
+                job.started = loop.time() - output.seconds
+                job.result.set_result(output)
+            else:
+                protocol.close([output.descriptor])
 
     def _abandon(self, job: PendingJob) -> None:
         """Nobody waits for this job any more."""
-        if worker := self._scheduler.abandon(job):
+        if lent := self._lent.get(job):
+            lent.cancel()
+        elif worker := self._scheduler.abandon(job):
             worker.cancel(job.number)
         elif job.result.done() and not job.result.cancelled() and not job.result.exception():
             protocol.close([job.result.result().descriptor])  # it came as the caller gave up

@@ -41,6 +41,7 @@ class PendingJob:
         started: When a worker began it, in the loop's time.
         number: Under which its worker knows it.
         predicted: Seconds that it waits for a worker, as predicted.
+        borrowed: Whether another front has asked for it.
     """
 
     job: protocol.Job
@@ -53,6 +54,7 @@ class PendingJob:
     started: float = 0.0
     number: int = 0
     predicted: float = 0.0
+    borrowed: bool = False
 
     @property
     def awaited(self) -> bool:

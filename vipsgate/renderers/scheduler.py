@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import Bounds, Refusal
+from .admission import Bounds, Elsewhere, Refusal
 from .lanes import Lane, Lanes, Waiting, lane_of
 
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
@@ -129,10 +129,13 @@ class Scheduler(Generic[J, W]):
         count: Workers that work at a time.
         bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
+        elsewhere: What of that other fronts have.
     """
 
-    def __init__(self, *, count: int, bounds: Bounds, memory: int) -> None:
-        self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory)
+    def __init__(
+        self, *, count: int, bounds: Bounds, memory: int, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, elsewhere=elsewhere)
         self._desks: dict[W, _Desk[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
@@ -247,11 +250,19 @@ class Scheduler(Generic[J, W]):
         self._idle.clear()
         return [*self.lanes.clear(), *self._given()]
 
+    def enter_again(self, job: J) -> None:
+        """A job waits as the first of its lane, which was given away in vain."""
+        self.lanes.enter_again(job)
+
     # -- bounds ------------------------------------------------------------------------------------
 
     def ahead(self) -> int:
         """Jobs that wait at a worker."""
         return self._ahead
+
+    def free(self) -> int:
+        """Jobs that could begin now, besides those that wait."""
+        return 0 if len(self.lanes) else max(0, min(len(self._idle), self.lanes.room))
 
     @property
     def quiet(self) -> bool:
@@ -322,6 +333,22 @@ class Scheduler(Generic[J, W]):
             turn.taken = True
             self.lanes.begun(turn.cost)
             return Take(turn.job, worker)
+        return None
+
+    def give_away(self) -> tuple[J, W | None] | None:
+        """Take out a job that another front is to do.
+
+        Returns:
+            The job, and the worker that has it and is not to begin it, if any; ``None`` where there
+            is none.
+        """
+        if job := self.lanes.given_away():
+            return job, None
+        for worker, desk in self._desks.items():
+            turn = desk.last() if len(desk.turns) > 1 else None
+            if turn and not turn.together and not turn.job.borrowed:
+                turn.taken = True
+                return turn.job, worker
         return None
 
     def _give(self, first: J, worker: W, now: float) -> Give[J, W]:

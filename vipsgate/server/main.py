@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import resource
-import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
-from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -25,33 +23,41 @@ from ..cache.tiers import Cache
 from ..catalog import lifecycle, uploads
 from ..catalog.documents import Documents
 from ..console.visit import Console
-from ..delivery import watch
-from ..delivery.services import Services
+from ..delivery import together, watch
+from ..delivery.services import LOOKS, Services
 from ..errors import OssError
-from ..gate.sign import Credential
 from ..observe.accesslog import AccessLog
 from ..observe.recorder import Recorder
 from ..renderers.painting import PaintingService
 from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
+from ..siblings.family import Family
+from ..siblings.table import Column
 from ..store.base import Store
-from ..web.listener import Listener, room_here
-from ..web.throttle import Throttle
+from ..store.writes import Writes
+from ..web.descriptors import raise_limit, room_here
+from ..web.listener import Listener
+from ..web.throttle import BURST, RATE, Pace, Throttle
 from . import admin, app, gauges, systemd
 from . import reload as reloading
+from .console_key import local_key
 from .explain import explain
+from .member import READY, RELOADED, Member, beat, take_connections
 
 if TYPE_CHECKING:
     from ..observe.traces import Traces
 
-DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
 GARBAGE = 20_000  # objects that are new before they are looked through
 log = logging.getLogger(__name__)
 
 
-def cache_of(settings: Settings) -> Cache | None:
+def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
     """The cache that the settings name; ``None`` for none.
+
+    Args:
+        settings: Which one.
+        fronts: How many share the memory that it may take.
 
     Raises:
         SettingsError: Its folder is named, and cannot be had.
@@ -67,8 +73,8 @@ def cache_of(settings: Settings) -> Cache | None:
         except OSError as error:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
-            note(f"nothing is kept on disk: {folder}: {error.strerror}")
-    return Cache(Memory(cache.memory_bytes), disk, shared_of(settings))
+            _warn(f"nothing is kept on disk: {folder}: {error.strerror}")
+    return Cache(Memory(cache.memory_bytes // fronts), disk, shared_of(settings))
 
 
 def log_of(settings: Settings) -> AccessLog | None:
@@ -102,36 +108,41 @@ def traces_of(settings: Settings) -> Traces | None:
     return otlp(__version__)
 
 
-async def services_of(settings: Settings, clock: Callable[[], float] = time.time) -> Services:
+async def services_of(
+    settings: Settings, clock: Callable[[], float] = time.time, family: Family | None = None
+) -> Services:
     """Return the services of a server with these settings, whose renderers are not started yet.
 
     Args:
         settings: What to run with.
         clock: Seconds since the epoch; the emulator's can be moved.
+        family: The other fronts, who have a part each; ``None`` where there is one.
 
     Raises:
         SettingsError: A log, a cache or a store cannot be had.
         OssError: The store is away.
     """
-    server = settings.server
+    server, fronts = settings.server, family.table.fronts if family else 1
     recorder = Recorder(log_of(settings), traces_of(settings))
     renderers = Renderers(
-        count=settings.renderer_count(),
+        count=-(-settings.renderer_count() // fronts),
         queue=server.queue,
         queue_seconds=server.queue_seconds,
-        queue_bytes=server.queue_bytes,
+        queue_bytes=server.queue_bytes // fronts,
         timeout=server.request_timeout,
         ceiling=server.renderer_bytes,
         job_memory=settings.limits.render_bytes,
         memory=settings.heavy_memory_bytes(),
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
+        family=family,
     )
     outgoing = client_of(settings)
-    origins = store_of(settings, PaintingService(renderers, settings.limits), outgoing)
+    writes = Writes()
+    origins = store_of(settings, PaintingService(renderers, settings.limits), outgoing, writes)
     store: Store = recorder.store(origins)
     documents = Documents(store, settings.limits, origins.beneath)
     await documents.look()
-    cache = cache_of(settings)
+    cache = cache_of(settings, fronts)
     if cache:
         await cache.look(far=True)
     return Services.of(
@@ -142,14 +153,20 @@ async def services_of(settings: Settings, clock: Callable[[], float] = time.time
         cache=cache,
         origins=origins,
         outgoing=outgoing,
-        throttle=Throttle(server.queue_seconds),
+        throttle=Throttle(server.queue_seconds, Pace(RATE / fronts, BURST)),
+        looks=Pace(LOOKS / fronts, BURST),
+        family=family,
+        writes=writes,
         recorder=recorder,
         clock=clock,
     )
 
 
 async def run(
-    settings: Settings, reload: Callable[[], Settings], ready: Callable[[str, str], None]
+    settings: Settings,
+    reload: Callable[[], Settings],
+    ready: Callable[[str, str], None],
+    member: Member | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
@@ -158,45 +175,57 @@ async def run(
         reload: Reads the configuration again, on SIGHUP.
         ready: Told of the public address and of the console's URL, behind the ready line; the URL
             is empty where nobody can log in.
+        member: What a front among several is given by its parent; ``None`` where it is alone.
 
     Raises:
         StartError: No renderer can be started.
         OSError: A port cannot be had.
     """
-    server, services = settings.server, await services_of(settings)
+    server, family = settings.server, member.family() if member else None
+    services = await services_of(settings, family=family)
     recorder, renderers, store = services.recorder, services.renderers, services.store
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM,) if member else (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, services, reload)
 
-    _raise_limit()
+    raise_limit()
     port, limit = app.public(services), server.connections or room_here()
-    public = Listener(web.ServerRunner(port, shutdown_timeout=server.drain_seconds), limit)
+    runner = web.ServerRunner(port, shutdown_timeout=server.drain_seconds)
+    if family:
+        public = Listener(runner, counted=partial(family.tell, Column.CONNECTIONS))
+    else:
+        public = Listener(runner, limit)
     moment = gauges.Gauges(services, __version__, port, limit)
-    console = Console(services, explain, local=_local_key(settings))
+    console = Console(services, explain, local=member.key if member else local_key(settings))
     private = Listener(admin.runner(services, moment, console, shutdown_timeout=1))
     await renderers.start()
     documents = services.registry.documents
-    beside = [
-        asyncio.create_task(documents.follow(services.registry.refresh)),
-        asyncio.create_task(_sweep(store)),
-        asyncio.create_task(lifecycle.follow(store, services.registry, services.clock)),
-        asyncio.create_task(systemd.live()),
-        asyncio.create_task(watch.follow(services.registry, services.webhooks)),
+    works: list[Coroutine[Any, Any, None]] = [
+        documents.follow(services.registry.refresh),
+        watch.follow(services.registry, services.webhooks),
+        beat(family) if family else systemd.live(),
     ]
+    if not (member and family) or family.leads or member.replaces:
+        works.append(_sweep(store))
+    if not family or family.leads:
+        works.append(lifecycle.follow(store, services.registry, services.clock))
     if services.cache:
-        beside.append(asyncio.create_task(services.cache.follow()))
+        works.append(services.cache.follow())
+    beside = [asyncio.create_task(work) for work in works]
     try:
-        shared = server.reuse_port
-        address = await public.open(server.host, server.port, shared=shared)
-        admin_address = await private.open(server.admin_host, server.admin_port, shared=shared)
-        _settle()
-        print(f"vipsgate ready on {address} (admin {admin_address})", flush=True)
-        console.address = address
-        ready(address, _console_url(admin_address, console))
-        systemd.tell(systemd.READY, f"STATUS=serving on {address}")
+        if member and family:
+            await _join(member, family, services, reload, public, private, console)
+        else:
+            shared = server.reuse_port
+            address = await public.open(server.host, server.port, shared=shared)
+            admin_address = await private.open(server.admin_host, server.admin_port, shared=shared)
+            _settle()
+            print(f"vipsgate ready on {address} (admin {admin_address})", flush=True)
+            console.address = address
+            ready(address, _console_url(admin_address, console))
+            systemd.tell(systemd.READY, f"STATUS=serving on {address}")
         await stop.wait()
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         services.draining.set()
@@ -212,7 +241,32 @@ async def run(
             await services.cache.close()
         await services.outgoing.close()
         recorder.close()
+        if family:
+            family.post.close()
         await renderers.close()
+
+
+async def _join(
+    member: Member,
+    family: Family,
+    services: Services,
+    reload: Callable[[], Settings],
+    public: Listener,
+    private: Listener,
+    console: Console,
+) -> None:
+    """Be a front among others, and have the parent know."""
+    if member.replaces:  # the configuration may have been read again since the parent has started
+        _read_again(services, reload)
+    console.address = member.address
+    admin_address = await private.open_on(member.admin) if member.admin else ""
+    await public.serve()
+    take_connections(family, public)
+    together.answer(services, family)
+    family.post.open()
+    _settle()
+    url = _console_url(admin_address, console) if admin_address else ""
+    family.post.tell(member.parent, READY, {"console": url})
 
 
 def _console_url(address: str, console: Console) -> str:
@@ -221,22 +275,6 @@ def _console_url(address: str, console: Console) -> str:
     if key:
         return f"{address}/console/login#{key.access_key_id}:{key.access_key_secret}"
     return f"{address}/console/" if console.credentials() else ""
-
-
-def _local_key(settings: Settings) -> Credential | None:
-    """A key pair for the console of this run, where nobody has one and only this machine connects.
-
-    Without it either nobody could use the console of a demo, or every user and every web page of
-    the machine could. It is told on the terminal alone, and good for nothing but the console.
-    """
-    host = settings.server.admin_host
-    try:
-        local = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if settings.credentials or not local:
-        return None
-    return Credential("console", secrets.token_urlsafe(24), "owner")
 
 
 async def _sweep(store: Store) -> None:
@@ -259,13 +297,6 @@ def _settle() -> None:
     gc.set_threshold(GARBAGE)
 
 
-def _raise_limit() -> None:
-    """As many open files as may be: a request holds three."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
-
-
 def _read_again(services: Services, read: Callable[[], Settings]) -> None:
     """Take over the buckets, begin a new log; what was bound at the start needs another start."""
     systemd.reloading()
@@ -281,9 +312,11 @@ def _read_again(services: Services, read: Callable[[], Settings]) -> None:
     for reason in refused:
         log.error("the configuration is kept as it was: %s", reason)
     services.configuration.note(*refused)
+    if services.family:
+        services.family.post.tell(services.family.table.fronts, RELOADED, {})
     systemd.tell(systemd.READY)
 
 
-def note(text: str) -> None:
+def _warn(text: str) -> None:
     """A word to whoever starts the server, beside the ready line."""
     print(f"vipsgate: {text}", file=sys.stderr, flush=True)

@@ -13,43 +13,29 @@ there are none, nobody is taken in until somebody leaves; the kernel has them wa
 
 With several servers on one port, a socket that is to be closed begins no connection for a while
 before, and finishes those that it has begun (:mod:`vipsgate.web.synfilter`).
+
+Where a server has several fronts, their parent takes the connections in, and hands them on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 from typing import Any
 
 from aiohttp import web
 
-from . import synfilter
+from . import ports
 from .server import Server
 
-BACKLOG = 65_535  # connections that the kernel makes before they are taken in, up to its somaxconn
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
-HANDSHAKE = 0.2  # seconds for handshakes that are under way where others listen, too
 POLL_INTERVAL = 0.02  # seconds between two looks whether there are any
 FULL_POLL_INTERVAL = 0.25  # seconds between two looks for unused ones while nobody is taken in
 MAX_TAKEN = 64  # connections in one iteration of the loop
 PART = 64  # of the connections, that are closed or have left before others are taken in
-HELD = 2  # descriptors of a request that waits, or is answered: the connection, and a file
-RESERVE = 1024  # descriptors for all else: pipes and sockets of renderers, a third one of a few
-
-
-def room(descriptors: int) -> int:
-    """Return how many connections may be open where there may be so many descriptors."""
-    return max(1, (descriptors - min(RESERVE, descriptors // 4)) // HELD)
-
-
-def room_here() -> int:
-    """The same for the descriptors that this process may have."""
-    return room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 class Listener:
@@ -58,10 +44,13 @@ class Listener:
     Args:
         runner: Who serves them.
         limit: Connections that may be open; 0 for no limit.
+        counted: Told how many are open, whenever that is another number.
     """
 
-    def __init__(self, runner: web.BaseRunner, limit: int = 0) -> None:
-        self._runner, self._limit = runner, limit
+    def __init__(
+        self, runner: web.BaseRunner, limit: int = 0, counted: Callable[[int], None] | None = None
+    ) -> None:
+        self._runner, self._limit, self._counted = runner, limit, counted
         self._listening: list[socket.socket] = []
         self._making: set[asyncio.Task[Any]] = set()  # connections that are not served yet
         self._taking = self._closed = self._shared = False
@@ -81,21 +70,32 @@ class Listener:
             OSError: The port cannot be had.
         """
         self._shared = shared
+        return await self.open_on(ports.bind(host, port, shared=shared))
+
+    async def open_on(self, sockets: Sequence[socket.socket]) -> str:
+        """Listen on sockets that are bound; they are closed with the listener."""
+        await self.serve()
+        self._listening = list(sockets)
+        ports.listen(self._listening)
+        self._take()
+        return ports.address_of(self._listening[0])
+
+    async def serve(self) -> None:
+        """Serve what :meth:`hand` hands in."""
         await self._runner.setup()
-        bound = await asyncio.get_running_loop().create_server(
-            self._handler, host, port, reuse_port=shared or None, start_serving=False
-        )
-        self._listening = [_again(item.fileno()) for item in bound.sockets]
-        bound.close()
-        for item in self._listening:
-            item.setblocking(False)
-            item.listen(BACKLOG)
-        if self._limit:
+        if self._limit or self._counted:
             assert isinstance(self._runner.server, Server)
             self._runner.server.on_lost = self._on_lost
-        self._take()
-        where, number = self._listening[0].getsockname()[:2]
-        return f"http://[{where}]:{number}" if ":" in where else f"http://{where}:{number}"
+
+    def hand(self, connection: socket.socket) -> None:
+        """Serve a connection that somebody else has taken in."""
+        connection.setblocking(False)
+        self._make(connection)
+
+    def make_room(self, count: int) -> None:
+        """Close so many connections that nobody uses, as others wait to be taken in."""
+        assert isinstance(self._runner.server, Server)
+        self._runner.server.close_idle(count)
 
     async def close(self, seconds: float, linger: float = LINGER) -> None:
         """Take no further connections, and finish what is under way.
@@ -105,10 +105,10 @@ class Listener:
             linger: Of these, how long unused connections stay open.
         """
         end = asyncio.get_running_loop().time() + seconds
-        if self._listening and self._shared:
-            await self._finish_handshakes(min(HANDSHAKE, seconds))
+        if self._listening and self._shared and ports.begin_no_more(self._listening):
+            await asyncio.sleep(min(ports.HANDSHAKE, seconds))
         self._closed = True
-        if self._listening:
+        if self._runner.server:
             await self._take_in_the_last()
             wait = min(linger, seconds)
             while self._runner.server and self._runner.server.connections and wait > 0:
@@ -148,7 +148,7 @@ class Listener:
     def _take_in(self, item: socket.socket) -> None:
         """Take in what the kernel has made by now, as far as there is room."""
         try:
-            for connection in islice(_waiting(item), min(MAX_TAKEN, self._room())):
+            for connection in islice(ports.made(item), min(MAX_TAKEN, self._room())):
                 self._make(connection)
         except OSError:  # no descriptor, or no memory: later
             self._pause()
@@ -167,7 +167,8 @@ class Listener:
         self._making.discard(task)
         if not task.cancelled():
             task.exception()  # it was closed at once: nobody is there to be told
-        if self._taking or self._making:
+        self._count()
+        if self._taking or self._making or not self._listening:
             return
         if self._room() < 1:
             self._make_room()
@@ -182,46 +183,23 @@ class Listener:
         self._runner.server.close_idle(-(-self._limit // PART))
         asyncio.get_running_loop().call_later(FULL_POLL_INTERVAL, self._make_room)
 
-    def _on_lost(self) -> None:
-        if not self._taking and self._room() >= -(-self._limit // PART):
-            self._take()
+    def _count(self) -> None:
+        if self._counted:
+            assert isinstance(self._runner.server, Server)
+            self._counted(self._runner.server.count + len(self._making))
 
-    async def _finish_handshakes(self, seconds: float) -> None:
-        """Leave new connections to the other servers, and take in those that are under way."""
-        with suppress(OSError):  # a system that cannot do it resets a few
-            for item in self._listening:
-                synfilter.begin_no_more(item)
-            await asyncio.sleep(seconds)
+    def _on_lost(self) -> None:
+        self._count()
+        if self._limit and not self._taking and self._room() >= -(-self._limit // PART):
+            self._take()
 
     async def _take_in_the_last(self) -> None:
         """The kernel would reset those connections that it has made and nobody has taken in."""
         self._pause()
         for item in self._listening:
             with closing(item), suppress(OSError):
-                for connection in _waiting(item):
+                for connection in ports.made(item):
                     self._make(connection)
         self._listening = []
         if self._making:
             await asyncio.wait(self._making)
-
-
-def _again(descriptor: int) -> socket.socket:
-    """The same listening socket, to be closed by itself."""
-    return socket.socket(fileno=os.dup(descriptor))
-
-
-def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
-    """Yield the connections that the kernel has made.
-
-    Raises:
-        OSError: There is no descriptor for one, or no memory.
-    """
-    while True:
-        try:
-            connection, _ = listening.accept()
-        except ConnectionAbortedError:
-            continue
-        except BlockingIOError:
-            return
-        connection.setblocking(False)
-        yield connection

@@ -21,6 +21,7 @@ from ...errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed,
 from ..base import Object, Opened, md5_of
 from ..local.draft import apart
 from ..singleflight import SingleFlight
+from ..writes import Writes
 from . import draft, metadata
 from .client import StoreClient
 from .head_cache import Head, HeadCache
@@ -234,6 +235,7 @@ class RemoteObjects(RemoteReader):
         stale: Seconds for which it will do while the store is away.
         source_cache: Of objects that have been opened; ``None`` for none.
         clock: Seconds.
+        writes: Told of names that are written.
     """
 
     def __init__(
@@ -243,9 +245,12 @@ class RemoteObjects(RemoteReader):
         stale: float,
         source_cache: SourceCache | None = None,
         clock: Callable[[], float] = time.monotonic,
+        writes: Writes | None = None,
     ) -> None:
         super().__init__(client, fresh, stale, source_cache, clock)
         self.client = client
+        self._writes = writes or Writes()
+        self._writes.forget = self._head_cache.drop
 
     async def put(
         self,
@@ -285,6 +290,7 @@ class RemoteObjects(RemoteReader):
             return result["e_tag"] or ""
         finally:
             self._head_cache.drop(path)
+            await self._writes.told(path)
 
     async def delete(self, path: str) -> None:
         """Take an object away, if it is there."""
@@ -296,6 +302,7 @@ class RemoteObjects(RemoteReader):
             return
         finally:
             self._head_cache.drop(path)
+            await self._writes.told(path)
 
 
 async def copied(descriptor: int, span: range) -> AsyncIterator[bytes]:

@@ -1,0 +1,156 @@
+"""Jobs that other fronts of the machine do, so that none queues while renderers of another idle.
+
+Every front has renderers of its own, which spares all jobs a hop. What would wait here for longer
+than the hop takes, and could begin elsewhere at once, is asked of that front; a front whose
+renderers have nothing to do says so to one where something waits. The other design, one broker for
+all renderers, costs every job two more messages, a tenth of a thumbnail, and is a front of its own
+that can be full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..image.cost import Cost
+from ..siblings.claims import Claim
+from ..siblings.family import Family
+from ..siblings.table import Column
+from ..worker import protocol
+from ..worker.protocol import Message
+
+if TYPE_CHECKING:
+    from .process import PendingJob, WorkerProcess
+    from .scheduler import Scheduler
+
+LEAST = 0.002  # seconds of waiting from which on a job is given away: ten times the hop
+MICRO = 1e6
+RENDER, FREE = "render", "free"  # what is asked, and told
+
+
+class RefusedError(Exception):
+    """The front that was asked has no renderer for it any more."""
+
+
+def choose(front: int, free: Sequence[int]) -> int | None:
+    """Return the front whose renderers could begin the most jobs; ``None`` where none could.
+
+    Args:
+        front: The one that asks.
+        free: Jobs that could begin, by front.
+    """
+    others = [(count, -number) for number, count in enumerate(free) if number != front]
+    most, number = max(others, default=(0, 0))
+    return -number if most > 0 else None
+
+
+class Lending:
+    """What one front's pool lends and borrows.
+
+    Args:
+        family: Where the others are.
+    """
+
+    def __init__(self, family: Family) -> None:
+        self.family, self._table, self._me = family, family.table, family.front
+        self._told: tuple[int, ...] = ()
+
+    # -- for the lanes: see vipsgate.renderers.admission.Elsewhere ---------------------------------
+
+    def waiting(self) -> int:
+        """Jobs that wait in other fronts."""
+        return self._table.others(self._me, Column.WAITING)
+
+    def held(self) -> int:
+        """Bytes of memory for which heavy jobs of other fronts have a permit."""
+        return self._table.others(self._me, Column.HELD)
+
+    def hold(self, memory: int) -> None:
+        """Tell the others for how many bytes heavy jobs have a permit here."""
+        self._table.set(self._me, Column.HELD, memory)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Decide about that memory while nobody else does."""
+        with self._table.lock():
+            yield
+
+    def spread(self, work: float, renderers: int) -> float:
+        """Seconds that quick work takes which waits here, were all that waits spread evenly."""
+        work += self._table.others(self._me, Column.WORK) / MICRO
+        renderers += self._table.others(self._me, Column.RENDERERS)
+        return work / renderers if renderers else math.inf
+
+    # -- for the pool ------------------------------------------------------------------------------
+
+    def publish(self, scheduler: Scheduler[PendingJob, WorkerProcess]) -> None:
+        """Tell the others how things are; one where something waits, that renderers are free."""
+        lanes = scheduler.lanes
+        quick = lanes.quick + scheduler.ahead()
+        free, heavy = scheduler.free(), len(lanes) - lanes.quick
+        told = (free, quick + heavy, heavy, int(quick * lanes.quick_seconds * MICRO))
+        if told != self._told or free:
+            self._told = told
+            columns = (Column.FREE, Column.WAITING, Column.HEAVY, Column.WORK)
+            for column, value in zip(columns, told, strict=True):
+                self._table.set(self._me, column, value)
+        if free and (other := self._needy()) is not None:
+            self.family.post.tell(other, FREE, {})
+
+    def _needy(self) -> int | None:
+        """The front where most waits, if any would give it away."""
+        work, heavy = self._table.column(Column.WORK), self._table.column(Column.HEAVY)
+        most = int(LEAST * MICRO)
+        waits = [
+            (own, number)
+            for number, own in enumerate(work)
+            if number != self._me and (own > most or heavy[number])
+        ]
+        return max(waits)[1] if waits else None
+
+    def taker(self) -> int | None:
+        """A front that could begin a job now; it is taken to have begun one then."""
+        other = choose(self._me, self._table.column(Column.FREE))
+        if other is not None:
+            self._table.add(other, Column.FREE, -1)  # until it tells anew
+        return other
+
+    def gather(self, content: str) -> Claim:
+        """Claim that jobs of one content gather here."""
+        return self.family.claims.take(f"content {content}")
+
+    async def ask(
+        self, to: int, job: protocol.Job, content: str, cost: Cost | None, seconds: float
+    ) -> protocol.Output:
+        """Have another front do a job.
+
+        Args:
+            to: Which one.
+            job: The job; its descriptors stay the caller's.
+            content: See :meth:`vipsgate.renderers.pool.Renderers.render`.
+            cost: As a worker has estimated it.
+            seconds: Until its deadline.
+
+        Raises:
+            RefusedError: It has no renderer for it.
+            LostError: It has ended.
+            OssError: What came of the job.
+        """
+        batch, descriptors = protocol.Batch(1, (job,)).encode()
+        estimate = (cost.seconds, cost.memory, cost.pages) if cost else None
+        body = {"batch": batch, "content": content, "cost": estimate, "seconds": seconds}
+        answer, files = await self.family.post.ask(to, RENDER, body, descriptors)
+        if "refused" in answer:
+            raise RefusedError
+        outcome = protocol.Reply.decode(answer, files, 1).outcome
+        assert isinstance(outcome, protocol.Output)
+        return outcome
+
+
+def read(body: Message, descriptors: Sequence[int]) -> tuple[protocol.Job, str, Cost | None, float]:
+    """A question of :meth:`Lending.ask` again."""
+    job = protocol.Batch.decode(body["batch"], descriptors).jobs[0]
+    cost = Cost(*body["cost"]) if body["cost"] else None
+    return job, body["content"], cost, body["seconds"]

@@ -1,0 +1,455 @@
+"""The parent of several fronts: starts them, hands connections to them, and ends them in order.
+
+It reads no byte of a request and runs no event loop, so that little can go wrong here: what ends
+this process ends the server. It accepts, because whoever does decides who serves. Fronts that
+listen by themselves (``SO_REUSEPORT``) are chosen by a hash, which leaves one of two fronts with 6
+of 8 connections as often as not, and one that dies takes the connections along that the kernel
+has made for it; fronts that share one socket are all woken by each connection. A connection that is
+handed on costs 20 microseconds once, and goes to the front with the fewest.
+
+A front that ends is replaced at once, one that has shown no life for long is killed; what was sent
+to it and not read is read by the one that takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NoReturn
+
+from ..settings import Settings, SettingsError
+from ..siblings import balance, claims
+from ..siblings.post import LOST
+from ..siblings.table import Column, Table
+from ..web import ports
+from ..web.descriptors import raise_limit, room_here
+from ..worker import protocol
+from . import member, systemd
+from .console_key import local_key
+from .member import Member
+
+HANG_SECONDS = 30.0  # without a sign of life, after which a front is killed
+START_SECONDS = 60.0  # for all fronts to be ready
+TICK = 0.25  # seconds between two looks at what nobody tells of
+LATE_SECONDS = 2.0  # beyond its drain that a front has to end
+MAX_TAKEN = 64  # connections that are handed on in one go
+PART = 64  # of the connections, that are to be closed where others wait
+QUICK_END = 5.0  # seconds: a front that ends sooner after its start is started again later
+MAX_DELAY = 5.0  # seconds that this is, at most
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+log = logging.getLogger(__name__)
+
+
+class FrontError(Exception):
+    """A front cannot be started; the text says why."""
+
+
+@dataclass(slots=True)
+class _Front:
+    """A front process.
+
+    Attributes:
+        pid: Its process; 0 while there is none.
+        since: When it was started, or is to be.
+        ready: Whether it serves.
+        delay: Seconds after which it is started again, should it end soon.
+        starts: How often it was started.
+    """
+
+    pid: int = 0
+    since: float = 0.0
+    ready: bool = False
+    delay: float = 0.0
+    starts: int = 0
+
+
+def run(
+    settings: Settings, reload: Callable[[], Settings], show: Callable[[str, str], None]
+) -> None:
+    """Run a server with several fronts, until it is told to stop; see :class:`Parent`.
+
+    Args:
+        settings: What to run with.
+        reload: Reads the configuration again, in each front, on SIGHUP.
+        show: Told of the public address and of the console's URL, behind the ready line.
+
+    Raises:
+        SettingsError: A front cannot run with these.
+        FrontError: A front cannot be started.
+        OSError: A port cannot be had.
+    """
+
+    def front(about: Member) -> None:
+        import uvloop
+
+        from ..errors import OssError
+        from ..renderers.pool import StartError
+        from . import main
+
+        try:
+            uvloop.run(main.run(settings, reload, lambda *_: None, about))
+        except (StartError, OssError, OSError) as error:
+            raise FrontError(str(error)) from None
+
+    Parent(settings, front, show).run()
+
+
+class Parent:
+    """The parent.
+
+    Args:
+        settings: What to run with.
+        front: Runs a front in a child process, from its start to its end.
+        show: Told of the public address and of the console's URL, when all fronts are ready.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        front: Callable[[Member], None],
+        show: Callable[[str, str], None],
+    ) -> None:
+        self._settings, self._run_front, self._show = settings, front, show
+        count = settings.front_count()
+        self._table = Table(count)
+        self._fronts = [_Front() for _ in range(count)]
+        pairs = [socket.socketpair(socket.AF_UNIX, protocol.KIND) for _ in range(count + 1)]
+        for pair in pairs:
+            for end in pair:
+                end.setblocking(False)
+        self._inboxes, self._boxes = zip(*pairs, strict=True)
+        self._key = local_key(settings)
+        self._stopping = self._serving = self._full = self._reloading = False
+        self._unread: set[int] = set()  # processes that have not read the configuration again yet
+        self._limit = settings.server.connections or count * room_here()
+        self._wake, self._signals = socket.socketpair()
+        self._wake.setblocking(False)
+        self._signals.setblocking(False)
+        self._public: Sequence[socket.socket] = ()
+        self._admin: Sequence[socket.socket] = ()
+        self._address = self._admin_address = self._console = ""
+        self._live = 0.0
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, and until what is under way then is finished.
+
+        Raises:
+            FrontError: A front cannot be started.
+            OSError: A port cannot be had.
+        """
+        raise_limit()
+        server = self._settings.server
+        shared = server.reuse_port
+        self._public = ports.bind(server.host, server.port, shared=shared)
+        self._admin = ports.bind(server.admin_host, server.admin_port, shared=shared)
+        self._address = ports.address_of(self._public[0])
+        self._admin_address = ports.address_of(self._admin[0])
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        before = {number: signal.signal(number, _noted) for number in numbers}
+        signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
+        try:
+            for number in range(len(self._fronts)):
+                self._start(number)
+            self._until(self._all_ready, START_SECONDS)
+            if not self._stopping:
+                self._open()
+                self._until(lambda: self._stopping, None)
+        finally:
+            self._end()
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    def _until(self, done: Callable[[], bool], seconds: float | None) -> None:
+        """Do what comes until something is so; for START_SECONDS at most, where that is a time.
+
+        Raises:
+            FrontError: One has failed, or the time is up.
+        """
+        end = time.monotonic() + seconds if seconds else None
+        while not done() and not self._stopping:
+            if end and time.monotonic() > end:
+                raise FrontError("the fronts were not ready in time")
+            self._wait()
+            self._look()
+
+    def _wait(self) -> None:
+        """Wait for what comes next, and take it in."""
+        poll = select.poll()
+        listening = self._public if self._listens() else ()
+        for item in (self._wake, self._inboxes[-1], *listening):
+            poll.register(item, select.POLLIN)
+        events = {descriptor for descriptor, _ in poll.poll(TICK * 1000)}
+        if self._wake.fileno() in events:
+            for number in self._wake.recv(64):
+                self._signal(number)
+        if self._inboxes[-1].fileno() in events:
+            self._read()
+        for item in listening:
+            if item.fileno() in events:
+                self._take_in(item)
+
+    def _listens(self) -> bool:
+        return self._serving and not self._full
+
+    def _signal(self, number: int) -> None:
+        match number:
+            case signal.SIGCHLD:
+                self._reap()
+            case signal.SIGHUP:
+                systemd.reloading()
+                self._reloading = True
+                self._unread = {front.pid for front in self._fronts if front.ready}
+                self._kill(signal.SIGHUP)
+            case _:
+                self._stopping = True
+
+    def _read(self) -> None:
+        """What the fronts say."""
+        while True:
+            try:
+                message, descriptors = protocol.receive(self._inboxes[-1])
+            except BlockingIOError:
+                return
+            protocol.close(descriptors)
+            if message is None:
+                return
+            number, pid = message["from"]
+            front, body = self._fronts[number], message["body"]
+            if front.pid != pid:
+                continue
+            match message["kind"]:
+                case member.READY:
+                    front.ready = True
+                    self._console = body["console"] or self._console
+                case member.RELOADED:
+                    self._unread.discard(pid)
+                case member.FAILED if self._serving:
+                    log.error("front %d cannot start: %s", number, body["reason"])
+                case member.FAILED:
+                    raise (
+                        SettingsError(body["reason"])
+                        if body["usage"]
+                        else FrontError(body["reason"])
+                    )
+
+    def _look(self) -> None:
+        """What nobody tells of."""
+        now = time.monotonic()
+        if self._reloading and not self._unread:
+            self._reloading = False
+            systemd.tell(systemd.READY)
+        pause = systemd.watchdog()
+        if pause and now - self._live > pause:
+            self._live = now
+            systemd.tell(systemd.ALIVE)
+        for number, front in enumerate(self._fronts):
+            if not front.pid and not self._stopping and now >= front.since:
+                self._start(number)
+            elif front.ready:
+                beat = self._table.get(number, Column.BEAT) / member.MICRO
+                if beat and now - beat > HANG_SECONDS:
+                    log.error("front %d has shown no life for %g seconds", number, HANG_SECONDS)
+                    os.kill(front.pid, signal.SIGKILL)
+                    front.ready = False
+        if self._serving:
+            self._make_room()
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        ports.listen(self._public)
+        self._serving = True
+        print(f"vipsgate ready on {self._address} (admin {self._admin_address})", flush=True)
+        self._show(self._address, self._console)
+        systemd.tell(systemd.READY, f"STATUS=serving on {self._address}")
+
+    def _take_in(self, listening: socket.socket) -> None:
+        """Take in what the kernel has made, and hand it on."""
+        before = balance.loads(self._table)
+        room = self._limit - sum(before.values())
+        connections = []
+        try:
+            for connection in islice(ports.made(listening), min(MAX_TAKEN, room)):
+                connections.append(connection)
+        except OSError as error:  # no descriptor, or no memory: those that are there first
+            log.error("connections cannot be taken in: %s", error.strerror)
+            time.sleep(TICK)
+        try:
+            self._hand_on(connections, before)
+        finally:
+            ports.close(connections)
+
+    def _hand_on(self, connections: list[socket.socket], before: dict[int, int]) -> None:
+        rest = iter(connections)
+        for number, count in balance.spread(len(connections), before).items():
+            for part in _parts(list(islice(rest, count)), protocol.MAX_DESCRIPTORS):
+                files = [item.fileno() for item in part]
+                self._table.add(number, Column.SENT, len(part))
+                try:
+                    self._tell(number, member.CONNECTIONS, {}, files)
+                except OSError as error:  # its box is full: it has not read for long
+                    self._table.add(number, Column.SENT, -len(part))
+                    log.error("front %d takes no connections: %s", number, error.strerror)
+
+    def _make_room(self) -> None:
+        """Have unused connections closed where others wait, and take nobody in meanwhile."""
+        loads = balance.loads(self._table)
+        part = -(-self._limit // PART)
+        room = self._limit - sum(loads.values())
+        self._full = room < (part if self._full else 1)
+        if self._full and loads:
+            number = max(loads, key=lambda one: loads[one])
+            with contextlib.suppress(OSError):
+                self._tell(number, member.ROOM, {"count": part})
+
+    # -- processes -------------------------------------------------------------------------------
+
+    def _start(self, number: int) -> None:
+        """Start a front."""
+        front = self._fronts[number]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        front.starts += 1
+        pid = os.fork()
+        if not pid:
+            self._be(number)
+        front.pid, front.since, front.ready = pid, time.monotonic(), False
+        self._table.set(number, Column.ALIVE, 1)
+
+    def _be(self, number: int) -> NoReturn:
+        """Be a front, in the child process."""
+        code = 1
+        try:
+            parent = os.getppid()
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            signal.set_wakeup_fd(-1)
+            for one in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM):
+                signal.signal(one, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which drains
+            for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+                os.environ.pop(name, None)
+            ports.close((*self._public, self._wake, self._signals))
+            self._run_front(self._member(number))
+            code = 0 if os.getppid() == parent else 1
+        except SettingsError as error:
+            self._fail(number, str(error), usage=True)
+        except FrontError as error:
+            self._fail(number, str(error))
+        except BaseException as error:
+            log.exception("front %d has failed", number)
+            self._fail(number, f"{type(error).__name__} in a front")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _fail(self, number: int, reason: str, *, usage: bool = False) -> None:
+        """Tell the parent, from a front, why that ends."""
+        body = {"reason": reason, "usage": usage}
+        self._tell(len(self._fronts), member.FAILED, body, who=number)
+
+    def _member(self, number: int) -> Member:
+        return Member(
+            number,
+            self._table,
+            self._inboxes[number],
+            self._boxes,
+            self._address,
+            self._admin if number == 0 else (),
+            self._key,
+            self._fronts[number].starts > 1,
+        )
+
+    def _reap(self) -> None:
+        """Take note of fronts that have ended."""
+        for number, front in enumerate(self._fronts):
+            if front.pid and os.waitpid(front.pid, os.WNOHANG)[0]:
+                self._ended(number)
+
+    def _ended(self, number: int) -> None:
+        """A front has ended: the others learn of it, and another one takes its place."""
+        front, now = self._fronts[number], time.monotonic()
+        self._table.clear(number)
+        claims.release(self._table, number)
+        self._unread.discard(front.pid)
+        soon = now - front.since < QUICK_END
+        front.delay = min(max(0.1, 2 * front.delay), MAX_DELAY) if soon else 0.0
+        front.pid, front.since, front.ready = 0, now + front.delay, False
+        if self._stopping:
+            return
+        if not self._serving:
+            self._read()  # it may have said why
+            raise FrontError("a front has ended before it was ready")
+        log.error("front %d has ended; starting another", number)
+        for other, one in enumerate(self._fronts):
+            if one.pid:
+                with contextlib.suppress(OSError):
+                    self._tell(other, LOST, {"front": number})
+
+    def _all_ready(self) -> bool:
+        return all(front.ready for front in self._fronts)
+
+    def _kill(self, number: int) -> None:
+        for front in self._fronts:
+            if front.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(front.pid, number)
+
+    def _tell(
+        self,
+        to: int,
+        kind: str,
+        body: protocol.Message,
+        descriptors: list[int] | None = None,
+        who: int | None = None,
+    ) -> None:
+        sender = [len(self._fronts) if who is None else who, os.getpid()]
+        message = {"kind": kind, "from": sender, "number": 0, "body": body}
+        protocol.send(self._boxes[to], message, descriptors or ())
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """Take the last connections in, and wait until the fronts have finished."""
+        self._stopping = True
+        systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
+        if self._serving:
+            if self._settings.server.reuse_port:
+                ports.finish_handshakes(self._public, ports.HANDSHAKE)
+            for item in self._public:
+                self._take_in(item)
+        self._serving = False
+        ports.close(self._public)
+        self._kill(signal.SIGTERM)
+        end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
+        while any(front.pid for front in self._fronts) and time.monotonic() < end:
+            self._wait()
+            self._reap()
+        self._kill(signal.SIGKILL)
+        for front in self._fronts:
+            if front.pid:
+                os.waitpid(front.pid, 0)
+        ports.close(self._admin)
+
+
+def _noted(number: int, frame: object) -> None:
+    """The number of the signal is in the pipe."""
+
+
+def _parts(items: list[socket.socket], most: int) -> Iterator[list[socket.socket]]:
+    for at in range(0, len(items), most):
+        yield items[at : at + most]
