@@ -204,7 +204,7 @@ async def test_a_key_s_files_are_removed_where_the_folder_is_another(tmp_path):
     await keep(one)
     folder = tmp_path / "photos" / CacheKey("photos", "a/1", "").source
     assert [*folder.iterdir()]
-    one._learn({KEY: 5})  # as from a bucket
+    one.learn({KEY: 5})  # as from a bucket
     await one.look(far=False)
     assert not folder.exists()
     await keep(one)

@@ -9,9 +9,10 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from vipsgate.web import listener, prebuilt
+from vipsgate.web import listener, ports, prebuilt
 from vipsgate.web import server as server_module
-from vipsgate.web.listener import Listener, room
+from vipsgate.web.descriptors import room
+from vipsgate.web.listener import Listener
 from vipsgate.web.server import Server
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -160,14 +161,14 @@ async def test_all_that_wait_are_taken_in_at_once(monkeypatch):
 async def test_without_a_descriptor_they_wait(monkeypatch):
     monkeypatch.setattr(listener, "FULL_POLL_INTERVAL", 0.01)
     tries = iter([OSError(errno.EMFILE, "too many"), OSError(errno.ENOBUFS, "no memory"), None])
-    waiting = listener._waiting
+    waiting = ports.made
 
     def lacking(listening):
         if error := next(tries, None):
             raise error
         return waiting(listening)
 
-    monkeypatch.setattr(listener, "_waiting", lacking)
+    monkeypatch.setattr(ports, "made", lacking)
     async with opened(4) as (port, _, _, _):
         link = await ask(port)
         assert await answered(link)

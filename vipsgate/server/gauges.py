@@ -45,6 +45,7 @@ class Row:
         read: Its value, or one for each value of ``label``; ``None`` where there is none.
         label: The label; empty for a single value.
         counts: Whether it only rises.
+        shared: Whether each front says the same, or the largest value counts, not the sum.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Row:
     read: Callable[[View], float | Mapping[str, float] | None]
     label: str = ""
     counts: bool = False
+    shared: bool = False
 
     def family(self, view: View) -> Metric | None:
         """The metric as it is now; ``None`` where there is none."""
@@ -97,21 +99,25 @@ ROWS = (
         "vipsgate_draining",
         "1 while the server is ending.",
         lambda view: int(view.services.draining.is_set()),
+        shared=True,
     ),
     Row(
         "vipsgate_document_faults",
         "Bucket documents that are broken.",
         lambda view: len(view.services.registry.faults),
+        shared=True,
     ),
     Row(
         "vipsgate_config_last_reload_successful",
         "1 where the configuration was taken over when it was read last.",
         lambda view: int(not view.services.configuration.refused),
+        shared=True,
     ),
     Row(
         "vipsgate_config_last_reload_success_timestamp_seconds",
         "When a configuration was taken over last.",
         lambda view: view.services.configuration.succeeded,
+        shared=True,
     ),
     Row(
         "vipsgate_log_dropped_lines",
@@ -142,17 +148,24 @@ ROWS = (
         "Memory that pictures other than quick ones may take now.",
         lambda view: view.pool.held,
     ),
-    Row("vipsgate_queue_limit", "Pictures that may wait before 503.", lambda view: view.pool.queue),
+    Row(
+        "vipsgate_queue_limit",
+        "Pictures that may wait before 503.",
+        lambda view: view.pool.queue,
+        shared=True,
+    ),
     Row(
         "vipsgate_predicted_wait_seconds",
         "What the next picture would wait for a renderer, as predicted.",
         lambda view: view.pool.waits,
         label="lane",
+        shared=True,
     ),
     Row(
         "vipsgate_predicted_wait_limit_seconds",
         "What it may wait before 503.",
         lambda view: view.pool.queue_seconds,
+        shared=True,
     ),
     Row(
         "vipsgate_refusals",
@@ -169,6 +182,7 @@ ROWS = (
         "vipsgate_connections_limit",
         "Connections that may be open; beyond, unused ones are closed, and others wait.",
         lambda view: view.limit,
+        shared=True,
     ),
     Row(
         "vipsgate_refusals_held",
@@ -185,6 +199,7 @@ ROWS = (
         "vipsgate_renderer_resident_bytes_max",
         "Memory of the largest renderer.",
         lambda view: max(view.pool.memory, default=0),
+        shared=True,
     ),
     Row(
         "vipsgate_renderer_starts",
@@ -221,7 +236,9 @@ ROWS = (
         lambda view: view.services.webhooks.waiting,
     ),
     Row("vipsgate_cache_memory_bytes", "Pictures kept in memory.", _cache_used),
-    Row("vipsgate_cache_memory_limit_bytes", "Memory that they may take.", _cache_limit),
+    Row(
+        "vipsgate_cache_memory_limit_bytes", "Memory that they may take.", _cache_limit, shared=True
+    ),
 )
 
 

@@ -38,7 +38,7 @@ from ..store.writes import Writes
 from ..web.descriptors import raise_limit, room_here
 from ..web.listener import Listener
 from ..web.throttle import BURST, RATE, Pace, Throttle
-from . import admin, app, gauges, systemd
+from . import admin, app, gauges, sums, systemd
 from . import reload as reloading
 from .console_key import local_key
 from .explain import explain
@@ -216,7 +216,7 @@ async def run(
     beside = [asyncio.create_task(work) for work in works]
     try:
         if member and family:
-            await _join(member, family, services, reload, public, private, console)
+            await _join(member, family, services, reload, moment, public, private, console)
         else:
             shared = server.reuse_port
             address = await public.open(server.host, server.port, shared=shared)
@@ -251,6 +251,7 @@ async def _join(
     family: Family,
     services: Services,
     reload: Callable[[], Settings],
+    moment: gauges.Gauges,
     public: Listener,
     private: Listener,
     console: Console,
@@ -263,6 +264,7 @@ async def _join(
     await public.serve()
     take_connections(family, public)
     together.answer(services, family)
+    sums.answer(family, gauges.registry(services.recorder.counters, moment))
     family.post.open()
     _settle()
     url = _console_url(admin_address, console) if admin_address else ""
