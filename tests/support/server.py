@@ -22,6 +22,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).parents[2]
 READY = re.compile(r"vipsgate ready on http://(\S+):(\d+) \(admin http://(\S+):(\d+)\)")
 PATIENCE_S = 20  # for a server to start, to answer and to stop
+FRONTS = int(os.environ.get("TEST_FRONTS", "1"))  # of every server that does not say
 CANARY = "canary-4711: this text lies outside of the bucket"
 BUCKET = "examplebucket"
 
@@ -87,6 +88,7 @@ class Site:
     process: subprocess.Popen[str]
     log: Path
     host: str = "127.0.0.1"
+    several: bool = False
 
     def connection(self, **options: float) -> http.client.HTTPConnection:
         """The standard library's client, for what needs more than one request."""
@@ -130,11 +132,13 @@ class Site:
         query = f"?x-oss-process={process}" if process else ""
         return self.ask(f"/{BUCKET}/{key}{query}", **options)
 
+    def fronts(self) -> list[int]:
+        """The front processes."""
+        return children(self.process.pid) if self.several else [self.process.pid]
+
     def pids(self) -> list[int]:
-        """The renderer processes, the spare one included."""
-        pid = self.process.pid
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-        return sorted(map(int, text.split()))
+        """The renderer processes, the spare ones included."""
+        return sorted(pid for front in self.fronts() for pid in children(front))
 
     def peaks(self) -> dict[int, int]:
         """The most memory that each renderer has held so far, in MB."""
@@ -143,6 +147,11 @@ class Site:
             status = Path(f"/proc/{pid}/status").read_text()
             found[pid] = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
         return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes that another one has started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def faults(log: str) -> list[str]:
@@ -155,10 +164,16 @@ Serving = Callable[..., contextlib.AbstractContextManager[Site]]
 
 @contextlib.contextmanager
 def _serving(
-    folder: Path, root: Path, *options: str, env: dict[str, str] | None = None, renderers: int = 2
+    folder: Path,
+    root: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    renderers: int = 2,
+    fronts: int = FRONTS,
 ) -> Iterator[Site]:
     command = [sys.executable, "-m", "vipsgate", "serve", str(root), "--port", "0"]
-    command += ["--admin-port", "0", "--renderers", str(renderers), *options]
+    command += ["--admin-port", "0", "--renderers", str(renderers), "--fronts", str(fronts)]
+    command += options
     if "--cache-dir" not in options:  # never the user's own
         command.append("--no-cache")
     clean = {key: value for key, value in os.environ.items() if not key.startswith("VIPSGATE_")}
@@ -175,7 +190,8 @@ def _serving(
     try:
         ready = READY.match(process.stdout.readline())
         assert ready, f"the server did not become ready: {log.read_text()}"
-        yield Site(root, int(ready[2]), int(ready[4]), process, log, host=ready[1])
+        ports = int(ready[2]), int(ready[4])
+        yield Site(root, *ports, process, log, host=ready[1], several=fronts > 1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0, log.read_text()
         assert not faults(log.read_text())

@@ -1,0 +1,215 @@
+"""Questions between fronts: answered, given up, refused, and lost with who was asked."""
+
+import asyncio
+import os
+import socket
+from contextlib import contextmanager
+
+import pytest
+
+from vipsgate import errors
+from vipsgate.siblings.post import KIND, LOST, LostError, Post
+
+
+@contextmanager
+def posts(count=2):
+    """The posts of so many fronts, as if each were a process, and who of them is there."""
+    pairs = [socket.socketpair(socket.AF_UNIX, KIND) for _ in range(count + 1)]
+    for pair in pairs:
+        for end in pair:
+            end.setblocking(False)
+    boxes, there = [box for _, box in pairs], dict.fromkeys(range(count), True)
+    result = [Post(front, pairs[front][0], boxes, there.get) for front in range(count)]
+    for one in result:
+        one.open()
+    try:
+        yield result, there, boxes
+    finally:
+        for one in result:
+            one.close()
+        for pair in pairs:
+            for end in pair:
+                end.close()
+
+
+def memfd(data):
+    descriptor = os.memfd_create("test")
+    os.write(descriptor, data)
+    return descriptor
+
+
+async def echo(body, descriptors):
+    data = b"".join(os.pread(item, 100, 0) for item in descriptors)
+    return {"heard": body}, [memfd(data[::-1])] if data else []
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def test_a_question_and_its_answer_with_files():
+    with posts() as ((one, other), _, _):
+        before = open_files()
+        other.handle("echo", echo)
+        file = memfd(b"abc")
+        answer, files = await one.ask(1, "echo", {"a": [1, "b"]}, [file])
+        assert answer == {"heard": {"a": [1, "b"]}}
+        assert os.pread(files[0], 100, 0) == b"cba"
+        os.close(file)
+        os.close(files[0])
+        await asyncio.sleep(0)
+        assert open_files() == before
+
+
+async def test_questions_are_answered_out_of_order():
+    with posts() as ((one, other), _, _):
+
+        async def late(body, descriptors):
+            await asyncio.sleep(body["seconds"])
+            return body, ()
+
+        other.handle("late", late)
+        times = (0.03, 0.0, 0.015)
+        answers = await asyncio.gather(*(one.ask(1, "late", {"seconds": time}) for time in times))
+        assert [answer["seconds"] for answer, _ in answers] == list(times)
+
+
+async def test_errors_come_back_as_they_were():
+    with posts() as ((one, other), _, _):
+
+        async def refuse(body, descriptors):
+            raise errors.NoSuchKey("There is none.", extra={"Key": "a"})
+
+        async def fail(body, descriptors):
+            raise RuntimeError("a fault")
+
+        other.handle("refuse", refuse)
+        other.handle("fail", fail)
+        with pytest.raises(errors.NoSuchKey) as told:
+            await one.ask(1, "refuse", {})
+        assert told.value.extra == {"Key": "a"}
+        with pytest.raises(errors.InternalError):
+            await one.ask(1, "fail", {})
+
+
+async def test_who_leaves_has_the_work_given_up():
+    with posts() as ((one, other), _, _):
+        ends, begun = [], asyncio.Event()
+
+        async def hang(body, descriptors):
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ends.append(body)
+            return {}, ()
+
+        other.handle("hang", hang)
+        asking = asyncio.ensure_future(one.ask(1, "hang", {"number": 1}))
+        await begun.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        while not ends:
+            await asyncio.sleep(0.001)
+        assert not one._questions
+
+
+async def test_an_answer_that_comes_as_its_asker_leaves_is_closed(monkeypatch):
+    with posts() as ((one, other), _, _):
+        other.handle("echo", echo)
+        before, file = open_files(), memfd(b"abc")
+        asking = asyncio.ensure_future(one.ask(1, "echo", {}, [file]))
+        answered = one._answered
+        monkeypatch.setattr(one, "_answered", lambda *about: (answered(*about), asking.cancel()))
+        await asyncio.wait([asking])
+        os.close(file)
+        assert asking.cancelled()
+        assert open_files() == before
+
+
+async def test_who_was_asked_ends():
+    with posts(3) as ((one, other, third), there, boxes):
+
+        async def hang(body, descriptors):
+            await asyncio.sleep(60)
+            return {}, ()
+
+        for post in (other, third):
+            post.handle("hang", hang)
+        asking = asyncio.ensure_future(one.ask(1, "hang", {}))
+        staying = asyncio.ensure_future(one.ask(2, "hang", {}))
+        await asyncio.sleep(0.01)
+        there[1] = False
+        third.tell(0, LOST, {"front": 1})
+        with pytest.raises(LostError):
+            await asking
+        with pytest.raises(LostError):
+            await one.ask(1, "hang", {})
+        assert not staying.done()
+        staying.cancel()
+
+
+async def test_an_answer_to_an_earlier_process_in_its_place_is_dropped():
+    with posts() as ((one, other), _, _):
+        other.handle("echo", echo)
+        before = open_files()
+        one._me = [0, 1]  # who asked with this number has ended
+        asking = asyncio.ensure_future(one.ask(1, "echo", {}))
+        await asyncio.sleep(0)
+        one._me = [0, 2]
+        await asyncio.sleep(0.02)
+        assert not asking.done()
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert open_files() == before
+
+
+async def test_all_others_have_heard():
+    with posts(4) as (all_of_them, there, _):
+        heard = []
+        for front, post in enumerate(all_of_them):
+
+            async def hear(body, descriptors, front=front):
+                await asyncio.sleep(0.001)
+                heard.append(front)
+                return {"front": front}, ()
+
+            post.handle("hear", hear)
+        there[2] = False
+        await all_of_them[0].tell_all("hear", {})
+        assert sorted(heard) == [1, 3]
+        answers = await all_of_them[1].gather("hear")
+        assert sorted(body["front"] for body, _ in answers) == [0, 3]
+
+
+async def test_one_that_hangs_holds_nobody_up_for_long(monkeypatch):
+    monkeypatch.setattr("vipsgate.siblings.post.TELL_SECONDS", 0.05)
+    with posts() as ((one, other), _, _):
+
+        async def hang(body, descriptors):
+            await asyncio.sleep(60)
+            return {}, ()
+
+        other.handle("hang", hang)
+        async with asyncio.timeout(5):
+            await one.tell_all("hang", {})
+            assert await one.gather("hang") == []
+
+
+async def test_what_a_full_box_does_not_take_comes_later_and_in_order():
+    with posts() as ((one, other), _, _):
+        got = []
+        asyncio.get_running_loop().remove_reader(other._inbox)  # it is busy
+        other.listen("tell", lambda body, files: got.append((body["number"], len(files))))
+        file = memfd(b"x")
+        for number in range(500):
+            one.tell(
+                1, "tell", {"number": number, "text": "x" * 2000}, [file] if number % 2 else []
+            )
+        os.close(file)
+        assert one._late
+        other.open()
+        while len(got) < 500:
+            await asyncio.sleep(0.001)
+        assert got == [(number, number % 2) for number in range(500)]
+        assert not one._late
