@@ -32,6 +32,7 @@ class Job:
     gathering: bool = False
     content: str = ""
     deadline: float = 15.0
+    borrowed: bool = False
 
 
 def job(name: str) -> Job:

@@ -14,10 +14,11 @@ of unknown cost, ``h`` heavy, ``m`` takes much memory, ``a`` is animated; ``q1/c
 ``A$``     it is done, and is to end
 ``A!``     it has died; ``A!!``: of a job that is not to be tried again
 ``+A``     it has started
+``^2``     another front could begin so many jobs
 =========  ==========================================================
 
 And what follows: ``A+q1+q2`` the worker is given these, ``A-q1`` is not to do that one, ``A$`` is
-to end; ``!q1`` the time of that one is up.
+to end; ``!q1`` the time of that one is up; ``^q1`` another front is to do that one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from hypothesis import strategies as st
 from support.examples import times
 
 from vipsgate.image.cost import Cost
-from vipsgate.renderers.admission import Bounds
+from vipsgate.renderers.admission import Bounds, Nowhere
 from vipsgate.renderers.lanes import QUICK_BYTES, QUICK_SECONDS, Lane
 from vipsgate.renderers.scheduler import (
     LARGE_SOURCE,
@@ -39,6 +40,7 @@ from vipsgate.renderers.scheduler import (
     PART_AFTER,
     Expire,
     Give,
+    Lend,
     Retire,
     Scheduler,
     Take,
@@ -64,6 +66,19 @@ class Job:
     started: float = -1.0
     retry: bool = True
     awaited: bool = True
+    borrowed: bool = False
+
+
+class Others(Nowhere):
+    """Another front, that could begin some jobs."""
+
+    free = 0
+
+    def taker(self) -> int | None:
+        if not self.free:
+            return None
+        self.free -= 1
+        return 7
 
 
 class World:
@@ -71,8 +86,10 @@ class World:
 
     def __init__(self, count: int) -> None:
         self.now = 0.0
+        self.others = Others()
+        self.lent: list[Job] = []
         self.scheduler: Scheduler[Job, str] = Scheduler(
-            count=count, bounds=Bounds(1e9, 1000), memory=1000 * MB
+            count=count, bounds=Bounds(1e9, 1000), memory=1000 * MB, elsewhere=self.others
         )
         self.jobs: dict[str, Job] = {}
         self.has: dict[str, list[Job | None]] = {}  # by worker, in order; None: taken away again
@@ -138,6 +155,11 @@ class World:
                 case Expire(job):
                     said.append(f"!{job.name}")
                     self.end(job)
+                case Lend(job, front):
+                    said.append(f"^{job.name}")
+                    assert front == 7
+                    assert not job.borrowed
+                    self.lent.append(job)
                 case Retire(worker):
                     said.append(f"{worker}$")
                     assert self.has.pop(worker) == []
@@ -151,6 +173,8 @@ class World:
             (self.start if event[1:].isupper() else self.enter)(event[1:])
         elif event[0] == "-":
             self.abandon(event[1:])
+        elif event[0] == "^":
+            self.others.free = int(event[1:])
         elif event[0] == "~":
             self.scheduler.gathered(self.jobs[event[1:]])
         elif event[1:] in (".", "$"):
@@ -183,6 +207,14 @@ SCRIPTS = [
     # what the worker then says of the one that was taken away is for nobody
     (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, A. = B-q3 A+q3, +q4 = A+q4, B. = , B. = A-q4 B+q4"),
     (2, "+q1 +q2 +q3 = A+q1 B+q2 B+q3, A. = B-q3 A+q3, B. = , B:h = , A. = "),
+    # another front that could begin some is lent them, but for what is worth no way
+    (1, "^9 +q1 = A+q1, +q2 = ^q2, ^0 = , +q3 = A+q3, ^1 = A-q3 ^q3, A. = , A. = "),
+    (1, "+q1 +q2 +q3 +q4 = A+q1 A+q2, ^2 = ^q3 ^q4, A. = , A. = "),
+    (1, "^9 +q0 = A+q0, @0.0005 A. +q1 = A+q1, +q2 +q3 +q4 = A+q2 A+q3 A+q4, +q5 +q6 = ^q5 A+q6"),
+    (1, "+h1 = A+h1, +h2 = , ^1 = ^h2"),
+    (1, "+m1 = A+m1, +m2 = , ^1 = "),  # memory for one, wherever
+    (2, "+q1/cat +q2/cat +q3/cat = A+q1+q2+q3, ^3 = "),  # not out of those that go together
+    (1, "^9 +q1/CAT = , ~q1 = A+q1"),
     # expensive ones come back, and wait among their like
     (1, "+q1 = A+q1, A:h = A+q1"),
     (1, "+q1 +q2 +q3 = A+q1 A+q2, A:h = , A. = A+q1 B+q3"),
@@ -338,11 +370,14 @@ class Run(World):
         assert sum(heavy) <= 1000 * MB
         assert len(heavy) <= count
         assert sum(self.scheduler.lanes.working().values()) == len(working)
-        assert self.scheduler.ahead() == sum(len(jobs) - 1 for jobs in working)
+        assert self.scheduler.ahead() == sum(
+            job is not None for jobs in working for job in jobs[1:]
+        )
         waiting = list(self.scheduler.lanes)
         assert not set(waiting) & set(held)
         alive = {job for job in self.jobs.values() if job.awaited}
-        assert alive <= set(waiting) | set(held)  # nothing is forgotten
+        assert alive <= set(waiting) | set(held) | set(self.lent)  # nothing is forgotten
+        assert not set(self.lent) & (set(waiting) | set(held))
         # no worker is idle while another one has long had a quick job that it has not begun
         spare = len(working) < count and self.scheduler.idle()
         stuck = [
@@ -358,7 +393,9 @@ NAMES = st.sampled_from(
     ["q", "q", "q", "q/cat", "q/cat", "q/DOG", "q/DOG", "h", "m", "a"]  # as they come
 )
 EVENTS = st.tuples(
-    st.sampled_from("enter enter enter done done done cost leave die retire late gather".split()),
+    st.sampled_from(
+        "enter enter enter done done done cost leave die retire late gather free back".split()
+    ),
     NAMES,
     st.integers(0, 99),
 )
@@ -380,6 +417,13 @@ def test_whatever_happens_each_job_ends_once(
             entered += 1
         elif what == "late":
             world.now += dice / 100
+        elif what == "free":
+            world.others.free = dice % 4
+        elif what == "back" and world.lent:  # the other front does not do it
+            job = world.lent.pop(dice % len(world.lent))
+            job.borrowed = True
+            if job.awaited:
+                world.scheduler.enter_again(job)
         elif what == "leave" and alive:
             world.abandon(alive[dice % len(alive)].name)
         elif what == "gather" and alive:
@@ -405,6 +449,9 @@ def test_whatever_happens_each_job_ends_once(
     # then all come to their end
     for job in world.jobs.values():
         world.scheduler.gathered(job)
+    for job in world.lent:
+        world.end(job) if job.awaited else None
+    world.others.free = 0
     world.now += 1.0
     world.act()
     for _ in range(10 * len(events) + 10):

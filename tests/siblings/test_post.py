@@ -128,7 +128,7 @@ async def test_an_answer_that_comes_as_its_asker_leaves_is_closed(monkeypatch):
 
 
 async def test_who_was_asked_ends():
-    with posts(3) as ((one, other, third), there, boxes):
+    with posts(3) as ((one, other, third), there, _):
 
         async def hang(body, descriptors):
             await asyncio.sleep(60)

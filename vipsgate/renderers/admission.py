@@ -110,6 +110,9 @@ class Elsewhere(Protocol):
             renderers: How many work here.
         """
 
+    def taker(self) -> int | None:
+        """A front that could begin a job now, which it is taken to do; ``None`` for none."""
+
 
 class Nowhere:
     """There is one front; see :class:`Elsewhere`."""
@@ -132,6 +135,10 @@ class Nowhere:
     def spread(self, work: float, renderers: int) -> float:
         """To nobody."""
         return math.inf
+
+    def taker(self) -> int | None:
+        """There is none."""
+        return None
 
 
 class Mean:

@@ -20,12 +20,11 @@ from ..siblings.family import Family
 from ..siblings.table import Column
 from ..worker import protocol
 from ..worker.protocol import Message
+from .scheduler import LEND_SECONDS, Scheduler
 
 if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
-    from .scheduler import Scheduler
 
-LEAST = 0.002  # seconds of waiting from which on a job is given away: ten times the hop
 MICRO = 1e6
 RENDER, FREE = "render", "free"  # what is asked, and told
 
@@ -102,7 +101,7 @@ class Lending:
     def _needy(self) -> int | None:
         """The front where most waits, if any would give it away."""
         work, heavy = self._table.column(Column.WORK), self._table.column(Column.HEAVY)
-        most = int(LEAST * MICRO)
+        most = int(LEND_SECONDS * MICRO)
         waits = [
             (own, number)
             for number, own in enumerate(work)

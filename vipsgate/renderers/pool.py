@@ -37,10 +37,10 @@ from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .lanes import QUICK_BYTES, QUICK_SECONDS, Lane, lane_of
-from .lending import FREE, LEAST, RENDER, Lending, RefusedError, read
+from .lending import FREE, RENDER, Lending, RefusedError, read
 from .lowest import FullError, Lowest
 from .process import PendingJob, WorkerDied, WorkerProcess
-from .scheduler import LARGE_SOURCE, MAX_TOGETHER, Expire, Give, Retire, Scheduler, Take
+from .scheduler import LARGE_SOURCE, MAX_TOGETHER, Expire, Give, Lend, Retire, Scheduler, Take
 
 POLL_INTERVAL = 0.05  # seconds between two looks at the workers' memory, and at deadlines
 START_TIMEOUT = 30.0  # seconds for a worker to be ready; 0.3 is usual
@@ -418,6 +418,8 @@ class Renderers:
                     worker.cancel(job.number)
                 case Expire(job):
                     _expire(job)
+                case Lend(job, front) if self._lending:
+                    self._lend(self._lending, front, job)
                 case Retire(worker):
                     self._ends["replaced"] += 1
                     self._all.discard(worker)
@@ -425,26 +427,7 @@ class Renderers:
                     self._run(self._replace())
         self._lowest.advance()
         if self._lending:
-            self._balance(self._lending)
-
-    def _balance(self, lending: Lending) -> None:
-        """Give other fronts what waits here and could begin there, and tell them what is free."""
-        scheduler = self._scheduler
-        while self._would_lend() and (other := lending.taker()) is not None:
-            given = scheduler.give_away()
-            if given is None:
-                break
-            job, worker = given
-            if worker:
-                worker.cancel(job.number)
-            self._lend(lending, other, job)
-        lending.publish(scheduler)
-
-    def _would_lend(self) -> bool:
-        """Does so much wait that it is worth the hop?"""
-        lanes = self._scheduler.lanes
-        quick = lanes.quick + self._scheduler.ahead()
-        return quick * lanes.quick_seconds > LEAST or len(lanes) > lanes.quick
+            self._lending.publish(self._scheduler)
 
     def _lend(self, lending: Lending, other: int, job: PendingJob) -> None:
         """Have another front do a job."""

@@ -2,9 +2,9 @@
 
 A worker that is free begins the next job of the lanes (:mod:`.lanes`). One at a quick job is given
 the next quick ones before it is done, as many as it takes not to wait for a front that is late; a
-worker that is free meanwhile takes them away again. Jobs of one content that wait at the same time
-go along together, since the source is decoded once for all; where that takes long, they are parted
-again.
+worker that is free meanwhile takes them away again, and so does one of another front, where that is
+worth the way. Jobs of one content that wait at the same time go along together, since the source is
+decoded once for all; where that takes long, they are parted again.
 
 Events come in by methods; :meth:`Scheduler.actions` says what follows from them. Jobs and workers
 are whatever the caller takes for them. No clock, no process, no event loop.
@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import Bounds, Elsewhere, Refusal
+from .admission import Bounds, Elsewhere, Nowhere, Refusal
 from .lanes import Lane, Lanes, Waiting, lane_of
 
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
@@ -28,6 +28,9 @@ PART_AFTER = 0.15  # seconds that a job takes by itself before those that came w
 MAX_TOGETHER = 8  # jobs of one content that go to a worker at once
 AHEAD_SECONDS = 0.01  # of work that a worker is given ahead: an iteration of a busy front's loop
 MAX_AHEAD = 8  # jobs that this is at most
+LEND_SECONDS = (
+    0.002  # of work that waits, from which on a job is lent: ten times what the way takes
+)
 
 
 class Schedulable(Waiting, Protocol):
@@ -74,13 +77,21 @@ class Expire(Generic[J]):
 
 
 @dataclass(frozen=True, slots=True)
+class Lend(Generic[J]):
+    """Another front is to do this job."""
+
+    job: J
+    front: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retire(Generic[W]):
     """The worker is to end; it has no jobs, and gets none."""
 
     worker: W
 
 
-Action = Give[J, W] | Take[J, W] | Expire[J] | Retire[W]
+Action = Give[J, W] | Take[J, W] | Expire[J] | Lend[J] | Retire[W]
 
 
 @dataclass(slots=True, eq=False)
@@ -136,10 +147,11 @@ class Scheduler(Generic[J, W]):
         self, *, count: int, bounds: Bounds, memory: int, elsewhere: Elsewhere | None = None
     ) -> None:
         self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, elsewhere=elsewhere)
+        self._elsewhere = elsewhere or Nowhere()
         self._desks: dict[W, _Desk[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
-        self._ahead = 0  # jobs that workers have and have not begun
+        self._ahead = 0  # jobs that workers have, have not begun, and shall begin
 
     # -- workers -----------------------------------------------------------------------------------
 
@@ -175,7 +187,7 @@ class Scheduler(Generic[J, W]):
             return None
         first = turns.popleft()
         self.lanes.ended(first.cost)
-        self._ahead -= len(turns)
+        self._ahead -= sum(not turn.taken for turn in turns)
         lost = first.job if not first.taken and first.job.awaited else None
         for turn in reversed(turns):
             if not turn.taken and turn.job.awaited:
@@ -204,7 +216,7 @@ class Scheduler(Generic[J, W]):
         self.lanes.ended(turn.cost, now - desk.started if tells else None)
         desk.retiring = desk.retiring or retire
         if desk.turns:
-            self._ahead -= 1
+            self._ahead -= not desk.turns[0].taken
             self._begin(desk, now)
             self.lanes.begun(desk.turns[0].cost)
         elif desk.retiring:
@@ -307,6 +319,7 @@ class Scheduler(Generic[J, W]):
             if stolen:
                 yield stolen
             yield follows
+        yield from self._lend()
         yield from self._give_ahead(now)
 
     def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
@@ -330,25 +343,38 @@ class Scheduler(Generic[J, W]):
                 continue
             if not self.lanes.may_begin(turn.cost):
                 return None
-            turn.taken = True
+            self._take(turn)
             self.lanes.begun(turn.cost)
             return Take(turn.job, worker)
         return None
 
-    def give_away(self) -> tuple[J, W | None] | None:
-        """Take out a job that another front is to do.
+    def _take(self, turn: _Turn[J]) -> None:
+        turn.taken = True
+        self._ahead -= 1
 
-        Returns:
-            The job, and the worker that has it and is not to begin it, if any; ``None`` where there
-            is none.
-        """
-        if job := self.lanes.given_away():
-            return job, None
+    def _lend(self) -> Iterator[Action[J, W]]:
+        """Give jobs to other fronts that could begin them now."""
+        while self._would_lend() and (front := self._elsewhere.taker()) is not None:
+            if job := self.lanes.given_away():
+                yield Lend(job, front)
+            elif take := self._take_away():
+                yield take
+                yield Lend(take.job, front)
+            else:
+                return
+
+    def _would_lend(self) -> bool:
+        """Does so much wait that it is worth the way?"""
+        quick = self.lanes.quick + self._ahead
+        return quick * self.lanes.quick_seconds > LEND_SECONDS or len(self.lanes) > self.lanes.quick
+
+    def _take_away(self) -> Take[J, W] | None:
+        """Take a job away from a worker that has not begun it; it does not count here any more."""
         for worker, desk in self._desks.items():
             turn = desk.last() if len(desk.turns) > 1 else None
             if turn and not turn.together and not turn.job.borrowed:
-                turn.taken = True
-                return turn.job, worker
+                self._take(turn)
+                return Take(turn.job, worker)
         return None
 
     def _give(self, first: J, worker: W, now: float) -> Give[J, W]:
