@@ -127,6 +127,7 @@ class State:
         queue: Jobs that may wait, in all lanes.
         queue_seconds: That a job may have to wait, as predicted.
         refusals: Jobs that were refused or not done in time, by reason.
+        lent: Jobs that other fronts were asked to do.
         memory: Bytes that each worker holds, the spare one included.
         starts: Workers that were ever ready.
         ends: Workers that have ended since, by reason, a word of :data:`ENDS`.
@@ -140,6 +141,7 @@ class State:
     queue: int
     queue_seconds: float
     refusals: Mapping[str, int]
+    lent: int
     memory: tuple[int, ...]
     starts: int
     ends: Mapping[str, int]
@@ -198,7 +200,7 @@ class Renderers:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._starts = 0
+        self._starts = self._lent_count = 0
         self._ends = dict.fromkeys(ENDS, 0)
         self._refusals = dict.fromkeys(Reason, 0)
 
@@ -292,6 +294,7 @@ class Renderers:
             queue=self._bounds.jobs,
             queue_seconds=self._bounds.seconds,
             refusals={reason.value: count for reason, count in self._refusals.items()},
+            lent=self._lent_count,
             memory=tuple(worker.rss() for worker in self._all),
             starts=self._starts,
             ends=dict(self._ends),
@@ -431,6 +434,7 @@ class Renderers:
 
     def _lend(self, lending: Lending, other: int, job: PendingJob) -> None:
         """Have another front do a job."""
+        self._lent_count += 1
         task = asyncio.get_running_loop().create_task(self._ask(lending, other, job))
         self._lent[job] = task
         task.add_done_callback(lambda _: self._lent.pop(job, None))

@@ -95,6 +95,14 @@ ROWS = (
         "Requests that are being answered.",
         lambda view: view.services.recorder.counters.in_progress,
     ),
+    Row("vipsgate_fronts", "Front processes.", lambda view: 1),
+    Row(
+        "vipsgate_jobs_lent",
+        "Pictures that the renderers of another front have been asked for, as they had nothing "
+        "else to do.",
+        lambda view: view.pool.lent,
+        counts=True,
+    ),
     Row(
         "vipsgate_draining",
         "1 while the server is ending.",
