@@ -167,6 +167,20 @@ def test_the_front_loads_no_libvips():
     assert run.stdout.strip() == ""
 
 
+def test_the_parent_of_several_fronts_loads_no_http():
+    code = """
+        import sys
+        import vipsgate.cli, vipsgate.server.parent
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        print(*sorted(loaded & {"aiohttp", "uvloop", "obstore", "pyvips", "PIL"}))
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    run = subprocess.run(
+        [sys.executable, "-c", lines], cwd=ROOT.parent, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == ""
+
+
 def test_parsing_and_planning_load_no_libvips():
     code = """
         import sys

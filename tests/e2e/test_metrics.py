@@ -55,7 +55,7 @@ def site(serving, root, tmp_path_factory):
     (folder / "vipsgate.toml").write_text(CONFIG)
     (root / "guarded").mkdir(exist_ok=True)
     options = ["--config", str(folder / "vipsgate.toml"), "--cache-dir", str(folder / "cache")]
-    with serving(root, *options) as site:
+    with serving(root, *options, fronts=1) as site:  # test_fronts has those of several
         yield site
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from vipsgate import errors
-from vipsgate.siblings.post import KIND, LOST, LostError, Post
+from vipsgate.siblings.post import KIND, LOST, TELL_SECONDS, LostError, Post
 
 
 @contextmanager
@@ -19,6 +19,7 @@ def posts(count=2):
         for end in pair:
             end.setblocking(False)
     boxes, there = [box for _, box in pairs], dict.fromkeys(range(count), True)
+    there[count] = True  # the parent, who answers nothing
     result = [Post(front, pairs[front][0], boxes, there.get) for front in range(count)]
     for one in result:
         one.open()
@@ -176,9 +177,10 @@ async def test_all_others_have_heard():
 
             post.handle("hear", hear)
         there[2] = False
-        await all_of_them[0].tell_all("hear", {})
-        assert sorted(heard) == [1, 3]
-        answers = await all_of_them[1].gather("hear")
+        async with asyncio.timeout(TELL_SECONDS / 2):
+            await all_of_them[0].tell_all("hear", {})
+            assert sorted(heard) == [1, 3]
+            answers = await all_of_them[1].gather("hear")
         assert sorted(body["front"] for body, _ in answers) == [0, 3]
 
 

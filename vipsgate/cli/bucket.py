@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import click
 
 from ..buckets import Acl, Bucket
-from ..build import store_of
 from ..catalog import documents
 from ..catalog.documents import DocumentError, Documents
 from ..catalog.versions import Author
@@ -47,6 +46,8 @@ class StoreOption:
 
     def run(self, work: Callable[[Settings, Store, Documents], Coroutine[Any, Any, T]]) -> T:
         """Do something with the store; what goes wrong is said without a traceback."""
+        from ..build import store_of
+
         rows = {"store": {"url": address(self._root)}}
         try:
             settings = load(self._config, rows)

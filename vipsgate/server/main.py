@@ -42,7 +42,7 @@ from . import admin, app, gauges, sums, systemd
 from . import reload as reloading
 from .console_key import local_key
 from .explain import explain
-from .member import READY, RELOADED, Member, beat, take_connections
+from .member import READY, RELOADED, Member, beat, last_connections, take_connections
 
 if TYPE_CHECKING:
     from ..observe.traces import Traces
@@ -204,13 +204,13 @@ async def run(
     documents = services.registry.documents
     works: list[Coroutine[Any, Any, None]] = [
         documents.follow(services.registry.refresh),
-        watch.follow(services.registry, services.webhooks),
         beat(family) if family else systemd.live(),
     ]
     if not (member and family) or family.leads or member.replaces:
         works.append(_sweep(store))
     if not family or family.leads:
         works.append(lifecycle.follow(store, services.registry, services.clock))
+        works.append(watch.follow(services.registry, services.webhooks))
     if services.cache:
         works.append(services.cache.follow())
     beside = [asyncio.create_task(work) for work in works]
@@ -230,6 +230,8 @@ async def run(
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         services.draining.set()
         services.throttle.release()
+        if family:
+            await last_connections(family)
     finally:
         for task in (*beside, *services.sweeping):
             task.cancel()
@@ -242,6 +244,7 @@ async def run(
         await services.outgoing.close()
         recorder.close()
         if family:
+            family.tell(Column.ALIVE, 0)
             family.post.close()
         await renderers.close()
 

@@ -6,19 +6,24 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..gate.sign import Credential
 from ..siblings.claims import Claims
 from ..siblings.family import Family
 from ..siblings.post import Post
 from ..siblings.table import Column, Table
-from ..web.listener import Listener
 from ..worker import protocol
 from ..worker.protocol import Message
 
-CONNECTIONS, ROOM = "connections", "room"  # told by the parent
-READY, RELOADED, FAILED = "ready", "reloaded", "failed"  # and to it
+if TYPE_CHECKING:
+    from ..web.listener import Listener
+
+CONNECTIONS, ROOM, LAST = "connections", "room", "last"  # told by the parent
+READY, RELOADED, STOPPING, FAILED = "ready", "reloaded", "stopping", "failed"  # and to it
+LAST_SECONDS = 2.0  # that the parent has to say that no further connections come
 BEAT_SECONDS = 1.0  # between two signs of life
 MICRO = 1_000_000
 
@@ -76,6 +81,16 @@ def take_connections(family: Family, listener: Listener) -> None:
 
     family.post.listen(CONNECTIONS, handed)
     family.post.listen(ROOM, room)
+
+
+async def last_connections(family: Family) -> None:
+    """Wait until the parent has handed on the last connections."""
+    last = asyncio.Event()
+    family.post.listen(LAST, lambda body, descriptors: last.set())
+    family.post.tell(family.table.fronts, STOPPING, {})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_SECONDS):
+            await last.wait()
 
 
 async def beat(family: Family) -> None:

@@ -41,6 +41,7 @@ from .member import Member
 HANG_SECONDS = 30.0  # without a sign of life, after which a front is killed
 START_SECONDS = 60.0  # for all fronts to be ready
 TICK = 0.25  # seconds between two looks at what nobody tells of
+STOP_SECONDS = 1.0  # for all fronts to close what they answer from now on, before nobody is let in
 LATE_SECONDS = 2.0  # beyond its drain that a front has to end
 MAX_TAKEN = 64  # connections that are handed on in one go
 PART = 64  # of the connections, that are to be closed where others wait
@@ -131,6 +132,7 @@ class Parent:
         self._inboxes, self._boxes = zip(*pairs, strict=True)
         self._key = local_key(settings)
         self._stopping = self._serving = self._full = self._reloading = False
+        self._unaware: set[int] = set()  # processes that do not know yet that they are to end
         self._unread: set[int] = set()  # processes that have not read the configuration again yet
         self._limit = settings.server.connections or count * room_here()
         self._wake, self._signals = socket.socketpair()
@@ -237,6 +239,11 @@ class Parent:
                     self._console = body["console"] or self._console
                 case member.RELOADED:
                     self._unread.discard(pid)
+                case member.STOPPING:
+                    self._unaware.discard(pid)
+                    if not self._stopping:  # somebody has told it alone
+                        self._table.set(number, Column.ALIVE, 0)
+                        self._tell_of_the_last(number)
                 case member.FAILED if self._serving:
                     log.error("front %d cannot start: %s", number, body["reason"])
                 case member.FAILED:
@@ -253,7 +260,7 @@ class Parent:
             self._reloading = False
             systemd.tell(systemd.READY)
         pause = systemd.watchdog()
-        if pause and now - self._live > pause:
+        if pause and self._serving and now - self._live > pause:
             self._live = now
             systemd.tell(systemd.ALIVE)
         for number, front in enumerate(self._fronts):
@@ -277,8 +284,8 @@ class Parent:
         self._show(self._address, self._console)
         systemd.tell(systemd.READY, f"STATUS=serving on {self._address}")
 
-    def _take_in(self, listening: socket.socket) -> None:
-        """Take in what the kernel has made, and hand it on."""
+    def _take_in(self, listening: socket.socket) -> int:
+        """Take in what the kernel has made, and hand it on. Return how many that was."""
         before = balance.loads(self._table)
         room = self._limit - sum(before.values())
         connections = []
@@ -292,6 +299,7 @@ class Parent:
             self._hand_on(connections, before)
         finally:
             ports.close(connections)
+        return len(connections)
 
     def _hand_on(self, connections: list[socket.socket], before: dict[int, int]) -> None:
         rest = iter(connections)
@@ -304,6 +312,11 @@ class Parent:
                 except OSError as error:  # its box is full: it has not read for long
                     self._table.add(number, Column.SENT, -len(part))
                     log.error("front %d takes no connections: %s", number, error.strerror)
+
+    def _tell_of_the_last(self, number: int) -> None:
+        """Tell a front that no further connections come."""
+        with contextlib.suppress(OSError):
+            self._tell(number, member.LAST, {})
 
     def _make_room(self) -> None:
         """Have unused connections closed where others wait, and take nobody in meanwhile."""
@@ -427,15 +440,22 @@ class Parent:
         """Take the last connections in, and wait until the fronts have finished."""
         self._stopping = True
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
-        if self._serving:
+        end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
+        serving, self._serving = self._serving, False
+        self._unaware = {front.pid for front in self._fronts if front.pid}
+        self._kill(signal.SIGTERM)
+        if serving:
+            known = time.monotonic() + STOP_SECONDS
+            while self._unaware and time.monotonic() < known:
+                self._wait()
             if self._settings.server.reuse_port:
                 ports.finish_handshakes(self._public, ports.HANDSHAKE)
             for item in self._public:
-                self._take_in(item)
-        self._serving = False
+                while self._take_in(item):
+                    pass
         ports.close(self._public)
-        self._kill(signal.SIGTERM)
-        end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
+        for number in range(len(self._fronts)):
+            self._tell_of_the_last(number)
         while any(front.pid for front in self._fronts) and time.monotonic() < end:
             self._wait()
             self._reap()

@@ -48,7 +48,7 @@ class Post:
     Args:
         front: Which one it is.
         inbox: Its own end of its socket.
-        boxes: The other ends of all sockets, by front.
+        boxes: The other ends of all sockets, by front; the last one is the parent's.
         alive: Is a front there?
     """
 
@@ -66,6 +66,7 @@ class Post:
         self._questions: dict[int, _Question] = {}
         self._asked = 0
         self._answering: dict[tuple[int, int, int], asyncio.Task[None]] = {}
+        self._telling: set[asyncio.Future[None]] = set()
         self._late: dict[int, deque[tuple[Message, list[int]]]] = {}
 
     def handle(self, kind: str, handler: Handler) -> None:
@@ -82,9 +83,11 @@ class Post:
         asyncio.get_running_loop().add_reader(self._inbox, self._read)
 
     def close(self) -> None:
-        """Read no more, and give up what is under way."""
+        """Read no more, give up what is under way, and tell those who wait for an answer."""
+        for to in self._others():
+            self.tell(to, LOST, {"front": self._front})
         asyncio.get_running_loop().remove_reader(self._inbox)
-        for task in self._answering.values():
+        for task in (*self._answering.values(), *self._telling):
             task.cancel()
 
     async def ask(
@@ -129,8 +132,17 @@ class Post:
         self._send(to, self._message(kind, 0, body), descriptors)
 
     async def tell_all(self, kind: str, body: Message) -> None:
-        """Ask all others, and wait until they have heard; not for one that hangs."""
-        others = [to for to in range(len(self._boxes)) if to != self._front and self._alive(to)]
+        """Ask all others, and wait until they have heard; not for one that hangs.
+
+        Whoever waits for that may leave: what has happened has happened, and they are told.
+        """
+        telling = asyncio.ensure_future(self._tell_all(kind, body))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        await asyncio.shield(telling)
+
+    async def _tell_all(self, kind: str, body: Message) -> None:
+        others = self._others()
         asking = [asyncio.ensure_future(self.ask(to, kind, body)) for to in others]
         if not asking:
             return
@@ -145,7 +157,7 @@ class Post:
 
     async def gather(self, kind: str) -> list[tuple[Message, list[int]]]:
         """The answers of all others, with descriptors for the caller to close; of who has one."""
-        others = [to for to in range(len(self._boxes)) if to != self._front and self._alive(to)]
+        others = self._others()
         asking = [asyncio.ensure_future(self.ask(to, kind, {})) for to in others]
         if asking:
             _, late = await asyncio.wait(asking, timeout=TELL_SECONDS)
@@ -153,6 +165,11 @@ class Post:
                 task.cancel()
         outcomes = await asyncio.gather(*asking, return_exceptions=True)
         return [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+
+    def _others(self) -> list[int]:
+        """All other fronts that are there; the last box is the parent's."""
+        fronts = range(len(self._boxes) - 1)
+        return [front for front in fronts if front != self._front and self._alive(front)]
 
     # -- messages --------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ CELL = 8  # bytes
 class Column(IntEnum):
     """What is told of a front; times in microseconds."""
 
-    ALIVE = 0  # 1 from its start to its end; written by the parent
+    ALIVE = 0  # 1 from its start on, written by the parent, to its end
     SENT = auto()  # connections that were handed to it; written by the parent
     RECEIVED = auto()  # those of them that it has got
     CONNECTIONS = auto()  # that are open

@@ -1,0 +1,150 @@
+"""What does a request cost with 1, 2, 4 and 8 fronts? The same: what scaling on many cores needs.
+
+All servers run at once and are asked in turn, by 8 connections, so that what else the machine does
+meets all alike: new small pictures, plain objects, hits and denials. Told are milliseconds of CPU
+of all processes of a server for one answer, of its fronts alone and of its renderers, and on this
+machine's cores answers a second. A server has as many renderers as it has fronts, 2 at least.
+
+    python bench/fronts.py [--rounds 5] [--seconds 2] [--fronts 1,2,4,8] [--json FILE]
+        [--chart FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import chart
+import load
+import pictures
+import report
+import server
+
+CONFIG = """
+[[credentials]]
+access_key_id = "key"
+access_key_secret = "secret"
+[buckets.bench]
+acl = "public-read"
+[buckets.shut]
+"""
+AIM = 0.05  # of the cost with one front
+CACHE = {"VIPSGATE_CACHE__DISK_BYTES": "0"}
+SMALL = "image/resize,w_100"
+
+
+def jobs() -> dict[str, list[str]]:
+    """Paths, by job; of new pictures a side that binds nothing is another one in each."""
+    names = [pictures.path("small", number).partition("?")[0] for number in range(pictures.NAMES)]
+    return {
+        "new small picture": [f"{name}?x-oss-process={SMALL},h_{load.SERIAL}" for name in names],
+        "object": names,
+        "hit": [f"{name}?x-oss-process={SMALL}" for name in names],
+        "denial": [f"/shut/{number}.jpg" for number in range(64)],
+    }
+
+
+class Many:
+    """A server with so many fronts."""
+
+    def __init__(self, root: Path, config: Path, fronts: int) -> None:
+        options = ["--config", str(config), "--fronts", str(fronts)]
+        options += ["--renderers", str(max(2, fronts)), "--cache-dir", str(root / f".{fronts}")]
+        self.server, self._several = server.Server(root, options, CACHE), fronts > 1
+        self._first = load.FIRST
+
+    def _cpu(self) -> tuple[Mapping[int, float], Mapping[int, float]]:
+        """Seconds of CPU: of the parent and the fronts, and of the renderers."""
+        fronts = server.children(self.server.pid) if self._several else [self.server.pid]
+        renderers = [pid for front in fronts for pid in server.children(front)]
+        own = {self.server.pid, *fronts}
+        return {pid: report.cpu_seconds(pid) for pid in own}, {
+            pid: report.cpu_seconds(pid) for pid in renderers
+        }
+
+    def run(self, paths: list[str], seconds: float) -> dict[str, float]:
+        """Milliseconds of CPU for one answer, and answers a second."""
+        before = self._cpu()
+        done = load.load(self.server.address, paths, seconds, first=self._first)
+        after = self._cpu()
+        self._first += done.requests // len(paths) + 1
+        front, renderers = (
+            server.cpu_since(one, other) / done.requests * 1e3
+            for one, other in zip(before, after, strict=True)
+        )
+        return {
+            "all": front + renderers,
+            "fronts": front,
+            "renderers": renderers,
+            "rate": done.requests / done.seconds,
+            "failed": done.failed / done.requests,
+        }
+
+
+def main() -> None:
+    """Ask all in turn, and say what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="of every job and server")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one run")
+    parser.add_argument("--fronts", default="1,2,4,8", help="the servers, the first one's the base")
+    parser.add_argument("--json", type=Path, help="where all runs go")
+    chart.add_option(parser)
+    options = parser.parse_args()
+    counts = [int(word) for word in options.fronts.split(",")]
+    print(report.heading())
+    found: dict[str, dict[int, list[dict[str, float]]]] = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        root, config = Path(folder) / "root", Path(folder) / "vipsgate.toml"
+        root.mkdir()
+        config.write_text(CONFIG)
+        pictures.make(root, ["small"])
+        (root / "shut").mkdir()
+        servers = {count: Many(root, config, count) for count in counts}
+        for one in servers.values():
+            stack.enter_context(one.server)
+        for name, paths in jobs().items():
+            found[name] = {count: [] for count in counts}
+            for one in servers.values():
+                one.run(paths, 1)
+            for _ in range(options.rounds):
+                for count, one in servers.items():
+                    done = one.run(paths, options.seconds)
+                    assert done["failed"] == (1 if name == "denial" else 0), (name, count)
+                    found[name][count].append(done)
+    for key, title in (
+        ("all", "ms of CPU of all processes for one answer"),
+        ("fronts", "ms of CPU of the fronts and their parent for one answer"),
+        ("rate", "answers a second on this machine"),
+    ):
+        rows = []
+        for name, runs in found.items():
+            values = {count: [run[key] for run in each] for count, each in runs.items()}
+            ratios = [
+                statistics.median(a / b for a, b in zip(value, values[counts[0]], strict=True))
+                for value in values.values()
+            ]
+            cells = [report.cell(value, 0 if key == "rate" else 3) for value in values.values()]
+            rows.append([name, *cells, " ".join(f"{ratio:.2f}" for ratio in ratios[1:])])
+        head = ["answer", *(f"{count} fronts" for count in counts), f"to {counts[0]}"]
+        print(report.table(title, head, rows))
+    if options.chart:
+        values = [
+            [[run["all"] for run in found[name][count]] for name in found] for count in counts
+        ]
+        chart.bars(
+            options.chart,
+            "What a request costs with more fronts",
+            "ms of CPU of all processes for one answer",
+            list(found),
+            {f"{count} fronts": value for count, value in zip(counts, values, strict=True)},
+            f"Aim: within {AIM:.0%} of one front",
+        )
+    report.write(options.json, found)
+
+
+if __name__ == "__main__":
+    main()
