@@ -238,8 +238,8 @@ def test_a_purge_is_one_on_all_fronts_at_once(site):
             admin = http.client.HTTPConnection(site.host, site.admin_port, timeout=PATIENCE_S)
             assert signed(site, "DELETE", f"/purge/{kind}/{BUCKET}/{text}", link=admin)[0] == 204
             admin.close()
-            tiers = [get(link, line)[1]["X-Vipsgate-Cache"] for link in opened[:COUNT]]
-            assert tiers == ["miss"] * COUNT
+            tiers = [get(link, line)[1]["X-Vipsgate-Cache"] for link in opened]
+            assert tiers.count("miss") == COUNT, tiers  # one on each
 
 
 def test_metrics_are_those_of_all(site):

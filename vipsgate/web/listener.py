@@ -91,6 +91,7 @@ class Listener:
         """Serve a connection that somebody else has taken in."""
         connection.setblocking(False)
         self._make(connection)
+        self._count()
 
     def make_room(self, count: int) -> None:
         """Close so many connections that nobody uses, as others wait to be taken in."""
