@@ -41,6 +41,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "quality": ["--rounds", "1"],
     "goals": ["--rounds", "1", "--formats", "jpg"],
     "scaling": ["--runs", "1"],
+    "fronts": ["--rounds", "2", "--seconds", "1"],
     "estimates": ["--only", "1000x1000"],
     "peers": ["--rounds", "1", "--seconds", "2"],
 }

@@ -30,17 +30,21 @@ The way of a request, and the module behind each step::
       -> cache.tiers           keeps the derivative
       -> web.responses         headers and body, by sendfile
 
+With several fronts (``server.fronts``) all of them do this, and :mod:`vipsgate.server.parent` hands
+them the connections.
+
 The packages (each one's docstring gives its rule)::
 
     cli        the commands                       store      objects on disk and in object stores
     server     start, conductor, admin port       cache      derivatives, in memory and on disk
     console    the web console of the admin port  renderers  the pool of renderer processes
     api        OSS's calls, one table; XML
-    delivery   from a request to bytes            worker     the renderer process itself
-    web        aiohttp and sockets                image      actions, plan, libvips, formats
-    gate       who may have what; pure            observe    metrics, access log, traces
-    catalog    bucket documents and uploads       demo       the demo bucket and its tour
-    outgoing   requests to listed servers         emulator   a stand-in for OSS in test suites
+    delivery   from a request to bytes            siblings   what several fronts share
+    web        aiohttp and sockets                worker     the renderer process itself
+    gate       who may have what; pure            image      actions, plan, libvips, formats
+    catalog    bucket documents and uploads       observe    metrics, access log, traces
+    outgoing   requests to listed servers         demo       the demo bucket and its tour
+                                                  emulator   a stand-in for OSS in test suites
 
 Beside them: settings (vipsgate.toml), buckets (one bucket's document), build (settings -> a store),
 errors (OSS's error codes, one tree).
