@@ -1,9 +1,11 @@
 """Which front gets the next connections."""
 
+import time
+
 import pytest
 
 from vipsgate.siblings.balance import loads, spread
-from vipsgate.siblings.table import Column, Table
+from vipsgate.siblings.table import LATE_SECONDS, MICRO, Column, Table
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,12 @@ def test_what_is_on_its_way_counts_and_who_has_ended_does_not():
         [(1, 3, 10, 10), (0, 9, 9, 9), (1, 3, 10, 8)]
     ):
         table.set(front, Column.ALIVE, alive)
+        table.set(front, Column.BEAT, int(time.monotonic() * MICRO))
         table.set(front, Column.CONNECTIONS, there)
         table.set(front, Column.SENT, sent)
         table.set(front, Column.RECEIVED, received)
     assert loads(table) == {0: 3, 2: 5}
+    table.set(0, Column.BEAT, int((time.monotonic() - LATE_SECONDS) * MICRO))
+    assert loads(table) == {2: 5}
+    table.set(2, Column.BEAT, 0)
+    assert loads(table) == {0: 3, 2: 5}  # better late than not at all

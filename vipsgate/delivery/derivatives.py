@@ -179,7 +179,8 @@ async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Deri
     claim = services.family.claims.take(f"{cache_key.bucket} {cache_key.variant}")
     try:
         if claim.other is not None:
-            entry = await together.join(services.family, claim.other, cache_key)
+            seconds = services.settings.server.request_timeout
+            entry = await together.join(services.family, claim.other, cache_key, seconds)
             if entry is not None:
                 return Derivative(entry, JOINED)
         return await _obtain_here(services, order, cache_key)

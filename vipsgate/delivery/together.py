@@ -6,6 +6,7 @@ whichever connection, is answered by it. Two equal pictures are made by the fron
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -101,16 +102,23 @@ TABLE: dict[str, Callable[[Services, Message], Awaitable[Answer]]] = {
 }
 
 
-async def join(family: Family, front: int, cache_key: CacheKey) -> Entry | None:
+async def join(family: Family, front: int, cache_key: CacheKey, seconds: float) -> Entry | None:
     """The picture that another front makes; ``None`` where it does not any more.
+
+    Args:
+        family: Where the other one is.
+        front: Which one it is.
+        cache_key: What is made.
+        seconds: That it has for it; one that hangs has not.
 
     Raises:
         OssError: What has come of it.
     """
     body = {"bucket": cache_key.bucket, "key": cache_key.key, "variant": cache_key.variant}
     try:
-        about, files = await family.post.ask(front, JOIN, body)
-    except LostError:
+        async with asyncio.timeout(seconds):
+            about, files = await family.post.ask(front, JOIN, body)
+    except (LostError, TimeoutError):
         return None
     if "gone" in about:
         return None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..image.cost import Cost
 from ..siblings.claims import Claim
 from ..siblings.family import Family
-from ..siblings.table import Column
+from ..siblings.table import MICRO, Column
 from ..worker import protocol
 from ..worker.protocol import Message
 from .scheduler import LEND_SECONDS, Scheduler
@@ -25,7 +25,6 @@ from .scheduler import LEND_SECONDS, Scheduler
 if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
 
-MICRO = 1e6
 RENDER, FREE = "render", "free"  # what is asked, and told
 
 
@@ -111,10 +110,13 @@ class Lending:
 
     def taker(self) -> int | None:
         """A front that could begin a job now; it is taken to have begun one then."""
-        other = choose(self._me, self._table.column(Column.FREE))
-        if other is not None:
-            self._table.add(other, Column.FREE, -1)  # until it tells anew
-        return other
+        free = self._table.column(Column.FREE)
+        while (other := choose(self._me, free)) is not None:
+            if self._table.responds(other):
+                self._table.add(other, Column.FREE, -1)  # until it tells anew
+                return other
+            free[other] = 0
+        return None
 
     def gather(self, content: str) -> Claim:
         """Claim that jobs of one content gather here."""

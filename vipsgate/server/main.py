@@ -32,7 +32,7 @@ from ..renderers.painting import PaintingService
 from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
 from ..siblings.family import Family
-from ..siblings.table import Column
+from ..siblings.table import MICRO, Column
 from ..store.base import Store
 from ..store.writes import Writes
 from ..web.descriptors import raise_limit, room_here
@@ -269,6 +269,10 @@ async def _join(
     together.answer(services, family)
     sums.answer(family, gauges.registry(services.recorder.counters, moment))
     family.post.open()
+    family.tell(Column.BEAT, int(time.monotonic() * MICRO))
+    family.tell(Column.ALIVE, 1)
+    await services.registry.documents.look()  # what has changed before the others knew of this one
+    services.registry.refresh()
     _settle()
     url = _console_url(admin_address, console) if admin_address else ""
     family.post.tell(member.parent, READY, {"console": url})

@@ -14,7 +14,7 @@ from ..gate.sign import Credential
 from ..siblings.claims import Claims
 from ..siblings.family import Family
 from ..siblings.post import Post
-from ..siblings.table import Column, Table
+from ..siblings.table import MICRO, Column, Table
 from ..worker import protocol
 from ..worker.protocol import Message
 
@@ -25,7 +25,6 @@ CONNECTIONS, ROOM, LAST = "connections", "room", "last"  # told by the parent
 READY, RELOADED, STOPPING, FAILED = "ready", "reloaded", "stopping", "failed"  # and to it
 LAST_SECONDS = 2.0  # that the parent has to say that no further connections come
 BEAT_SECONDS = 1.0  # between two signs of life
-MICRO = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from typing import NoReturn
 from ..settings import Settings, SettingsError
 from ..siblings import balance, claims
 from ..siblings.post import LOST
-from ..siblings.table import Column, Table
+from ..siblings.table import MICRO, Column, Table
 from ..web import ports
 from ..web.descriptors import raise_limit, room_here
 from ..worker import protocol
@@ -38,7 +38,7 @@ from . import member, systemd
 from .console_key import local_key
 from .member import Member
 
-HANG_SECONDS = 30.0  # without a sign of life, after which a front is killed
+HANG_SECONDS = 15.0  # without a sign of life, after which a front is killed
 START_SECONDS = 60.0  # for all fronts to be ready
 TICK = 0.25  # seconds between two looks at what nobody tells of
 STOP_SECONDS = 1.0  # for all fronts to close what they answer from now on, before nobody is let in
@@ -267,7 +267,7 @@ class Parent:
             if not front.pid and not self._stopping and now >= front.since:
                 self._start(number)
             elif front.ready:
-                beat = self._table.get(number, Column.BEAT) / member.MICRO
+                beat = self._table.get(number, Column.BEAT) / MICRO
                 if beat and now - beat > HANG_SECONDS:
                     log.error("front %d has shown no life for %g seconds", number, HANG_SECONDS)
                     os.kill(front.pid, signal.SIGKILL)
@@ -341,7 +341,6 @@ class Parent:
         if not pid:
             self._be(number)
         front.pid, front.since, front.ready = pid, time.monotonic(), False
-        self._table.set(number, Column.ALIVE, 1)
 
     def _be(self, number: int) -> NoReturn:
         """Be a front, in the child process."""

@@ -6,14 +6,18 @@ from .table import Column, Table
 
 
 def loads(table: Table) -> dict[int, int]:
-    """Return the connections of each front that is there, those on their way to it included."""
-    columns = (Column.ALIVE, Column.CONNECTIONS, Column.SENT, Column.RECEIVED)
+    """Return the connections of each front that responds, those on their way to it included.
+
+    Where none does, of each that is there: it may yet.
+    """
+    columns = (Column.CONNECTIONS, Column.SENT, Column.RECEIVED)
     rows = zip(*(table.column(column) for column in columns), strict=True)
-    return {
+    result = {
         front: connections + sent - received
-        for front, (alive, connections, sent, received) in enumerate(rows)
-        if alive
+        for front, (connections, sent, received) in enumerate(rows)
+        if table.get(front, Column.ALIVE)
     }
+    return {front: load for front, load in result.items() if table.responds(front)} or result
 
 
 def spread(count: int, before: dict[int, int]) -> dict[int, int]:

@@ -11,17 +11,22 @@ import contextlib
 import fcntl
 import mmap
 import os
+import time
 from collections.abc import Iterator
 from enum import IntEnum, auto
 
 CLAIMS = 4096  # places for what is being made; twice as many as there are pictures under way
 CELL = 8  # bytes
+LATE_SECONDS = (
+    3.0  # without a sign of life, after which nobody waits for a front; it gives one a second
+)
+MICRO = 1_000_000
 
 
 class Column(IntEnum):
     """What is told of a front; times in microseconds."""
 
-    ALIVE = 0  # 1 from its start on, written by the parent, to its end
+    ALIVE = 0  # 1 from when it serves to its end
     SENT = auto()  # connections that were handed to it; written by the parent
     RECEIVED = auto()  # those of them that it has got
     CONNECTIONS = auto()  # that are open
@@ -74,6 +79,11 @@ class Table:
         """Forget what was told of a front that has ended."""
         for column in Column:
             self.set(front, column, 0)
+
+    def responds(self, front: int) -> bool:
+        """Does a front serve, and has its loop turned lately?"""
+        late = time.monotonic() - LATE_SECONDS
+        return bool(self.get(front, Column.ALIVE)) and self.get(front, Column.BEAT) > late * MICRO
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

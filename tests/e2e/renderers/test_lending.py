@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from vipsgate.renderers.scheduler import LARGE_SOURCE
 from vipsgate.siblings.claims import Claims
 from vipsgate.siblings.family import Family
 from vipsgate.siblings.post import KIND, LOST, Post
-from vipsgate.siblings.table import Column, Table
+from vipsgate.siblings.table import MICRO, Column, Table
 from vipsgate.worker.protocol import Job
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
@@ -41,6 +42,7 @@ async def fronts(folder, count=2, *, renderers=1, queue=100, memory=1000 * MB):
     boxes, pools, posts = [box for _, box in pairs], [], []
     for front in range(count):
         table.set(front, Column.ALIVE, 1)
+        table.set(front, Column.BEAT, int((time.monotonic() + 60) * MICRO))
         post = Post(front, pairs[front][0], boxes, lambda one: table.get(one, Column.ALIVE))
         pool = Renderers(
             count=renderers,
