@@ -1,11 +1,7 @@
 """The parent of several fronts: starts them, hands connections to them, and ends them in order.
 
 It reads no byte of a request and runs no event loop, so that little can go wrong here: what ends
-this process ends the server. It accepts, because whoever does decides who serves. Fronts that
-listen by themselves (``SO_REUSEPORT``) are chosen by a hash, which leaves one of two fronts with 6
-of 8 connections as often as not, and one that dies takes the connections along that the kernel
-has made for it; fronts that share one socket are all woken by each connection. A connection that is
-handed on costs 20 microseconds once, and goes to the front with the fewest.
+this process ends the server. Whoever has the connections is in :mod:`.doorman`.
 
 A front that ends is replaced at once, one that has shown no life for long is killed; what was sent
 to it and not read is read by the one that takes its place.
@@ -22,13 +18,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import NoReturn
 
 from ..settings import Settings, SettingsError
-from ..siblings import balance, claims
+from ..siblings import claims
 from ..siblings.post import LOST
 from ..siblings.table import MICRO, Column, Table
 from ..web import ports
@@ -36,6 +31,7 @@ from ..web.descriptors import raise_limit, room_here
 from ..worker import protocol
 from . import member, systemd
 from .console_key import local_key
+from .doorman import Doorman
 from .member import Member
 
 HANG_SECONDS = 15.0  # without a sign of life, after which a front is killed
@@ -43,8 +39,6 @@ START_SECONDS = 60.0  # for all fronts to be ready
 TICK = 0.25  # seconds between two looks at what nobody tells of
 STOP_SECONDS = 1.0  # for all fronts to close what they answer from now on, before nobody is let in
 LATE_SECONDS = 2.0  # beyond its drain that a front has to end
-MAX_TAKEN = 64  # connections that are handed on in one go
-PART = 64  # of the connections, that are to be closed where others wait
 QUICK_END = 5.0  # seconds: a front that ends sooner after its start is started again later
 MAX_DELAY = 5.0  # seconds that this is, at most
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -113,6 +107,9 @@ class Parent:
         settings: What to run with.
         front: Runs a front in a child process, from its start to its end.
         show: Told of the public address and of the console's URL, when all fronts are ready.
+
+    Raises:
+        OSError: A port cannot be had.
     """
 
     def __init__(
@@ -121,6 +118,7 @@ class Parent:
         front: Callable[[Member], None],
         show: Callable[[str, str], None],
     ) -> None:
+        raise_limit()
         self._settings, self._run_front, self._show = settings, front, show
         count = settings.front_count()
         self._table = Table(count)
@@ -131,16 +129,22 @@ class Parent:
                 end.setblocking(False)
         self._inboxes, self._boxes = zip(*pairs, strict=True)
         self._key = local_key(settings)
-        self._stopping = self._serving = self._full = self._reloading = False
+        self._stopping = self._serving = self._reloading = False
         self._unaware: set[int] = set()  # processes that do not know yet that they are to end
         self._unread: set[int] = set()  # processes that have not read the configuration again yet
-        self._limit = settings.server.connections or count * room_here()
         self._wake, self._signals = socket.socketpair()
         self._wake.setblocking(False)
         self._signals.setblocking(False)
-        self._public: Sequence[socket.socket] = ()
-        self._admin: Sequence[socket.socket] = ()
-        self._address = self._admin_address = self._console = ""
+        server = settings.server
+        shared = server.reuse_port
+        self._public = ports.bind(server.host, server.port, shared=shared)
+        self._admin = ports.bind(server.admin_host, server.admin_port, shared=shared)
+        self._address, self._admin_address = map(
+            ports.address_of, (self._public[0], self._admin[0])
+        )
+        limit = server.connections or count * room_here()
+        self._doorman = Doorman(self._public, self._table, limit, self._tell)
+        self._console = ""
         self._live = 0.0
 
     def run(self) -> None:
@@ -148,15 +152,7 @@ class Parent:
 
         Raises:
             FrontError: A front cannot be started.
-            OSError: A port cannot be had.
         """
-        raise_limit()
-        server = self._settings.server
-        shared = server.reuse_port
-        self._public = ports.bind(server.host, server.port, shared=shared)
-        self._admin = ports.bind(server.admin_host, server.admin_port, shared=shared)
-        self._address = ports.address_of(self._public[0])
-        self._admin_address = ports.address_of(self._admin[0])
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
         before = {number: signal.signal(number, _noted) for number in numbers}
         signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
@@ -191,7 +187,7 @@ class Parent:
     def _wait(self) -> None:
         """Wait for what comes next, and take it in."""
         poll = select.poll()
-        listening = self._public if self._listens() else ()
+        listening = self._doorman.listening
         for item in (self._wake, self._inboxes[-1], *listening):
             poll.register(item, select.POLLIN)
         events = {descriptor for descriptor, _ in poll.poll(TICK * 1000)}
@@ -202,10 +198,7 @@ class Parent:
             self._read()
         for item in listening:
             if item.fileno() in events:
-                self._take_in(item)
-
-    def _listens(self) -> bool:
-        return self._serving and not self._full
+                self._doorman.take_in(item)
 
     def _signal(self, number: int) -> None:
         match number:
@@ -243,7 +236,7 @@ class Parent:
                     self._unaware.discard(pid)
                     if not self._stopping:  # somebody has told it alone
                         self._table.set(number, Column.ALIVE, 0)
-                        self._tell_of_the_last(number)
+                        self._doorman.tell_of_the_last(number)
                 case member.FAILED if self._serving:
                     log.error("front %d cannot start: %s", number, body["reason"])
                 case member.FAILED:
@@ -273,61 +266,15 @@ class Parent:
                     os.kill(front.pid, signal.SIGKILL)
                     front.ready = False
         if self._serving:
-            self._make_room()
-
-    # -- connections -----------------------------------------------------------------------------
+            self._doorman.make_room()
 
     def _open(self) -> None:
-        ports.listen(self._public)
+        """All fronts are ready: listen, and say so."""
+        self._doorman.open()
         self._serving = True
         print(f"vipsgate ready on {self._address} (admin {self._admin_address})", flush=True)
         self._show(self._address, self._console)
         systemd.tell(systemd.READY, f"STATUS=serving on {self._address}")
-
-    def _take_in(self, listening: socket.socket) -> int:
-        """Take in what the kernel has made, and hand it on. Return how many that was."""
-        before = balance.loads(self._table)
-        room = self._limit - sum(before.values())
-        connections = []
-        try:
-            for connection in islice(ports.made(listening), min(MAX_TAKEN, room)):
-                connections.append(connection)
-        except OSError as error:  # no descriptor, or no memory: those that are there first
-            log.error("connections cannot be taken in: %s", error.strerror)
-            time.sleep(TICK)
-        try:
-            self._hand_on(connections, before)
-        finally:
-            ports.close(connections)
-        return len(connections)
-
-    def _hand_on(self, connections: list[socket.socket], before: dict[int, int]) -> None:
-        rest = iter(connections)
-        for number, count in balance.spread(len(connections), before).items():
-            for part in _parts(list(islice(rest, count)), protocol.MAX_DESCRIPTORS):
-                files = [item.fileno() for item in part]
-                self._table.add(number, Column.SENT, len(part))
-                try:
-                    self._tell(number, member.CONNECTIONS, {}, files)
-                except OSError as error:  # its box is full: it has not read for long
-                    self._table.add(number, Column.SENT, -len(part))
-                    log.error("front %d takes no connections: %s", number, error.strerror)
-
-    def _tell_of_the_last(self, number: int) -> None:
-        """Tell a front that no further connections come."""
-        with contextlib.suppress(OSError):
-            self._tell(number, member.LAST, {})
-
-    def _make_room(self) -> None:
-        """Have unused connections closed where others wait, and take nobody in meanwhile."""
-        loads = balance.loads(self._table)
-        part = -(-self._limit // PART)
-        room = self._limit - sum(loads.values())
-        self._full = room < (part if self._full else 1)
-        if self._full and loads:
-            number = max(loads, key=lambda one: loads[one])
-            with contextlib.suppress(OSError):
-                self._tell(number, member.ROOM, {"count": part})
 
     # -- processes -------------------------------------------------------------------------------
 
@@ -387,10 +334,12 @@ class Parent:
         )
 
     def _reap(self) -> None:
-        """Take note of fronts that have ended."""
-        for number, front in enumerate(self._fronts):
-            if front.pid and os.waitpid(front.pid, os.WNOHANG)[0]:
-                self._ended(number)
+        """Take note of fronts that have ended, and of orphans, whose init this may be."""
+        with contextlib.suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                for number, front in enumerate(self._fronts):
+                    if front.pid == pid:
+                        self._ended(number)
 
     def _ended(self, number: int) -> None:
         """A front has ended: the others learn of it, and another one takes its place."""
@@ -426,12 +375,17 @@ class Parent:
         to: int,
         kind: str,
         body: protocol.Message,
-        descriptors: list[int] | None = None,
+        descriptors: Sequence[int] = (),
         who: int | None = None,
     ) -> None:
+        """Tell a front, or from a front the parent.
+
+        Raises:
+            OSError: Its box is full.
+        """
         sender = [len(self._fronts) if who is None else who, os.getpid()]
         message = {"kind": kind, "from": sender, "number": 0, "body": body}
-        protocol.send(self._boxes[to], message, descriptors or ())
+        protocol.send(self._boxes[to], message, descriptors)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -440,35 +394,24 @@ class Parent:
         self._stopping = True
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
-        serving, self._serving = self._serving, False
         self._unaware = {front.pid for front in self._fronts if front.pid}
         self._kill(signal.SIGTERM)
-        if serving:
+        if self._serving:
             known = time.monotonic() + STOP_SECONDS
             while self._unaware and time.monotonic() < known:
                 self._wait()
-            if self._settings.server.reuse_port:
-                ports.finish_handshakes(self._public, ports.HANDSHAKE)
-            for item in self._public:
-                while self._take_in(item):
-                    pass
-        ports.close(self._public)
+        self._doorman.close(shared=self._settings.server.reuse_port)
         for number in range(len(self._fronts)):
-            self._tell_of_the_last(number)
+            self._doorman.tell_of_the_last(number)
         while any(front.pid for front in self._fronts) and time.monotonic() < end:
             self._wait()
             self._reap()
         self._kill(signal.SIGKILL)
-        for front in self._fronts:
-            if front.pid:
-                os.waitpid(front.pid, 0)
+        while any(front.pid for front in self._fronts):
+            self._wait()
+            self._reap()
         ports.close(self._admin)
 
 
 def _noted(number: int, frame: object) -> None:
     """The number of the signal is in the pipe."""
-
-
-def _parts(items: list[socket.socket], most: int) -> Iterator[list[socket.socket]]:
-    for at in range(0, len(items), most):
-        yield items[at : at + most]
