@@ -237,7 +237,7 @@ class Parent:
                     if not self._stopping:  # somebody has told it alone
                         self._table.set(number, Column.ALIVE, 0)
                         self._doorman.tell_of_the_last(number)
-                case member.FAILED if self._serving:
+                case member.FAILED if self._serving or self._stopping:
                     log.error("front %d cannot start: %s", number, body["reason"])
                 case member.FAILED:
                     raise (
@@ -301,7 +301,9 @@ class Parent:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which drains
             for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
                 os.environ.pop(name, None)
-            ports.close((*self._public, self._wake, self._signals))
+            ports.close(
+                (*self._public, self._wake, self._signals, *(self._admin if number else ()))
+            )
             self._run_front(self._member(number))
             code = 0 if os.getppid() == parent else 1
         except SettingsError as error:
@@ -394,6 +396,7 @@ class Parent:
         self._stopping = True
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
+        ports.close(self._admin)  # the first front has it
         self._unaware = {front.pid for front in self._fronts if front.pid}
         self._kill(signal.SIGTERM)
         if self._serving:
@@ -410,7 +413,6 @@ class Parent:
         while any(front.pid for front in self._fronts):
             self._wait()
             self._reap()
-        ports.close(self._admin)
 
 
 def _noted(number: int, frame: object) -> None:
