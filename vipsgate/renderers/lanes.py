@@ -72,6 +72,7 @@ class Lanes(Generic[J]):
         self._count, self._bounds, self._memory = count, bounds, memory
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
         self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
+        self._queued = 0  # in all lanes
         self._working = dict.fromkeys(Lane, 0)
         self._busy = 0  # of all lanes
         self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
@@ -80,7 +81,7 @@ class Lanes(Generic[J]):
         self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return self._queued
 
     def __iter__(self) -> Iterator[J]:
         return chain.from_iterable(self._waiting.values())
@@ -113,6 +114,7 @@ class Lanes(Generic[J]):
         """Wait for a worker, behind those of the same lane."""
         lane = lane_of(job.cost)
         self._waiting[lane][job] = None
+        self._queued += 1
         if lane is Lane.QUICK and job.content:
             self._by_content.setdefault(job.content, OrderedDict())[job] = None
 
@@ -127,6 +129,7 @@ class Lanes(Generic[J]):
         if job not in self._waiting[lane]:
             return False
         del self._waiting[lane][job]
+        self._queued -= 1
         if alike := self._by_content.get(job.content):
             alike.pop(job, None)
             if not alike:
@@ -143,6 +146,7 @@ class Lanes(Generic[J]):
         """All that wait, who wait no longer."""
         every = list(self)
         self._by_content.clear()
+        self._queued = 0
         for jobs in self._waiting.values():
             jobs.clear()
         return every
@@ -162,7 +166,8 @@ class Lanes(Generic[J]):
             jobs = len(self._waiting[lane]) + more
             if not jobs and self._may_begin(lane):
                 return 0.0
-            expensive = bool(self._busy_or_waiting(Lane.HEAVY, Lane.ANIMATED))
+            quick = self._working[lane] + len(self._waiting[lane])
+            expensive = self._busy + self._queued > quick
             seconds = (jobs + self._working[lane] / 2) * self._mean.value
             return seconds / max(1, self._count - expensive)
         ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
@@ -194,7 +199,9 @@ class Lanes(Generic[J]):
             cost: Its cost, where that is known.
             waited: Seconds that it has waited already.
         """
-        jobs, room = len(self) + more, 0
+        jobs, room = self._queued + more, 0
+        if not jobs and lane is Lane.QUICK and self._may_begin(lane):
+            return None  # it waits for nobody
         # those that gather are no queue: some of them are about to begin
         if self._may_begin(lane) and all(job.gathering for job in self._waiting[lane]):
             room = self._count
@@ -211,11 +218,12 @@ class Lanes(Generic[J]):
 
     def next(self) -> J | None:
         """The job that a free worker is to begin now; it counts as under work from here on."""
-        for lane in self._order():
-            if not self._may_begin(lane):
+        for lane in self._order() if self._queued else ():
+            jobs = self._waiting[lane]
+            if not jobs or not self._may_begin(lane):
                 continue  # thousands may wait, and there is always a spare worker that is free
-            for job in self._waiting[lane]:
-                if not job.gathering and self._may_begin(lane, job.cost):
+            for job in jobs:
+                if not job.gathering and (lane is Lane.QUICK or self._may_begin(lane, job.cost)):
                     self.leave(job)
                     self.begun(job.cost)
                     return job
@@ -229,7 +237,7 @@ class Lanes(Generic[J]):
         None where the next worker that is free is for other work.
         """
         jobs = self._waiting[Lane.QUICK]
-        if self._order()[0] is not Lane.QUICK and len(jobs) < len(self):
+        if len(jobs) < self._queued and self._order()[0] is not Lane.QUICK:
             return None
         job = next(iter(jobs), None)
         if job is None or job.gathering:
@@ -302,9 +310,6 @@ class Lanes(Generic[J]):
         if self._working[Lane.HEAVY] + self._working[Lane.ANIMATED]:
             return Lane.QUICK, Lane.HEAVY, Lane.ANIMATED
         return Lane.HEAVY, Lane.ANIMATED, Lane.QUICK
-
-    def _busy_or_waiting(self, *lanes: Lane) -> int:
-        return sum(self._working[lane] + len(self._waiting[lane]) for lane in lanes)
 
     def _may_begin(self, lane: Lane, cost: Cost | None = None) -> bool:
         if lane is Lane.QUICK:
