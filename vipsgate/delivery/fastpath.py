@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from ..buckets import Bucket, RefererPolicy
+from ..buckets import Bucket
 from ..cache.entry import CacheKey, Entry
-from ..gate import accept, cors, style
+from ..gate import accept, cors, referer, style
 from ..gate.headers import may_have_oss
 from ..image.notes import Notes
 from ..web import responses
@@ -40,7 +40,6 @@ PARTICULAR = (
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )  # and x-oss-*
 OTHERS = ""  # ends the text of a request whose client takes other formats than the last one
-MAX_READ = 1 << 16  # bytes of a file that is read into memory to be sent; a larger one goes itself
 REQUEST_LINE = re.compile(rb"GET (\S+) HTTP/1\.[01]\r\n")
 HOST = re.compile(rb"\r\nhost:[ \t]*([^\s]*)", re.IGNORECASE)
 
@@ -130,7 +129,7 @@ class FastPath:
         ):
             del self._known[text]
             return None
-        if (hit := self._cache.get_nowait(known.cache_key, MAX_READ)) is None:
+        if (hit := self._cache.get_nowait(known.cache_key, responses.MAX_READ)) is None:
             return None
         entry, tier = hit
         known.tell(record, tier)
@@ -157,7 +156,7 @@ class FastPath:
             or content.cache_key is None
             or order.grant.caller is not None
             or order.grant.cdn
-            or bucket.referer != RefererPolicy()
+            or referer.counts(bucket.referer)
             or order.target.legacy
             or order.stand_in
             or bucket.legacy_at_api
