@@ -169,6 +169,9 @@ class RefererPolicy(Record):
     blacklist: tuple[str, ...] = ()
 
 
+ANY_PAGE = RefererPolicy()  # of a bucket that asks for none
+
+
 def _midnight(text: str) -> str:
     if text:
         moment = datetime.fromisoformat(text)
@@ -435,7 +438,7 @@ class Bucket(Record):
         Field(max_length=50),
     ] = Field(default_factory=dict)
     protection: Protection = Protection()
-    referer: RefererPolicy = RefererPolicy()
+    referer: RefererPolicy = ANY_PAGE
     legacy_at_api: bool = False
     strict: bool = False
     auto_format: Annotated[

@@ -298,8 +298,19 @@ async def test_what_is_being_written_is_for_nobody_else(tmp_path, umask, monkeyp
         real(source, aim)
 
     monkeypatch.setattr(os, "rename", look)
-    await Disk(tmp_path / "cache", 1 << 20).put(PLACE, kept())
+    disk = Disk(tmp_path / "cache", 1 << 20)
+    async with disk.alone(PLACE):
+        await disk.put(PLACE, kept())
     assert seen == [0o600]
+
+
+async def test_a_source_that_is_purged_while_its_picture_is_made_is_kept_all_the_same(tmp_path):
+    disk = Disk(tmp_path / "cache", 1 << 20)
+    async with disk.alone(PLACE):
+        await disk.purge(PLACE.bucket, PLACE.key)
+        await disk.put(PLACE, kept())
+    with contextlib.closing(await disk.get(PLACE)) as entry:
+        assert content(entry) == b"data"
 
 
 @pytest.mark.parametrize("exact", [False, True])

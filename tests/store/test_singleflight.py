@@ -97,3 +97,48 @@ async def test_when_the_last_leaves_the_work_is_cancelled():
     one, joined = await flights.join("a", dup)
     one.close()
     assert not joined
+
+
+async def test_who_comes_when_it_is_just_done_has_it_at_once():
+    """The first has not been told yet that it is done."""
+    flights, go, before = SingleFlight(), asyncio.Event(), descriptors()
+
+    async def work():
+        await go.wait()
+        return opened()
+
+    first = asyncio.create_task(flights.join("a", work))
+    await asyncio.sleep(0)
+    (flight,) = flights._flights.values()
+    go.set()
+    while not flight.task.done():
+        await asyncio.sleep(0)
+    second = await flights.join("a", work) if not first.done() else None
+    for one, _ in filter(None, (await first, second)):
+        assert one.read() == b"data"
+        one.close()
+    await asyncio.sleep(0)
+    assert (len(flights), descriptors()) == (0, before)
+
+
+async def test_one_that_leaves_when_it_is_just_done_leaves_nothing_open():
+    flights, go, before = SingleFlight(), asyncio.Event(), descriptors()
+
+    async def work():
+        await go.wait()
+        return opened()
+
+    tasks = [asyncio.create_task(flights.join("a", work)) for _ in range(2)]
+    await asyncio.sleep(0)
+    (flight,) = flights._flights.values()
+    go.set()
+    while not flight.task.done():
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()[0].close()
+    await asyncio.sleep(0)
+    assert (flights.waiting, len(flights), descriptors()) == (0, 0, before)

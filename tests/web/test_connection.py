@@ -443,9 +443,20 @@ WORK = b"GET /work-%d HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Work:
-    """What has the word in its path waits; while there is no time, what is no upload is refused."""
+    """What has the word in its path waits; while there is no time, what is no upload is refused.
+
+    What is at hand is answered at once, but for what only looks like it.
+    """
 
     busy, hold = False, 0.02
+    body = b"at hand"
+
+    def knows(self, data):
+        return b"/hand" in data
+
+    def answer(self, request):
+        response = prebuilt.respond(request, 200, {"Content-Type": "text/plain"}, self.body)
+        return response if request.path == "/hand" and request.method == "GET" else None
 
     def waits(self, data):
         return b"/work" in data
@@ -605,6 +616,102 @@ def test_what_there_is_no_time_for_is_refused_and_the_next_one_is_not(
                 writer.write(WORK % 7)
                 assert (await answer_of(reader))[0] == 200
             writer.close()
+            while server.count:
+                await asyncio.sleep(0.005)
+
+    run(scenario, loop)
+
+
+AT_HAND = b"GET /hand HTTP/1.1\r\nHost: a\r\n\r\n"
+SIMILAR = AT_HAND.replace(b"/hand", b"/hand-work")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("data", "bodies", "stays"),
+    [
+        (AT_HAND, ["at hand"], True),
+        (SIMILAR, ["-1"], True),
+        (AT_HAND + AT_HAND, ["-1", "-1"], True),  # in one piece: handled as they come
+        (upload(3, "PUT", "/hand") + b"abc", ["-1"], True),
+        (AT_HAND.replace(b"Host", b"Connection: close\r\nHost"), ["-1"], False),
+        (AT_HAND.replace(b"Host: a\r\n", b""), [None], False),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_what_is_at_hand_is_answered_before_a_task_is_begun(loop, data, bodies, stays):
+    async def scenario():
+        async with serving(echo, work=Work(), turns=Turns(1)) as (server, open_):
+            reader, writer = await open_()
+            for first in (AT_HAND, GET):
+                writer.write(first)
+                assert (await answer_of(reader))[0] == 200
+            writer.write(data)
+            answers = [await answer_of(reader) for _ in bodies]
+            for (status, _, body), expected in zip(answers, bodies, strict=True):
+                assert (status, body) == (200, expected) if expected else status == 400
+            if stays:
+                for known, body in ((AT_HAND, "at hand"), (GET, "-1"), (AT_HAND, "at hand")):
+                    writer.write(known)
+                    assert (await answer_of(reader))[2] == body
+            writer.close()
+            while server.count:
+                await asyncio.sleep(0.005)
+
+    run(scenario, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("before", [b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n", WORK % 1])
+def test_no_answer_at_hand_overtakes_another(loop, before):
+    """Not while a handler is at work, nor while its answer is sent or held."""
+
+    async def scenario():
+        go, work = asyncio.Event(), Work()
+
+        async def slow(request):
+            await go.wait()
+            response = await echo(request)
+            response[prebuilt.HOLD] = 0.01
+            return response
+
+        async with serving(slow, work=work, throttle=Throttle(pace=Pace(1, 0))) as (server, open_):
+            reader, writer = await open_()
+            for pause in (0, 0, 0.002, 0.002):
+                go.clear()
+                writer.write(before)
+                await asyncio.sleep(pause)
+                writer.write(AT_HAND)
+                await asyncio.sleep(pause)
+                go.set()
+                await asyncio.sleep(pause)
+                writer.write(AT_HAND)
+                bodies = [(await answer_of(reader))[2] for _ in range(3)]
+                assert bodies[0] == "-1"
+                assert set(bodies[1:]) <= {"at hand", "-1"}
+            writer.close()
+            while server.count:
+                await asyncio.sleep(0.005)
+
+    run(scenario, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_takes_nothing_has_no_answers_pile_up(loop):
+    """Behind an answer that it has not taken, the next ones are written in its own time."""
+
+    async def scenario():
+        work = Work()
+        work.body = bytes(1 << 20)
+        async with serving(echo, work=work) as (server, open_):
+            reader, writer = await open_()
+            reader._transport.pause_reading()
+            for _ in range(50):
+                writer.write(AT_HAND)
+                await asyncio.sleep(0.001)
+            (handler,) = server.connections
+            assert handler.transport.get_write_buffer_size() < 3 << 20
+            writer.transport.abort()
             while server.count:
                 await asyncio.sleep(0.005)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vipsgate.errors import BadRequest, NoSuchKey
+from vipsgate.errors import BadRequest, NoSuchKey, ServiceUnavailable
 from vipsgate.observe.record import RequestRecord
 from vipsgate.web import responses
 
@@ -122,6 +122,33 @@ async def test_a_body_that_cannot_be_finished_is_cut_not_followed_by_an_error(fa
         request = SimpleNamespace(transport=Silent(ours, fault == "closing"))
         with pytest.raises(ConnectionResetError):
             await responses._sendfile(request, 0, range(10))
+
+
+@pytest.mark.parametrize(
+    ("span", "together"),
+    [
+        (range(10), True),
+        (range(3, 5), True),
+        (range(5, responses.MAX_READ + 5), True),
+        (range(responses.MAX_READ + 1), False),
+    ],
+)
+def test_a_small_part_of_a_file_goes_together_with_its_headers(tmp_path, span, together):
+    """A larger one goes by itself, from the file to the socket."""
+    data = bytes(at % 251 for at in range(responses.MAX_READ + 10))
+    (tmp_path / "a").write_bytes(data)
+    with (tmp_path / "a").open("rb") as file:
+        part = responses._at_once(file.fileno(), span)
+    assert part == (data[span.start : span.stop] if together else None)
+
+
+@pytest.mark.parametrize("fault", ["shorter", "unreadable"])
+def test_a_small_file_that_cannot_be_read_is_refused(tmp_path, fault):
+    """Nothing has been sent yet, so it can be said."""
+    path = tmp_path / "a"
+    path.write_bytes(b"data")
+    with path.open("rb" if fault == "shorter" else "ab") as file, pytest.raises(ServiceUnavailable):
+        responses._at_once(file.fileno(), range(5))
 
 
 @pytest.mark.parametrize(

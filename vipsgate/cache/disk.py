@@ -234,8 +234,12 @@ class Disk:
         """Write a file; how many bytes it has."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
         text = orjson.dumps({**about, "notes": entry.notes, "crc": _checksum(entry)})
-        self._make_source(cache_key)
-        return self._put(self._path(cache_key), entry, text + TAIL.pack(len(text), MARK))[1]
+        path, behind = self._path(cache_key), text + TAIL.pack(len(text), MARK)
+        try:
+            return self._put(path, entry, behind)[1]
+        except FileNotFoundError:  # a purge has taken the folder away meanwhile
+            self._make_source(cache_key)
+            return self._put(path, entry, behind)[1]
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
         """Write a file for a server in front; its folder may be from a time without one."""
@@ -310,8 +314,11 @@ class Disk:
     def _lock(self, cache_key: CacheKey, path: str) -> int:
         """The descriptor of a lock, -1 while another process has it."""
         try:
-            self._make_source(cache_key)
-            descriptor = os.open(path, LOCK, FILE)
+            try:
+                descriptor = os.open(path, LOCK, FILE)
+            except FileNotFoundError:  # the first picture of its source
+                self._make_source(cache_key)
+                descriptor = os.open(path, LOCK, FILE)
         except OSError:  # a folder that cannot be written holds nobody up
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -9,11 +9,10 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
 
-from ..buckets import RefererPolicy
 from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
-from ..gate import accept, cachetags, freshness
+from ..gate import accept, cachetags, freshness, referer
 from ..image import notes
 from ..store.base import Opened, RangeReader
 from ..web import responses
@@ -91,7 +90,7 @@ def headers(services: Services, order: Order) -> dict[str, str]:
         result["Cache-Control"] = freshness.extended(result["Cache-Control"], bucket)
     if order.stand_in:
         responses.shorten(result)
-    by_referer = bucket.referer != RefererPolicy()
+    by_referer = referer.counts(bucket.referer)
     if varies := ["Referer"] * by_referer + [accept.ACCEPT] * bool(order.offered):
         result["Vary"] = ", ".join(varies)
     if bucket.cache_tags.headers:

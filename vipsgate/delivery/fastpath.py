@@ -9,6 +9,7 @@ While a disk is away that has no marks of its objects, those of before will do f
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from ..buckets import Bucket, RefererPolicy
+from ..buckets import Bucket
 from ..cache.entry import CacheKey, Entry
-from ..gate import accept, cors, style
+from ..gate import accept, cors, referer, style
 from ..gate.headers import may_have_oss
 from ..image.notes import Notes
 from ..web import responses
@@ -40,7 +41,6 @@ PARTICULAR = (
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )  # and x-oss-*
 OTHERS = ""  # ends the text of a request whose client takes other formats than the last one
-MAX_READ = 1 << 16  # bytes of a file that is read into memory to be sent; a larger one goes itself
 REQUEST_LINE = re.compile(rb"GET (\S+) HTTP/1\.[01]\r\n")
 HOST = re.compile(rb"\r\nhost:[ \t]*([^\s]*)", re.IGNORECASE)
 
@@ -65,6 +65,7 @@ class Known:
             as each page is told something else; ``None`` where they do not.
         offered: The formats among which the client's Accept has chosen; empty where it has no say.
         taken: Which of them the client takes.
+        size: Bytes of the picture.
     """
 
     version: tuple[int, int, int]
@@ -80,6 +81,7 @@ class Known:
     sharing: Bucket | None
     offered: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    size: int = 0
 
     def tell(self, record: RequestRecord, tier: str) -> None:
         """Note what the request is about, and that its answer was kept."""
@@ -106,13 +108,21 @@ class FastPath:
         self._legacy = legacy
         self._known: OrderedDict[tuple[str, ...], Known] = OrderedDict()
 
-    def find(self, request: web.BaseRequest, record: RequestRecord) -> tuple[Entry, Known] | None:
-        """The picture for a request that is known and still means the same, and what is known."""
+    def find(
+        self, request: web.BaseRequest, record: RequestRecord, most: float = math.inf
+    ) -> tuple[Entry, Known] | None:
+        """The picture for a request that is known and still means the same, and what is known.
+
+        Args:
+            request: The request.
+            record: Is told of it.
+            most: Bytes of a picture that is wanted; a larger one is not looked for.
+        """
         if request.method != "GET" or self._cache is None:
             return None
         text = _text(request)
         known = self._known.get(text)
-        if known is None or _is_particular(request):
+        if known is None or known.size > most or _is_particular(request):
             return None
         if known.offered:
             taken = _taken(request, known.offered)
@@ -130,7 +140,7 @@ class FastPath:
         ):
             del self._known[text]
             return None
-        if (hit := self._cache.get_nowait(known.cache_key, MAX_READ)) is None:
+        if (hit := self._cache.get_nowait(known.cache_key, responses.MAX_READ)) is None:
             return None
         entry, tier = hit
         known.tell(record, tier)
@@ -157,7 +167,7 @@ class FastPath:
             or content.cache_key is None
             or order.grant.caller is not None
             or order.grant.cdn
-            or bucket.referer != RefererPolicy()
+            or referer.counts(bucket.referer)
             or order.target.legacy
             or order.stand_in
             or bucket.legacy_at_api
@@ -186,7 +196,7 @@ class FastPath:
         sharing = None if cors.is_silent(bucket) else bucket
         taken = _taken(request, order.offered) if order.offered else ()
         about = target.key, target.process, named, by_names, content.notes, sharing
-        choice = order.offered, taken
+        choice = order.offered, taken, content.size
         fresh = Known(version, fingerprints, content.cache_key, fields, head, *about, *choice)
         self._known[text] = fresh
         if order.offered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..cache.entry import CacheKey, Entry
 from ..errors import BadRequest, OssError, WatermarkError
@@ -40,6 +40,8 @@ class Order:
         links: The symlinks that lead to them, in this order; ``None`` where none does.
         offered: The formats among which the client's Accept has chosen; empty where it has no say.
         stand_in: Whether the picture may be a WebP in place of an AVIF that is made later.
+        modified: When the newest of the objects and symlinks came to be, in seconds since the
+            epoch.
     """
 
     target: Target
@@ -52,6 +54,12 @@ class Order:
     links: tuple[Link | None, ...] = (None,)
     offered: tuple[str, ...] = ()
     stand_in: bool = False
+    modified: float = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        times = [item.modified for item in self.objects]
+        times += [link.object.modified for link in self.links if link]
+        object.__setattr__(self, "modified", max(times))
 
     @property
     def source(self) -> Object:
@@ -73,12 +81,6 @@ class Order:
         coding = {name: theirs.headers[name] for name in (ENCODING,) if name in theirs.headers}
         content_type = own.content_type or theirs.content_type
         return replace(own, content_type=content_type, headers={**coding, **own.headers})
-
-    @property
-    def modified(self) -> float:
-        """When the newest of the objects and symlinks came to be, in seconds since the epoch."""
-        links = [link.object for link in self.links if link]
-        return max(item.modified for item in (*self.objects, *links))
 
     def names(self) -> tuple[str, ...]:
         """The keys of all objects that the answer depends on, and of symlinks to them."""

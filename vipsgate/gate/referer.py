@@ -18,7 +18,7 @@ import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from ..buckets import RefererPolicy
+from ..buckets import ANY_PAGE, RefererPolicy
 from ..errors import AccessDenied
 
 ENDS = "/?#:"  # what may follow an entry
@@ -70,6 +70,11 @@ def allows(policy: RefererPolicy, referer: str) -> bool:
         return False
     listed = any(_pattern(entry, not bare, path).match(page) for entry in policy.whitelist)
     return listed or not policy.whitelist
+
+
+def counts(policy: RefererPolicy) -> bool:
+    """Does an answer depend on the Referer?"""
+    return policy is not ANY_PAGE and policy != ANY_PAGE
 
 
 def _page(referer: str, *, query: bool, path: bool) -> str | None:

@@ -215,6 +215,8 @@ def _text(raw: str) -> str:
 
 
 def _decoded(raw: str, error: type[InvalidObjectName] | type[InvalidArgument], what: str) -> str:
+    if raw.isascii() and "%" not in raw:
+        return raw
     try:
         return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode()
     except UnicodeDecodeError:

@@ -80,6 +80,7 @@ class Lanes(Generic[J]):
         self._elsewhere = elsewhere or Nowhere()
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
         self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
+        self._queued = 0  # in all lanes
         self._working = dict.fromkeys(Lane, 0)
         self._busy = 0  # of all lanes
         self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
@@ -88,7 +89,7 @@ class Lanes(Generic[J]):
         self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return self._queued
 
     def __iter__(self) -> Iterator[J]:
         return chain.from_iterable(self._waiting.values())
@@ -126,6 +127,7 @@ class Lanes(Generic[J]):
         """Wait for a worker, behind those of the same lane."""
         lane = lane_of(job.cost)
         self._waiting[lane][job] = None
+        self._queued += 1
         if lane is Lane.QUICK and job.content:
             self._by_content.setdefault(job.content, OrderedDict())[job] = None
 
@@ -140,6 +142,7 @@ class Lanes(Generic[J]):
         if job not in self._waiting[lane]:
             return False
         del self._waiting[lane][job]
+        self._queued -= 1
         if alike := self._by_content.get(job.content):
             alike.pop(job, None)
             if not alike:
@@ -156,6 +159,7 @@ class Lanes(Generic[J]):
         """All that wait, who wait no longer."""
         every = list(self)
         self._by_content.clear()
+        self._queued = 0
         for jobs in self._waiting.values():
             jobs.clear()
         return every
@@ -175,7 +179,8 @@ class Lanes(Generic[J]):
             jobs = len(self._waiting[lane]) + more
             if not jobs and self._may_begin(lane):
                 return 0.0
-            expensive = bool(self._busy_or_waiting(Lane.HEAVY, Lane.ANIMATED))
+            quick = self._working[lane] + len(self._waiting[lane])
+            expensive = self._busy + self._queued > quick
             seconds = (jobs + self._working[lane] / 2) * self._mean.value
             spread = self._elsewhere.spread(seconds, self._count)
             return min(seconds / max(1, self._count - expensive), spread)
@@ -208,7 +213,10 @@ class Lanes(Generic[J]):
             cost: Its cost, where that is known.
             waited: Seconds that it has waited already.
         """
-        jobs, room = len(self) + more + self._elsewhere.waiting(), 0
+        own, room = self._queued + more, 0
+        if not own and lane is Lane.QUICK and self._may_begin(lane):
+            return None  # it waits for nobody
+        jobs = own + self._elsewhere.waiting()
         # those that gather are no queue: some of them are about to begin
         if self._may_begin(lane) and all(job.gathering for job in self._waiting[lane]):
             room = self._count
@@ -225,10 +233,11 @@ class Lanes(Generic[J]):
 
     def next(self) -> J | None:
         """The job that a free worker is to begin now; it counts as under work from here on."""
-        for lane in self._order():
-            if not self._may_begin(lane):
+        for lane in self._order() if self._queued else ():
+            jobs = self._waiting[lane]
+            if not jobs or not self._may_begin(lane):
                 continue  # thousands may wait, and there is always a spare worker that is free
-            for job in self._waiting[lane]:
+            for job in jobs:
                 if not job.gathering and self._begin(lane, job):
                     return job
                 if lane is not Lane.QUICK:
@@ -260,7 +269,7 @@ class Lanes(Generic[J]):
         None where the next worker that is free is for other work.
         """
         jobs = self._waiting[Lane.QUICK]
-        if self._order()[0] is not Lane.QUICK and len(jobs) < len(self):
+        if len(jobs) < self._queued and self._order()[0] is not Lane.QUICK:
             return None
         job = next(iter(jobs), None)
         if job is None or job.gathering:
@@ -340,9 +349,6 @@ class Lanes(Generic[J]):
         if self._working[Lane.HEAVY] + self._working[Lane.ANIMATED]:
             return Lane.QUICK, Lane.HEAVY, Lane.ANIMATED
         return Lane.HEAVY, Lane.ANIMATED, Lane.QUICK
-
-    def _busy_or_waiting(self, *lanes: Lane) -> int:
-        return sum(self._working[lane] + len(self._waiting[lane]) for lane in lanes)
 
     def _may_begin(self, lane: Lane, cost: Cost | None = None) -> bool:
         if lane is Lane.QUICK:

@@ -304,7 +304,7 @@ class Scheduler(Generic[J, W]):
         """
         while self._retired:
             yield Retire(self._retired.pop())
-        while self._idle and self.lanes.open:
+        while self._idle and (self._ahead or len(self.lanes)) and self.lanes.open:
             stolen = self._steal(now) if self._ahead else None
             job = stolen.job if stolen else self.lanes.next()
             if job is None:
@@ -319,8 +319,10 @@ class Scheduler(Generic[J, W]):
             if stolen:
                 yield stolen
             yield follows
-        yield from self._lend()
-        yield from self._give_ahead(now)
+        if len(self.lanes) or self._ahead:
+            yield from self._lend()
+        if len(self.lanes):
+            yield from self._give_ahead(now)
 
     def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
         """Give workers what they are to begin next, each its first one before any has a second."""

@@ -22,7 +22,7 @@ from ..observe.record import RequestRecord
 from ..web import connection, responses
 from ..web.server import Server
 from . import admit
-from .shedding import Shedding
+from .atonce import AtOnce
 
 log = logging.getLogger(__name__)
 
@@ -131,8 +131,8 @@ def public(services: Services, handler: Handler = converse) -> Server:
         refuse=partial(refuse, services=services),
         throttle=services.throttle,
         turns=services.turns,
-        # what is refused before a handler is asked would not be seen by another one
-        work=Shedding(services) if handler is converse else None,
+        # what is answered before a handler is asked would not be seen by another one
+        work=AtOnce(services) if handler is converse else None,
         handler_cancellation=True,
         access_log=None,
     )

@@ -1,7 +1,8 @@
 """Equal work that is wanted by several at once is done once.
 
 The work runs in a task of its own, so that whoever asked first may leave; when the last one has
-left, it is cancelled.
+left, it is cancelled. It tells each who waits by a future of his own, in its last step:
+``asyncio.shield`` would take one more iteration of the loop for that.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ R = TypeVar("R", bound=Shareable)
 @dataclass(slots=True)
 class _Flight(Generic[R]):
     task: asyncio.Task[R]
+    futures: list[asyncio.Future[R]]  # of those who wait, or have left
     waiting: int = 0
 
 
@@ -64,12 +66,13 @@ class SingleFlight(Generic[R]):
         flight = self._flights.get(name)
         joined = flight is not None
         if flight is None:
-            flight = _Flight(asyncio.ensure_future(_run(work)))
+            futures: list[asyncio.Future[R]] = []
+            flight = _Flight(asyncio.create_task(_run(work, futures)), futures)
             self._flights[name] = flight
         flight.waiting += 1
         self.waiting += 1
         try:
-            return (await asyncio.shield(flight.task)).dup(), joined
+            return (await _result(flight)).dup(), joined
         finally:
             self.waiting -= 1
             flight.waiting -= 1
@@ -85,8 +88,33 @@ class SingleFlight(Generic[R]):
         flight.task.add_done_callback(_close)
 
 
-async def _run(work: Callable[[], Awaitable[R]]) -> R:
-    return await work()
+def _result(flight: _Flight[R]) -> asyncio.Future[R]:
+    """What comes of it; whoever gives up this future stops nothing."""
+    if flight.task.done():
+        return flight.task
+    future = flight.task.get_loop().create_future()
+    flight.futures.append(future)
+    return future
+
+
+async def _run(work: Callable[[], Awaitable[R]], futures: list[asyncio.Future[R]]) -> R:
+    try:
+        result = await work()
+    except BaseException as error:
+        for future in _open(futures):
+            if isinstance(error, asyncio.CancelledError):
+                future.cancel()
+            else:
+                future.set_exception(error)
+        raise
+    for future in _open(futures):
+        future.set_result(result)
+    return result
+
+
+def _open(futures: list[asyncio.Future[R]]) -> list[asyncio.Future[R]]:
+    """Those of whoever has not left."""
+    return [future for future in futures if not future.done()]
 
 
 def _close(task: asyncio.Task[R]) -> None:

@@ -7,8 +7,8 @@ Built on aiohttp's own server, which is replaced in five points:
 * A body that nobody has read is read to its end if that is near. If not, the connection is closed,
   and first only in one direction (:mod:`.lingering`).
 * Requests for what is work wait for their turn before they are parsed (:mod:`.turns`).
-* Such a request is refused as soon as it is parsed where there is no time for it: no task is begun
-  for it, and nothing of it is left but the answer.
+* Such a request is refused as soon as it is parsed where there is no time for it, and one whose
+  answer is at hand is answered: no task is begun for it, and nothing of it is left but the answer.
 * Refusals for want of time may be held back (:mod:`.throttle`).
 """
 
@@ -41,17 +41,24 @@ BODY_BUFFER_BYTES = 1 << 16  # of a body, half of what is held while nobody read
 STALL_SECONDS = 60.0  # that a client may take nothing of an answer; nginx's send_timeout
 DRAIN_BYTES = 1 << 16  # of a body that nobody wants, read so that the connection stays open
 DRAIN_SECONDS = 2.0  # for them to come
-REFUSED = ONE / 4  # of a turn that a request takes which is refused at once
+AT_ONCE = ONE / 4  # of a turn that a request takes which is refused at once
 
 Refuse = Callable[[web.BaseRequest, OssError], web.StreamResponse]
+Answer = Callable[[web.BaseRequest], Ready | None]
 log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """Which requests are work, and what becomes of them where there is no time for more."""
+    """Which requests are work, and which are answered before a task is begun for them."""
+
+    def knows(self, data: bytes) -> bool:
+        """Return whether the answer to a request that begins so may be at hand."""
+
+    def answer(self, request: web.BaseRequest) -> Ready | None:
+        """Return the answer to a request that is known; ``None`` where it is to be handled."""
 
     def waits(self, data: bytes) -> bool:
-        """Return whether a request that begins so is to wait for its turn."""
+        """Return whether any other request that begins so is to wait for its turn."""
 
     def full(self, waited: float) -> bool:
         """Return whether a request is to be refused, as far as one can say before it is parsed.
@@ -65,7 +72,14 @@ class Work(Protocol):
 
 
 class NoWork:
-    """Nothing waits for a turn."""
+    """Nothing waits for a turn, and nothing is at hand."""
+
+    def knows(self, data: bytes) -> bool:
+        """It is not."""
+        return False
+
+    def answer(self, request: web.BaseRequest) -> None:
+        """There is none."""
 
     def waits(self, data: bytes) -> bool:
         """It does not."""
@@ -150,13 +164,28 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent; where that is work, when its turn comes."""
         transport = self.transport
-        begun = self._current_request is not None or bool(self._messages)
-        if begun or transport is None or not self._work.waits(data):
+        if transport is None or self._is_busy():
             super().data_received(data)
-            return
+        elif self._work.knows(data):
+            self._begin(data, transport, self._work.answer)
+        elif self._work.waits(data):
+            self._wait_for_turn(data, transport)
+        else:
+            super().data_received(data)
+
+    def _is_busy(self) -> bool:
+        """Is a request under way, or its answer? What comes next is answered behind it."""
+        if self._messages:
+            return True
+        waiter = self._waiter
+        if waiter is not None:
+            return waiter.done()
+        return self._request_count > 0  # else nobody has begun to wait for the first one
+
+    def _wait_for_turn(self, data: bytes, transport: asyncio.Transport) -> None:
         self.came = 0.0
         if self._turns.take():
-            self._begin(data, transport)
+            self._begin_work(data, transport)
             return
         self.came = time.perf_counter()
         transport.pause_reading()
@@ -169,21 +198,30 @@ class Connection(web.RequestHandler):
         self._holding = False
         if transport.is_closing() or self.transport is None:
             return 0.0
-        takes = self._begin(data, transport)
+        takes = self._begin_work(data, transport)
         if not (self._reading_paused or self._buffer_paused or self._holding):
             transport.resume_reading()
         return takes
 
-    def _begin(self, data: bytes, transport: asyncio.Transport) -> float:
+    def _begin_work(self, data: bytes, transport: asyncio.Transport) -> float:
         waited = time.perf_counter() - self.came if self.came else 0.0
-        if self._work.full(waited) and (response := self._refusal(data)):
+        refusal = self._work.refusal if self._work.full(waited) else None
+        return self._begin(data, transport, refusal)
+
+    def _begin(self, data: bytes, transport: asyncio.Transport, answer: Answer | None) -> float:
+        """Answer a request at once, or have it handled. Return how much of a turn it takes.
+
+        A client that has not taken its last answer has the next one written in its own time.
+        """
+        taken = not transport.get_write_buffer_size()
+        if answer and taken and (response := self._answer(data, answer)):
             self._send(response, transport)
-            return REFUSED
+            return AT_ONCE
         super().data_received(data)
         return ONE
 
-    def _refusal(self, data: bytes) -> Ready | None:
-        """The answer to a request that is refused before a task is begun for it."""
+    def _answer(self, data: bytes, answer: Answer) -> Ready | None:
+        """The answer to a request for which no task is begun."""
         messages, _, _ = cast(Parser, self._parser).look_ahead(data)
         manager = self._manager
         if len(messages) != 1 or manager is None or self._force_close or self._close:
@@ -193,7 +231,7 @@ class Connection(web.RequestHandler):
             return None
         # neither is used: what is sent is bytes, and nobody waits for the request
         writer, task = cast(AbstractStreamWriter, None), cast("asyncio.Task[None]", None)
-        response = self._work.refusal(manager.request_factory(message, body, self, writer, task))
+        response = answer(manager.request_factory(message, body, self, writer, task))
         if response is not None:
             cast(Parser, self._parser).drop()
             self._request_count += 1
@@ -201,7 +239,7 @@ class Connection(web.RequestHandler):
         return response
 
     def _send(self, response: Ready, transport: asyncio.Transport) -> None:
-        """Send a refusal, at once or later; then the connection is unused."""
+        """Send an answer, at once or later; then the connection is unused."""
         self._set_unused()
         if HOLD in response and (seconds := self._throttle.delay(response[HOLD])):
             self._hold(response, transport, seconds)

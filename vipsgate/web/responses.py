@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from aiohttp import web
 
 from ..cache import tiers
-from ..errors import CpuLimitExceeded, OssError
+from ..errors import CpuLimitExceeded, OssError, ServiceUnavailable
 from ..gate import conditional
 from ..observe.record import RequestRecord
 from ..store.base import PLAIN, Object, Properties
@@ -41,6 +41,7 @@ NEXT_POSITION = "x-oss-next-append-position"  # where such an object ends
 MD5 = "Content-MD5"  # of a whole object in Base64
 BRIEF = 30  # seconds that an answer is kept by others which is a stand-in
 LASTING = re.compile(r"(?:max-age|s-maxage|stale-[a-z-]+|immutable)\b", re.IGNORECASE)
+MAX_READ = 1 << 16  # bytes of a file that is read into memory to be sent; a larger one goes itself
 CHUNK = 1 << 20  # bytes sent before others in the loop have their turn
 STALL = 60.0  # seconds that a client may take no byte
 Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # of a remote body
@@ -203,6 +204,7 @@ async def content(
 
     Raises:
         InvalidRange: The part begins behind the end.
+        ServiceUnavailable: The file cannot be read.
     """
     conditions = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
     part = conditional.part(conditions, headers["ETag"], modified, size)
@@ -218,8 +220,7 @@ async def content(
     file = headers.pop(ACCEL, "")
     if file and status == 200 and request.method == "GET" and _goes_by_accel(request, headers):
         return web.Response(headers={**headers, ACCEL: file})
-    if isinstance(body, bytes) and request.method != "HEAD":
-        data = body if part is None else body[span.start : span.stop]
+    if request.method != "HEAD" and (data := _at_once(body, span)) is not None:
         return prebuilt.respond(request, status, headers, data)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = len(span)
@@ -295,6 +296,26 @@ def hit(begun: float) -> dict[str, str]:
     return {**HIT, "Server-Timing": timing(begun)}
 
 
+def _at_once(body: bytes | int | Reader, span: range) -> bytes | None:
+    """The part of a body, where it is in memory or is soon read; ``None`` for any other one.
+
+    Raises:
+        ServiceUnavailable: It cannot be read.
+    """
+    if isinstance(body, bytes):
+        return body[span.start : span.stop]
+    if not isinstance(body, int) or len(span) > MAX_READ:
+        return None
+    try:
+        data = os.pread(body, len(span), span.start)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
+    if len(data) != len(span):
+        raise ServiceUnavailable("The object has become shorter since it was looked at.")
+    return data
+
+
 async def _pass_on(response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> None:
     """Send what comes as it comes."""
     try:
@@ -310,8 +331,7 @@ async def _pass_on(response: web.StreamResponse, pieces: AsyncIterator[bytes]) -
 async def _sendfile(request: web.BaseRequest, descriptor: int, span: range) -> None:
     """From descriptor to socket inside the kernel.
 
-    For every size: a copy through Python was slower from 2 KB on, by half at 256 KB. uvloop has no
-    sendfile and lets nobody else watch its sockets, so a duplicate is watched.
+    uvloop has no sendfile and lets nobody else watch its sockets, so a duplicate is watched.
     """
     transport = request.transport
     if transport is None:

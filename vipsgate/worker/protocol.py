@@ -29,6 +29,8 @@ from ..image.search import Choice
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
 MAX_DESCRIPTORS = 33  # the source and the attachments, config.Limits.watermarks
+ANCILLARY_BYTES = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
+CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an enum is slower, and there are four a picture
 
 Message = dict[str, Any]
 # a picture of the source, or an answer about it; the plan for one, as JSON, for which no pixel is
@@ -266,11 +268,11 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
     # not socket.recv_fds, which drops its flags: what is not close-on-exec would be inherited by
     # the next worker, because uvloop closes nothing when it starts a process
     data, ancillary, flags, _ = connection.recvmsg(
-        MAX_BYTES, socket.CMSG_LEN(4 * MAX_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
+        MAX_BYTES, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
     )
     descriptors = [fd for _, _, raw in ancillary for fd in array("i", raw[: len(raw) & ~3])]
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & CUT:
             raise ValueError("a message is larger than any of ours")
         message = orjson.loads(data) if data else None
         if data and not isinstance(message, dict):

@@ -37,6 +37,7 @@ from ...errors import (
 from ..base import Object, Opened, Page, Properties, md5_of
 from . import draft, folders, links, listing, paths, xattr
 from .root import Root
+from .settled import Settled
 
 # a pipe or a device must not make the open wait, nor become a terminal
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -54,6 +55,7 @@ class LocalStore:
 
     def __init__(self, root: Path, stale: float = 0) -> None:
         self._root, self._stale = Root(os.path.realpath(root)), stale
+        self._settled = Settled(known)
 
     # -- buckets ---------------------------------------------------------------------------------
 
@@ -230,7 +232,7 @@ class LocalStore:
             if real is None:
                 os.close(descriptor)
                 return None
-            item = known(descriptor, facts)
+            item = self._settled.known(descriptor, facts)
             if real != key:
                 item = replace(item, aliases=links.aliases(folder, key, real))
             return Opened(item, descriptor)
