@@ -39,7 +39,8 @@ from vipsgate.store.remote import client
 from vipsgate.store.remote.http_client import HttpClient
 from vipsgate.store.remote.http_store import HttpReader, HttpStore
 
-STORES = ("local", "memory")  # a folder, and obstore's own store in memory
+# a folder, the same in threads, and obstore's own store in memory
+STORES = ("local", "threaded", "memory")
 
 
 @pytest.mark.parametrize("store", STORES, indirect=True)
