@@ -92,7 +92,7 @@ class TestOrderedListing(OrderedListing):
     pass
 
 
-@pytest.mark.parametrize("store", ["local"], indirect=True)
+@pytest.mark.parametrize("store", ["local", "threaded"], indirect=True)
 async def test_names_that_a_disk_cannot_have(store):
     await put(store, "a/b", b"")
     for key in (

@@ -76,6 +76,12 @@ class Routing:
         """Of the base; of a bucket elsewhere its own requests are told."""
         return self._base.away
 
+    @property
+    def stuck(self) -> int:
+        """Threads of the base that are in a call which hangs."""
+        stuck: int = getattr(self._base, "stuck", 0)  # an object store has none
+        return stuck
+
     def stale_ok(self, bucket: str) -> bool:
         """See :class:`vipsgate.store.base.Store`."""
         return bucket not in self.faults and self._of(bucket).stale_ok(bucket)

@@ -28,7 +28,6 @@ from ...errors import (
     NoSuchBucket,
     NoSuchKey,
     OssError,
-    ServiceUnavailable,
 )
 from ..base import Object, Opened, Page, Properties, md5_of
 from . import abandoned, draft, folders, links, listing, paths, xattr
@@ -283,7 +282,7 @@ class Disk:
             return Opened(item, descriptor)
         except OSError as error:
             os.close(descriptor)
-            raise _unreadable(error) from None
+            raise paths.unavailable(error, "read") from None
         except BaseException:
             os.close(descriptor)
             raise
@@ -429,12 +428,7 @@ def _refusal(error: OSError, key: str) -> OssError:
     if error.errno in (errno.EACCES, errno.EPERM):
         what = "this object's file" if key else "a folder of the store"
         return AccessDenied(f"The server itself has no right to read {what}.")
-    return _unreadable(error)
-
-
-def _unreadable(error: OSError) -> ServiceUnavailable:
-    reason = os.strerror(error.errno or 0)
-    return ServiceUnavailable(f"The store cannot be read now: {reason}.")
+    return paths.unavailable(error, "read")
 
 
 def absent(key: str) -> NoSuchKey:

@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import errno
-import math
-import os
 import queue
 import threading
 import time
@@ -24,12 +22,10 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from aiofiles.os import wrap
 
 from ...errors import GatewayTimeout, OssError, ServiceUnavailable
-from ..local import abandoned
+from ..local import abandoned, paths
+from ..local.root import away
 
 MAX_THREADS = 16  # of one file system
-RETRY_SECONDS = 5  # of Retry-After: a mount is a matter of seconds
-# what a server's file system says where the server does not answer
-LATE = frozenset((errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH))
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -141,7 +137,7 @@ class Threads(Executor):
             ServiceUnavailable: All are stuck.
         """
         if len(self._ends) >= self._most and self.stuck >= self._most:
-            raise ServiceUnavailable("The store's file system does not answer.", headers=_retry())
+            raise away("The store's file system does not answer.")
 
     async def run(
         self,
@@ -223,12 +219,7 @@ class Threads(Executor):
 
 
 def refusal(error: OSError) -> OssError:
-    """What a file system says that fails, in the client's terms."""
-    if isinstance(error, TimeoutError) or error.errno in LATE:
-        return GatewayTimeout("The store's file system does not answer in time.", headers=_retry())
-    reason = os.strerror(error.errno or 0)
-    return ServiceUnavailable(f"The store cannot be had now: {reason}.", headers=_retry())
-
-
-def _retry() -> dict[str, str]:
-    return {"Retry-After": str(math.ceil(RETRY_SECONDS))}
+    """What is to be told of a call that has failed, or whose time is over."""
+    if isinstance(error, TimeoutError):  # of the loop, without a number
+        error = OSError(errno.ETIMEDOUT, "")
+    return paths.unavailable(error, "had")
