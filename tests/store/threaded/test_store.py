@@ -13,7 +13,13 @@ from support import fuse
 from support.hanging import hanging
 from support.store_conformance import content, put
 
-from vipsgate.errors import GatewayTimeout, OssError, PreconditionFailed, ServiceUnavailable
+from vipsgate.errors import (
+    GatewayTimeout,
+    NoSuchKey,
+    OssError,
+    PreconditionFailed,
+    ServiceUnavailable,
+)
 from vipsgate.store.base import PLAIN, Properties
 from vipsgate.store.local.disk import Disk
 from vipsgate.store.threaded import buckets
@@ -269,13 +275,16 @@ async def test_what_is_known_is_told_while_it_hangs(files, reach, monkeypatch):
     monkeypatch.setattr(module, "REFRESH_TIMEOUT", 0.05)
     store = await reach(0.3, stale=60)
     info = await store.stat("photos", "a")
+    with pytest.raises(NoSuchKey):
+        await store.stat("photos", "none")  # of what is missing nothing is told
     files.hang()
     for _ in range(3):
         task, took, _ = await ticking(store.stat("photos", "a"))
         assert task.result() == info
         assert took < 1
-    with pytest.raises(GatewayTimeout):
-        await store.stat("photos", "b")
+    for key in ("b", "none"):
+        with pytest.raises(GatewayTimeout):
+            await store.stat("photos", key)
     files.go_on()
     await settled(store)
     (files.folder / "photos/a").write_bytes(b"other")

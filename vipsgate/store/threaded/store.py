@@ -224,18 +224,15 @@ class ThreadedStore:
         if head := self._heads.fresh(path):
             return head
         before = self._heads.stale(path)
-        wait = REFRESH_TIMEOUT - self._heads.waited(path) if before and before.object else None
-        ask = partial(self._heads.ask, path, partial(self._look, bucket, key))
+        known = before if before and before.object else None  # what was missing may have come
+        wait = REFRESH_TIMEOUT - self._heads.waited(path) if known else None
         try:
             async with asyncio.timeout(wait):
-                return await ask()
-        except TimeoutError:
-            return self._heads.stale(path) or await ask()
-        except (GatewayTimeout, ServiceUnavailable):
-            before = self._heads.stale(path)
-            if before is None:
+                return await self._heads.ask(path, partial(self._look, bucket, key))
+        except (TimeoutError, GatewayTimeout, ServiceUnavailable):
+            if known is None:
                 raise
-            return before
+            return known
 
     async def _look(self, bucket: str, key: str) -> Head:
         since = self._clock()
