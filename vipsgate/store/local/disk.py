@@ -58,10 +58,16 @@ class Disk:
         """Is there such a bucket?
 
         Raises:
-            ServiceUnavailable: Nobody can tell, for the store is away.
+            ServiceUnavailable: Nobody can tell, for the store is away, or its file system fails.
         """
-        if os.path.isdir(self.folder(bucket)):
-            return True
+        try:
+            if stat.S_ISDIR(os.stat(self.folder(bucket)).st_mode):
+                return True
+        except ValueError:  # a NUL in it
+            return False
+        except OSError as error:
+            if error.errno not in ABSENT | listing.HIDDEN:
+                raise paths.unavailable(error, "read") from None
         self._place(bucket).check()
         return False
 
