@@ -10,6 +10,7 @@ from support import fuse
 from support.store_conformance import content, put
 
 from vipsgate.buckets import INTERNAL
+from vipsgate.errors import ServiceUnavailable
 from vipsgate.store.local.disk import Disk
 from vipsgate.store.local.store import LocalStore
 from vipsgate.store.routing import Routing
@@ -104,6 +105,15 @@ async def test_a_link_to_a_place_that_blocks(store, root, tmp_path, monkeypatch)
     await store.look()
     assert store._of("link") is store.threaded
     assert store._of("plain") is store.quick
+    os.rename(tmp_path / "elsewhere", tmp_path / "away")
+    (root / "other").mkdir()
+    await store.look()
+    assert store.has("link")  # 503 and not 404
+    with pytest.raises(ServiceUnavailable, match="away"):
+        await store.stat("link", "a")
+    os.rename(tmp_path / "away", tmp_path / "elsewhere")
+    await store.look()
+    assert store._of("link") is store.threaded
     os.unlink(root / "link")
     await store.look()
     assert not store.has("link")

@@ -72,6 +72,8 @@ def inspect(root: str, name: str) -> Folder | None:
     try:
         facts = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):  # the place of a bucket that is elsewhere is away
+            raise
         return None
     if not stat.S_ISDIR(facts.st_mode):
         return None
