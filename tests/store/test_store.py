@@ -287,7 +287,7 @@ any_names = st.one_of(
     limit=st.integers(1, 20),
 )
 @settings(max_examples=times(150), deadline=None, suppress_health_check=list(HealthCheck))
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", ["local", "memory"])
 def test_lists_as_the_model_does(
     kind, stores, tmp_path_factory, found, prefix, delimiter, after, limit
 ):
@@ -311,7 +311,7 @@ def test_lists_as_the_model_does(
     chance=st.randoms(use_true_random=False),
 )
 @settings(max_examples=times(100), deadline=None, suppress_health_check=list(HealthCheck))
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", ["local", "memory"])
 def test_put_list_open_is_the_identity(kind, stores, tmp_path_factory, steps, chance):
     """Whatever is put, replaced and taken away (``None``), in whatever order."""
 

@@ -27,7 +27,7 @@ from vipsgate.store.threaded import store as module
 from vipsgate.store.threaded.store import ThreadedStore
 from vipsgate.store.threaded.threads import MAX_THREADS
 
-SECONDS = 0.1  # for a call
+SECONDS = 0.06  # for a call
 LARGE = os.urandom(3 << 20)
 
 
@@ -143,18 +143,6 @@ async def test_each_step_of_each_call_may_hang(files, reach, name):
         await settled(store)
 
 
-@pytest.mark.parametrize("name", CALLS)
-async def test_all_hangs(files, reach, name):
-    store = await reach()
-    files.hang()
-    task, took, turns = await ticking(CALLS[name](store))
-    assert isinstance(task.exception(), GatewayTimeout)
-    assert SECONDS / 2 < took < 5
-    assert turns > 3
-    files.go_on()
-    await settled(store)
-
-
 ERRORS = {
     errno.EIO: {503},
     errno.ESTALE: {503},
@@ -178,15 +166,14 @@ async def test_all_fails(files, reach, number):
     assert await content(store, "a") == b"a"
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
 @pytest.mark.parametrize("name", CALLS)
-async def test_each_step_of_each_call_may_fail(files, reach, name, number):
+async def test_each_step_of_each_call_may_fail(files, reach, name):
     store, call = await reach(10), CALLS[name]
     files.asked.clear()
     with contextlib.suppress(OssError):
         await call(store)
     for step in steps(files):
-        files.failing = {step: number}
+        files.failing = {step: errno.EIO}
         (files.folder / "empty").mkdir(exist_ok=True)
         (result,) = await asyncio.gather(call(store), return_exceptions=True)
         if isinstance(result, BaseException):

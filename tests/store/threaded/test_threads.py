@@ -133,3 +133,16 @@ def test_without_a_loop(world):
     assert threads.now(lambda: 7) == 7
     with pytest.raises(GatewayTimeout):
         threads.now(world.work)
+
+
+async def test_threads_end_behind_their_work(world):
+    threads = Threads("ends", 0.05, most=3)
+    await threads.run(lambda: None)
+    with pytest.raises(GatewayTimeout):
+        await threads.run(world.work)
+    threads.close()
+    assert await threads.run(lambda: "still") == "still"
+    threads.close()
+    world.gate.set()
+    await until(lambda: not any(t.name.startswith("ends-") for t in threading.enumerate()))
+    assert world.done == ["work"]

@@ -149,6 +149,8 @@ class Buckets:
         """Go by what a bucket is; ``None`` for none."""
         if folder is None:
             self._folders.pop(name, None)
+            if own := self._own.pop(name, None):
+                own.close()
         else:
             self._folders[name] = folder
             if folder.own:

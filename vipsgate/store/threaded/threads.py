@@ -29,6 +29,7 @@ MAX_THREADS = 16  # of one file system
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Jobs = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]  # None: the thread ends
 
 
 class State(enum.Enum):
@@ -119,9 +120,8 @@ class Threads(Executor):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._seconds, self._most, self._clock = name, seconds, most, clock
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        self._idle = threading.Semaphore(0)
-        self._count = 0
+        self._jobs, self._idle, self._count = Jobs(), threading.Semaphore(0), 0
+        self._lock = threading.RLock()  # a file that is collected meanwhile submits that it closes
         self._ends: dict[Call[Any], float] = {}  # of calls that are in a thread now
 
     @property
@@ -199,23 +199,33 @@ class Threads(Executor):
     def submit(self, work: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
         """See :class:`concurrent.futures.Executor`."""
         future: Future[T] = Future()
-        self._jobs.put((future, lambda: work(*args, **options)))
-        if not self._idle.acquire(blocking=False) and self._count < self._most:
-            self._count += 1
-            name = f"{self._name}-{self._count}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+        with self._lock:
+            self._jobs.put((future, lambda: work(*args, **options)))
+            if not self._idle.acquire(blocking=False) and self._count < self._most:
+                self._count += 1
+                name, own = f"{self._name}-{self._count}", (self._jobs, self._idle)
+                threading.Thread(target=_work, args=own, name=name, daemon=True).start()
         return future
 
-    def _work(self) -> None:
-        while True:
-            future, work = self._jobs.get()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(work())
-                except BaseException as error:
-                    future.set_exception(error)
-            del future, work  # what was given is not held until the next call
-            self._idle.release()
+    def close(self) -> None:
+        """Let the threads end, each behind what it is doing; what still comes has new ones."""
+        with self._lock:
+            for _ in range(self._count):
+                self._jobs.put(None)
+            self._jobs, self._idle, self._count = Jobs(), threading.Semaphore(0), 0
+
+
+def _work(jobs: Jobs, idle: threading.Semaphore) -> None:
+    """A thread."""
+    while job := jobs.get():
+        future, work = job
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+        del job, future, work  # what was given is not held until the next call
+        idle.release()
 
 
 def refusal(error: OSError) -> OssError:
