@@ -23,7 +23,7 @@ from .filesystems import Folder
 from .threads import MAX_THREADS, Threads
 
 LOOK_SECONDS = 1.0  # for all buckets together to say what they are
-PATIENCE_SECONDS = 0.05  # that the loop waits for a name that is not known yet, once
+PATIENCE_SECONDS = 0.2  # that the loop waits for a name that is not known yet, once
 
 
 class Buckets:
