@@ -9,9 +9,11 @@ for no time at all, so the kernel asks for everything, as it does of NFS with ``
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import stat
 import struct
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +37,7 @@ NAMES = {
 SILENT = {"forget", "batch_forget", "interrupt", "destroy"}  # nobody waits for an answer
 
 
+@functools.cache
 def missing() -> str:
     """Why none can be mounted here; empty where one can."""
     if not os.path.exists("/dev/fuse"):
@@ -42,7 +45,10 @@ def missing() -> str:
     if os.geteuid():
         return "needs root, to mount a FUSE file system by /dev/fuse"
     try:
-        with mounted(Path("/tmp"), _scratch()):
+        with (
+            tempfile.TemporaryDirectory(prefix="fuse-") as folder,
+            mounted(Path(folder), Path(folder)),
+        ):
             return ""
     except OSError as error:
         return f"needs the right to mount by /dev/fuse: {error.strerror}"
@@ -305,12 +311,6 @@ def _attributes(facts: os.stat_result) -> bytes:
     owner = facts.st_uid, facts.st_gid, 0, facts.st_blksize, 0
     numbers = facts.st_ino, facts.st_size, facts.st_blocks
     return ATTRIBUTES.pack(*numbers, *seconds, *rest, facts.st_mode, facts.st_nlink, *owner)
-
-
-def _scratch() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="fuse-"))
 
 
 @contextlib.contextmanager
