@@ -11,9 +11,12 @@ from urllib.parse import unquote, urlsplit
 
 from .buckets import HTTP, SYNTHETIC, Origin
 from .cache.remote import RemoteCache
+from .errors import OssError
 from .outgoing.client import Client
 from .settings import Settings, SettingsError
+from .settings import Store as StoreSettings
 from .store.base import Store
+from .store.local.disk import Disk
 from .store.local.store import LocalStore
 from .store.remote.client import SCHEMES, StoreClient, connect
 from .store.remote.http_client import HttpClient
@@ -23,6 +26,9 @@ from .store.remote.source_cache import SourceCache
 from .store.remote.store import CloudStore
 from .store.routing import Routing
 from .store.synthetic import PaintedCache, Painter, Synthetic
+from .store.threaded import filesystems
+from .store.threaded.store import ThreadedStore
+from .store.threaded.threads import Threads
 from .store.writes import Writes
 
 SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
@@ -60,7 +66,10 @@ def store_of(
         chance = random.Random(bucket).random  # the same faults after every start
         return Synthetic(painted, origin.delay_ms / 1000, origin.error_rate, chance)
 
-    return Routing(_base(settings, writes), reach)
+    base = _base(settings, writes)
+    if isinstance(base, ThreadedStore):
+        return Routing(base, reach, base.direct)
+    return Routing(base, reach)
 
 
 def _base(settings: Settings, writes: Writes | None) -> Store:
@@ -76,9 +85,40 @@ def _base(settings: Settings, writes: Writes | None) -> Store:
     if scheme != "file":
         raise SettingsError(f"store.url = {url!r}: expects file://, s3://, gs:// or az://")
     root = Path(unquote(urlsplit(url).path))
-    if not root.is_dir():
-        raise SettingsError(f"store.url = {url!r}: {root} is not a folder")
-    return LocalStore(root, settings.store.stale_seconds)
+    try:
+        if store := _folder(root, settings.store):
+            return store
+    except OssError as error:
+        raise SettingsError(f"store.url = {url!r}: {error.message}") from None
+    raise SettingsError(f"store.url = {url!r}: {root} is not a folder")
+
+
+def _folder(root: Path, options: StoreSettings) -> Store | None:
+    """The store that a folder is, as its file system needs it; ``None`` where it is no folder.
+
+    Raises:
+        OssError: It does not answer in time.
+    """
+    if options.threads is False:
+        return LocalStore(root, options.stale_seconds) if root.is_dir() else None
+
+    def look() -> tuple[Disk, Disk | None] | None:
+        if not root.is_dir():
+            return None
+        blocking = options.threads is True or filesystems.is_blocking(str(root))
+        return Disk(root), None if blocking else Disk(root, settles=True)
+
+    result = Threads("start", options.timeout_seconds).now(look)
+    if result is None:
+        return None
+    disk, quick = result
+    return ThreadedStore(
+        disk,
+        options.timeout_seconds,
+        fresh=options.fresh_seconds,
+        stale=options.stale_seconds,
+        quick=LocalStore(quick, options.stale_seconds) if quick else None,
+    )
 
 
 def _cloud(

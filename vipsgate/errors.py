@@ -71,7 +71,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- BadGateway            502  the object store cannot be had; come again
      +-- CpuLimitExceeded      503  more work than is taken on; come again
      +-- ServiceUnavailable    503  something that is needed is away; come again
-     +-- GatewayTimeout        504  the object store does not answer; come again
+     +-- GatewayTimeout        504  the store does not answer; come again
      +-- HttpVersionNotSupported  505  neither HTTP/1.1 nor HTTP/1.0
      +-- InsufficientStorage   507  the store is full
 """
@@ -578,7 +578,7 @@ class ServiceUnavailable(OssError):
 
 
 class GatewayTimeout(OssError):
-    """The object store behind this server does not answer in time."""
+    """The object store, or the file system, behind this server does not answer in time."""
 
     status = 504
     code = "GatewayTimeout"

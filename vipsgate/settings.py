@@ -151,18 +151,26 @@ class Store(Record):
         upload_bytes: Bytes of one PutObject or of one part.
         stale_seconds: While the store is away, cached results are answered for this many seconds
             after their source was last seen.
-        timeout_seconds: Seconds for one call to an object store, retries included.
+        threads: Whether files are looked at, read and written in threads, each call within
+            ``timeout_seconds``, for a file system that may hang: ``true``, ``false``, or ``auto``:
+            where the kernel says that it is one (NFS, CephFS, SMB, FUSE and others), asked once
+            for each bucket.
+        timeout_seconds: Seconds for one call to an object store, retries included, or to a file
+            system that may hang.
         fresh_seconds: Seconds for which the properties of an object are taken as known, before an
-            object store is asked again; 0: it is asked for every request.
+            object store, or a file system that may hang, is asked again; 0: it is asked for every
+            request.
         source_cache_bytes: Bytes in the cache's folder for copies of sources from an object store;
             0: none are kept.
-        video_fetch_bytes: Bytes of a video that is fetched from an object store for a snapshot.
+        video_fetch_bytes: Bytes of a video that is fetched for a snapshot from an object store, or
+            a file system that may hang.
     """
 
     url: str = ""
     upload_bytes: Annotated[int, Field(ge=1)] = 5_368_709_120  # OSS guide, PutObject
     stale_seconds: Annotated[float, Field(ge=0, le=86400)] = 600
-    # of object stores only
+    threads: Literal["auto"] | bool = "auto"
+    # of object stores, and of file systems that may hang
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
     fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
     source_cache_bytes: Annotated[int, Field(ge=0)] = 0

@@ -277,13 +277,18 @@ def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], o
     """``stores("moto")(folder)``: a store with nothing in it."""
     from obstore.store import MemoryStore
 
+    from vipsgate.store.local.disk import Disk
     from vipsgate.store.local.store import LocalStore
     from vipsgate.store.remote.client import StoreClient, connect
     from vipsgate.store.remote.objects import RemoteObjects
     from vipsgate.store.remote.store import CloudStore
+    from vipsgate.store.threaded.store import ThreadedStore
 
     def in_memory(folder: Path) -> CloudStore:
         return CloudStore(RemoteObjects(StoreClient(MemoryStore(), 10), 1, 0), kind="memory")
+
+    def in_threads(folder: Path) -> ThreadedStore:
+        return ThreadedStore(Disk(folder), 10, fresh=1)
 
     def by_http(place: Callable[[], str], env: dict[str, str], folder: Path) -> CloudStore:
         url = place()
@@ -296,8 +301,8 @@ def stores(request: pytest.FixtureRequest) -> Callable[[str], Callable[[Path], o
         )
 
     def make(kind: str) -> Callable[[Path], object]:
-        if kind in ("local", "memory"):
-            return {"local": LocalStore, "memory": in_memory}[kind]
+        if kind in ("local", "memory", "threaded"):
+            return {"local": LocalStore, "memory": in_memory, "threaded": in_threads}[kind]
         server = request.getfixturevalue(kind)
         if kind == "azurite":
             return functools.partial(by_http, lambda: f"az://box/{secrets.token_hex(6)}", server)

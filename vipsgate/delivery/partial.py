@@ -46,6 +46,6 @@ def check_video(size: int, most: int) -> None:
     """
     if size > most:
         raise ImageTooLarge(
-            f"Maximal size of video supported from an object store is {most} bytes; "
+            f"Maximal size of video supported from a remote store is {most} bytes; "
             f"the object has {size}."
         )

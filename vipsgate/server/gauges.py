@@ -89,6 +89,10 @@ def _notes(view: View) -> Mapping[str, float]:
     return {name: counted.get(name, 0) for name in NOTES}
 
 
+def _stuck_threads(view: View) -> float:
+    return getattr(view.services.store, "stuck", 0)  # of a folder only
+
+
 ROWS = (
     Row(
         "vipsgate_requests_in_progress",
@@ -126,6 +130,11 @@ ROWS = (
         "When a configuration was taken over last.",
         lambda view: view.services.configuration.succeeded,
         shared=True,
+    ),
+    Row(
+        "vipsgate_store_stuck_threads",
+        "Threads in a call of a file system whose time is over.",
+        _stuck_threads,
     ),
     Row(
         "vipsgate_log_dropped_lines",

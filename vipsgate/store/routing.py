@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NoReturn
 
 from ..buckets import Origin
@@ -26,14 +26,20 @@ class Routing:
         base: Where all other buckets are, and our own documents.
         reach: Opens the store of one bucket, by its name and its origin; raises ValueError where
             it cannot.
+        direct: Buckets of the base that are better asked of another store, with it; may change.
 
     Attributes:
         faults: Why a bucket's place cannot be opened, by bucket.
     """
 
-    def __init__(self, base: Store, reach: Callable[[str, Origin], Store]) -> None:
+    def __init__(
+        self,
+        base: Store,
+        reach: Callable[[str, Origin], Store],
+        direct: Mapping[str, Store] = MappingProxyType({}),
+    ) -> None:
         self.faults: dict[str, str] = {}
-        self._base, self._reach = base, reach
+        self._base, self._reach, self._direct = base, reach, direct
         self._places: dict[str, Origin] = {}
         self._stores: dict[str, Store] = {}
 
@@ -61,7 +67,7 @@ class Routing:
         """
         if bucket in self.faults:
             raise BadGateway("The bucket's origin cannot be reached.")
-        return self._stores.get(bucket, self._base)
+        return self._stores.get(bucket) or self._direct.get(bucket, self._base)
 
     # -- buckets ---------------------------------------------------------------------------------
 
@@ -69,6 +75,12 @@ class Routing:
     def away(self) -> str:
         """Of the base; of a bucket elsewhere its own requests are told."""
         return self._base.away
+
+    @property
+    def stuck(self) -> int:
+        """Threads of the base that are in a call which hangs."""
+        stuck: int = getattr(self._base, "stuck", 0)  # an object store has none
+        return stuck
 
     def stale_ok(self, bucket: str) -> bool:
         """See :class:`vipsgate.store.base.Store`."""
@@ -80,11 +92,11 @@ class Routing:
 
     def has(self, bucket: str) -> bool:
         """Is it elsewhere, or in the base?"""
-        return bucket in self._places or self._base.has(bucket)
+        return bucket in self._places or self._direct.get(bucket, self._base).has(bucket)
 
     def beneath(self, bucket: str) -> bool:
         """Is it in the base, too, wherever it is served from?"""
-        return self._base.has(bucket)
+        return self._direct.get(bucket, self._base).has(bucket)
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
         """See :class:`vipsgate.store.base.Store`."""
@@ -139,19 +151,19 @@ class Routing:
 
     def draft(self, bucket: str) -> Draft:
         """See :class:`vipsgate.store.base.Store`."""
-        return Refused(bucket) if bucket in self._places else self._base.draft(bucket)
+        return Refused(bucket) if bucket in self._places else self._of(bucket).draft(bucket)
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
         """See :class:`vipsgate.store.base.Store`."""
         if bucket in self._places:
             refuse(bucket)
-        return await self._base.describe(bucket, key, properties)
+        return await self._of(bucket).describe(bucket, key, properties)
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
         """See :class:`vipsgate.store.base.Store`."""
         if bucket in self._places:
             refuse(bucket)
-        await self._base.delete(bucket, key, expected=expected)
+        await self._of(bucket).delete(bucket, key, expected=expected)
 
 
 class Refused:

@@ -396,8 +396,8 @@ async def test_a_small_page_behind_many_that_are_no_objects(store, photos):
 async def test_common_prefixes_are_not_gone_through(store, photos, monkeypatch):
     for number in range(100):
         many(photos / f"d{number:03d}", 50)
-    looks, look = [], store._stat
-    monkeypatch.setattr(store, "_stat", lambda *name: looks.append(name) or look(*name))
+    looks, look = [], store._disk._stat
+    monkeypatch.setattr(store._disk, "_stat", lambda *name: looks.append(name) or look(*name))
     page = await store.list("photos", delimiter="/", limit=1000)
     assert len(page.prefixes) == 100
     assert 0 < len(looks) <= 200

@@ -24,7 +24,7 @@ import fastcrc
 
 from ...errors import OssError, PreconditionFailed, ServiceUnavailable
 from ..base import Object, Properties
-from . import folders, paths, xattr
+from . import abandoned, folders, paths, xattr
 
 DRAFTS = "drafts"  # in the bucket's own folder, which may be on another file system
 NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
@@ -66,7 +66,10 @@ class Bytes:
 
     Attributes:
         descriptor: Of the file; -1 while there is none.
+        thread_bytes: From how many on they are written in a thread.
     """
+
+    thread_bytes = THREAD_BYTES
 
     def __init__(self) -> None:
         self.descriptor = -1
@@ -89,16 +92,20 @@ class Bytes:
 
     async def write(self, data: bytes) -> None:
         """See :class:`vipsgate.store.base.Draft`."""
-        if len(data) < THREAD_BYTES:
+        if len(data) < self.thread_bytes:
             self._write(data)
         else:
-            await apart(self._write, data)
+            await self._apart(self._write, data)
 
     async def copy(self, descriptor: int, start: int, size: int) -> None:
         """See :class:`vipsgate.store.base.Draft`."""
         end = start + size
         while start < end:
-            start += await apart(self._copy, descriptor, start, min(CHUNK, end - start))
+            start += await self._apart(self._copy, descriptor, start, min(CHUNK, end - start))
+
+    async def _apart(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Do a step in a thread."""
+        return await apart(work, *args, **options)
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -144,7 +151,7 @@ class LocalDraft(Bytes):
 
     async def __aenter__(self) -> LocalDraft:
         try:
-            await apart(self._begin)
+            await self._apart(self._begin)
         except BaseException:
             self._end()
             raise
@@ -156,14 +163,14 @@ class LocalDraft(Bytes):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await apart(self._end)  # a large file is not gone in a moment
+        await self._apart(self._end)  # a large file is not gone in a moment
 
     async def keep(
         self, key: str, properties: Properties, *, etag: str = "", expected: str | None = None
     ) -> Object:
         """See :class:`vipsgate.store.base.Draft`."""
         etag = etag or f'"{self.md5.hex().upper()}"'
-        return await apart(self._keep, key, properties, etag, expected)
+        return await self._apart(self._keep, key, properties, etag, expected)
 
     def _begin(self) -> None:
         try:
@@ -205,9 +212,9 @@ class LocalDraft(Bytes):
                         check(self._look(key), expected)
                     way = self._place(key, held)
                 way.sync()
+            return self._known(self.descriptor)
         except OSError as error:
             raise paths.refusal(error, key) from None
-        return self._known(self.descriptor)
 
     def _place(self, key: str, held: contextlib.ExitStack) -> paths.Way:
         """Give the file its name; the folders on the way stay open as long as ``held``."""
@@ -245,6 +252,7 @@ class LocalDraft(Bytes):
         return way
 
     def _move(self, drafts: int, way: paths.Way) -> None:
+        abandoned.check()
         os.rename(self._name, way.names[-1], src_dir_fd=drafts, dst_dir_fd=way.folders[-1])
 
 

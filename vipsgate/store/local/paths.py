@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ...buckets import INTERNAL
 from ...errors import (
     AccessDenied,
+    GatewayTimeout,
     InsufficientStorage,
     InvalidObjectName,
     NoSuchBucket,
@@ -25,7 +26,7 @@ from ...errors import (
     shown,
 )
 from . import folders
-from .root import Root, away
+from .root import RETRY_SECONDS, Root, away
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 OWN = OPEN | os.O_NOFOLLOW  # nobody else has made it, so it is no link
@@ -39,6 +40,8 @@ IMPOSSIBLE = frozenset(
     (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP)
 )
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+# what a file system says whose server does not answer
+LATE = frozenset((errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,5 +305,18 @@ def refusal(error: OSError, key: str) -> OssError:
         return InsufficientStorage("The store has no room left for this object.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AccessDenied("The server itself has no right to write in the store.")
+    return unavailable(error, "written")
+
+
+def unavailable(error: OSError, what: str) -> OssError:
+    """What the disk says when it fails, in the client's terms.
+
+    Args:
+        error: What it says.
+        what: What cannot be done with the store: ``read``, ``written``.
+    """
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    if error.errno in LATE:
+        return GatewayTimeout("The store's file system does not answer in time.", headers=headers)
     reason = os.strerror(error.errno or 0)
-    return ServiceUnavailable(f"The store cannot be written now: {reason}.")
+    return ServiceUnavailable(f"The store cannot be {what} now: {reason}.", headers=headers)

@@ -63,7 +63,10 @@ class Root:
 
     Attributes:
         path: Likewise.
+        reason: What :meth:`fault` has said last.
     """
+
+    reason = ""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.path, self._clock = path, clock
@@ -87,7 +90,7 @@ class Root:
             return self._lost("another folder is there than at the start: is its disk mounted?")
         self._known = identity.device, identity.inode
         if self._since is not None:
-            self._since = None
+            self._since, self.reason = None, ""
             log.warning("the store is there again: %s", self.path)
         return ""
 
@@ -131,7 +134,8 @@ class Root:
         if self._since is None:
             self._since = self._clock()
             log.error("the store is away: %s: %s", self.path, reason)
-        return f"the store is away: {self.path}: {reason}"
+        self.reason = f"the store is away: {self.path}: {reason}"
+        return self.reason
 
 
 def _looked_at(path: str) -> Identity:

@@ -29,17 +29,24 @@ NAME = "user.vipsgate"
 BARE = frozenset(("of", "etag", "crc"))
 WORDS = ("", *ACLS)
 ABSENT = frozenset((errno.ENODATA, errno.ENOTSUP))
+UNREADABLE = frozenset((errno.EACCES, errno.EPERM, errno.ERANGE, errno.E2BIG))  # for good
 TOO_LARGE = frozenset((errno.E2BIG, errno.ERANGE))
 LEAST_BYTES = 800  # that every file system keeps; ext4 with blocks of 1 KB has the least
 CLOSED = Properties(acl="private")
 
 
 def read(descriptor: int, facts: os.stat_result) -> tuple[Properties, str, int | None]:
-    """Properties, tag and checksum of an opened file; an empty tag where none is known."""
+    """Properties, tag and checksum of an opened file; an empty tag where none is known.
+
+    Raises:
+        OSError: They cannot be read now.
+    """
     try:
         # by name, because of a descriptor that was opened to look only nothing can be asked
         return _decoded(os.getxattr(f"/proc/self/fd/{descriptor}", NAME), facts)
     except OSError as error:
+        if error.errno not in ABSENT | UNREADABLE:
+            raise
         return PLAIN if error.errno in ABSENT else CLOSED, "", None
     except (ValueError, TypeError, KeyError, AttributeError):  # not of our making
         return CLOSED, "", None

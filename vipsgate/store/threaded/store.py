@@ -1,0 +1,247 @@
+"""A root of which some buckets, or all, are on file systems that may hang.
+
+What is known of an object counts for a moment, and for longer where its file system does not
+answer, as with an object store (:mod:`vipsgate.store.remote.head_cache`), so that what is cached is
+still answered. A file is read as a remote object is: passed on in pieces as it comes, or copied
+whole into a file in memory. So neither the front nor a renderer has a descriptor of it: with one,
+sendfile(2) and a decoder's read hang in the kernel, and a renderer in a read that cannot be
+interrupted (an NFS mount without an answer, a disk with an error) does not even die by kill -9.
+
+The other design was a switch in :class:`~vipsgate.store.local.store.LocalStore`, in the loop or in
+a thread: each of its calls would ask which, and whoever had a descriptor of it would have to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from ...buckets import INTERNAL
+from ...errors import GatewayTimeout, NoSuchKey, OssError, ServiceUnavailable
+from ..base import Object, Opened, Page, Properties, Store
+from ..local.disk import Disk, absent, known
+from ..local.paths import BucketFolder
+from ..local.root import away
+from ..remote import draft as spool
+from ..remote.head_cache import Head, HeadCache
+from . import file
+from .buckets import Buckets
+from .draft import ThreadedDraft
+from .threads import Threads
+
+REFRESH_TIMEOUT = 1.0  # seconds that a file system has to say whether what is known still holds
+
+T = TypeVar("T")
+
+
+class ThreadedStore:
+    """See :class:`vipsgate.store.base.Store`.
+
+    Args:
+        disk: What is done on the disk.
+        seconds: That a call may take.
+        fresh: Seconds for which what is known of an object counts as that of now.
+        stale: Seconds for which it will do where its file system does not answer.
+        quick: The store for buckets whose files do not block; ``None`` where all count as blocking.
+        clock: Seconds.
+
+    Attributes:
+        direct: The buckets whose files do not block, with their store: what is asked of them is
+            better asked there.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        seconds: float,
+        *,
+        fresh: float = 0,
+        stale: float = 0,
+        quick: Store | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._disk, self._quick, self._clock = disk, quick, clock
+        self._buckets = Buckets(disk, seconds, quick)
+        self._heads = HeadCache(fresh, stale, clock)
+        self.direct = self._buckets.direct
+
+    # -- buckets ---------------------------------------------------------------------------------
+
+    @property
+    def stuck(self) -> int:
+        """How many threads are in a call whose time is over."""
+        return self._buckets.stuck()
+
+    @property
+    def away(self) -> str:
+        """See :class:`vipsgate.store.base.Store`; of a root that may hang, as it was last seen."""
+        if self._quick:
+            return self._disk.root.fault()
+        if self._buckets.root.stuck:
+            return f"the store is away: {self._disk.root.path}: its file system does not answer"
+        return self._disk.root.reason
+
+    def stale_ok(self, bucket: str) -> bool:
+        """What may be told while it is away, it tells by itself: :meth:`stat`."""
+        return False
+
+    def has(self, bucket: str) -> bool:
+        """Is there such a bucket, or was there at the last look?
+
+        Raises:
+            ServiceUnavailable: Nobody can tell, for the store is away.
+        """
+        if self._buckets.has(bucket):
+            return True
+        if self.away:
+            raise away()
+        return False
+
+    async def look(self) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        await self._buckets.look()
+
+    async def buckets(self) -> Sequence[tuple[str, float]]:
+        """See :class:`vipsgate.store.base.Store`; one that hangs is among them."""
+        await self._buckets.look(anew=True)
+        names = [name for name in self._buckets.names() if name != INTERNAL]
+        return [(name, self._buckets.modified(name)) for name in names]
+
+    async def create(self, bucket: str) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        await self._run(bucket, partial(self._disk.create, bucket))
+        self._buckets.add(bucket)
+
+    async def remove(self, bucket: str) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        await self._run(bucket, partial(self._disk.remove, bucket))
+        self._buckets.drop(bucket)
+
+    async def sweep(self) -> None:
+        """See :class:`vipsgate.store.base.Store`; a bucket that hangs keeps no other."""
+        sweeps = (
+            self._run(name, partial(self._disk.sweep_bucket, name))
+            for name in self._buckets.names()
+        )
+        await asyncio.gather(*map(_tried, sweeps))
+
+    # -- objects ---------------------------------------------------------------------------------
+
+    def object_acls(self, bucket: str) -> bool:
+        """See :class:`vipsgate.store.base.Store`."""
+        return True
+
+    async def stat(self, bucket: str, key: str) -> Object:
+        """See :class:`vipsgate.store.base.Store`; where its file system hangs, as it was."""
+        info = (await self._see(bucket, key)).object
+        if info is None:
+            raise absent(key)
+        return info
+
+    def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
+        """See :class:`vipsgate.store.base.Store`: what was seen a moment ago."""
+        head = self._heads.fresh(f"{bucket}/{key}")
+        return head and (head.object or ())
+
+    async def open(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked."""
+        opened = await file.opened(self._threads(bucket), self._disk, bucket, key)
+        size = opened.object.size
+        descriptor = spool.begin(size)
+        try:
+            async with contextlib.aclosing(opened.pieces(range(size))) as pieces:
+                async for piece in pieces:
+                    await spool.write(descriptor, piece)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return Opened(opened.object, descriptor)
+
+    def ranged(self, bucket: str) -> ThreadedStore:
+        """See :class:`vipsgate.store.base.Store`."""
+        return self
+
+    async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
+        """See :class:`vipsgate.store.base.RangeReader`."""
+        opened = await file.opened(self._threads(bucket), self._disk, bucket, key, span, info)
+        return opened.pieces(span)
+
+    def draft(self, bucket: str) -> ThreadedDraft:
+        """See :class:`vipsgate.store.base.Store`."""
+        return ThreadedDraft(
+            BucketFolder(self._disk.root, bucket),
+            partial(self._disk.look, bucket),
+            known,
+            self._threads(bucket),
+            partial(self._forget, bucket),
+        )
+
+    async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
+        """See :class:`vipsgate.store.base.Store`."""
+        try:
+            return await self._run(bucket, partial(self._disk.describe, bucket, key, properties))
+        finally:
+            self._forget(bucket, key)
+
+    async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
+        """See :class:`vipsgate.store.base.Store`."""
+        try:
+            await self._run(bucket, partial(self._disk.delete, bucket, key, expected))
+        finally:
+            self._forget(bucket, key)
+
+    async def list(
+        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
+    ) -> Page:
+        """See :class:`vipsgate.store.base.Store`."""
+        work = partial(self._disk.list, bucket, prefix, delimiter, after, limit)
+        return await self._run(bucket, work)
+
+    # -- as they are done ------------------------------------------------------------------------
+
+    def _threads(self, bucket: str) -> Threads:
+        return self._buckets.threads(bucket)
+
+    async def _run(self, bucket: str, work: Callable[[], T]) -> T:
+        return await self._threads(bucket).run(work)
+
+    def _forget(self, bucket: str, key: str) -> None:
+        """The object may be another one now."""
+        self._heads.drop(f"{bucket}/{key}")
+
+    async def _see(self, bucket: str, key: str) -> Head:
+        """What is there, or was a moment ago, or where nobody can tell, longer ago.
+
+        Whoever asks for an object that is known waits no longer than :data:`REFRESH_TIMEOUT`; the
+        asking goes on.
+        """
+        path = f"{bucket}/{key}"
+        if head := self._heads.fresh(path):
+            return head
+        before = self._heads.stale(path)
+        known = before if before and before.object else None  # what was missing may have come
+        wait = REFRESH_TIMEOUT - self._heads.waited(path) if known else None
+        try:
+            async with asyncio.timeout(wait):
+                return await self._heads.ask(path, partial(self._look, bucket, key))
+        except (TimeoutError, GatewayTimeout, ServiceUnavailable):
+            if known is None:
+                raise
+            return known
+
+    async def _look(self, bucket: str, key: str) -> Head:
+        since = self._clock()
+        try:
+            return Head(await self._run(bucket, partial(self._disk.stat, bucket, key)), since=since)
+        except NoSuchKey:
+            return Head(None, since=since)
+
+
+async def _tried(work: Awaitable[None]) -> None:
+    with contextlib.suppress(OssError):  # one need not keep the others
+        await work
