@@ -86,14 +86,14 @@ def _base(settings: Settings, writes: Writes | None) -> Store:
         raise SettingsError(f"store.url = {url!r}: expects file://, s3://, gs:// or az://")
     root = Path(unquote(urlsplit(url).path))
     try:
-        if store := _folder(root, settings.store):
+        if store := _folder(root, settings.store, writes):
             return store
     except OssError as error:
         raise SettingsError(f"store.url = {url!r}: {error.message}") from None
     raise SettingsError(f"store.url = {url!r}: {root} is not a folder")
 
 
-def _folder(root: Path, options: StoreSettings) -> Store | None:
+def _folder(root: Path, options: StoreSettings, writes: Writes | None) -> Store | None:
     """The store that a folder is, as its file system needs it; ``None`` where it is no folder.
 
     Raises:
@@ -118,6 +118,7 @@ def _folder(root: Path, options: StoreSettings) -> Store | None:
         fresh=options.fresh_seconds,
         stale=options.stale_seconds,
         quick=LocalStore(quick, options.stale_seconds) if quick else None,
+        writes=writes,
     )
 
 

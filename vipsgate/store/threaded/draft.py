@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -42,7 +42,7 @@ class ThreadedDraft(LocalDraft):
         look: Callable[[str], Object | None],
         known: Callable[[int], Object],
         threads: Threads,
-        kept: Callable[[str], None],
+        kept: Callable[[str], Awaitable[None]],
     ) -> None:
         super().__init__(bucket, look, known)
         self._threads, self._kept = threads, kept
@@ -75,7 +75,7 @@ class ThreadedDraft(LocalDraft):
         try:
             return await super().keep(key, properties, etag=etag, expected=expected)
         finally:
-            self._kept(key)
+            await self._kept(key)
 
     async def _apart(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         seconds = self.size / SLOWEST if work == self._keep else 0

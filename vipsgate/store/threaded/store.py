@@ -29,6 +29,7 @@ from ..local.paths import BucketFolder
 from ..local.root import away
 from ..remote import draft as spool
 from ..remote.head_cache import Head, HeadCache
+from ..writes import Writes
 from . import file
 from .buckets import Buckets
 from .draft import ThreadedDraft
@@ -49,6 +50,7 @@ class ThreadedStore:
         stale: Seconds for which it will do where its file system does not answer.
         quick: The store for buckets whose files do not block; ``None`` where all count as blocking.
         clock: Seconds.
+        writes: Told of names that are written.
 
     Attributes:
         direct: The buckets whose files do not block, with their store: what is asked of them is
@@ -64,10 +66,13 @@ class ThreadedStore:
         stale: float = 0,
         quick: Store | None = None,
         clock: Callable[[], float] = time.monotonic,
+        writes: Writes | None = None,
     ) -> None:
         self._disk, self._quick, self._clock = disk, quick, clock
         self._buckets = Buckets(disk, seconds, quick)
         self._heads = HeadCache(fresh, stale, clock)
+        self._writes = writes or Writes()
+        self._writes.forget = self._heads.drop
         self.direct = self._buckets.direct
 
     # -- buckets ---------------------------------------------------------------------------------
@@ -186,14 +191,14 @@ class ThreadedStore:
         try:
             return await self._run(bucket, partial(self._disk.describe, bucket, key, properties))
         finally:
-            self._forget(bucket, key)
+            await self._forget(bucket, key)
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
         """See :class:`vipsgate.store.base.Store`."""
         try:
             await self._run(bucket, partial(self._disk.delete, bucket, key, expected))
         finally:
-            self._forget(bucket, key)
+            await self._forget(bucket, key)
 
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
@@ -210,9 +215,10 @@ class ThreadedStore:
     async def _run(self, bucket: str, work: Callable[[], T]) -> T:
         return await self._threads(bucket).run(work)
 
-    def _forget(self, bucket: str, key: str) -> None:
+    async def _forget(self, bucket: str, key: str) -> None:
         """The object may be another one now."""
         self._heads.drop(f"{bucket}/{key}")
+        await self._writes.told(f"{bucket}/{key}")
 
     async def _see(self, bucket: str, key: str) -> Head:
         """What is there, or was a moment ago, or where nobody can tell, longer ago.
