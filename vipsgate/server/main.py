@@ -20,6 +20,7 @@ from aiohttp import web
 from .. import __version__
 from ..build import client_of, shared_of, store_of
 from ..cache.disk import Disk
+from ..cache.masters import Masters
 from ..cache.memory import Memory
 from ..cache.tiers import Cache
 from ..catalog import lifecycle, uploads
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 DESCRIPTORS = 65536  # that this process may hold, where the system lets it
 WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
+MASTERS = ".masters"  # the folder of masters, in that of derivatives; no bucket has such a name
 GARBAGE = 20_000  # objects that are new before they are looked through
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,19 @@ def cache_of(settings: Settings) -> Cache | None:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
             note(f"nothing is kept on disk: {folder}: {error.strerror}")
-    return Cache(Memory(cache.memory_bytes), disk, shared_of(settings))
+    return Cache(Memory(cache.memory_bytes), disk, shared_of(settings), masters_of(settings))
+
+
+def masters_of(settings: Settings) -> Masters | None:
+    """Where masters of large sources are kept; ``None`` where none are."""
+    folder = settings.cache_folder()
+    if not (settings.image.masters and settings.cache.master_bytes and folder):
+        return None
+    try:
+        return Masters(folder / MASTERS, settings.cache.master_bytes)
+    except OSError as error:
+        note(f"no masters are kept: {folder / MASTERS}: {error.strerror}")
+        return None
 
 
 def log_of(settings: Settings) -> AccessLog | None:
