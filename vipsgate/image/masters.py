@@ -9,7 +9,7 @@ settings alone, so equal requests have equal bytes, whatever has happened before
 A master is what the loader gives at that reduction, as any source that is shrunk on load; where the
 codec cannot shrink, it is scaled. So nothing of the geometry knows of it. It is kept as raw
 pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it takes as long as
-half of the source, and writing it a third (bench/masters.py).
+half of the source, and writing it a third (bench/README.md).
 """
 
 from __future__ import annotations
