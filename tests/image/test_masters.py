@@ -2,10 +2,13 @@
 
 import os
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
+import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from vipsgate.errors import OssError
 from vipsgate.image import masters, plan
@@ -17,6 +20,7 @@ from vipsgate.image.process import parse
 LIMITS = Limits()
 OFF, ON = Rendering(), Rendering(masters=True)
 JPEG = "jpg 6000x4000"
+ORIENTATION, COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
 SOURCES = {
     # source -> how far it is reduced for its master, 0 for none
@@ -292,3 +296,26 @@ def test_a_picture_with_its_master_costs_less(small, picture, make_context):
     costs = [group.over_budget(process, context) for group in (without, given_one)]
     assert costs[0].seconds > costs[1].seconds > 0
     assert costs[0].memory == costs[1].memory
+
+
+@pytest.mark.parametrize("text", ["strip,keep_copyright", "strip,keep_copyright-icc", "strip,all"])
+@pytest.mark.parametrize("profile", ["p3", "srgb", ""])
+def test_what_is_said_besides_pixels_is_the_same(text, profile, small, picture, transformed):
+    block = Image.Exif()
+    block[COPYRIGHT], block[ORIENTATION] = "whose it is", 6
+    icc = bytes(pyvips.Image.profile_load(profile)) if profile else None
+    file = BytesIO()
+    with Image.open(BytesIO(picture("jpg 240x180"))) as still:
+        still.save(file, "JPEG", exif=block, icc_profile=icc, dpi=(300, 300))
+    for kind in ("jpg", "png", "webp"):
+        process = f"auto-orient,1/resize,w_20/{text}/format,{kind}"
+        over, usual = (
+            Image.open(BytesIO(transformed(file.getvalue(), process, rendering=how).data))
+            for how in (ON, OFF)
+        )
+        assert over.size == usual.size == (20, 27)
+        assert dict(over.getexif()) == dict(usual.getexif())
+        for name in ("icc_profile", "dpi", "xmp"):
+            assert over.info.get(name) == usual.info.get(name)
+        kept = over.getexif().get(COPYRIGHT)
+        assert kept == (None if text == "strip,all" else "whose it is")
