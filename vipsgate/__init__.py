@@ -19,6 +19,7 @@ The way of a request, and the module behind each step::
       -> cache.tiers           memory, then disk, then a bucket that a fleet shares
       -> store.base            opens the source and its overlays: descriptors
       -> delivery.looks        what the window of g_auto is laid around: kept, or looked for now
+      -> delivery.masters      a large source's reduced master, where it is kept, or comes back
       -> renderers.pool        a free renderer, a bounded queue, or 503
     renderer process (libvips; no files, no network; one picture at a time; can be killed)
       -> worker.main           a job and descriptors in, a memfd out

@@ -207,6 +207,8 @@ class Cache(Record):
             the user's cache directory.
         disk_bytes: Bytes that the folder may hold.
         memory_bytes: Bytes that the front may hold in memory.
+        master_bytes: Bytes that the masters of large sources may take in the folder, besides
+            ``disk_bytes``, where ``image.masters`` is on; one has up to 24 MB. 0: none are kept.
         url: ``s3://BUCKET/PREFIX``, ``gs://...`` or ``az://...``: derivatives are also written
             there, for the other nodes of a fleet. Empty: they are not.
         enabled: Whether derivatives are kept at all.
@@ -215,6 +217,7 @@ class Cache(Record):
     dir: str = ""
     disk_bytes: Annotated[int, Field(ge=0)] = 1_073_741_824
     memory_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    master_bytes: Annotated[int, Field(ge=0)] = 1_073_741_824
     url: str = ""
     enabled: bool = True
 

@@ -190,8 +190,9 @@ OUTCOMES: list[protocol.Outcome] = [
     protocol.Output("image/jpeg", 17, 5, 0.25, 0.125, 3, ("limit=source", "font=stand-in")),
     Cost(0.5, 1 << 30, 12),
     protocol.Output("image/webp", 17, 5, 0.25, choice=Choice(76, 4)),
+    protocol.Output("image/webp", 17, 5, 0.25, master=6),
 ]
-OUTCOME_IDS = ["output", "cost", "quality"]
+OUTCOME_IDS = ["output", "cost", "quality", "master"]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=OUTCOME_IDS)
@@ -225,7 +226,7 @@ WRONG = {
     "rss is a text": (OUTPUT | {"rss": "1"}, 1),
     "no type": ({name: value for name, value in OUTPUT.items() if name != "type"}, 1),
     "a result without descriptor": (OUTPUT, 0),
-    "a result with two": (OUTPUT, 2),
+    "a result with three": (OUTPUT, 3),
     "a quality that is a text": (OUTPUT | {"choice": ["76", 4]}, 1),
     "a quality of 101": (OUTPUT | {"choice": [101, 4]}, 1),
     "a quality without its encodings": (OUTPUT | {"choice": [76]}, 1),

@@ -16,6 +16,7 @@ from aiofiles.os import wrap
 
 from .disk import Disk
 from .entry import CacheKey, Entry
+from .masters import Masters
 from .memory import Memory
 from .purges import Numbers, Purges, Rule
 from .remote import RemoteCache
@@ -35,16 +36,23 @@ class Cache:
         disk: The second; ``None`` for none.
         shared: The third; ``None`` for none. Others may be slow to answer, so it is asked for what
             would be made otherwise, and told beside the answer.
+        masters: Of large sources; ``None`` where none are kept.
 
     Attributes:
         memory: Likewise.
+        masters: Likewise.
         purges: What is to be made anew.
     """
 
     def __init__(
-        self, memory: Memory, disk: Disk | None, shared: RemoteCache | None = None
+        self,
+        memory: Memory,
+        disk: Disk | None,
+        shared: RemoteCache | None = None,
+        masters: Masters | None = None,
     ) -> None:
         self.memory, self._disk, self._shared = memory, disk, shared
+        self.masters = masters
         self.purges = Purges()
         self._storing: set[asyncio.Task[None]] = set()
 
@@ -114,11 +122,15 @@ class Cache:
     async def remove(self, bucket: str, key: str) -> None:
         """Remove all entries of an object from memory and disk."""
         self.memory.purge(bucket, key)
+        if self.masters:
+            await self.masters.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key)
 
     async def sweep(self, bucket: str, key: str, before: float) -> None:
         """Remove files of an object that nobody has used since a time, from the disk."""
+        if self.masters:
+            await self.masters.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key, before)
 
@@ -148,6 +160,8 @@ class Cache:
         for rule in new:
             if rule.kind == "key":
                 await self._disk.purge(rule.bucket, rule.text)
+                if self.masters:
+                    await self.masters.purge(rule.bucket, rule.text)
 
     async def follow(self) -> None:
         """Look for what others have purged, again and again, for ever."""
@@ -173,6 +187,8 @@ class Cache:
         """Wait until all entries are stored."""
         if self._storing:
             await asyncio.wait(self._storing)
+        if self.masters:
+            await self.masters.close()
         if self._disk:
             await self._disk.close()
 

@@ -17,7 +17,7 @@ from ..image import notes
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
-from . import looks, together
+from . import looks, masters, together
 from . import partial as remote
 from .order import Content, Derivative, Order, ReplacedError
 from .resolve import Source, check_opened, overlay
@@ -272,7 +272,10 @@ async def _render(
     source = opened[0].descriptor
     job = Job("render", str(order.process), source, attachments, strict, seen.focus)
     content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
-    done = await services.renderers.render(job, content)
+    with masters.opened(services, order, opened[0]) as kept:
+        job = job._replace(master=kept.descriptor, keep=kept.masters is not None)
+        done = await services.renderers.render(job, content)
+    kept.keep(services, done)
     queue, render = seen.queue + done.queue, seen.render + done.render
     services.recorder.rendered(begun, queue, seen.queue + done.predicted, done.probe, render)
     entry = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor, notes=done.notes)

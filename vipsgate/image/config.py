@@ -96,6 +96,9 @@ class Rendering:
             the way, ``balanced`` keeps twice the pixels needed, ``exact`` decodes in full.
         jpeg_quality: Of a JPG result whose request names none, 1-100.
         fonts_dir: A folder with further fonts for text watermarks.
+        masters: Whether sources of 4 megapixels and more are reduced once, and their smaller
+            pictures are made of that. It pays where a picture is asked for in several sizes;
+            ``cache.master_bytes`` says how much is kept.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -103,3 +106,4 @@ class Rendering:
     shrink: Literal["fast", "balanced", "exact"] = "balanced"
     jpeg_quality: Annotated[int, Ge(1), Le(100)] = 85
     fonts_dir: str = ""
+    masters: bool = False

@@ -37,11 +37,19 @@ class Cost:
 
 def seconds(header: Header, done: float, steps: int, result: Frame, shrink: float) -> float:
     """Decoding, the ``done`` seconds of what is done to each frame in so many steps, encoding."""
-    read = CODECS[header.format].reads(header, shrink) * header.width * header.height
     each_pixel = CODECS[result.format].writes(result)
     written, searched = each_pixel * result.area, _searched(result, each_pixel)
     each = FRAME + STEP * steps if result.pages > 1 else 0
-    return FIXED + result.pages * (each + read * 1e-9 + done + written * 1e-9) + searched * 1e-9
+    return (
+        FIXED
+        + result.pages * (each + decoding(header, shrink) + done + written * 1e-9)
+        + searched * 1e-9
+    )
+
+
+def decoding(header: Header, shrink: float) -> float:
+    """Seconds that decoding a frame takes, shrunk by the loader."""
+    return CODECS[header.format].reads(header, shrink) * header.width * header.height * 1e-9
 
 
 def _searched(result: Frame, writes: float) -> float:

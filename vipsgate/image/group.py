@@ -8,6 +8,7 @@ much memory, are made one by one.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import time
@@ -16,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
-from . import attention, histogram, plan, render, reports
+from . import attention, histogram, masters, plan, render, reports
 from .answers import Info
 from .config import Limits, Rendering
 from .cost import Cost
@@ -49,6 +50,7 @@ class Group:
         limits: Of every picture.
         rendering: How pictures are made.
         budget: Seconds and bytes that each may cost; ``None`` for any.
+        kept: Descriptor of the source's master as it is kept; ``None`` where it is not.
 
     Attributes:
         probe_seconds: Seconds that reading the file and its header took.
@@ -62,8 +64,12 @@ class Group:
         limits: Limits,
         rendering: Rendering,
         budget: tuple[float, int] | None = None,
+        kept: int | None = None,
     ) -> None:
         self._read, self._processes, self._budget = read, processes, budget
+        self._kept = kept
+        self._master: Image | None = None
+        self._new_master = -1
         self._limits, self._rendering = limits, rendering
         self._source: Source | None = None
         self.probe_seconds = 0.0
@@ -89,15 +95,16 @@ class Group:
         planned = self._answered(process) if process.answer else self._plan(process)
         if planned is None:
             return Cost(0.0, 0)
+        cost = planned.cost_from_master if self._has_master else planned.cost
         overlays = [
             context.memory(need.key, need.actions_on(stage.before))
             for stage in planned.stages
             for need in stage.action.needs()
         ]
         if (largest := max(overlays, default=0) - plan.PIPELINE_BYTES) <= 0:
-            return planned.cost
+            return cost
         plan.check_memory(planned.header, planned.memory + largest, self._limits)
-        return replace(planned.cost, memory=planned.memory + largest)
+        return replace(cost, memory=planned.memory + largest)
 
     def notes(self, process: Process) -> Notes:
         """What of a picture is not followed to the letter, or of one that is only spoken of.
@@ -144,7 +151,9 @@ class Group:
             os.write(descriptor, reports.answer(self._probed(), process, context))
             return reports.MIME
         planned, base = self._plan(process), None
-        if (least := self._least()) and self._fits(process, least):
+        if planned.master:
+            base = self._over_master(planned, context)
+        elif (least := self._least()) and self._fits(process, least):
             planned, base = self._shared(least, planned, context)
         self.choice = render.render(self._probed(), planned, descriptor, context, base)
         return CODECS[planned.result.format].mime
@@ -199,7 +208,8 @@ class Group:
         for process in self._processes:
             try:
                 if not process.answer and self._affordable((planned := self._plan(process)).cost):
-                    stills += [planned] if planned.result.pages == 1 else []
+                    alone = planned.result.pages > 1 or planned.master
+                    stills += [] if alone else [planned]
             except OssError:
                 continue  # it is told when its turn has come
         if len(stills) < 2:
@@ -231,6 +241,40 @@ class Group:
             if (fit := plan.at(planned, least.shrink, halved)) is not None:
                 return fit, self._base(least, halved, context)
         return planned, None
+
+    def new_master(self) -> int:
+        """A descriptor of the source's master where it has been made here; else -1.
+
+        It is told once, and closed by whoever is told; so somebody has to ask.
+        """
+        master, self._new_master = self._new_master, -1
+        return master
+
+    @property
+    def _has_master(self) -> bool:
+        return self._kept is not None or self._master is not None
+
+    def _over_master(self, planned: Plan, context: RenderContext) -> Image:
+        """The source's master: as it is kept, or made now, for all pictures that lead over it.
+
+        Raises:
+            ImageDamage: The file cannot be decoded.
+        """
+        size = plan.reduced(planned.header, planned.loader_shrink, planned.halved)
+        if self._master is None and self._kept is not None:
+            self._master = masters.read(self._kept, size)
+        if self._master is None:
+            memory = os.memfd_create("master", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            try:
+                render.master(self._probed(), planned, memory, context.watch)
+                fcntl.fcntl(memory, fcntl.F_ADD_SEALS, masters.SEALS)
+                self._master = masters.read(memory, size)
+                assert self._master, "a master that is none"
+            except BaseException:
+                os.close(memory)
+                raise
+            self._new_master = memory
+        return self._master
 
     def _base(self, least: Plan, halved: int, context: RenderContext) -> Image:
         if not self._bases:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
+from . import pixels
 from .formats import cicp, codecs, icc, metadata
 from .formats.probe import Source
 from .frame import SRGB, Gamut, Header
@@ -22,12 +23,20 @@ if TYPE_CHECKING:
 
 def load(source: Source, plan: Plan) -> Image:
     """A lazy image; of an animation, all pages that the result has, one below the other."""
+    image = _loaded(source, plan)
+    if plan.halved:
+        image = pixels.divided(image, 1 << plan.halved)
+    return image
+
+
+def _loaded(source: Source, plan: Plan) -> Image:
+    """As the loader gives it, with the colours that are wanted."""
     header = source.header
     codec = codecs.CODECS[header.format]
     planned = plan.header  # of which the gamut is another one where a profile is kept
     if codec.load:
         return normal(_own(codec.load(source.data, header), plan), planned)
-    options = codec.options(plan.shrink)
+    options = codec.options(plan.loader_shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
     image = getattr(pyvips.Image, codec.loader)(
@@ -40,8 +49,8 @@ def load(source: Source, plan: Plan) -> Image:
     image = _own(image, plan)
     if source.samples:
         image = source.samples.picture(image)
-    if plan.shrink > 1:
-        image = _rounded(image, header, plan.shrink)
+    if plan.loader_shrink > 1:
+        image = _rounded(image, header, plan.loader_shrink)
     return normal(image, planned)
 
 

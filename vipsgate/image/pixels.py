@@ -39,6 +39,18 @@ def scaled(image: Image, width: int, height: int, size: tuple[float, float]) -> 
     return _levels(_weighted(image, lambda part: _resampled(part, width, height, across, down)))
 
 
+def divided(image: Image, factor: int) -> Image:
+    """The picture with one pixel for each ``factor`` across and down, by Lanczos 3.
+
+    Where they do not divide it, the last ones stand for what is missing, as in a JPEG's loader.
+    """
+    width, height = -(-image.width // factor), -(-image.height // factor)
+    whole = width * factor, height * factor
+    if whole != (image.width, image.height):
+        image = image.embed(0, 0, *whole, extend="copy")
+    return scaled(image, width, height, whole)
+
+
 def factor(side: int, wanted: int, size: float) -> float:
     """By the true size, unless libvips, which rounds, might then make another number of pixels."""
     return wanted / size if abs(side * wanted / size - wanted) < NEAR else wanted / side

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
-from . import automatic, cost, goal, optimize
+from . import automatic, cost, goal, masters, optimize
 from .action import Action, Stage
 from .actions import ACTIONS
 from .actions.format import QUICK
@@ -37,6 +37,7 @@ MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory: its own, a
 LAYERS = 8  # times its own lines that a low picture may be held
 AT_ONCE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
 CACHED_PLANS = 512  # plans that are remembered: pages show many pictures of one size
+HALVING = 8e-9  # seconds for each pixel of a source that is halved after it was loaded
 MIN_SIDE = 2  # pixels that the loader must leave of a side; it rounds down
 DIGITS = 9  # behind the point that the product of some ratios has right
 MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the loader must leave
@@ -51,7 +52,9 @@ class Plan:
         stages: The actions as they are written, in their order; all limits hold of these.
         steps: What is run: the same in result, with less work (:mod:`.optimize`).
         result: The frame that is written.
-        shrink: How far the loader shrinks the source, 1.0 or more.
+        shrink: How far the source is reduced before the first step, 1.0 or more.
+        halved: How often it is halved for that, behind a loader that shrinks it by the rest.
+        master: Whether that is its master, which may be kept (:mod:`.masters`).
         memory: Bytes that rendering is expected to take.
         seconds: Of one core, likewise.
         notes: What of the actions is not followed to the letter with this source.
@@ -65,11 +68,24 @@ class Plan:
     memory: int
     seconds: float = 0.0
     notes: Notes = ()
+    halved: int = 0
+    master: bool = False
 
     @property
     def cost(self) -> Cost:
         """What it is admitted by."""
         return Cost(self.seconds, self.memory, self.result.pages)
+
+    @property
+    def cost_from_master(self) -> Cost:
+        """Likewise, where its master is there."""
+        spared = cost.decoding(self.header, self.loader_shrink) if self.master else 0.0
+        return replace(self.cost, seconds=max(cost.FIXED, self.seconds - spared))
+
+    @property
+    def loader_shrink(self) -> float:
+        """How far the loader shrinks the source."""
+        return self.shrink / (1 << self.halved)
 
     @property
     def at_once(self) -> bool:
@@ -83,6 +99,7 @@ class Plan:
         return {
             "source": header,
             "shrink": self.shrink,
+            "master": self.master,
             "stages": [
                 {
                     "action": str(stage.action),
@@ -231,18 +248,28 @@ def _decided(
         ImageTooLarge: It cannot be, or takes too much.
     """
     result = _result(frame, rendering)
-    shrink, steps = _shrunk(header, _fused(header, stages), result, rendering)
-    memory = _memory(header, stages, steps, result, shrink, limits, written)
+    fused = _fused(header, stages)
+    loaded, halved, master = 1.0, 0, False
+    if written and (way := _over_master(header, stages, fused, result, rendering)):
+        (loaded, halved, steps), master = way, True
+    else:
+        loaded, steps = _shrunk(header, fused, result, rendering)
+    shrink = loaded * 2**halved
+    memory = _memory(header, stages, steps, result, (loaded, halved), limits, written)
+    memory += master * masters.BYTES
     check_memory(header, memory, limits)
     done = sum(step.cost(before) for step, before, _ in _sized(steps, header, shrink))
-    seconds = cost.seconds(header, done, len(steps), result, shrink)
+    done += HALVING * header.width * header.height if halved else 0.0
+    seconds = cost.seconds(header, done, len(steps), result, loaded)
     if seconds > limits.render_seconds:
         raise ImageTooLarge(
             f"The picture of {header.width}x{header.height} pixels would take {seconds:.0f} "
             f"seconds; it may take {limits.render_seconds}."
         )
     notes = _notes(header, stages, result)
-    return Plan(header, tuple(stages), steps, result, shrink, memory, seconds, notes)
+    return Plan(
+        header, tuple(stages), steps, result, shrink, memory, seconds, notes, halved, master
+    )
 
 
 def check_memory(header: Header, memory: int, limits: Limits) -> None:
@@ -377,6 +404,28 @@ def _shrunk(
     return 1.0, steps
 
 
+def _over_master(
+    header: Header,
+    stages: Iterable[Stage],
+    steps: tuple[Step, ...],
+    result: Frame,
+    rendering: Rendering,
+) -> tuple[float, int, tuple[Step, ...]] | None:
+    """How far the loader shrinks for a master, how often that is halved, and the steps that follow.
+
+    Returns:
+        ``None`` where the way does not lead over one.
+    """
+    own = any(stage.action.own_profile() for stage in stages)
+    factor = masters.over(header, steps, result, rendering, own_profile=own)
+    if not factor:
+        return None
+    loaded, halved = masters.parts(header, factor)
+    size = header.width, header.height
+    shrunk = optimize.shrunk(steps, reduction(header, loaded, halved), size)
+    return None if shrunk is None else (loaded, halved, shrunk)
+
+
 def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, float]:
     """How far a source is really reduced across and down.
 
@@ -414,13 +463,15 @@ def _memory(
     stages: Sequence[Stage],
     steps: Sequence[Step],
     result: Frame,
-    shrink: float,
+    reduced: tuple[float, int],
     limits: Limits,
     written: bool,
 ) -> int:
     """Decoder, lines, a picture held whole on the way, what is laid on it, encoder."""
+    loaded, halved = reduced
+    shrink = loaded * 2**halved
     alpha = header.alpha or any(stage.after.alpha for stage in stages)
-    total = PIPELINE_BYTES + _decoding(header, shrink, result.pages) + _marks(stages, limits)
+    total = PIPELINE_BYTES + _decoding(header, loaded, result.pages) + _marks(stages, limits)
     total += _processing(_sized(steps, header, shrink), max(3 + alpha, header.bands), alpha)
     total += result.copyright * header.stored  # which is read once more, with what pixels lack
     if not written:

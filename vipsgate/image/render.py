@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyvips
 
 from ..errors import OssError
-from . import encode
+from . import encode, masters
 from .formats import heif, icc, metadata, warnings
 from .formats.codecs import CODECS
 from .formats.probe import Source, unreadable
@@ -190,6 +190,20 @@ def held(image: Image, watch: Callable[[Image], None]) -> Image:
     with decoding():
         watch(image)
         return _computed(image)
+
+
+def master(source: Source, plan: Plan, descriptor: int, watch: Callable[[Image], None]) -> None:
+    """Write the master of a source to an empty file, for a plan that leads over it.
+
+    Raises:
+        BadRequest: The file is of a kind that is not supported.
+        ImageDamage: The file cannot be decoded.
+    """
+    with decoding():
+        image = load(source, plan)
+        watch(image)
+        masters.write(image, descriptor)
+        warnings.check()
 
 
 def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:

@@ -150,6 +150,11 @@ class Counters(Collector):
             "Looks at a picture, for g_auto and g_face, by where the place came from.",
             *("gravity", "cache"),
         )
+        self.masters = Counter(
+            "vipsgate_masters",
+            "Masters of large sources: made and kept, and lent to a renderer with their source.",
+            "event",
+        )
         self.work = Counter(
             "vipsgate_render_seconds", "Time that renderers have worked.", "bucket", "style"
         )
@@ -173,6 +178,8 @@ class Counters(Collector):
         )
         for gravity in ("auto", "face"):
             self.looks.sums[gravity, "miss"] = 0
+        for event in ("made", "lent"):
+            self.masters.sums[event,] = 0
         for stage in ("queue", "probe", "render"):
             self.stages.by[stage] = Histogram()
         for wait in ("predicted", "real"):

@@ -83,6 +83,8 @@ class Result:
         probe: Seconds of ``render`` that reading the header took; 0 for a video.
         predicted: Seconds of ``queue``, as predicted when it began to wait.
         choice: The quality that was searched for; ``None`` where none was.
+        master: A memfd with the source's master, where one was made and is wanted, to be closed
+            likewise; -1 else.
     """
 
     mime: str
@@ -95,10 +97,11 @@ class Result:
     probe: float = 0.0
     predicted: float = 0.0
     choice: Choice | None = None
+    master: int = -1
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        os.close(self.descriptor)
+        """Give the descriptors back."""
+        protocol.close([self.descriptor] if self.master < 0 else [self.descriptor, self.master])
 
     def output(self) -> protocol.Output:
         """The same as a worker says it."""
@@ -111,6 +114,7 @@ class Result:
             self.missing,
             self.notes,
             self.choice,
+            self.master,
         )
 
 
@@ -374,6 +378,9 @@ class Renderers:
         except (asyncio.CancelledError, GeneratorExit):  # the client is gone
             self._abandon(pending)
             raise
+        if output.master >= 0 and not pending.job.keep:  # which no renderer of ours does
+            protocol.close([output.master])
+            output = output._replace(master=-1)
         return Result(
             output.mime,
             output.size,
@@ -385,6 +392,7 @@ class Renderers:
             output.probe,
             pending.predicted,
             output.choice,
+            output.master,
         )
 
     # -- jobs ------------------------------------------------------------------------------------
@@ -461,7 +469,7 @@ class Renderers:
                 job.started = loop.time() - output.seconds
                 job.result.set_result(output)
             else:
-                protocol.close([output.descriptor])
+                protocol.close(output.descriptors)
 
     def _abandon(self, job: PendingJob) -> None:
         """Nobody waits for this job any more."""
@@ -470,7 +478,7 @@ class Renderers:
         elif worker := self._scheduler.abandon(job):
             worker.cancel(job.number)
         elif job.result.done() and not job.result.cancelled() and not job.result.exception():
-            protocol.close([job.result.result().descriptor])  # it came as the caller gave up
+            protocol.close(job.result.result().descriptors)  # it came as the caller gave up
 
     def replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
         """See :class:`vipsgate.renderers.process.Owner`."""
@@ -481,7 +489,7 @@ class Renderers:
         job = self._scheduler.finish(worker, now, retire=retire)
         if job is None or not job.awaited:
             if isinstance(outcome, protocol.Output):
-                protocol.close([outcome.descriptor])
+                protocol.close(outcome.descriptors)
         elif isinstance(outcome, protocol.Output):
             job.result.set_result(outcome)
         elif isinstance(outcome, Cost):

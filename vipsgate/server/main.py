@@ -18,6 +18,7 @@ from aiohttp import web
 from .. import __version__
 from ..build import client_of, shared_of, store_of
 from ..cache.disk import Disk
+from ..cache.masters import Masters
 from ..cache.memory import Memory
 from ..cache.tiers import Cache
 from ..catalog import lifecycle, uploads
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ..observe.traces import Traces
 
 WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
+MASTERS = ".masters"  # the folder of masters, in that of derivatives; no bucket has such a name
 GARBAGE = 20_000  # objects that are new before they are looked through
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,21 @@ def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
             _warn(f"nothing is kept on disk: {folder}: {error.strerror}")
-    return Cache(Memory(cache.memory_bytes // fronts), disk, shared_of(settings))
+    return Cache(
+        Memory(cache.memory_bytes // fronts), disk, shared_of(settings), masters_of(settings)
+    )
+
+
+def masters_of(settings: Settings) -> Masters | None:
+    """Where masters of large sources are kept; ``None`` where none are."""
+    folder = settings.cache_folder()
+    if not (settings.image.masters and settings.cache.master_bytes and folder):
+        return None
+    try:
+        return Masters(folder / MASTERS, settings.cache.master_bytes)
+    except OSError as error:
+        _warn(f"no masters are kept: {folder / MASTERS}: {error.strerror}")
+        return None
 
 
 def log_of(settings: Settings) -> AccessLog | None:

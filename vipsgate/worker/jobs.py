@@ -27,7 +27,7 @@ from ..image.synthetic import painter, scene
 from ..image.video import decode
 from ..image.video.snapshot import Snapshot
 from .interrupt import CANCELLED, Interrupt
-from .protocol import Batch, Budget, Job, Output
+from .protocol import Batch, Budget, Job, Output, close
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class Worker:
                 self._limits,
                 self._rendering,
                 batch.budget,
+                batch.jobs[0].master,
             )
         return [
             Task(job, parsed, group, batch.budget)
@@ -125,9 +126,18 @@ class Worker:
         if cost:
             return cost
         with _result() as memory:
-            mime = group.write(process, memory, context)
+            try:
+                mime = group.write(process, memory, context)
+            except BaseException:
+                close([group.new_master()])
+                raise
+            master = group.new_master()
+            if not task.job.keep:
+                close([master])
+                master = -1
             probe, choice = group.probe_seconds, group.choice
-            return _output(mime, memory, begun, probe, missing, notes, choice)
+            output = _output(mime, memory, begun, probe, missing, notes, choice)
+            return output._replace(master=master)
 
     def explain(self, task: Task) -> Output:
         """Say as JSON how the picture would be made."""

@@ -97,7 +97,7 @@ def serve(
             reply = protocol.Reply(number, _rss(statm), outcome)
             protocol.send(connection, *reply.encode())
             if isinstance(outcome, protocol.Output):
-                os.close(outcome.descriptor)
+                protocol.close(outcome.descriptors)
         del tasks, task  # and with them what the jobs had in common
         for descriptor in descriptors:
             os.close(descriptor)

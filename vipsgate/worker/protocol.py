@@ -28,7 +28,7 @@ from ..image.search import Choice
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
-MAX_DESCRIPTORS = 33  # the source and the attachments, config.Limits.watermarks
+MAX_DESCRIPTORS = 34  # the source, its master, the attachments (config.Limits.watermarks)
 ANCILLARY_BYTES = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
 CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an enum is slower, and there are four a picture
 
@@ -64,6 +64,9 @@ class Job(NamedTuple):
             (:mod:`..image.notes`).
         focus: What the look of the process has found; ``None`` for a process without one, and to
             have it looked for.
+        master: Descriptor of the source's master (:mod:`..image.masters`); ``None`` where there is
+            none.
+        keep: Whether a master that is made on the way is handed back.
     """
 
     kind: Kind
@@ -72,6 +75,8 @@ class Job(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
     strict: bool = False
     focus: Focus | None = None
+    master: int | None = None
+    keep: bool = False
 
 
 class Batch(NamedTuple):
@@ -89,11 +94,13 @@ class Batch(NamedTuple):
     budget: Budget | None = None
 
     def encode(self) -> tuple[Message, list[int]]:
-        """The message, and the descriptors that go with it: the source once, all attachments."""
+        """The message, and the descriptors that go with it: the source and its master once."""
         source = self.jobs[0].source
-        descriptors = [] if source is None else [source]
-        rows = []
-        for kind, process, _, attachments, strict, focus in self.jobs:
+        master = next((job.master for job in self.jobs if job.master is not None), None)
+        descriptors = [item for item in (source, master) if item is not None]
+        rows, keep = [], False
+        for kind, process, _, attachments, strict, focus, _, kept in self.jobs:
+            keep = keep or kept
             etags = []
             for etag, descriptor in attachments:
                 etags.append(etag)
@@ -103,6 +110,8 @@ class Batch(NamedTuple):
             "id": self.number,
             "budget": self.budget,
             "source": source is not None,
+            "master": master is not None,
+            "keep": keep,
             "jobs": rows,
         }
         return message, descriptors
@@ -112,11 +121,14 @@ class Batch(NamedTuple):
         """The batch again, with the descriptors as they are on this side."""
         rest = iter(descriptors)
         source = next(rest) if message["source"] else None
+        master = next(rest) if message["master"] else None
         jobs = []
         for kind, process, etags, strict, focus in message["jobs"]:
             attachments = tuple(map(Attachment, etags, rest)) if etags else ()
             seen = gravity.read(focus) if focus else None
-            jobs.append(Job(kind, process, source, attachments, strict, seen))
+            jobs.append(
+                Job(kind, process, source, attachments, strict, seen, master, message["keep"])
+            )
         budget = message["budget"]
         return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None)
 
@@ -133,6 +145,8 @@ class Output(NamedTuple):
         missing: Characters of its text that no font has.
         notes: What was not followed to the letter, but for what the text of the process says.
         choice: The quality that was searched for; ``None`` where none was.
+        master: Descriptor of a memfd with the source's master, made on the way and wanted; likewise
+            closed by whoever gets it. -1 where there is none.
     """
 
     mime: str
@@ -143,6 +157,12 @@ class Output(NamedTuple):
     missing: int = 0
     notes: notes.Notes = ()
     choice: Choice | None = None
+    master: int = -1
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All of its descriptors."""
+        return [self.descriptor] if self.master < 0 else [self.descriptor, self.master]
 
 
 # a result; the cost of a job that is above its budget, and was not begun; an error
@@ -201,7 +221,7 @@ class Reply(NamedTuple):
     outcome: Outcome
 
     def encode(self) -> tuple[Message, list[int]]:
-        """The message, and the descriptor of a result."""
+        """The message, and the descriptors of a result."""
         outcome = self.outcome
         message: Message = {"id": self.number, "rss": self.rss}
         if isinstance(outcome, Output):
@@ -212,7 +232,7 @@ class Reply(NamedTuple):
             message["missing"] = outcome.missing
             message["notes"] = list(outcome.notes)
             message["choice"] = list(outcome.choice or ())
-            return message, [outcome.descriptor]
+            return message, outcome.descriptors
         if isinstance(outcome, Cost):
             message["cost"] = (outcome.seconds, outcome.memory, outcome.pages)
         else:
@@ -245,10 +265,11 @@ class Reply(NamedTuple):
                 missing,
                 notes.read(values) if values else (),
                 _choice(choice) if choice else None,
+                descriptors[1] if len(descriptors) > 1 else -1,
             )
         if job != number:
             raise ValueError("not a reply about this job")
-        if len(descriptors) != (1 if isinstance(outcome, Output) else 0):
+        if len(descriptors) not in ((1, 2) if isinstance(outcome, Output) else (0,)):
             raise ValueError("not a result with its descriptor")
         return cls(number, rss, outcome)
 

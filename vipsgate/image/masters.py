@@ -1,0 +1,128 @@
+"""Masters: a large source, reduced once, from which its smaller pictures are made.
+
+The widths of one picture are asked for minutes apart, by different readers, and of a large JPEG
+nearly all of each is decoding. So where a chain begins with a resize to less than about half of the
+master, its way is source, master, result, whether the master is kept, lost or has never been: then
+it is made in memory on the way. Whether the way is taken follows from the header, the chain and the
+settings alone, so equal requests have equal bytes, whatever has happened before.
+
+A master is what the loader gives at that reduction, as any source that is shrunk on load; where the
+codec cannot shrink, it is scaled. So nothing of the geometry knows of it. It is kept as raw
+pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it takes as long as
+half of the source, and writing it a third (bench/README.md).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from . import optimize
+from .config import Rendering
+from .formats.codecs import CODECS
+from .frame import Frame, Header
+from .steps import Size, Step
+
+if TYPE_CHECKING:
+    from pyvips import Image
+
+PIXELS = 4_000_000  # of a source that has one; every codec takes 12 ms or more for them (.cost)
+BYTES = 24 << 20  # that a master may have; so many more times it is reduced
+REDUCTIONS = (2, 4, 8)  # as libjpeg has them; the last one holds for any source that is taken
+DIGITS = 9  # behind the point that the product of some ratios has right
+SIDE = 2  # pixels that it has at least
+# how many times the pixels needed a master must have: what ``balanced`` leaves where the loader
+# shrinks; where it is scaled, and the picture so twice, less would lose more than half a point of
+# SSIMULACRA2
+MARGIN, SCALED_MARGIN = 2.0, 6.0
+HEAD = struct.Struct("<8sIIIdd")  # mark; width, height and channels; pixels a millimetre
+MARK = b"master 1"
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE  # of one that was made
+
+
+def reduction(header: Header) -> int:
+    """How far a source is reduced for its master; 0 where it has none.
+
+    An animation, and a file with further pictures, have none: what is read of them depends on the
+    result.
+    """
+    area = header.width * header.height
+    if header.pages > 1 or header.more or area < PIXELS:
+        return 0
+    size = area * (4 if header.alpha else 3)
+    factor = next((one for one in REDUCTIONS if size <= BYTES * one**2), 0)
+    return factor if min(header.width, header.height) >= SIDE * factor else 0
+
+
+def over(
+    header: Header, steps: Sequence[Step], result: Frame, rendering: Rendering, *, own_profile: bool
+) -> int:
+    """How far the master is reduced over which the way leads; 0 for the way from the source.
+
+    Args:
+        header: Of the source.
+        steps: Fused, for the source as it is.
+        result: What is written.
+        rendering: How pictures are made.
+        own_profile: Whether the result shall have the profile of the source, which no master has.
+    """
+    if not rendering.masters or rendering.shrink == "exact" or own_profile or result.pages > 1:
+        return 0
+    cut, scale = optimize.lead(steps)
+    if scale is None or cut:
+        return 0
+    factor = reduction(header)
+    margin = SCALED_MARGIN if factor and parts(header, factor)[1] else MARGIN
+    return factor if round(scale.ratio, DIGITS) >= factor * margin else 0
+
+
+def parts(header: Header, factor: int) -> tuple[float, int]:
+    """How far the loader shrinks a source for its master, and how often it is halved after that."""
+    shrink = CODECS[header.format].shrink(factor)
+    return shrink, round(factor / shrink).bit_length() - 1
+
+
+def write(image: Image, descriptor: int) -> None:
+    """Compute all pixels of an image into an empty file, behind a head.
+
+    Args:
+        image: Grey or three colours, perhaps with alpha; 8 bits.
+        descriptor: Of the file.
+    """
+    import pyvips  # only a renderer gets here
+
+    size = image.width, image.height, image.bands
+    os.write(descriptor, HEAD.pack(MARK, *size, image.xres, image.yres))
+    image.rawsave_target(pyvips.Target.new_to_descriptor(descriptor), keep="none")
+
+
+def read(descriptor: int, size: Size) -> Image | None:
+    """Return the image that a file holds; its pixels stay there, mapped into memory.
+
+    Args:
+        descriptor: Of the file; it may be closed behind this.
+        size: Of the image, to the nearest pixel.
+
+    Returns:
+        ``None`` where the file is no master of that size.
+    """
+    import pyvips
+
+    length = os.fstat(descriptor).st_size
+    if length < HEAD.size:
+        return None
+    mark, width, height, bands, xres, yres = HEAD.unpack(os.pread(descriptor, HEAD.size, 0))
+    # a pixel that is not whole may be there or not
+    fits = 0 <= width - size[0] <= 1 and 0 <= height - size[1] <= 1
+    if mark != MARK or not fits or not 1 <= bands <= 4:
+        return None
+    if length != HEAD.size + width * height * bands:
+        return None
+    pixels = memoryview(mmap.mmap(descriptor, length, prot=mmap.PROT_READ))[HEAD.size :]
+    image = pyvips.Image.new_from_memory(pixels, width, height, bands, "uchar")
+    interpretation = "b-w" if bands < 3 else "srgb"
+    return image.copy(interpretation=interpretation, xres=xres, yres=yres)
