@@ -151,6 +151,7 @@ class Store(Record):
         source_cache_bytes: Bytes in the cache's folder for copies of sources from an object store;
             0: none are kept.
         video_fetch_bytes: Bytes of a video that is fetched from an object store for a snapshot.
+        streaming: Whether a picture is begun while its source still comes from an object store.
     """
 
     url: str = ""
@@ -161,6 +162,7 @@ class Store(Record):
     fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
     source_cache_bytes: Annotated[int, Field(ge=0)] = 0
     video_fetch_bytes: Annotated[int, Field(ge=0)] = 536_870_912
+    streaming: bool = True
 
 
 class Origins(Record):

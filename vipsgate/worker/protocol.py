@@ -28,7 +28,7 @@ from ..image.search import Choice
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
-MAX_DESCRIPTORS = 33  # the source and the attachments, config.Limits.watermarks
+MAX_DESCRIPTORS = 34  # the source, its bell and the attachments, config.Limits.watermarks
 
 Message = dict[str, Any]
 # a picture of the source, or an answer about it; the plan for one, as JSON, for which no pixel is
@@ -72,6 +72,18 @@ class Job(NamedTuple):
     focus: Focus | None = None
 
 
+class Coming(NamedTuple):
+    """That a source is still being fetched; see :mod:`.arriving`.
+
+    Attributes:
+        size: Bytes that there will be.
+        bell: Descriptor of the pipe that tells of more.
+    """
+
+    size: int
+    bell: int
+
+
 class Batch(NamedTuple):
     """Jobs with one source, for a worker to do one after the other.
 
@@ -80,16 +92,20 @@ class Batch(NamedTuple):
         jobs: One or more.
         budget: What each of them may take; one that is estimated above it is not begun. ``None``
             for no such bound.
+        coming: What is to be known of a source that is not yet there; ``None`` for one that is.
     """
 
     number: int
     jobs: tuple[Job, ...]
     budget: Budget | None = None
+    coming: Coming | None = None
 
     def encode(self) -> tuple[Message, list[int]]:
         """The message, and the descriptors that go with it: the source once, all attachments."""
         source = self.jobs[0].source
         descriptors = [] if source is None else [source]
+        if self.coming:
+            descriptors.append(self.coming.bell)
         rows = []
         for kind, process, _, attachments, strict, focus in self.jobs:
             etags = []
@@ -101,6 +117,7 @@ class Batch(NamedTuple):
             "id": self.number,
             "budget": self.budget,
             "source": source is not None,
+            "coming": self.coming and self.coming.size,
             "jobs": rows,
         }
         return message, descriptors
@@ -110,13 +127,15 @@ class Batch(NamedTuple):
         """The batch again, with the descriptors as they are on this side."""
         rest = iter(descriptors)
         source = next(rest) if message["source"] else None
+        size = message["coming"]
+        coming = None if size is None else Coming(size, next(rest))
         jobs = []
         for kind, process, etags, strict, focus in message["jobs"]:
             attachments = tuple(map(Attachment, etags, rest)) if etags else ()
             seen = gravity.read(focus) if focus else None
             jobs.append(Job(kind, process, source, attachments, strict, seen))
         budget = message["budget"]
-        return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None)
+        return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None, coming)
 
 
 class Output(NamedTuple):
