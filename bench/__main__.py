@@ -37,6 +37,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "memory": ["--requests", "400", "--rounds", "1"],
     "chains": ["--rounds", "1"],
     "srcset": ["--rounds", "1"],
+    "streaming": ["--rounds", "1"],
     "automatic": ["--rounds", "1"],
     "quality": ["--rounds", "1"],
     "goals": ["--rounds", "1", "--formats", "jpg"],

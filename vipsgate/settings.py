@@ -164,6 +164,7 @@ class Store(Record):
             0: none are kept.
         video_fetch_bytes: Bytes of a video that is fetched for a snapshot from an object store, or
             a file system that may hang.
+        streaming: Whether a picture is begun while its source still comes from an object store.
     """
 
     url: str = ""
@@ -175,6 +176,7 @@ class Store(Record):
     fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
     source_cache_bytes: Annotated[int, Field(ge=0)] = 0
     video_fetch_bytes: Annotated[int, Field(ge=0)] = 536_870_912
+    streaming: bool = True
 
 
 class Origins(Record):

@@ -66,6 +66,7 @@ class Job:
     started: float = -1.0
     retry: bool = True
     awaited: bool = True
+    telling: bool = True
     borrowed: bool = False
 
 

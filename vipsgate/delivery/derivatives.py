@@ -14,6 +14,8 @@ from ..cache.tiers import JOINED
 from ..errors import NoSuchKey, PreconditionFailed
 from ..gate import accept, cachetags, freshness, referer
 from ..image import notes
+from ..renderers import streaming
+from ..store.arrival import Arriving
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
@@ -224,7 +226,7 @@ async def _make(services: Services, order: Order) -> Derivative:
         if begun := await _begun(services, order):
             stack.enter_context(closing(begun))
             return await _render(services, order, [begun], alone=True)
-        opened = await _open(services, order, stack)
+        opened = await _open(services, order, stack, early=True)
         if order.objects != tuple(item.object for item in opened):
             raise ReplacedError
         return await _render(services, order, opened)
@@ -246,14 +248,26 @@ async def _begun(services: Services, order: Order) -> Opened | None:
         raise ReplacedError from None
 
 
-async def _open(services: Services, order: Order, stack: ExitStack) -> list[Opened]:
-    """The source, and what is laid on it."""
+async def _open(
+    services: Services, order: Order, stack: ExitStack, *, early: bool = False
+) -> list[Opened]:
+    """The source, perhaps before all of it is there, and what is laid on it."""
     bucket, (key, *others) = order.target.bucket, order.keys
-    opened = [stack.enter_context(closing(await services.store.open(bucket, key)))]
+    ranged = services.store.ranged(bucket) if early and _streams(services, order) else None
+    begin = ranged.begin if ranged else services.store.open
+    opened = [stack.enter_context(closing(await begin(bucket, key)))]
     for other in others:
         laid = await overlay(services.store.open, bucket, other)
         opened.append(stack.enter_context(closing(laid)))
     return opened
+
+
+def _streams(services: Services, order: Order) -> bool:
+    """May the source be read while it comes? Not where it is looked at first, and not a video."""
+    process = order.process
+    if process is None or process.answer or process.snapshot or process.look:
+        return False
+    return services.settings.store.streaming and order.source.size >= streaming.LEAST
 
 
 async def _render(
@@ -274,7 +288,10 @@ async def _render(
     content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
     with masters.opened(services, order, opened[0]) as kept:
         job = job._replace(master=kept.descriptor, keep=kept.masters is not None)
-        done = await services.renderers.render(job, content)
+        if isinstance(opened[0], Arriving):
+            done = await streaming.render(services.renderers, job, content, opened[0])
+        else:
+            done = await services.renderers.render(job, content)
     kept.keep(services, done)
     queue, render = seen.queue + done.queue, seen.render + done.render
     services.recorder.rendered(begun, queue, seen.queue + done.predicted, done.probe, render)

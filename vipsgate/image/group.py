@@ -22,7 +22,7 @@ from .answers import Info
 from .config import Limits, Rendering
 from .cost import Cost
 from .fonts import Fonts
-from .formats import metadata
+from .formats import metadata, streamed
 from .formats.codecs import CODECS
 from .formats.probe import Source, probe
 from .frame import Gamut
@@ -51,6 +51,7 @@ class Group:
         rendering: How pictures are made.
         budget: Seconds and bytes that each may cost; ``None`` for any.
         kept: Descriptor of the source's master as it is kept; ``None`` where it is not.
+        arriving: The file, where its bytes still come.
 
     Attributes:
         probe_seconds: Seconds that reading the file and its header took.
@@ -65,6 +66,7 @@ class Group:
         rendering: Rendering,
         budget: tuple[float, int] | None = None,
         kept: int | None = None,
+        arriving: streamed.Arriving | None = None,
     ) -> None:
         self._read, self._processes, self._budget = read, processes, budget
         self._kept = kept
@@ -72,6 +74,8 @@ class Group:
         self._new_master = -1
         self._limits, self._rendering = limits, rendering
         self._source: Source | None = None
+        self._arriving = arriving
+        self._front: streamed.Front | None = None
         self.probe_seconds = 0.0
         self.choice: Choice | None = None
         self._plans: dict[str, Plan] = {}  # by the text of their process
@@ -150,6 +154,8 @@ class Group:
         if process.answer:
             os.write(descriptor, reports.answer(self._probed(), process, context))
             return reports.MIME
+        if self._write_early(process, descriptor, context):
+            return CODECS[self._plan(process).result.format].mime
         planned, base = self._plan(process), None
         if planned.master:
             base = self._over_master(planned, context)
@@ -177,9 +183,46 @@ class Group:
     def _probed(self) -> Source:
         if self._source is None:
             begun = time.perf_counter()
-            self._source = replace(probe(self._read()), original=self._read)
+            self._source = self._begun() or replace(probe(self._read()), original=self._read)
             self.probe_seconds = time.perf_counter() - begun
         return self._source
+
+    def _begun(self) -> Source | None:
+        """By its beginning, a source whose bytes still come; ``None`` where the whole must tell."""
+        if self._arriving is None or len(self._processes) != 1 or self._processes[0].answer:
+            return None
+        self._limits.check_bytes(self._arriving.size)
+        self._front = front = streamed.front(self._arriving)
+        size = self._arriving.size
+        return Source(front.header, b"", size, original=self._read) if front else None
+
+    def _write_early(self, process: Process, descriptor: int, context: RenderContext) -> bool:
+        """Write a picture while its source comes, if it does; was it made of what has come?
+
+        Whatever goes wrong, the whole will tell: what is known by the beginning is forgotten. One
+        that is made over a master waits for the whole.
+
+        Raises:
+            OssError: The rest will not come.
+        """
+        source, planned = self._probed(), self._plan(process)
+        if self._arriving is None or self._front is None:
+            return False
+        if not planned.master:
+            front, done = self._front, True
+            with self._arriving.feed(front) as feed:
+                try:
+                    fed = replace(source, pipe=feed.descriptor)
+                    self.choice = render.render(fed, planned, descriptor, context)
+                except OssError:
+                    done = False
+            if done and feed.certain:
+                return True
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        self._source = self._front = self._arriving = self.choice = None
+        self._plans, self._answers, self._costs = {}, {}, {}
+        return False
 
     def _plan(self, process: Process) -> Plan:
         if process.text not in self._plans:

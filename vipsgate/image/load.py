@@ -7,7 +7,7 @@ is sRGB already costs nothing, and one that is Display P3 stays what it is (:mod
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyvips
 
@@ -39,8 +39,11 @@ def _loaded(source: Source, plan: Plan) -> Image:
     options = codec.options(plan.loader_shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
-    image = getattr(pyvips.Image, codec.loader)(
-        source.data, access="sequential", fail_on=codec.fail_on(header), **options
+    loader, file = codec.loader, source.data
+    if source.pipe is not None:
+        loader, file = f"{loader.removesuffix('_buffer')}_source", _piped(source.pipe)
+    image = getattr(pyvips.Image, loader)(
+        file, access="sequential", fail_on=codec.fail_on(header), **options
     )
     if header.orientation != 1 and image.get_typeof("orientation"):
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
@@ -52,6 +55,10 @@ def _loaded(source: Source, plan: Plan) -> Image:
     if plan.loader_shrink > 1:
         image = _rounded(image, header, plan.loader_shrink)
     return normal(image, planned)
+
+
+def _piped(descriptor: int) -> Any:
+    return pyvips.Source.new_from_descriptor(descriptor)
 
 
 def _own(image: Image, plan: Plan) -> Image:

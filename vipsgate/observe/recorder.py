@@ -127,7 +127,10 @@ class _Watched:
     def ranged(self, bucket: str) -> Any:
         """How to have a part of a remote object: timed until it begins to come."""
         far = self._store.ranged(bucket)
-        return far and SimpleNamespace(read=_timed(READ, far.read, self._counters))
+        return far and SimpleNamespace(
+            read=_timed(READ, far.read, self._counters),
+            begin=_timed("open", far.begin, self._counters),
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

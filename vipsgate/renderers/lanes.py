@@ -94,6 +94,9 @@ class Lanes(Generic[J]):
     def __iter__(self) -> Iterator[J]:
         return chain.from_iterable(self._waiting.values())
 
+    def __contains__(self, job: J) -> bool:
+        return job in self._waiting[lane_of(job.cost)]
+
     def waiting(self) -> dict[str, int]:
         """Jobs that wait, by lane."""
         return {lane.value: len(jobs) for lane, jobs in self._waiting.items()}

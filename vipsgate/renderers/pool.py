@@ -33,6 +33,7 @@ from ..siblings.claims import Claim
 from ..siblings.family import Family
 from ..siblings.post import Answer, LostError
 from ..siblings.table import Column
+from ..store.arrival import Arrival
 from ..worker import protocol
 from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
@@ -62,6 +63,10 @@ INHERITED = (
 )
 
 log = logging.getLogger(__name__)
+
+
+class GivenBack(Exception):
+    """A job whose source still comes has left its worker to others."""
 
 
 class StartError(Exception):
@@ -203,6 +208,7 @@ class Renderers:
             timeout=timeout,
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._arriving: set[PendingJob] = set()
         self._closed = False
         self._starts = self._lent_count = 0
         self._ends = dict.fromkeys(ENDS, 0)
@@ -254,6 +260,11 @@ class Renderers:
             waited: Seconds that its request has waited already.
         """
         return self._scheduler.refusal(self._timeout, waited=waited)
+
+    @property
+    def quiet(self) -> bool:
+        """Does nothing wait, and would one more job begin at once?"""
+        return self._scheduler.quiet
 
     def check(self) -> None:
         """Refuse a job before anything is opened for it; whether it is taken is decided later.
@@ -326,15 +337,19 @@ class Renderers:
                 raise errors.CpuLimitExceeded(BUSY[Reason.WAIT]) from None
             raise self.refuse(Refusal(Reason.WAIT, self._scheduler.wait())) from None
 
-    async def render(self, job: protocol.Job, content: str = "") -> Result:
+    async def render(
+        self, job: protocol.Job, content: str = "", arrival: Arrival | None = None
+    ) -> Result:
         """Have a job done.
 
         Args:
             job: What is to be done; its descriptors stay the caller's.
             content: Names the content of the source, so that jobs of one may go together; empty
                 where that is not known.
+            arrival: Of the source, where its bytes still come; such a job goes alone.
 
         Raises:
+            GivenBack: Its source still comes, and others need the worker or its time is up.
             CpuLimitExceeded: The queue is full, or the time is up.
             ImageTooLarge: It took more memory than was foreseen for it.
             ImageDamage: The decoder died of it, twice.
@@ -345,7 +360,8 @@ class Renderers:
         begun = loop.time()
         if len(job.process) > MAX_TEXT or len(job.attachments) > MAX_ATTACHMENTS:
             content = ""
-        pending = PendingJob(job, begun + self._timeout, loop.create_future(), content)
+        pending = PendingJob(job, begun + self._timeout, loop.create_future(), content, arrival)
+        pending.borrowed = arrival is not None  # its bytes come here
         return await self._done(pending, begun)
 
     async def _borrow(self, body: protocol.Message, descriptors: list[int]) -> Answer:
@@ -364,11 +380,18 @@ class Renderers:
         """See :meth:`render`."""
         self._submit(pending)
         try:
+            if pending.arrives:
+                self._arriving.add(pending)
             output = await pending.result
+        except GivenBack:
+            self._abandon(pending)
+            raise
         except WorkerDied as died:
             raise await self._error_for_exit(died.worker, pending) from None
         except TimeoutError:
             self._abandon(pending)
+            if pending.arrives:
+                raise GivenBack from None
             self._refusals[Reason.DEADLINE] += 1
             wait = Refusal(Reason.DEADLINE, self._scheduler.wait())
             raise errors.CpuLimitExceeded(
@@ -378,6 +401,8 @@ class Renderers:
         except (asyncio.CancelledError, GeneratorExit):  # the client is gone
             self._abandon(pending)
             raise
+        finally:
+            self._arriving.discard(pending)
         if output.master >= 0 and not pending.job.keep:  # which no renderer of ours does
             protocol.close([output.master])
             output = output._replace(master=-1)
@@ -617,6 +642,16 @@ class Renderers:
             for job in self._scheduler.overdue(asyncio.get_running_loop().time()):
                 _expire(job)
             self._dispatch()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Take workers from pictures whose sources are late, for jobs that wait for one."""
+        late = [job for job in self._arriving if job.late > POLL_INTERVAL]
+        if not late or not (waiting := self._scheduler.waiting()):
+            return
+        for job in sorted(late, key=lambda job: job.late, reverse=True)[:waiting]:
+            if job.awaited and not self._scheduler.waits(job):
+                job.result.set_exception(GivenBack())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a task of the pool's own."""

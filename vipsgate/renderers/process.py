@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..image.cost import Cost
+from ..store.arrival import Arrival, Bell
 from ..worker import protocol
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -35,6 +36,7 @@ class PendingJob:
         deadline: When nobody will wait for it any more, in the loop's time.
         result: What comes of it.
         content: Names the content of the source; jobs with the same one may go together.
+        arrival: Of the source, where it was not yet there; such a job goes alone.
         gathering: Whether it waits for others of its content.
         cost: As a worker has estimated it; ``None`` until then.
         retry: Whether it is tried once more when its worker dies.
@@ -48,6 +50,7 @@ class PendingJob:
     deadline: float
     result: asyncio.Future[protocol.Output]
     content: str = ""
+    arrival: Arrival | None = None
     gathering: bool = False
     cost: Cost | None = None
     retry: bool = True
@@ -60,6 +63,21 @@ class PendingJob:
     def awaited(self) -> bool:
         """Does somebody wait for it?"""
         return not self.result.done()
+
+    @property
+    def arrives(self) -> bool:
+        """Do bytes of the source still come?"""
+        return self.arrival is not None and not self.arrival.complete
+
+    @property
+    def late(self) -> float:
+        """Seconds until all of the source is there, as predicted."""
+        return self.arrival.seconds_left() if self.arrival else 0.0
+
+    @property
+    def telling(self) -> bool:
+        """See :class:`.scheduler.Schedulable`: a wait for bytes says nothing of the work."""
+        return self.arrival is None
 
 
 class Owner(Protocol):
@@ -105,6 +123,7 @@ class WorkerProcess:
         self._owner = owner
         self._sent = self._done = 0  # numbers of the last job sent, and of the last one done
         self._cancelled: set[int] = set()
+        self._bells: dict[int, Bell] = {}  # of jobs whose sources still come
         self._grace: asyncio.TimerHandle | None = None
         try:
             self._statm = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
@@ -121,11 +140,26 @@ class WorkerProcess:
         for job in jobs:
             self._sent += 1
             job.number = self._sent
-        batch = protocol.Batch(first, tuple(job.job for job in jobs), budget)
+        coming = self._coming(jobs[0])
+        batch = protocol.Batch(first, tuple(job.job for job in jobs), budget, coming)
         try:
             protocol.send(self._connection, *batch.encode())
         except OSError:
-            self._end()
+            return self._end()
+        if coming:
+            self._bells[first].sent()
+
+    def _coming(self, job: PendingJob) -> protocol.Coming | None:
+        """What the worker is told of a source that still comes."""
+        if job.arrival is None or job.arrival.complete:
+            return None
+        bell = self._bells[job.number] = job.arrival.bell()
+        return protocol.Coming(job.arrival.object.size, bell.reader)
+
+    def _silence(self, number: int) -> None:
+        """Let a job no longer wait for its source."""
+        if bell := self._bells.pop(number, None):
+            bell.close()
 
     def cancel(self, number: int) -> None:
         """Tell libvips to stop a job; if it is under work, kill the process if it has not by then.
@@ -137,6 +171,7 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             os.write(self._control, number.to_bytes(8, "little"))
         self._cancelled.add(number)
+        self._silence(number)
         if number == self._done + 1:
             self._begin_grace()
 
@@ -161,6 +196,8 @@ class WorkerProcess:
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
         protocol.close([self._control, self._statm])
+        for number in list(self._bells):
+            self._silence(number)
         self._control = self._statm = -1  # others have those numbers from now on
         self._loop.call_later(grace, self.kill)
 
@@ -194,6 +231,7 @@ class WorkerProcess:
     def _replied(self, reply: protocol.Reply) -> None:
         self._done = reply.number
         self._cancelled.discard(reply.number)
+        self._silence(reply.number)
         self.base = reply.rss
         if self._grace:
             self._grace.cancel()

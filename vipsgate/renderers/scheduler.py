@@ -48,6 +48,10 @@ class Schedulable(Waiting, Protocol):
     def awaited(self) -> bool:
         """Does somebody wait for it?"""
 
+    @property
+    def telling(self) -> bool:
+        """Does the time that it takes tell what others will take?"""
+
 
 J = TypeVar("J", bound=Schedulable)
 W = TypeVar("W", bound=Hashable)
@@ -212,7 +216,8 @@ class Scheduler(Generic[J, W]):
         """
         desk = self._desks[worker]
         turn = desk.turns.popleft()
-        tells = not turn.taken and turn.job.awaited  # one that was stopped tells nothing of others
+        # one that was stopped tells nothing of others, nor one that has waited for bytes
+        tells = not turn.taken and turn.job.awaited and turn.job.telling
         self.lanes.ended(turn.cost, now - desk.started if tells else None)
         desk.retiring = desk.retiring or retire
         if desk.turns:
@@ -280,6 +285,14 @@ class Scheduler(Generic[J, W]):
     def quiet(self) -> bool:
         """Does nothing wait, and may one more job begin?"""
         return not (len(self.lanes) or self._ahead) and self.lanes.has_room
+
+    def waiting(self) -> int:
+        """Jobs that would begin if a worker were free."""
+        return self._ahead + sum(not job.gathering for job in self.lanes)
+
+    def waits(self, job: J) -> bool:
+        """Has no worker been given this job?"""
+        return job in self.lanes
 
     def wait(self, lane: Lane = Lane.QUICK) -> float:
         """Seconds that the next job of a lane would have to wait, as predicted."""

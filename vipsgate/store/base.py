@@ -190,6 +190,16 @@ class Draft(Protocol):
 class RangeReader(Protocol):
     """What can be had of remote objects besides a descriptor of a copy."""
 
+    async def begin(self, bucket: str, key: str) -> Opened:
+        """The object, opened for reading as soon as its bytes begin to come.
+
+        Returns:
+            An :class:`.arrival.Arriving`, or where all bytes are there already a copy.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+        """
+
     async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
         """A part of the object, as it comes.
 

@@ -140,6 +140,15 @@ class _Parts:
     def __init__(self, reader: RangeReader, shelf: Shelf) -> None:
         self._reader, self._shelf = reader, shelf
 
+    async def begin(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.RangeReader`."""
+        try:
+            return await self._reader.begin(bucket, key)
+        except NoSuchKey:
+            if held := self._shelf.known(bucket, key):
+                return Opened(held.object, os.dup(held.descriptor))
+            raise
+
     async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
         """See :class:`vipsgate.store.base.RangeReader`."""
         held = self._shelf.known(bucket, key)

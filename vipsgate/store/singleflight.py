@@ -50,6 +50,11 @@ class SingleFlight(Generic[R]):
     def __contains__(self, name: Hashable) -> bool:
         return name in self._flights
 
+    def task(self, name: Hashable) -> asyncio.Task[R] | None:
+        """The work of that name, where it is under way."""
+        flight = self._flights.get(name)
+        return flight.task if flight else None
+
     async def join(self, name: Hashable, work: Callable[[], Awaitable[R]]) -> tuple[R, bool]:
         """Have work done, or wait for the same that is being done.
 

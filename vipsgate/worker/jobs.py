@@ -26,6 +26,7 @@ from ..image.search import Choice
 from ..image.synthetic import painter, scene
 from ..image.video import decode
 from ..image.video.snapshot import Snapshot
+from .arriving import Arriving
 from .interrupt import CANCELLED, Interrupt
 from .protocol import Batch, Budget, Job, Output, close
 
@@ -74,13 +75,15 @@ class Worker:
         processes = [self._parsed(job) for job in batch.jobs]
         source, group = batch.jobs[0].source, None
         if source is not None:
+            coming = Arriving(source, *batch.coming) if batch.coming else None
             group = Group(
-                partial(read, source, self._limits),
+                partial(read, source, self._limits, coming),
                 [item for item in processes if item and not item.snapshot],
                 self._limits,
                 self._rendering,
                 batch.budget,
                 batch.jobs[0].master,
+                coming if batch.jobs[0].kind == "render" else None,
             )
         return [
             Task(job, parsed, group, batch.budget)
@@ -244,14 +247,22 @@ def identity() -> str:
     return f"{render.identity()}, {decode.version()}, {faces.version()}"
 
 
-def read(descriptor: int, limits: Limits) -> bytes:
+def read(descriptor: int, limits: Limits, coming: Arriving | None = None) -> bytes:
     """The whole file, in one piece.
+
+    Args:
+        descriptor: Of the file.
+        limits: Of every picture.
+        coming: What is known of one that is not yet there; it is waited for.
 
     Raises:
         ImageTooLarge: It has too many bytes.
+        ServiceUnavailable: Not all of it will come.
     """
-    size = os.fstat(descriptor).st_size
+    size = coming.size if coming else os.fstat(descriptor).st_size
     limits.check_bytes(size)
+    if coming:
+        coming.wait(size)
     data = os.pread(descriptor, size, 0)
     while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
         data += more

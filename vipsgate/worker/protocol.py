@@ -28,7 +28,7 @@ from ..image.search import Choice
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
-MAX_DESCRIPTORS = 34  # the source, its master, the attachments (config.Limits.watermarks)
+MAX_DESCRIPTORS = 35  # the source, its bell, its master, the attachments (Limits.watermarks)
 ANCILLARY_BYTES = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
 CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an enum is slower, and there are four a picture
 
@@ -79,6 +79,18 @@ class Job(NamedTuple):
     keep: bool = False
 
 
+class Coming(NamedTuple):
+    """That a source is still being fetched; see :mod:`.arriving`.
+
+    Attributes:
+        size: Bytes that there will be.
+        bell: Descriptor of the pipe that tells of more.
+    """
+
+    size: int
+    bell: int
+
+
 class Batch(NamedTuple):
     """Jobs with one source, for a worker to do one after the other.
 
@@ -87,17 +99,20 @@ class Batch(NamedTuple):
         jobs: One or more.
         budget: What each of them may take; one that is estimated above it is not begun. ``None``
             for no such bound.
+        coming: What is to be known of a source that is not yet there; ``None`` for one that is.
     """
 
     number: int
     jobs: tuple[Job, ...]
     budget: Budget | None = None
+    coming: Coming | None = None
 
     def encode(self) -> tuple[Message, list[int]]:
         """The message, and the descriptors that go with it: the source and its master once."""
         source = self.jobs[0].source
+        bell = self.coming.bell if self.coming else None
         master = next((job.master for job in self.jobs if job.master is not None), None)
-        descriptors = [item for item in (source, master) if item is not None]
+        descriptors = [item for item in (source, bell, master) if item is not None]
         rows, keep = [], False
         for kind, process, _, attachments, strict, focus, _, kept in self.jobs:
             keep = keep or kept
@@ -110,6 +125,7 @@ class Batch(NamedTuple):
             "id": self.number,
             "budget": self.budget,
             "source": source is not None,
+            "coming": self.coming and self.coming.size,
             "master": master is not None,
             "keep": keep,
             "jobs": rows,
@@ -121,6 +137,8 @@ class Batch(NamedTuple):
         """The batch again, with the descriptors as they are on this side."""
         rest = iter(descriptors)
         source = next(rest) if message["source"] else None
+        size = message["coming"]
+        coming = None if size is None else Coming(size, next(rest))
         master = next(rest) if message["master"] else None
         jobs = []
         for kind, process, etags, strict, focus in message["jobs"]:
@@ -130,7 +148,7 @@ class Batch(NamedTuple):
                 Job(kind, process, source, attachments, strict, seen, master, message["keep"])
             )
         budget = message["budget"]
-        return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None)
+        return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None, coming)
 
 
 class Output(NamedTuple):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ...errors import BadRequest, ImageDamage, ImageTooLarge
@@ -24,7 +25,7 @@ from ..frame import SRGB, Header
 from . import exif, icc
 
 DHT, EOI, SOS, DQT, DRI = 0xC4, 0xD9, 0xDA, 0xDB, 0xDD
-END = b"\xff\xd9"
+END, SCAN = b"\xff\xd9", b"\xff\xda"
 SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes
 OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 APP1, APP2, APP14, APP15, COM = 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
@@ -41,6 +42,27 @@ MAX_SEGMENTS = 4096  # before the first scan; a camera writes a dozen, an ICC pr
 MAX_STRAY = 65536  # bytes before the first scan that belong to no segment; libjpeg skips any number
 
 
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """What stands before the first scan.
+
+    Attributes:
+        header: What the file says of itself.
+        pieces: What libvips sees of it.
+        rest: From where on it sees all.
+        scan: Where the first scan begins.
+        frame: The frame header's body.
+        progressive: Whether a scan has only a part of the coefficients.
+    """
+
+    header: Header
+    pieces: list[bytes | memoryview]
+    rest: int
+    scan: int
+    frame: bytes
+    progressive: bool
+
+
 def read(data: bytes) -> tuple[Header, bytes]:
     """The header, and the file without what no pixel depends on.
 
@@ -49,6 +71,28 @@ def read(data: bytes) -> tuple[Header, bytes]:
         ImageTooLarge: More scans than it may have.
         BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
     """
+    begun = _front(data)
+    scans = data.count(SCAN, begun.scan) if begun.header.interlaced else 1
+    if scans > MAX_SCANS:
+        raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
+    pieces = [*begun.pieces, memoryview(data)[begun.rest :]]
+    if not data.endswith(END) and _lacks_end_only(data, begun.scan, begun.frame, begun.progressive):
+        pieces.append(END)
+    return begun.header, b"".join(pieces) if len(pieces) > 2 else data
+
+
+def front(data: bytes) -> tuple[Header, bytes, int]:
+    """As :func:`read`, of the bytes up to the first scan, and where the rest of the file begins.
+
+    Raises:
+        ImageDamage: The segments do not lead to a scan.
+        BadRequest: See :func:`read`.
+    """
+    begun = _front(data)
+    return begun.header, b"".join(begun.pieces), begun.rest
+
+
+def _front(data: bytes) -> _Front:
     pieces: list[bytes | memoryview] = [data[:2]]
     table = b""
     block = profile = b""
@@ -81,16 +125,8 @@ def read(data: bytes) -> tuple[Header, bytes]:
             # where the first scan has all components of a baseline file, no other one is read;
             # else libjpeg holds all coefficients
             whole = progressive or body[:1] != frame[5:6]
-            scans = 1
-            if whole:
-                scans = data.count(bytes((0xFF, SOS)), at)
             header = _header(frame, whole, table, block, profile, plain=not profiled)
-            if scans > MAX_SCANS:
-                raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
-            pieces.append(memoryview(data)[start:])
-            if not data.endswith(END) and _lacks_end_only(data, at, frame, progressive):
-                pieces.append(END)
-            return header, b"".join(pieces) if len(pieces) > 2 else data
+            return _Front(header, pieces, start, at, frame, progressive)
         if marker in OTHER_SOFS:
             raise BadRequest(f"The JPEG is of a kind that is not supported (SOF{marker - 0xC0}).")
         if marker in SOFS:

@@ -24,6 +24,10 @@ PACKET = b"XML:com.adobe.xmp\0"  # the keyword of an iTXt with XMP
 MAX_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
 ANIMATION = 8  # bytes of an acTL chunk, in front of the first IDAT: frames, plays (11.3.6.1)
 TOLD = 1 << 16  # bytes of a profile in which its name stands
+CHUNK = 12  # bytes of a chunk besides its body: length, name, CRC
+PIXELS = frozenset((b"IDAT", b"IEND"))
+TELLING = KEPT - PIXELS | {b"eXIf", b"cICP"}  # what :func:`read` heeds wherever it stands
+END = b"IEND"
 MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
 
 
@@ -77,6 +81,25 @@ def read(data: bytes) -> tuple[Header, bytes]:
         header = replace(header, unsupported="CgBI, which is Apple's own")
     file = memoryview(data)
     return header, b"".join(file[start:end] for start, end in spans) if len(spans) > 1 else data
+
+
+def before_pixels(data: bytes) -> int:
+    """Where the first pixels begin; more bytes than the data has where it must have these first."""
+    at = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS // 2):
+        if at + 8 > len(data) or data[at + 4 : at + 8] in PIXELS:
+            break
+        at += CHUNK + int.from_bytes(data[at : at + 4], "big")
+    return at if data[at + 4 : at + 8] in PIXELS else max(at, len(data)) + 8
+
+
+def front(data: bytes) -> tuple[Header, bytes, int]:
+    """As :func:`read`, of what stands before the first pixels, and where that ends.
+
+    Raises:
+        ImageDamage: No IHDR in front, or chunks without end.
+    """
+    return *read(data), len(data)
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -31,6 +31,7 @@ class Source:
         size: Bytes of the file as stored.
         samples: What makes a picture of what libvips loads, where that takes more than libvips.
         original: Gives the file as it is stored, with what libvips may not see of it.
+        pipe: Descriptor of a pipe from which libvips is to read the data, which still come.
     """
 
     header: Header
@@ -38,6 +39,7 @@ class Source:
     size: int
     samples: Samples | None = None
     original: Callable[[], bytes] | None = None
+    pipe: int | None = None
 
 
 def probe(data: bytes) -> Source:
@@ -61,9 +63,13 @@ def probe(data: bytes) -> Source:
     else:
         washed = isobmff.with_alpha_turned(data) if name in ("avif", "heic") else data
         header = _header(name, washed)
-    if stored := len(data) >> MEBI << MEBI:
-        header = replace(header, stored=stored)
-    return Source(header, washed, len(data), samples)
+    return Source(stored(header, len(data)), washed, len(data), samples)
+
+
+def stored(header: Header, size: int) -> Header:
+    """The header of a file of so many bytes."""
+    whole = size >> MEBI << MEBI
+    return replace(header, stored=whole) if whole else header
 
 
 def _header(name: str, data: bytes) -> Header:

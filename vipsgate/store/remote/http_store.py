@@ -101,16 +101,31 @@ class HttpStore:
         Raises:
             ImageTooLarge: It is larger than is fetched.
         """
+        await self._check_size(bucket, key)
+        try:
+            return await self._objects.open(_path(key))
+        except NoSuchKey:
+            raise _absent(key) from None
+
+    async def begin(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.RangeReader`.
+
+        Raises:
+            ImageTooLarge: It is larger than is fetched.
+        """
+        await self._check_size(bucket, key)
+        try:
+            return await self._objects.begin(_path(key))
+        except NoSuchKey:
+            raise _absent(key) from None
+
+    async def _check_size(self, bucket: str, key: str) -> None:
         info = await self.stat(bucket, key)
         if info.size > self._most:
             raise ImageTooLarge(
                 f"Maximal size of an object supported from an origin is {self._most} bytes; "
                 f"the object has {info.size}."
             )
-        try:
-            return await self._objects.open(_path(key))
-        except NoSuchKey:
-            raise _absent(key) from None
 
     def ranged(self, bucket: str) -> HttpStore:
         """See :class:`vipsgate.store.base.Store`."""

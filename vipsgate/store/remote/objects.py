@@ -16,8 +16,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from weakref import WeakKeyDictionary
 
 from ...errors import BadGateway, GatewayTimeout, NoSuchKey, PreconditionFailed, ServiceUnavailable
+from ..arrival import Arrival, Arriving, leave
 from ..base import Object, Opened, md5_of
 from ..local.draft import apart
 from ..singleflight import SingleFlight
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 MD5 = re.compile(r"[0-9a-f]{32}")
 PART, AT_ONCE = 8 << 20, 4  # bytes of one of several pieces, and how many are under way
 PIECE = 1 << 20  # bytes of an object that are read at a time
+ARRIVES = 256 << 10  # likewise, of one that somebody may read before all of it is there
 REFRESH_TIMEOUT = 1.0  # seconds that the store has to say whether what is known still holds
 RESUMES = 3  # times that a broken transfer is begun, or gone on with
 
@@ -88,6 +91,9 @@ class RemoteReader:
         self._source, self._source_cache, self._clock = client, source_cache, clock
         self._head_cache = HeadCache(fresh, stale, clock)
         self._opening: SingleFlight[Opened] = SingleFlight()
+        self._arrivals: WeakKeyDictionary[asyncio.Task[Any], asyncio.Future[Arrival]] = (
+            WeakKeyDictionary()
+        )
 
     @property
     def away(self) -> str:
@@ -149,13 +155,49 @@ class RemoteReader:
         Raises:
             NoSuchKey: There is none of this name.
         """
+        return await self._copy(path) or await self._join(path)
+
+    async def begin(self, path: str) -> Opened:
+        """As :meth:`open`, while the object's bytes may still come; such a one is an Arriving.
+
+        Raises:
+            NoSuchKey: There is none of this name.
+        """
+        if copy := await self._copy(path):
+            return copy
+        fetch = asyncio.ensure_future(self._join(path))
+        try:
+            await asyncio.sleep(0)  # it has joined
+            if task := self._opening.task(path):
+                waiting: set[asyncio.Future[Any]] = {fetch, self._arrival(task)}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                arrival = None if fetch.done() else self._arrival(task).result()
+                if arrival and not arrival.failed:
+                    return Arriving.of(arrival, fetch)
+            return await fetch
+        except BaseException:
+            leave(fetch)
+            raise
+
+    async def _copy(self, path: str) -> Opened | None:
+        """That of the source cache, if there is one."""
         if self._source_cache:
             info = (await self.see(path)).object
             descriptor = self._source_cache.find(path, info) if info else None
             if info and descriptor is not None:
                 return Opened(info, descriptor)
+        return None
+
+    async def _join(self, path: str) -> Opened:
+        """All of it, fetched once for all who ask at the same time."""
         opened, _ = await self._opening.join(path, partial(self._fetch, path))
         return opened
+
+    def _arrival(self, task: asyncio.Task[Any]) -> asyncio.Future[Arrival]:
+        """What a task is fetching, as soon as that begins to come."""
+        if (future := self._arrivals.get(task)) is None:
+            future = self._arrivals[task] = asyncio.get_running_loop().create_future()
+        return future
 
     async def _fetch(self, path: str) -> Opened:
         since = self._clock()
@@ -165,12 +207,21 @@ class RemoteReader:
         info = cast(Object, head.object)
         copy = self._source_cache.begin(path, info) if self._source_cache else None
         descriptor = copy.descriptor if copy else draft.begin(info.size)
+        arrival, task = Arrival(info, descriptor), asyncio.current_task()
+        assert task
+        self._arrival(task).set_result(arrival)
         try:
-            async for piece in self._pieces(got, path, head, range(info.size)):
+            async for piece in self._pieces(got, path, head, range(info.size), ARRIVES):
                 await draft.write(descriptor, piece)
+                arrival.advance(len(piece))
+            if arrival.arrived != info.size:
+                raise BadGateway(
+                    f"The object store has sent {arrival.arrived} bytes of {info.size}."
+                )
             if copy and self._source_cache:
                 await self._source_cache.keep(copy)
         except BaseException:
+            arrival.failed = True
             os.close(descriptor)
             if copy and self._source_cache:
                 self._source_cache.drop(copy)
@@ -207,12 +258,14 @@ class RemoteReader:
     async def _part(self, path: str, head: Head, span: range) -> Got:
         return await self._source.get(path, if_match=head.native[0], range=(span.start, span.stop))
 
-    async def _pieces(self, got: Got, path: str, head: Head, span: range) -> AsyncIterator[bytes]:
+    async def _pieces(
+        self, got: Got, path: str, head: Head, span: range, least: int = PIECE
+    ) -> AsyncIterator[bytes]:
         """What comes of a part; a transfer that breaks is gone on with where it broke."""
         at, left = span.start, RESUMES
         while True:
             try:
-                async for piece in self._source.pieces(aiter(got.stream(PIECE))):
+                async for piece in self._source.pieces(aiter(got.stream(least))):
                     at += len(piece)
                     yield bytes(piece)
                 return

@@ -153,6 +153,14 @@ class CloudStore:
         except NoSuchKey:
             raise _absent(key) from None
 
+    async def begin(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.RangeReader`."""
+        path = self._path(bucket, key)
+        try:
+            return await self._objects.begin(path)
+        except NoSuchKey:
+            raise _absent(key) from None
+
     def ranged(self, bucket: str) -> CloudStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self

@@ -171,6 +171,10 @@ class ThreadedStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self
 
+    async def begin(self, bucket: str, key: str) -> Opened:
+        """See :class:`vipsgate.store.base.RangeReader`; a copy."""
+        return await self.open(bucket, key)
+
     async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
         """See :class:`vipsgate.store.base.RangeReader`."""
         opened = await file.opened(self._threads(bucket), self._disk, bucket, key, span, info)
