@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from .formats import cicp, codecs, icc, metadata
+from .formats import cicp, icc, metadata
+from .formats.codecs import CODECS
 from .formats.probe import Source
 from .frame import SRGB, Gamut, Header
 from .plan import Plan, reduced
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
 def load(source: Source, plan: Plan) -> Image:
     """A lazy image; of an animation, all pages that the result has, one below the other."""
     header = source.header
-    codec = codecs.CODECS[header.format]
+    codec = CODECS[header.format]
     planned = plan.header  # of which the gamut is another one where a profile is kept
     if codec.load:
         return normal(_own(codec.load(source.data, header), plan), planned)
     options = codec.options(plan.shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
+    data = source.data
+    if plan.shrink > 1:
+        data = _completed(data, header, plan.shrink)
     image = getattr(pyvips.Image, codec.loader)(
-        source.data, access="sequential", fail_on=codec.fail_on(header), **options
+        data, access="sequential", fail_on=codec.fail_on(header), **options
     )
     if header.orientation != 1 and image.get_typeof("orientation"):
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
@@ -49,15 +53,22 @@ def _own(image: Image, plan: Plan) -> Image:
     return metadata.with_source_profile(image) if plan.result.profile else image
 
 
+def _completed(data: bytes, header: Header, shrink: float) -> bytes:
+    """The file with sides that shrink to whole pixels, where they would be rounded up to them."""
+    completed, (width, height) = CODECS[header.format].completed, reduced(header, shrink)
+    if completed is None:
+        return data
+    sides = max(header.width, int(width * shrink)), max(header.height, int(height * shrink))
+    return data if sides == (header.width, header.height) else completed(data, *sides)
+
+
 def _rounded(image: Image, header: Header, shrink: float) -> Image:
     """With its sides rounded to the nearest pixel.
 
-    libjpeg's are rounded down: up to a pixel of the reduced picture is lost at the right and lower
-    border. The last one again stands for what is lost, so that nothing is moved by more than half.
+    libvips rounds a shrunk JPEG's down. In one that cannot be completed (:func:`_completed`) the
+    last pixels again stand for what is lost, so that nothing is moved by more than half.
     """
     width, height = reduced(header, shrink)
-    if (width * shrink, height * shrink) == (header.width, header.height):
-        return image  # nothing is lost
     if width <= image.width and height <= image.height:
         return image
     return image.embed(0, 0, max(width, image.width), max(height, image.height), extend="copy")
