@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="of runs, loop and server")
     parser.add_argument("--seconds", type=float, default=4.0, help="of one run")
     parser.add_argument("--shrink", default="fast,balanced", help="settings of image.shrink")
-    every = ",".join(pictures.EVERY)
+    every = ",".join(AIMS)
     parser.add_argument("--jobs", default=every, help=f"of {every}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all runs here")
     chart.add_option(parser)
