@@ -305,11 +305,12 @@ def main() -> None:
                 if start := rivals.RIVALS[name].start(task):
                     starts[name] = start
             for name, start in starts.items():
-                versions.setdefault(name.partition(",")[0], rivals.version(start))
+                if (family := name.partition(",")[0]) not in versions:
+                    versions[family] = rivals.version(start)
             found[job] = measure(root, job, starts, ports, asked)
             title = f"{job}: pictures per second, {load.CONNECTIONS} connections of {load.client()}"
             print(report.table(title, HEAD, rows(found[job], names)))
-            said = standing.verdict(job, results(found[job]), OURS, AIMS[job])
+            said = standing.verdict(job, results(found[job]), OURS, AIMS.get(job, 1.0))
             print("\n".join(said) + "\n", flush=True)
     print("\nVersions: " + ", ".join(f"{name} {told}" for name, told in versions.items()))
     if asked.chart:
