@@ -140,6 +140,9 @@ def with_sides(data: bytes, width: int, height: int) -> bytes:
     where encoders repeat the last ones. libvips leaves out those of a shrunk picture that show some
     of that, and to copy the ones beside them costs more and is not as like.
 
+    At least half of such a pixel is the source's, as sides are rounded: where an encoder has left
+    something else behind the border, black say, the last pixels are darker by half at most.
+
     Args:
         data: A file that has been read.
         width: Of the picture, no further than its last blocks reach.
