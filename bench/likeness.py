@@ -43,7 +43,10 @@ def score(best: Image.Image, made: bytes) -> float:
 
 
 def _srgb(picture: Image.Image) -> Image.Image:
-    """In RGB, by its profile where it has one."""
+    """In RGB, by its profile where it has one; on white where it has alpha."""
+    if picture.has_transparency_data:
+        seen = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
     if profile := picture.info.get("icc_profile"):
         own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(picture, own, srgb, outputMode="RGB")

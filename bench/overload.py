@@ -288,7 +288,7 @@ def beside(root: Path, folder: Path, job: str, seconds: float, program: str) -> 
 
     os.environ["PATH"] = f"{Path(program).resolve().parent}:{os.environ['PATH']}"
     port = peers.free_port()
-    task = rivals.Task(root, folder, port, pictures.ALL[job], "", folder)
+    task = rivals.Task(root, folder, port, pictures.ALL[job], {})
     start = rivals.imgproxy(task)
     if start is None:
         raise SystemExit(f"--imgproxy: {program} cannot be run as imgproxy")

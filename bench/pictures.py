@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class Job:
         process: On the wire.
         scaled: Width and height after the one resize.
         made: Width and height of the result; what exceeds it is cropped on both sides.
+        suffix: Of the source, which tells its format.
+        format: Of the result.
     """
 
     width: int
@@ -48,6 +50,8 @@ class Job:
     process: str
     scaled: tuple[int, int]
     made: tuple[int, int]
+    suffix: str = "jpg"
+    format: str = "jpg"
 
 
 JOBS = {
@@ -67,6 +71,29 @@ JOBS = {
 }
 HUGE = Job(6000, 4000, "", "land.mountains", "image/resize,w_800", (800, 533), (800, 533))
 ALL = {**JOBS, "huge": HUGE}  # with the one that only some scripts make
+# sides that no step of a JPEG's loader divides: one, both, and below the step from 1/4 on
+ODD = {
+    "half": Job(1600, 1306, "", "water.sea", "image/resize,w_400", (400, 327), (400, 327)),
+    "odd": Job(4003, 2669, "", "land.mountains", "image/resize,w_500", (500, 333), (500, 333)),
+    "less": Job(1599, 1305, "", "water.sea", "image/resize,w_400", (400, 326), (400, 326)),
+}
+# other formats: with alpha, and what browsers are given in place of a JPEG
+FORMATS = {
+    "png": Job(
+        2048,
+        1536,
+        "alpha-2048x1536.png",
+        "things.logo",
+        "image/resize,w_400",
+        (400, 300),
+        (400, 300),
+        "png",
+        "png",
+    ),
+    "webp": replace(JOBS["medium"], process="image/resize,w_400/format,webp", format="webp"),
+    "avif": replace(JOBS["medium"], process="image/resize,w_400/format,avif", format="avif"),
+}
+EVERY = {**ALL, **ODD, **FORMATS}
 
 
 def make(root: Path, jobs: Iterable[str] = JOBS) -> None:
@@ -81,12 +108,13 @@ def make(root: Path, jobs: Iterable[str] = JOBS) -> None:
 
 def file(root: Path, job: str, number: int) -> Path:
     """Where the picture of a job lies, under one of its names."""
-    return root / BUCKET / f"{job}-{number:02}.jpg"
+    return root / BUCKET / f"{job}-{number:02}.{EVERY[job].suffix}"
 
 
 def path(job: str, number: int) -> str:
     """Its URL's path and query."""
-    return f"/{BUCKET}/{job}-{number:02}.jpg?x-oss-process={ALL[job].process}"
+    name = file(Path(), job, number).name
+    return f"/{BUCKET}/{name}?x-oss-process={EVERY[job].process}"
 
 
 def many() -> list[str]:
@@ -111,27 +139,35 @@ def painted(painter: str, width: int, height: int) -> Image:
     """A painting in this size, with grain where it has to be enlarged for that."""
     import pyvips
 
-    from vipsgate.demo import land, water
+    from vipsgate.demo import land, things, water
 
-    painters = {"land.mountains": land.mountains, "water.sea": water.sea}
+    painters = {
+        "land.mountains": land.mountains,
+        "water.sea": water.sea,
+        "things.logo": things.logo,
+    }
     painting = painters[painter]()
     made = painting.thumbnail_image(width, height=height, crop="centre")
     if width <= painting.width and height <= painting.height:
         return made
+    made = made.copy_memory()
     grain = pyvips.Image.gaussnoise(width, height, sigma=GRAIN, mean=0, seed=1)
-    return (made.copy_memory() + grain).cast("uchar").copy(interpretation="srgb")
+    colours = ((made[:3] if made.hasalpha() else made) + grain).cast("uchar")
+    grainy = colours.bandjoin(made[3]) if made.hasalpha() else colours
+    return grainy.copy(interpretation="srgb")
 
 
 def _write(bucket: Path, jobs: list[str]) -> None:
     for name in jobs:
-        job = ALL[name]
-        target = bucket / f"{name}-00.jpg"
+        job = EVERY[name]
+        target = bucket / f"{name}-00.{job.suffix}"
         photograph = DATA / job.photograph
         if job.photograph and photograph.is_file():
             shutil.copyfile(photograph, target)
             continue
         made = painted(job.painting, job.width, job.height)
-        made.write_to_file(f"{target}[Q={QUALITY},keep=none]")
+        options = f"Q={QUALITY},keep=none" if job.suffix == "jpg" else "keep=none"
+        made.write_to_file(f"{target}[{options}]")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The servers that are compared, how each is started, and what to install where one is missing.
 
-Rule: two processes or workers each, no cache of results, JPEG of quality 80 with plain Huffman
-tables and not progressive where that can be said. Everything else is left as it comes: a rival runs
-as its users run it. All read the same folder.
+Rule: two processes or workers each, no cache of results, the qualities of :data:`QUALITIES`, JPEG
+with plain Huffman tables and not progressive where that can be said. Everything else is left as it
+comes, an encoder's effort above all: a rival runs as its users run it. All read the same folder.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pictures
 
+JPEG = {"jpg": "jpeg"}  # as some call it
 HERE = Path(__file__).resolve().parent
 PROCESSES = 2  # of each server; vipsgate has a front besides, nginx a master that does nothing
-QUALITY = 80
+QUALITIES = {"jpg": 80, "webp": 80, "avif": 60}  # by format, of each server; ours by default
 NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_http_image_filter_module.so")  # where Debian has it
 
 
@@ -35,16 +36,24 @@ class Task:
         work: Folder for the server's own files.
         port: To listen on.
         job: What every request asks for.
-        thumbor: Its executable.
-        sharp: Folder below which ``node_modules/sharp`` lies.
+        programs: Where those lie that may be anywhere, by name; of sharp, the folder below which
+            ``node_modules/sharp`` lies.
     """
 
     root: Path
     work: Path
     port: int
     job: pictures.Job
-    thumbor: str
-    sharp: Path
+    programs: Mapping[str, str]
+
+    def program(self, name: str) -> str | None:
+        """The executable of that name."""
+        return shutil.which(self.programs.get(name) or name)
+
+    @property
+    def quality(self) -> int | None:
+        """Of the result; ``None`` where it loses nothing."""
+        return QUALITIES.get(self.job.format)
 
     @property
     def bucket(self) -> Path:
@@ -76,10 +85,17 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A row: who starts it (``None`` where it is not installed), and how to install it."""
+    """A row: who starts it (``None`` where it is not installed), and how to install it.
+
+    Attributes:
+        start: Gives how it is run.
+        install: What to do where it gives nothing.
+        formats: Formats that it writes, whatever the source is.
+    """
 
     start: Callable[[Task], Start | None]
     install: str
+    formats: tuple[str, ...] = ("jpg", "png", "webp", "avif")
 
 
 def vipsgate(shrink: str, task: Task) -> Start:
@@ -91,33 +107,36 @@ def vipsgate(shrink: str, task: Task) -> Start:
         command,
         f"/{pictures.BUCKET}/{{}}?x-oss-process={task.job.process}",
         [*python, "--version"],
-        {"VIPSGATE_IMAGE__SHRINK": shrink, "VIPSGATE_IMAGE__JPEG_QUALITY": str(QUALITY)},
+        {"VIPSGATE_IMAGE__SHRINK": shrink, "VIPSGATE_IMAGE__JPEG_QUALITY": str(QUALITIES["jpg"])},
     )
 
 
 def sharp(processes: int, task: Task) -> Start | None:
     """sharp behind node's http: ``bench/sharp.mjs``."""
-    node, package = shutil.which("node"), task.sharp / "node_modules" / "sharp" / "package.json"
+    folder = Path(task.programs.get("sharp", "")).resolve()
+    node, package = shutil.which("node"), folder / "node_modules" / "sharp" / "package.json"
     if not node or not package.is_file():
         return None
     script = [str(HERE / "sharp.mjs"), str(task.port), str(processes)]
     return Start(
-        [node, *script, str(task.bucket), str(QUALITY), str(task.sharp)],
-        f"/{{}}?w={task.width}",
+        [node, *script, str(task.bucket), str(folder)],
+        f"/{{}}?w={task.width}&f={task.job.format}&q={task.quality or 100}",
         [node, "-p", f"require({str(package)!r}).version"],
     )
 
 
 def thumbor(task: Task) -> Start | None:
     """thumbor. It always optimises its Huffman tables."""
-    program = shutil.which(task.thumbor)
+    program = task.program("thumbor")
     if not program:
         return None
     settings = {
         "LOADER": "thumbor.loaders.file_loader",
         "FILE_LOADER_ROOT_PATH": str(task.bucket),
         "STORAGE": "thumbor.storages.no_storage",
-        "QUALITY": QUALITY,
+        "QUALITY": QUALITIES["jpg"],
+        "WEBP_QUALITY": QUALITIES["webp"],
+        "AVIF_QUALITY": QUALITIES["avif"],
         "PROGRESSIVE_JPEG": False,
         "ALLOW_UNSAFE_URL": True,
     }
@@ -126,7 +145,7 @@ def thumbor(task: Task) -> Start | None:
     command = [program, "--port", str(task.port), "--ip", "127.0.0.1", "--conf", str(file)]
     return Start(
         [*command, "--processes", str(PROCESSES), "--log-level", "error"],
-        f"/unsafe/{task.width}x0/{{}}",
+        f"/unsafe/{task.width}x0/filters:format({JPEG.get(task.job.format, task.job.format)})/{{}}",
         [program, "--version"],
     )
 
@@ -155,7 +174,7 @@ http {{
     root {task.bucket};
     location / {{
       image_filter resize {task.width} -;
-      image_filter_jpeg_quality {QUALITY};
+      image_filter_jpeg_quality {QUALITIES["jpg"]};
       image_filter_interlace off;
       image_filter_buffer 32M;
     }}
@@ -168,13 +187,14 @@ http {{
 
 
 def imgproxy(task: Task) -> Start | None:
-    """imgproxy, by its documentation."""
-    program = shutil.which("imgproxy")
+    """imgproxy."""
+    program = task.program("imgproxy")
     if not program:
         return None
     return Start(
         [program],
-        f"/insecure/rs:fit:{task.width}:0/q:{QUALITY}/plain/local:///{{}}@jpg",
+        f"/insecure/rs:fit:{task.width}:0/q:{task.quality or 0}/plain/local:///{{}}"
+        f"@{task.job.format}",
         [program, "version"],
         {
             "IMGPROXY_BIND": f"127.0.0.1:{task.port}",
@@ -186,16 +206,20 @@ def imgproxy(task: Task) -> Start | None:
 
 
 def imagor(task: Task) -> Start | None:
-    """imagor, by its documentation."""
-    program = shutil.which("imagor")
+    """imagor."""
+    program = task.program("imagor")
     if not program:
         return None
     command = [program, "-server-address", "127.0.0.1", "-port", str(task.port)]
     command += ["-imagor-unsafe", "-imagor-process-concurrency", str(PROCESSES)]
+    command += ["-imagor-process-queue-size", "1000"]  # or it would refuse what is beyond
     command += ["-file-loader-base-dir", str(task.bucket), "-http-loader-disable"]
+    filters = f"format({JPEG.get(task.job.format, task.job.format)})"
+    if task.quality:
+        filters += f":quality({task.quality})"
     return Start(
         command,
-        f"/unsafe/{task.width}x0/filters:quality({QUALITY})/{{}}",
+        f"/unsafe/{task.width}x0/filters:{filters}/{{}}",
         [program, "-version"],
     )
 
@@ -210,10 +234,10 @@ RIVALS: dict[str, Rival] = {
         thumbor, "`pip install thumbor` into a venv, then `--thumbor VENV/bin/thumbor`"
     ),
     "nginx image_filter": Rival(
-        nginx, "Debian's `nginx-light` and `libnginx-mod-http-image-filter`"
+        nginx, "Debian's `nginx-light` and `libnginx-mod-http-image-filter`", ("jpg", "png")
     ),
-    "imgproxy": Rival(imgproxy, "`imgproxy` on the PATH (a Go program)"),
-    "imagor": Rival(imagor, "`imagor` on the PATH (a Go program)"),
+    "imgproxy": Rival(imgproxy, "a Go program: build it, then `--imgproxy PROGRAM`"),
+    "imagor": Rival(imagor, "a Go program: build it, then `--imagor PROGRAM`"),
     "weserv": Rival(lambda task: None, "a module that nginx has to be built with"),
 }
 

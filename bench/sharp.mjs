@@ -1,6 +1,6 @@
-// sharp behind node's http, as people write it: /NAME?w=WIDTH.
+// sharp behind node's http, as people write it: /NAME?w=WIDTH&f=FORMAT&q=QUALITY.
 //
-//     node sharp.mjs PORT PROCESSES FOLDER QUALITY MODULES
+//     node sharp.mjs PORT PROCESSES FOLDER MODULES
 //
 // NAME lies in FOLDER, node_modules/sharp below MODULES. JPEG with plain Huffman tables.
 
@@ -9,7 +9,14 @@ import http from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-const [port, processes, folder, quality, modules] = process.argv.slice(2);
+const [port, processes, folder, modules] = process.argv.slice(2);
+
+const write = {
+  jpg: (picture, quality) => picture.jpeg({ quality, optimiseCoding: false }),
+  png: (picture) => picture.png(),
+  webp: (picture, quality) => picture.webp({ quality }),
+  avif: (picture, quality) => picture.avif({ quality }),
+};
 
 if (cluster.isPrimary && Number(processes) > 1) {
   for (let number = 0; number < Number(processes); number += 1) cluster.fork();
@@ -23,11 +30,12 @@ if (cluster.isPrimary && Number(processes) > 1) {
   const server = http.createServer(async (request, response) => {
     try {
       const asked = new URL(request.url, "http://here");
-      const made = await sharp(path.join(folder, path.basename(asked.pathname)))
-        .resize(Number(asked.searchParams.get("w")))
-        .jpeg({ quality: Number(quality), optimiseCoding: false })
-        .toBuffer();
-      response.writeHead(200, { "Content-Type": "image/jpeg", "Content-Length": made.length });
+      const format = asked.searchParams.get("f");
+      const picture = sharp(path.join(folder, path.basename(asked.pathname)))
+        .resize(Number(asked.searchParams.get("w")));
+      const made = await write[format](picture, Number(asked.searchParams.get("q"))).toBuffer();
+      const headers = { "Content-Type": `image/${format}`, "Content-Length": made.length };
+      response.writeHead(200, headers);
       response.end(made);
     } catch (error) {
       response.writeHead(500, { "Content-Type": "text/plain" });

@@ -1,9 +1,11 @@
 """The scripts of bench/: one table knows them all, and one that cannot run stops no other."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -110,3 +112,127 @@ def test_charts_are_drawn_whatever_is_missing_in_them(chart, tmp_path):
 )
 def test_numbers_on_charts_have_three_digits(chart, value, written):
     assert chart.number(value) == written
+
+
+# --- peers.py: what it reads from /proc, and where we stand
+
+STAT = "7 (a) b) S 1 7 7 0 -1 4194560 900 0 0 0 {} 20 0 3 0 100 1000000 250 18446744073709551615"
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("processes")
+
+
+@pytest.fixture
+def standing(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("standing")
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A /proc in which 7 has the children 8 and 9, of which 9 has 10, and 11 is a stranger's."""
+    children = {7: ["8 ", "9 "], 8: [""], 9: ["10 "], 10: [""], 11: [""]}
+    for pid, threads in children.items():
+        for number, text in enumerate(threads):
+            task = tmp_path / str(pid) / "task" / str(pid + number)
+            task.mkdir(parents=True)
+            (task / "children").write_text(text)
+        (tmp_path / str(pid) / "stat").write_text(STAT.format("100 50 30 20"))
+        (tmp_path / str(pid) / "status").write_text(
+            f"Name:\tx\nVmHWM:\t   {pid}000 kB\nVmRSS:\t1 kB\n"
+        )
+        (tmp_path / str(pid) / "smaps_rollup").write_text(
+            f"0-f ---p 0 00:00 0 [rollup]\nRss: 90 kB\nPss:   {pid}00 kB\nPss_Anon: 1 kB\n"
+        )
+    return tmp_path
+
+
+def test_cpu_and_memory_of_a_tree_of_processes(processes, family):
+    assert processes.tree(7, family) == [7, 8, 9, 10]
+    assert processes.cpu(7, family) == 4 * 200 / processes.TICK
+    assert processes.cpu(8, family) == 200 / processes.TICK
+    assert processes.proportional(7, family) == pytest.approx(3400 * 1024 / 1e6)
+    assert processes.peaks(7, family) == pytest.approx(34000 * 1024 / 1e6)
+    (family / "10" / "stat").unlink()  # it has just ended
+    assert processes.cpu(7, family) == 3 * 200 / processes.TICK
+
+
+def test_fields_of_proc(processes):
+    assert processes.usage(STAT.format("1 2 3 4")) == processes.Usage(3, 7)
+    text = "Pss_Anon:   5 kB\nPss:   7 kB\nVmHWM:\t9 kB\n"
+    found = [processes.kilobytes(text, name) for name in ("Pss", "VmHWM", "VmSwap")]
+    assert found == [7, 9, 0]
+
+
+def test_this_process_takes_cpu_and_memory(processes):
+    pid, before = os.getpid(), processes.cpu(os.getpid())
+    spent = time.process_time() + 0.05
+    with processes.Highest(lambda: processes.proportional(pid), 0.01) as memory:
+        while time.process_time() < spent:
+            pass
+    assert 0 < memory.value <= processes.peaks(pid)
+    assert processes.cpu(pid) - before >= 0.03
+
+
+STANDS = {
+    # likeness, bytes, rate of fast, of balanced, of the other -> ours that is compared, ratio
+    "both are as good, the faster one": ((75, 10, 40), (77, 10, 20), (75, 10, 20), "fast", 2.0),
+    "half a point is equal": ((74.5, 10, 40), (77, 10, 20), (75, 10, 20), "fast", 2.0),
+    "only the slower one": ((74.4, 10, 40), (77, 10, 20), (75, 10, 20), "balanced", 1.0),
+    "as good by more bytes": ((75, 13, 40), (77, 10, 20), (75, 10, 20), "balanced", 1.0),
+    "a little larger": ((75, 12, 40), (77, 10, 20), (75, 10, 20), "fast", 2.0),
+    "neither": ((70, 10, 40), (74, 10, 20), (75, 10, 20), "", 0.0),
+}
+
+
+@pytest.mark.parametrize("case", STANDS)
+def test_compared_is_the_fastest_of_ours_that_is_as_good(case, standing):
+    *rows, ours, ratio = STANDS[case]
+    results = {
+        name: standing.Result(score, size, [rate, rate, 2 * rate], [10.0, 10.0, 10.0])
+        for name, (score, size, rate) in zip(("fast", "balanced", "other"), rows, strict=True)
+    }
+    got = standing.beside(results, ("fast", "balanced"), "other")
+    assert (got.ours, got.ratio) == (ours, ratio)
+
+
+def test_the_verdict_names_the_best_of_the_others(standing):
+    def row(score, rate, cpu=10.0):
+        return standing.Result(score, 1000, [rate], [cpu])
+
+    ours = ("fast", "balanced")
+    results = {"fast": row(70, 40), "balanced": row(76, 25, 8.0), "one": row(76, 20, 12.0)}
+    assert standing.verdict("small", results, ours, 1.2) == [
+        "small: balanced makes 1.25 times the pictures of one, the best of those it is as good as, "
+        "at 0.67 of its CPU; aim 1.2: reached"
+    ]
+    said = standing.verdict("small", results | {"two": row(60, 35)}, ours, 1.2)
+    assert said[0].startswith("small: fast makes 1.14 times the pictures of two")
+    assert said[0].endswith("aim 1.2: NOT reached")
+    said = standing.verdict("small", results | {"best": row(90, 1)}, ours, 1.2)
+    assert said[0].endswith("aim 1.2: NOT reached")
+    assert said[1] == "small: none of ours is as good as best (90.0, 1.0 a second)"
+    assert standing.verdict("small", {"fast": row(70, 40)}, ours, 1.2) == []
+
+
+def test_every_rival_is_asked_for_the_format_of_the_job(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCH))
+    rivals, pictures = (importlib.import_module(name) for name in ("rivals", "pictures"))
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    programs = dict.fromkeys(("thumbor", "imgproxy", "imagor"), str(program))
+    for job, wanted in pictures.FORMATS.items():
+        task = rivals.Task(tmp_path, tmp_path, 1, wanted, programs)
+        for name in ("thumbor", "imgproxy", "imagor"):
+            start = rivals.RIVALS[name].start(task)
+            assert start.command[0] == str(program)
+            assert wanted.format in start.path.format(f"{job}-00.x").replace(f"{job}-00", "")
+        ours = rivals.RIVALS["vipsgate, fast"].start(task).path
+        assert ours.endswith(wanted.process)
+        assert pictures.path(job, 3) == ours.format(pictures.file(tmp_path, job, 3).name)
+    missing = rivals.Task(tmp_path, tmp_path, 1, wanted, {"imagor": str(tmp_path / "none")})
+    assert rivals.RIVALS["imagor"].start(missing) is None

@@ -1,6 +1,7 @@
 """What comes in as anything goes on as 8 bits of sRGB or grey that look right."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -245,3 +246,60 @@ def test_pages_of_a_tiff_are_no_animation(photo, run):
     pages[0].save(saved, "TIFF", save_all=True, append_images=pages[1:])
     assert probe.probe(saved.getvalue()).header.pages == 1
     run(saved.getvalue(), "resize,w_20/format,gif")
+
+
+# --- the last pixels of a shrunk JPEG
+
+WRITTEN = {
+    "4:4:4": {"subsampling": 0},
+    "4:2:2": {"subsampling": 1},
+    "4:2:0": {"subsampling": 2},
+    "in scans": {"subsampling": 2, "progressive": True},
+    "with restarts": {"subsampling": 2, "restart_marker_blocks": 3},
+    "grey": {},
+}
+SIDES = [(64 + side, 89 - side) for side in range(0, 17, 2)] + [(65, 80), (71, 73)]
+
+
+def reductions(kind, shrink, photo):
+    """Of pictures of all sides: what is loaded, what it should be, and the plan's sides."""
+    for width, height in SIDES:
+        image = Image.fromarray(photo(width, height))
+        image = image.convert("L" if kind == "grey" else "RGB")
+        saved = io.BytesIO()
+        image.save(saved, "JPEG", quality=95, **WRITTEN[kind])
+        source = probe.probe(saved.getvalue())
+        made = replace(plan.make(source.header, (), Limits(), Rendering()), shrink=float(shrink))
+        got = load.load(source, made).numpy().astype(int)
+        sides = plan.reduced(source.header, shrink)
+        full = load.load(source, replace(made, shrink=1.0)).numpy().astype(int)
+        more = [(0, max(0, sides[1] * shrink - height)), (0, max(0, sides[0] * shrink - width))]
+        full = np.pad(full, [*more, (0, 0)][: full.ndim], mode="edge")
+        full = full[: sides[1] * shrink, : sides[0] * shrink]
+        blocks = full.reshape(sides[1], shrink, sides[0], shrink, *full.shape[2:])
+        yield got, blocks.mean((1, 3)), sides
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_the_last_pixels_of_a_shrunk_jpeg(kind, shrink, photo):
+    """As right as the others, where they show more than the source has."""
+    last, others = [], []
+    for got, want, sides in reductions(kind, shrink, photo):
+        assert got.shape[:2] == sides[::-1]
+        off = np.abs(got - want)
+        last += [off[-1].mean(), off[:, -1].mean()]
+        others.append(off[:-1, :-1].mean())
+    assert max(last) < 1.5 * max(others) + 2
+    assert np.mean(last) < 1.1 * np.mean(others) + 0.5
+
+
+def test_one_that_cannot_be_completed(photo, monkeypatch):
+    """It has the same sides, and its last pixels twice."""
+    rows = load.CODECS | {"jpg": replace(load.CODECS["jpg"], completed=lambda data, *sides: data)}
+    monkeypatch.setattr(load, "CODECS", rows)
+    twice = 0
+    for got, _, sides in reductions("4:2:0", 4, photo):
+        assert got.shape[:2] == sides[::-1]
+        twice += np.array_equal(got[-1], got[-2])
+    assert twice >= len(SIDES) // 3

@@ -189,6 +189,9 @@ def test_memory_of_the_file(header, planned):
     small, large = (replace(header("jpg 400x300"), stored=size) for size in (0, 5 << 20))
     more = planned(large, "rotate,90").memory - planned(small, "rotate,90").memory
     assert more == 2 * (5 << 20)
+    # once more where the last pixels of a reduced one are completed
+    more = planned(large, "resize,w_50").memory - planned(small, "resize,w_50").memory
+    assert more == 3 * (5 << 20)
 
 
 # text, source -> MiB of its file, and MB that a process has taken for it (bench/estimates.py)
@@ -226,7 +229,13 @@ SHRINKS = {
     ("resize,w_100", "jpg 4000x3000"): (8, 8),
     ("resize,w_100", "jpg 1000x750"): (8, 4),
     ("resize,w_100", "jpg 1600x1200"): (8, 8),
-    ("resize,w_100", "jpg 1599x1200"): (8, 4),
+    # a step from which each side is half a pixel away at most
+    ("resize,w_100", "jpg 1599x1200"): (8, 8),
+    ("resize,h_267", "jpg 1600x1067"): (4, 2),
+    ("resize,m_fixed,w_400,h_327", "jpg 1600x1306"): (4, 2),
+    ("resize,m_fixed,w_400,h_326", "jpg 1598x1306"): (4, 2),
+    ("resize,m_fixed,w_400,h_326", "jpg 1597x1306"): (2, 1),
+    ("crop,x_400,w_1599,h_1199/resize,m_fixed,w_400,h_300", "jpg 2000x1500"): (4, 2),
     ("resize,w_500", "jpg 1000x750"): (2, 1),
     ("resize,w_501", "jpg 1000x750"): (1, 1),
     ("resize,w_100", "webp 1000x800"): (10, 5),

@@ -27,7 +27,7 @@ from .formats.codecs import CODECS
 from .formats.probe import Source, probe
 from .frame import Gamut
 from .gravity import Focus
-from .load import load
+from .load import completed, load
 from .notes import Notes, joined
 from .plan import Plan
 from .process import Process
@@ -210,6 +210,7 @@ class Group:
             return False
         if not planned.master:
             front, done = self._front, True
+            front = replace(front, washed=completed(front.washed, planned))
             with self._arriving.feed(front) as feed:
                 try:
                     fed = replace(source, pipe=feed.descriptor)

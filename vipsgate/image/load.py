@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyvips
 
 from . import pixels
-from .formats import cicp, codecs, icc, metadata
+from .formats import cicp, icc, metadata
+from .formats.codecs import CODECS
 from .formats.probe import Source
 from .frame import SRGB, Gamut, Header
 from .plan import Plan, reduced
@@ -32,14 +33,14 @@ def load(source: Source, plan: Plan) -> Image:
 def _loaded(source: Source, plan: Plan) -> Image:
     """As the loader gives it, with the colours that are wanted."""
     header = source.header
-    codec = codecs.CODECS[header.format]
+    codec = CODECS[header.format]
     planned = plan.header  # of which the gamut is another one where a profile is kept
     if codec.load:
         return normal(_own(codec.load(source.data, header), plan), planned)
     options = codec.options(plan.loader_shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
-    loader, file = codec.loader, source.data
+    loader, file = codec.loader, completed(source.data, plan)
     if source.pipe is not None:
         loader, file = f"{loader.removesuffix('_buffer')}_source", _piped(source.pipe)
     image = getattr(pyvips.Image, loader)(
@@ -65,15 +66,27 @@ def _own(image: Image, plan: Plan) -> Image:
     return metadata.with_source_profile(image) if plan.result.profile else image
 
 
+def completed(data: bytes, plan: Plan) -> bytes:
+    """The file, or its beginning, with sides that shrink to whole pixels.
+
+    So it is where the loader shrinks a file whose sides do not, and would leave the last ones out.
+    """
+    header, shrink = plan.header, plan.loader_shrink
+    make = CODECS[header.format].completed
+    if make is None or shrink <= 1:
+        return data
+    width, height = reduced(header, shrink)
+    sides = max(header.width, int(width * shrink)), max(header.height, int(height * shrink))
+    return data if sides == (header.width, header.height) else make(data, *sides)
+
+
 def _rounded(image: Image, header: Header, shrink: float) -> Image:
     """With its sides rounded to the nearest pixel.
 
-    libjpeg's are rounded down: up to a pixel of the reduced picture is lost at the right and lower
-    border. The last one again stands for what is lost, so that nothing is moved by more than half.
+    libvips rounds a shrunk JPEG's down. In one that cannot be completed (:func:`completed`) the
+    last pixels again stand for what is lost, so that nothing is moved by more than half.
     """
     width, height = reduced(header, shrink)
-    if (width * shrink, height * shrink) == (header.width, header.height):
-        return image  # nothing is lost
     if width <= image.width and height <= image.height:
         return image
     return image.embed(0, 0, max(width, image.width), max(height, image.height), extend="copy")

@@ -127,18 +127,24 @@ def shrunk(
 
     Returns:
         Steps of which a cut is in whole pixels of the reduced picture; ``None`` where one of its
-        sides would then lie more than :data:`HALF` a pixel of the scaled picture off.
+        sides would then lie more than :data:`HALF` a pixel of the scaled picture off. Nothing is
+        scaled where pixels as they are lie no further off: to scale by less than that takes half as
+        much work again, and blurs more than it moves.
     """
     cut, scale = lead(steps)
     if scale is None:
         return None
     wide, high = cut.sides(size) if cut else size
     true = wide / shrink[0], high / shrink[1]
+    whole = whole_sides(size, shrink)
+    begin = (cut.left / shrink[0], cut.top / shrink[1]) if cut else (0.0, 0.0)
+    if window := _as_it_is(begin, true, whole, scale):
+        rest = [window if step is scale else step for step in steps if step is not cut]
+        return fused(rest, whole)
     moved = cut
     if cut:
-        whole = round(size[0] / shrink[0]), round(size[1] / shrink[1])
-        across = _window(cut.left / shrink[0], true[0], whole[0], scale.width)
-        down = _window(cut.top / shrink[1], true[1], whole[1], scale.height)
+        across = _window(begin[0], true[0], whole[0], scale.width)
+        down = _window(begin[1], true[1], whole[1], scale.height)
         if across is None or down is None:
             return None
         moved = Cut(across[0], down[0], across[1] - across[0], down[1] - down[0])
@@ -146,6 +152,38 @@ def shrunk(
     return tuple(
         moved if moved and step is cut else scaled if step is scale else step for step in steps
     )
+
+
+def whole_sides(size: Size, shrink: tuple[float, float]) -> Size:
+    """The sides of a picture that a loader has reduced, rounded half up as OSS does."""
+    width, height = size
+    return math.floor(width / shrink[0] + 0.5), math.floor(height / shrink[1] + 0.5)
+
+
+def _as_it_is(
+    begin: tuple[float, float], length: tuple[float, float], most: Size, scale: Scale
+) -> Cut | None:
+    """The part of a reduced picture that shows what is wanted without being scaled.
+
+    Args:
+        begin: Where it should begin, in pixels of the reduced picture.
+        length: Its sides, likewise.
+        most: Sides of the reduced picture.
+        scale: To the sides that are wanted.
+    """
+    left = _first(begin[0], length[0], most[0], scale.width)
+    top = _first(begin[1], length[1], most[1], scale.height)
+    if left is None or top is None:
+        return None
+    return Cut(left, top, scale.width, scale.height)
+
+
+def _first(begin: float, length: float, most: int, wanted: int) -> int | None:
+    """The first of ``wanted`` pixels as far off at either end; ``None`` for over :data:`HALF`."""
+    middle = max(0.0, begin + (length - wanted) / 2)
+    first = min(math.floor(middle + HALF), most - wanted)
+    off = max(abs(first - begin), abs(first + wanted - begin - length))
+    return first if first >= 0 and off <= HALF else None
 
 
 def _window(begin: float, length: float, most: int, wanted: int) -> tuple[int, int] | None:

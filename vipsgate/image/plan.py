@@ -394,14 +394,24 @@ def _shrunk(
     if scale is None or rendering.shrink == "exact" or result.pages > 1:
         return 1.0, steps
     size = header.width, header.height
-    allowed = round(scale.ratio, DIGITS) / MARGIN[rendering.shrink]
-    allowed = min(allowed, min(cut.sides(size) if cut else size) / MIN_SIDE)
-    codec = CODECS[header.format]
-    while (shrink := codec.shrink(max(1.0, allowed))) > 1:
-        if (reduced := optimize.shrunk(steps, reduction(header, shrink), size)) is not None:
+    codec, margin = CODECS[header.format], MARGIN[rendering.shrink]
+    wide, high = cut.sides(size) if cut else size
+    most = min(wide, high) / MIN_SIDE
+    allowed = bound = min(round(scale.ratio, DIGITS) / margin, most)
+    if not codec.stretches:  # in steps, from which a side of the result may be half a pixel away
+        nearly = min(wide / (scale.width - optimize.HALF), high / (scale.height - optimize.HALF))
+        bound = min(max(allowed, nearly / margin), most)
+    while (shrink := codec.shrink(max(1.0, bound))) > 1:
+        reduced = optimize.shrunk(steps, reduction(header, shrink), size)
+        if reduced is not None and (shrink <= allowed or margin > 1 or not _scales(reduced)):
             return shrink, reduced
-        allowed = shrink / 2
+        bound = shrink / 2
     return 1.0, steps
+
+
+def _scales(steps: tuple[Step, ...]) -> bool:
+    """Is anything left to be scaled before it is otherwise changed?"""
+    return optimize.lead(steps)[1] is not None
 
 
 def _over_master(
@@ -443,8 +453,7 @@ def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, fl
 
 def reduced(header: Header, shrink: float, halved: int = 0) -> Size:
     """The sides of a source that is reduced like that, to the nearest pixel."""
-    across, down = reduction(header, shrink, halved)
-    return round(header.width / across), round(header.height / down)
+    return optimize.whole_sides((header.width, header.height), reduction(header, shrink, halved))
 
 
 def _sized(
@@ -486,11 +495,8 @@ def _decoding(header: Header, shrink: float, pages: int) -> float:
     codec = CODECS[header.format]
     each = codec.held(header, shrink) + (codec.holds_frames and pages > 1) * header.bands * pages
     decoded = each * header.width * header.height
-    return (
-        codec.copies * header.stored
-        + decoded
-        + lines * width * header.bands * -(-header.depth // 8)
-    )
+    copies = codec.copies + (codec.completed is not None and shrink > 1)
+    return copies * header.stored + decoded + lines * width * header.bands * -(-header.depth // 8)
 
 
 def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: bool) -> float:

@@ -7,6 +7,7 @@ import re
 import struct
 import time
 import tracemalloc
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -486,3 +487,36 @@ def test_tables_are_not_remembered_for_ever():
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 1_000_000
+
+
+# --- other sides
+
+
+@pytest.mark.parametrize("before", ["", "stray bytes", "fill bytes", "a comment"])
+def test_other_sides(before):
+    inserted = {
+        "stray bytes": b"stray",
+        "fill bytes": b"\xff" * 9,
+        "a comment": segment(0xFE, b"x"),
+    }
+    data = SOI + dqt() + inserted.get(before, b"") + sof(41, 27) + SOS
+    got = jpeg.with_sides(data, 44, 28)
+    assert got == data.replace(sof(41, 27), sof(44, 28))
+    assert jpeg.read(got)[0] == replace(jpeg.read(data)[0], width=44, height=28)
+
+
+@pytest.mark.parametrize(
+    ("factors", "changes"),
+    {
+        (0x11,): True,
+        (0x22, 0x11, 0x11): True,
+        (0x41, 0x11, 0x21): True,
+        (0x11, 0x22, 0x22): True,
+        (0x31, 0x11, 0x11): False,
+        (0x22, 0x13, 0x11): False,
+    }.items(),
+)
+def test_only_where_the_scans_have_the_same_blocks(factors, changes):
+    """A component's blocks, in a scan of its own, are those of its own samples."""
+    data = SOI + dqt() + sof(factors=factors) + SOS
+    assert (jpeg.with_sides(data, 40, 32) != data) == changes

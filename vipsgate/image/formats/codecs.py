@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadRequest
 from ..frame import P3, Frame, Header
-from . import bmp, containers, gif, heif, png, tiff_directory
+from . import bmp, containers, gif, heif, jpeg, png, tiff_directory
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -252,6 +252,8 @@ class Codec:
         stretches: Whether the whole pixels of a reduced picture show all of the source; else the
             last ones reach over its border.
         options: The loader's options for that shrink.
+        completed: Makes the file, once more in memory, one of other sides, so that a shrunk picture
+            has the last pixels, too, which show more than the source has.
         fail_on: libvips' word for what stops the loader. By default what would leave a part
             missing; what a codec only warns of is drawn as it is.
         copies: How often the file is in memory while it is decoded.
@@ -284,6 +286,7 @@ class Codec:
     shrink: Callable[[float], float] = lambda allowed: 1.0
     stretches: bool = False
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
+    completed: Callable[[bytes, int, int], bytes] | None = None
     fail_on: Callable[[Header], str] = lambda header: "truncated"
     copies: int = 2  # ours, and the one that pyvips makes
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
@@ -307,6 +310,7 @@ CODECS: dict[str, Codec] = {
         # libjpeg scales by eighths while it transforms; libvips uses these of them
         shrink=lambda allowed: max(step for step in (1.0, 2.0, 4.0, 8.0) if step <= allowed),
         options=lambda shrink: {"shrink": int(shrink)},
+        completed=jpeg.with_sides,
         # two bytes for each coefficient of a progressive file, read or written
         held=lambda header, shrink: 2 * header.samples if header.interlaced else 0,
         encoding=lambda frame: bool(frame.progressive) * (12.5 if _full(frame) else 6.5),

@@ -152,6 +152,12 @@ def _front(data: bytes) -> _Front:
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Marker and body of each segment in front of the first scan, of a file that has been read."""
+    for marker, begin, end in _bodies(data):
+        yield marker, data[begin:end]
+
+
+def _bodies(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The same, but where each body begins and ends."""
     at, stray = 2, MAX_STRAY
     for _ in range(MAX_SEGMENTS):
         if not MARKER.match(data, at):
@@ -159,8 +165,37 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == SOS or length < 2:
             return
-        yield marker, data[at + 4 : at + 2 + length]
+        yield marker, at + 4, at + 2 + length
         at += 2 + length
+
+
+def with_sides(data: bytes, width: int, height: int) -> bytes:
+    """The file with other sides, by which its last blocks are shown further than before.
+
+    A picture is coded in whole blocks of 8 by 8 pixels, so the file has some behind its border too,
+    where encoders repeat the last ones. libvips leaves out those of a shrunk picture that show some
+    of that, and to copy the ones beside them costs more and is not as like.
+
+    At least half of such a pixel is the source's, as sides are rounded: where an encoder has left
+    something else behind the border, black say, the last pixels are darker by half at most.
+
+    Args:
+        data: A file that has been read.
+        width: Of the picture, no further than its last blocks reach.
+        height: Likewise.
+
+    Returns:
+        The file as it is where its scans might then have other blocks than before: where colours
+        are sampled at two thirds, or three quarters (ITU-T T.81, A.2.2).
+    """
+    for marker, begin, end in _bodies(data):
+        if marker in SOFS:
+            factors = data[begin + 7 : end : 3]
+            if any(3 in (part >> 4, part & 15) for part in factors):
+                return data
+            sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+            return b"".join((data[: begin + 1], sides, memoryview(data)[begin + 5 :]))
+    return data
 
 
 def filled(data: bytes, at: int) -> int:
