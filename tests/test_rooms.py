@@ -5,6 +5,7 @@ import shows.
 """
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -28,6 +29,13 @@ def name_of(path):
 MODULES = {name_of(path): path for path in ROOT.rglob("*.py")}
 
 
+@functools.cache
+def parsed(path):
+    """The syntax of a file, which nobody changes."""
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def imported(path, *, lazily=True, typing=True):
     """The modules that a file imports, relative ones resolved.
 
@@ -54,7 +62,7 @@ def imported(path, *, lazily=True, typing=True):
             elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or lazily:
                 yield from walk(child)
 
-    return set(walk(ast.parse(path.read_text())))
+    return frozenset(walk(parsed(path)))
 
 
 def files(room):
@@ -120,7 +128,7 @@ def test_few_modules_are_in_no_room():
 
 @pytest.mark.parametrize("room", sorted(path.parent for path in ROOT.glob("*/**/__init__.py")))
 def test_a_room_says_its_rule(room):
-    text = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+    text = ast.get_docstring(parsed(room / "__init__.py"))
     assert "RULE" in text, room
 
 
@@ -128,7 +136,7 @@ def test_a_room_says_its_rule(room):
 def test_nobody_waits(room):
     waiting = ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith
     for path in files(room):
-        lines = [n.lineno for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, waiting)]
+        lines = [n.lineno for n in ast.walk(parsed(path)) if isinstance(n, waiting)]
         assert not lines, f"{name_of(path)} waits on lines {lines}"
 
 
@@ -199,7 +207,7 @@ def test_parsing_and_planning_load_no_libvips():
 
 def test_every_module_has_a_line_for_a_table_of_contents():
     for name, path in MODULES.items():
-        text = ast.get_docstring(ast.parse(path.read_text()))
+        text = ast.get_docstring(parsed(path))
         assert text, name
         assert text.splitlines()[0].rstrip().endswith((".", "?", ":")), name
 

@@ -1,6 +1,7 @@
 """Files and texts made to hurt: a 4xx or a picture, soon, and no renderer dies or swells."""
 
 import base64
+import contextlib
 import io
 import itertools
 import json
@@ -10,11 +11,13 @@ import signal
 import struct
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-SOON_S = 3.0  # for any answer
+SOON_S = 3.0  # of the processors' time, for any answer; what waits without working ends as 503
+PATIENCE_S = 20  # for killed renderers to be replaced
 MEMORY_MB = 300  # of a renderer, at its worst moment, whatever a file pretends to be
 PICTURE_MB = 600  # limits.render_bytes and an idle renderer, for pictures that are really large
 PROCESSES = [
@@ -415,10 +418,21 @@ def put(own):
     return store
 
 
+def worked(site):
+    """Seconds of the processors' time that the server and its renderers have used so far."""
+    ticks = 0
+    for pid in (site.process.pid, *site.pids()):
+        with contextlib.suppress(OSError):  # it is being replaced, which is noticed elsewhere
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def asked(site, name, process):
-    begun = time.perf_counter()
+    """The answer, and the processors' seconds that it took."""
+    begun = worked(site)
     answer = site.get(name, f"image/{process}")
-    return answer, time.perf_counter() - begun
+    return answer, worked(site) - begun
 
 
 def harmed(site, files, put, processes=PROCESSES, most=MEMORY_MB):
@@ -447,7 +461,7 @@ def harm(site, name, process, most=MEMORY_MB, case=""):
         json.loads(answer.body)
     if site.pids() != pids:
         wrong.append(f"{case}: a renderer was replaced")
-        _all_back(site)
+        _all_back(site, set(pids) - set(site.pids()))
     peak = max(site.peaks().values())
     if peak > most:
         wrong.append(f"{case}: a renderer held {peak} MB")
@@ -455,19 +469,25 @@ def harm(site, name, process, most=MEMORY_MB, case=""):
     return answer, wrong
 
 
-def _all_back(site):
-    deadline = time.monotonic() + 5
-    while len(site.pids()) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+def _all_back(site, ended=()):
+    """Wait until there are as many renderers as before, and none of those that were ended.
+
+    Until the server has noticed its end, an ended process is still one of its children.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while len(pids := site.pids()) < 3 or set(pids) & set(ended):
+        assert time.monotonic() < deadline, f"the renderers did not come back: {pids}"
+        time.sleep(0.02)
     time.sleep(0.3)
 
 
 def _renewed(site):
     """Fresh renderers, so that the next case is not blamed for this one's peak."""
-    for pid in site.pids():
-        os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
-    _all_back(site)
+    ended = site.pids()
+    for pid in ended:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _all_back(site, ended)
 
 
 FOREIGN = """
