@@ -56,7 +56,13 @@ FILES = {
     "no picture": b"no picture" * 50_000,
 }
 STREAMED = ("baseline JPEG", "progressive JPEG", "PNG")
-PROCESSES = ("image/resize,w_200", "image/crop,w_100,h_50", "image/info", "image/average-hue")
+PROCESSES = (
+    "image/resize,w_200",
+    "image/resize,w_9",
+    "image/crop,w_100,h_50",
+    "image/info",
+    "image/average-hue",
+)
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,11 @@ def _loaded(source: Source, plan: Plan) -> Image:
     options = codec.options(plan.loader_shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
-    loader, file = codec.loader, completed(source.data, plan)
-    if source.pipe is not None:
-        loader, file = f"{loader.removesuffix('_buffer')}_source", _piped(source.pipe)
+    if source.pipe is None:
+        loader, file = codec.loader, completed(source.data, plan)
+    else:
+        loader = f"{codec.loader.removesuffix('_buffer')}_source"
+        file = _piped(source.pipe)
     image = getattr(pyvips.Image, loader)(
         file, access="sequential", fail_on=codec.fail_on(header), **options
     )

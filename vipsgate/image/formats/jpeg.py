@@ -82,14 +82,15 @@ def read(data: bytes) -> tuple[Header, bytes]:
 
 
 def front(data: bytes) -> tuple[Header, bytes, int]:
-    """As :func:`read`, of the bytes up to the first scan, and where the rest of the file begins.
+    """As :func:`read`, of the bytes up to the first scan, and where that begins.
 
     Raises:
         ImageDamage: The segments do not lead to a scan.
         BadRequest: See :func:`read`.
     """
     begun = _front(data)
-    return begun.header, b"".join(begun.pieces), begun.rest
+    pieces = [*begun.pieces, memoryview(data)[begun.rest : begun.scan]]
+    return begun.header, b"".join(pieces), begun.scan
 
 
 def _front(data: bytes) -> _Front:
