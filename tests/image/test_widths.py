@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.examples import times
 
@@ -81,6 +81,8 @@ def test_whatever_was_measured_the_bounds_hold(measured, source, layout, density
 
 @settings(max_examples=times(100))
 @given(MEASURED)
+@example([(149, 0), (150, 3)])
+@example([(138, 0), (139, 3)])
 def test_a_curve_goes_through_what_rises_and_never_falls(measured):
     curve = Curve.of(measured)
     for width, size in curve.points:

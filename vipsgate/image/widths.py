@@ -26,6 +26,7 @@ RATIOS = 1.3, 2.0  # times the width, that one unit of the way has at least and 
 MAX_WIDTHS = 10
 SMALLEST = 320  # pixels: a small phone's, at one device pixel to a pixel of the page
 EXPONENT = 1.6  # of bytes by width, where one width alone is known; median of what was measured
+STEEPEST = 3.0  # of that: bytes grow with the area at most, and grain a little faster
 TYPICAL = (640, 45_000)  # pixels and bytes of a photograph, where nothing is known
 POINTS = 400  # of the way, at which it is measured
 
@@ -62,11 +63,25 @@ class Curve:
         return self._segment(width)[1] * self.at(width)
 
     def _segment(self, width: float) -> tuple[tuple[int, int], float]:
-        """A point, and the exponent of the power that leads from there to the width."""
-        for low, high in pairwise(self.points):
-            if width <= high[0] or high == self.points[-1]:
-                return low, math.log(high[1] / low[1]) / math.log(high[0] / low[0])
-        return self.points[0], EXPONENT
+        """A point, and the exponent of the power that leads from there to the width.
+
+        Beyond what was measured it goes on as at its end, but no steeper than pictures do: two
+        widths side by side may have bytes of which no power is in reach.
+        """
+        first, last = self.points[0], self.points[-1]
+        if first == last:
+            return first, EXPONENT
+        if width < first[0]:
+            return first, min(STEEPEST, _exponent(*self.points[:2]))
+        if width > last[0]:
+            return last, min(STEEPEST, _exponent(*self.points[-2:]))
+        low, high = next(pair for pair in pairwise(self.points) if width <= pair[1][0])
+        return low, _exponent(low, high)
+
+
+def _exponent(low: tuple[int, int], high: tuple[int, int]) -> float:
+    """Of the power of a width that goes through two points."""
+    return math.log(high[1] / low[1]) / math.log(high[0] / low[0])
 
 
 def ends(width: int, layout: int, density: float) -> tuple[int, int]:
