@@ -177,6 +177,13 @@ async def test_a_transfer_that_broke_goes_on(store, reader):
     opened.close()
 
 
+async def test_a_transfer_that_stops_is_given_up_within_its_time(store, reader):
+    store.send(*PIECES[:2], GatewayTimeout("no piece has come in time"), *PIECES[2:], None)
+    with pytest.raises(GatewayTimeout), closing(await reader.begin("a")) as opened:
+        await opened.whole()
+    assert store.fetches == 1
+
+
 async def test_a_copy_of_the_cache_is_there_at_once(tmp_path, store):
     cache = SourceCache(tmp_path / "vipsgate" / "sources", 1 << 20, "here")
     reader = RemoteReader(store, 1.0, 60.0, cache)

@@ -261,7 +261,10 @@ class RemoteReader:
     async def _pieces(
         self, got: Got, path: str, head: Head, span: range, least: int = PIECE
     ) -> AsyncIterator[bytes]:
-        """What comes of a part; a transfer that breaks is gone on with where it broke."""
+        """What comes of a part; a transfer that breaks is gone on with where it broke.
+
+        One that stops coming has had the time of a call then, and is given up.
+        """
         at, left = span.start, RESUMES
         while True:
             try:
@@ -269,7 +272,7 @@ class RemoteReader:
                     at += len(piece)
                     yield bytes(piece)
                 return
-            except (BadGateway, GatewayTimeout):
+            except BadGateway:
                 left -= 1
                 if not left or at >= span.stop:
                     raise
