@@ -43,6 +43,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "goals": ["--rounds", "1", "--formats", "jpg"],
     "scaling": ["--runs", "1"],
     "fronts": ["--rounds", "2", "--seconds", "1"],
+    "masters": ["--rounds", "1", "--source", "24 MP JPEG"],
     "estimates": ["--only", "1000x1000"],
     "peers": ["--rounds", "1", "--seconds", "2"],
 }

@@ -106,7 +106,8 @@ def _folder(root: Path, options: StoreSettings, writes: Writes | None) -> Store 
         if not root.is_dir():
             return None
         blocking = options.threads is True or filesystems.is_blocking(str(root))
-        return Disk(root), None if blocking else Disk(root, settles=True)
+        disk = Disk(root)
+        return disk, None if blocking else Disk(disk.root, settles=True)
 
     result = Threads("start", options.timeout_seconds).now(look)
     if result is None:

@@ -121,6 +121,15 @@ async def test_a_link_to_a_place_that_blocks(store, root, tmp_path, monkeypatch)
     assert not store.has("link")
 
 
+async def test_many_look_at_once(store, root):
+    """All of them see all: each look at a bucket is for all who wait for it."""
+    for number in range(5):
+        (root / f"bucket{number}").mkdir()
+    seen = await asyncio.gather(*(store.buckets() for _ in range(20)))
+    assert all(rows == seen[0] for rows in seen)
+    assert {f"bucket{number}" for number in range(5)} <= {name for name, _ in seen[0]}
+
+
 async def test_nobody_waits_for_names_while_all_looks_hang(store, monkeypatch):
     import threading
 

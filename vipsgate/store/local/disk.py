@@ -54,8 +54,8 @@ class Disk:
         root: Likewise.
     """
 
-    def __init__(self, root: Path, *, settles: bool = False) -> None:
-        self.root = Root(os.path.realpath(root))
+    def __init__(self, root: Path | Root, *, settles: bool = False) -> None:
+        self.root = root if isinstance(root, Root) else Root(os.path.realpath(root))
         self._known = Settled(known).known if settles else known
 
     def has(self, bucket: str) -> bool:

@@ -128,7 +128,10 @@ class Buckets:
     def _settle(self, names: Iterable[str]) -> None:
         """Buckets that are still being looked at have not said what they are."""
         for name in names:
-            if self._looks[name].done():
+            look = self._looks.get(name)
+            if look is None:  # somebody else has waited for the same look
+                continue
+            if look.done():
                 del self._looks[name]
             else:
                 self._be_silent(name)
