@@ -1,9 +1,10 @@
 """What does a request cost with 1, 2, 4 and 8 fronts? The same: what scaling on many cores needs.
 
-All servers run at once and are asked in turn, by 8 connections, so that what else the machine does
-meets all alike: new small pictures, plain objects, hits and denials. Told are milliseconds of CPU
-of all processes of a server for one answer, of its fronts alone and of its renderers, and on this
-machine's cores answers a second. A server has as many renderers as it has fronts, 2 at least.
+All servers run at once and are asked in turn, by 64 connections, so that what else the machine does
+meets all alike, and so that each of 8 fronts has several, too: new small pictures, plain objects,
+hits and denials. Told are milliseconds of CPU of all processes of a server for one answer, of its
+fronts alone, and on this machine's cores answers a second. A server has as many renderers as it has
+fronts, 2 at least.
 
     python bench/fronts.py [--rounds 5] [--seconds 2] [--fronts 1,2,4,8] [--json FILE]
         [--chart FILE]
@@ -33,6 +34,7 @@ acl = "public-read"
 [buckets.shut]
 """
 AIM = 0.05  # of the cost with one front
+CONNECTIONS = 64
 CACHE = {"VIPSGATE_CACHE__DISK_BYTES": "0"}
 SMALL = "image/resize,w_100"
 
@@ -69,7 +71,9 @@ class Many:
     def run(self, paths: list[str], seconds: float) -> dict[str, float]:
         """Milliseconds of CPU for one answer, and answers a second."""
         before = self._cpu()
-        done = load.load(self.server.address, paths, seconds, first=self._first)
+        done = load.load(
+            self.server.address, paths, seconds, first=self._first, connections=CONNECTIONS
+        )
         after = self._cpu()
         self._first += done.requests // len(paths) + 1
         front, renderers = (

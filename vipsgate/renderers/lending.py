@@ -10,6 +10,7 @@ that can be full.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
 
 RENDER, FREE = "render", "free"  # what is asked, and told
+FRESH_SECONDS = 0.001  # for which a look at what waits elsewhere will do
 
 
 class RefusedError(Exception):
@@ -54,12 +56,15 @@ class Lending:
     def __init__(self, family: Family) -> None:
         self.family, self._table, self._me = family, family.table, family.front
         self._told: tuple[int, ...] = ()
+        self._looked = 0.0  # when that was
+        self._waiting, self._work, self._renderers = 0, 0.0, 0  # of all others
 
     # -- for the lanes: see vipsgate.renderers.admission.Elsewhere ---------------------------------
 
     def waiting(self) -> int:
         """Jobs that wait in other fronts."""
-        return self._table.others(self._me, Column.WAITING)
+        self._look()
+        return self._waiting
 
     def held(self) -> int:
         """Bytes of memory for which heavy jobs of other fronts have a permit."""
@@ -77,9 +82,18 @@ class Lending:
 
     def spread(self, work: float, renderers: int) -> float:
         """Seconds that quick work takes which waits here, were all that waits spread evenly."""
-        work += self._table.others(self._me, Column.WORK) / MICRO
-        renderers += self._table.others(self._me, Column.RENDERERS)
-        return work / renderers if renderers else math.inf
+        self._look()
+        renderers += self._renderers
+        return (work + self._work) / renderers if renderers else math.inf
+
+    def _look(self) -> None:
+        """See what waits elsewhere: it is asked for several times with each picture."""
+        now = time.monotonic()
+        if now - self._looked > FRESH_SECONDS:
+            self._looked, table, me = now, self._table, self._me
+            self._waiting = table.others(me, Column.WAITING)
+            self._work = table.others(me, Column.WORK) / MICRO
+            self._renderers = table.others(me, Column.RENDERERS)
 
     # -- for the pool ------------------------------------------------------------------------------
 
@@ -111,6 +125,9 @@ class Lending:
     def taker(self) -> int | None:
         """A front that could begin a job now; it is taken to have begun one then."""
         free = self._table.column(Column.FREE)
+        free[self._me] = 0
+        if max(free) <= 0:  # as it mostly is where something waits
+            return None
         while (other := choose(self._me, free)) is not None:
             if self._table.responds(other):
                 self._table.add(other, Column.FREE, -1)  # until it tells anew

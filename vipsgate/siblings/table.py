@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from enum import IntEnum, auto
 
-CLAIMS = 4096  # places for what is being made; twice as many as there are pictures under way
+CLAIMS = 4096  # places of a front for what it makes; many more than it has pictures under way
 CELL = 8  # bytes
 LATE_SECONDS = (
     3.0  # without a sign of life, after which nobody waits for a front; it gives one a second
@@ -49,11 +49,13 @@ class Table:
     def __init__(self, fronts: int) -> None:
         self.fronts = fronts
         cells = fronts * len(Column)
+        size = (cells + fronts * CLAIMS) * CELL
         self._file = os.memfd_create("vipsgate-fronts", os.MFD_CLOEXEC)
-        os.ftruncate(self._file, (cells + CLAIMS) * CELL)
-        whole = memoryview(mmap.mmap(self._file, (cells + CLAIMS) * CELL)).cast("q")
+        os.ftruncate(self._file, size)
+        whole = memoryview(mmap.mmap(self._file, size)).cast("q")
         self._cells = whole[:cells]
-        self.claims = whole[cells:]  # of .claims
+        begins = range(cells, len(whole), CLAIMS)
+        self.claims = [whole[begin : begin + CLAIMS] for begin in begins]  # of .claims, by front
 
     def get(self, front: int, column: Column) -> int:
         """A number of a front."""
