@@ -18,6 +18,8 @@ import pytest
 from support.server import BUCKET, PATIENCE_S, REPOSITORY, children
 
 from vipsgate.gate import sign, target
+from vipsgate.server.parent import HANG_SECONDS
+from vipsgate.siblings.table import LATE_SECONDS
 
 KEY = sign.Credential("ownerKey", "ownerSecret")
 CONFIG = """
@@ -308,6 +310,21 @@ def test_the_first_front_is_replaced_with_the_admin_port(site):
     os.kill(first, signal.SIGKILL)
     until(lambda: first not in site.fronts() and len(site.fronts()) == COUNT)
     assert metric(site, "vipsgate_fronts") == COUNT  # who connects meanwhile waits
+
+
+@pytest.mark.slow  # it is killed after 15 s
+def test_a_front_that_hangs_gets_nothing_and_is_replaced(serving, folder, config):
+    with serving(folder, "--config", str(config), fronts=2, renderers=2) as site:
+        signed(site, "PUT", f"/{BUCKET}/?acl", **{"x-oss-acl": "public-read"})
+        hung = site.fronts()[1]
+        os.kill(hung, signal.SIGSTOP)
+        time.sleep(LATE_SECONDS + 0.5)
+        for number in range(20):
+            begun = time.monotonic()
+            assert site.get("example.jpg", f"image/resize,w_{30 + number}").status == 200
+            assert time.monotonic() - begun < LATE_SECONDS
+        until(lambda: hung not in site.fronts(), HANG_SECONDS + PATIENCE_S)
+        until(lambda: metric(site, "vipsgate_fronts") == 2)
 
 
 def test_what_is_under_way_is_finished(serving, folder, config):
