@@ -90,7 +90,8 @@ def two(serving, receiver, root, tmp_path_factory):
     (folder / "vipsgate.toml").write_text(config)
     words = [folder / "root", "--config", folder / "vipsgate.toml", "--renderers", "1"]
     words += ["--cache-dir", str(folder / "cache")]
-    with serving(*words) as one, serving(*words) as other:
+    # one front each: of several, the others of a server that is told follow within a second, too
+    with serving(*words, fronts=1) as one, serving(*words, fronts=1) as other:
         yield one, other
 
 
