@@ -299,11 +299,6 @@ class Lanes(Generic[J]):
         """How many more jobs may be under work at a time, as far as workers go."""
         return self._count - self._busy
 
-    @property
-    def has_room(self) -> bool:
-        """Are fewer jobs under work than workers that work at a time?"""
-        return self._busy < self._count
-
     def may_begin(self, cost: Cost | None) -> bool:
         """May a worker that is free begin a job of this cost, which does not wait here?"""
         return self._may_begin(lane_of(cost), cost)

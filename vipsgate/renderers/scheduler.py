@@ -284,7 +284,7 @@ class Scheduler(Generic[J, W]):
     @property
     def quiet(self) -> bool:
         """Does nothing wait, and may one more job begin?"""
-        return not (len(self.lanes) or self._ahead) and self.lanes.has_room
+        return not (len(self.lanes) or self._ahead) and self.lanes.room > 0
 
     def waiting(self) -> int:
         """Jobs that would begin if a worker were free."""

@@ -142,14 +142,7 @@ class Post:
         await asyncio.shield(telling)
 
     async def _tell_all(self, kind: str, body: Message) -> None:
-        others = self._others()
-        asking = [asyncio.ensure_future(self.ask(to, kind, body)) for to in others]
-        if not asking:
-            return
-        _, late = await asyncio.wait(asking, timeout=TELL_SECONDS)
-        for task in late:
-            task.cancel()
-        for outcome in await asyncio.gather(*asking, return_exceptions=True):
+        for outcome in await self._ask_all(kind, body):
             if isinstance(outcome, tuple):
                 protocol.close(outcome[1])
             elif not isinstance(outcome, LostError):
@@ -157,14 +150,19 @@ class Post:
 
     async def gather(self, kind: str) -> list[tuple[Message, list[int]]]:
         """The answers of all others, with descriptors for the caller to close; of who has one."""
-        others = self._others()
-        asking = [asyncio.ensure_future(self.ask(to, kind, {})) for to in others]
+        outcomes = await self._ask_all(kind, {})
+        return [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+
+    async def _ask_all(
+        self, kind: str, body: Message
+    ) -> list[tuple[Message, list[int]] | BaseException]:
+        """What has come of asking each of the others; CancelledError of one that is late."""
+        asking = [asyncio.ensure_future(self.ask(to, kind, body)) for to in self._others()]
         if asking:
             _, late = await asyncio.wait(asking, timeout=TELL_SECONDS)
             for task in late:
                 task.cancel()
-        outcomes = await asyncio.gather(*asking, return_exceptions=True)
-        return [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+        return await asyncio.gather(*asking, return_exceptions=True)
 
     def _others(self) -> list[int]:
         """All other fronts that are there; the last box is the parent's."""

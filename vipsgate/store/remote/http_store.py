@@ -8,7 +8,7 @@ by itself, to wherever they lead.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -101,11 +101,7 @@ class HttpStore:
         Raises:
             ImageTooLarge: It is larger than is fetched.
         """
-        await self._check_size(bucket, key)
-        try:
-            return await self._objects.open(_path(key))
-        except NoSuchKey:
-            raise _absent(key) from None
+        return await self._fetched(bucket, key, self._objects.open)
 
     async def begin(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.RangeReader`.
@@ -113,19 +109,21 @@ class HttpStore:
         Raises:
             ImageTooLarge: It is larger than is fetched.
         """
-        await self._check_size(bucket, key)
-        try:
-            return await self._objects.begin(_path(key))
-        except NoSuchKey:
-            raise _absent(key) from None
+        return await self._fetched(bucket, key, self._objects.begin)
 
-    async def _check_size(self, bucket: str, key: str) -> None:
+    async def _fetched(
+        self, bucket: str, key: str, fetch: Callable[[str], Awaitable[Opened]]
+    ) -> Opened:
         info = await self.stat(bucket, key)
         if info.size > self._most:
             raise ImageTooLarge(
                 f"Maximal size of an object supported from an origin is {self._most} bytes; "
                 f"the object has {info.size}."
             )
+        try:
+            return await fetch(_path(key))
+        except NoSuchKey:
+            raise _absent(key) from None
 
     def ranged(self, bucket: str) -> HttpStore:
         """See :class:`vipsgate.store.base.Store`."""
