@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import pytest
 
 from vipsgate.image.cost import Cost
-from vipsgate.renderers.admission import FIRST_GUESS, WAITING_BYTES, Bounds, Mean, Reason, Refusal
+from vipsgate.renderers.admission import (
+    FIRST_GUESS,
+    WAITING_BYTES,
+    Bounds,
+    Mean,
+    Nowhere,
+    Reason,
+    Refusal,
+)
 from vipsgate.renderers.lanes import (
     HEAVY_PART,
     QUICK_BYTES,
@@ -418,3 +426,34 @@ def test_whose_time_is_up() -> None:
     assert queue.overdue(1.0) == [early]
     assert set(queue.overdue(2.5)) == {early, heavy}
     assert len(queue) == 3
+
+
+class Others(Nowhere):
+    """Another front, with heavy work of its own."""
+
+    def __init__(self, seconds: float, renderers: int) -> None:
+        self.work = seconds, renderers
+
+    def heavy(self) -> tuple[float, int]:
+        return self.work
+
+
+@pytest.mark.parametrize(
+    ("memory", "seconds", "renderers", "wait"),
+    [
+        (10_000 * MB, 0.0, 0, 1.0),  # alone: two of a second each, on two renderers
+        (10_000 * MB, 8.0, 2, 2.5),  # ten seconds on four
+        (600 * MB, 8.0, 2, 10.0),  # memory for one at a time, wherever
+    ],
+)
+def test_heavy_jobs_of_all_fronts_are_ahead(
+    memory: int, seconds: float, renderers: int, wait: float
+) -> None:
+    queue: Lanes[Job] = Lanes(
+        count=2, bounds=Bounds(60, 100), memory=memory, elsewhere=Others(seconds, renderers)
+    )
+    for number in range(2):
+        heavy = job(f"m{number}")
+        heavy.cost = Cost(1.0, 600 * MB)
+        queue.enter(heavy)
+    assert queue.wait(Lane.HEAVY) == pytest.approx(wait)

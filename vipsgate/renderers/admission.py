@@ -110,6 +110,9 @@ class Elsewhere(Protocol):
             renderers: How many work here.
         """
 
+    def heavy(self) -> tuple[float, int]:
+        """Seconds of one core that other jobs than quick ones take there, and its renderers."""
+
     def taker(self) -> int | None:
         """A front that could begin a job now, which it is taken to do; ``None`` for none."""
 
@@ -135,6 +138,10 @@ class Nowhere:
     def spread(self, work: float, renderers: int) -> float:
         """To nobody."""
         return math.inf
+
+    def heavy(self) -> tuple[float, int]:
+        """None."""
+        return 0.0, 0
 
     def taker(self) -> int | None:
         """There is none."""

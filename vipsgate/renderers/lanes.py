@@ -115,6 +115,13 @@ class Lanes(Generic[J]):
         return self._held
 
     @property
+    def heavy_seconds(self) -> float:
+        """That jobs other than quick ones take: those that wait, and half of the others."""
+        lanes = (Lane.HEAVY, Lane.ANIMATED)
+        waiting = sum(job.cost.seconds for one in lanes for job in self._waiting[one] if job.cost)
+        return waiting + sum(self._estimates[one] for one in lanes) / 2
+
+    @property
     def quick(self) -> int:
         """Quick jobs that wait."""
         return len(self._waiting[Lane.QUICK])
@@ -191,9 +198,11 @@ class Lanes(Generic[J]):
         costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
         if not costs and self._may_begin(lane):
             return 0.0
-        seconds = sum(cost.seconds for cost in costs)
+        # memory is that of the machine, and what waits for none is lent: all fronts are ahead
+        elsewhere, renderers = self._elsewhere.heavy()
+        seconds = sum(cost.seconds for cost in costs) + elsewhere
         seconds += sum(self._estimates[one] for one in ahead) / 2
-        together = 1 if self._waiting[Lane.QUICK] else self._permits(lane)
+        together = renderers + (1 if self._waiting[Lane.QUICK] else self._permits(lane))
         if costs:  # so many as there is memory for
             mean = sum(cost.memory for cost in costs) / len(costs)
             together = max(1, min(together, int(self._memory / max(mean, 1))))

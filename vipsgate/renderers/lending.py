@@ -57,7 +57,7 @@ class Lending:
         self.family, self._table, self._me = family, family.table, family.front
         self._told: tuple[int, ...] = ()
         self._looked = 0.0  # when that was
-        self._waiting, self._work, self._renderers = 0, 0.0, 0  # of all others
+        self._waiting, self._work, self._heavy, self._renderers = 0, 0.0, 0.0, 0  # of all others
 
     # -- for the lanes: see vipsgate.renderers.admission.Elsewhere ---------------------------------
 
@@ -86,6 +86,11 @@ class Lending:
         renderers += self._renderers
         return (work + self._work) / renderers if renderers else math.inf
 
+    def heavy(self) -> tuple[float, int]:
+        """Seconds that heavy jobs of other fronts take, and their renderers."""
+        self._look()
+        return self._heavy, self._renderers
+
     def _look(self) -> None:
         """See what waits elsewhere: it is asked for several times with each picture."""
         now = time.monotonic()
@@ -93,6 +98,7 @@ class Lending:
             self._looked, table, me = now, self._table, self._me
             self._waiting = table.others(me, Column.WAITING)
             self._work = table.others(me, Column.WORK) / MICRO
+            self._heavy = table.others(me, Column.HEAVY_WORK) / MICRO
             self._renderers = table.others(me, Column.RENDERERS)
 
     # -- for the pool ------------------------------------------------------------------------------
@@ -102,10 +108,14 @@ class Lending:
         lanes = scheduler.lanes
         quick = lanes.quick + scheduler.ahead()
         free, heavy = scheduler.free(), len(lanes) - lanes.quick
-        told = (free, quick + heavy, heavy, int(quick * lanes.quick_seconds * MICRO))
+        work, heavy_work = quick * lanes.quick_seconds, lanes.heavy_seconds
+        told = (free, quick + heavy, heavy, int(work * MICRO), int(heavy_work * MICRO))
         if told != self._told or free:
             self._told = told
-            columns = (Column.FREE, Column.WAITING, Column.HEAVY, Column.WORK)
+            columns = (
+                *(Column.FREE, Column.WAITING, Column.HEAVY),
+                *(Column.WORK, Column.HEAVY_WORK),
+            )
             for column, value in zip(columns, told, strict=True):
                 self._table.set(self._me, column, value)
         if free and (other := self._needy()) is not None:
