@@ -31,7 +31,8 @@ from hypothesis import strategies as st
 from support.examples import times
 
 from vipsgate.image.cost import Cost
-from vipsgate.renderers.admission import Bounds, Nowhere
+from vipsgate.renderers import scheduler as scheduling
+from vipsgate.renderers.admission import FIRST_GUESS, Bounds, Nowhere
 from vipsgate.renderers.lanes import QUICK_BYTES, QUICK_SECONDS, Lane
 from vipsgate.renderers.scheduler import (
     LARGE_SOURCE,
@@ -68,6 +69,12 @@ class Job:
     awaited: bool = True
     telling: bool = True
     borrowed: bool = False
+
+
+@pytest.fixture(autouse=True)
+def one_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker is given one job ahead, as long as none has been measured: a script stays short."""
+    monkeypatch.setattr(scheduling, "AHEAD_SECONDS", FIRST_GUESS)
 
 
 class Others(Nowhere):

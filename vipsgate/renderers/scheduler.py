@@ -26,8 +26,8 @@ from .lanes import Lane, Lanes, Waiting, lane_of
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
 PART_AFTER = 0.15  # seconds that a job takes by itself before those that came with it may leave it
 MAX_TOGETHER = 8  # jobs of one content that go to a worker at once
-AHEAD_SECONDS = 0.01  # of work that a worker is given ahead: an iteration of a busy front's loop
-MAX_AHEAD = 8  # jobs that this is at most
+AHEAD_SECONDS = 0.05  # of work that a worker is given ahead: what a front with 8,000 clients is late
+MAX_AHEAD = 32  # jobs that this is at most
 LEND_SECONDS = (
     0.002  # of work that waits, from which on a job is lent: ten times what the way takes
 )
@@ -339,16 +339,19 @@ class Scheduler(Generic[J, W]):
 
     def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
         """Give workers what they are to begin next, each its first one before any has a second."""
-        most = math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds)
-        for count in range(1, min(most, MAX_AHEAD) + 1):
-            if not len(self.lanes):
+        most = min(math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds), MAX_AHEAD)
+        while len(self.lanes) and (worker := self._least_given(most)) is not None:
+            if (job := self.lanes.ahead()) is None:
                 return
-            for worker, desk in list(self._desks.items()):  # one may turn out to have ended
-                if len(desk.turns) != count or desk.turns[0].cost or desk.retiring:
-                    continue
-                if (job := self.lanes.ahead()) is None:
-                    return
-                yield self._give(job, worker, now)
+            yield self._give(job, worker, now)
+
+    def _least_given(self, most: int) -> W | None:
+        """The worker at a quick job with the fewest others, and fewer than so many."""
+        found, fewest = None, most + 1
+        for worker, desk in self._desks.items():
+            if 0 < len(desk.turns) < fewest and not desk.turns[0].cost and not desk.retiring:
+                found, fewest = worker, len(desk.turns)
+        return found
 
     def _steal(self, now: float) -> Take[J, W] | None:
         """Take a job away from a worker that has not begun it; it counts as under work."""
