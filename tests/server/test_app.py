@@ -1,5 +1,7 @@
 """The conductor by itself: a frozen clock, a store that counts, and nobody who renders."""
 
+import asyncio
+import gc
 import os
 import socket
 from collections import Counter
@@ -11,7 +13,8 @@ from yarl import URL
 
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import LOOKS, Services
-from vipsgate.errors import CpuLimitExceeded, NoSuchKey
+from vipsgate.errors import CpuLimitExceeded, NoSuchKey, OssError
+from vipsgate.observe.record import RequestRecord
 from vipsgate.observe.recorder import Recorder
 from vipsgate.renderers.admission import Reason, Refusal
 from vipsgate.renderers.pool import Result
@@ -181,6 +184,43 @@ async def test_whatever_the_request_it_has_one_answer_and_is_counted_once(method
         assert ask.counters.in_progress == 0
         assert (ask.headers.get("Access-Control-Allow-Origin") == "*") == (method != "PUT")
         assert ask.headers["Vary"] == "Origin"
+
+
+ANSWERED = [
+    # target, method, whether renderers are full, status
+    (V1, "GET", False, 200),
+    (V1.partition("?")[0], "GET", False, 200),
+    (V1, "HEAD", False, 403),
+    (V1.partition("&OSSAccessKeyId")[0], "GET", True, 503),
+    (V1.replace("dir/", "other/"), "GET", False, 403),
+    ("/examplebucket/missing.jpg", "GET", False, 404),
+    ("/examplebucket/missing.jpg?x-oss-process=image/resize,w_100", "GET", False, 404),
+    ("/examplebucket/dir/ex%20ample.jpg?x-oss-process=image/resize,w_x", "GET", False, 400),
+    ("/other/a.jpg", "GET", False, 404),
+    ("/examplebucket/a.jpg?policy", "PUT", False, 501),
+]
+
+
+@pytest.mark.parametrize(("target", "method", "full", "status"), ANSWERED)
+async def test_no_answer_leaves_garbage(target, method, full, status):
+    async with running(
+        full=full, looks=Pace(1e6, 100), examplebucket={"acl": "public-read"}
+    ) as ask:
+        assert (await ask(target, method))[0] == status
+        gc.collect()
+        gc.disable()  # a test's client leaves some, so it is counted by what only a server has
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(3):
+                await ask(target, method)
+            await asyncio.sleep(0)
+            gc.collect()
+            left = [one for one in gc.garbage if isinstance(one, OssError | RequestRecord)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert not left
 
 
 async def test_a_wait_for_a_turn_counts_once_on_a_connection(monkeypatch):

@@ -26,7 +26,7 @@ from .lanes import Lane, Lanes, Waiting, lane_of
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
 PART_AFTER = 0.15  # seconds that a job takes by itself before those that came with it may leave it
 MAX_TOGETHER = 8  # jobs of one content that go to a worker at once
-AHEAD_SECONDS = 0.05  # of work that a worker is given ahead: what a front with 8,000 clients is late
+AHEAD_SECONDS = 0.05  # of work that a worker is given ahead: so late is a front with 8,000 clients
 MAX_AHEAD = 32  # jobs that this is at most
 LEND_SECONDS = (
     0.002  # of work that waits, from which on a job is lent: ten times what the way takes

@@ -84,7 +84,6 @@ async def _answer(
         admit.share(request, known[1].sharing)
     if known and known[0].data is not None:
         return responses.again(request, known[0].data, known[1].headers, known[1].head)
-    refusal: OssError
     try:
         if known:
             with closing(known[0]) as entry:
@@ -96,7 +95,7 @@ async def _answer(
                 return await responses.content(request, entry.body, entry.size, 0, headers)
         return await serve(request, services)
     except OssError as error:
-        refusal = error
+        return _refused(request, record, error)
     except ConnectionError:  # nobody is there to be told
         record.gone = True
         if request.transport is not None:
@@ -105,9 +104,20 @@ async def _answer(
     except Exception:
         key = redacted(record.key)
         log.exception("request %s failed: bucket %s, key %r", record.identity, record.bucket, key)
-        refusal = InternalError("The server has a fault; its log has the request's id.")
-    record.code, record.ec, record.rule = refusal.code, refusal.ec, refusal.rule
-    return responses.refusal(refusal, request)
+        error = InternalError("The server has a fault; its log has the request's id.")
+        return _refused(request, record, error)
+
+
+def _refused(
+    request: web.BaseRequest, record: RequestRecord, error: OssError
+) -> web.StreamResponse:
+    """Return the answer that an error is.
+
+    A frame that the error has passed must not keep it, for both would live on until garbage is
+    looked for.
+    """
+    record.code, record.ec, record.rule = error.code, error.ec, error.rule
+    return responses.refusal(error, request)
 
 
 def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web.StreamResponse:
