@@ -13,7 +13,7 @@ from yarl import URL
 
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import LOOKS, Services
-from vipsgate.errors import CpuLimitExceeded, NoSuchKey, OssError
+from vipsgate.errors import CpuLimitExceeded, ImageDamage, NoSuchKey, OssError
 from vipsgate.observe.record import RequestRecord
 from vipsgate.observe.recorder import Recorder
 from vipsgate.renderers.admission import Reason, Refusal
@@ -89,6 +89,10 @@ class Renderers:
         """There is room."""
 
     async def render(self, job, content=""):
+        if "rotate,45" in job.process:  # it fails, as the pool learns of it
+            broken = asyncio.get_running_loop().create_future()
+            broken.set_exception(ImageDamage("The image file may be damaged."))
+            await broken
         return Result("text/plain", len(job.process), _memory(job.process.encode()), 0.0, 0.0, 0)
 
 
@@ -196,6 +200,7 @@ ANSWERED = [
     ("/examplebucket/missing.jpg", "GET", False, 404),
     ("/examplebucket/missing.jpg?x-oss-process=image/resize,w_100", "GET", False, 404),
     ("/examplebucket/dir/ex%20ample.jpg?x-oss-process=image/resize,w_x", "GET", False, 400),
+    (V1.partition("&OSSAccessKeyId")[0].replace("C90", "C45"), "GET", False, 403),
     ("/other/a.jpg", "GET", False, 404),
     ("/examplebucket/a.jpg?policy", "PUT", False, 501),
 ]

@@ -104,18 +104,21 @@ async def _answer(
     except Exception:
         key = redacted(record.key)
         log.exception("request %s failed: bucket %s, key %r", record.identity, record.bucket, key)
-        error = InternalError("The server has a fault; its log has the request's id.")
-        return _refused(request, record, error)
+        fault = InternalError("The server has a fault; its log has the request's id.")
+        return _refused(request, record, fault)
 
 
 def _refused(
     request: web.BaseRequest, record: RequestRecord, error: OssError
 ) -> web.StreamResponse:
-    """Return the answer that an error is.
+    """Return the answer that an error is, after which nobody asks where it was raised.
 
-    A frame that the error has passed must not keep it, for both would live on until garbage is
-    looked for.
+    What it has passed, frames and the futures in them, may hold it in turn; all of that would live
+    on until garbage is looked for.
     """
+    raised: BaseException | None = error
+    while raised is not None:
+        raised.__traceback__, raised = None, raised.__context__
     record.code, record.ec, record.rule = error.code, error.ec, error.rule
     return responses.refusal(error, request)
 
