@@ -5,7 +5,7 @@ import gc
 import os
 import socket
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
 import pytest
@@ -134,7 +134,7 @@ async def running(now=NOW, region="cn-hangzhou", *, full=False, looks=None, **bu
                 ask.headers = answer.headers
                 return answer.status, await answer.text(), dict(store.asked)
 
-        ask.counters = services.recorder.counters
+        ask.counters, ask.port = services.recorder.counters, line.getsockname()[1]
         yield ask
     await runner.cleanup()
 
@@ -190,6 +190,24 @@ async def test_whatever_the_request_it_has_one_answer_and_is_counted_once(method
         assert ask.headers["Vary"] == "Origin"
 
 
+@contextmanager
+def no_garbage():
+    """What a server has of a request is gone afterwards; a test's client does leave garbage."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield
+        gc.collect()
+        ours = OssError, RequestRecord, connection.Connection
+        left = [one for one in gc.garbage if isinstance(one, ours)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not left
+
+
 ANSWERED = [
     # target, method, whether renderers are full, status
     (V1, "GET", False, 200),
@@ -212,20 +230,22 @@ async def test_no_answer_leaves_garbage(target, method, full, status):
         full=full, looks=Pace(1e6, 100), examplebucket={"acl": "public-read"}
     ) as ask:
         assert (await ask(target, method))[0] == status
-        gc.collect()
-        gc.disable()  # a test's client leaves some, so it is counted by what only a server has
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
+        with no_garbage():
             for _ in range(3):
                 await ask(target, method)
             await asyncio.sleep(0)
-            gc.collect()
-            left = [one for one in gc.garbage if isinstance(one, OssError | RequestRecord)]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
-        assert not left
+
+
+async def test_what_is_no_request_leaves_no_garbage():
+    async with running() as ask:
+        await ask("/")
+        with no_garbage():
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection("127.0.0.1", ask.port)
+                writer.write(b"GET no \0 request\r\n\r\n")
+                assert b" 400 " in await reader.readline()
+                writer.transport.abort()
+            await asyncio.sleep(0.01)
 
 
 async def test_a_wait_for_a_turn_counts_once_on_a_connection(monkeypatch):

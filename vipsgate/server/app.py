@@ -111,14 +111,7 @@ async def _answer(
 def _refused(
     request: web.BaseRequest, record: RequestRecord, error: OssError
 ) -> web.StreamResponse:
-    """Return the answer that an error is, after which nobody asks where it was raised.
-
-    What it has passed, frames and the futures in them, may hold it in turn; all of that would live
-    on until garbage is looked for.
-    """
-    raised: BaseException | None = error
-    while raised is not None:
-        raised.__traceback__, raised = None, raised.__context__
+    """Return the answer that an error is, and note it."""
     record.code, record.ec, record.rule = error.code, error.ec, error.rule
     return responses.refusal(error, request)
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
 MASTERS = ".masters"  # the folder of masters, in that of derivatives; no bucket has such a name
-GARBAGE = 100_000  # objects that are there more than before, until the new ones are looked through
+GARBAGE = 250_000  # objects that are there more than before, until the new ones are looked through
 KEPT = 50  # such looks before there is one at the objects that they have kept
 log = logging.getLogger(__name__)
 
@@ -316,7 +316,7 @@ def _settle() -> None:
     """What is there by now stays, and is not looked through for garbage again and again.
 
     A full collection of it takes 20 ms, in which nobody is answered. What comes later is looked
-    through seldom: most answers leave no garbage, and with 8,000 connections there are 600,000
+    through seldom: answers leave no garbage, and with 8,000 connections there are 600,000
     objects in use, so that a look takes 0.1 to 0.3 s, in which nobody is answered either.
     """
     gc.collect()

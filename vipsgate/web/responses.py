@@ -373,7 +373,11 @@ async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 
 
 def refusal(error: OssError, request: web.BaseRequest) -> web.StreamResponse:
-    """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``."""
+    """An error as OSS words it; for HEAD, which has no body, in ``x-oss-err``.
+
+    Nobody asks any more where it was raised.
+    """
+    _forget_frames(error)
     body = xml(error, request[RECORD].identity, request.headers.get("Host", ""))
     headers = complete(request, {**error.headers, "Content-Type": "application/xml"})
     if error.ec:
@@ -387,6 +391,16 @@ def refusal(error: OssError, request: web.BaseRequest) -> web.StreamResponse:
     if isinstance(error, CpuLimitExceeded) and error.hold:
         response[prebuilt.HOLD] = error.hold
     return response
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Have an error hold no frames that it has passed.
+
+    These, and the futures in them, may hold it in turn, so that all of them, and perhaps the
+    connection, would live on until garbage is looked for.
+    """
+    while error is not None:
+        error.__traceback__, error = None, error.__context__
 
 
 def xml(error: OssError, identity: str, host: str) -> bytes:
