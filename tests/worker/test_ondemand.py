@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 
 import numpy as np
 import pytest
@@ -104,11 +105,16 @@ def reads(monkeypatch):
     return counts
 
 
-def outcomes(worker, path, *processes, written=None):
+def times(path):
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def outcomes(worker, path, *processes, times=None):
     """What comes of jobs with one source: the bytes of a result, or the class of an error."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        jobs = tuple(Job("render", text, descriptor, written=written) for text in processes)
+        jobs = tuple(Job("render", text, descriptor, times=times) for text in processes)
         results = []
         for task in worker.tasks(Batch(1, jobs)):
             result = main.outcome_of(worker, task, Interrupt())
@@ -226,7 +232,7 @@ def test_a_source_that_changes_while_it_is_read_gives_no_picture(
         return real(descriptor, size, at)
 
     monkeypatch.setattr(ondemand.os, "pread", pread)
-    [first] = outcomes(worker, path, text, written=path.stat().st_mtime_ns)
+    [first] = outcomes(worker, path, text, times=times(path))
     if path.stat().st_mtime != 1:  # it was changed, while it was read
         assert first[0] is errors.SourceChanged
     else:
@@ -261,12 +267,30 @@ def test_a_source_that_nobody_dates_and_that_is_cut_gives_an_error(
 def test_a_source_that_was_replaced_while_it_waited_gives_no_picture(worker, source, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(source("JPEG").read_bytes())
-    written = path.stat().st_mtime_ns
-    [picture] = outcomes(worker, path, TOP, written=written)
+    before = times(path)
+    [picture] = outcomes(worker, path, TOP, times=before)
     assert isinstance(picture, bytes)
-    os.utime(path, ns=(written, written + 1))
-    results = outcomes(worker, path, TOP, "image/info", written=written)
+    time.sleep(0.02)  # longer than a step of the file system's clock
+    with path.open("r+b") as file:
+        file.write(b"II*\0other")
+    os.utime(path, ns=(before[0], before[0]))  # and as if nothing had been written
+    results = outcomes(worker, path, TOP, "image/info", times=before)
     assert [error for error, _ in results] == [errors.SourceChanged] * 2
     small = tmp_path / "small"
     small.write_bytes(b"GIF89a")
-    assert outcomes(worker, small, TOP, written=1)[0][0] is errors.SourceChanged
+    assert outcomes(worker, small, TOP, times=(1, 1))[0][0] is errors.SourceChanged
+
+
+def test_a_source_in_whose_place_another_one_is_put_is_what_it_was(worker, source, tmp_path):
+    path, beside = tmp_path / "file", tmp_path / "beside"
+    path.write_bytes(source("JPEG").read_bytes())
+    before = times(path)
+    beside.write_bytes(b"GIF89a")
+    descriptor = os.open(path, os.O_RDONLY)
+    time.sleep(0.02)
+    beside.rename(path)
+    [task] = worker.tasks(Batch(1, (Job("render", TOP, descriptor, times=before),)))
+    result = main.outcome_of(worker, task, Interrupt())
+    assert isinstance(result, Output)
+    os.close(result.descriptor)
+    os.close(descriptor)

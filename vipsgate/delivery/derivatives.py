@@ -291,7 +291,7 @@ async def _render(
     seen = await looks.find(services, order, opened[0]) if needed else looks.NOTHING
     source = opened[0].descriptor
     job = Job("render", str(order.process), source, attachments, strict, seen.focus)
-    job = job._replace(written=opened[0].written)
+    job = job._replace(times=opened[0].times)
     content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
     with masters.opened(services, order, opened[0]) as kept:
         job = job._replace(master=kept.descriptor, keep=kept.masters is not None)

@@ -82,13 +82,13 @@ class Opened:
     Attributes:
         object: What is known of it.
         descriptor: Of its file.
-        written: When the file was last written, in nanoseconds since the epoch; ``None`` for a copy
-            of our own, which nobody writes to.
+        times: When the file was last written, and when what is known of it last changed, in
+            nanoseconds since the epoch; ``None`` for a copy of our own, which nobody writes to.
     """
 
     object: Object
     descriptor: int
-    written: int | None = field(default=None, kw_only=True)
+    times: tuple[int, int] | None = field(default=None, kw_only=True)
 
     def read(self) -> bytes:
         """All bytes, for a small object.
@@ -104,7 +104,7 @@ class Opened:
 
     def dup(self) -> Opened:
         """The same for somebody else, who closes it."""
-        return Opened(self.object, os.dup(self.descriptor), written=self.written)
+        return Opened(self.object, os.dup(self.descriptor), times=self.times)
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -104,14 +104,14 @@ class Worker:
         Raises:
             OssError: It cannot be done.
         """
-        file, written = task.file, task.job.written
+        file, times = task.file, task.job.times
         try:
             outcome = self._do(task)
         except OssError as error:
-            if file and file.changed(written):
+            if file and file.changed(times):
                 raise errors.SourceChanged(CHANGED) from None
             raise (file and file.failure) or error from None
-        if file and file.changed(written):
+        if file and file.changed(times):
             if isinstance(outcome, Output):
                 close(outcome.descriptors)
             raise errors.SourceChanged(CHANGED)

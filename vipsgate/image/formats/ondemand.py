@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LEAST = 256 << 10  # bytes of a file that is worth it; less is read in 0.05 ms
 HEAD = 64 << 10  # bytes that are read first: a header is seldom longer
-LOOK = 256  # bytes that are read where fewer are looked at
+LOOK = 32  # bytes that are read where fewer are looked at
 GRAIN = 16 << 10  # bytes that a call should bring, so that it costs less than to read all at once
 
 Span = tuple[int, int]  # of a file: the first byte, and the one behind the last
@@ -92,12 +92,21 @@ class File:
             raise _shorter()
         return data
 
-    def changed(self, written: int | None) -> bool:
-        """Is it another one than was last written then, in nanoseconds? Not where that is None."""
-        if written is None:
+    def changed(self, times: tuple[int, int] | None) -> bool:
+        """Has it been written to since?
+
+        One that has lost its last name is what it was: another one has taken its place.
+
+        Args:
+            times: When it was last written, and when what is known of it last changed, in
+                nanoseconds since the epoch; ``None`` where nobody writes to it.
+        """
+        if times is None:
             return False
         facts = os.fstat(self._descriptor)
-        return facts.st_mtime_ns != written or facts.st_size != self._size
+        if (facts.st_mtime_ns, facts.st_size) != (times[0], self._size):
+            return True
+        return facts.st_ctime_ns != times[1] and facts.st_nlink > 0
 
     def whole(self) -> bytes:
         """All of it, in one piece."""
