@@ -6,9 +6,11 @@ import http.client
 import os
 import re
 import socket
+import threading
 import time
 
 import pytest
+from PIL import Image
 
 OBJECT = "/examplebucket/example.jpg"
 SMALL = OBJECT + "?x-oss-process=image/resize,w_100"  # goes out from Python
@@ -465,3 +467,47 @@ def test_the_front_has_no_libvips(site):
         mapped = file.read()
     assert "libvips" not in mapped
     assert "pyvips" not in mapped
+
+
+def test_a_picture_is_of_what_its_etag_says_however_the_file_is_written_to(site, root, saved):
+    """Written over in its place, all the time, while pictures are made of it."""
+    path = root / "examplebucket" / "written.tif"
+    plain = [Image.new("RGB", (1200, 900), colour) for colour in ("#ff0000", "#0000ff")]
+    states = [saved(picture, "TIFF") for picture in plain]
+    assert len(states[0]) == len(states[1])
+    path.write_bytes(states[0])
+    url = "/examplebucket/written.tif?x-oss-process=image/resize,w_30/format,png"
+    over, writes = threading.Event(), [0]
+
+    def write():
+        while not over.is_set():
+            number = len(writes)
+            _rewritten(path, states[number % 2])
+            os.utime(path, (number, number))  # so that Last-Modified tells what it is
+            writes.append(number)
+            time.sleep(0.01)
+
+    os.utime(path, (0, 0))
+    writer = threading.Thread(target=write)
+    writer.start()
+    answers, until = [], time.monotonic() + 3
+    while time.monotonic() < until:
+        answers.append(site.ask(url))
+    over.set()
+    writer.join()
+    answers.append(site.ask(url))
+    path.unlink()
+    assert len(writes) > 20
+    assert {answer.status for answer in answers} <= {200, 503}
+    told = 0
+    for answer in answers:
+        if answer.status != 200:
+            continue
+        number = email.utils.parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp()
+        if number < len(writes):
+            red, blue = (255, 0, 0), (0, 0, 255)
+            wanted = (red, blue)[int(number) % 2]
+            assert answer.pixel(15, 1) == answer.pixel(15, 20) == wanted
+            told += 1
+    assert told
+    assert answers[-1].status == 200

@@ -4,9 +4,11 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import vipsgate
 
@@ -104,6 +106,32 @@ def test_the_same_bytes(key: str, process: str, site: Any, objects: dict[str, by
     assert picture.data == answer.body
     if picture.mime.startswith("image/") and picture.mime != "image/heic":
         assert (picture.width, picture.height) == answer.picture.size
+
+
+LARGE = {  # of more bytes than a renderer reads at once: from its sandbox, on demand
+    "jpg": {"quality": 95},
+    "jpg in scans": {"quality": 95, "progressive": True},
+    "png": {},
+    "tiff": {"strip_size": 1 << 16},
+    "webp": {"quality": 95, "method": 0},
+    "bmp": {},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_same_of_a_large_file(name: str, site: Any, saved: Any) -> None:
+    noise = Image.effect_noise((1200, 900), 60).convert("RGB")
+    kind = name.partition(" ")[0]
+    options = LARGE[name] | ({"exif": b"Exif\0\0" + bytes(9000)} if kind == "jpg" else {})
+    data = saved(noise, kind.upper().replace("JPG", "JPEG"), **options)
+    assert len(data) > 256 << 10
+    path = Path(site.root) / BUCKET / f"large.{kind}"
+    path.write_bytes(data)
+    for process in ("info", "crop,w_50,h_40", "crop,w_50,h_40,y_800", "resize,w_300", "rotate,90"):
+        answer = site.get(path.name, f"image/{process}")
+        assert answer.status == 200, answer.body
+        assert answer.body == vipsgate.transform(data, f"image/{process}").data
+    path.unlink()
 
 
 @pytest.mark.parametrize(("key", "process"), REFUSED)

@@ -11,7 +11,7 @@ from functools import partial
 
 from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
-from ..errors import NoSuchKey, PreconditionFailed
+from ..errors import NoSuchKey, PreconditionFailed, ServiceUnavailable, SourceChanged
 from ..gate import accept, cachetags, freshness, referer
 from ..image import notes
 from ..renderers import streaming
@@ -150,7 +150,10 @@ async def fetch_anew(services: Services, order: Order) -> AsyncIterator[Content]
         if order.process is None:
             yield Content(order, opened[0].descriptor, order.source.size)
             return
-        result = await _render(services, order, opened)
+        try:
+            result = await _render(services, order, opened)
+        except SourceChanged:
+            raise ServiceUnavailable("The object is written to all the time.") from None
     with closing(result):
         yield _content(order, result, None)
 
@@ -229,7 +232,10 @@ async def _make(services: Services, order: Order) -> Derivative:
         opened = await _open(services, order, stack, early=True)
         if order.objects != tuple(item.object for item in opened):
             raise ReplacedError
-        return await _render(services, order, opened)
+        try:
+            return await _render(services, order, opened)
+        except SourceChanged:
+            raise ReplacedError from None
 
 
 async def _begun(services: Services, order: Order) -> Opened | None:
@@ -285,6 +291,7 @@ async def _render(
     seen = await looks.find(services, order, opened[0]) if needed else looks.NOTHING
     source = opened[0].descriptor
     job = Job("render", str(order.process), source, attachments, strict, seen.focus)
+    job = job._replace(times=opened[0].times)
     content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
     with masters.opened(services, order, opened[0]) as kept:
         job = job._replace(master=kept.descriptor, keep=kept.masters is not None)

@@ -109,7 +109,7 @@ async def _alone(
 
 async def _look(services: Services, order: Order, source: Opened) -> Derivative:
     strict = order.grant.bucket.strict
-    job = Job("look", str(order.process), source.descriptor, (), strict)
+    job = Job("look", str(order.process), source.descriptor, (), strict, times=source.times)
     with closing(await services.renderers.render(job)) as done:
         data = os.pread(done.descriptor, done.size, 0)
     entry = Entry(done.mime, 0, len(data), data)

@@ -22,9 +22,10 @@ from .answers import Info
 from .config import Limits, Rendering
 from .cost import Cost
 from .fonts import Fonts
-from .formats import metadata, streamed
+from .formats import metadata, ondemand, streamed
 from .formats.codecs import CODECS
-from .formats.probe import Source, probe
+from .formats.ondemand import File
+from .formats.probe import Source, begin, probe
 from .frame import Gamut
 from .gravity import Focus
 from .load import completed, load
@@ -52,6 +53,7 @@ class Group:
         budget: Seconds and bytes that each may cost; ``None`` for any.
         kept: Descriptor of the source's master as it is kept; ``None`` where it is not.
         arriving: The file, where its bytes still come.
+        file: The file, where it may be read on demand.
 
     Attributes:
         probe_seconds: Seconds that reading the file and its header took.
@@ -67,7 +69,9 @@ class Group:
         budget: tuple[float, int] | None = None,
         kept: int | None = None,
         arriving: streamed.Arriving | None = None,
+        file: File | None = None,
     ) -> None:
+        self._file = file
         self._read, self._processes, self._budget = read, processes, budget
         self._kept = kept
         self._master: Image | None = None
@@ -183,9 +187,19 @@ class Group:
     def _probed(self) -> Source:
         if self._source is None:
             begun = time.perf_counter()
-            self._source = self._begun() or replace(probe(self._read()), original=self._read)
+            self._source = self._begun() or self._looked_into() or self._whole()
             self.probe_seconds = time.perf_counter() - begun
         return self._source
+
+    def _whole(self) -> Source:
+        return replace(probe(self._read()), original=self._read)
+
+    def _looked_into(self) -> Source | None:
+        """By what is looked at of it, a source that is worth it; ``None`` for one that is not."""
+        if self._file is None or len(self._file) < ondemand.LEAST:
+            return None
+        self._limits.check_bytes(len(self._file))
+        return begin(self._file)
 
     def _begun(self) -> Source | None:
         """By its beginning, a source whose bytes still come; ``None`` where the whole must tell."""
@@ -310,7 +324,8 @@ class Group:
         if self._master is None:
             memory = os.memfd_create("master", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             try:
-                render.master(self._probed(), planned, memory, context.watch)
+                all_of_it = replace(planned, steps=())
+                render.master(self._probed(), all_of_it, memory, context.watch)
                 fcntl.fcntl(memory, fcntl.F_ADD_SEALS, masters.SEALS)
                 self._master = masters.read(memory, size)
                 assert self._master, "a master that is none"
@@ -322,7 +337,8 @@ class Group:
 
     def _base(self, least: Plan, halved: int, context: RenderContext) -> Image:
         if not self._bases:
-            self._bases.append(render.held(load(self._probed(), least), context.watch))
+            all_of_it = replace(least, steps=())
+            self._bases.append(render.held(load(self._probed(), all_of_it), context.watch))
         while len(self._bases) <= halved:
             size = plan.reduced(least.header, least.shrink, len(self._bases))
             half = self._bases[-1].shrink(2, 2, ceil=True).crop(0, 0, *size)

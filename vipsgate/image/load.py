@@ -7,16 +7,19 @@ is sRGB already costs nothing, and one that is Display P3 stays what it is (:mod
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyvips
 
 from . import pixels
-from .formats import cicp, icc, metadata
+from .formats import cicp, icc, metadata, ondemand, warnings
 from .formats.codecs import CODECS
+from .formats.ondemand import Bytes, Parts
 from .formats.probe import Source
 from .frame import SRGB, Gamut, Header
 from .plan import Plan, reduced
+from .steps import Cut, Levels
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -36,18 +39,17 @@ def _loaded(source: Source, plan: Plan) -> Image:
     codec = CODECS[header.format]
     planned = plan.header  # of which the gamut is another one where a profile is kept
     if codec.load:
-        return normal(_own(codec.load(source.data, header), plan), planned)
+        return normal(_own(codec.load(ondemand.whole(source.data), header), plan), planned)
     options = codec.options(plan.loader_shrink)
     if plan.result.pages > 1:
         options["n"] = header.pages
+    options |= {"access": "sequential", "fail_on": codec.fail_on(header)}
     if source.pipe is None:
-        loader, file = codec.loader, completed(source.data, plan)
+        file = _file(source, plan)
+        image = _opened(codec.loader, file, options)
     else:
         loader = f"{codec.loader.removesuffix('_buffer')}_source"
-        file = _piped(source.pipe)
-    image = getattr(pyvips.Image, loader)(
-        file, access="sequential", fail_on=codec.fail_on(header), **options
-    )
+        image = getattr(pyvips.Image, loader)(_piped(source.pipe), **options)
     if header.orientation != 1 and image.get_typeof("orientation"):
         # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
         image = image.copy()
@@ -60,12 +62,46 @@ def _loaded(source: Source, plan: Plan) -> Image:
     return normal(image, planned)
 
 
+def _opened(loader: str, file: Bytes | Parts, options: dict[str, Any]) -> Image:
+    if isinstance(file, Parts) or len(file) >= ondemand.LEAST:
+        try:
+            return ondemand.loaded(loader, file, **options)
+        except pyvips.Error:
+            file = ondemand.whole(file)  # what is wrong is always said by the same loader
+            warnings.clear()
+    return getattr(pyvips.Image, loader)(file, **options)
+
+
 def _piped(descriptor: int) -> Any:
     return pyvips.Source.new_from_descriptor(descriptor)
 
 
 def _own(image: Image, plan: Plan) -> Image:
     return metadata.with_source_profile(image) if plan.result.profile else image
+
+
+def _file(source: Source, plan: Plan) -> Bytes | Parts:
+    """What libvips is given: all in memory, or parts that it asks for where that is less work."""
+    if not isinstance(source.data, Parts):
+        return completed(source.data, plan)
+    first, *rest = source.data.pieces
+    if isinstance(first, bytes):
+        first = completed(first, plan)
+    parts = replace(source.data, pieces=(first, *rest))
+    return parts if parts.pays(_share(plan)) else parts.whole()
+
+
+def _share(plan: Plan) -> float:
+    """Down to where a picture is read, from 0 to 1."""
+    if plan.header.interlaced or plan.result.pages > 1:
+        return 1.0
+    for step in plan.steps:
+        if isinstance(step, Cut):
+            height = reduced(plan.header, plan.loader_shrink, plan.halved)[1]
+            return (step.top + step.height) / height
+        if not isinstance(step, Levels):
+            break
+    return 1.0
 
 
 def completed(data: bytes, plan: Plan) -> bytes:

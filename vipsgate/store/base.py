@@ -77,10 +77,18 @@ def md5_of(etag: str, crc: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An object with a descriptor of its bytes, which whoever opened it closes."""
+    """An object with a descriptor of its bytes, which whoever opened it closes.
+
+    Attributes:
+        object: What is known of it.
+        descriptor: Of its file.
+        times: When the file was last written, and when what is known of it last changed, in
+            nanoseconds since the epoch; ``None`` for a copy of our own, which nobody writes to.
+    """
 
     object: Object
     descriptor: int
+    times: tuple[int, int] | None = field(default=None, kw_only=True)
 
     def read(self) -> bytes:
         """All bytes, for a small object.
@@ -96,7 +104,7 @@ class Opened:
 
     def dup(self) -> Opened:
         """The same for somebody else, who closes it."""
-        return Opened(self.object, os.dup(self.descriptor))
+        return Opened(self.object, os.dup(self.descriptor), times=self.times)
 
     def close(self) -> None:
         """Give the descriptor back."""

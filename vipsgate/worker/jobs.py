@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from .. import errors
+from ..errors import OssError
 from ..image import faces, gravity, render, reports
 from ..image.config import Limits, Rendering
 from ..image.cost import Cost
 from ..image.fonts import Fonts
+from ..image.formats.ondemand import File
 from ..image.group import Group
 from ..image.notes import Notes, joined, refuse
 from ..image.prepared import Overlay, RenderContext
@@ -30,6 +32,8 @@ from .arriving import Arriving
 from .interrupt import CANCELLED, Interrupt
 from .protocol import Batch, Budget, Job, Output, close
 
+CHANGED = "The source was written to while it was read."
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -40,12 +44,14 @@ class Task:
         process: Its process, parsed; ``None`` where there is none, or its text is not valid.
         group: What is made of the source of the batch; ``None`` without a source.
         budget: What the job may take.
+        file: The source of the batch; ``None`` without one, and where it still comes.
     """
 
     job: Job
     process: Process | None
     group: Group | None
     budget: Budget | None
+    file: File | None = None
 
 
 class Worker:
@@ -73,9 +79,10 @@ class Worker:
     def tasks(self, batch: Batch) -> Sequence[Task]:
         """The jobs of a batch, to be done in this order."""
         processes = [self._parsed(job) for job in batch.jobs]
-        source, group = batch.jobs[0].source, None
+        source, group, file = batch.jobs[0].source, None, None
         if source is not None:
             coming = Arriving(source, *batch.coming) if batch.coming else None
+            file = None if coming else File(source, os.fstat(source).st_size)
             group = Group(
                 partial(read, source, self._limits, coming),
                 [item for item in processes if item and not item.snapshot],
@@ -84,9 +91,10 @@ class Worker:
                 batch.budget,
                 batch.jobs[0].master,
                 coming if batch.jobs[0].kind == "render" else None,
+                file,
             )
         return [
-            Task(job, parsed, group, batch.budget)
+            Task(job, parsed, group, batch.budget, file)
             for job, parsed in zip(batch.jobs, processes, strict=True)
         ]
 
@@ -96,6 +104,20 @@ class Worker:
         Raises:
             OssError: It cannot be done.
         """
+        file, times = task.file, task.job.times
+        try:
+            outcome = self._do(task)
+        except OssError as error:
+            if file and file.changed(times):
+                raise errors.SourceChanged(CHANGED) from None
+            raise (file and file.failure) or error from None
+        if file and file.changed(times):
+            if isinstance(outcome, Output):
+                close(outcome.descriptors)
+            raise errors.SourceChanged(CHANGED)
+        return outcome
+
+    def _do(self, task: Task) -> Output | Cost:
         match task.job.kind:
             case "render":
                 return self.render(task)
@@ -257,16 +279,13 @@ def read(descriptor: int, limits: Limits, coming: Arriving | None = None) -> byt
 
     Raises:
         ImageTooLarge: It has too many bytes.
-        ServiceUnavailable: Not all of it will come.
+        ServiceUnavailable: Not all of it will come, or can be read.
     """
     size = coming.size if coming else os.fstat(descriptor).st_size
     limits.check_bytes(size)
     if coming:
         coming.wait(size)
-    data = os.pread(descriptor, size, 0)
-    while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
-        data += more
-    return data
+    return File(descriptor, size).whole()
 
 
 def _group(task: Task) -> Group:

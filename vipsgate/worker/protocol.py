@@ -67,6 +67,8 @@ class Job(NamedTuple):
         master: Descriptor of the source's master (:mod:`..image.masters`); ``None`` where there is
             none.
         keep: Whether a master that is made on the way is handed back.
+        times: When the source was last written, and when what is known of it last changed, in
+            nanoseconds since the epoch, as it was opened; ``None`` where nobody writes to it.
     """
 
     kind: Kind
@@ -77,6 +79,7 @@ class Job(NamedTuple):
     focus: Focus | None = None
     master: int | None = None
     keep: bool = False
+    times: tuple[int, int] | None = None
 
 
 class Coming(NamedTuple):
@@ -114,7 +117,7 @@ class Batch(NamedTuple):
         master = next((job.master for job in self.jobs if job.master is not None), None)
         descriptors = [item for item in (source, bell, master) if item is not None]
         rows, keep = [], False
-        for kind, process, _, attachments, strict, focus, _, kept in self.jobs:
+        for kind, process, _, attachments, strict, focus, _, kept, _ in self.jobs:
             keep = keep or kept
             etags = []
             for etag, descriptor in attachments:
@@ -128,6 +131,7 @@ class Batch(NamedTuple):
             "coming": self.coming and self.coming.size,
             "master": master is not None,
             "keep": keep,
+            "times": self.jobs[0].times,
             "jobs": rows,
         }
         return message, descriptors
@@ -137,16 +141,15 @@ class Batch(NamedTuple):
         """The batch again, with the descriptors as they are on this side."""
         rest = iter(descriptors)
         source = next(rest) if message["source"] else None
-        size = message["coming"]
+        size, times = message["coming"], message["times"] and tuple(message["times"])
         coming = None if size is None else Coming(size, next(rest))
         master = next(rest) if message["master"] else None
         jobs = []
         for kind, process, etags, strict, focus in message["jobs"]:
             attachments = tuple(map(Attachment, etags, rest)) if etags else ()
             seen = gravity.read(focus) if focus else None
-            jobs.append(
-                Job(kind, process, source, attachments, strict, seen, master, message["keep"])
-            )
+            shared = master, message["keep"], times
+            jobs.append(Job(kind, process, source, attachments, strict, seen, *shared))
         budget = message["budget"]
         return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None, coming)
 

@@ -18,14 +18,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from ...errors import BadRequest, ImageDamage, ImageTooLarge
 from ..frame import SRGB, Header
 from . import exif, icc
+from .ondemand import Bytes, File, Parts
 
 DHT, EOI, SOS, DQT, DRI = 0xC4, 0xD9, 0xDA, 0xDB, 0xDD
 END, SCAN = b"\xff\xd9", b"\xff\xda"
+READ = 4 << 10  # bytes of a file that libvips reads at a time
 SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes
 OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 APP1, APP2, APP14, APP15, COM = 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
@@ -72,13 +74,49 @@ def read(data: bytes) -> tuple[Header, bytes]:
         BadRequest: A JPEG process that nobody decodes (lossless, arithmetic, hierarchical).
     """
     begun = _front(data)
-    scans = data.count(SCAN, begun.scan) if begun.header.interlaced else 1
-    if scans > MAX_SCANS:
-        raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
+    _check_scans(data, begun.scan, begun)
     pieces = [*begun.pieces, memoryview(data)[begun.rest :]]
-    if not data.endswith(END) and _lacks_end_only(data, begun.scan, begun.frame, begun.progressive):
+    if _lacks_end_only(data, begun.scan, begun):
         pieces.append(END)
     return begun.header, b"".join(pieces) if len(pieces) > 2 else data
+
+
+def begin(file: File, needed: int) -> tuple[Header, Parts]:
+    """As :func:`read`, of a file of which the beginning is looked at; the rest when it is all read.
+
+    Args:
+        file: The file.
+        needed: Bytes up to the first scan; see :func:`.header_size.needed`.
+
+    Raises:
+        ImageDamage: The segments do not lead to a scan.
+        BadRequest: See :func:`read`.
+    """
+    data = file.head(needed)[:needed]
+    begun = _front(data)
+    washed = b"".join((*begun.pieces, memoryview(data)[begun.rest : begun.scan]))
+    ends = file[len(file) - len(END) :] == END
+    finish = partial(_finished, begun, len(washed))
+    pieces = washed, (begun.scan, len(file))
+    return begun.header, Parts(file, pieces, READ * ends, finish)
+
+
+def _finished(begun: _Front, scan: int, data: Bytes) -> Bytes:
+    """All of a file whose first scan begins there, with what its end lacks.
+
+    Raises:
+        ImageTooLarge: More scans than it may have.
+    """
+    _check_scans(data, scan, begun)
+    return data + END if _lacks_end_only(data, scan, begun) else data
+
+
+def _check_scans(data: Bytes, at: int, begun: _Front) -> None:
+    if not begun.header.interlaced:
+        return
+    scans = data.count(SCAN, at)
+    if scans > MAX_SCANS:
+        raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
 
 
 def front(data: bytes) -> tuple[Header, bytes, int]:
@@ -219,7 +257,7 @@ def following(data: bytes, at: int, stray: int) -> int:
     return match.start() if match else min(at + stray + 1, len(data))
 
 
-def _lacks_end_only(data: bytes, at: int, frame: bytes, progressive: bool) -> bool:
+def _lacks_end_only(data: Bytes, at: int, begun: _Front) -> bool:
     """Is there no end marker, but every scan that the picture takes?
 
     What the scans themselves lack, only their decoder can tell.
@@ -227,9 +265,11 @@ def _lacks_end_only(data: bytes, at: int, frame: bytes, progressive: bool) -> bo
     Args:
         data: The file.
         at: Where the first scan begins.
-        frame: The frame header's body.
-        progressive: Whether a scan has only some of a component's coefficients, or of their bits.
+        begun: What stands before it.
     """
+    if data.endswith(END):
+        return False
+    frame, progressive = begun.frame, begun.progressive
     # for each component, how many bits of its coefficients are still to come
     missing = {part: [1] * 64 for part in frame[6 : 6 + 3 * frame[5] : 3]}
     for _ in range(MAX_SEGMENTS):

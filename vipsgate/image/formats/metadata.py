@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..notes import Notes, note
-from . import exif, gif, icc, iptc, jpeg, png, xmp
+from . import exif, gif, icc, iptc, jpeg, ondemand, png, xmp
 from .codecs import CODECS
+from .ondemand import Data, File
 from .tiff_directory import Directory
 from .xmp import Unreadable
 
@@ -152,10 +153,11 @@ def _packet(blocks: Blocks) -> tuple[dict[str, tuple[str, ...]], str]:
 
 
 def _blocks(source: Source) -> Blocks:
-    data = source.original() if source.original else source.data
+    data = source.original() if source.original else ondemand.whole(source.data)
     header = source.header
     if header.format == "tiff":
         return _of_tiff(data)
+    assert not isinstance(data, File)  # of which no other format's reader knows
     tags = exif.read(header.exif) if header.exif else {}
     packet = block = b""
     if header.format in PACKETS:
@@ -221,7 +223,7 @@ PACKETS: dict[str, Callable[[bytes], tuple[bytes, bytes]]] = {
 }
 
 
-def _of_tiff(data: bytes) -> Blocks:
+def _of_tiff(data: Data) -> Blocks:
     """Its own directory is that of EXIF, too."""
     try:
         tags = Directory(data)

@@ -15,6 +15,7 @@ from ...errors import ImageDamage
 from ..frame import SRGB, Header
 from . import cicp, exif, icc
 from .insertion import insert
+from .ondemand import Data, Parts, joined, whole
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
@@ -28,10 +29,11 @@ CHUNK = 12  # bytes of a chunk besides its body: length, name, CRC
 PIXELS = frozenset((b"IDAT", b"IEND"))
 TELLING = KEPT - PIXELS | {b"eXIf", b"cICP"}  # what :func:`read` heeds wherever it stands
 END = b"IEND"
+READ = 8 << 10  # bytes of a file that libvips reads at a time
 MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
 
 
-def read(data: bytes) -> tuple[Header, bytes]:
+def read(data: Data) -> tuple[Header, bytes | Parts]:
     """The header, and the file without what no pixel depends on.
 
     Raises:
@@ -79,8 +81,9 @@ def read(data: bytes) -> tuple[Header, bytes]:
         ]
     if CGBI in seen:
         header = replace(header, unsupported="CgBI, which is Apple's own")
-    file = memoryview(data)
-    return header, b"".join(file[start:end] for start, end in spans) if len(spans) > 1 else data
+    if len(spans) == 1:  # with what stands behind the end
+        return header, data if isinstance(data, bytes) else joined(data, ((0, len(data)),), READ)
+    return header, joined(data, spans, READ)
 
 
 def before_pixels(data: bytes) -> int:
@@ -99,7 +102,8 @@ def front(data: bytes) -> tuple[Header, bytes, int]:
     Raises:
         ImageDamage: No IHDR in front, or chunks without end.
     """
-    return *read(data), len(data)
+    header, washed = read(data)
+    return header, whole(washed), len(data)
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import BadRequest, ImageDamage, OssError
 from ..frame import SRGB, Gamut, Header
-from . import cicp, codecs, gif, icc, isobmff, jpeg, png, tiff
+from . import cicp, codecs, gif, header_size, icc, isobmff, jpeg, ondemand, png, tiff
+from .ondemand import Data, File, Parts
 from .tiff_samples import Samples
 
 if TYPE_CHECKING:
@@ -35,11 +37,52 @@ class Source:
     """
 
     header: Header
-    data: bytes
+    data: bytes | Parts
     size: int
     samples: Samples | None = None
-    original: Callable[[], bytes] | None = None
+    original: Callable[[], bytes | File] | None = None
     pipe: int | None = None
+
+
+def begin(file: File) -> Source:
+    """As :func:`probe`, of a file that is read on demand: no more than it takes.
+
+    The scans of a JPEG are counted when all of it is read.
+
+    Raises:
+        OssError: As :func:`probe` says, or the file cannot be read.
+    """
+    size, samples, head = len(file), None, file.head()
+    original: Callable[[], bytes | File] = file.whole
+    data: bytes | Parts
+    name = codecs.sniff(head)
+    if name == "png":
+        header, data = png.read(file)
+    elif name == "tiff":
+        header, data, samples = tiff.read(file)
+        original = partial(_same, file)
+    elif (needed := _needed(file)) > MOST:
+        return replace(probe(file.whole()), original=file.whole)
+    elif name == "jpg":
+        header, data = jpeg.begin(file, needed)
+        original = partial(_same, file.head(needed))
+    else:
+        header, data = _header(name, file.head(needed), size), Parts(file, ((0, size),))
+    return Source(stored(header, size), data, size, samples, original)
+
+
+def _needed(file: File) -> int:
+    """Bytes of a file's beginning that have its header; more than it has where all of it must."""
+    least = 0
+    while (needed := header_size.needed(file.head(least))) > len(file.head(least)):
+        least = max(needed, 2 * len(file.head(least)))  # there may be thousands of small segments
+        if least > min(MOST, len(file)):
+            return header_size.ALL
+    return needed
+
+
+def _same(data: Data) -> Data:
+    return data
 
 
 def probe(data: bytes) -> Source:
@@ -50,6 +93,7 @@ def probe(data: bytes) -> Source:
         ImageDamage: It begins like one, but has no readable header.
     """
     name, samples = codecs.sniff(data), None
+    washed: bytes | Parts
     if name == "jpg":
         header, washed = jpeg.read(data)
     elif name == "png":
@@ -72,10 +116,11 @@ def stored(header: Header, size: int) -> Header:
     return replace(header, stored=whole) if whole else header
 
 
-def _header(name: str, data: bytes) -> Header:
+def _header(name: str, data: bytes, size: int = 0) -> Header:
+    """What libvips reads, or what stands in for it, of a file or of the beginning of one."""
     read = codecs.CODECS[name].header
     if read is None:
-        return _vips(name, data)
+        return _vips(name, data, size)
     try:
         return read(data)
     except OssError:
@@ -84,11 +129,15 @@ def _header(name: str, data: bytes) -> Header:
         raise unreadable(error) from None
 
 
-def _vips(name: str, data: bytes) -> Header:
+def _vips(name: str, data: bytes, size: int) -> Header:
     import pyvips
 
+    loader = codecs.CODECS[name].loader
     try:
-        image = getattr(pyvips.Image, codecs.CODECS[name].loader)(data, access="sequential")
+        if size > len(data):
+            image = ondemand.loaded(loader, ondemand.hollow(data, size), access="sequential")
+        else:
+            image = getattr(pyvips.Image, loader)(data, access="sequential")
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise unreadable(error) from None
     animated = codecs.CODECS[name].animated
@@ -124,6 +173,7 @@ def _vips(name: str, data: bytes) -> Header:
 
 
 T = TypeVar("T")
+MOST = 4 << 20  # bytes of a header that is read by itself
 MEBI = 20  # bits
 MAX_CHUNKS = 65536  # bytes of a WebP in front of which its first picture begins
 DEPTHS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16}
@@ -167,7 +217,8 @@ def unreadable(error: Exception) -> OssError:
     Returns:
         BadRequest where the file is of a kind that is not supported here; else ImageDamage.
     """
-    lines = str(error).strip().splitlines() if not isinstance(error, UnicodeDecodeError) else []
+    words = "" if isinstance(error, UnicodeDecodeError) else str(error)
+    lines = words.replace("load_source", "load_buffer").strip().splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     cause = next((line for line in lines if not FOLLOWS.search(line)), "".join(lines[:1]))
     hint = "".join(sign for sign in cause[:200] if sign.isprintable())

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ...errors import ImageDamage
 from ..frame import SRGB, Header
 from . import icc
+from .ondemand import Data, Parts, joined
 from .tiff_directory import SAMPLES, Directory
 from .tiff_samples import Samples, Space
 
@@ -118,7 +119,7 @@ FAX = (2, 3, 4)  # of one bit
 PREDICTED = (5, 8, 32946)  # compressions with a Predictor
 
 
-def read(data: bytes) -> tuple[Header, bytes, Samples]:
+def read(data: Data) -> tuple[Header, bytes | Parts, Samples]:
     """The header, the file as libvips may see it, and what makes a picture of its samples.
 
     Raises:
@@ -130,7 +131,7 @@ def read(data: bytes) -> tuple[Header, bytes, Samples]:
         raise _damaged("Its directory is cut off.") from None
 
 
-def _read(tags: Directory) -> tuple[Header, bytes, Samples]:
+def _read(tags: Directory) -> tuple[Header, bytes | Parts, Samples]:
     width, height = tags.one(WIDTH, 0), tags.one(LENGTH, 0)
     if not (width and height):
         raise _damaged(f"It has {width}x{height} pixels.")
@@ -161,7 +162,11 @@ def _read(tags: Directory) -> tuple[Header, bytes, Samples]:
         tagged=coloured and icc.is_other(profile),
         unsupported=unsupported,
     )
-    return header, tags.data if unsupported else _washed(tags, meant), meant
+    return header, _whole(tags.data) if unsupported else _washed(tags, meant), meant
+
+
+def _whole(data: Data) -> bytes | Parts:
+    return data if isinstance(data, bytes) else joined(data, ((0, len(data)),))
 
 
 def _has_more_pages(tags: Directory) -> bool:
@@ -262,7 +267,7 @@ def _first_is_sampled(tags: Directory) -> bool:
     These are YCbCr then, whatever the tags say; of a tile libvips would take them for RGB.
     """
     at = tags.one(TILE_OFFSETS, 0) or tags.one(OFFSETS, 0)
-    frame = FRAME.search(tags.data, at, at + MAX_HEAD)
+    frame = FRAME.search(tags.data[at : at + MAX_HEAD])
     return frame is not None and frame[1] != b"\x11"
 
 
@@ -322,7 +327,7 @@ def _matrix(tags: Directory) -> tuple[tuple[float, ...], ...]:
     return tuple((*row, -sum(a * b for a, b in zip(row, blacks, strict=True))) for row in rows)
 
 
-def _washed(tags: Directory, meant: Samples) -> bytes:
+def _washed(tags: Directory, meant: Samples) -> bytes | Parts:
     """The file with what libvips is to see of it."""
     numbers, changed = set(KEPT), dict[int, tuple[int, ...]]()
     if tags.one(UNIT, 2) not in (1, 2, 3):
@@ -341,7 +346,8 @@ def _washed(tags: Directory, meant: Samples) -> bytes:
         numbers.add(FORMAT)
     if meant.extra and not _by_rgba(tags):
         changed[EXTRA] = (0,) * meant.extra  # what they are is known here
-    return tags.written(numbers - changed.keys(), changed)
+    pieces = max(1, *map(tags.count, PIXELS))
+    return tags.written(numbers - changed.keys(), changed, len(tags.data) // pieces)
 
 
 def _rows(tags: Directory) -> int:

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
+from .ondemand import Data, Parts, joined
+
 SAMPLES = 277
 ASCII, SHORT, RATIONAL = 2, 3, 5  # types of values
 INTEGERS = {1: "B", SHORT: "H", 4: "I", 13: "I", 16: "Q"}
@@ -45,7 +47,7 @@ class Directory:
         struct.error: It is cut off.
     """
 
-    def __init__(self, data: bytes, start: int | None = None) -> None:
+    def __init__(self, data: Data, start: int | None = None) -> None:
         self.data = data
         self.order = "<" if data[:2] == b"II" else ">"
         self.big = data[2:4] in (b"+\0", b"\0+")
@@ -57,12 +59,13 @@ class Directory:
         if entries > MAX_ENTRIES or start + step * entries > len(data):
             raise struct.error
         self.entries: dict[int, Entry] = {}
+        rows = data[start : start + step * entries]
         for at in range(start, start + step * entries, step):
-            tag, kind, count = self._at(head, at)
+            tag, kind, count = struct.unpack_from(self.order + head, rows, at - start)
             values = at + struct.calcsize(self.order + head)
             if BYTES.get(kind, 1) * count > step - (values - at):
                 (values,) = self._at("Q" if self.big else "I", values)
-            entry = Entry(kind, count, values, data[at : at + step])
+            entry = Entry(kind, count, values, rows[at - start : at - start + step])
             self.entries.setdefault(tag, entry)  # libtiff, too, takes the first
         end = start + step * entries
         is_whole = end + (8 if self.big else 4) <= len(data)  # libtiff, too, does without
@@ -71,7 +74,8 @@ class Directory:
     def _at(self, code: str, at: int) -> tuple[int, ...]:
         if at > len(self.data):  # perhaps more than struct can count
             raise struct.error
-        return struct.unpack_from(self.order + code, self.data, at)
+        code = self.order + code
+        return struct.unpack(code, self.data[at : at + struct.calcsize(code)])
 
     def all(self, tag: int) -> tuple[int, ...]:
         """A tag's integers; none of a tag that is not here, or of too many."""
@@ -111,17 +115,18 @@ class Directory:
         self,
         tags: Iterable[int],
         changed: dict[int, tuple[int, ...]],
-    ) -> bytes:
+        grain: int,
+    ) -> bytes | Parts:
         """The file with a directory of these tags behind it in place of its own.
 
         Args:
             tags: Those that are as in the file.
             changed: SHORTs of others.
+            grain: Bytes that are read of it at a time.
         """
         at, pointer, table = self.behind(tags, changed, {})
-        return b"".join(
-            (self.data[:at] + pointer, memoryview(self.data)[at + len(pointer) :], table)
-        )
+        rest = at + len(pointer), len(self.data)
+        return joined(self.data, (self.data[:at] + pointer, rest, table), grain)
 
     def behind(
         self,

@@ -289,7 +289,7 @@ class Disk:
             item = self._known(descriptor, facts)
             if real != key:
                 item = replace(item, aliases=links.aliases(folder, key, real))
-            return Opened(item, descriptor)
+            return Opened(item, descriptor, times=(facts.st_mtime_ns, facts.st_ctime_ns))
         except OSError as error:
             os.close(descriptor)
             raise paths.unavailable(error, "read") from None

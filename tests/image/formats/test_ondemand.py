@@ -1,0 +1,180 @@
+"""A file that is read where somebody looks says, and shows libvips, what its bytes in memory do."""
+
+import io
+import os
+import struct
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from support import tiffs
+from support.examples import times
+
+from vipsgate.errors import ImageTooLarge, OssError, ServiceUnavailable
+from vipsgate.image.formats import jpeg, ondemand, probe
+
+SAID = (
+    *("jpg 41x27 q80", "jpg 41x27 grey", "jpg 41x27 cmyk o6", "jpg 41x27 interlaced", "jpg 9x8 p3"),
+    *("png 41x27 alpha", "png 41x27 16bit", "png 41x27 palette o6", "png 9x8 p3"),
+    *("webp 41x27", "webp 41x27 alpha", "webp 20x10x3", "webp 41x27 o6"),
+    *("gif 41x27", "gif 20x10x3", "bmp 41x27", "bmp 41x27 palette"),
+    *("tiff 41x27", "tiff 41x27 16bit", "tiff 41x27 cmyk", "tiff 9x8 p3"),
+    *("avif 41x27 alpha", "heic 41x27"),
+)
+NOISE = np.random.default_rng(7).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+
+
+@contextmanager
+def opened(data):
+    descriptor = os.memfd_create("file")
+    try:
+        os.write(descriptor, data)
+        yield ondemand.File(descriptor, len(data))
+    finally:
+        os.close(descriptor)
+
+
+def asked(parts):
+    """What libvips gets that asks for one piece after the other."""
+    reader = ondemand._Reader(parts)
+    assert reader.seek(0, os.SEEK_END) == len(parts)
+    assert reader.seek(0, os.SEEK_SET) == 0
+    return b"".join(iter(lambda: reader.read(1000) or b"", b""))
+
+
+def outcome(look):
+    """Header, size, samples, what libvips sees; or the error."""
+    try:
+        source = look()
+        data = source.data
+        if isinstance(data, ondemand.Parts):
+            whole = bytes(data.whole())
+            assert not data.grain or asked(data) == whole
+            data = whole
+        return source.header, source.size, source.samples, data
+    except OssError as error:
+        return type(error), error.message, error.ec
+
+
+def same(data):
+    with opened(data) as file:
+        assert outcome(lambda: probe.begin(file)) == outcome(lambda: probe.probe(data))
+
+
+def bent(data, at, value):
+    at %= len(data)
+    return data[:at] + bytes((value,)) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("source", SAID)
+def test_the_same_is_said_and_shown(source, picture):
+    same(picture(source))
+
+
+@pytest.mark.parametrize("source", SAID)
+@settings(max_examples=times(60), deadline=None)
+@given(share=st.floats(0, 1), at=st.integers(0, 1 << 20), value=st.integers(0, 255))
+def test_also_of_what_is_cut_or_bent(source, share, at, value, picture):
+    data = picture(source)
+    same(data[: int(share * len(data))])
+    same(bent(data, at, value))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("tile", [None, (16, 32)])
+@settings(max_examples=times(40), deadline=None)
+@given(share=st.floats(0, 1), at=st.integers(0, 1 << 20), value=st.integers(0, 255))
+def test_also_of_every_layout_of_a_tiff(big, order, tile, share, at, value):
+    data = tiffs.write(NOISE, 2, big=big, order=order, tile=tile, rows=5)
+    same(data)
+    same(data[: int(share * len(data))])
+    same(bent(data, at, value))
+
+
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + bytes(4)
+
+
+def long_header(kind):
+    """With 100 KB in front of the pixels that no pixel depends on."""
+    file = io.BytesIO()
+    Image.fromarray(NOISE).save(file, kind)
+    data = file.getvalue()
+    if kind == "PNG":
+        return data[:33] + 20 * chunk(b"tEXt", b"Comment\0" + bytes(5000)) + data[33:]
+    return data[:2] + 3 * (b"\xff\xfe\xff\xff" + bytes(65533)) + data[2:]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_also_where_the_header_is_long_or_what_is_dropped_is_cut(kind):
+    data = long_header(kind)
+    same(data)
+    for cut in range(1, len(data), 997):
+        same(data[:cut])
+    same(data + chunk(b"tEXt", bytes(50_000))[:-1])
+
+
+def test_a_jpeg_without_its_end_gets_one(picture):
+    data = picture("jpg 41x27 q80")
+    same(data[:-2])
+    same(data + b"more")
+    with opened(data[:-2]) as file:
+        assert probe.begin(file).data.grain == 0  # all of it is to be seen
+
+
+def test_scans_are_counted_as_soon_as_all_of_them_are_read(picture):
+    data = picture("jpg 41x27 interlaced")
+    data = data[:-2] + jpeg.SCAN * 200 + jpeg.END
+    with opened(data) as file:
+        source = probe.begin(file)
+        assert source.header.interlaced
+        with pytest.raises(ImageTooLarge, match="may have 100"):
+            source.data.whole()
+    assert outcome(lambda: probe.probe(data))[0] is ImageTooLarge
+
+
+def test_slices_are_those_of_the_bytes():
+    data = os.urandom(200_000)
+    with opened(data) as file:
+        for part in (
+            slice(5),
+            slice(70_000, 70_003),
+            slice(69_990, 90_000),
+            slice(199_999, 1 << 40),
+        ):
+            assert file[part] == data[part]
+        assert file[200_000:] == file[9:3] == b""
+        assert len(file.head()) == ondemand.HEAD
+
+
+def test_what_is_not_there_any_more_is_said():
+    with opened(bytes(300_000)) as file:
+        os.ftruncate(file._descriptor, 100_000)
+        assert file[90_000:100_000] == bytes(10_000)
+        with pytest.raises(ServiceUnavailable, match="shorter"):
+            file[90_000:100_001]
+        with pytest.raises(ServiceUnavailable, match="shorter"):
+            file.whole()
+        parts = ondemand.Parts(file, (b"ab", (0, 300_000)), 1)
+        with pytest.raises(ServiceUnavailable, match="shorter"):
+            parts.whole()
+        reader = ondemand._Reader(parts)
+        assert reader.seek(100_000, os.SEEK_SET) == 100_000
+        assert reader.read(10) is None
+        assert isinstance(file.failure, ServiceUnavailable)
+
+
+def test_a_file_that_was_written_to_is_another_one():
+    with opened(bytes(1000)) as file:
+        facts = os.fstat(file._descriptor)
+        times = facts.st_mtime_ns, facts.st_ctime_ns
+        assert not file.changed(None)
+        assert not file.changed(times)
+        assert file.changed((times[0] - 1, times[1]))
+        os.ftruncate(file._descriptor, 999)
+        os.utime(file._descriptor, ns=times)
+        assert file.changed(times)
