@@ -274,6 +274,8 @@ class Group:
         Returns:
             ``None`` where the picture has it loaded by itself.
         """
+        if len(self._processes) < 2:
+            return None
         loading, room = self._plan(process).loading, self._room(process)
         waiting = (other for other in self._left if other.text != process.text)
         shared = (
