@@ -13,7 +13,6 @@ the source is decoded once, held, and both are made of it; its figure is what it
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import statistics
@@ -29,7 +28,7 @@ import pyvips
 import report
 
 from vipsgate.demo import land
-from vipsgate.image import attention, faces, load, plan, process, render
+from vipsgate.image import attention, faces, plan, process, render
 from vipsgate.image.config import Limits, Rendering
 from vipsgate.image.fonts import Fonts
 from vipsgate.image.formats import probe
@@ -69,21 +68,14 @@ def picture(source: probe.Source, planned: plan.Plan, base: pyvips.Image | None 
     os.close(descriptor)
 
 
-def together(source: probe.Source, main: plan.Plan, look: Look) -> None:
-    """Both of one decode, which is held: as far reduced as the one needs that needs more."""
-    small = look.planned(source.header, LIMITS)
-    least = min((main, small), key=lambda planned: planned.shrink)
-    base = render.held(load.load(source, least), watch)
+def together(source: probe.Source, main: plan.Plan) -> None:
+    """Both of one decode, which is held: as far reduced as the picture's own."""
+    base = render.held(source, main, watch)
     factor = 320 / max(base.width, base.height)
     base.resize(min(1.0, factor)).copy_memory().smartcrop(
         *(9, 9), interesting="attention", attention_x=True, attention_y=True
     )
-    for halved in range(int(math.log2(main.shrink / least.shrink)), -1, -1):
-        if (fit := plan.at(main, least.shrink, halved)) is not None:
-            for _ in range(halved):
-                base = render.held(base.shrink(2, 2, ceil=True), watch)
-            return picture(source, fit, base)
-    return picture(source, main)
+    picture(source, main, base)
 
 
 def measure(data: bytes, rounds: int) -> dict[str, list[float]]:
@@ -106,7 +98,7 @@ def measure(data: bytes, rounds: int) -> dict[str, list[float]]:
         alone = spend("g_center", picture, source, main)
         for way, look in looks.items():
             spend(way, attention.find, source, look, LIMITS, watch)
-        spend("one decode", together, source, main, looks["look of g_auto"], less=alone)
+        spend("one decode", together, source, main, less=alone)
     return {way: taken[WARMING:] for way, taken in runs.items()}
 
 

@@ -324,22 +324,6 @@ def test_the_loader_gives_what_is_reckoned_with(width, height, shrink, picture):
     assert plan.reduced(source.header, shrink) == (made.width, made.height)
 
 
-def test_the_same_for_a_source_that_is_halved(planned):
-    made = planned("jpg 1000x750", "crop,x_80,y_40,w_801,h_640/resize,w_50")
-    assert (made.shrink, str(made.steps[0])) == (8, "cut 100x80+10+5")
-    assert plan.at(made, 8, 0) is made
-    for shrink, halved, cut in [
-        (1, 0, "801x640+80+40"),
-        (2, 0, "400x320+40+20"),
-        (1, 1, "400x320+40+20"),
-        (2, 2, "100x80+10+5"),
-    ]:
-        at = plan.at(made, shrink, halved)
-        assert (at.shrink, str(at.steps[0])) == (shrink * 2**halved, f"cut {cut}")
-        assert at.steps[1].sides((0, 0)) == (50, 40)
-    assert plan.at(made, 8, 3) is None  # too small to be cut out of
-
-
 # --- order, streaming, explanation
 
 RUNS = {

@@ -19,7 +19,8 @@ import pytest
 import pyvips
 from PIL import Image
 
-from vipsgate.image import config, frame, plan, prepared, process, render, transform
+from vipsgate import errors
+from vipsgate.image import config, frame, group, plan, prepared, process, render, transform
 from vipsgate.image.formats import codecs, probe
 from vipsgate.worker import fontfiles
 
@@ -29,6 +30,7 @@ __all__ = [  # the fixtures, for a conftest that takes them all
     "described",
     "encoded",
     "formats",
+    "grouped",
     "header",
     "make_context",
     "parse",
@@ -229,6 +231,30 @@ def _transformed(data, text, limits=LIMITS, rendering=RENDERING, objects=None):
     )
 
 
+def _grouped(data, texts, limits=LIMITS, rendering=RENDERING, budget=None, objects=None):
+    """What is made of one source for each process: its bytes, its cost where that is above the
+    budget, or its error.
+    """
+    processes, found = [process.parse(f"image/{text}", limits) for text in texts], []
+    made = group.Group(lambda: data, processes, limits, rendering, budget)
+    for one in processes:
+        descriptor = os.memfd_create("result")
+        try:
+            context = _studio(objects, limits, rendering)
+            if cost := made.over_budget(one, context):
+                found.append(cost)
+                continue
+            made.write(one, descriptor, context)
+            found.append(os.pread(descriptor, 1 << 28, 0))
+        except errors.OssError as error:
+            found.append(error)
+        finally:
+            os.close(descriptor)
+            if (master := made.new_master()) >= 0:
+                os.close(master)
+    return found
+
+
 def _run(data, text, limits=LIMITS, rendering=RENDERING, objects=None):
     """A picture through a process, bytes to bytes; they are as planned."""
     result = _transformed(data, text, limits, rendering, objects)
@@ -354,6 +380,11 @@ def rendered():
 @pytest.fixture(scope="session")
 def transformed():
     return _transformed
+
+
+@pytest.fixture(scope="session")
+def grouped():
+    return _grouped
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,20 @@
-"""Several things to be made of one source: its header is read once, and it is decoded once.
+"""Several things to be made of one source: its header is read once, and equal pixels loaded once.
 
-That is what a page with a ``srcset`` asks for. The source is decoded as far reduced as the most
-exact of the pictures needs it and kept in memory; for those that a JPEG would have been reduced
-further for, it is halved again, in steps as libjpeg has them. Animations, and what would take too
-much memory, are made one by one.
+That is what a page with a ``srcset`` asks for. The bytes of an answer must not depend on what else
+is asked at that moment: strong ETags say so, and a range of one answer has to fit to another. So
+pictures share what each of them alone would load, pixel by pixel (:attr:`.plan.Plan.loading`), and
+nothing that is only like it: of a PNG that is all of them, of a JPEG those that its loader reduces
+equally far, of a WebP those of one scale. What is loaded for several stays in memory meanwhile. To
+halve again what was loaded for the largest would take less, but gives other pixels than the loader;
+where all are to be made of one reduced picture, that is a setting (:mod:`.masters`), by which each
+of them alone is made of it, too.
+
+Animations, what leads over a master, and what would take too much memory, are made one by one.
 """
 
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -26,11 +31,10 @@ from .formats import metadata, ondemand, streamed
 from .formats.codecs import CODECS
 from .formats.ondemand import File
 from .formats.probe import Source, begin, probe
-from .frame import Gamut
 from .gravity import Focus
-from .load import completed, load
+from .load import completed
 from .notes import Notes, joined
-from .plan import Plan
+from .plan import Loading, Plan
 from .process import Process
 from .search import Choice
 
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 
     from .prepared import RenderContext
 
-SHARED_BYTES = 64 << 20  # of a decoded source that is kept for several pictures
+SHARED_BYTES = 64 << 20  # of all that is kept decoded for several pictures
 
 
 class Group:
@@ -73,6 +77,7 @@ class Group:
     ) -> None:
         self._file = file
         self._read, self._processes, self._budget = read, processes, budget
+        self._left = [*processes]  # that have not been made
         self._kept = kept
         self._master: Image | None = None
         self._new_master = -1
@@ -85,7 +90,8 @@ class Group:
         self._plans: dict[str, Plan] = {}  # by the text of their process
         self._answers: dict[str, Plan | None] = {}  # likewise
         self._costs: dict[str, Cost] = {}  # likewise
-        self._bases: list[Image] = []  # the source as it is loaded, and halved once, twice ...
+        self._bases: dict[Loading, Image] = {}  # the source as it is loaded for several
+        self._shares = True  # until its pixels could not be computed
 
     def over_budget(self, process: Process, context: RenderContext) -> Cost | None:
         """What one of them is expected to take, where that is more than it may.
@@ -155,18 +161,33 @@ class Group:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
         """
         self.choice = None
+        try:
+            return self._written(process, descriptor, context)
+        finally:
+            self._done(process)
+
+    def _written(self, process: Process, descriptor: int, context: RenderContext) -> str:
         if process.answer:
             os.write(descriptor, reports.answer(self._probed(), process, context))
             return reports.MIME
         if self._write_early(process, descriptor, context):
             return CODECS[self._plan(process).result.format].mime
-        planned, base = self._plan(process), None
+        planned = self._plan(process)
+        base = self._shared(process, context)
         if planned.master:
             base = self._over_master(planned, context)
-        elif (least := self._least()) and self._fits(process, least):
-            planned, base = self._shared(least, planned, context)
         self.choice = render.render(self._probed(), planned, descriptor, context, base)
         return CODECS[planned.result.format].mime
+
+    def _done(self, process: Process) -> None:
+        """Keep nothing any longer that only this one needed."""
+        for place, other in enumerate(self._left):
+            if other.text == process.text:
+                del self._left[place]
+                break
+        for loading in [*self._bases]:
+            if not any(self._loads(other, loading) for other in self._left):
+                del self._bases[loading]
 
     def explain(self, process: Process, fonts: Fonts) -> bytes:
         """How one of them would be made, as JSON.
@@ -258,47 +279,66 @@ class Group:
             )
         return self._answers[process.text]
 
-    def _least(self) -> Plan | None:
-        """The plan that needs most of the source, if there are several and it fits into memory."""
-        if len(self._processes) < 2:
-            return None
-        stills = []
-        for process in self._processes:
-            try:
-                if not process.answer and self._affordable((planned := self._plan(process)).cost):
-                    alone = planned.result.pages > 1 or planned.master
-                    stills += [] if alone else [planned]
-            except OssError:
-                continue  # it is told when its turn has come
-        if len(stills) < 2:
-            return None
-        least = min(stills, key=lambda planned: planned.shrink)
-        return least if _decoded(least) <= SHARED_BYTES else None
-
-    def _fits(self, process: Process, least: Plan) -> bool:
-        """May this one keep the shared source besides what it takes alone?"""
-        planned = self._plan(process)
-        if planned.result.pages > 1 or _colours(planned) != _colours(least):
-            return False
-        cost = self._costs.get(process.text, planned.cost)
-        halved = 4 / 3  # of it and all that are halved
-        return self._affordable(replace(cost, memory=cost.memory + int(halved * _decoded(least))))
-
     def _affordable(self, cost: Cost) -> bool:
         return self._budget is None or cost.within(*self._budget)
 
-    def _shared(
-        self, least: Plan, planned: Plan, context: RenderContext
-    ) -> tuple[Plan, Image | None]:
-        """The plan for the source decoded and halved as often as it may be for it, and that source.
+    def _shared(self, process: Process, context: RenderContext) -> Image | None:
+        """The source in memory, as it is loaded for a picture and for others to come.
 
-        Raises:
-            ImageDamage: The file cannot be decoded.
+        Returns:
+            ``None`` where the picture has it loaded by itself.
         """
-        for halved in range(int(math.log2(planned.shrink / least.shrink)), -1, -1):
-            if (fit := plan.at(planned, least.shrink, halved)) is not None:
-                return fit, self._base(least, halved, context)
-        return planned, None
+        if len(self._processes) < 2:
+            return None
+        loading, room = self._plan(process).loading, self._room(process)
+        waiting = (other for other in self._left if other.text != process.text)
+        shared = (
+            loading.bytes <= room
+            and self._loads(process, loading)
+            and (loading in self._bases or any(self._loads(other, loading) for other in waiting))
+        )
+        self._make_room(room - loading.bytes * shared, but=loading if shared else None)
+        if shared and loading not in self._bases:
+            try:
+                held = render.held(self._probed(), self._plan(process), context.watch)
+                self._bases[loading] = held
+            except OssError:  # where one that reads a part of it alone may find nothing wrong
+                self._shares = False
+        return self._bases.get(loading) if shared else None
+
+    def _make_room(self, room: int, but: Loading | None) -> None:
+        """Keep no more bytes than that, besides one of what is kept."""
+        for other in [*self._bases]:
+            if sum(one.bytes for one in self._bases if one != but) <= room:
+                break
+            if other != but:
+                del self._bases[other]
+
+    def _loads(self, process: Process, loading: Loading) -> bool:
+        """Does one of them load the source like that, and may it share it?"""
+        if process.answer or not self._shares:
+            return False
+        try:
+            planned = self._plan(process)
+        except OssError:
+            return False  # it is told when its turn has come
+        if planned.loading != loading or planned.master or planned.result.pages > 1:
+            return False
+        return self._affordable(self._costs.get(process.text, planned.cost))
+
+    def _room(self, process: Process) -> int:
+        """Bytes that may be kept besides what a picture takes by itself."""
+        planned = self._plan(process)
+        room = SHARED_BYTES
+        if self._budget is not None:
+            cost = self._costs.get(process.text, planned.cost)
+            room = min(room, self._budget[1] - cost.memory)
+        if self._master is not None and not planned.master:
+            room -= masters.BYTES
+            if room < 0:
+                self._master = None
+                room += masters.BYTES
+        return room
 
     def new_master(self) -> int:
         """A descriptor of the source's master where it has been made here; else -1.
@@ -334,24 +374,3 @@ class Group:
                 raise
             self._new_master = memory
         return self._master
-
-    def _base(self, least: Plan, halved: int, context: RenderContext) -> Image:
-        if not self._bases:
-            all_of_it = replace(least, steps=())
-            self._bases.append(render.held(load(self._probed(), all_of_it), context.watch))
-        while len(self._bases) <= halved:
-            size = plan.reduced(least.header, least.shrink, len(self._bases))
-            half = self._bases[-1].shrink(2, 2, ceil=True).crop(0, 0, *size)
-            self._bases.append(render.held(half, context.watch))
-        return self._bases[halved]
-
-
-def _colours(planned: Plan) -> tuple[Gamut, bool]:
-    """What pixels are loaded as, and whether their profile is remembered."""
-    return planned.header.gamut, planned.result.profile
-
-
-def _decoded(planned: Plan) -> float:
-    """Bytes of the source as it is loaded."""
-    header = planned.header
-    return header.width * header.height * max(3, header.bands) / planned.shrink**2

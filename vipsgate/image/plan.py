@@ -44,6 +44,31 @@ MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the 
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """How a source is loaded: plans that agree in it begin with the same pixels.
+
+    Attributes:
+        header: See :class:`Plan`.
+        shrink: Likewise.
+        halved: Likewise.
+        pages: Frames that are read.
+        profile: Whether the source's own profile is remembered.
+    """
+
+    header: Header
+    shrink: float
+    halved: int
+    pages: int
+    profile: bool
+
+    @property
+    def bytes(self) -> int:
+        """Of all these pixels, at most."""
+        width, height = reduced(self.header, self.shrink / 2**self.halved, self.halved)
+        return width * height * self.pages * max(3, self.header.bands)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that is to be done, decided; no pixel has been read.
 
@@ -86,6 +111,12 @@ class Plan:
     def loader_shrink(self) -> float:
         """How far the loader shrinks the source."""
         return self.shrink / (1 << self.halved)
+
+    @property
+    def loading(self) -> Loading:
+        """All that :func:`.load.load` asks of it."""
+        result = self.result
+        return Loading(self.header, self.shrink, self.halved, result.pages, result.profile)
 
     @property
     def at_once(self) -> bool:
@@ -286,26 +317,6 @@ def check_memory(header: Header, memory: int, limits: Limits) -> None:
 
 
 remembered = lru_cache(maxsize=CACHED_PLANS)(make)  # for headers without EXIF, which may be large
-
-
-def at(plan: Plan, shrink: float, halved: int) -> Plan | None:
-    """The same plan for a source that is reduced otherwise, and no further.
-
-    Args:
-        plan: As it was made.
-        shrink: How far the loader shrinks that source, 1.0 or more.
-        halved: How often it is halved after that.
-
-    Returns:
-        ``None`` where a cut would not be exact enough.
-    """
-    if (shrink, halved) == (plan.shrink, 0):
-        return plan
-    size, steps = (plan.header.width, plan.header.height), _fused(plan.header, plan.stages)
-    reduced: tuple[Step, ...] | None = steps
-    if shrink * 2**halved > 1:
-        reduced = optimize.shrunk(steps, reduction(plan.header, shrink, halved), size)
-    return None if reduced is None else replace(plan, shrink=shrink * 2**halved, steps=reduced)
 
 
 def _ordered(actions: Iterable[Action]) -> list[Action]:

@@ -176,18 +176,20 @@ def _pixels(image: Image, frame: Frame) -> bytes:
     return pixels
 
 
-def held(image: Image, watch: Callable[[Image], None]) -> Image:
-    """The image in memory.
+def held(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
+    """The source in memory, as it is loaded for a plan.
 
     Args:
-        image: Lazy.
-        watch: Told of it before it is computed.
+        source: The file that the plan was made for.
+        plan: For which it is loaded.
+        watch: Told of the image before it is computed.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
     with decoding():
+        image = load(source, plan)
         watch(image)
         return _computed(image)
 

@@ -4,7 +4,8 @@ A worker that is free begins the next job of the lanes (:mod:`.lanes`). One at a
 the next quick ones before it is done, as many as it takes not to wait for a front that is late; a
 worker that is free meanwhile takes them away again, and so does one of another front, where that is
 worth the way. Jobs of one content that wait at the same time go along together, since the source is
-decoded once for all; where that takes long, they are parted again.
+read once for all, and decoded once for those that begin with the same pixels; where that takes
+long, they are parted again.
 
 Events come in by methods; :meth:`Scheduler.actions` says what follows from them. Jobs and workers
 are whatever the caller takes for them. No clock, no process, no event loop.

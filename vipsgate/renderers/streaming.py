@@ -4,7 +4,7 @@ A worker that waits for bytes is lost to all others, so one gets such a picture 
 nothing else to do, and no sooner than that the rest is there about when it has decoded what came
 before: it takes about as long as decoding, not as long as the download. Where bytes are late after
 all and others wait, it is given back (:class:`vipsgate.renderers.pool.GivenBack`), and rendered
-when all is there, as are several pictures of one source, which then is decoded once.
+when all is there, as are several pictures of one source, which then go together.
 """
 
 from __future__ import annotations
