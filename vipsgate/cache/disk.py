@@ -28,7 +28,6 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -214,7 +213,7 @@ class Disk:
             facts = os.stat(path)
             if facts.st_size == entry.size and (facts.st_ino, facts.st_size) in self._seen:
                 budgets.touch(path, facts)
-                return replace(entry, file=path.removeprefix(f"{self._folder}/"))
+                return entry._replace(file=path.removeprefix(f"{self._folder}/"))
         except OSError:
             pass
         if path not in self._copying:

@@ -98,7 +98,7 @@ class Shelved:
 
     def __init__(self, store: Store, shelf: Shelf) -> None:
         self._store, self._shelf = store, shelf
-        self.has = store.has  # asked for every hit
+        self.has, self.object_acls = store.has, store.object_acls  # asked for every answer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
