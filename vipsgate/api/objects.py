@@ -96,7 +96,7 @@ async def _answer(
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
         record.notes = content.notes
-        if derivatives.is_current(services, content):
+        if content.derivative is None or derivatives.is_current(services, content):
             await services.fastpath.learn(request, content, headers)
         if content.derivative:
             headers |= _made(request, content.derivative)
@@ -455,5 +455,5 @@ def _made(request: web.BaseRequest, derivative: Derivative) -> dict[str, str]:
     encode = str(derivative.choice or "")
     return {
         "X-Vipsgate-Cache": responses.cached(derivative.tier),
-        "Server-Timing": responses.timing(begun, queue=queue, render=render, encode=encode),
+        responses.TIMING: responses.timing(begun, queue=queue, render=render, encode=encode),
     }

@@ -1,10 +1,13 @@
 """Answers that were given just now, known again by the text of their request.
 
 The gate, the style and the process text say the same of the same request as long as nothing has
-changed that they look at. So an anonymous, plain request for a picture that is still in memory is
+changed that they look at. So an anonymous, plain request for a picture that is still kept is
 answered again at once, if settings, documents and purges are the same (numbers) and so are the
 objects (their marks, which cover their bytes and their ACLs). Everything else goes the whole way.
 While a disk is away that has no marks of its objects, those of before will do for a time.
+
+A request for a small object as it is, is known the second time that it is answered: many are asked
+for once. Its bytes are read anew each time, of the very file whose mark is looked at.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ class Known:
     Attributes:
         version: Of the settings, the documents and the purges.
         fingerprints: Bucket, key and mark of each object.
-        cache_key: Where the picture is kept.
+        cache_key: Where the picture is kept; ``None`` for an object as it is.
         headers: Of the answer, but for those that are new each time.
         head: The same, written (:func:`vipsgate.web.responses.kept_head`).
         key: The object's name.
@@ -65,12 +68,12 @@ class Known:
             as each page is told something else; ``None`` where they do not.
         offered: The formats among which the client's Accept has chosen; empty where it has no say.
         taken: Which of them the client takes.
-        size: Bytes of the picture.
+        size: Bytes of the body.
     """
 
     version: tuple[int, int, int]
     fingerprints: tuple[tuple[str, str, object], ...]
-    cache_key: CacheKey
+    cache_key: CacheKey | None
     headers: Mapping[str, str]
     head: bytes | None
     key: str
@@ -84,8 +87,8 @@ class Known:
     size: int = 0
 
     def tell(self, record: RequestRecord, tier: str) -> None:
-        """Note what the request is about, and that its answer was kept."""
-        record.bucket, record.key, record.exists = self.cache_key.bucket, self.key, True
+        """Note what the request is about, and where its answer was kept; empty for an object."""
+        record.bucket, record.key, record.exists = self.fingerprints[0][0], self.key, True
         record.process, record.style, record.cache = self.process, self.style, tier
         record.notes = self.notes
 
@@ -96,7 +99,7 @@ class FastPath:
     Args:
         store: Where the objects are.
         registry: Which buckets there are.
-        cache: Where pictures are kept; without one no request is known.
+        cache: Where pictures are kept; without one no request for one is known.
         legacy: Whether the older service's URLs are understood in every bucket; such requests are
             not remembered.
     """
@@ -107,18 +110,19 @@ class FastPath:
         self._store, self._registry, self._cache = store, registry, cache
         self._legacy = legacy
         self._known: OrderedDict[tuple[str, ...], Known] = OrderedDict()
+        self._once: OrderedDict[tuple[str, ...], None] = OrderedDict()  # objects asked for once
 
     def find(
         self, request: web.BaseRequest, record: RequestRecord, most: float = math.inf
     ) -> tuple[Entry, Known] | None:
-        """The picture for a request that is known and still means the same, and what is known.
+        """The answer to a request that is known and still means the same, and what is known.
 
         Args:
             request: The request.
             record: Is told of it.
-            most: Bytes of a picture that is wanted; a larger one is not looked for.
+            most: Bytes of a body that is wanted; a larger one is not looked for.
         """
-        if request.method != "GET" or self._cache is None:
+        if request.method != "GET":
             return None
         text = _text(request)
         known = self._known.get(text)
@@ -130,21 +134,29 @@ class FastPath:
                 text = (*text, *taken, OTHERS)
                 if (known := self._known.get(text)) is None:
                     return None
-        fingerprint, by_names = self._store.fingerprint, known.by_names
-        if known.version != self._version() or (
-            any(
-                fingerprint(bucket, key, aliases=by_names) != before
-                for bucket, key, before in known.fingerprints
-            )
-            and not self._store.stale_ok(known.cache_key.bucket)
-        ):
+        if known.version != self._version() or (hit := self._hit(known)) is None:
             del self._known[text]
-            return None
-        if (hit := self._cache.get_nowait(known.cache_key, responses.MAX_READ)) is None:
             return None
         entry, tier = hit
         known.tell(record, tier)
         return entry, known
+
+    def _hit(self, known: Known) -> tuple[Entry, str] | None:
+        """What a request is answered with, and where it was kept; ``None`` where it is not."""
+        by_names = known.by_names
+        if known.cache_key is None:
+            bucket, key, before = known.fingerprints[0]
+            data = self._store.reread(bucket, key, before, known.size, aliases=by_names)
+            return None if data is None else (Entry("", 0, len(data), data), "")
+        fingerprint = self._store.fingerprint
+        for bucket, key, before in known.fingerprints:
+            if fingerprint(bucket, key, aliases=by_names) != before:
+                if self._store.stale_ok(bucket):
+                    break
+                return None
+        if self._cache is None:
+            return None
+        return self._cache.get_nowait(known.cache_key, responses.MAX_READ)
 
     def knows(self, head: bytes) -> bool:
         """Is a request known whose head begins so? Whether it still means the same is not said."""
@@ -164,7 +176,7 @@ class FastPath:
         text = _text(request)
         if (
             request.method != "GET"
-            or content.cache_key is None
+            or (content.derivative is not None and content.cache_key is None)
             or order.grant.caller is not None
             or order.grant.cdn
             or referer.counts(bucket.referer)
@@ -174,6 +186,7 @@ class FastPath:
             or self._legacy
             or len(text[0]) > MAX_LENGTH
             or _is_particular(request)
+            or (content.derivative is None and not self._is_known_object(text, content))
         ):
             return
         version, name = self._version(), order.target.bucket
@@ -191,8 +204,13 @@ class FastPath:
         known += [(link.key, link.object) for link in links]
         if any([await self._store.stat(name, key) != item for key, item in known]):
             return
+        if content.derivative is None and (
+            self._store.reread(*fingerprints[0], content.size, aliases=by_names) is None
+        ):
+            return  # its store reads nothing at once
         named = style.named(target.process, bucket.styles)
-        fields, head = dict(headers), responses.kept_head(headers)
+        fields = {**headers, **responses.HIT} if content.derivative else responses.of_body(headers)
+        head = responses.kept_head(fields)
         sharing = None if cors.is_silent(bucket) else bucket
         taken = _taken(request, order.offered) if order.offered else ()
         about = target.key, target.process, named, by_names, content.notes, sharing
@@ -203,6 +221,20 @@ class FastPath:
             self._known[(*text, *taken, OTHERS)] = fresh
         while len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
+
+    def _is_known_object(self, text: tuple[str, ...], content: Content) -> bool:
+        """Is it a small object under its own name, which is asked for again?"""
+        order = content.order
+        if content.opened is None or content.size > responses.MAX_READ:
+            return False
+        if (order.literal,) != order.keys or order.links != (None,):
+            return False
+        if text in self._once:
+            return True
+        self._once[text] = None
+        if len(self._once) > MAX_REQUESTS:
+            self._once.popitem(last=False)
+        return False
 
     def _version(self) -> tuple[int, int, int]:
         return (*self._registry.version, self._cache.purges.version if self._cache else 0)

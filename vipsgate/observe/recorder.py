@@ -117,7 +117,7 @@ class _Watched:
     def __init__(self, store: Any, counters: Counters) -> None:
         self._store = store
         self.fingerprint, self.has = store.fingerprint, store.has  # asked for every answer
-        self.object_acls = store.object_acls
+        self.object_acls, self.reread = store.object_acls, store.reread
         for name in (*OPERATIONS, READ):
             counters.store.by[name] = Histogram()
             counters.store_errors.sums[name,] = 0

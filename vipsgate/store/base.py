@@ -290,6 +290,21 @@ class Store(Protocol):
             aliases: Cover its aliases, too, where there can be any.
         """
 
+    def reread(
+        self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
+    ) -> bytes | None:
+        """The bytes of an object that still has a fingerprint, at once.
+
+        ``None`` where it has another one, and where they are not to be had so quickly.
+
+        Args:
+            bucket: Where it is.
+            key: Its name.
+            fingerprint: That it has to have, from :meth:`fingerprint`.
+            most: Bytes of an object that is read.
+            aliases: Whether the fingerprint covers its aliases.
+        """
+
     async def open(self, bucket: str, key: str) -> Opened:
         """The object, opened for reading.
 
