@@ -23,7 +23,6 @@ from ..store.base import PLAIN, Object, Properties
 from . import prebuilt
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
-SHARING = web.RequestKey("sharing", dict[str, str])  # headers for pages of other origins
 RECORD = web.RequestKey("visit", RequestRecord)  # what is known of a request
 NOTHING: Mapping[str, str] = {}
 STEADY = {"Server": "vipsgate", "X-Content-Type-Options": "nosniff"}  # on every answer
@@ -70,8 +69,9 @@ def request_id() -> str:
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
-    result = _stamps(request[RECORD].identity)
-    result.update(request.get(SHARING, NOTHING))
+    record = request[RECORD]
+    result = _stamps(record.identity)
+    result.update(record.sharing)
     if (ending := request.get(ENDING)) and ending.is_set():
         result["Connection"] = "close"
     return result
@@ -269,7 +269,8 @@ def again(
         headers: Those that are known.
         head: The same from :func:`kept_head`.
     """
-    record, sharing = request[RECORD], request.get(SHARING, NOTHING)
+    record = request[RECORD]
+    sharing = record.sharing
     took = {TIMING: timing(record.begun)} if record.cache else NOTHING  # none of an object
     if head is None or not prebuilt.fits(request) or ("Vary" in headers and "Vary" in sharing):
         return web.Response(body=body, headers=complete(request, {**headers, **took}))
