@@ -6,8 +6,9 @@ answered again at once, if settings, documents and purges are the same (numbers)
 objects (their marks, which cover their bytes and their ACLs). Everything else goes the whole way.
 While a disk is away that has no marks of its objects, those of before will do for a time.
 
-A request for a small object as it is, is known the second time that it is answered: many are asked
-for once. Its bytes are read anew each time, of the very file whose mark is looked at.
+A request for a small object as it is, is known when its file has been the same for a while (it has
+a mark, see :class:`vipsgate.store.base.Object`). Its bytes are read anew each time, of the very
+file whose mark is looked at.
 """
 
 from __future__ import annotations
@@ -110,7 +111,6 @@ class FastPath:
         self._store, self._registry, self._cache = store, registry, cache
         self._legacy = legacy
         self._known: OrderedDict[tuple[str, ...], Known] = OrderedDict()
-        self._once: OrderedDict[tuple[str, ...], None] = OrderedDict()  # objects asked for once
 
     def find(
         self, request: web.BaseRequest, record: RequestRecord, most: float = math.inf
@@ -186,28 +186,29 @@ class FastPath:
             or self._legacy
             or len(text[0]) > MAX_LENGTH
             or _is_particular(request)
-            or (content.derivative is None and not self._is_known_object(text, content))
+            or (content.derivative is None and not _is_small_object(content))
         ):
             return
-        version, name = self._version(), order.target.bucket
+        target, version, name = order.target, self._version(), order.target.bucket
         links = [link for link in order.links if link]
-        # a literal object would come first
-        keys = dict.fromkeys((order.literal, *order.keys, *(link.key for link in links)))
-        target = order.target
+        objects = [*zip(order.keys, order.objects, strict=True)]
+        objects += [(link.key, link.object) for link in links]
         by_names = bucket.protection.enabled and not style.pure(target.process)
         fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
-        fingerprints = tuple((name, key, fingerprint(key)) for key in keys)
-        if any(fingerprint is None for _, _, fingerprint in fingerprints):
+        # a literal object would come first
+        marks = {} if order.literal in order.keys else {order.literal: fingerprint(order.literal)}
+        for key, item in objects:
+            if item.mark:
+                marks[key] = (*item.mark, item.aliases if by_names else None)
+            else:
+                marks[key] = fingerprint(key)
+        if None in marks.values():
             return
         # marked now and equal to what was looked at before: so nothing has changed between
-        known = [*zip(order.keys, order.objects, strict=True)]
-        known += [(link.key, link.object) for link in links]
-        if any([await self._store.stat(name, key) != item for key, item in known]):
+        unsettled = [(key, item) for key, item in objects if not item.mark]
+        if any([await self._store.stat(name, key) != item for key, item in unsettled]):
             return
-        if content.derivative is None and (
-            self._store.reread(*fingerprints[0], content.size, aliases=by_names) is None
-        ):
-            return  # its store reads nothing at once
+        fingerprints = tuple([(name, key, mark) for key, mark in marks.items()])
         named = style.named(target.process, bucket.styles)
         fields = {**headers, **responses.HIT} if content.derivative else responses.of_body(headers)
         head = responses.kept_head(fields)
@@ -222,26 +223,21 @@ class FastPath:
         while len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
 
-    def _is_known_object(self, text: tuple[str, ...], content: Content) -> bool:
-        """Is it a small object under its own name, which is asked for again?"""
-        order = content.order
-        if content.opened is None or content.size > responses.MAX_READ:
-            return False
-        if (order.literal,) != order.keys or order.links != (None,):
-            return False
-        if text in self._once:
-            return True
-        self._once[text] = None
-        if len(self._once) > MAX_REQUESTS:
-            self._once.popitem(last=False)
-        return False
-
     def _version(self) -> tuple[int, int, int]:
         return (*self._registry.version, self._cache.purges.version if self._cache else 0)
 
 
 def _text(request: web.BaseRequest) -> tuple[str, ...]:
     return request.raw_path, request.headers.get(hdrs.HOST, "")
+
+
+def _is_small_object(content: Content) -> bool:
+    """Is it a small object under its own name, whose file is known to stay as it is?"""
+    order = content.order
+    if content.opened is None or content.size > responses.MAX_READ:
+        return False
+    names_itself = (order.literal,) == order.keys and order.links == (None,)
+    return names_itself and order.source.mark is not None
 
 
 def _taken(request: web.BaseRequest, offered: tuple[str, ...]) -> tuple[str, ...]:

@@ -425,6 +425,7 @@ def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
 
 
 def _fingerprint(facts: os.stat_result, names: tuple[str, ...] | None) -> object:
+    """See :attr:`Object.mark`; it is what :mod:`.settled` knows a file by."""
     times = facts.st_mtime_ns, facts.st_ctime_ns
     return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
 
