@@ -81,6 +81,12 @@ class Memory:
     def object_acls(self, bucket):
         return True
 
+    def fingerprint(self, bucket, key, *, aliases=False):
+        return None
+
+    def reread(self, bucket, key, fingerprint, most, *, aliases=False):
+        return None
+
     def has(self, bucket):
         return bucket in self.rooms
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from vipsgate.cache.disk import EXACT_BYTES, Disk
+from vipsgate.cache.disk import EXACT_BYTES, LOCKS, Disk
 from vipsgate.cache.entry import CacheKey, Entry
 from vipsgate.cache.memory import OVERHEAD, Memory
 from vipsgate.cache.tiers import DISK, JOINED, MEMORY, MISS, Cache
@@ -77,7 +77,7 @@ def disk(tmp_path):
 
 
 def files(folder):
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != LOCKS]
 
 
 @pytest.mark.parametrize("data", [b"", b"data", os.urandom(3 << 20)], ids=len)
@@ -170,9 +170,18 @@ async def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path, disk):
     (tmp_path / "photos").write_text("in the way")
     await disk.put(PLACE, kept())
     assert await disk.get(PLACE) is None
-    async with disk.alone(PLACE) as waited:
+    async with alone(disk, PLACE) as waited:
         assert not waited
     assert not list((tmp_path / ".new").iterdir())
+
+
+@contextlib.asynccontextmanager
+async def alone(disk, cache_key):
+    waited = await disk.begin(cache_key)
+    try:
+        yield waited
+    finally:
+        disk.end(cache_key)
 
 
 HOLDER = """
@@ -182,9 +191,11 @@ from vipsgate.cache.disk import Disk
 from vipsgate.cache.entry import CacheKey
 
 async def main():
-    async with Disk(Path(sys.argv[1]), 1 << 20).alone(CacheKey("photos", "a", "AB")) as waited:
-        print(waited, flush=True)
-        await asyncio.sleep(float(sys.argv[2]))
+    disk, cache_key = Disk(Path(sys.argv[1]), 1 << 20), CacheKey("photos", "a", "AB")
+    print(await disk.begin(cache_key), flush=True)
+    await asyncio.sleep(float(sys.argv[2]))
+    disk.end(cache_key)
+    await asyncio.sleep(float(sys.argv[2]))
 
 asyncio.run(main())
 """
@@ -198,12 +209,12 @@ async def test_alone_among_processes(disk, tmp_path, end):
     begun = time.monotonic()
     if end == "kill -9":
         asyncio.get_running_loop().call_later(0.4, other.kill)
-    async with disk.alone(CacheKey("photos", "a", "AB")) as waited:
+    async with alone(disk, CacheKey("photos", "a", "AB")) as waited:
         assert waited
         assert 0.2 < time.monotonic() - begun < 5
     other.wait()
     other.stdout.close()
-    async with disk.alone(CacheKey("photos", "a", "AB")) as waited:
+    async with alone(disk, CacheKey("photos", "a", "AB")) as waited:
         assert not waited
     assert files(tmp_path) == []
 
@@ -212,7 +223,7 @@ async def test_alone_in_one_process(disk):
     order = []
 
     async def work(name):
-        async with disk.alone(PLACE):
+        async with alone(disk, PLACE):
             order.append(name)
             await asyncio.sleep(0.01)
             order.append(name)
@@ -247,7 +258,7 @@ async def test_a_larger_body_gets_a_file_of_its_own(tmp_path):
     with contextlib.closing(await other.get(large)) as second:
         assert (tmp_path / second.file).read_bytes() == data
     await other.purge("photos", "a")
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert files(tmp_path) == []
 
 
 # -- modes -----------------------------------------------------------------------------------------
@@ -273,7 +284,7 @@ async def test_what_is_kept_is_for_nobody_else(tmp_path, umask, exact):
     await disk.put(cache_key(2), kept(os.urandom(EXACT_BYTES)))
     (await disk.get(cache_key(2))).close()
     await disk.close()
-    async with disk.alone(cache_key(3)):
+    async with alone(disk, cache_key(3)):
         found = {**modes(folder), folder: stat.S_IMODE(folder.stat().st_mode)}
     kinds = {path.suffix for path in found if path.is_file()}
     assert kinds == ({"", ".exact"} if exact else {""})
@@ -282,7 +293,7 @@ async def test_what_is_kept_is_for_nobody_else(tmp_path, umask, exact):
             expected = 0o700
         elif path.suffix == ".exact":
             expected = 0o640
-        elif path.is_file() or path.suffix == ".lock":
+        elif path.is_file():
             expected = 0o600
         else:
             expected = 0o750 if exact else 0o700
@@ -299,14 +310,13 @@ async def test_what_is_being_written_is_for_nobody_else(tmp_path, umask, monkeyp
 
     monkeypatch.setattr(os, "rename", look)
     disk = Disk(tmp_path / "cache", 1 << 20)
-    async with disk.alone(PLACE):
-        await disk.put(PLACE, kept())
-    assert seen == [0o600]
+    await disk.put(PLACE, kept())
+    assert set(seen) == {0o600}
 
 
 async def test_a_source_that_is_purged_while_its_picture_is_made_is_kept_all_the_same(tmp_path):
     disk = Disk(tmp_path / "cache", 1 << 20)
-    async with disk.alone(PLACE):
+    async with alone(disk, PLACE):
         await disk.purge(PLACE.bucket, PLACE.key)
         await disk.put(PLACE, kept())
     with contextlib.closing(await disk.get(PLACE)) as entry:
@@ -329,7 +339,7 @@ async def test_what_an_earlier_version_has_left_open_is_closed(tmp_path, caplog,
     assert f"others may look into the cache's folder: {folder} has 755" in caplog.text
     await disk.put(cache_key(1), kept())  # the first scan is behind the first that is kept
     await disk.close()
-    (old,) = (path for path in found if path.is_file())
+    (old,) = (path for path in found if path.is_file() and path.name != LOCKS)
     assert stat.S_IMODE(old.stat().st_mode) == 0o600
     with contextlib.closing(await disk.get(PLACE)) as dup:
         assert content(dup) == b"data"

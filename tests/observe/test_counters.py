@@ -96,6 +96,12 @@ class Store:
     def has(self, bucket):
         return True
 
+    def object_acls(self, bucket):
+        return True
+
+    def reread(self, bucket, key, fingerprint, most, *, aliases=False):
+        return None
+
     def fingerprint(self, bucket, key):
         return 7
 

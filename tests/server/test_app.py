@@ -56,6 +56,12 @@ class Store:
     def object_acls(self, bucket):
         return True
 
+    def fingerprint(self, bucket, key, *, aliases=False):
+        return None
+
+    def reread(self, bucket, key, fingerprint, most, *, aliases=False):
+        return None
+
     async def stat(self, bucket, key):
         self.asked["stat"] += 1
         if key != KEY:

@@ -557,6 +557,12 @@ async def test_no_reason_is_needed_to_ask_a_store_that_is_away():
         def has(self, bucket):
             raise ServiceUnavailable("away")
 
+        def object_acls(self, bucket):
+            return True
+
+        def reread(self, bucket, key, fingerprint, most, *, aliases=False):
+            return None
+
     before, after = Settings(buckets={"photos": Bucket()}), Settings()
     documents = types.SimpleNamespace(known={}, adopt=lambda limits: None)
     services = Services.of(before, Away(), None, documents)

@@ -239,6 +239,22 @@ class EveryStore:
             assert opened.read() == b"old"
         assert await content(store, "a") == b"newer"
 
+    async def test_what_is_read_again_is_what_was_marked(self, store):
+        """Or nothing, where a store has nothing at once."""
+        await put(store, "a", b"one")
+        mark = store.fingerprint("photos", "a")
+        at_once = store.reread("photos", "a", mark, 3)
+        assert at_once in (None, b"one")
+        assert store.reread("photos", "a", mark, 2) is None
+        assert store.reread("photos", "b", mark, 3) is None
+        await put(store, "a", b"two")
+        assert store.reread("photos", "a", mark, 3) is None
+        again = store.reread("photos", "a", store.fingerprint("photos", "a"), 3)
+        assert again == (at_once and b"two")
+        await store.delete("photos", "a")
+        assert store.reread("photos", "a", mark, 3) is None
+        assert store.reread("photos", "a", store.fingerprint("photos", "a"), 3) is None
+
     async def test_the_expected_one(self, store):
         one = await put(store, "a", b"1", expected="")
         with pytest.raises(PreconditionFailed):

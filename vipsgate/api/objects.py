@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, closing, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
@@ -71,7 +71,7 @@ async def picture_of(call: Call, target: Target) -> web.StreamResponse:
 async def _answer(
     call: Call,
     target: Target,
-    fetch: Callable[[Services, Order], AbstractAsyncContextManager[Content]],
+    fetch: Callable[[Services, Order], Awaitable[Content]],
 ) -> web.StreamResponse:
     request, services = call.request, call.services
     record = request[responses.RECORD]
@@ -88,7 +88,7 @@ async def _answer(
     if conditional.not_modified(request.headers, headers["ETag"], order.modified):
         standin.follow(services, order)
         return responses.not_modified(request, headers)
-    async with fetch(services, order) as content:
+    with closing(await fetch(services, order)) as content:
         standin.follow(services, content.order)
         if content.derivative:
             record.cache = content.derivative.tier
@@ -96,7 +96,7 @@ async def _answer(
             headers = derivatives.headers(services, content.order)
         headers |= _described(call, content)
         record.notes = content.notes
-        if derivatives.is_current(services, content):
+        if content.derivative is None or derivatives.is_current(services, content):
             await services.fastpath.learn(request, content, headers)
         if content.derivative:
             headers |= _made(request, content.derivative)
@@ -455,5 +455,5 @@ def _made(request: web.BaseRequest, derivative: Derivative) -> dict[str, str]:
     encode = str(derivative.choice or "")
     return {
         "X-Vipsgate-Cache": responses.cached(derivative.tier),
-        "Server-Timing": responses.timing(begun, queue=queue, render=render, encode=encode),
+        responses.TIMING: responses.timing(begun, queue=queue, render=render, encode=encode),
     }

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
@@ -117,19 +118,17 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
     taken = accept.header(call.request.headers)
     order = await resolve.order(services, call.grant, target, taken, switch=False)
     access.check_source(call.grant, whole, order.seen()[0])
-    async with (
-        derivatives.fetch_anew(services, order) as content,
-        services.store.draft(bucket) as draft,
-    ):
+    with closing(await derivatives.fetch_anew(services, order)) as content:
         assert not callable(content.body)  # it is there as a whole
-        if isinstance(content.body, bytes):
-            await draft.write(content.body)
-        else:
-            await draft.copy(content.body, 0, content.size)
-        mime = content.derivative.entry.mime if content.derivative else ""
-        properties = Properties(content_type=mime)
-        notes = content.notes
-        await objects.keep(call, draft, bucket, sink.key, properties)
+        async with services.store.draft(bucket) as draft:
+            if isinstance(content.body, bytes):
+                await draft.write(content.body)
+            else:
+                await draft.copy(content.body, 0, content.size)
+            mime = content.derivative.entry.mime if content.derivative else ""
+            properties = Properties(content_type=mime)
+            notes = content.notes
+            await objects.keep(call, draft, bucket, sink.key, properties)
     # the bucket as the caller has named it: empty without b_ (OSS guide, sys/saveas)
     result = {"bucket": sink.bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(result, ensure_ascii=False).encode()

@@ -8,6 +8,10 @@ checksum, which is looked at when a process sees a file for the first time.
 Where a server in front sends files itself, which it can only do to their end, a larger body that is
 asked for again gets a file of its own beside the first: ``<variant>.exact``.
 
+Who makes a picture locks one byte of a file that all processes share, at a place that its name
+gives; a file for each lock would take six calls of the system in place of two. The kernel takes the
+locks of a process that ends.
+
 All of it is for this user alone, whatever his umask: in it are pictures that not everybody may see.
 Only what a server in front has to open is for the group of the folder, too.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -25,10 +30,9 @@ import shutil
 import stat
 import struct
 import time
+import weakref
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -50,8 +54,11 @@ EXACT, EXACT_BYTES = ".exact", 1 << 16  # ending of a file with the body alone; 
 FILE, FOLDER = 0o600, 0o700  # modes
 EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # of what a server in front opens, and of the way to it
 WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-LOCK = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+LOCKS, LOCKING = ".locks", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC  # the file of locks
+PLACE_DIGITS = 15  # of a variant, hexadecimal, that are a place in it: 60 bits of an offset's 63
+LOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, 0 (fcntl(2))
 SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
+OLD_LOCK = ".lock"  # ending of a file that an earlier version has left
 POLL = 0.02  # seconds between two looks at work that another process does
 log = logging.getLogger(__name__)
 
@@ -78,6 +85,7 @@ class Disk:
         # inode and bytes of files whose checksum is right: bytes of their bodies
         self._seen: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._scanning: asyncio.Task[None] | None = None
+        self._making: set[int] = set()  # places of what is made by this process
         self._mode = EXACT_FOLDER if exact else FOLDER
         os.makedirs(os.path.dirname(os.path.abspath(self._folder)), exist_ok=True)
         self._group = -1  # its own
@@ -86,6 +94,8 @@ class Disk:
             self._group = os.stat(self._folder).st_gid
         self._close_to_others()
         self._make(f"{self._folder}/{TEMPORARY}", FOLDER)
+        self._locks = os.open(f"{self._folder}/{LOCKS}", LOCKING, FILE)
+        weakref.finalize(self, os.close, self._locks)
         self.ledger = Ledger(self._folder)
 
     async def get(self, cache_key: CacheKey) -> Entry | None:
@@ -129,24 +139,24 @@ class Disk:
         else:
             await wrap(_remove_unused)(source, before)
 
-    @contextlib.asynccontextmanager
-    async def alone(self, cache_key: CacheKey) -> AsyncIterator[bool]:
-        """Be the only one of all processes that makes this, for as long as it lasts.
+    async def begin(self, cache_key: CacheKey) -> bool:
+        """Be the only one of all processes that makes this, until :meth:`end`.
 
-        Yields:
+        Returns:
             Whether another one has been waited for, who may have made it.
         """
-        path, waited, descriptor = f"{self._path(cache_key)}.lock", False, -1
-        try:
-            while (descriptor := self._lock(cache_key, path)) < 0:
-                waited = True
-                await asyncio.sleep(POLL)
-            yield waited
-        finally:
-            if descriptor >= 0:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
-                os.close(descriptor)
+        place, waited = _place(cache_key), False
+        while place in self._making or not self._lock(place, fcntl.F_WRLCK):
+            waited = True
+            await asyncio.sleep(POLL)
+        self._making.add(place)
+        return waited
+
+    def end(self, cache_key: CacheKey) -> None:
+        """It is made, or will not be."""
+        place = _place(cache_key)
+        self._making.discard(place)
+        self._lock(place, fcntl.F_UNLCK)
 
     async def close(self) -> None:
         """Wait for a scan that is under way, and for files that are being written."""
@@ -214,7 +224,7 @@ class Disk:
             facts = os.stat(path)
             if facts.st_size == entry.size and (facts.st_ino, facts.st_size) in self._seen:
                 budgets.touch(path, facts)
-                return replace(entry, file=path.removeprefix(f"{self._folder}/"))
+                return entry._replace(file=path.removeprefix(f"{self._folder}/"))
         except OSError:
             pass
         if path not in self._copying:
@@ -234,12 +244,8 @@ class Disk:
         """Write a file; how many bytes it has."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
         text = orjson.dumps({**about, "notes": entry.notes, "crc": _checksum(entry)})
-        path, behind = self._path(cache_key), text + TAIL.pack(len(text), MARK)
-        try:
-            return self._put(path, entry, behind)[1]
-        except FileNotFoundError:  # a purge has taken the folder away meanwhile
-            self._make_source(cache_key)
-            return self._put(path, entry, behind)[1]
+        behind = text + TAIL.pack(len(text), MARK)
+        return self._put(self._path(cache_key), entry, behind)[1]
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
         """Write a file for a server in front; its folder may be from a time without one."""
@@ -261,15 +267,20 @@ class Disk:
                 file.write(behind)
                 file.flush()
                 inode = os.fstat(file.fileno()).st_ino
-            os.rename(temporary, path)
+            try:
+                os.rename(temporary, path)
+            except FileNotFoundError:  # the first picture of its source, or a purge has come
+                self._make_source(os.path.dirname(path))
+                os.rename(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
         return inode, entry.size + len(behind)
 
-    def _make_source(self, cache_key: CacheKey) -> None:
-        for folder in (f"{self._folder}/{cache_key.bucket}", self._source(cache_key)):
+    def _make_source(self, source: str) -> None:
+        """Make the folder of a source, and that of its bucket."""
+        for folder in (os.path.dirname(source), source):
             self._make(folder, self._mode)
 
     def _make(self, folder: str, mode: int) -> None:
@@ -311,24 +322,13 @@ class Disk:
                     elif _has_sources(entry.path):
                         self._set_mode(entry.path, self._mode)
 
-    def _lock(self, cache_key: CacheKey, path: str) -> int:
-        """The descriptor of a lock, -1 while another process has it."""
+    def _lock(self, place: int, kind: int) -> bool:
+        """Lock a place, or unlock it; ``False`` while another process has it."""
         try:
-            try:
-                descriptor = os.open(path, LOCK, FILE)
-            except FileNotFoundError:  # the first picture of its source
-                self._make_source(cache_key)
-                descriptor = os.open(path, LOCK, FILE)
-        except OSError:  # a folder that cannot be written holds nobody up
-            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # not one just taken away
-                return descriptor
-        except OSError:
-            pass
-        os.close(descriptor)
-        return -1
+            fcntl.fcntl(self._locks, fcntl.F_OFD_SETLK, LOCK.pack(kind, os.SEEK_SET, place, 1, 0))
+        except OSError as error:  # a file system without locks holds nobody up
+            return error.errno not in (errno.EAGAIN, errno.EACCES)
+        return True
 
     def _scan_if_due(self) -> None:
         if self._written >= max(LEAST, budgets.scan_interval(self._budget)) and not self._scanning:
@@ -348,6 +348,7 @@ class Disk:
         for folder, folders, names in os.walk(self._folder):
             if folder == self._folder:  # others may have folders here, which are no buckets'
                 folders[:] = [name for name in folders if name[0] != "." or name == TEMPORARY]
+                names.clear()
             ours = bool(SOURCE.fullmatch(os.path.basename(folder)))
             for name in names:
                 path = f"{folder}/{name}"
@@ -355,7 +356,7 @@ class Disk:
                     facts = os.stat(path)
                     if ours:
                         self._shut(path, facts)
-                    if folder.endswith(f"/{TEMPORARY}") or name.endswith(".lock"):
+                    if folder.endswith(f"/{TEMPORARY}") or name.endswith(OLD_LOCK):
                         if facts.st_mtime < now - STALE:
                             os.unlink(path)
                         continue
@@ -370,6 +371,11 @@ class Disk:
         mode = EXACT_FILE if self._exact and path.endswith(EXACT) else FILE
         if stat.S_IMODE(facts.st_mode) & ~mode:
             os.chmod(path, mode)
+
+
+def _place(cache_key: CacheKey) -> int:
+    """Where the lock of a picture is."""
+    return int(cache_key.variant[:PLACE_DIGITS], 16)
 
 
 def _has_sources(folder: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from typing import Any
 
 from aiofiles.os import wrap
@@ -93,20 +93,21 @@ class Cache:
             cache_key: Its name; it was not there a moment ago.
             make: Makes it; what it raises is kept nowhere.
         """
-        async with AsyncExitStack() as alone:
-            if self._disk:
-                others = await alone.enter_async_context(self._disk.alone(cache_key))
-                if others and (entry := await self._disk.get(cache_key)):
-                    self.memory.put(cache_key, entry)
-                    return entry, JOINED
-            shared = await self._shared.get(cache_key) if self._shared else None
-            entry = shared or await make()
-            self.memory.put(cache_key, entry)
-            if self._disk:
-                self._later(self._store(self._disk, cache_key, entry.dup(), alone.pop_all()))
-            if self._shared and not shared:
-                self._later(self._share(self._shared, cache_key, entry.dup()))
-            return entry, SHARED if shared else MISS
+        disk = self._disk
+        if disk is None:
+            return await self._make(cache_key, make)
+        others, storing = await disk.begin(cache_key), False
+        try:
+            if others and (entry := await disk.get(cache_key)):
+                self.memory.put(cache_key, entry)
+                return entry, JOINED
+            entry, tier = await self._make(cache_key, make)
+            self._later(self._store(disk, cache_key, entry.dup()))
+            storing = True
+            return entry, tier
+        finally:
+            if not storing:
+                disk.end(cache_key)
 
     @property
     def has_shared(self) -> bool:
@@ -202,10 +203,22 @@ class Cache:
         with closing(entry):
             await shared.put(cache_key, entry)
 
-    async def _store(
-        self, disk: Disk, cache_key: CacheKey, entry: Entry, alone: AsyncExitStack
-    ) -> None:
+    async def _make(
+        self, cache_key: CacheKey, make: Callable[[], Awaitable[Entry]]
+    ) -> tuple[Entry, str]:
+        """Have the entry from the shared bucket, or made."""
+        shared = await self._shared.get(cache_key) if self._shared else None
+        entry = shared or await make()
+        self.memory.put(cache_key, entry)
+        if self._shared and not shared:
+            self._later(self._share(self._shared, cache_key, entry.dup()))
+        return entry, SHARED if shared else MISS
+
+    @staticmethod
+    async def _store(disk: Disk, cache_key: CacheKey, entry: Entry) -> None:
         """Put a copy of the entry on disk; until then others who want the same wait for it."""
-        async with alone:
+        try:
             with closing(entry):
                 await disk.put(cache_key, entry)
+        finally:
+            disk.end(cache_key)

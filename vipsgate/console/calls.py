@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
@@ -176,7 +177,7 @@ async def report(services: Services, caller: Credential, target: Target, process
         raise NoSuchBucket("The specified bucket does not exist.")
     access.check_role(caller, Right.READ)
     order = await resolve.order(services, access.Grant(bucket, caller), target)
-    async with derivatives.fetch_anew(services, order) as content:
+    with closing(await derivatives.fetch_anew(services, order)) as content:
         if isinstance(content.body, bytes):
             return content.body[:MAX_REPORT]
         assert isinstance(content.body, int)

@@ -7,6 +7,7 @@ as on a server that is busy, the widths are those of a photograph of common size
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from urllib.parse import quote
 
 from ..buckets import Bucket
@@ -68,5 +69,5 @@ async def _bytes(visit: Visit, bucket: Bucket, key: str, process: str) -> int:
     target = Target(visit.bucket, key, ((PROCESS, process),))
     grant = access.Grant(bucket, visit.caller)
     order = await resolve.order(visit.services, grant, target)
-    async with derivatives.fetch(visit.services, order) as content:
+    with closing(await derivatives.fetch(visit.services, order)) as content:
         return content.size

@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from ..cache.entry import CacheKey, Entry
 from ..cache.tiers import JOINED
-from ..errors import NoSuchKey, PreconditionFailed, ServiceUnavailable, SourceChanged
+from ..errors import (
+    InvalidArgument,
+    NoSuchKey,
+    PreconditionFailed,
+    ServiceUnavailable,
+    SourceChanged,
+)
 from ..gate import accept, cachetags, freshness, referer
 from ..image import notes
 from ..renderers import streaming
@@ -28,6 +34,7 @@ from .services import Services
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 LATER = notes.note("later", "avif")  # of a picture in whose place an AVIF will come
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
+TAGS = 4096  # that are remembered: that of one answer is asked for several times
 
 
 def check_room(services: Services, waited: float) -> None:
@@ -57,9 +64,13 @@ def etag(services: Services, order: Order) -> str:
     """
     if order.process is None:
         return order.source.etag
-    etags = " ".join(item.etag for item in order.objects)
-    fingerprints = f"{etags} {order.process} {services.renderers.version} {services.settings.image}"
-    return f'"{hashlib.sha256(fingerprints.encode()).hexdigest()[:32].upper()}"'
+    etags = " ".join([item.etag for item in order.objects])
+    return _tag(etags, order.process.text, services.renderers.version, services.rendering)
+
+
+@lru_cache(maxsize=TAGS)
+def _tag(*fingerprints: str) -> str:
+    return f'"{hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()[:32].upper()}"'
 
 
 def cache_key_of(services: Services, order: Order) -> CacheKey:
@@ -101,9 +112,11 @@ def headers(services: Services, order: Order) -> dict[str, str]:
     return result | responses.validators(etag(services, order), order.modified)
 
 
-@asynccontextmanager
-async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
+async def fetch(services: Services, order: Order) -> Content:
     """Open the object, or have the picture: kept from before, or made now.
+
+    Returns:
+        The bytes, for the caller to close.
 
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
@@ -112,13 +125,12 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
     bucket, key = order.target.bucket, order.keys[0]
     if order.process is None:
         if ranged := services.store.ranged(bucket):
-            yield Content(order, partial(_read, ranged, order), order.source.size)
-            return
-        with closing(await services.store.open(bucket, key)) as opened:
-            if opened.object != order.source:
-                raise ReplacedError
-            yield Content(order, opened.descriptor, opened.object.size)
-        return
+            return Content(order, partial(_read, ranged, order), order.source.size)
+        opened = await services.store.open(bucket, key)
+        if opened.object != order.source:
+            opened.close()
+            raise ReplacedError
+        return Content(order, opened.descriptor, opened.object.size, opened=opened)
     cache_key = cache_key_of(services, order)
     if services.cache and (hit := await services.cache.get(cache_key)):
         result = Derivative(*hit)
@@ -130,43 +142,47 @@ async def fetch(services: Services, order: Order) -> AsyncIterator[Content]:
         result, joined = await services.flights.join(cache_key, make)
         if joined:
             result = Derivative(result.entry, JOINED)
-    with closing(result):
-        yield _content(order, result, cache_key if services.cache else None)
+    return _content(order, result, cache_key if services.cache else None)
 
 
-@asynccontextmanager
-async def fetch_anew(services: Services, order: Order) -> AsyncIterator[Content]:
+async def fetch_anew(services: Services, order: Order) -> Content:
     """As :func:`fetch`, of the objects as they are when they are opened; nothing is kept.
 
     For objects that are replaced faster than they can be looked at and opened.
     """
-    with ExitStack() as stack:
-        opened = await _open(services, order, stack)
+    opened: list[Opened] = []
+    try:
+        await _open(services, order, opened)
         source = Source(order.keys[0], order.source, order.links[0])
         picture = check_opened(services, order.grant, order.target, source, opened[0])
         objects = tuple(item.object for item in opened)
         order = replace(order, objects=objects, picture=picture)
         order.check()
         if order.process is None:
-            yield Content(order, opened[0].descriptor, order.source.size)
-            return
+            plain = opened.pop()
+            return Content(order, plain.descriptor, order.source.size, opened=plain)
         try:
             result = await _render(services, order, opened)
         except SourceChanged:
             raise ServiceUnavailable("The object is written to all the time.") from None
-    with closing(result):
-        yield _content(order, result, None)
+    finally:
+        _close(opened)
+    return _content(order, result, None)
 
 
 def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -> Content:
-    """What has been fetched.
+    """What has been fetched; what is refused is closed.
 
     Raises:
         InvalidArgument: It is not to the letter, and was made before the bucket was strict.
     """
     entry = derivative.entry
     if order.grant.bucket.strict:
-        notes.refuse(entry.notes)
+        try:
+            notes.refuse(entry.notes)
+        except InvalidArgument:
+            derivative.close()
+            raise
     if order.stand_in and LATER not in entry.notes:
         order = replace(order, stand_in=False)
     return Content(order, entry.body, entry.size, derivative, cache_key)
@@ -204,7 +220,7 @@ async def _obtain_here(services: Services, order: Order, cache_key: CacheKey) ->
         return rendered.entry
 
     entry, tier = await services.cache.obtain(cache_key, make)
-    return replace(rendered, tier=tier) if rendered else Derivative(entry, tier)
+    return rendered._replace(tier=tier) if rendered else Derivative(entry, tier)
 
 
 async def _read(ranged: RangeReader, order: Order, span: range) -> AsyncIterator[bytes]:
@@ -225,17 +241,19 @@ async def _make(services: Services, order: Order) -> Derivative:
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
     """
-    with ExitStack() as stack:
+    opened: list[Opened] = []
+    try:
         if begun := await _begun(services, order):
-            stack.enter_context(closing(begun))
-            return await _render(services, order, [begun], alone=True)
-        opened = await _open(services, order, stack, early=True)
-        if order.objects != tuple(item.object for item in opened):
+            opened.append(begun)
+            return await _render(services, order, opened, alone=True)
+        await _open(services, order, opened, early=True)
+        if order.objects != tuple([item.object for item in opened]):
             raise ReplacedError
-        try:
-            return await _render(services, order, opened)
-        except SourceChanged:
-            raise ReplacedError from None
+        return await _render(services, order, opened)
+    except SourceChanged:
+        raise ReplacedError from None
+    finally:
+        _close(opened)
 
 
 async def _begun(services: Services, order: Order) -> Opened | None:
@@ -244,9 +262,10 @@ async def _begun(services: Services, order: Order) -> Opened | None:
     Raises:
         ReplacedError: It is another one by now.
     """
-    ranged = services.store.ranged(order.target.bucket)
     answer = order.process.answer if order.process else None
-    if not (ranged and answer and answer.of_header):
+    if answer is None or not answer.of_header:
+        return None
+    if (ranged := services.store.ranged(order.target.bucket)) is None:
         return None
     try:
         return await remote.begin(ranged, order.target.bucket, order.keys[0], order.source)
@@ -255,17 +274,27 @@ async def _begun(services: Services, order: Order) -> Opened | None:
 
 
 async def _open(
-    services: Services, order: Order, stack: ExitStack, *, early: bool = False
-) -> list[Opened]:
-    """The source, perhaps before all of it is there, and what is laid on it."""
+    services: Services, order: Order, opened: list[Opened], *, early: bool = False
+) -> None:
+    """The source, perhaps before all of it is there, and what is laid on it.
+
+    Args:
+        services: Where they are.
+        order: What is made of them.
+        opened: Takes them, for the caller to close, also where one cannot be had.
+        early: Whether the source is read while it comes.
+    """
     bucket, (key, *others) = order.target.bucket, order.keys
     ranged = services.store.ranged(bucket) if early and _streams(services, order) else None
     begin = ranged.begin if ranged else services.store.open
-    opened = [stack.enter_context(closing(await begin(bucket, key)))]
+    opened.append(await begin(bucket, key))
     for other in others:
-        laid = await overlay(services.store.open, bucket, other)
-        opened.append(stack.enter_context(closing(laid)))
-    return opened
+        opened.append(await overlay(services.store.open, bucket, other))
+
+
+def _close(opened: Sequence[Opened]) -> None:
+    for item in opened:
+        item.close()
 
 
 def _streams(services: Services, order: Order) -> bool:
@@ -284,25 +313,36 @@ async def _render(
     alone: bool = False,
 ) -> Derivative:
     """Have it made; ``alone`` where others could not go along, who need all of the source."""
-    attachments = tuple(Attachment(item.object.etag, item.descriptor) for item in opened[1:])
+    source, *others = opened
+    attachments = tuple([Attachment(item.object.etag, item.descriptor) for item in others])
     strict = order.grant.bucket.strict
     begun = time.perf_counter()
     needed = order.process is not None and order.process.look is not None
-    seen = await looks.find(services, order, opened[0]) if needed else looks.NOTHING
-    source = opened[0].descriptor
-    job = Job("render", str(order.process), source, attachments, strict, seen.focus)
-    job = job._replace(times=opened[0].times)
-    content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {opened[0].object.etag}"
-    with masters.opened(services, order, opened[0]) as kept:
-        job = job._replace(master=kept.descriptor, keep=kept.masters is not None)
-        if isinstance(opened[0], Arriving):
-            done = await streaming.render(services.renderers, job, content, opened[0])
+    seen = await looks.find(services, order, source) if needed else looks.NOTHING
+    content = "" if alone else f"{order.target.bucket}/{order.keys[0]} {source.object.etag}"
+    kept = masters.opened(services, order, source)
+    try:
+        job = Job(
+            "render",
+            str(order.process),
+            source.descriptor,
+            attachments,
+            strict,
+            seen.focus,
+            kept.descriptor,
+            kept.masters is not None,
+            times=source.times,
+        )
+        if isinstance(source, Arriving):
+            done = await streaming.render(services.renderers, job, content, source)
         else:
             done = await services.renderers.render(job, content)
+    finally:
+        kept.close(services)
     kept.keep(services, done)
     queue, render = seen.queue + done.queue, seen.render + done.render
     services.recorder.rendered(begun, queue, seen.queue + done.predicted, done.probe, render)
-    entry = Entry(done.mime, done.missing, done.size, descriptor=done.descriptor, notes=done.notes)
+    entry = Entry(done.mime, done.missing, done.size, None, done.descriptor, notes=done.notes)
     if done.size <= MAX_AT_ONCE:
         with closing(entry):
             entry = entry.in_memory()

@@ -1,10 +1,14 @@
 """Answers that were given just now, known again by the text of their request.
 
 The gate, the style and the process text say the same of the same request as long as nothing has
-changed that they look at. So an anonymous, plain request for a picture that is still in memory is
+changed that they look at. So an anonymous, plain request for a picture that is still kept is
 answered again at once, if settings, documents and purges are the same (numbers) and so are the
 objects (their marks, which cover their bytes and their ACLs). Everything else goes the whole way.
 While a disk is away that has no marks of its objects, those of before will do for a time.
+
+A request for a small object as it is, is known when its file has been the same for a while (it has
+a mark, see :class:`vipsgate.store.base.Object`). Its bytes are read anew each time, of the very
+file whose mark is looked at.
 """
 
 from __future__ import annotations
@@ -52,7 +56,7 @@ class Known:
     Attributes:
         version: Of the settings, the documents and the purges.
         fingerprints: Bucket, key and mark of each object.
-        cache_key: Where the picture is kept.
+        cache_key: Where the picture is kept; ``None`` for an object as it is.
         headers: Of the answer, but for those that are new each time.
         head: The same, written (:func:`vipsgate.web.responses.kept_head`).
         key: The object's name.
@@ -65,12 +69,12 @@ class Known:
             as each page is told something else; ``None`` where they do not.
         offered: The formats among which the client's Accept has chosen; empty where it has no say.
         taken: Which of them the client takes.
-        size: Bytes of the picture.
+        size: Bytes of the body.
     """
 
     version: tuple[int, int, int]
     fingerprints: tuple[tuple[str, str, object], ...]
-    cache_key: CacheKey
+    cache_key: CacheKey | None
     headers: Mapping[str, str]
     head: bytes | None
     key: str
@@ -84,8 +88,8 @@ class Known:
     size: int = 0
 
     def tell(self, record: RequestRecord, tier: str) -> None:
-        """Note what the request is about, and that its answer was kept."""
-        record.bucket, record.key, record.exists = self.cache_key.bucket, self.key, True
+        """Note what the request is about, and where its answer was kept; empty for an object."""
+        record.bucket, record.key, record.exists = self.fingerprints[0][0], self.key, True
         record.process, record.style, record.cache = self.process, self.style, tier
         record.notes = self.notes
 
@@ -96,7 +100,7 @@ class FastPath:
     Args:
         store: Where the objects are.
         registry: Which buckets there are.
-        cache: Where pictures are kept; without one no request is known.
+        cache: Where pictures are kept; without one no request for one is known.
         legacy: Whether the older service's URLs are understood in every bucket; such requests are
             not remembered.
     """
@@ -111,14 +115,14 @@ class FastPath:
     def find(
         self, request: web.BaseRequest, record: RequestRecord, most: float = math.inf
     ) -> tuple[Entry, Known] | None:
-        """The picture for a request that is known and still means the same, and what is known.
+        """The answer to a request that is known and still means the same, and what is known.
 
         Args:
             request: The request.
             record: Is told of it.
-            most: Bytes of a picture that is wanted; a larger one is not looked for.
+            most: Bytes of a body that is wanted; a larger one is not looked for.
         """
-        if request.method != "GET" or self._cache is None:
+        if request.method != "GET":
             return None
         text = _text(request)
         known = self._known.get(text)
@@ -130,21 +134,29 @@ class FastPath:
                 text = (*text, *taken, OTHERS)
                 if (known := self._known.get(text)) is None:
                     return None
-        fingerprint, by_names = self._store.fingerprint, known.by_names
-        if known.version != self._version() or (
-            any(
-                fingerprint(bucket, key, aliases=by_names) != before
-                for bucket, key, before in known.fingerprints
-            )
-            and not self._store.stale_ok(known.cache_key.bucket)
-        ):
+        if known.version != self._version() or (hit := self._hit(known)) is None:
             del self._known[text]
-            return None
-        if (hit := self._cache.get_nowait(known.cache_key, responses.MAX_READ)) is None:
             return None
         entry, tier = hit
         known.tell(record, tier)
         return entry, known
+
+    def _hit(self, known: Known) -> tuple[Entry, str] | None:
+        """What a request is answered with, and where it was kept; ``None`` where it is not."""
+        by_names = known.by_names
+        if known.cache_key is None:
+            bucket, key, before = known.fingerprints[0]
+            data = self._store.reread(bucket, key, before, known.size, aliases=by_names)
+            return None if data is None else (Entry("", 0, len(data), data), "")
+        fingerprint = self._store.fingerprint
+        for bucket, key, before in known.fingerprints:
+            if fingerprint(bucket, key, aliases=by_names) != before:
+                if self._store.stale_ok(bucket):
+                    break
+                return None
+        if self._cache is None:
+            return None
+        return self._cache.get_nowait(known.cache_key, responses.MAX_READ)
 
     def knows(self, head: bytes) -> bool:
         """Is a request known whose head begins so? Whether it still means the same is not said."""
@@ -164,7 +176,7 @@ class FastPath:
         text = _text(request)
         if (
             request.method != "GET"
-            or content.cache_key is None
+            or (content.derivative is not None and content.cache_key is None)
             or order.grant.caller is not None
             or order.grant.cdn
             or referer.counts(bucket.referer)
@@ -174,25 +186,32 @@ class FastPath:
             or self._legacy
             or len(text[0]) > MAX_LENGTH
             or _is_particular(request)
+            or (content.derivative is None and not _is_small_object(content))
         ):
             return
-        version, name = self._version(), order.target.bucket
+        target, version, name = order.target, self._version(), order.target.bucket
         links = [link for link in order.links if link]
-        # a literal object would come first
-        keys = dict.fromkeys((order.literal, *order.keys, *(link.key for link in links)))
-        target = order.target
+        objects = [*zip(order.keys, order.objects, strict=True)]
+        objects += [(link.key, link.object) for link in links]
         by_names = bucket.protection.enabled and not style.pure(target.process)
         fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
-        fingerprints = tuple((name, key, fingerprint(key)) for key in keys)
-        if any(fingerprint is None for _, _, fingerprint in fingerprints):
+        # a literal object would come first
+        marks = {} if order.literal in order.keys else {order.literal: fingerprint(order.literal)}
+        for key, item in objects:
+            if item.mark:
+                marks[key] = (*item.mark, item.aliases if by_names else None)
+            else:
+                marks[key] = fingerprint(key)
+        if None in marks.values():
             return
         # marked now and equal to what was looked at before: so nothing has changed between
-        known = [*zip(order.keys, order.objects, strict=True)]
-        known += [(link.key, link.object) for link in links]
-        if any([await self._store.stat(name, key) != item for key, item in known]):
+        unsettled = [(key, item) for key, item in objects if not item.mark]
+        if any([await self._store.stat(name, key) != item for key, item in unsettled]):
             return
+        fingerprints = tuple([(name, key, mark) for key, mark in marks.items()])
         named = style.named(target.process, bucket.styles)
-        fields, head = dict(headers), responses.kept_head(headers)
+        fields = {**headers, **responses.HIT} if content.derivative else responses.of_body(headers)
+        head = responses.kept_head(fields)
         sharing = None if cors.is_silent(bucket) else bucket
         taken = _taken(request, order.offered) if order.offered else ()
         about = target.key, target.process, named, by_names, content.notes, sharing
@@ -210,6 +229,15 @@ class FastPath:
 
 def _text(request: web.BaseRequest) -> tuple[str, ...]:
     return request.raw_path, request.headers.get(hdrs.HOST, "")
+
+
+def _is_small_object(content: Content) -> bool:
+    """Is it a small object under its own name, whose file is known to stay as it is?"""
+    order = content.order
+    if content.opened is None or content.size > responses.MAX_READ:
+        return False
+    names_itself = (order.literal,) == order.keys and order.links == (None,)
+    return names_itself and order.source.mark is not None
 
 
 def _taken(request: web.BaseRequest, offered: tuple[str, ...]) -> tuple[str, ...]:

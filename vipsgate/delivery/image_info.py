@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 
 import orjson
 
@@ -46,7 +47,7 @@ async def read(
             return {}
         target = Target(bucket, key, ((PROCESS, INFO),))
         order = Order(target, key, grant, parse(INFO, limits), (key,), (item,))
-        async with derivatives.fetch(services, order) as content:
+        with closing(await derivatives.fetch(services, order)) as content:
             data = _bytes(content.body, content.size)
     except (NoSuchKey, ReplacedError):
         return {}

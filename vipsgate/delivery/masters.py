@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..cache.entry import CacheKey
@@ -23,7 +22,7 @@ from .services import Services
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The master of a source, as far as there is one here.
+    """The master of a source, as far as there is one here; whoever has one closes it.
 
     Attributes:
         masters: Where it is kept; ``None`` where it is not.
@@ -42,9 +41,18 @@ class Kept:
         services.recorder.counters.masters.sums["made",] += 1
         self.masters.keep(self.cache_key, done.master)
 
+    def close(self, services: Services) -> None:
+        """Give it back, and count that it was lent."""
+        if self.descriptor is not None:
+            services.recorder.counters.masters.sums["lent",] += 1
+            with suppress(OSError):
+                os.close(self.descriptor)
 
-@contextmanager
-def opened(services: Services, order: Order, source: Opened) -> Iterator[Kept]:
+
+NOTHING = Kept()
+
+
+def opened(services: Services, order: Order, source: Opened) -> Kept:
     """Open the master of a source, for as long as a picture of it is made.
 
     Args:
@@ -55,17 +63,9 @@ def opened(services: Services, order: Order, source: Opened) -> Iterator[Kept]:
     masters = services.cache.masters if services.cache else None
     process = order.process
     if masters is None or process is None or process.answer or process.snapshot:
-        yield Kept()
-        return
+        return NOTHING
     cache_key = _cache_key(services, order, source)
-    descriptor = masters.open(cache_key)
-    try:
-        yield Kept(masters, cache_key, descriptor)
-    finally:
-        if descriptor is not None:
-            services.recorder.counters.masters.sums["lent",] += 1
-            with suppress(OSError):
-                os.close(descriptor)
+    return Kept(masters, cache_key, masters.open(cache_key))
 
 
 def _cache_key(services: Services, order: Order, source: Opened) -> CacheKey:

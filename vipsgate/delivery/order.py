@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..cache.entry import CacheKey, Entry
 from ..errors import BadRequest, OssError, WatermarkError
@@ -11,7 +12,7 @@ from ..gate.target import Target
 from ..image.notes import Notes, joined
 from ..image.process import Process
 from ..image.search import Choice
-from ..store.base import Object, Properties
+from ..store.base import Object, Opened, Properties
 from ..web import responses
 
 ENCODING = "content-encoding"
@@ -92,7 +93,7 @@ class Order:
 
     def took_signature(self) -> bool:
         """Might an anonymous caller have been refused one of the objects?"""
-        return any(map(self.grant.took_signature, self.seen()))
+        return self.grant.is_signed and any(map(self.grant.took_signature, self.seen()))
 
     def seen(self) -> tuple[access.Seen, ...]:
         """The objects as the gate sees them."""
@@ -123,8 +124,7 @@ class ReplacedError(Exception):
     """An object is another one than when it was looked at: look again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Derivative:
+class Derivative(NamedTuple):
     """A picture, and what it took; whoever has one closes it.
 
     Attributes:
@@ -143,16 +143,15 @@ class Derivative:
 
     def dup(self) -> Derivative:
         """The same for somebody else."""
-        return replace(self, entry=self.entry.dup())
+        return self._replace(entry=self.entry.dup())
 
     def close(self) -> None:
         """Give it back."""
         self.entry.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The bytes that answer an order, open until the one who fetched them is done.
+class Content(NamedTuple):
+    """The bytes that answer an order; whoever has fetched them closes them.
 
     Attributes:
         order: What they answer.
@@ -160,6 +159,7 @@ class Content:
         size: How many.
         derivative: The picture whose bytes they are; ``None`` for the object as it is.
         cache_key: Where it is kept; ``None`` where it is not.
+        opened: The object whose bytes they are, where it has been opened for them.
     """
 
     order: Order
@@ -167,6 +167,7 @@ class Content:
     size: int
     derivative: Derivative | None = None
     cache_key: CacheKey | None = None
+    opened: Opened | None = None
 
     @property
     def notes(self) -> Notes:
@@ -175,6 +176,11 @@ class Content:
         if self.derivative is None or process is None:
             return ()
         return joined(process.notes, self.derivative.entry.notes)
+
+    def close(self) -> None:
+        """Give them back."""
+        if held := self.derivative or self.opened:
+            held.close()
 
 
 def _check_encoding(item: Object, error: type[OssError]) -> None:

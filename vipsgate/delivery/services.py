@@ -93,6 +93,7 @@ class Services:
         writes: Told of names that are written in an object store.
         sweeping: Removals of files behind a purge.
         draining: Set as soon as no new work is wanted.
+        rendering: The ``[image]`` of the settings as text, which a picture's ETag covers.
     """
 
     settings: Settings
@@ -121,6 +122,10 @@ class Services:
     writes: Writes = field(default_factory=Writes)
     sweeping: set[asyncio.Task[None]] = field(default_factory=set)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    rendering: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rendering", str(self.settings.image))
 
     @classmethod
     def of(

@@ -73,5 +73,5 @@ async def _make(services: Services, order: Order) -> None:
         OssError: It cannot be made now; whoever wants it next has it tried again.
     """
     with suppress(ReplacedError):
-        async with services.renderers.lowest(counted=False), derivatives.fetch(services, order):
-            pass
+        async with services.renderers.lowest(counted=False):
+            (await derivatives.fetch(services, order)).close()

@@ -57,6 +57,11 @@ class Grant:
         """The same for objects that the process text names: the signature of a CDN has no part."""
         return replace(self, cdn=False) if self.cdn else self
 
+    @property
+    def is_signed(self) -> bool:
+        """Has somebody signed the request, or its URL as for a CDN?"""
+        return self.caller is not None or self.cdn
+
     def check_acl(self, acl: str, right: Right = Right.READ) -> None:
         """Keep anonymous callers from what the ACL does not give them.
 
@@ -84,7 +89,7 @@ class Grant:
 
         Where all pictures are protected every object counts, without a look at its bytes.
         """
-        if self.caller is None and not self.cdn:
+        if not self.is_signed:
             return False
         if any(Right.READ not in ACLS[acl or self.bucket.acl] for acl in item.acls):
             return True

@@ -6,6 +6,7 @@ note its times without being handed a request. Work that several wait for is the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -32,6 +33,7 @@ class RequestRecord:
         rule: Which rule has denied it, see ``errors.OssError``.
         notes: What of it was not followed to the letter, ``limit=source``.
         origin: What came of asking another server for its object; empty where none was asked.
+        sharing: Headers of its answer for pages of other origins.
         gone: The client has left.
         spans: Name, beginning and end of each part of the work, by ``time.perf_counter``.
     """
@@ -51,6 +53,7 @@ class RequestRecord:
     rule: str = ""
     notes: tuple[str, ...] = ()
     origin: str = ""
+    sharing: Mapping[str, str] = field(default_factory=dict)
     gone: bool = False
     spans: list[tuple[str, float, float]] = field(default_factory=list)
 

@@ -116,7 +116,8 @@ class _Watched:
 
     def __init__(self, store: Any, counters: Counters) -> None:
         self._store = store
-        self.fingerprint, self.has = store.fingerprint, store.has  # asked for every hit
+        self.fingerprint, self.has = store.fingerprint, store.has  # asked for every answer
+        self.object_acls, self.reread = store.object_acls, store.reread
         for name in (*OPERATIONS, READ):
             counters.store.by[name] = Histogram()
             counters.store_errors.sums[name,] = 0
@@ -126,8 +127,9 @@ class _Watched:
 
     def ranged(self, bucket: str) -> Any:
         """How to have a part of a remote object: timed until it begins to come."""
-        far = self._store.ranged(bucket)
-        return far and SimpleNamespace(
+        if (far := self._store.ranged(bucket)) is None:
+            return None
+        return SimpleNamespace(
             read=_timed(READ, far.read, self._counters),
             begin=_timed("open", far.begin, self._counters),
         )

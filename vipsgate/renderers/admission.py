@@ -153,12 +153,15 @@ class Mean:
 
     Args:
         first: The mean while there is no value.
+
+    Attributes:
+        value: The mean.
     """
 
-    __slots__ = ("_first", "_total", "_weight")
+    __slots__ = ("_total", "_weight", "value")
 
     def __init__(self, first: float) -> None:
-        self._first = first
+        self.value = first
         self._total = self._weight = 0.0
 
     def add(self, value: float, weight: float, seconds: float) -> None:
@@ -172,8 +175,5 @@ class Mean:
         fades = math.exp(-seconds / WINDOW)
         self._total = self._total * fades + value
         self._weight = self._weight * fades + weight
-
-    @property
-    def value(self) -> float:
-        """The mean."""
-        return self._total / self._weight if self._weight else self._first
+        if self._weight:
+            self.value = self._total / self._weight

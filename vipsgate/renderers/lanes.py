@@ -71,6 +71,9 @@ class Lanes(Generic[J]):
         bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
         elsewhere: What of that others have, and of all that may wait.
+
+    Attributes:
+        queued: Jobs that wait, in all lanes.
     """
 
     def __init__(
@@ -80,16 +83,16 @@ class Lanes(Generic[J]):
         self._elsewhere = elsewhere or Nowhere()
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
         self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
-        self._queued = 0  # in all lanes
+        self.queued = 0
         self._working = dict.fromkeys(Lane, 0)
         self._busy = 0  # of all lanes
-        self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work, as estimated
+        self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work but for quick ones
         self._held = 0
         self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
         self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
 
     def __len__(self) -> int:
-        return self._queued
+        return self.queued
 
     def __iter__(self) -> Iterator[J]:
         return chain.from_iterable(self._waiting.values())
@@ -137,7 +140,7 @@ class Lanes(Generic[J]):
         """Wait for a worker, behind those of the same lane."""
         lane = lane_of(job.cost)
         self._waiting[lane][job] = None
-        self._queued += 1
+        self.queued += 1
         if lane is Lane.QUICK and job.content:
             self._by_content.setdefault(job.content, OrderedDict())[job] = None
 
@@ -152,7 +155,7 @@ class Lanes(Generic[J]):
         if job not in self._waiting[lane]:
             return False
         del self._waiting[lane][job]
-        self._queued -= 1
+        self.queued -= 1
         if alike := self._by_content.get(job.content):
             alike.pop(job, None)
             if not alike:
@@ -169,7 +172,7 @@ class Lanes(Generic[J]):
         """All that wait, who wait no longer."""
         every = list(self)
         self._by_content.clear()
-        self._queued = 0
+        self.queued = 0
         for jobs in self._waiting.values():
             jobs.clear()
         return every
@@ -186,12 +189,12 @@ class Lanes(Generic[J]):
             more: Quick jobs that wait elsewhere, already given to a worker.
         """
         if lane is Lane.QUICK:
-            jobs = len(self._waiting[lane]) + more
+            waiting, working = len(self._waiting[lane]), self._working[lane]
+            jobs = waiting + more
             if not jobs and self._may_begin(lane):
                 return 0.0
-            quick = self._working[lane] + len(self._waiting[lane])
-            expensive = self._busy + self._queued > quick
-            seconds = (jobs + self._working[lane] / 2) * self._mean.value
+            expensive = self._busy + self.queued > working + waiting
+            seconds = (jobs + working / 2) * self._mean.value
             spread = self._elsewhere.spread(seconds, self._count)
             return min(seconds / max(1, self._count - expensive), spread)
         ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
@@ -225,7 +228,7 @@ class Lanes(Generic[J]):
             cost: Its cost, where that is known.
             waited: Seconds that it has waited already.
         """
-        own, room = self._queued + more, 0
+        own, room = self.queued + more, 0
         if not own and lane is Lane.QUICK and self._may_begin(lane):
             return None  # it waits for nobody
         jobs = own + self._elsewhere.waiting()
@@ -245,7 +248,7 @@ class Lanes(Generic[J]):
 
     def next(self) -> J | None:
         """The job that a free worker is to begin now; it counts as under work from here on."""
-        for lane in self._order() if self._queued else ():
+        for lane in self._order() if self.queued else ():
             jobs = self._waiting[lane]
             if not jobs or not self._may_begin(lane):
                 continue  # thousands may wait, and there is always a spare worker that is free
@@ -281,7 +284,7 @@ class Lanes(Generic[J]):
         None where the next worker that is free is for other work.
         """
         jobs = self._waiting[Lane.QUICK]
-        if len(jobs) < self._queued and self._order()[0] is not Lane.QUICK:
+        if len(jobs) < self.queued and self._order()[0] is not Lane.QUICK:
             return None
         job = next(iter(jobs), None)
         if job is None or job.gathering:
@@ -335,17 +338,13 @@ class Lanes(Generic[J]):
         lane = lane_of(cost)
         self._working[lane] += sign
         self._busy += sign
-        if memory := self._memory_of(cost):
-            self._held += sign * memory
-            self._elsewhere.hold(self._held)
-        if cost:
+        if cost and lane is not Lane.QUICK:
+            if cost.memory:
+                self._held += sign * cost.memory
+                self._elsewhere.hold(self._held)
             self._estimates[lane] += sign * cost.seconds
-        if not self._working[lane]:
-            self._estimates[lane] = 0.0  # but for what rounding has left
-
-    @staticmethod
-    def _memory_of(cost: Cost | None) -> int:
-        return cost.memory if cost and lane_of(cost) is not Lane.QUICK else 0
+            if not self._working[lane]:
+                self._estimates[lane] = 0.0  # but for what rounding has left
 
     def _permits(self, lane: Lane) -> int:
         """Workers that a lane may have at a time."""

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import Bounds, Elsewhere, Nowhere, Refusal
+from .admission import Bounds, Elsewhere, Refusal
 from .lanes import Lane, Lanes, Waiting, lane_of
 
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
@@ -152,7 +152,7 @@ class Scheduler(Generic[J, W]):
         self, *, count: int, bounds: Bounds, memory: int, elsewhere: Elsewhere | None = None
     ) -> None:
         self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, elsewhere=elsewhere)
-        self._elsewhere = elsewhere or Nowhere()
+        self._elsewhere = elsewhere
         self._desks: dict[W, _Desk[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
@@ -280,12 +280,12 @@ class Scheduler(Generic[J, W]):
 
     def free(self) -> int:
         """Jobs that could begin now, besides those that wait."""
-        return 0 if len(self.lanes) else max(0, min(len(self._idle), self.lanes.room))
+        return 0 if self.lanes.queued else max(0, min(len(self._idle), self.lanes.room))
 
     @property
     def quiet(self) -> bool:
         """Does nothing wait, and may one more job begin?"""
-        return not (len(self.lanes) or self._ahead) and self.lanes.room > 0
+        return not (self.lanes.queued or self._ahead) and self.lanes.room > 0
 
     def waiting(self) -> int:
         """Jobs that would begin if a worker were free."""
@@ -318,7 +318,7 @@ class Scheduler(Generic[J, W]):
         """
         while self._retired:
             yield Retire(self._retired.pop())
-        while self._idle and (self._ahead or len(self.lanes)) and self.lanes.open:
+        while self._idle and (self._ahead or self.lanes.queued) and self.lanes.open:
             stolen = self._steal(now) if self._ahead else None
             job = stolen.job if stolen else self.lanes.next()
             if job is None:
@@ -333,26 +333,27 @@ class Scheduler(Generic[J, W]):
             if stolen:
                 yield stolen
             yield follows
-        if len(self.lanes) or self._ahead:
-            yield from self._lend()
-        if len(self.lanes):
+        if self._elsewhere and (self.lanes.queued or self._ahead):
+            yield from self._lend(self._elsewhere)
+        if self.lanes.queued:
             yield from self._give_ahead(now)
 
     def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
         """Give workers what they are to begin next, each its first one before any has a second."""
         most = min(math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds), MAX_AHEAD)
-        while len(self.lanes) and (worker := self._least_given(most)) is not None:
+        while self.lanes.queued and (worker := self._least(most)) is not None:
             if (job := self.lanes.ahead()) is None:
                 return
             yield self._give(job, worker, now)
 
-    def _least_given(self, most: int) -> W | None:
-        """The worker at a quick job with the fewest others, and fewer than so many."""
-        found, fewest = None, most + 1
+    def _least(self, most: int) -> W | None:
+        """The worker at quick jobs that has the fewest, up to ``most``; ``None`` for none."""
+        result, fewest = None, most + 1
         for worker, desk in self._desks.items():
-            if 0 < len(desk.turns) < fewest and not desk.turns[0].cost and not desk.retiring:
-                found, fewest = worker, len(desk.turns)
-        return found
+            count = len(desk.turns)
+            if 0 < count < fewest and desk.turns[0].cost is None and not desk.retiring:
+                result, fewest = worker, count
+        return result
 
     def _steal(self, now: float) -> Take[J, W] | None:
         """Take a job away from a worker that has not begun it; it counts as under work."""
@@ -371,9 +372,9 @@ class Scheduler(Generic[J, W]):
         turn.taken = True
         self._ahead -= 1
 
-    def _lend(self) -> Iterator[Action[J, W]]:
+    def _lend(self, elsewhere: Elsewhere) -> Iterator[Action[J, W]]:
         """Give jobs to other fronts that could begin them now."""
-        while self._would_lend() and (front := self._elsewhere.taker()) is not None:
+        while self._would_lend() and (front := elsewhere.taker()) is not None:
             if job := self.lanes.given_away():
                 yield Lend(job, front)
             elif take := self._take_away():
@@ -384,8 +385,9 @@ class Scheduler(Generic[J, W]):
 
     def _would_lend(self) -> bool:
         """Does so much wait that it is worth the way?"""
-        quick = self.lanes.quick + self._ahead
-        return quick * self.lanes.quick_seconds > LEND_SECONDS or len(self.lanes) > self.lanes.quick
+        lanes = self.lanes
+        quick = lanes.quick + self._ahead
+        return quick * lanes.quick_seconds > LEND_SECONDS or lanes.queued > lanes.quick
 
     def _take_away(self) -> Take[J, W] | None:
         """Take a job away from a worker that has not begun it; it does not count here any more."""

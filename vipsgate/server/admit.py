@@ -72,7 +72,8 @@ def _signed_for_cdn(request: web.BaseRequest, services: Services, target: Target
 def share(request: web.BaseRequest, bucket: Bucket | None) -> None:
     """Have the answer say to pages of other origins what its bucket says, whatever it will be."""
     if bucket is not None and not cors.is_silent(bucket):
-        request[responses.SHARING] = cors.headers(bucket, request.method, request.headers)
+        sharing = cors.headers(bucket, request.method, request.headers)
+        request[responses.RECORD].sharing = sharing
 
 
 def check_expectation(request: web.BaseRequest) -> None:

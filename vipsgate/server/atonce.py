@@ -1,7 +1,7 @@
-"""Pictures that are answered as soon as their request is parsed: known ones, and refused ones.
+"""Requests that are answered as soon as they are parsed: known ones, and refused ones.
 
 A task of its own, and two iterations of the loop, are a third of what a hit takes. A request that
-is known (:mod:`..delivery.fastpath`) and whose picture is at hand needs neither.
+is known (:mod:`..delivery.fastpath`) and whose answer is at hand needs neither.
 
 Of some thousand clients that ask again as soon as they are refused each takes, by the way of all
 requests, a fifth of what a small picture takes. While no renderer is to be had a request is read no
@@ -40,8 +40,8 @@ class AtOnce:
         self._refusal: Refusal | None = None  # as it was found last
 
     def knows(self, data: bytes) -> bool:
-        """Is this a request for a picture that is known?"""
-        return IN_HEAD in data and self._services.fastpath.knows(data)
+        """Is this a request that is known?"""
+        return self._services.fastpath.knows(data)
 
     def answer(self, request: web.BaseRequest) -> prebuilt.Ready | None:
         """The answer to a request that is known, where it is still the same and a small one."""

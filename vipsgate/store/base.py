@@ -53,6 +53,8 @@ class Object:
         crc: CRC-64/XZ of the bytes, ``x-oss-hash-crc64ecma``; ``None`` where it is not known.
         aliases: Other keys of the same object, where the one asked for is a symlink of the disk.
         md5: MD5 of the bytes, in hexadecimal digits; empty where it is not known.
+        mark: What its fingerprint has but for aliases, where it has been the same for so long that
+            no change can have been missed; ``None`` where that is not so, or not known.
     """
 
     size: int
@@ -62,6 +64,7 @@ class Object:
     crc: int | None = None
     aliases: tuple[str, ...] = ()
     md5: str = ""
+    mark: tuple[int, ...] | None = field(default=None, compare=False)
 
 
 def md5_of(etag: str, crc: int | None) -> str:
@@ -296,6 +299,21 @@ class Store(Protocol):
             bucket: Where it is.
             key: Its name.
             aliases: Cover its aliases, too, where there can be any.
+        """
+
+    def reread(
+        self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
+    ) -> bytes | None:
+        """The bytes of an object that still has a fingerprint, at once.
+
+        ``None`` where it has another one, and where they are not to be had so quickly.
+
+        Args:
+            bucket: Where it is.
+            key: Its name.
+            fingerprint: That it has to have, from :meth:`fingerprint`.
+            most: Bytes of an object that is read.
+            aliases: Whether the fingerprint covers its aliases.
         """
 
     async def open(self, bucket: str, key: str) -> Opened:

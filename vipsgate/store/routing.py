@@ -133,6 +133,14 @@ class Routing:
             return None
         return self._of(bucket).fingerprint(bucket, key, aliases=aliases)
 
+    def reread(
+        self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
+    ) -> bytes | None:
+        """See :class:`vipsgate.store.base.Store`."""
+        if bucket in self.faults:
+            return None
+        return self._of(bucket).reread(bucket, key, fingerprint, most, aliases=aliases)
+
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
         return await self._of(bucket).open(bucket, key)

@@ -98,7 +98,8 @@ class Shelved:
 
     def __init__(self, store: Store, shelf: Shelf) -> None:
         self._store, self._shelf = store, shelf
-        self.has = store.has  # asked for every hit
+        # asked for every answer
+        self.has, self.object_acls, self.reread = store.has, store.object_acls, store.reread
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

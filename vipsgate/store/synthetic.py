@@ -219,6 +219,11 @@ class Synthetic:
         except NoSuchKey:
             return ()
 
+    def reread(
+        self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
+    ) -> None:
+        """See :class:`vipsgate.store.base.Store`: nothing is read at once."""
+
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
         await self._wait()

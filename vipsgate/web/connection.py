@@ -20,10 +20,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, cast
+from http import HTTPStatus
+from typing import Any, Protocol
 
 from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
@@ -42,6 +42,8 @@ STALL_SECONDS = 60.0  # that a client may take nothing of an answer; nginx's sen
 DRAIN_BYTES = 1 << 16  # of a body that nobody wants, read so that the connection stays open
 DRAIN_SECONDS = 2.0  # for them to come
 AT_ONCE = ONE / 4  # of a turn that a request takes which is refused at once
+BUSY = HTTPStatus.SERVICE_UNAVAILABLE.value  # of answers that may be held back
+NOBODY: Any = None
 
 Refuse = Callable[[web.BaseRequest, OssError], web.StreamResponse]
 Answer = Callable[[web.BaseRequest], Ready | None]
@@ -222,18 +224,18 @@ class Connection(web.RequestHandler):
 
     def _answer(self, data: bytes, answer: Answer) -> Ready | None:
         """The answer to a request for which no task is begun."""
-        messages, _, _ = cast(Parser, self._parser).look_ahead(data)
+        parser: Any = self._parser
+        messages, _, _ = parser.look_ahead(data)
         manager = self._manager
         if len(messages) != 1 or manager is None or self._force_close or self._close:
             return None
         message, body = messages[0]
         if isinstance(message, _ErrInfo) or body is not EMPTY_PAYLOAD or message.should_close:
             return None
-        # neither is used: what is sent is bytes, and nobody waits for the request
-        writer, task = cast(AbstractStreamWriter, None), cast("asyncio.Task[None]", None)
-        response = answer(manager.request_factory(message, body, self, writer, task))
+        # what is sent is bytes, which need no writer, and nobody waits for the request in a task
+        response = answer(manager.request_factory(message, body, self, NOBODY, NOBODY))
         if response is not None:
-            cast(Parser, self._parser).drop()
+            parser.drop()
             self._request_count += 1
             manager.requests_count += 1
         return response
@@ -241,7 +243,7 @@ class Connection(web.RequestHandler):
     def _send(self, response: Ready, transport: asyncio.Transport) -> None:
         """Send an answer, at once or later; then the connection is unused."""
         self._set_unused()
-        if HOLD in response and (seconds := self._throttle.delay(response[HOLD])):
+        if (hold := _hold(response)) and (seconds := self._throttle.delay(hold)):
             self._hold(response, transport, seconds)
         else:
             response.send()
@@ -343,7 +345,7 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Send the answer; what then happens to the connection is decided here."""
-        if HOLD in resp and (seconds := self._throttle.delay(resp[HOLD])):
+        if (hold := _hold(resp)) and (seconds := self._throttle.delay(hold)):
             if isinstance(resp, Ready) and request.content.is_eof() and not self._messages:
                 return self._finish_later(request, resp, seconds)
             return self._finish_held(request, resp, start_time, seconds)
@@ -424,6 +426,13 @@ def came(request: web.BaseRequest) -> float:
         return 0.0
     since, protocol.came = protocol.came, 0.0
     return since
+
+
+def _hold(response: web.StreamResponse) -> float:
+    """Seconds that an answer may be held back; 0 for nearly all."""
+    if response.status != BUSY or HOLD not in response:
+        return 0.0
+    return response[HOLD]
 
 
 def _set(turn: asyncio.Future[None]) -> None:

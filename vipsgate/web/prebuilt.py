@@ -68,8 +68,16 @@ class Ready(web.StreamResponse):
         self, request: web.BaseRequest, head: bytes, body: bytes, status: int = 200
     ) -> None:
         super().__init__(status=status)
-        self.content_length = len(body)
         self._to, self._parts = request.transport, (head, body)
+
+    @property
+    def content_length(self) -> int | None:
+        """Bytes of the body."""
+        return len(self._parts[1])
+
+    @content_length.setter
+    def content_length(self, value: int | None) -> None:
+        raise TypeError("the body says how long it is")
 
     @property
     def keep_alive(self) -> bool:

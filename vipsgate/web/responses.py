@@ -23,7 +23,6 @@ from ..store.base import PLAIN, Object, Properties
 from . import prebuilt
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # set: the server is about to end
-SHARING = web.RequestKey("sharing", dict[str, str])  # headers for pages of other origins
 RECORD = web.RequestKey("visit", RequestRecord)  # what is known of a request
 NOTHING: Mapping[str, str] = {}
 STEADY = {"Server": "vipsgate", "X-Content-Type-Options": "nosniff"}  # on every answer
@@ -31,6 +30,7 @@ ACCEL = "X-Accel-Redirect"  # to nginx: send this file instead
 ACCEPTS_ACCEL = "X-Vipsgate-Accel"  # from nginx: that it does so; whoever comes past it gets bytes
 ACCEL_LOSES = ("x-oss-meta-", "content-language")  # deploy/nginx/vipsgate/handoff.conf has the rest
 HIT = {"X-Vipsgate-Cache": "hit"}
+TIMING = "Server-Timing"
 # of a whole object, also with a part of it: clients check it against what they have got, the SDK
 # for C++ when it has put a resumed download together
 CRC = "x-oss-hash-crc64ecma"
@@ -69,8 +69,9 @@ def request_id() -> str:
 
 def stamped(request: web.BaseRequest) -> dict[str, str]:
     """The headers that every answer carries; the request's id is one of them."""
-    result = _stamps(request[RECORD].identity)
-    result.update(request.get(SHARING, NOTHING))
+    record = request[RECORD]
+    result = _stamps(record.identity)
+    result.update(record.sharing)
     if (ending := request.get(ENDING)) and ending.is_set():
         result["Connection"] = "close"
     return result
@@ -210,13 +211,10 @@ async def content(
     part = conditional.part(conditions, headers["ETag"], modified, size)
     span = range(size) if part is None else part
     status = 200 if part is None else 206
-    headers = complete(request, headers)
-    headers["Accept-Ranges"] = "bytes"
+    headers = complete(request, of_body(headers))
     if part is not None:
         headers.pop(MD5, None)  # it would be read as that of the part (RFC 2616, 14.15)
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
-    if is_active(headers["Content-Type"]):
-        headers["Content-Security-Policy"] = CAGE
     file = headers.pop(ACCEL, "")
     if file and status == 200 and request.method == "GET" and _goes_by_accel(request, headers):
         return web.Response(headers={**headers, ACCEL: file})
@@ -234,6 +232,14 @@ async def content(
         await _sendfile(request, body, span)
     await response.write_eof()
     return response
+
+
+def of_body(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of an answer, and those that say of its body that it has parts, and no rights."""
+    result = {**headers, "Accept-Ranges": "bytes"}
+    if is_active(result["Content-Type"]):
+        result["Content-Security-Policy"] = CAGE
+    return result
 
 
 def _goes_by_accel(request: web.BaseRequest, headers: Mapping[str, str]) -> bool:
@@ -255,30 +261,30 @@ async def head(request: web.BaseRequest, size: int, headers: dict[str, str]) -> 
 def again(
     request: web.BaseRequest, body: bytes, headers: Mapping[str, str], head: bytes | None
 ) -> web.StreamResponse:
-    """200 with a kept picture whose headers are known already, but for those of this request.
+    """200 with a body whose headers are known already, but for those of this request.
 
     Args:
         request: What is answered.
-        body: The picture.
+        body: An object, or a picture that was kept.
         headers: Those that are known.
         head: The same from :func:`kept_head`.
     """
-    record, sharing = request[RECORD], request.get(SHARING, NOTHING)
+    record = request[RECORD]
+    sharing = record.sharing
+    took = {TIMING: timing(record.begun)} if record.cache else NOTHING  # none of an object
     if head is None or not prebuilt.fits(request) or ("Vary" in headers and "Vary" in sharing):
-        headers = {**headers, **hit(record.begun)}
-        return web.Response(body=body, headers=complete(request, headers))
+        return web.Response(body=body, headers=complete(request, {**headers, **took}))
     if sharing:
         head += "".join(f"{name}: {value}\r\n" for name, value in sharing.items()).encode()
-    lines = (
-        f"Server-Timing: {timing(record.begun)}\r\nx-oss-request-id: {record.identity}\r\n"
-        f"x-oss-server-time: {_now()}\r\n"
-    )
+    lines = f"x-oss-request-id: {record.identity}\r\nx-oss-server-time: {_now()}\r\n"
+    if took:
+        lines += f"{TIMING}: {took[TIMING]}\r\n"
     return prebuilt.Ready(request, head + lines.encode() + prebuilt.end(len(body)), body)
 
 
 def kept_head(headers: Mapping[str, str]) -> bytes | None:
-    """What is the same each time that a kept picture is sent, written; see :func:`again`."""
-    return prebuilt.written({**headers, **HIT, **STEADY})
+    """What is the same each time that a known answer is sent, written; see :func:`again`."""
+    return prebuilt.written({**headers, **STEADY})
 
 
 def noted(notes: tuple[str, ...]) -> dict[str, str]:
@@ -293,7 +299,7 @@ def cached(tier: str) -> str:
 
 def hit(begun: float) -> dict[str, str]:
     """Headers of an answer that was kept, to a request that began then."""
-    return {**HIT, "Server-Timing": timing(begun)}
+    return {**HIT, TIMING: timing(begun)}
 
 
 def _at_once(body: bytes | int | Reader, span: range) -> bytes | None:

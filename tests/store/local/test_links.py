@@ -80,10 +80,14 @@ async def test_a_mark_tells_of_the_names_where_that_is_asked(tmp_path):
     (bucket / "sub" / "a").write_bytes(b"x")
     store = LocalStore(tmp_path)
     plain, named = (store.fingerprint("photos", "sub/a", aliases=which) for which in (False, True))
+    assert store.reread("photos", "sub/a", plain, 9) == b"x"
+    assert store.reread("photos", "sub/a", named, 9, aliases=True) == b"x"
     os.rename(bucket / "sub", bucket / "image")
     (bucket / "sub").symlink_to("image")
     assert store.fingerprint("photos", "sub/a") == plain
     assert store.fingerprint("photos", "sub/a", aliases=True) != named
+    assert store.reread("photos", "sub/a", plain, 9) == b"x"
+    assert store.reread("photos", "sub/a", named, 9, aliases=True) is None
     assert store.fingerprint("photos", "none", aliases=True) == ()
 
 

@@ -47,11 +47,15 @@ def test_a_file_is_read_until_it_has_looked_the_same_for_long_enough(tmp_path, c
     (tmp_path / "a").write_bytes(b"data")
     files, now = Files(), facts(tmp_path / "a")
     known = Settled(files.read, clock).known
-    reads = []
+    reads, marks = [], []
     for clock.now in (0.0, 1.0, SECONDS, SECONDS + 0.1, SECONDS + 0.2, 100.0):
-        assert known(0, now) is files.item
+        item = known(0, now)
+        assert item == files.item
         reads.append(files.reads)
+        marks.append(item.mark)
     assert reads == [1, 2, 3, 4, 4, 4]
+    times = now.st_mtime_ns, now.st_ctime_ns
+    assert marks == [None] * 3 + [(now.st_dev, now.st_ino, now.st_size, *times)] * 3
 
 
 @pytest.mark.parametrize("change", ["bytes", "time", "attribute", "another"])
@@ -107,7 +111,10 @@ async def test_a_store_sees_a_change_of_properties_at_once(tmp_path, monkeypatch
     (tmp_path / "photos" / "a").write_bytes(b"data")
     store = LocalStore(tmp_path)
     for clock.now in (0.0, 10.0, 20.0):
-        assert (await store.stat("photos", "a")).properties == PLAIN
+        item = await store.stat("photos", "a")
+        assert item.properties == PLAIN
+    assert (*item.mark, None) == store.fingerprint("photos", "a")
+    assert (*item.mark, item.aliases) == store.fingerprint("photos", "a", aliases=True)
     await store.describe("photos", "a", Properties(acl=acl))
     for clock.now in (20.0, 30.0, 40.0):
         assert (await store.stat("photos", "a")).properties.acl == acl

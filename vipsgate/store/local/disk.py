@@ -145,8 +145,30 @@ class Disk:
             return ()
         except (OSError, ValueError):
             return None
-        times = facts.st_mtime_ns, facts.st_ctime_ns
-        return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
+        return _fingerprint(facts, names)
+
+    def reread(
+        self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
+    ) -> bytes | None:
+        """The bytes of an object that still has a fingerprint, and no more than so many.
+
+        The opened file is compared, so no other one can be put in its place.
+        """
+        try:
+            descriptor, facts = _found(f"{self.root.path}/{bucket}/{key}", READ)
+        except (OSError, ValueError):
+            return None
+        try:
+            names = self._aliases(bucket, key) if aliases else None
+            size = facts.st_size
+            if size > most or _fingerprint(facts, names) != fingerprint:
+                return None
+            data = os.pread(descriptor, size, 0)
+            return data if len(data) == size else None
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
 
     def open(self, bucket: str, key: str) -> Opened:
         """An object, opened for reading.
@@ -400,6 +422,12 @@ def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
     os.close(descriptor)
     descriptor = os.open(folders.inside(path), flags)
     return descriptor, os.fstat(descriptor)
+
+
+def _fingerprint(facts: os.stat_result, names: tuple[str, ...] | None) -> object:
+    """See :attr:`Object.mark`; it is what :mod:`.settled` knows a file by."""
+    times = facts.st_mtime_ns, facts.st_ctime_ns
+    return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
 
 
 def _take(way: paths.Way) -> None:

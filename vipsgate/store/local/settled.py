@@ -13,6 +13,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..base import Object
 from .xattr import CLOSED
@@ -52,5 +53,5 @@ class Settled:
             if len(self._files) > self._most:
                 self._files.popitem(last=False)
         elif self._clock() - before > SECONDS and result.properties is not CLOSED:
-            self._files[name] = result
+            self._files[name] = result = replace(result, mark=name)
         return result

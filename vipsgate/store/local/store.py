@@ -30,7 +30,9 @@ class LocalStore:
     def __init__(self, root: Path | Disk, stale: float = 0) -> None:
         self._disk = root if isinstance(root, Disk) else Disk(root, settles=True)
         self._root, self._stale = self._disk.root, stale
-        self.has, self.fingerprint = self._disk.has, self._disk.fingerprint  # asked for every hit
+        # asked for every hit
+        self.has, self.fingerprint = self._disk.has, self._disk.fingerprint
+        self.reread = self._disk.reread
 
     # -- buckets ---------------------------------------------------------------------------------
 

@@ -95,6 +95,11 @@ class HttpStore:
             return ()
         return head and (head.object or ())
 
+    def reread(
+        self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
+    ) -> None:
+        """See :class:`vipsgate.store.base.Store`: nothing is read at once."""
+
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked.
 
