@@ -14,7 +14,7 @@ from vipsgate.delivery.services import LOOKS, Services
 from vipsgate.errors import CpuLimitExceeded, NoSuchKey
 from vipsgate.observe.recorder import Recorder
 from vipsgate.renderers.admission import Reason, Refusal
-from vipsgate.renderers.pool import Result
+from vipsgate.renderers.result import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened

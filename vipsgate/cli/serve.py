@@ -71,7 +71,7 @@ def _alone(
 
     from ..build import store_of
     from ..errors import OssError
-    from ..renderers.pool import StartError
+    from ..renderers.workers import StartError
     from ..server import main as server
     from ..server.parent import FrontError
 

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..image.cost import Cost
 from ..store.arrival import Arrival, Bell
@@ -80,14 +79,7 @@ class PendingJob:
         return self.arrival is None
 
 
-class Owner(Protocol):
-    """Who is told what happens to a worker."""
-
-    def replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
-        """The first of its jobs is done; the descriptor of a result is the owner's."""
-
-    def lost(self, worker: WorkerProcess) -> None:
-        """The process is gone, or has sent what no worker sends."""
+Replied = Callable[["WorkerProcess", protocol.Reply], None]
 
 
 class WorkerProcess:
@@ -97,10 +89,13 @@ class WorkerProcess:
         process: The process.
         connection: Our end of the socket.
         control: Our end of the pipe for cancel messages.
-        owner: Who is told.
+        replied: Called with this worker and its reply when the first of its jobs is done; the
+            descriptors of a result are the callee's.
+        lost: Called with this worker when the process is gone, or has broken the protocol.
 
     Attributes:
         ready: What the process says when it has started.
+        started: It has said that it is ready, and was taken in. Set by :mod:`.workers`.
         out_of_memory: It was killed for the memory it took.
         base: Bytes of memory that it held when it was done with the last job, or later.
         unresponsive: It was killed because it did not stop when told so.
@@ -111,16 +106,17 @@ class WorkerProcess:
         process: asyncio.subprocess.Process,
         connection: socket.socket,
         control: int,
-        owner: Owner,
+        replied: Replied,
+        lost: Callable[[WorkerProcess], None],
     ) -> None:
         self.process = process
-        self.out_of_memory = self.unresponsive = False
+        self.started = self.out_of_memory = self.unresponsive = False
         self.base = 0
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[protocol.Message] = self._loop.create_future()
         self._connection = connection
         self._control = control
-        self._owner = owner
+        self._on_reply, self._on_loss = replied, lost
         self._sent = self._done = 0  # numbers of the last job sent, and of the last one done
         self._cancelled: set[int] = set()
         self._bells: dict[int, Bell] = {}  # of jobs whose sources still come
@@ -237,7 +233,7 @@ class WorkerProcess:
             self._grace.cancel()
         if self._done + 1 in self._cancelled:
             self._begin_grace()  # it may have begun all the same
-        self._owner.replied(self, reply)
+        self._on_reply(self, reply)
 
     def _end(self) -> None:
         if self._grace:
@@ -245,4 +241,4 @@ class WorkerProcess:
         self.close()
         if not self.ready.done():
             self.ready.set_exception(WorkerDied(self))
-        self._owner.lost(self)
+        self._on_loss(self)

@@ -89,7 +89,7 @@ def run(
         import uvloop
 
         from ..errors import OssError
-        from ..renderers.pool import StartError
+        from ..renderers.workers import StartError
         from . import main
 
         try:
