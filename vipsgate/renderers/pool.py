@@ -10,7 +10,6 @@ there are several fronts, each has a pool, and they lend each other what is free
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,13 +19,14 @@ from .. import errors
 from ..image.cost import Cost
 from ..siblings.claims import Claim
 from ..siblings.family import Family
-from ..siblings.post import Answer, LostError
+from ..siblings.post import Answer
 from ..siblings.table import Column
 from ..store.arrival import Arrival
 from ..worker import protocol
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .lanes import QUICK_BYTES, QUICK_SECONDS, Lane, lane_of
-from .lending import FREE, RENDER, Lending, RefusedError, read
+from .lending import FREE, RENDER, Lending, read
+from .lent import LentJobs
 from .lowest import FullError, Lowest
 from .process import PendingJob, WorkerDied, WorkerProcess
 from .refusals import BUSY, Refusals
@@ -40,7 +40,6 @@ POLL_INTERVAL = 0.05  # seconds between two looks at the workers' memory, and at
 GATHER = 0.002  # seconds that a job waits for others of its content; decoding takes ten times that
 MAX_TEXT = 2048  # characters of a process; jobs with longer ones go alone
 MAX_ATTACHMENTS = protocol.MAX_DESCRIPTORS // MAX_TOGETHER - 1  # likewise
-log = logging.getLogger(__name__)
 
 
 class GivenBack(Exception):
@@ -93,7 +92,7 @@ class Renderers:
             lost=self._lost,
         )
         self._lending = Lending(family) if family else None
-        self._lent: dict[PendingJob, asyncio.Task[None]] = {}
+        self._lent = LentJobs(self._lending, self._take_back) if self._lending else None
         self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
             count=count, bounds=self._bounds, memory=memory, elsewhere=self._lending
         )
@@ -104,7 +103,6 @@ class Renderers:
             timeout=timeout,
         )
         self._arriving: set[PendingJob] = set()
-        self._lent_count = 0
         self._refusals = Refusals()
         self._tasks = Tasks()
 
@@ -127,9 +125,8 @@ class Renderers:
     async def close(self) -> None:
         """End all workers; what they were doing is lost."""
         self._tasks.cancel()
-        for task in self._lent.values():
-            task.cancel()
-        for job in (*self._scheduler.clear(), *self._lent):
+        lent = self._lent.clear() if self._lent else ()
+        for job in (*self._scheduler.clear(), *lent):
             if not job.result.done():
                 job.result.set_exception(errors.ServiceUnavailable("The server is being stopped."))
         await self._workers.close()
@@ -197,7 +194,7 @@ class Renderers:
             queue=self._bounds.jobs,
             queue_seconds=self._bounds.seconds,
             refusals=self._refusals.counts(),
-            lent=self._lent_count,
+            lent=self._lent.count if self._lent else 0,
             memory=self._workers.memory(),
             starts=self._workers.starts,
             ends=dict(self._workers.ends),
@@ -300,10 +297,10 @@ class Renderers:
         source = job.job.source
         size = os.fstat(source).st_size if job.content and source is not None else 0
         claim: Claim | None = None
-        if self._lending and size >= LARGE_SOURCE and not job.borrowed:
+        if self._lending and self._lent and size >= LARGE_SOURCE and not job.borrowed:
             claim = self._lending.gather(job.content)
             if claim.other is not None:
-                return self._lend(self._lending, claim.other, job)
+                return self._lent.lend(job, claim.other)
         if self._scheduler.enter(job, size):
             asyncio.get_running_loop().call_later(GATHER, self._gathered, job, claim)
         self._dispatch()
@@ -325,50 +322,25 @@ class Renderers:
                     worker.cancel(job.number)
                 case Expire(job):
                     _expire(job)
-                case Lend(job, front) if self._lending:
-                    self._lend(self._lending, front, job)
+                case Lend(job, front) if self._lent:
+                    self._lent.lend(job, front)
                 case Retire(worker):
                     self._workers.replace(worker)
         self._lowest.advance()
         if self._lending:
             self._lending.publish(self._scheduler)
 
-    def _lend(self, lending: Lending, other: int, job: PendingJob) -> None:
-        """Have another front do a job."""
-        self._lent_count += 1
-        task = asyncio.get_running_loop().create_task(self._ask(lending, other, job))
-        self._lent[job] = task
-        task.add_done_callback(lambda _: self._lent.pop(job, None))
-
-    async def _ask(self, lending: Lending, other: int, job: PendingJob) -> None:
-        loop = asyncio.get_running_loop()
-        seconds = job.deadline - loop.time()
-        try:
-            output = await lending.ask(other, job.job, job.content, job.cost, seconds)
-        except (LostError, RefusedError):
-            if job.awaited:  # it is done here, like any other
-                job.borrowed = True
-                self._scheduler.enter_again(job)
-                self._dispatch()
-        except errors.OssError as error:
-            if job.awaited:
-                job.result.set_exception(error)
-        except ValueError as error:
-            log.error("another front has not answered like one: %s", error)
-            if job.awaited:
-                job.result.set_exception(errors.InternalError("The picture could not be made."))
-        else:
-            if job.awaited:
-                job.started = loop.time() - output.seconds
-                job.result.set_result(output)
-            else:
-                protocol.close(output.descriptors)
+    def _take_back(self, job: PendingJob) -> None:
+        """Do a job here, like any other, that another front has not done."""
+        job.borrowed = True
+        self._scheduler.enter_again(job)
+        self._dispatch()
 
     def _abandon(self, job: PendingJob) -> None:
         """Nobody waits for this job any more."""
-        if lent := self._lent.get(job):
-            lent.cancel()
-        elif worker := self._scheduler.abandon(job):
+        if self._lent and self._lent.cancel(job):
+            return
+        if worker := self._scheduler.abandon(job):
             worker.cancel(job.number)
         elif job.result.done() and not job.result.cancelled() and not job.result.exception():
             protocol.close(job.result.result().descriptors)  # it came as the caller gave up
