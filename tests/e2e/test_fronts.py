@@ -18,7 +18,7 @@ import pytest
 from support.server import BUCKET, PATIENCE_S, REPOSITORY, children
 
 from vipsgate.gate import sign, target
-from vipsgate.server.parent import HANG_SECONDS
+from vipsgate.server.processes import HANG_SECONDS
 from vipsgate.siblings.table import LATE_SECONDS
 
 KEY = sign.Credential("ownerKey", "ownerSecret")

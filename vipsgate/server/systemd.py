@@ -48,3 +48,17 @@ async def live() -> None:
     while pause := watchdog():
         tell(ALIVE)
         await asyncio.sleep(pause)
+
+
+class Watchdog:
+    """Signs of life from a process without an event loop."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def beat(self) -> None:
+        """Give a sign of life, where one is wanted and due."""
+        pause, now = watchdog(), time.monotonic()
+        if pause and now - self._last > pause:
+            self._last = now
+            tell(ALIVE)
