@@ -71,12 +71,12 @@ def take_connections(family: Family, listener: Listener) -> None:
 
     def handed(body: Message, descriptors: list[int]) -> None:
         for descriptor in descriptors:
-            listener.hand(socket.socket(fileno=descriptor))
+            listener.serve_connection(socket.socket(fileno=descriptor))
         family.table.add(family.front, Column.RECEIVED, len(descriptors))
 
     def room(body: Message, descriptors: list[int]) -> None:
         protocol.close(descriptors)
-        listener.make_room(body["count"])
+        listener.close_idle(body["count"])
 
     family.post.listen(CONNECTIONS, handed)
     family.post.listen(ROOM, room)

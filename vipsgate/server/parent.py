@@ -2,7 +2,7 @@
 
 It reads no byte of a request and runs no event loop, so that little can go wrong here: what ends
 this process ends the server. The processes themselves are in :mod:`.processes`, and the connections
-in :mod:`.doorman`.
+in :mod:`.acceptor`.
 
 A front that ends is replaced at once, one that has shown no life for long is killed; what was sent
 to it and not read is read by the one that takes its place.
@@ -28,9 +28,9 @@ from ..web import ports
 from ..web.descriptors import raise_limit, room_here
 from ..worker import protocol
 from . import child, member, systemd
+from .acceptor import Acceptor
 from .child import FrontError
 from .console_key import local_key
-from .doorman import Doorman
 from .member import Member
 from .processes import Fronts
 from .signals import Signals
@@ -117,7 +117,7 @@ class Parent:
             ports.address_of, (self._public[0], self._admin[0])
         )
         limit = server.connections or count * room_here()
-        self._doorman = Doorman(self._public, self._table, limit, self._tell)
+        self._acceptor = Acceptor(self._public, self._table, limit, self._tell)
         self._console = ""
 
     def run(self) -> None:
@@ -154,7 +154,7 @@ class Parent:
     def _wait(self) -> None:
         """Wait for what comes next, and take it in."""
         poll = select.poll()
-        listening = self._doorman.listening
+        listening = self._acceptor.listening
         for item in (self._signals, self._inboxes[-1], *listening):
             poll.register(item, select.POLLIN)
         events = {descriptor for descriptor, _ in poll.poll(TICK * 1000)}
@@ -165,7 +165,7 @@ class Parent:
             self._read()
         for item in listening:
             if item.fileno() in events:
-                self._doorman.take_in(item)
+                self._acceptor.accept(item)
 
     def _signal(self, number: int) -> None:
         match number:
@@ -208,7 +208,7 @@ class Parent:
                 self._unaware.discard(front.pid)
                 if not self._stopping:  # somebody has told it alone
                     self._table.set(number, Column.ALIVE, 0)
-                    self._doorman.tell_of_the_last(number)
+                    self._acceptor.tell_of_the_last(number)
 
     def _failed(self, number: int, reason: str, usage: bool) -> None:
         """A front has said why it ends.
@@ -233,11 +233,11 @@ class Parent:
             self._fronts.start_due()
         self._fronts.kill_hung(lambda number: self._table.get(number, Column.BEAT) / MICRO)
         if self._serving:
-            self._doorman.make_room()
+            self._acceptor.check_limit()
 
     def _open(self) -> None:
         """All fronts are ready: listen, and say so."""
-        self._doorman.open()
+        self._acceptor.open()
         self._serving = True
         print(f"vipsgate ready on {self._address} (admin {self._admin_address})", flush=True)
         self._show(self._address, self._console)
@@ -323,9 +323,9 @@ class Parent:
             known = time.monotonic() + STOP_SECONDS
             while self._unaware and time.monotonic() < known:
                 self._wait()
-        self._doorman.close(shared=self._settings.server.reuse_port)
+        self._acceptor.close(shared=self._settings.server.reuse_port)
         for number in range(len(self._fronts)):
-            self._doorman.tell_of_the_last(number)
+            self._acceptor.tell_of_the_last(number)
         while self._fronts.any_alive() and time.monotonic() < end:
             self._wait()
             self._reap()

@@ -1,9 +1,10 @@
-"""Who takes connections in and hands each to the front with the fewest; reads no byte of them.
+"""The public port of several fronts: connections are accepted here, and each is passed to a front.
 
-Accepting decides who serves. Fronts that listen by themselves (``SO_REUSEPORT``) are chosen by a
-hash, which leaves one of two fronts with 6 of 8 connections as often as not, and one that dies
-takes the connections along that the kernel has made for it; fronts that share one socket are all
-woken by each connection. A connection that is handed on costs 20 microseconds, once.
+It goes to the front with the fewest connections, and no byte of it is read here. Accepting decides
+who serves: fronts that listen by themselves (``SO_REUSEPORT``) are chosen by a hash, which leaves
+one of two fronts with 6 of 8 connections as often as not, and one that dies takes the connections
+along that the kernel has queued for it; fronts that share one socket are all woken by each
+connection. Passing a connection on costs 20 microseconds, once.
 """
 
 from __future__ import annotations
@@ -18,18 +19,15 @@ from itertools import islice
 from ..siblings import balance
 from ..siblings.table import Column, Table
 from ..web import ports
+from ..web.connection_limit import MAX_ACCEPTED, RETRY_SECONDS, ConnectionLimit
 from ..worker import protocol
 from .member import CONNECTIONS, LAST, ROOM
-
-MAX_TAKEN = 64  # connections that are handed on in one go
-PART = 64  # of the connections, that are to be closed where others wait
-PAUSE = 0.25  # seconds without a descriptor for another one
 
 Tell = Callable[[int, str, protocol.Message, Sequence[int]], None]
 log = logging.getLogger(__name__)
 
 
-class Doorman:
+class Acceptor:
     """The public port of several fronts.
 
     Args:
@@ -42,64 +40,60 @@ class Doorman:
     def __init__(
         self, sockets: Sequence[socket.socket], table: Table, limit: int, tell: Tell
     ) -> None:
-        self._sockets, self._table, self._limit, self._tell = sockets, table, limit, tell
-        self._open = self._full = False
-
-    @property
-    def address(self) -> str:
-        """The beginning of a URL."""
-        return ports.address_of(self._sockets[0])
+        self._sockets, self._table, self._tell = sockets, table, tell
+        self._limit = ConnectionLimit(limit)
+        self._open = self._paused = False
 
     @property
     def listening(self) -> Sequence[socket.socket]:
-        """The sockets that connections are taken in from at present."""
-        return self._sockets if self._open and not self._full else ()
+        """The sockets that connections are accepted from at present."""
+        return self._sockets if self._open and not self._paused else ()
 
     def open(self) -> None:
         """Listen."""
         ports.listen(self._sockets)
         self._open = True
 
-    def take_in(self, listening: socket.socket) -> int:
-        """Take in what the kernel has made, and hand it on. Return how many that was."""
-        before = balance.loads(self._table)
-        room = max(0, self._limit - sum(before.values()))
+    def accept(self, listening: socket.socket) -> None:
+        """Accept what is in the queue of a socket, up to the limit, and pass it to the fronts."""
+        loads = balance.loads(self._table)
+        self._accept(listening, self._limit.acceptable(sum(loads.values())), loads)
+
+    def _accept(self, listening: socket.socket, most: int, loads: dict[int, int]) -> int:
         connections: list[socket.socket] = []
         try:
-            connections.extend(islice(ports.made(listening), min(MAX_TAKEN, room)))
+            connections.extend(islice(ports.accepted(listening), most))
         except OSError as error:  # no descriptor, or no memory
-            log.error("connections cannot be taken in: %s", error.strerror)
-            time.sleep(PAUSE)
+            log.error("connections cannot be accepted: %s", error.strerror)
+            time.sleep(RETRY_SECONDS)
         try:
-            self._hand_on(connections, before)
+            self._pass_on(connections, loads)
         finally:
             ports.close(connections)
         return len(connections)
 
-    def _hand_on(self, connections: Sequence[socket.socket], before: dict[int, int]) -> None:
+    def _pass_on(self, connections: Sequence[socket.socket], loads: dict[int, int]) -> None:
         rest = iter(connections)
-        for front, count in balance.spread(len(connections), before).items():
+        for front, count in balance.spread(len(connections), loads).items():
             for part in _parts(list(islice(rest, count)), protocol.MAX_DESCRIPTORS):
                 self._table.add(front, Column.SENT, len(part))
                 try:
                     self._tell(front, CONNECTIONS, {}, [item.fileno() for item in part])
-                except OSError as error:  # its box is full: it has not read for long
+                except OSError as error:  # its socket is full: it has not read for long
                     self._table.add(front, Column.SENT, -len(part))
                     log.error("front %d takes no connections: %s", front, error.strerror)
 
-    def make_room(self) -> None:
-        """Have unused connections closed where others wait, and take nobody in meanwhile."""
+    def check_limit(self) -> None:
+        """Accept nothing while too many connections are open, and have unused ones closed."""
         loads = balance.loads(self._table)
-        part = -(-self._limit // PART)
-        room = self._limit - sum(loads.values())
-        self._full = room < (part if self._full else 1)
-        if self._full and loads:
+        self._paused = self._limit.is_full(sum(loads.values()), paused=self._paused)
+        if self._paused and loads:
             front = max(loads, key=lambda one: loads[one])
             with contextlib.suppress(OSError):
-                self._tell(front, ROOM, {"count": part}, ())
+                self._tell(front, ROOM, {"count": self._limit.part}, ())
 
     def close(self, *, shared: bool) -> None:
-        """Take in the last connections, and no more.
+        """Accept all that is in the queues, beyond the limit, too, and then no more.
 
         Args:
             shared: Whether other servers listen there, too.
@@ -108,7 +102,7 @@ class Doorman:
             if shared:
                 ports.finish_handshakes(self._sockets, ports.HANDSHAKE)
             for item in self._sockets:
-                while self.take_in(item):
+                while self._accept(item, MAX_ACCEPTED, balance.loads(self._table)):
                     pass
         self._open = False
         ports.close(self._sockets)
