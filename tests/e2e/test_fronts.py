@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from support.server import BUCKET, PATIENCE_S, REPOSITORY, children
 
+from vipsgate.fronts.scoreboard import LATE_SECONDS
 from vipsgate.gate import sign, target
 from vipsgate.server.processes import HANG_SECONDS
-from vipsgate.siblings.table import LATE_SECONDS
 
 KEY = sign.Credential("ownerKey", "ownerSecret")
 CONFIG = """

@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 
 from vipsgate import errors
+from vipsgate.fronts.channel import FrontLostError
 from vipsgate.renderers.lending import RefusedError
 from vipsgate.renderers.lent import LentJobs
 from vipsgate.renderers.process import PendingJob
-from vipsgate.siblings.post import LostError
 from vipsgate.worker.protocol import Job, Output
 
 
@@ -82,7 +82,7 @@ async def test_a_result_of_another_front_is_the_job_s(lender, output):
     assert lender.lent.clear() == []
 
 
-@pytest.mark.parametrize("outcome", [LostError(), RefusedError()])
+@pytest.mark.parametrize("outcome", [FrontLostError(), RefusedError()])
 async def test_what_another_front_does_not_do_comes_back(lender, outcome):
     await lender.answered(outcome)
     assert lender.taken_back == [lender.job]
@@ -110,7 +110,7 @@ async def test_a_job_that_nobody_awaits_is_cancelled_there(lender, output):
     assert not lender.lent.cancel(lender.job)
 
 
-@pytest.mark.parametrize("outcome", [LostError(), RefusedError()])
+@pytest.mark.parametrize("outcome", [FrontLostError(), RefusedError()])
 async def test_a_job_that_nobody_awaits_does_not_come_back(lender, outcome):
     lender.job.result.cancel()
     await lender.answered(outcome)

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
+from vipsgate.fronts.scoreboard import Column, Scoreboard
 from vipsgate.server.acceptor import Acceptor
-from vipsgate.server.member import CONNECTIONS, LAST, ROOM
-from vipsgate.siblings.table import Column, Table
+from vipsgate.server.notices import CLOSE_IDLE, CONNECTIONS, LAST
 from vipsgate.web import ports
 from vipsgate.web.connection_limit import MAX_ACCEPTED
 
@@ -17,12 +17,12 @@ class Port:
     """A port of two fronts, and what these are told."""
 
     def __init__(self, limit):
-        self.table, self.told, self.clients, self.full = Table(2), [], [], set()
+        self.scoreboard, self.told, self.clients, self.full = Scoreboard(2), [], [], set()
         for front in range(2):
-            self.table.set(front, Column.ALIVE, 1)
+            self.scoreboard.set(front, Column.ALIVE, 1)
         self.sockets = ports.bind("127.0.0.1", 0, shared=False)
         self.address = self.sockets[0].getsockname()
-        self.acceptor = Acceptor(self.sockets, self.table, limit, self.tell)
+        self.acceptor = Acceptor(self.sockets, self.scoreboard, limit, self.tell)
         self.acceptor.open()
 
     def tell(self, front, kind, body, descriptors):
@@ -38,7 +38,7 @@ class Port:
 
     def loads(self):
         """Connections of each front, those that it has not received yet included."""
-        return self.table.column(Column.SENT)
+        return self.scoreboard.column(Column.SENT)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def limit(connections):
 
 @limit(100)
 def test_connections_go_to_the_front_with_the_fewest(port):
-    port.table.set(0, Column.CONNECTIONS, 3)
+    port.scoreboard.set(0, Column.CONNECTIONS, 3)
     port.connect(5)
     port.acceptor.accept(port.sockets[0])
     assert port.loads() == [1, 4]
@@ -71,10 +71,10 @@ def test_those_beyond_the_limit_stay_in_the_queue_until_a_part_is_free(port):
     assert sum(port.loads()) == 4
     port.acceptor.check_limit()
     assert port.acceptor.listening == ()
-    assert port.told[-1][1:] == (ROOM, {"count": 1})
+    assert port.told[-1][1:] == (CLOSE_IDLE, {"count": 1})
     port.acceptor.accept(port.sockets[0])
     assert sum(port.loads()) == 4
-    port.table.add(0, Column.SENT, -1)  # as if a client had left
+    port.scoreboard.add(0, Column.SENT, -1)  # as if a client had left
     port.acceptor.check_limit()
     assert port.acceptor.listening == port.sockets
     port.acceptor.accept(port.sockets[0])
@@ -89,7 +89,7 @@ def test_at_the_end_those_beyond_the_limit_are_served_too(port):
     port.acceptor.check_limit()
     port.acceptor.close(shared=False)
     assert sum(port.loads()) == MAX_ACCEPTED + 2
-    port.acceptor.tell_of_the_last(1)
+    port.acceptor.notify_last(1)
     assert port.told[-1][:2] == (1, LAST)
 
 

@@ -19,7 +19,7 @@ from ..store.arrival import Arriving
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
-from . import looks, masters, together
+from . import looks, masters, peer_calls
 from . import partial as remote
 from .order import Content, Derivative, Order, ReplacedError
 from .resolve import Source, check_opened, overlay
@@ -175,18 +175,18 @@ async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Deri
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
     """
-    if services.family is None:
+    if services.peers is None:
         return await _obtain_here(services, order, cache_key)
-    claim = services.family.claims.take(f"{cache_key.bucket} {cache_key.variant}")
+    claim = services.peers.claims.acquire(f"{cache_key.bucket} {cache_key.variant}")
     try:
-        if claim.other is not None:
+        if claim.owner is not None:
             seconds = services.settings.server.request_timeout
-            entry = await together.join(services.family, claim.other, cache_key, seconds)
+            entry = await peer_calls.join(services.peers, claim.owner, cache_key, seconds)
             if entry is not None:
                 return Derivative(entry, JOINED)
         return await _obtain_here(services, order, cache_key)
     finally:
-        claim.give()
+        claim.release()
 
 
 async def _obtain_here(services: Services, order: Order, cache_key: CacheKey) -> Derivative:

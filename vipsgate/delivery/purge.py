@@ -90,10 +90,10 @@ async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
         now = time.time()
         rule = Rule(bucket, kind, text)
         await services.cache.renew(rule)
-        if services.family:
+        if services.peers:
             number = services.cache.purges.numbers.get(rule, 0)
             body = {**rule._asdict(), "number": number}
-            await services.family.post.tell_all("purge", body)
+            await services.peers.channel.broadcast("purge", body)
         if kind == "prefix":
             task = asyncio.create_task(_sweep(services, bucket, text, now))
             services.sweeping.add(task)

@@ -15,12 +15,12 @@ from ..cache.entry import CacheKey
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
 from ..catalog.registry import Registry
+from ..fronts.peers import Peers
 from ..gate import access, sign, webhook
 from ..observe.recorder import Recorder
 from ..outgoing.client import Client
 from ..renderers.pool import Renderers
 from ..settings import Settings
-from ..siblings.family import Family
 from ..store.base import Store
 from ..store.routing import Routing
 from ..store.shelf import Shelf, over
@@ -89,7 +89,7 @@ class Services:
         webhooks: Tells caches in front of purges and changes.
         later: Makes what nobody waits for.
         recorder: Who is told what requests come to.
-        family: The other fronts of the server; ``None`` where there is one.
+        peers: The other fronts of the server; ``None`` where there is one.
         writes: Told of names that are written in an object store.
         sweeping: Removals of files behind a purge.
         draining: Set as soon as no new work is wanted.
@@ -117,7 +117,7 @@ class Services:
     webhooks: Webhooks = field(default_factory=Webhooks)
     later: Later = field(default_factory=Later)
     recorder: Recorder = field(default_factory=Recorder)
-    family: Family | None = None
+    peers: Peers | None = None
     writes: Writes = field(default_factory=Writes)
     sweeping: set[asyncio.Task[None]] = field(default_factory=set)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -194,8 +194,8 @@ class Services:
         """
         if self.cache:
             await self.cache.purge(bucket, key)
-            if self.family:
-                await self.family.post.tell_all("object", {"bucket": bucket, "key": key})
+            if self.peers:
+                await self.peers.channel.broadcast("object", {"bucket": bucket, "key": key})
         self.webhooks.tell(webhook.Event(kind, bucket, key))
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from .. import errors
-from ..siblings.post import LostError
+from ..fronts.channel import FrontLostError
 from ..worker import protocol
 from .lending import Lending, RefusedError
 from .process import PendingJob
@@ -54,7 +54,7 @@ class LentJobs:
         seconds = job.deadline - loop.time()
         try:
             output = await self._lending.ask(front, job.job, job.content, job.cost, seconds)
-        except (LostError, RefusedError):
+        except (FrontLostError, RefusedError):
             if job.awaited:
                 self._take_back(job)
         except errors.OssError as error:

@@ -16,11 +16,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from .. import errors
+from ..fronts.channel import Reply
+from ..fronts.claims import Claim
+from ..fronts.peers import Peers
+from ..fronts.scoreboard import Column
 from ..image.cost import Cost
-from ..siblings.claims import Claim
-from ..siblings.family import Family
-from ..siblings.post import Answer
-from ..siblings.table import Column
 from ..store.arrival import Arrival
 from ..worker import protocol
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
@@ -59,7 +59,7 @@ class Renderers:
         job_memory: Bytes that a job may take on top of what its worker held before.
         memory: Bytes that jobs other than quick ones may take together, as estimated.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
-        family: The other fronts of the machine; ``None`` where there is one.
+        peers: The other fronts of the machine; ``None`` where there is one.
         command: What to start; tests start others.
     """
 
@@ -75,7 +75,7 @@ class Renderers:
         job_memory: int,
         memory: int,
         settings: dict[str, Any],
-        family: Family | None = None,
+        peers: Peers | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self._timeout = timeout
@@ -91,7 +91,7 @@ class Renderers:
             replied=self._replied,
             lost=self._lost,
         )
-        self._lending = Lending(family) if family else None
+        self._lending = Lending(peers) if peers else None
         self._lent = LentJobs(self._lending, self._take_back) if self._lending else None
         self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
             count=count, bounds=self._bounds, memory=memory, elsewhere=self._lending
@@ -117,10 +117,10 @@ class Renderers:
         await self._workers.start()
         self._tasks.run(self._watch())
         if self._lending:
-            family = self._lending.family
-            family.tell(Column.RENDERERS, self._count)
-            family.post.handle(RENDER, self._borrow)
-            family.post.listen(FREE, lambda body, files: self._dispatch())
+            peers = self._lending.peers
+            peers.publish(Column.RENDERERS, self._count)
+            peers.channel.on_call(RENDER, self._borrow)
+            peers.channel.on_notice(FREE, lambda body, files: self._dispatch())
 
     async def close(self) -> None:
         """End all workers; what they were doing is lost."""
@@ -249,7 +249,7 @@ class Renderers:
         pending.borrowed = arrival is not None  # its bytes come here
         return await self._done(pending, begun)
 
-    async def _borrow(self, body: protocol.Message, descriptors: list[int]) -> Answer:
+    async def _borrow(self, body: protocol.Message, descriptors: list[int]) -> Reply:
         """Do a job for another front."""
         loop = asyncio.get_running_loop()
         job, content, cost, seconds = read(body, descriptors)
@@ -299,15 +299,15 @@ class Renderers:
         claim: Claim | None = None
         if self._lending and self._lent and size >= LARGE_SOURCE and not job.borrowed:
             claim = self._lending.gather(job.content)
-            if claim.other is not None:
-                return self._lent.lend(job, claim.other)
+            if claim.owner is not None:
+                return self._lent.lend(job, claim.owner)
         if self._scheduler.enter(job, size):
             asyncio.get_running_loop().call_later(GATHER, self._gathered, job, claim)
         self._dispatch()
 
     def _gathered(self, job: PendingJob, claim: Claim | None) -> None:
         if claim:
-            claim.give()
+            claim.release()
         self._scheduler.gathered(job)
         self._dispatch()
 

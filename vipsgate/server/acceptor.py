@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from ..siblings import balance
-from ..siblings.table import Column, Table
+from ..fronts import balance
+from ..fronts.scoreboard import Column, Scoreboard
 from ..web import ports
 from ..web.connection_limit import MAX_ACCEPTED, RETRY_SECONDS, ConnectionLimit
 from ..worker import protocol
-from .member import CONNECTIONS, LAST, ROOM
+from .notices import CLOSE_IDLE, CONNECTIONS, LAST
 
-Tell = Callable[[int, str, protocol.Message, Sequence[int]], None]
+Notify = Callable[[int, str, protocol.Message, Sequence[int]], None]
 log = logging.getLogger(__name__)
 
 
@@ -32,15 +32,16 @@ class Acceptor:
 
     Args:
         sockets: Its sockets, bound.
-        table: Where the fronts tell how many connections they have.
+        scoreboard: Has the number of connections of each front.
         limit: Connections that may be open.
-        tell: Tells a front, by its number, with descriptors; raises OSError where it cannot.
+        notify: Sends a front, by its number, a notice with descriptors; raises OSError where its
+            socket is full.
     """
 
     def __init__(
-        self, sockets: Sequence[socket.socket], table: Table, limit: int, tell: Tell
+        self, sockets: Sequence[socket.socket], scoreboard: Scoreboard, limit: int, notify: Notify
     ) -> None:
-        self._sockets, self._table, self._tell = sockets, table, tell
+        self._sockets, self._scoreboard, self._notify = sockets, scoreboard, notify
         self._limit = ConnectionLimit(limit)
         self._open = self._paused = False
 
@@ -56,7 +57,7 @@ class Acceptor:
 
     def accept(self, listening: socket.socket) -> None:
         """Accept what is in the queue of a socket, up to the limit, and pass it to the fronts."""
-        loads = balance.loads(self._table)
+        loads = balance.loads(self._scoreboard)
         self._accept(listening, self._limit.acceptable(sum(loads.values())), loads)
 
     def _accept(self, listening: socket.socket, most: int, loads: dict[int, int]) -> int:
@@ -76,21 +77,21 @@ class Acceptor:
         rest = iter(connections)
         for front, count in balance.spread(len(connections), loads).items():
             for part in _parts(list(islice(rest, count)), protocol.MAX_DESCRIPTORS):
-                self._table.add(front, Column.SENT, len(part))
+                self._scoreboard.add(front, Column.SENT, len(part))
                 try:
-                    self._tell(front, CONNECTIONS, {}, [item.fileno() for item in part])
+                    self._notify(front, CONNECTIONS, {}, [item.fileno() for item in part])
                 except OSError as error:  # its socket is full: it has not read for long
-                    self._table.add(front, Column.SENT, -len(part))
+                    self._scoreboard.add(front, Column.SENT, -len(part))
                     log.error("front %d takes no connections: %s", front, error.strerror)
 
     def check_limit(self) -> None:
         """Accept nothing while too many connections are open, and have unused ones closed."""
-        loads = balance.loads(self._table)
+        loads = balance.loads(self._scoreboard)
         self._paused = self._limit.is_full(sum(loads.values()), paused=self._paused)
         if self._paused and loads:
             front = max(loads, key=lambda one: loads[one])
             with contextlib.suppress(OSError):
-                self._tell(front, ROOM, {"count": self._limit.part}, ())
+                self._notify(front, CLOSE_IDLE, {"count": self._limit.part}, ())
 
     def close(self, *, shared: bool) -> None:
         """Accept all that is in the queues, beyond the limit, too, and then no more.
@@ -102,15 +103,15 @@ class Acceptor:
             if shared:
                 ports.finish_handshakes(self._sockets, ports.HANDSHAKE)
             for item in self._sockets:
-                while self._accept(item, MAX_ACCEPTED, balance.loads(self._table)):
+                while self._accept(item, MAX_ACCEPTED, balance.loads(self._scoreboard)):
                     pass
         self._open = False
         ports.close(self._sockets)
 
-    def tell_of_the_last(self, front: int) -> None:
-        """Tell a front that no further connections come."""
+    def notify_last(self, front: int) -> None:
+        """Notify a front that no further connections come."""
         with contextlib.suppress(OSError):
-            self._tell(front, LAST, {}, ())
+            self._notify(front, LAST, {}, ())
 
 
 def _parts(items: list[socket.socket], most: int) -> Iterator[list[socket.socket]]:

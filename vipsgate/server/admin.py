@@ -21,7 +21,7 @@ from ..errors import InvalidArgument, InvalidRequest, MethodNotAllowed, NoSuchKe
 from ..observe.record import RequestRecord
 from ..web import responses
 from ..web.server import Runner
-from . import gauges, guard, sums
+from . import aggregate, gauges, guard
 from .admit import check_expectation
 from .explain import explain
 
@@ -133,8 +133,8 @@ async def _readyz(request: web.Request) -> web.Response:
 async def _metrics(request: web.Request) -> web.Response:
     """In the form that the scraper asks for: Prometheus text, or OpenMetrics."""
     write, kind = choose_encoder(request.headers.get("Accept", ""))
-    registry, family = request.app[METRICS], request.app[SERVICES].family
-    moment = await sums.of_all(family, registry) if family else gauges.Moment(registry)
+    registry, peers = request.app[METRICS], request.app[SERVICES].peers
+    moment = await aggregate.collect_all(peers, registry) if peers else gauges.Moment(registry)
     body = await asyncio.to_thread(write, moment)
     return web.Response(body=body, headers={"Content-Type": kind})
 

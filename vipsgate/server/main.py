@@ -24,26 +24,27 @@ from ..cache.tiers import Cache
 from ..catalog import lifecycle, uploads
 from ..catalog.documents import Documents
 from ..console.visit import Console
-from ..delivery import together, watch
+from ..delivery import peer_calls, watch
 from ..delivery.services import LOOKS, Services
 from ..errors import OssError
+from ..fronts.peers import Peers
+from ..fronts.scoreboard import MICRO, Column
 from ..observe.accesslog import AccessLog
 from ..observe.recorder import Recorder
 from ..renderers.painting import PaintingService
 from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
-from ..siblings.family import Family
-from ..siblings.table import MICRO, Column
 from ..store.base import Store
 from ..store.writes import Writes
 from ..web.descriptors import raise_limit, room_here
 from ..web.listener import Listener
 from ..web.throttle import BURST, RATE, Pace, Throttle
-from . import admin, app, gauges, sums, systemd
+from . import admin, aggregate, app, gauges, systemd
 from . import reload as reloading
 from .console_key import local_key
 from .explain import explain
-from .member import READY, RELOADED, Member, beat, last_connections, take_connections
+from .front import FrontContext, heartbeat, last_connections, serve_connections
+from .notices import READY, RELOADED
 
 if TYPE_CHECKING:
     from ..observe.traces import Traces
@@ -125,20 +126,20 @@ def traces_of(settings: Settings) -> Traces | None:
 
 
 async def services_of(
-    settings: Settings, clock: Callable[[], float] = time.time, family: Family | None = None
+    settings: Settings, clock: Callable[[], float] = time.time, peers: Peers | None = None
 ) -> Services:
     """Return the services of a server with these settings, whose renderers are not started yet.
 
     Args:
         settings: What to run with.
         clock: Seconds since the epoch; the emulator's can be moved.
-        family: The other fronts, who have a part each; ``None`` where there is one.
+        peers: The other fronts, who have a part each; ``None`` where there is one.
 
     Raises:
         SettingsError: A log, a cache or a store cannot be had.
         OssError: The store is away.
     """
-    server, fronts = settings.server, family.table.fronts if family else 1
+    server, fronts = settings.server, peers.scoreboard.fronts if peers else 1
     recorder = Recorder(log_of(settings), traces_of(settings))
     renderers = Renderers(
         count=-(-settings.renderer_count() // fronts),
@@ -150,7 +151,7 @@ async def services_of(
         job_memory=settings.limits.render_bytes,
         memory=settings.heavy_memory_bytes(),
         settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
-        family=family,
+        peers=peers,
     )
     outgoing = client_of(settings)
     writes = Writes()
@@ -171,7 +172,7 @@ async def services_of(
         outgoing=outgoing,
         throttle=Throttle(server.queue_seconds, Pace(RATE / fronts, BURST)),
         looks=Pace(LOOKS / fronts, BURST),
-        family=family,
+        peers=peers,
         writes=writes,
         recorder=recorder,
         clock=clock,
@@ -182,7 +183,7 @@ async def run(
     settings: Settings,
     reload: Callable[[], Settings],
     ready: Callable[[str, str], None],
-    member: Member | None = None,
+    context: FrontContext | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
@@ -191,48 +192,48 @@ async def run(
         reload: Reads the configuration again, on SIGHUP.
         ready: Told of the public address and of the console's URL, behind the ready line; the URL
             is empty where nobody can log in.
-        member: What a front among several is given by its parent; ``None`` where it is alone.
+        context: What a front among several inherits from its parent; ``None`` where it is alone.
 
     Raises:
         StartError: No renderer can be started.
         OSError: A port cannot be had.
     """
-    server, family = settings.server, member.family() if member else None
-    services = await services_of(settings, family=family)
+    server, peers = settings.server, context.peers() if context else None
+    services = await services_of(settings, peers=peers)
     recorder, renderers, store = services.recorder, services.renderers, services.store
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM,) if member else (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM,) if context else (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, services, reload)
 
     raise_limit()
     port, limit = app.public(services), server.connections or room_here()
     runner = web.ServerRunner(port, shutdown_timeout=server.drain_seconds)
-    if family:
-        public = Listener(runner, counted=partial(family.tell, Column.CONNECTIONS))
+    if peers:
+        public = Listener(runner, counted=partial(peers.publish, Column.CONNECTIONS))
     else:
         public = Listener(runner, limit)
     moment = gauges.Gauges(services, __version__, port, limit)
-    console = Console(services, explain, local=member.key if member else local_key(settings))
+    console = Console(services, explain, local=context.key if context else local_key(settings))
     private = Listener(admin.runner(services, moment, console, shutdown_timeout=1))
     await renderers.start()
     documents = services.registry.documents
     works: list[Coroutine[Any, Any, None]] = [
         documents.follow(services.registry.refresh),
-        beat(family) if family else systemd.live(),
+        heartbeat(peers) if peers else systemd.live(),
     ]
-    if not (member and family) or family.leads or member.replaces:
+    if not (context and peers) or peers.is_leader or context.replaces:
         works.append(_sweep(store))
-    if not family or family.leads:
+    if not peers or peers.is_leader:
         works.append(lifecycle.follow(store, services.registry, services.clock))
         works.append(watch.follow(services.registry, services.webhooks))
     if services.cache:
         works.append(services.cache.follow())
     beside = [asyncio.create_task(work) for work in works]
     try:
-        if member and family:
-            await _join(member, family, services, reload, moment, public, private, console)
+        if context and peers:
+            await _join(context, peers, services, reload, moment, public, private, console)
         else:
             shared = server.reuse_port
             address = await public.open(server.host, server.port, shared=shared)
@@ -246,8 +247,8 @@ async def run(
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         services.draining.set()
         services.throttle.release()
-        if family:
-            await last_connections(family)
+        if peers:
+            await last_connections(peers)
     finally:
         for task in (*beside, *services.sweeping):
             task.cancel()
@@ -259,15 +260,15 @@ async def run(
             await services.cache.close()
         await services.outgoing.close()
         recorder.close()
-        if family:
-            family.tell(Column.ALIVE, 0)
-            family.post.close()
+        if peers:
+            peers.publish(Column.ALIVE, 0)
+            peers.channel.close()
         await renderers.close()
 
 
 async def _join(
-    member: Member,
-    family: Family,
+    context: FrontContext,
+    peers: Peers,
     services: Services,
     reload: Callable[[], Settings],
     moment: gauges.Gauges,
@@ -275,23 +276,23 @@ async def _join(
     private: Listener,
     console: Console,
 ) -> None:
-    """Be a front among others, and have the parent know."""
-    if member.replaces:  # the configuration may have been read again since the parent has started
+    """Begin to serve as one of several fronts, and notify the parent."""
+    if context.replaces:  # the configuration may have been read again since the parent has started
         _read_again(services, reload)
-    console.address = member.address
-    admin_address = await private.open_on(member.admin) if member.admin else ""
+    console.address = context.address
+    admin_address = await private.open_on(context.admin) if context.admin else ""
     await public.serve()
-    take_connections(family, public)
-    together.answer(services, family)
-    sums.answer(family, gauges.registry(services.recorder.counters, moment))
-    family.post.open()
-    family.tell(Column.BEAT, int(time.monotonic() * MICRO))
-    family.tell(Column.ALIVE, 1)
+    serve_connections(peers, public)
+    peer_calls.serve(services, peers)
+    aggregate.serve(peers, gauges.registry(services.recorder.counters, moment))
+    peers.channel.open()
+    peers.publish(Column.BEAT, int(time.monotonic() * MICRO))
+    peers.publish(Column.ALIVE, 1)
     await services.registry.documents.look()  # what has changed before the others knew of this one
     services.registry.refresh()
     _settle()
     url = _console_url(admin_address, console) if admin_address else ""
-    family.post.tell(member.parent, READY, {"console": url})
+    peers.channel.notify(context.parent, READY, {"console": url})
 
 
 def _console_url(address: str, console: Console) -> str:
@@ -337,8 +338,8 @@ def _read_again(services: Services, read: Callable[[], Settings]) -> None:
     for reason in refused:
         log.error("the configuration is kept as it was: %s", reason)
     services.configuration.note(*refused)
-    if services.family:
-        services.family.post.tell(services.family.table.fronts, RELOADED, {})
+    if services.peers:
+        services.peers.channel.notify(services.peers.scoreboard.fronts, RELOADED, {})
     systemd.tell(systemd.READY)
 
 

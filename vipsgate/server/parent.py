@@ -15,23 +15,22 @@ import logging
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from ..fronts import claims
+from ..fronts.channel import LOST, message, open_sockets
+from ..fronts.scoreboard import MICRO, Column, Scoreboard
 from ..settings import Settings, SettingsError
-from ..siblings import claims
-from ..siblings.post import LOST
-from ..siblings.table import MICRO, Column, Table
 from ..web import ports
 from ..web.descriptors import raise_limit, room_here
 from ..worker import protocol
-from . import child, member, systemd
+from . import child, notices, systemd
 from .acceptor import Acceptor
 from .child import FrontError
 from .console_key import local_key
-from .member import Member
+from .front import FrontContext
 from .processes import Fronts
 from .signals import Signals
 
@@ -60,7 +59,7 @@ def run(
         OSError: A port cannot be had.
     """
 
-    def front(about: Member) -> None:
+    def front(about: FrontContext) -> None:
         import uvloop
 
         from ..errors import OssError
@@ -90,19 +89,15 @@ class Parent:
     def __init__(
         self,
         settings: Settings,
-        front: Callable[[Member], None],
+        front: Callable[[FrontContext], None],
         show: Callable[[str, str], None],
     ) -> None:
         raise_limit()
         self._settings, self._run_front, self._show = settings, front, show
         count = settings.front_count()
-        self._table = Table(count)
+        self._scoreboard = Scoreboard(count)
         self._fronts = Fronts(count, self._be)
-        pairs = [socket.socketpair(socket.AF_UNIX, protocol.KIND) for _ in range(count + 1)]
-        for pair in pairs:
-            for end in pair:
-                end.setblocking(False)
-        self._inboxes, self._boxes = zip(*pairs, strict=True)
+        self._inboxes, self._outboxes = open_sockets(count)
         self._key = local_key(settings)
         self._stopping = self._serving = self._reloading = False
         self._unaware: set[int] = set()  # processes that do not know yet that they are to end
@@ -117,7 +112,7 @@ class Parent:
             ports.address_of, (self._public[0], self._admin[0])
         )
         limit = server.connections or count * room_here()
-        self._acceptor = Acceptor(self._public, self._table, limit, self._tell)
+        self._acceptor = Acceptor(self._public, self._scoreboard, limit, self._notify)
         self._console = ""
 
     def run(self) -> None:
@@ -152,16 +147,17 @@ class Parent:
             self._look()
 
     def _wait(self) -> None:
-        """Wait for what comes next, and take it in."""
-        poll = select.poll()
+        """Wait for what comes next, and handle it."""
+        poll, inbox = select.poll(), self._inboxes[-1]
         listening = self._acceptor.listening
-        for item in (self._signals, self._inboxes[-1], *listening):
+        poll.register(self._signals, select.POLLIN)
+        for item in (inbox, *listening):
             poll.register(item, select.POLLIN)
         events = {descriptor for descriptor, _ in poll.poll(TICK * 1000)}
         if self._signals.fileno() in events:
             for number in self._signals.read():
                 self._signal(number)
-        if self._inboxes[-1].fileno() in events:
+        if inbox.fileno() in events:
             self._read()
         for item in listening:
             if item.fileno() in events:
@@ -183,32 +179,32 @@ class Parent:
         """What the fronts say."""
         while True:
             try:
-                message, descriptors = protocol.receive(self._inboxes[-1])
+                received, descriptors = protocol.receive(self._inboxes[-1])
             except BlockingIOError:
                 return
             protocol.close(descriptors)
-            if message is None:
+            if received is None:
                 return
-            number, pid = message["from"]
-            if message["kind"] == member.FAILED:  # it may have ended by now
-                self._failed(number, **message["body"])
+            number, pid = received["from"]
+            if received["kind"] == notices.FAILED:  # it may have ended by now
+                self._failed(number, **received["body"])
             elif self._fronts[number].pid == pid:
-                self._heard(number, message["kind"], message["body"])
+                self._heard(number, received["kind"], received["body"])
 
     def _heard(self, number: int, kind: str, body: protocol.Message) -> None:
         """A front has said something."""
         front = self._fronts[number]
         match kind:
-            case member.READY:
+            case notices.READY:
                 front.ready = True
                 self._console = body["console"] or self._console
-            case member.RELOADED:
+            case notices.RELOADED:
                 self._unread.discard(front.pid)
-            case member.STOPPING:
+            case notices.STOPPING:
                 self._unaware.discard(front.pid)
                 if not self._stopping:  # somebody has told it alone
-                    self._table.set(number, Column.ALIVE, 0)
-                    self._acceptor.tell_of_the_last(number)
+                    self._scoreboard.set(number, Column.ALIVE, 0)
+                    self._acceptor.notify_last(number)
 
     def _failed(self, number: int, reason: str, usage: bool) -> None:
         """A front has said why it ends.
@@ -231,7 +227,7 @@ class Parent:
             self._watchdog.beat()
         if not self._stopping:
             self._fronts.start_due()
-        self._fronts.kill_hung(lambda number: self._table.get(number, Column.BEAT) / MICRO)
+        self._fronts.kill_hung(lambda number: self._scoreboard.get(number, Column.BEAT) / MICRO)
         if self._serving:
             self._acceptor.check_limit()
 
@@ -251,20 +247,20 @@ class Parent:
         def serve() -> None:
             self._signals.close()
             ports.close((*self._public, *(self._admin if number else ())))
-            self._run_front(self._member(number))
+            self._run_front(self._context(number))
 
         def fail(reason: str, usage: bool) -> None:
             body = {"reason": reason, "usage": usage}
-            self._tell(len(self._fronts), member.FAILED, body, who=number)
+            self._notify(len(self._fronts), notices.FAILED, body, who=number)
 
         child.live(number, serve, fail)
 
-    def _member(self, number: int) -> Member:
-        return Member(
+    def _context(self, number: int) -> FrontContext:
+        return FrontContext(
             number,
-            self._table,
+            self._scoreboard,
             self._inboxes[number],
-            self._boxes,
+            self._outboxes,
             self._address,
             self._admin if number == 0 else (),
             self._key,
@@ -278,8 +274,8 @@ class Parent:
 
     def _ended(self, number: int, pid: int) -> None:
         """A front has ended: the others learn of it, and another one takes its place."""
-        self._table.clear(number)
-        claims.release(self._table, number)
+        self._scoreboard.clear(number)
+        claims.release_all(self._scoreboard, number)
         self._unread.discard(pid)
         if self._stopping:
             return
@@ -290,9 +286,9 @@ class Parent:
         for other, one in enumerate(self._fronts):
             if one.pid:
                 with contextlib.suppress(OSError):
-                    self._tell(other, LOST, {"front": number})
+                    self._notify(other, LOST, {"front": number})
 
-    def _tell(
+    def _notify(
         self,
         to: int,
         kind: str,
@@ -300,14 +296,13 @@ class Parent:
         descriptors: Sequence[int] = (),
         who: int | None = None,
     ) -> None:
-        """Tell a front, or from a front the parent.
+        """Send a front a notice, or from a front the parent.
 
         Raises:
-            OSError: Its box is full.
+            OSError: Its socket is full.
         """
         sender = [len(self._fronts) if who is None else who, os.getpid()]
-        message = {"kind": kind, "from": sender, "number": 0, "body": body}
-        protocol.send(self._boxes[to], message, descriptors)
+        protocol.send(self._outboxes[to], message(kind, sender, body), descriptors)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -325,7 +320,7 @@ class Parent:
                 self._wait()
         self._acceptor.close(shared=self._settings.server.reuse_port)
         for number in range(len(self._fronts)):
-            self._acceptor.tell_of_the_last(number)
+            self._acceptor.notify_last(number)
         while self._fronts.any_alive() and time.monotonic() < end:
             self._wait()
             self._reap()

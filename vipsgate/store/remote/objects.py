@@ -346,7 +346,7 @@ class RemoteObjects(RemoteReader):
             return result["e_tag"] or ""
         finally:
             self._head_cache.drop(path)
-            await self._writes.told(path)
+            await self._writes.announce(path)
 
     async def delete(self, path: str) -> None:
         """Take an object away, if it is there."""
@@ -358,7 +358,7 @@ class RemoteObjects(RemoteReader):
             return
         finally:
             self._head_cache.drop(path)
-            await self._writes.told(path)
+            await self._writes.announce(path)
 
 
 async def copied(descriptor: int, span: range) -> AsyncIterator[bytes]:

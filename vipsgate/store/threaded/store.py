@@ -222,7 +222,7 @@ class ThreadedStore:
     async def _forget(self, bucket: str, key: str) -> None:
         """The object may be another one now."""
         self._heads.drop(f"{bucket}/{key}")
-        await self._writes.told(f"{bucket}/{key}")
+        await self._writes.announce(f"{bucket}/{key}")
 
     async def _see(self, bucket: str, key: str) -> Head:
         """What is there, or was a moment ago, or where nobody can tell, longer ago.

@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from ..siblings.family import Family
-from ..siblings.post import Answer
+from ..fronts.channel import Reply
+from ..fronts.peers import Peers
 from ..worker.protocol import Message
 from . import gauges
 
-METRICS = "metrics"  # what the others are asked for
+METRICS = "metrics"  # the kind of call
 # of the process, which gauges.ROWS do not list
 SHARED = ("vipsgate_info", "process_start_time_seconds", "process_max_fds")
 LARGEST = frozenset((*SHARED, *(row.name for row in gauges.ROWS if row.shared)))
@@ -42,8 +42,8 @@ def plain(collector: Collector) -> list[Plain]:
     ]
 
 
-class Together(Collector):
-    """Metrics of several fronts, put together.
+class Aggregate(Collector):
+    """The metrics of several fronts as those of one.
 
     Args:
         parts: Those of each.
@@ -71,23 +71,23 @@ def _sum(one: float, other: float) -> float:
     return one + other
 
 
-def answer(family: Family, registry: CollectorRegistry) -> None:
-    """Tell the metrics of this front to whoever asks, from now on."""
+def serve(peers: Peers, registry: CollectorRegistry) -> None:
+    """Reply with the metrics of this front to others that collect them, from now on."""
 
-    async def tell(body: Message, descriptors: list[int]) -> Answer:
+    async def reply(body: Message, descriptors: list[int]) -> Reply:
         file = os.memfd_create("vipsgate-metrics", os.MFD_CLOEXEC)
         with os.fdopen(os.dup(file), "wb") as writer:
             writer.write(orjson.dumps(plain(registry)))
         return {}, (file,)
 
-    family.post.handle(METRICS, tell)
+    peers.channel.on_call(METRICS, reply)
 
 
-async def of_all(family: Family, registry: CollectorRegistry) -> Collector:
-    """The metrics of all fronts that answer; this one's first."""
+async def collect_all(peers: Peers, registry: CollectorRegistry) -> Collector:
+    """Return the metrics of all fronts that reply in time as those of one."""
     parts = [plain(registry)]
-    for _, files in await family.post.gather(METRICS):
+    for _, files in await peers.channel.gather(METRICS):
         with os.fdopen(files[0], "rb") as reader:
             reader.seek(0)
             parts.append(orjson.loads(reader.read()))
-    return Together(parts)
+    return Aggregate(parts)
