@@ -47,6 +47,7 @@ class Scoreboard:
     Attributes:
         fronts: Likewise.
         claims: The slots of :mod:`.claims`, by front.
+        totals: Descriptor of a file in memory in which the leader keeps what its successor needs.
     """
 
     def __init__(self, fronts: int) -> None:
@@ -55,6 +56,7 @@ class Scoreboard:
         size = (cells + fronts * CLAIM_SLOTS) * CELL
         self._file = os.memfd_create("vipsgate-scoreboard", os.MFD_CLOEXEC)
         os.ftruncate(self._file, size)
+        self.totals = os.memfd_create("vipsgate-totals", os.MFD_CLOEXEC)
         whole = memoryview(mmap.mmap(self._file, size)).cast("q")
         self._cells = whole[:cells]
         begins = range(cells, len(whole), CLAIM_SLOTS)

@@ -1,14 +1,18 @@
 """The metrics of all fronts of a server as those of one: each sample is a sum, or a maximum.
 
-Each front tells its own as they are; whichever has the admin port puts them together when it is
-asked, so nothing is counted twice, and nothing for a front that nobody asks about. What a front has
-counted that ends goes with it, as at a restart: counters fall, which Prometheus takes for one.
+The front with the admin port collects those of the others when it is scraped. What a front has
+counted stays in the sums when that front ends, or does not reply in time: they would fall, which
+Prometheus takes for a restart of the whole server, and then it counts all that is left once more.
+So the counters of every front are kept as they were at its latest reply. A front that is killed
+takes along what it has counted since the scrape before.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -26,6 +30,10 @@ METRICS = "metrics"  # the kind of call
 SHARED = ("vipsgate_info", "process_start_time_seconds", "process_max_fds")
 LARGEST = frozenset((*SHARED, *(row.name for row in gauges.ROWS if row.shared)))
 
+COUNTED = ("counter", "histogram")  # the types of metrics that only rise
+CHECKSUM = 4  # bytes of it, a CRC-32
+
+Process = tuple[int, int]  # the number of a front, and its process id
 Plain = list[Any]  # name, help, type, and rows of sample, labels and value
 
 
@@ -78,16 +86,84 @@ def serve(peers: Peers, registry: CollectorRegistry) -> None:
         file = os.memfd_create("vipsgate-metrics", os.MFD_CLOEXEC)
         with os.fdopen(os.dup(file), "wb") as writer:
             writer.write(orjson.dumps(plain(registry)))
-        return {}, (file,)
+        return {"front": peers.front, "pid": os.getpid()}, (file,)
 
     peers.channel.on_call(METRICS, reply)
 
 
-async def collect_all(peers: Peers, registry: CollectorRegistry) -> Collector:
-    """Return the metrics of all fronts that reply in time as those of one."""
-    parts = [plain(registry)]
-    for _, files in await peers.channel.gather(METRICS):
-        with os.fdopen(files[0], "rb") as reader:
-            reader.seek(0)
-            parts.append(orjson.loads(reader.read()))
-    return Aggregate(parts)
+def only_counted(metrics: list[Plain]) -> list[Plain]:
+    """Return those metrics that only rise: counters and histograms."""
+    return [metric for metric in metrics if metric[2] in COUNTED]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What fronts have counted, as far as it is known without asking them.
+
+    Attributes:
+        ended: The sums over all that have ended.
+        latest: The counters of the others as they were at the latest reply of each, by the number
+            of the front and its process id.
+    """
+
+    ended: list[Plain] = field(default_factory=list)
+    latest: Mapping[Process, list[Plain]] = field(default_factory=dict)
+
+    def after(self, replies: Mapping[Process, list[Plain]]) -> Totals:
+        """Return the totals after these replies.
+
+        A front has ended where another process has replied under its number.
+        """
+        numbers = {number for number, _ in replies}
+        silent = {one: part for one, part in self.latest.items() if one not in replies}
+        gone = [part for (number, _), part in silent.items() if number in numbers]
+        ended = plain(Aggregate([self.ended, *gone])) if gone else self.ended
+        late = {one: part for one, part in silent.items() if one[0] not in numbers}
+        return Totals(ended, late | {one: only_counted(part) for one, part in replies.items()})
+
+    def metrics(self, replies: Mapping[Process, list[Plain]]) -> Aggregate:
+        """Return the metrics of all fronts, by the replies where there are any."""
+        late = [part for one, part in self.latest.items() if one not in replies]
+        return Aggregate([*replies.values(), *late, self.ended])
+
+    def save(self, descriptor: int) -> None:
+        """Write them to a file, for another process."""
+        rows = [[*one, part] for one, part in self.latest.items()]
+        data = orjson.dumps([self.ended, rows])
+        data = zlib.crc32(data).to_bytes(CHECKSUM) + data
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, data, 0)
+
+    @classmethod
+    def load(cls, descriptor: int) -> Totals:
+        """Return those of a file; none where it is empty, or its writer was killed meanwhile."""
+        data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        checksum, data = data[:CHECKSUM], data[CHECKSUM:]
+        if not data or int.from_bytes(checksum) != zlib.crc32(data):
+            return cls()
+        ended, rows = orjson.loads(data)
+        return cls(ended, {(number, pid): part for number, pid, part in rows})
+
+
+class Aggregator:
+    """The metrics of all fronts, for the one that is scraped.
+
+    Args:
+        peers: The other fronts.
+        registry: The metrics of this one.
+    """
+
+    def __init__(self, peers: Peers, registry: CollectorRegistry) -> None:
+        self._peers, self._registry = peers, registry
+        self._totals = Totals.load(peers.scoreboard.totals)  # of whoever was scraped before
+
+    async def collect(self) -> Collector:
+        """Return the metrics as they are now, those of fronts that do not reply as they were."""
+        replies = {(self._peers.front, os.getpid()): plain(self._registry)}
+        for body, files in await self._peers.channel.gather(METRICS):
+            with os.fdopen(files[0], "rb") as reader:
+                reader.seek(0)
+                replies[body["front"], body["pid"]] = orjson.loads(reader.read())
+        self._totals = self._totals.after(replies)
+        self._totals.save(self._peers.scoreboard.totals)
+        return self._totals.metrics(replies)
