@@ -21,8 +21,8 @@ from ..web import responses
 from ..worker.protocol import Attachment, Job
 from . import looks, masters, peer_calls
 from . import partial as remote
+from .lookup import Source, check_opened, overlay
 from .order import Content, Derivative, Order, ReplacedError
-from .resolve import Source, check_opened, overlay
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
