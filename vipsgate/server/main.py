@@ -1,4 +1,4 @@
-"""From settings to a running server, and to its orderly end."""
+"""A running server, from its start to its orderly end."""
 
 from __future__ import annotations
 
@@ -6,177 +6,36 @@ import asyncio
 import gc
 import logging
 import signal
-import sys
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from .. import __version__
-from ..build import client_of, shared_of, store_of
-from ..cache.disk import Disk
-from ..cache.masters import Masters
-from ..cache.memory import Memory
-from ..cache.tiers import Cache
 from ..catalog import lifecycle, uploads
-from ..catalog.documents import Documents
 from ..console.visit import Console
 from ..delivery import peer_calls, watch
-from ..delivery.services import LOOKS, Services
+from ..delivery.services import Services
 from ..errors import OssError
 from ..fronts.peers import Peers
 from ..fronts.scoreboard import MICRO, Column
-from ..observe.accesslog import AccessLog
-from ..observe.recorder import Recorder
-from ..renderers.painting import PaintingService
-from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
 from ..store.base import Store
-from ..store.writes import Writes
 from ..web.descriptors import raise_limit, room_here
 from ..web.listener import Listener
-from ..web.throttle import BURST, RATE, Pace, Throttle
 from . import admin, aggregate, app, gauges, systemd
 from . import reload as reloading
+from .compose import services_of
 from .console_key import local_key
 from .explain import explain
 from .front import FrontContext, heartbeat, last_connections, serve_connections
 from .notices import READY, RELOADED
 
-if TYPE_CHECKING:
-    from ..observe.traces import Traces
-
 WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
-MASTERS = ".masters"  # the folder of masters, in that of derivatives; no bucket has such a name
 GARBAGE = 20_000  # objects that are new before they are looked through
 log = logging.getLogger(__name__)
-
-
-def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
-    """The cache that the settings name; ``None`` for none.
-
-    Args:
-        settings: Which one.
-        fronts: How many share the memory that it may take.
-
-    Raises:
-        SettingsError: Its folder is named, and cannot be had.
-    """
-    cache = settings.cache
-    if not cache.enabled:
-        return None
-    disk = None
-    folder = settings.cache_folder()
-    if cache.disk_bytes and folder:
-        try:
-            disk = Disk(folder, cache.disk_bytes, exact=bool(settings.server.accel_redirect))
-        except OSError as error:
-            if cache.dir:
-                raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
-            _warn(f"nothing is kept on disk: {folder}: {error.strerror}")
-    return Cache(
-        Memory(cache.memory_bytes // fronts), disk, shared_of(settings), masters_of(settings)
-    )
-
-
-def masters_of(settings: Settings) -> Masters | None:
-    """Where masters of large sources are kept; ``None`` where none are."""
-    folder = settings.cache_folder()
-    if not (settings.image.masters and settings.cache.master_bytes and folder):
-        return None
-    try:
-        return Masters(folder / MASTERS, settings.cache.master_bytes)
-    except OSError as error:
-        _warn(f"no masters are kept: {folder / MASTERS}: {error.strerror}")
-        return None
-
-
-def log_of(settings: Settings) -> AccessLog | None:
-    """The access log that the settings name; ``None`` for none.
-
-    Raises:
-        SettingsError: Its file cannot be had.
-    """
-    form, path = settings.log.format, settings.log.path
-    try:
-        return AccessLog(form, path) if path else None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(f"log.path = {path!r}: {reason}") from None
-
-
-def traces_of(settings: Settings) -> Traces | None:
-    """Where spans go; ``None`` where there shall be none.
-
-    Raises:
-        SettingsError: There shall be, and OpenTelemetry is not installed.
-    """
-    if not settings.traces.enabled:
-        return None
-    try:
-        from ..observe.traces import otlp
-    except ImportError as error:
-        raise SettingsError(
-            f"traces.enabled = true: {error}; pip install 'vipsgate[otel]'"
-        ) from None
-    return otlp(__version__)
-
-
-async def services_of(
-    settings: Settings, clock: Callable[[], float] = time.time, peers: Peers | None = None
-) -> Services:
-    """Return the services of a server with these settings, whose renderers are not started yet.
-
-    Args:
-        settings: What to run with.
-        clock: Seconds since the epoch; the emulator's can be moved.
-        peers: The other fronts, who have a part each; ``None`` where there is one.
-
-    Raises:
-        SettingsError: A log, a cache or a store cannot be had.
-        OssError: The store is away.
-    """
-    server, fronts = settings.server, peers.scoreboard.fronts if peers else 1
-    recorder = Recorder(log_of(settings), traces_of(settings))
-    renderers = Renderers(
-        count=-(-settings.renderer_count() // fronts),
-        queue=server.queue,
-        queue_seconds=server.queue_seconds,
-        queue_bytes=server.queue_bytes // fronts,
-        timeout=server.request_timeout,
-        ceiling=server.renderer_bytes,
-        job_memory=settings.limits.render_bytes,
-        memory=settings.heavy_memory_bytes(),
-        settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
-        peers=peers,
-    )
-    outgoing = client_of(settings)
-    writes = Writes()
-    origins = store_of(settings, PaintingService(renderers, settings.limits), outgoing, writes)
-    store: Store = recorder.store(origins)
-    documents = Documents(store, settings.limits, origins.beneath)
-    await documents.look()
-    cache = cache_of(settings, fronts)
-    if cache:
-        await cache.look(far=True)
-    return Services.of(
-        settings,
-        store,
-        renderers,
-        documents,
-        cache=cache,
-        origins=origins,
-        outgoing=outgoing,
-        throttle=Throttle(server.queue_seconds, Pace(RATE / fronts, BURST)),
-        looks=Pace(LOOKS / fronts, BURST),
-        peers=peers,
-        writes=writes,
-        recorder=recorder,
-        clock=clock,
-    )
 
 
 async def run(
@@ -200,7 +59,6 @@ async def run(
     """
     server, peers = settings.server, context.peers() if context else None
     services = await services_of(settings, peers=peers)
-    recorder, renderers, store = services.recorder, services.renderers, services.store
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM,) if context else (signal.SIGTERM, signal.SIGINT):
@@ -217,20 +75,8 @@ async def run(
     moment = gauges.Gauges(services, __version__, port, limit)
     console = Console(services, explain, local=context.key if context else local_key(settings))
     private = Listener(admin.runner(services, moment, console, shutdown_timeout=1))
-    await renderers.start()
-    documents = services.registry.documents
-    works: list[Coroutine[Any, Any, None]] = [
-        documents.follow(services.registry.refresh),
-        heartbeat(peers) if peers else systemd.live(),
-    ]
-    if not (context and peers) or peers.is_leader or context.replaces:
-        works.append(_sweep(store))
-    if not peers or peers.is_leader:
-        works.append(lifecycle.follow(store, services.registry, services.clock))
-        works.append(watch.follow(services.registry, services.webhooks))
-    if services.cache:
-        works.append(services.cache.follow())
-    beside = [asyncio.create_task(work) for work in works]
+    await services.renderers.start()
+    beside = [asyncio.create_task(work) for work in _background(services, context)]
     try:
         if context and peers:
             await _join(context, peers, services, reload, moment, public, private, console)
@@ -254,16 +100,37 @@ async def run(
             task.cancel()
         await public.close(server.drain_seconds)
         await private.close(1, linger=0)
-        await services.later.close()
-        await services.webhooks.close(min(WEBHOOK_SECONDS, server.drain_seconds))
-        if services.cache:
-            await services.cache.close()
-        await services.outgoing.close()
-        recorder.close()
-        if peers:
-            peers.publish(Column.ALIVE, 0)
-            peers.channel.close()
-        await renderers.close()
+        await _close(services)
+
+
+def _background(
+    services: Services, context: FrontContext | None
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield what runs beside the answers to requests, from the start to the end."""
+    peers, registry = services.peers, services.registry
+    yield registry.documents.follow(registry.refresh)
+    yield heartbeat(peers) if peers else systemd.live()
+    if not (context and peers) or peers.is_leader or context.replaces:
+        yield _sweep(services.store)
+    if not peers or peers.is_leader:
+        yield lifecycle.follow(services.store, registry, services.clock)
+        yield watch.follow(registry, services.webhooks)
+    if services.cache:
+        yield services.cache.follow()
+
+
+async def _close(services: Services) -> None:
+    """Finish what no client waits for, and end the renderers."""
+    await services.later.close()
+    await services.webhooks.close(min(WEBHOOK_SECONDS, services.settings.server.drain_seconds))
+    if services.cache:
+        await services.cache.close()
+    await services.outgoing.close()
+    services.recorder.close()
+    if services.peers:
+        services.peers.publish(Column.ALIVE, 0)
+        services.peers.channel.close()
+    await services.renderers.close()
 
 
 async def _join(
@@ -341,8 +208,3 @@ def _read_again(services: Services, read: Callable[[], Settings]) -> None:
     if services.peers:
         services.peers.channel.notify(services.peers.scoreboard.fronts, RELOADED, {})
     systemd.tell(systemd.READY)
-
-
-def _warn(text: str) -> None:
-    """A word to whoever starts the server, beside the ready line."""
-    print(f"vipsgate: {text}", file=sys.stderr, flush=True)
