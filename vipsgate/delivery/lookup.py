@@ -67,7 +67,7 @@ async def find(
     """The object of a name, and whether it is a picture, where the gate wants to know.
 
     Raises:
-        AccessDenied: Its ACL does not give it to this caller; whether it is protected is not asked.
+        AccessDenied: Its ACL does not give it to this caller; protection is not checked.
         NoSuchKey: There is none of this name.
         OssError: It is a symlink that leads nowhere, see :func:`follow`.
     """
@@ -89,7 +89,7 @@ async def obtain(
     """What is known of an object that a caller may have, fetched if it has to be."""
     try:
         return await look_at(bucket, key)
-    except NoSuchKey:  # his right has been asked all the same
+    except NoSuchKey:  # the right was checked all the same
         if sent is None or not grant.bucket.mirror:
             raise
     return await services.mirror.fetch(grant, target, key, sent)
@@ -100,7 +100,7 @@ async def follow(
 ) -> Source:
     """The object that a symlink leads to; the same where it is none, at no cost.
 
-    Both names are asked: who may not have the target by its own name does not get it by another.
+    Both names are checked: a caller who may not read the target by its own name may not by another.
 
     Args:
         look_at: Says what is known of an object, for a caller who may have it.

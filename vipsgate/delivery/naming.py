@@ -59,7 +59,7 @@ async def split(
     if not store.object_acls(target.bucket) and not any(
         _may_look(way, target, grant, old=old) for way in (target, *readings)
     ):
-        return target  # which will be refused, and nobody is asked for it
+        return target  # which will be refused, without a call to the store
     if await _is_there(target, store):
         return target
     for way in readings:

@@ -138,8 +138,8 @@ async def plain_order(
 ) -> Order:
     """The same of the object itself, also where its key says what is to be done with it.
 
-    For what is told of an object and not of its picture: so ``a.jpg!thumb`` is ``a.jpg``, and who
-    may see that through styles only is told nothing of it.
+    For answers about an object and not its picture: so ``a.jpg!thumb`` is ``a.jpg``, and a caller
+    who may see that through styles only is refused.
     """
     result = await order(services, grant, replace(target, query=()), accept)
     if result.target.process:

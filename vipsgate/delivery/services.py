@@ -66,33 +66,33 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All of it.
+    """The services, which nothing replaces while the server runs.
 
     Attributes:
         settings: As the server was started with.
         store: Where the objects are.
-        renderers: Who makes pictures.
+        renderers: The pool of renderer processes.
         registry: Which buckets there are.
-        fastpath: Requests that are known.
+        fastpath: Answers to requests that were made before.
         configuration: What may change while the server runs.
         outgoing: Asks other servers for objects.
         mirror: Fetches objects that a bucket does not have.
-        cache: What has been made; ``None`` where nothing is kept.
+        cache: The derivatives; ``None`` where there is no cache.
         clock: Seconds since the epoch.
-        flights: Pictures that are being made, and who waits for them.
-        looking: Held by whoever looks for what the window of a picture is laid around.
-        throttle: Holds refusals back.
+        flights: Single-flight of the pictures that are being made.
+        looking: Locks for looks at a source, see :mod:`.looks`.
+        throttle: Delays refusals.
         turns: When a picture that is not known begins.
         looks: How often objects are looked at for pictures that then are refused.
         sniffer: Which objects are pictures, by their bytes.
-        callbacks: Tells other servers of uploads.
-        webhooks: Tells caches in front of purges and changes.
-        later: Makes what nobody waits for.
-        recorder: Who is told what requests come to.
+        callbacks: Sends callbacks of uploads to other servers.
+        webhooks: Sends purges and changes to caches in front.
+        later: Makes pictures in the background.
+        recorder: Records requests for metrics, log and traces.
         peers: The other fronts of the server; ``None`` where there is one.
-        writes: Told of names that are written in an object store.
+        writes: Announces writes to an object store to other fronts.
         sweeping: Removals of files behind a purge.
-        draining: Set as soon as no new work is wanted.
+        draining: Set as soon as the server stops.
     """
 
     settings: Settings
@@ -141,12 +141,12 @@ class Services:
         Args:
             settings: What the server starts with.
             store: See the attribute, as are ``renderers``, ``cache`` and whatever else comes.
-            renderers: Who makes pictures.
+            renderers: The pool of renderer processes.
             documents: Of the buckets that the store describes.
             cache: What has been made.
             origins: Told which buckets are elsewhere; ``None`` where none can be.
             outgoing: Asks other servers; ``None`` for one as the settings have it.
-            recorder: Is told of requests; ``None`` for a new one.
+            recorder: Records requests; ``None`` for a new one.
             **more: Any other attribute.
         """
         registry = Registry(store, documents, origins)
@@ -185,12 +185,12 @@ class Services:
         return {ACCEL: self.settings.server.accel_redirect + file} if file else {}
 
     async def forget(self, bucket: str, key: str, kind: webhook.Kind = "write") -> None:
-        """Give up what has been made of an object that is another one now, or none.
+        """Drop the derivatives of an object that was replaced or deleted.
 
         Args:
             bucket: Its bucket.
             key: Its name.
-            kind: What has happened, for those who are told of it.
+            kind: What has happened, for the webhooks.
         """
         if self.cache:
             await self.cache.purge(bucket, key)

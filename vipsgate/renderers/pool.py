@@ -1,4 +1,4 @@
-"""The pool of worker processes: takes jobs, sends each to a worker, and stops what nobody awaits.
+"""The pool of worker processes: takes jobs, sends each to a worker, and stops abandoned ones.
 
 There is one process more than may work at a time, so that a dead one is replaced by a warm one at
 once, and a quick picture finds one while all others are at expensive work. Which of them does which
@@ -138,7 +138,7 @@ class Renderers:
 
     @property
     def sandbox(self) -> str:
-        """How the workers are locked in, in words."""
+        """What the sandbox of the workers consists of here, in words."""
         return self._workers.sandbox
 
     def refusal(self, waited: float = 0.0) -> Refusal | None:
@@ -167,7 +167,7 @@ class Renderers:
         """Refuse a request where all that wait would take more memory than they may.
 
         Args:
-            requests: That wait, with this one: for a worker, or for what another has asked for.
+            requests: That wait, with this one: for a worker, or for the same picture.
 
         Raises:
             CpuLimitExceeded: They would.
@@ -177,7 +177,7 @@ class Renderers:
         raise self.refuse(Refusal(Reason.MEMORY, self._scheduler.wait()))
 
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
-        """Count a refusal, and return it as the client is told it."""
+        """Count a refusal, and return the error that the client gets."""
         return self._refusals.refuse(refusal)
 
     def state(self) -> State:

@@ -14,7 +14,7 @@ from ..store.arrival import Arrival, Bell
 from ..worker import protocol
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-CANCEL_GRACE = 0.25  # seconds that libvips has to stop when told so
+CANCEL_GRACE = 0.25  # seconds that libvips has to stop after a cancel message
 EXIT_GRACE = 0.2  # seconds between the end of its socket and SIGKILL; an exit status tells more
 
 
@@ -42,7 +42,7 @@ class PendingJob:
         started: When a worker began it, in the loop's time.
         number: Under which its worker knows it.
         predicted: Seconds that it waits for a worker, as predicted.
-        borrowed: Whether another front has asked for it.
+        borrowed: Whether it came from another front, or back from one, so that it stays here.
     """
 
     job: protocol.Job
@@ -98,7 +98,7 @@ class WorkerProcess:
         started: It has said that it is ready, and was taken in. Set by :mod:`.workers`.
         out_of_memory: It was killed for the memory it took.
         base: Bytes of memory that it held when it was done with the last job, or later.
-        unresponsive: It was killed because it did not stop when told so.
+        unresponsive: It was killed because it did not stop after a cancel message.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class WorkerProcess:
             self._bells[first].sent()
 
     def _coming(self, job: PendingJob) -> protocol.Coming | None:
-        """What the worker is told of a source that still comes."""
+        """Return what the worker has to know of a source that still arrives."""
         if job.arrival is None or job.arrival.complete:
             return None
         bell = self._bells[job.number] = job.arrival.bell()
@@ -158,7 +158,7 @@ class WorkerProcess:
             bell.close()
 
     def cancel(self, number: int) -> None:
-        """Tell libvips to stop a job; if it is under work, kill the process if it has not by then.
+        """Send a cancel message, and kill the process where it does not stop a job under work.
 
         One that was not begun yet will not be.
         """
@@ -186,7 +186,7 @@ class WorkerProcess:
             self.process.kill()
 
     def close(self, grace: float = EXIT_GRACE) -> None:
-        """Let go of it: a worker whose socket is closed ends by itself, or is killed."""
+        """Close its socket, upon which a worker exits, and kill it if it has not in time."""
         if self._connection.fileno() < 0:
             return
         self._loop.remove_reader(self._connection.fileno())

@@ -1,4 +1,4 @@
-"""Refusals as clients are told of them, and how many there were."""
+"""Refused jobs: the errors that clients get, and how many there were of each kind."""
 
 from __future__ import annotations
 

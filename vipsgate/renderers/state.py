@@ -19,7 +19,7 @@ class State:
         queue: Jobs that may wait, in all lanes.
         queue_seconds: That a job may have to wait, as predicted.
         refusals: Jobs that were refused or not done in time, by reason.
-        lent: Jobs that other fronts were asked to do.
+        lent: Jobs that were given to other fronts.
         memory: Bytes that each worker holds, the spare one included.
         starts: Workers that were ever ready.
         ends: Workers that have ended since, by reason, a word of :data:`.workers.ENDS`.

@@ -1,4 +1,4 @@
-"""Tasks that run beside everything else: held while they run, and told of where they fail."""
+"""Background tasks: referenced while they run, and logged where they fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tasks:
         self._running: set[asyncio.Task[None]] = set()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine to its end, which nobody awaits."""
+        """Run a coroutine as a task that is not awaited."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -30,4 +30,4 @@ class Tasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and task.exception():
-            log.error("a task of the pool has failed", exc_info=task.exception())
+            log.error("a background task of the pool has failed", exc_info=task.exception())

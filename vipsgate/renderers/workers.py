@@ -1,6 +1,6 @@
 """The worker processes of a pool: started, replaced where they end, watched for their memory.
 
-Which of them does which job is none of its business (:mod:`.scheduler`, :mod:`.pool`). The memory
+Which of them does which job is for :mod:`.scheduler` and :mod:`.pool` to say. The memory
 of the workers is watched from here: RLIMIT_AS makes libvips crash, and an encoder does not stop
 when asked. Each job is held to its own estimate, on top of what its worker held before: one that
 was handed back came with its estimate, and a worker that begins one without handing it back has
@@ -61,7 +61,7 @@ class Workers:
 
     Attributes:
         version: What the workers make pictures with; empty until the first one is ready.
-        sandbox: How they are locked in, in words.
+        sandbox: What their sandbox consists of here, in words.
         starts: Workers that were ever ready.
         ends: Workers that have ended since, by reason, a word of :data:`ENDS`.
     """
@@ -196,7 +196,7 @@ class Workers:
     def _lost(self, worker: WorkerProcess) -> None:
         """A worker has ended, or has broken the protocol; another one takes its place."""
         self._all.discard(worker)
-        if not worker.started:  # whoever starts it is told, too
+        if not worker.started:  # _start_one gets an exception
             return
         if not self._closed:
             dead = "overdue" if worker.unresponsive else "died"

@@ -41,8 +41,8 @@ def application(
     """The application of the admin port.
 
     Args:
-        services: What it tells of.
-        moment: What is so now.
+        services: Of the server.
+        moment: The gauges.
         console: The console, where there is one.
     """
     app = web.Application(middlewares=[guard.check], client_max_size=MAX_FORM)
@@ -63,7 +63,7 @@ def application(
 
 
 async def _name(request: web.Request, response: web.StreamResponse) -> None:
-    """Nobody needs to know what the server is made of."""
+    """Send the server's own name in place of aiohttp's."""
     response.headers["Server"] = responses.STEADY["Server"]
 
 

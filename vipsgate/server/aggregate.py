@@ -155,7 +155,7 @@ class Aggregator:
 
     def __init__(self, peers: Peers, registry: CollectorRegistry) -> None:
         self._peers, self._registry = peers, registry
-        self._totals = Totals.load(peers.scoreboard.totals)  # of whoever was scraped before
+        self._totals = Totals.load(peers.scoreboard.totals)  # of the front that was scraped before
 
     async def collect(self) -> Collector:
         """Return the metrics as they are now, those of fronts that do not reply as they were."""

@@ -157,5 +157,5 @@ def traces_of(settings: Settings) -> Traces | None:
 
 
 def _warn(text: str) -> None:
-    """A word to whoever starts the server, beside the ready line."""
+    """Print a warning on standard error, beside the ready line."""
     print(f"vipsgate: {text}", file=sys.stderr, flush=True)

@@ -2,7 +2,7 @@
 
 For ``GET /explain/BUCKET/KEY?...`` on the admin port: whatever stands behind ``/explain`` is what
 somebody asks the public port for, with its signature if it has one. All is found out with the
-rights of an owner, and who would be let through is told beside it.
+rights of an owner, and who would be allowed is reported beside it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
     """The answer to a request, explained, as plain values.
 
     Args:
-        services: Where it is asked.
+        services: Of the server.
         line: ``/BUCKET/KEY?...`` as a client would send it, the bucket in the path.
         headers: As the client would send them; a signature, the Referer and Accept count.
     """

@@ -4,8 +4,8 @@ It reads no byte of a request and runs no event loop, so that little can go wron
 this process ends the server. The processes themselves are in :mod:`.processes`, and the connections
 in :mod:`.acceptor`.
 
-A front that ends is replaced at once, one that has shown no life for long is killed; what was sent
-to it and not read is read by the one that takes its place.
+A front that ends is replaced at once, and one without a heartbeat for long is killed. Messages that
+it has not read are read by the front that takes its place.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from .processes import Fronts
 from .signals import Signals
 
 START_SECONDS = 60.0  # for all fronts to be ready
-TICK = 0.25  # seconds between two looks at what nobody tells of
-STOP_SECONDS = 1.0  # for all fronts to close what they answer from now on, before nobody is let in
+TICK = 0.25  # seconds between two checks of what no event announces
+STOP_SECONDS = 1.0  # for all fronts to confirm that they stop, before the port is closed
 LATE_SECONDS = 2.0  # beyond its drain that a front has to end
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -100,7 +100,7 @@ class Parent:
         self._inboxes, self._outboxes = open_sockets(count)
         self._key = local_key(settings)
         self._stopping = self._serving = self._reloading = False
-        self._unaware: set[int] = set()  # processes that do not know yet that they are to end
+        self._unaware: set[int] = set()  # processes that have not confirmed yet that they stop
         self._unread: set[int] = set()  # processes that have not read the configuration again yet
         self._signals = Signals(SIGNALS)
         self._watchdog = systemd.Watchdog()
@@ -176,7 +176,7 @@ class Parent:
                 self._stopping = True
 
     def _read(self) -> None:
-        """What the fronts say."""
+        """Read the notices of the fronts."""
         while True:
             try:
                 received, descriptors = protocol.receive(self._inboxes[-1])
@@ -192,7 +192,7 @@ class Parent:
                 self._heard(number, received["kind"], received["body"])
 
     def _heard(self, number: int, kind: str, body: protocol.Message) -> None:
-        """A front has said something."""
+        """Handle a notice of a front."""
         front = self._fronts[number]
         match kind:
             case notices.READY:
@@ -202,12 +202,12 @@ class Parent:
                 self._unread.discard(front.pid)
             case notices.STOPPING:
                 self._unaware.discard(front.pid)
-                if not self._stopping:  # somebody has told it alone
+                if not self._stopping:  # it alone was sent a signal
                     self._scoreboard.set(number, Column.ALIVE, 0)
                     self._acceptor.notify_last(number)
 
     def _failed(self, number: int, reason: str, usage: bool) -> None:
-        """A front has said why it ends.
+        """Handle a front's reason why it cannot start.
 
         Raises:
             SettingsError: No front has served yet, and the reason is a matter of the settings.
@@ -307,7 +307,7 @@ class Parent:
     # -- the end ---------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """Take the last connections in, and wait until the fronts have finished."""
+        """Accept the last connections, and wait until the fronts have finished."""
         self._stopping = True
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
