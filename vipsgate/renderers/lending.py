@@ -1,7 +1,7 @@
 """Jobs that other fronts of the machine do, so that none queues while renderers of another idle.
 
 Every front has renderers of its own, which spares all jobs a hop. What would wait here for longer
-than the hop takes, and could begin elsewhere at once, is asked of that front; a front whose
+than the hop takes, and could begin there at once, is asked of that front; a front whose
 renderers have nothing to do says so to one where something waits. The other design, one broker for
 all renderers, costs every job two more messages, a tenth of a thumbnail, and is a front of its own
 that can be full.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
 
 RENDER, FREE = "render", "free"  # what is asked, and told
-FRESH_SECONDS = 0.001  # for which a look at what waits elsewhere will do
+FRESH_SECONDS = 0.001  # for which a look at what waits in other fronts will do
 
 
 class RefusedError(Exception):
@@ -59,7 +59,7 @@ class Lending:
         self._looked = 0.0  # when that was
         self._waiting, self._work, self._heavy, self._renderers = 0, 0.0, 0.0, 0  # of all others
 
-    # -- for the lanes: see vipsgate.renderers.admission.Elsewhere ---------------------------------
+    # -- for the lanes: see vipsgate.renderers.admission.OtherFronts -------------------------------
 
     def waiting(self) -> int:
         """Jobs that wait in other fronts."""
@@ -75,7 +75,7 @@ class Lending:
         self._scoreboard.set(self._me, Column.HELD, memory)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Decide about that memory while nobody else does."""
         with self._scoreboard.lock():
             yield
@@ -92,7 +92,7 @@ class Lending:
         return self._heavy, self._renderers
 
     def _look(self) -> None:
-        """See what waits elsewhere: it is asked for several times with each picture."""
+        """See what waits in other fronts: it is wanted several times with each picture."""
         now = time.monotonic()
         if now - self._looked > FRESH_SECONDS:
             self._looked, scoreboard, me = now, self._scoreboard, self._me
@@ -132,7 +132,7 @@ class Lending:
         ]
         return max(waits)[1] if waits else None
 
-    def taker(self) -> int | None:
+    def free_front(self) -> int | None:
         """A front that could begin a job now; it is taken to have begun one then."""
         free = self._scoreboard.column(Column.FREE)
         free[self._me] = 0

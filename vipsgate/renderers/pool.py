@@ -94,7 +94,7 @@ class Renderers:
         self._lending = Lending(peers) if peers else None
         self._lent = LentJobs(self._lending, self._take_back) if self._lending else None
         self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
-            count=count, bounds=self._bounds, memory=memory, elsewhere=self._lending
+            count=count, bounds=self._bounds, memory=memory, others=self._lending
         )
         self._lowest = Lowest(
             lambda: self._scheduler.quiet,

@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import Bounds, Elsewhere, Nowhere, Refusal
+from .admission import Bounds, NoOtherFronts, OtherFronts, Refusal
 from .lanes import Lane, Lanes, Waiting, lane_of
 
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
@@ -144,14 +144,14 @@ class Scheduler(Generic[J, W]):
         count: Workers that work at a time.
         bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
-        elsewhere: What of that other fronts have.
+        others: What other fronts have of that.
     """
 
     def __init__(
-        self, *, count: int, bounds: Bounds, memory: int, elsewhere: Elsewhere | None = None
+        self, *, count: int, bounds: Bounds, memory: int, others: OtherFronts | None = None
     ) -> None:
-        self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, elsewhere=elsewhere)
-        self._elsewhere = elsewhere or Nowhere()
+        self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, others=others)
+        self._others = others or NoOtherFronts()
         self._desks: dict[W, _Desk[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
@@ -369,21 +369,21 @@ class Scheduler(Generic[J, W]):
 
     def _lend(self) -> Iterator[Action[J, W]]:
         """Give jobs to other fronts that could begin them now."""
-        while self._would_lend() and (front := self._elsewhere.taker()) is not None:
-            if job := self.lanes.given_away():
+        while self._worth_lending() and (front := self._others.free_front()) is not None:
+            if job := self.lanes.next_to_lend():
                 yield Lend(job, front)
-            elif take := self._take_away():
+            elif take := self._recall():
                 yield take
                 yield Lend(take.job, front)
             else:
                 return
 
-    def _would_lend(self) -> bool:
+    def _worth_lending(self) -> bool:
         """Does so much wait that it is worth the way?"""
         quick = self.lanes.quick + self._ahead
         return quick * self.lanes.quick_seconds > LEND_SECONDS or len(self.lanes) > self.lanes.quick
 
-    def _take_away(self) -> Take[J, W] | None:
+    def _recall(self) -> Take[J, W] | None:
         """Take a job away from a worker that has not begun it; it does not count here any more."""
         for worker, desk in self._desks.items():
             turn = desk.last() if len(desk.turns) > 1 else None
