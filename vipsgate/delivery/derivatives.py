@@ -45,7 +45,7 @@ def check_room(services: Services, waited: float) -> None:
         CpuLimitExceeded: No renderer is to be had in time.
     """
     refusal = services.renderers.refusal(waited)
-    if refusal and not services.looks.take(time.monotonic()):
+    if refusal and not services.lookups.allow(time.monotonic()):
         raise services.renderers.refuse(refusal)
 
 

@@ -28,7 +28,7 @@ from ..store.singleflight import SingleFlight
 from ..store.writes import Writes
 from ..web.callbacks import Callbacks
 from ..web.responses import ACCEL
-from ..web.throttle import BURST, Pace, Throttle
+from ..web.throttle import BURST, RateLimit, Throttle
 from ..web.turns import Turns
 from ..web.webhooks import Way, Webhooks
 from .fastpath import FastPath
@@ -37,7 +37,7 @@ from .mirror import Mirror
 from .order import Derivative
 from .sniffer import Sniffer
 
-LOOKS = 100.0  # a second; 5 % of a core
+LOOKUPS = 100.0  # a second; 5 % of a core
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Services:
         looking: Locks for looks at a source, see :mod:`.looks`.
         throttle: Delays refusals.
         turns: When a picture that is not known begins.
-        looks: How often objects are looked at for pictures that then are refused.
+        lookups: How often objects are looked at for pictures that then are refused.
         sniffer: Which objects are pictures, by their bytes.
         callbacks: Sends callbacks of uploads to other servers.
         webhooks: Sends purges and changes to caches in front.
@@ -111,7 +111,7 @@ class Services:
     )
     throttle: Throttle = field(default_factory=Throttle)
     turns: Turns = field(default_factory=Turns)
-    looks: Pace = field(default_factory=partial(Pace, LOOKS, BURST))
+    lookups: RateLimit = field(default_factory=partial(RateLimit, LOOKUPS, BURST))
     sniffer: Sniffer = field(default_factory=Sniffer)
     callbacks: Callbacks = field(default_factory=Callbacks)
     webhooks: Webhooks = field(default_factory=Webhooks)

@@ -15,7 +15,7 @@ from ..cache.masters import Masters
 from ..cache.memory import Memory
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
-from ..delivery.services import LOOKS, Services
+from ..delivery.services import LOOKUPS, Services
 from ..fronts.peers import Peers
 from ..observe.accesslog import AccessLog
 from ..observe.recorder import Recorder
@@ -24,7 +24,7 @@ from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
 from ..store.base import Store
 from ..store.writes import Writes
-from ..web.throttle import BURST, RATE, Pace, Throttle
+from ..web.throttle import BURST, RATE, RateLimit, Throttle
 
 if TYPE_CHECKING:
     from ..observe.traces import Traces
@@ -77,8 +77,8 @@ async def services_of(
         cache=cache,
         origins=origins,
         outgoing=outgoing,
-        throttle=Throttle(server.queue_seconds, Pace(RATE / fronts, BURST)),
-        looks=Pace(LOOKS / fronts, BURST),
+        throttle=Throttle(server.queue_seconds, RateLimit(RATE / fronts, BURST)),
+        lookups=RateLimit(LOOKUPS / fronts, BURST),
         peers=peers,
         writes=writes,
         recorder=recorder,
