@@ -31,8 +31,8 @@ from ..web.responses import ACCEL
 from ..web.throttle import BURST, RateLimit, Throttle
 from ..web.turns import Turns
 from ..web.webhooks import Way, Webhooks
+from .background import Background
 from .fastpath import FastPath
-from .later import Later
 from .mirror import Mirror
 from .order import Derivative
 from .sniffer import Sniffer
@@ -87,7 +87,7 @@ class Services:
         sniffer: Which objects are pictures, by their bytes.
         callbacks: Sends callbacks of uploads to other servers.
         webhooks: Sends purges and changes to caches in front.
-        later: Makes pictures in the background.
+        background: Makes pictures for no request, when there is time.
         recorder: Records requests for metrics, log and traces.
         peers: The other fronts of the server; ``None`` where there is one.
         writes: Announces writes to an object store to other fronts.
@@ -115,7 +115,7 @@ class Services:
     sniffer: Sniffer = field(default_factory=Sniffer)
     callbacks: Callbacks = field(default_factory=Callbacks)
     webhooks: Webhooks = field(default_factory=Webhooks)
-    later: Later = field(default_factory=Later)
+    background: Background = field(default_factory=Background)
     recorder: Recorder = field(default_factory=Recorder)
     peers: Peers | None = None
     writes: Writes = field(default_factory=Writes)

@@ -110,7 +110,7 @@ async def run(
             watching.cancel()
         await services.outgoing.close()
         services.recorder.close()
-        await services.later.close()
+        await services.background.close()
         await services.renderers.close()
 
 

@@ -22,7 +22,7 @@ from ..observe.record import RequestRecord
 from ..web import connection, responses
 from ..web.server import Server
 from . import admit
-from .atonce import AtOnce
+from .inline import InlineAnswers
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def public(services: Services, handler: Handler = converse) -> Server:
         throttle=services.throttle,
         turns=services.turns,
         # what is answered before a handler is asked would not be seen by another one
-        work=AtOnce(services) if handler is converse else None,
+        work=InlineAnswers(services) if handler is converse else None,
         handler_cancellation=True,
         access_log=None,
     )

@@ -121,7 +121,7 @@ def _background(
 
 async def _close(services: Services) -> None:
     """Finish what no client waits for, and end the renderers."""
-    await services.later.close()
+    await services.background.close()
     await services.webhooks.close(min(WEBHOOK_SECONDS, services.settings.server.drain_seconds))
     if services.cache:
         await services.cache.close()

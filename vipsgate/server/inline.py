@@ -28,7 +28,7 @@ from . import admit
 IN_HEAD = PROCESS.encode()
 
 
-class AtOnce:
+class InlineAnswers:
     """Which requests of the public port are known, and which are work, that may be refused.
 
     Args:
