@@ -238,7 +238,7 @@ class ThreadedStore:
         wait = REFRESH_TIMEOUT - self._heads.waited(path) if known else None
         try:
             async with asyncio.timeout(wait):
-                return await self._heads.ask(path, partial(self._look, bucket, key))
+                return await self._heads.fetch(path, partial(self._look, bucket, key))
         except (TimeoutError, GatewayTimeout, ServiceUnavailable):
             if known is None:
                 raise
