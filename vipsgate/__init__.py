@@ -31,8 +31,8 @@ The way of a request, and the module behind each step::
       -> cache.tiers           keeps the derivative
       -> web.responses         headers and body, by sendfile
 
-With several fronts (``server.fronts``) all of them do this, and :mod:`vipsgate.server.parent` hands
-them the connections.
+With several fronts (``server.fronts``) all of them do this, and :mod:`vipsgate.server.parent`
+accepts the connections and passes each to one of them.
 
 The packages (each one's docstring gives its rule)::
 
@@ -40,7 +40,7 @@ The packages (each one's docstring gives its rule)::
     server     start, conductor, admin port       cache      derivatives, in memory and on disk
     console    the web console of the admin port  renderers  the pool of renderer processes
     api        OSS's calls, one table; XML
-    delivery   from a request to bytes            siblings   what several fronts share
+    delivery   from a request to bytes            fronts     what several fronts share
     web        aiohttp and sockets                worker     the renderer process itself
     gate       who may have what; pure            image      actions, plan, libvips, formats
     catalog    bucket documents and uploads       observe    metrics, access log, traces

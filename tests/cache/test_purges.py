@@ -137,7 +137,7 @@ def instance(folder, shared=None):
 
 @ROW
 async def test_all_who_share_a_folder(tmp_path, monkeypatch, rule):
-    monkeypatch.setattr(tiers, "LOOK", 0.01)
+    monkeypatch.setattr(tiers, "POLL_INTERVAL", 0.01)
     one, two = instance(tmp_path), instance(tmp_path)
     await keep(one)
     assert await found(one)

@@ -31,7 +31,7 @@ from yarl import URL
 import vipsgate
 from vipsgate.errors import CpuLimitExceeded
 from vipsgate.gate import sign
-from vipsgate.renderers.pool import Result
+from vipsgate.renderers.result import Result
 from vipsgate.store.local.store import LocalStore
 
 with warnings.catch_warnings():

@@ -32,7 +32,7 @@ from vipsgate.delivery.services import Services
 from vipsgate.errors import OssError
 from vipsgate.gate import headers as oss_headers
 from vipsgate.gate import sign, target
-from vipsgate.renderers.pool import Result
+from vipsgate.renderers.result import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import PLAIN

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from support.server import BUCKET, PATIENCE_S, REPOSITORY, children
 
+from vipsgate.fronts.scoreboard import LATE_SECONDS
 from vipsgate.gate import sign, target
-from vipsgate.server.parent import HANG_SECONDS
-from vipsgate.siblings.table import LATE_SECONDS
+from vipsgate.server.processes import HANG_SECONDS
 
 KEY = sign.Credential("ownerKey", "ownerSecret")
 CONFIG = """
@@ -310,6 +310,20 @@ def test_the_first_front_is_replaced_with_the_admin_port(site):
     os.kill(first, signal.SIGKILL)
     until(lambda: first not in site.fronts() and len(site.fronts()) == COUNT)
     assert metric(site, "vipsgate_fronts") == COUNT  # who connects meanwhile waits
+
+
+def test_counters_do_not_fall_when_fronts_end(site):
+    """Prometheus would take that for a restart, and count all that is left once more."""
+    name = "vipsgate_requests_total"
+    with links(site, 2 * COUNT) as opened:
+        for link in opened:
+            get(link, f"/{BUCKET}/example.jpg")
+    for front in site.fronts():  # one of them keeps the totals
+        before = metric(site, name)
+        os.kill(front, signal.SIGKILL)
+        until(lambda: front not in site.fronts() and len(site.fronts()) == COUNT)  # noqa: B023
+        until(lambda: metric(site, "vipsgate_fronts") == COUNT)
+        assert metric(site, name) == before
 
 
 @pytest.mark.slow  # it is killed after 15 s

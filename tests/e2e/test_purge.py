@@ -179,7 +179,7 @@ def test_purged_at_all_who_share_the_folder(two, purge, asked):
     assert {answer.headers["X-Vipsgate-Cache"] for answer in before.values()} == {"hit"}
     Receiver.came.clear()
     assert admin(two[0], f"/purge/{purge}") == (204, b"")
-    time.sleep(1.2 * asked)  # LOOK, of vipsgate.cache.tiers
+    time.sleep(1.2 * asked)  # POLL_INTERVAL of vipsgate.cache.tiers
     after = {name: two[asked].ask(line(*answer)) for name, answer in ANSWERS.items()}
     anew = {name for name, one in after.items() if one.headers["X-Vipsgate-Cache"] == "miss"}
     assert anew == PURGES[purge]  # but for ``named``, which has the name of ``small``

@@ -63,10 +63,10 @@ def test_without_the_extra_the_start_says_what_to_install(name):
         import sys
         sys.modules[{name!r}] = None
         from vipsgate import settings
-        from vipsgate.server import main
-        assert main.traces_of(settings.Settings()) is None
+        from vipsgate.server import compose
+        assert compose.traces_of(settings.Settings()) is None
         try:
-            main.traces_of(settings.Settings(traces={{"enabled": True}}))
+            compose.traces_of(settings.Settings(traces={{"enabled": True}}))
         except settings.SettingsError as error:
             print(error)
     """

@@ -10,7 +10,7 @@ from vipsgate.renderers.admission import (
     WAITING_BYTES,
     Bounds,
     Mean,
-    Nowhere,
+    NoOtherFronts,
     Reason,
     Refusal,
 )
@@ -428,7 +428,7 @@ def test_whose_time_is_up() -> None:
     assert len(queue) == 3
 
 
-class Others(Nowhere):
+class Others(NoOtherFronts):
     """Another front, with heavy work of its own."""
 
     def __init__(self, seconds: float, renderers: int) -> None:
@@ -450,7 +450,7 @@ def test_heavy_jobs_of_all_fronts_are_ahead(
     memory: int, seconds: float, renderers: int, wait: float
 ) -> None:
     queue: Lanes[Job] = Lanes(
-        count=2, bounds=Bounds(60, 100), memory=memory, elsewhere=Others(seconds, renderers)
+        count=2, bounds=Bounds(60, 100), memory=memory, others=Others(seconds, renderers)
     )
     for number in range(2):
         heavy = job(f"m{number}")

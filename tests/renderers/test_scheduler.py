@@ -32,7 +32,7 @@ from support.examples import times
 
 from vipsgate.image.cost import Cost
 from vipsgate.renderers import scheduler as scheduling
-from vipsgate.renderers.admission import FIRST_GUESS, Bounds, Nowhere
+from vipsgate.renderers.admission import FIRST_GUESS, Bounds, NoOtherFronts
 from vipsgate.renderers.lanes import QUICK_BYTES, QUICK_SECONDS, Lane
 from vipsgate.renderers.scheduler import (
     LARGE_SOURCE,
@@ -77,12 +77,12 @@ def one_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "AHEAD_SECONDS", FIRST_GUESS)
 
 
-class Others(Nowhere):
+class Others(NoOtherFronts):
     """Another front, that could begin some jobs."""
 
     free = 0
 
-    def taker(self) -> int | None:
+    def free_front(self) -> int | None:
         if not self.free:
             return None
         self.free -= 1
@@ -97,7 +97,7 @@ class World:
         self.others = Others()
         self.lent: list[Job] = []
         self.scheduler: Scheduler[Job, str] = Scheduler(
-            count=count, bounds=Bounds(1e9, 1000), memory=1000 * MB, elsewhere=self.others
+            count=count, bounds=Bounds(1e9, 1000), memory=1000 * MB, others=self.others
         )
         self.jobs: dict[str, Job] = {}
         self.has: dict[str, list[Job | None]] = {}  # by worker, in order; None: taken away again

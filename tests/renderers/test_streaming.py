@@ -7,7 +7,8 @@ import pytest
 
 from vipsgate.errors import CpuLimitExceeded, GatewayTimeout, ImageTooLarge
 from vipsgate.renderers import streaming
-from vipsgate.renderers.pool import GivenBack, Result
+from vipsgate.renderers.pool import GivenBack
+from vipsgate.renderers.result import Result
 from vipsgate.store.arrival import Arrival, Arriving
 from vipsgate.store.base import Object, Opened
 from vipsgate.worker.protocol import Job

@@ -12,17 +12,17 @@ import pytest
 from yarl import URL
 
 from vipsgate.catalog.documents import Documents
-from vipsgate.delivery.services import LOOKS, Services
+from vipsgate.delivery.services import LOOKUPS, Services
 from vipsgate.errors import CpuLimitExceeded, ImageDamage, NoSuchKey, OssError
 from vipsgate.observe.record import RequestRecord
 from vipsgate.observe.recorder import Recorder
 from vipsgate.renderers.admission import Reason, Refusal
-from vipsgate.renderers.pool import Result
+from vipsgate.renderers.result import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import Object, Opened
 from vipsgate.web import connection
-from vipsgate.web.throttle import BURST, Pace
+from vipsgate.web.throttle import BURST, RateLimit
 
 NOW = 1767225600  # 2026-01-01T00:00:00Z, the clock of the guide's vectors
 KEY = "dir/ex ample.jpg"
@@ -109,7 +109,7 @@ def _memory(data):
 
 
 @asynccontextmanager
-async def running(now=NOW, region="cn-hangzhou", *, full=False, looks=None, **buckets):
+async def running(now=NOW, region="cn-hangzhou", *, full=False, lookups=None, **buckets):
     """``ask(target)`` gives status, body and the calls of the store."""
     settings = Settings(
         server={"region": region},
@@ -125,8 +125,10 @@ async def running(now=NOW, region="cn-hangzhou", *, full=False, looks=None, **bu
     documents = Documents(store, settings.limits)
     renderers = Renderers()
     renderers.full = full
-    looks = looks or Pace(LOOKS, BURST)
-    services = Services.of(settings, store, renderers, documents, clock=lambda: now, looks=looks)
+    lookups = lookups or RateLimit(LOOKUPS, BURST)
+    services = Services.of(
+        settings, store, renderers, documents, clock=lambda: now, lookups=lookups
+    )
     line = socket.create_server(("127.0.0.1", 0))
     runner = aiohttp.web.ServerRunner(app.public(services))
     await runner.setup()
@@ -184,7 +186,7 @@ UNLIKE = [
 async def test_whatever_the_request_it_has_one_answer_and_is_counted_once(method, headers, status):
     cors = [{"allowed_origins": ["*"], "allowed_methods": ["GET", "HEAD"]}]
     bucket = {"acl": "public-read", "cors": cors}
-    async with running(full=True, looks=Pace(1e-6, 1), examplebucket=bucket) as ask:
+    async with running(full=True, lookups=RateLimit(1e-6, 1), examplebucket=bucket) as ask:
         target = V1.partition("&OSSAccessKeyId")[0]
         assert (await ask(target))[0] == 503  # the one look that there is
         for number in range(2, 5):
@@ -233,7 +235,7 @@ ANSWERED = [
 @pytest.mark.parametrize(("target", "method", "full", "status"), ANSWERED)
 async def test_no_answer_leaves_garbage(target, method, full, status):
     async with running(
-        full=full, looks=Pace(1e6, 100), examplebucket={"acl": "public-read"}
+        full=full, lookups=RateLimit(1e6, 100), examplebucket={"acl": "public-read"}
     ) as ask:
         assert (await ask(target, method))[0] == status
         with no_garbage():
@@ -291,7 +293,7 @@ REFUSED = [
 @pytest.mark.parametrize(("row", "now", "region", "target", "status", "part"), REFUSED)
 async def test_what_is_refused_reads_no_object(row, now, region, target, status, part, full):
     looked = {"stat": 1} if row == 88 else {}  # the object's own ACL comes first
-    async with running(now, region, full=full, looks=Pace(1e-6, 1)) as ask:
+    async with running(now, region, full=full, lookups=RateLimit(1e-6, 1)) as ask:
         for headers in ({}, {"If-None-Match": "*"}, {"Range": "bytes=0-1"}):
             got, body, asked = await ask(target, **headers)
             assert (got, asked) == (status, looked)
@@ -310,7 +312,7 @@ async def test_what_is_refused_reads_no_object(row, now, region, target, status,
 @pytest.mark.parametrize("full", [False, True], ids=["", "full"])
 async def test_rules_look_at_no_object_either(rules, target, part, full):
     async with running(
-        full=full, looks=Pace(1e-6, 1), examplebucket={"acl": "public-read", **rules}
+        full=full, lookups=RateLimit(1e-6, 1), examplebucket={"acl": "public-read", **rules}
     ) as ask:
         status, body, asked = await ask(target.partition("&OSSAccessKeyId")[0])
         assert (status, asked) == (403, {})

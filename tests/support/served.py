@@ -18,7 +18,7 @@ from vipsgate.buckets import INTERNAL
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Services
 from vipsgate.gate import sign, target
-from vipsgate.renderers.pool import Result
+from vipsgate.renderers.result import Result
 from vipsgate.server import app
 from vipsgate.settings import Settings
 from vipsgate.store.base import PLAIN, Properties, Store

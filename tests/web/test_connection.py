@@ -14,7 +14,7 @@ from support.requests import GET, chunked, put
 from vipsgate.web import connection, lingering, prebuilt
 from vipsgate.web import server as server_module
 from vipsgate.web.server import Server
-from vipsgate.web.throttle import Pace, Throttle
+from vipsgate.web.throttle import RateLimit, Throttle
 from vipsgate.web.turns import Turns
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -388,7 +388,7 @@ def test_a_client_that_is_slow_gets_all_of_it(loop, monkeypatch):
 @pytest.mark.parametrize("loop", LOOPS)
 def test_idle_connections_are_closed_and_no_others(loop, monkeypatch):
     monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.0)
-    go, throttle, begun = asyncio.Event(), Throttle(20.0, Pace(0.01, 1)), asyncio.Event()
+    go, throttle, begun = asyncio.Event(), Throttle(20.0, RateLimit(0.01, 1)), asyncio.Event()
 
     async def answer(request):
         if request.path == "/slow":
@@ -675,7 +675,10 @@ def test_no_answer_at_hand_overtakes_another(loop, before):
             response[prebuilt.HOLD] = 0.01
             return response
 
-        async with serving(slow, work=work, throttle=Throttle(pace=Pace(1, 0))) as (server, open_):
+        async with serving(slow, work=work, throttle=Throttle(limit=RateLimit(1, 0))) as (
+            server,
+            open_,
+        ):
             reader, writer = await open_()
             for pause in (0, 0, 0.002, 0.002):
                 go.clear()
@@ -721,7 +724,7 @@ def test_a_client_that_takes_nothing_has_no_answers_pile_up(loop):
 @pytest.mark.parametrize("loop", LOOPS)
 def test_refusals_are_held_back_and_what_comes_meanwhile_waits(loop):
     async def scenario():
-        work, throttle = Work(), Throttle(pace=Pace(1, 1))
+        work, throttle = Work(), Throttle(limit=RateLimit(1, 1))
         work.busy = True
         async with serving(echo, work=work, throttle=throttle) as (server, open_):
             reader, writer = await open_()

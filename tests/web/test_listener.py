@@ -159,16 +159,16 @@ async def test_all_that_wait_are_taken_in_at_once(monkeypatch):
 
 @each_loop
 async def test_without_a_descriptor_they_wait(monkeypatch):
-    monkeypatch.setattr(listener, "FULL_POLL_INTERVAL", 0.01)
+    monkeypatch.setattr(listener, "RETRY_SECONDS", 0.01)
     tries = iter([OSError(errno.EMFILE, "too many"), OSError(errno.ENOBUFS, "no memory"), None])
-    waiting = ports.made
+    waiting = ports.accepted
 
     def lacking(listening):
         if error := next(tries, None):
             raise error
         return waiting(listening)
 
-    monkeypatch.setattr(ports, "made", lacking)
+    monkeypatch.setattr(ports, "accepted", lacking)
     async with opened(4) as (port, _, _, _):
         link = await ask(port)
         assert await answered(link)

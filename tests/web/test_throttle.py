@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from vipsgate.web import connection, prebuilt
 from vipsgate.web.server import Server
-from vipsgate.web.throttle import MAX_HOLD, Pace, Throttle
+from vipsgate.web.throttle import MAX_HOLD, RateLimit, Throttle
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
 FOREVER_S = 20.0
 
-# -- the pace --------------------------------------------------------------------------------------
+# -- the limit -------------------------------------------------------------------------------------
 
 # events a second, and at once; seconds at which they come -> seconds that each is held
 PACES = [
@@ -33,18 +33,18 @@ PACES = [
 
 
 @pytest.mark.parametrize(("rate", "burst", "times", "delays"), PACES)
-def test_pace(rate, burst, times, delays):
-    pace = Pace(rate, burst)
-    found = [pace.delay(float(at), 3.0) for at in times.split()]
+def test_rate_limit(rate, burst, times, delays):
+    limit = RateLimit(rate, burst)
+    found = [limit.delay(float(at), 3.0) for at in times.split()]
     assert found == pytest.approx([float(delay) for delay in delays.split()])
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.integers(1, 5))
 def test_no_more_than_the_rate_unless_somebody_has_waited_long(gaps, burst):
-    pace, now, sent = Pace(10.0, burst), 0.0, []
+    limit, now, sent = RateLimit(10.0, burst), 0.0, []
     for gap in gaps:
         now += gap / 20
-        delay = pace.delay(now, 2.0)
+        delay = limit.delay(now, 2.0)
         assert 0 <= delay <= 2.0
         if delay < 2.0:
             sent.append(now + delay)
@@ -80,7 +80,7 @@ def each_loop(test):
 @asynccontextmanager
 async def serving():
     """A server that refuses ``/no...``, the first time at once."""
-    throttle = Throttle(FOREVER_S, Pace(0.01, 1))
+    throttle = Throttle(FOREVER_S, RateLimit(0.01, 1))
 
     async def answer(request):
         if not request.path.startswith("/no"):
@@ -221,8 +221,8 @@ async def test_a_client_may_leave_while_its_refusal_is_held():
 
 
 def test_a_place_is_taken_or_not():
-    pace = Pace(10.0, 2)
-    taken = [pace.take(now) for now in (0.0, 0.0, 0.0, 0.05, 0.11, 0.11, 0.22, 5.0, 5.0, 5.0)]
+    limit = RateLimit(10.0, 2)
+    taken = [limit.allow(now) for now in (0.0, 0.0, 0.0, 0.05, 0.11, 0.11, 0.22, 5.0, 5.0, 5.0)]
     assert taken == [True, True, False, False, True, False, True, True, True, False]
 
 
@@ -232,8 +232,8 @@ def test_a_place_is_taken_or_not():
     st.integers(1, 20),
 )
 def test_no_more_places_than_the_rate(gaps, rate, burst):
-    pace, now, taken = Pace(rate, burst), 0.0, 0
+    limit, now, taken = RateLimit(rate, burst), 0.0, 0
     for gap in gaps:
         now += gap
-        taken += pace.take(now)
+        taken += limit.allow(now)
     assert taken <= burst + now * rate + 1e-6

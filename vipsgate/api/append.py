@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 
 from aiohttp import web
 
-from ..delivery import resolve
+from ..delivery import lookup
 from ..delivery.order import see
 from ..errors import (
     MissingArgument,
@@ -28,7 +28,7 @@ from ..errors import (
 from ..gate import access
 from ..store.base import Object
 from ..web import responses
-from . import objects
+from . import object_headers, writing
 from .call import Call, invalid
 
 DIGITS = 18  # of a position; far beyond any object, and quick to read
@@ -46,10 +46,12 @@ async def append(call: Call) -> web.StreamResponse:
     """
     services, target = call.services, call.target
     store, position = services.store, _position(call)
-    await objects.check_writable(call, call.grant, target.bucket, target.key)
+    await writing.check_writable(call, call.grant, target.bucket, target.key)
     before = await _present(call, position)
     properties = (
-        before.properties if before else objects.given_properties(call, kind=responses.APPENDABLE)
+        before.properties
+        if before
+        else object_headers.given_properties(call, kind=responses.APPENDABLE)
     )
     most = max(0, services.settings.store.upload_bytes - position)
     async with store.draft(target.bucket) as draft:
@@ -101,8 +103,8 @@ async def _look(call: Call) -> Object | None:
     services, target, grant = call.services, call.target, call.grant
     with suppress(NoSuchKey):
         item = await services.store.stat(target.bucket, target.key)
-        source = resolve.Source(target.key, item)
-        source = await resolve.sniff(services, grant, target, source)
+        source = lookup.Source(target.key, item)
+        source = await lookup.sniff(services, grant, target, source)
         seen = see(grant, source.key, source.object, picture=source.picture)
         access.check_source(grant, target, seen)
         return source.object

@@ -18,7 +18,7 @@ from ..gate.headers import ACL, COMPLETE_ALL, COPY_SOURCE
 from ..gate.rights import Right
 from ..store.base import Draft, Object
 from ..web import responses
-from . import callback, objects, xml
+from . import callback, copying, object_headers, writing, xml
 from .call import Call
 
 SPAN = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
@@ -28,13 +28,13 @@ MAX_LISTED = 1000  # parts or uploads in one answer; OSS guide, ListParts
 async def initiate(call: Call) -> web.StreamResponse:
     """InitiateMultipartUpload: what is said of the object now is kept with it in the end."""
     target = call.target
-    await objects.check_writable(call, call.grant, target.bucket, target.key)
-    properties = objects.given_properties(call, kind="Multipart")
+    await writing.check_writable(call, call.grant, target.bucket, target.key)
+    properties = object_headers.given_properties(call, kind="Multipart")
     encoding = call.encodes_keys()
-    if objects.may_not_overwrite(call):
+    if writing.may_not_overwrite(call):
         with contextlib.suppress(NoSuchKey):
             await call.services.store.stat(target.bucket, target.key)
-            raise objects.already_exists(target.key)
+            raise writing.already_exists(target.key)
     upload = await uploads.begin(
         call.services.store, target.bucket, target.key, properties, call.services.clock()
     )
@@ -57,15 +57,15 @@ async def put_part(call: Call) -> web.StreamResponse:
             await draft.write(data)
         call.check_digest(draft.md5)
         stored = await uploads.keep(store, upload, number, draft)
-        return call.respond(headers=objects.written(draft, stored))
+        return call.respond(headers=writing.written(draft, stored))
 
 
 async def copy_part(call: Call) -> web.StreamResponse:
     """UploadPartCopy: the bytes of another object, or a range of them."""
     store = call.services.store
     upload, number = await _upload(call), _number(call)
-    with closing(await objects.open_source(call)) as source:
-        if objects.unchanged(call, source.object):
+    with closing(await copying.open_source(call)) as source:
+        if copying.unchanged(call, source.object):
             return call.respond(304)
         span = _span(call, source.object)
         async with store.draft(INTERNAL) as draft:
@@ -86,7 +86,7 @@ async def complete(call: Call) -> web.StreamResponse:
     report = callback.read(call)
     upload = await _upload(call)
     if call.header(ACL):
-        properties = replace(upload.properties, acl=objects.said_acl(call))
+        properties = replace(upload.properties, acl=object_headers.said_acl(call))
         upload = replace(upload, properties=properties)
     if call.header(COMPLETE_ALL):
         came = await uploads.parts(store, upload, limit=uploads.MAX_PARTS)
@@ -200,14 +200,14 @@ async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
         NoSuchUpload: There is none.
     """
     target = call.target
-    await objects.check_writable(call, call.grant, target.bucket, target.key, right)
+    await writing.check_writable(call, call.grant, target.bucket, target.key, right)
     return await uploads.find(
         call.services.store, target.bucket, target.key, call.parameter("uploadId")
     )
 
 
 async def _keep(call: Call, draft: Draft, upload: uploads.Upload, etag: str) -> Object:
-    return await objects.keep(call, draft, upload.bucket, upload.key, upload.properties, etag=etag)
+    return await writing.keep(call, draft, upload.bucket, upload.key, upload.properties, etag=etag)
 
 
 def _number(call: Call) -> int:

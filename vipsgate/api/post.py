@@ -26,7 +26,7 @@ from ..gate.sign.claim import check_field
 from ..gate.target import check_stored_key
 from ..store.base import Object, Properties
 from ..web import formdata, responses
-from . import callback, objects, xml
+from . import callback, object_headers, writing, xml
 from .call import Call, check_digest
 
 FILENAME = "${filename}"  # in a key: the name that the file had
@@ -74,10 +74,10 @@ async def post(call: Call) -> web.StreamResponse:
         order.policy.check_smallest(draft.size)
         call.check_digest(md5.digest())
         check_digest(order.fields.get("content-md5", "").strip(), draft.md5)
-        stored = await objects.keep(
+        stored = await writing.keep(
             call, draft, bucket, order.key, order.properties, only_new=_is_only_new(order.fields)
         )
-        written = objects.written(draft, stored)
+        written = writing.written(draft, stored)
     if order.report:
         return await callback.perform(call, order.report, order.key, stored, written)
     return _answer(call, order, stored, written)
@@ -114,9 +114,9 @@ async def _allowed(call: Call, fields: Mapping[str, str], file: formdata.File) -
     redirect = _redirect(fields.get(REDIRECT, ""))
     if redirect and report:
         raise Unimplemented(f"The form field: {REDIRECT} with a callback is not implemented.")
-    properties = objects.properties_of(fields, signed=caller is not None)
+    properties = object_headers.properties_of(fields, signed=caller is not None)
     grant = access.Grant(call.grant.bucket, caller)
-    await objects.check_writable(call, grant, bucket, key)
+    await writing.check_writable(call, grant, bucket, key)
     return Order(key, properties, rules, fields, redirect, report)
 
 

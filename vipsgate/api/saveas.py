@@ -30,7 +30,7 @@ from ..gate.target import PROCESS, Target, check_stored_key
 from ..image import params
 from ..store.base import Properties
 from ..web import responses
-from . import objects
+from . import copying, objects, writing
 from .call import Call
 
 STAGE = "sys/saveas"
@@ -111,9 +111,9 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
     services, bucket = call.services, sink.bucket or target.bucket
     check_stored_key(sink.key)
     access.check_role(call.grant.caller, Right.WRITE)
-    grant = objects.other_grant(call, bucket)
+    grant = copying.other_grant(call, bucket)
     access.check_source(call.grant, whole, access.Seen(target.key))
-    await objects.check_writable(call, grant, bucket, sink.key)
+    await writing.check_writable(call, grant, bucket, sink.key)
     # what is stored is for everybody: only a caller that says format,auto has it chosen by Accept
     taken = accept.header(call.request.headers)
     order = await resolve.order(services, call.grant, target, taken, switch=False)
@@ -128,7 +128,7 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
             mime = content.derivative.entry.mime if content.derivative else ""
             properties = Properties(content_type=mime)
             notes = content.notes
-            await objects.keep(call, draft, bucket, sink.key, properties)
+            await writing.keep(call, draft, bucket, sink.key, properties)
     # the bucket as the caller has named it: empty without b_ (OSS guide, sys/saveas)
     result = {"bucket": sink.bucket, "fileSize": content.size, "object": sink.key, "status": "OK"}
     body = json.dumps(result, ensure_ascii=False).encode()

@@ -1,7 +1,7 @@
 """PutSymlink and GetSymlink: an object that leads to another of its bucket (OSS guide, PutSymlink).
 
 A symlink is a small object, whose properties name its target. Whoever reads it goes there
-(:func:`vipsgate.delivery.resolve.follow`); an ordinary object costs one look as before. The other
+(:func:`vipsgate.delivery.lookup.follow`); an ordinary object costs one look as before. The other
 design, a symlink of the disk, has no ACL and no headers of its own, and object stores have none.
 
 What is done with a symlink by its name is done with itself: it is listed, deleted, copied and
@@ -16,13 +16,13 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from ..delivery import resolve
+from ..delivery import lookup
 from ..errors import InvalidArgument, NotSymlink
 from ..gate import access
 from ..gate.headers import SYMLINK_TARGET
 from ..gate.target import check_stored_key
 from ..web import responses
-from . import objects
+from . import copying, object_headers, writing
 from .call import Call
 
 
@@ -34,14 +34,14 @@ async def put(call: Call) -> web.StreamResponse:
         InvalidObjectName: No object can have its name.
     """
     bucket, key, aim = call.target.bucket, call.target.key, _aim(call)
-    await objects.check_writable(call, call.grant, bucket, key)
+    await writing.check_writable(call, call.grant, bucket, key)
     headers = {name.lower(): value for name, value in call.request.headers.items()}
     # of which no type is said has that of its target
-    properties = objects.properties_of(headers, signed=False, kind=responses.SYMLINK)
+    properties = object_headers.properties_of(headers, signed=False, kind=responses.SYMLINK)
     async with call.services.store.draft(bucket) as draft:
         await draft.write(aim.encode())
         properties = replace(properties, target=aim)
-        stored = await objects.keep(call, draft, bucket, key, properties, etag=_tag(aim))
+        stored = await writing.keep(call, draft, bucket, key, properties, etag=_tag(aim))
     return call.respond(headers={"ETag": stored.etag})
 
 
@@ -52,7 +52,7 @@ async def get(call: Call) -> web.StreamResponse:
         NotSymlink: The object is none.
     """
     bucket, key = call.target.bucket, call.target.key
-    info = await resolve.stat(call.services, call.grant, bucket, key)
+    info = await lookup.stat(call.services, call.grant, bucket, key)
     aim = info.properties.target
     for name in filter(
         None, (key, aim)
@@ -72,7 +72,7 @@ def _aim(call: Call) -> str:
             f"The header: {SYMLINK_TARGET} is missing, which names the target.",
             ec="0043-00000001",
         )
-    aim = objects.unquoted(named, SYMLINK_TARGET)
+    aim = copying.unquoted(named, SYMLINK_TARGET)
     check_stored_key(aim)
     return aim
 

@@ -8,9 +8,9 @@ from xml.etree.ElementTree import Element, SubElement
 
 from aiohttp import web
 
-from ..delivery import resolve
+from ..delivery import lookup
 from ..gate import tagging
-from . import objects, xml
+from . import writing, xml
 from .call import Call
 
 
@@ -33,7 +33,7 @@ async def delete(call: Call) -> web.StreamResponse:
 
 async def get(call: Call) -> web.StreamResponse:
     """GetObjectTagging."""
-    info = await resolve.stat(call.services, call.grant, call.target.bucket, call.target.key)
+    info = await lookup.stat(call.services, call.grant, call.target.bucket, call.target.key)
     root = Element("Tagging")
     tags = SubElement(root, "TagSet")
     for key, value in info.properties.tags.items():
@@ -43,6 +43,6 @@ async def get(call: Call) -> web.StreamResponse:
 
 async def _change(call: Call, tags: Mapping[str, str]) -> None:
     target, store = call.target, call.services.store
-    await objects.check_writable(call, call.grant, target.bucket, target.key)
+    await writing.check_writable(call, call.grant, target.bucket, target.key)
     info = await store.stat(target.bucket, target.key)
     await store.describe(target.bucket, target.key, replace(info.properties, tags=tags))

@@ -1,7 +1,7 @@
-"""Memory before disk before a shared bucket before work: where an answer comes from and goes.
+"""The tiers of the cache, nearest first: memory, disk, a shared bucket.
 
-Equal work in one process is done once, with a cache or without: whoever fetches sees to that, by
-:mod:`vipsgate.store.singleflight`. Here processes that share a folder do not do it twice.
+Equal work in one process is coalesced by the caller, with a cache or without
+(:mod:`vipsgate.store.singleflight`); here, that of processes which share a folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .remote import RemoteCache
 # where an answer came from
 MEMORY, DISK, SHARED, MISS, JOINED = "memory", "disk", "shared", "miss", "joined"
 HITS = (MEMORY, DISK, SHARED)  # all are a "hit" to X-Vipsgate-Cache
-LOOK, LOOK_FAR = 1.0, 5.0  # seconds between two looks for purges: in the folder, in the bucket
+POLL_INTERVAL, SHARED_POLL_INTERVAL = 1.0, 5.0  # seconds between two reads of purges
 log = logging.getLogger(__name__)
 
 
@@ -34,8 +34,8 @@ class Cache:
     Args:
         memory: The first.
         disk: The second; ``None`` for none.
-        shared: The third; ``None`` for none. Others may be slow to answer, so it is asked for what
-            would be made otherwise, and told beside the answer.
+        shared: The third; ``None`` for none. It may be slow, so it is read only where a picture
+            would be made otherwise, and written behind the answer.
         masters: Of large sources; ``None`` where none are kept.
 
     Attributes:
@@ -57,7 +57,7 @@ class Cache:
         self._storing: set[asyncio.Task[None]] = set()
 
     def get_nowait(self, cache_key: CacheKey, most: int) -> tuple[Entry, str] | None:
-        """Return an entry that has been seen before, at once; its type is not told.
+        """Return an entry that was used before, without waiting; its type is not known.
 
         Args:
             cache_key: Its name.
@@ -75,7 +75,7 @@ class Cache:
     async def get(self, cache_key: CacheKey) -> tuple[Entry, str] | None:
         """Return the entry, for the caller to close, and its tier.
 
-        The shared bucket is not asked; ``None`` where it is in no nearer one.
+        The shared bucket is not read; ``None`` where neither memory nor disk has it.
         """
         if (entry := self.memory.get(cache_key)) is not None:
             return entry, MEMORY
@@ -87,7 +87,7 @@ class Cache:
     async def obtain(
         self, cache_key: CacheKey, make: Callable[[], Awaitable[Entry]]
     ) -> tuple[Entry, str]:
-        """Return the entry that others have made meanwhile, or that is made now, and its tier.
+        """Return the entry, which another process has made meanwhile or is made now, and its tier.
 
         Args:
             cache_key: Its name; it was not there a moment ago.
@@ -111,7 +111,7 @@ class Cache:
 
     @property
     def has_shared(self) -> bool:
-        """Is there a bucket that may have what this process has not?"""
+        """Is there a shared bucket?"""
         return self._shared is not None
 
     async def purge(self, bucket: str, key: str) -> None:
@@ -136,17 +136,17 @@ class Cache:
             await self._disk.purge(bucket, key, before)
 
     async def renew(self, rule: Rule) -> None:
-        """Have everything that a rule covers made anew, here at once, elsewhere within seconds."""
+        """Purge all that a rule covers, here at once, on other instances within seconds."""
         self.learn({rule: self.purges.number(rule)})
         if rule.kind == "key":
             await self.purge(rule.bucket, rule.text)
         await self.look(far=True)
 
     async def look(self, *, far: bool) -> None:
-        """Take over what others have purged, and tell them what has been purged here.
+        """Exchange purges with other instances.
 
         Args:
-            far: Whether the shared bucket is asked, too.
+            far: Whether by the shared bucket, too, and not only the folder.
         """
         if far and self._shared:
             self.learn(await self._shared.exchange(self.purges.numbers))
@@ -165,21 +165,21 @@ class Cache:
                     await self.masters.purge(rule.bucket, rule.text)
 
     async def follow(self) -> None:
-        """Look for what others have purged, again and again, for ever."""
+        """Exchange purges at intervals, for ever."""
         waited = 0.0
         while True:
-            await asyncio.sleep(LOOK)
-            waited += LOOK
-            far = bool(self._shared) and waited >= LOOK_FAR
+            await asyncio.sleep(POLL_INTERVAL)
+            waited += POLL_INTERVAL
+            far = bool(self._shared) and waited >= SHARED_POLL_INTERVAL
             try:
                 if far or (self._disk and self._disk.ledger.changed()):
                     await self.look(far=far)
-            except Exception:  # a fault of ours; whoever ends here follows nobody any more
+            except Exception:  # a fault of ours, after which this must go on
                 log.exception("purges of others cannot be read")
             waited = 0.0 if far else waited
 
     def learn(self, numbers: Numbers) -> None:
-        """Take over what has been purged; of that nothing is found in memory any more."""
+        """Take over purges; what they cover leaves memory."""
         for rule in self.purges.merge(numbers):
             if rule.kind == "key":
                 self.memory.purge(rule.bucket, rule.text)
@@ -216,7 +216,7 @@ class Cache:
 
     @staticmethod
     async def _store(disk: Disk, cache_key: CacheKey, entry: Entry) -> None:
-        """Put a copy of the entry on disk; until then others who want the same wait for it."""
+        """Put a copy of the entry on disk; other processes that want it wait until then."""
         try:
             with closing(entry):
                 await disk.put(cache_key, entry)

@@ -105,7 +105,8 @@ class Documents:
         known: The documents in force, by bucket.
         faults: What is wrong with a document, by bucket.
         version: Another one as soon as one is another.
-        told: Waits until all others have heard of a bucket whose document was changed here.
+        announce: Called with a bucket whose document was changed here; returns when all other
+            fronts have read it.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Documents:
         self._missing: set[str] = set()  # whose document is gone, and the bucket is not
         self._etags: dict[str, str] = {}  # as they were read
         self._seen: dict[str, str] = {}  # as listed since; in some stores those are others
-        self.told: Callable[[str], Awaitable[None]] = _nobody
+        self.announce: Callable[[str], Awaitable[None]] = _nobody
         self._changing = asyncio.Lock()  # a look that began before a change must not undo it
 
     def adopt(self, limits: Limits) -> None:
@@ -209,14 +210,14 @@ class Documents:
                     break
             else:
                 raise ServiceUnavailable("The bucket's document is being changed by others.")
-        await self.told(name)
+        await self.announce(name)
         return result
 
     async def replace(self, name: str, result: Bucket, author: Author = NOBODY) -> None:
         """Write a document in place of whatever is there, be it broken."""
         async with self._changing:
             await self._write(name, result, None, await self._take(name), author)
-        await self.told(name)
+        await self.announce(name)
 
     async def remove(self, name: str) -> None:
         """Take a document away, and its versions before it."""
@@ -224,7 +225,7 @@ class Documents:
             await versions.remove(self._store, name)
             await self._store.delete(INTERNAL, _key(name))
             self._forget(name)
-        await self.told(name)
+        await self.announce(name)
 
     async def versions(self, name: str) -> Sequence[versions.Version]:
         """What the document was and is, the newest first; as the store has it now."""

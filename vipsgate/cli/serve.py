@@ -42,7 +42,7 @@ def _show(address: str, console: str) -> None:
 
 def run(read: Callable[[], Settings], show: Callable[[str, str], None]) -> None:
     """Run the server in this process until it is told to stop."""
-    from ..server import parent
+    from ..server import child, parent
 
     logging.basicConfig(level=logging.INFO, format="vipsgate: %(levelname)s: %(message)s")
     try:
@@ -55,7 +55,7 @@ def run(read: Callable[[], Settings], show: Callable[[str, str], None]) -> None:
             _alone(settings, read, show)
     except SettingsError as error:
         raise Usage(str(error)) from None
-    except (parent.FrontError, OSError) as error:
+    except (child.FrontError, OSError) as error:
         raise click.ClickException(f"cannot start: {error}") from None
 
 
@@ -71,9 +71,9 @@ def _alone(
 
     from ..build import store_of
     from ..errors import OssError
-    from ..renderers.pool import StartError
+    from ..renderers.workers import StartError
     from ..server import main as server
-    from ..server.parent import FrontError
+    from ..server.child import FrontError
 
     try:
         store_of(settings)

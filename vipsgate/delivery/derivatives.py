@@ -25,10 +25,10 @@ from ..store.arrival import Arriving
 from ..store.base import Opened, RangeReader
 from ..web import responses
 from ..worker.protocol import Attachment, Job
-from . import looks, masters, together
+from . import looks, masters, peer_calls
 from . import partial as remote
+from .lookup import Source, check_opened, overlay
 from .order import Content, Derivative, Order, ReplacedError
-from .resolve import Source, check_opened, overlay
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
@@ -52,7 +52,7 @@ def check_room(services: Services, waited: float) -> None:
         CpuLimitExceeded: No renderer is to be had in time.
     """
     refusal = services.renderers.refusal(waited)
-    if refusal and not services.looks.take(time.monotonic()):
+    if refusal and not services.lookups.allow(time.monotonic()):
         raise services.renderers.refuse(refusal)
 
 
@@ -194,18 +194,18 @@ async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Deri
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
     """
-    if services.family is None:
+    if services.peers is None:
         return await _obtain_here(services, order, cache_key)
-    claim = services.family.claims.take(f"{cache_key.bucket} {cache_key.variant}")
+    claim = services.peers.claims.acquire(f"{cache_key.bucket} {cache_key.variant}")
     try:
-        if claim.other is not None:
+        if claim.owner is not None:
             seconds = services.settings.server.request_timeout
-            entry = await together.join(services.family, claim.other, cache_key, seconds)
+            entry = await peer_calls.join(services.peers, claim.owner, cache_key, seconds)
             if entry is not None:
                 return Derivative(entry, JOINED)
         return await _obtain_here(services, order, cache_key)
     finally:
-        claim.give()
+        claim.release()
 
 
 async def _obtain_here(services: Services, order: Order, cache_key: CacheKey) -> Derivative:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..cache.entry import CacheKey
 from ..cache.masters import Masters
-from ..renderers.pool import Result
+from ..renderers.result import Result
 from ..store.base import Opened
 from .order import Order
 from .services import Services

@@ -1,11 +1,11 @@
-"""A missing object that a mirror rule of its bucket has fetched from another server.
+"""Missing objects that a mirror rule of their bucket has fetched from another server.
 
-Whoever asks has been let in by then: signature, role, Referer, ACLs and protection have been asked
-as for an object that is there, so nobody whom they refuse makes this server ask another one. The
-fetch happens once for all who want it, and ends as an object in the bucket, written like any other,
-or on a shelf over the store (:mod:`vipsgate.store.shelf`); then the request goes on as if it had
-been there. The other design, a store that fetches what it does not have, would ask other servers in
-the middle of looks that come before the gate has decided.
+Access has been checked by then: signature, role, Referer, ACLs and protection, as for an object
+that is there, so no refused request makes this server call another one. The fetch is single-flight,
+and ends as an object in the bucket, written like any other, or on a shelf over the store
+(:mod:`vipsgate.store.shelf`); then the request goes on as if the object had been there. The other
+design, a store that fetches what it does not have, would call other servers for lookups that come
+before the gate has decided.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Fetched:
     result: str
 
     def dup(self) -> Self:
-        """The same for somebody else."""
+        """The same for another request that waits."""
         return self
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Fetched:
 
 
 class UnusableError(BadGateway):
-    """What a server has is nothing that may be taken; asked again, it would be the same."""
+    """What a server has cannot be used; another request to it would not change that."""
 
 
 class Mirror:
@@ -85,7 +85,7 @@ class Mirror:
         shelf: Where those lie that are not.
         client: Asks other servers.
         options: For how long, and how much.
-        counters: Are told.
+        counters: Count the fetches.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Mirror:
         self._options, self._counters = options, counters
         self._flights: SingleFlight[Fetched] = SingleFlight()
         self._turns = asyncio.Semaphore(MAX_FETCHES)
-        # bucket, key and URL of what was asked for in vain -> how that is told
+        # bucket, key and URL of a fetch that has failed -> its error
         self._refused: TTLCache[tuple[str, str, str], OssError] = TTLCache(
             MAX_REFUSED, options.missing_seconds
         )
@@ -103,7 +103,7 @@ class Mirror:
     async def fetch(
         self, grant: access.Grant, target: Target, key: str, sent: Mapping[str, str]
     ) -> Object:
-        """The object, now there.
+        """Fetch a missing object, and return it as it is stored.
 
         Args:
             grant: Of a caller to whom the bucket's ACL gives what is there.

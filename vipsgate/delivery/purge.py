@@ -1,9 +1,8 @@
-"""Purges: what an owner has made anew, by key, prefix or style; one table.
+"""Purges of the cache by key, prefix or style; one table.
 
-A purge by key removes what is kept, at once and in every tier. By prefix and by style it is found
-by nobody from then on (:mod:`vipsgate.cache.purges`), and of a prefix the files on this disk are
-removed behind the answer, object by object as the store lists them; what else is left leaves as
-what was not used for longest.
+A purge by key removes entries at once, in every tier. After a purge by prefix or style, entries are
+found no more (:mod:`vipsgate.cache.purges`). Of a prefix the files on this disk are removed behind
+the answer, object by object as the store lists them; the rest is evicted as least recently used.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A way to say what is purged.
+    """A kind of purge.
 
     Attributes:
         kind: The word for it in a request, ``DELETE /purge/KIND/BUCKET/TEXT``.
-        check: Refuses a text that there is nothing for.
-        event: Those who are told are told this, of a bucket and a text.
+        check: Raises an error for a text that names nothing.
+        event: Makes the event for webhooks from a bucket and a text.
     """
 
     kind: Kind
@@ -40,7 +39,7 @@ class Row:
 
 
 def _any(services: Services, bucket: str, text: str) -> None:
-    """What is not there has nothing kept, which is as it shall be."""
+    """Any key can be purged: an object that is missing has no entries."""
 
 
 def _prefix(services: Services, bucket: str, text: str) -> None:
@@ -71,10 +70,10 @@ TABLE = {
 
 
 async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
-    """Have answers made anew, and tell the caches in front.
+    """Purge entries in every tier and on all fronts, and tell the caches in front.
 
     Args:
-        services: Where they are kept.
+        services: Have the cache and the webhooks.
         kind: What the text is, a word of :data:`TABLE`.
         bucket: Of the objects.
         text: A key, the beginning of keys (empty: all of the bucket), or a style.
@@ -90,10 +89,10 @@ async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
         now = time.time()
         rule = Rule(bucket, kind, text)
         await services.cache.renew(rule)
-        if services.family:
+        if services.peers:
             number = services.cache.purges.numbers.get(rule, 0)
             body = {**rule._asdict(), "number": number}
-            await services.family.post.tell_all("purge", body)
+            await services.peers.channel.broadcast("purge", body)
         if kind == "prefix":
             task = asyncio.create_task(_sweep(services, bucket, text, now))
             services.sweeping.add(task)
@@ -102,7 +101,7 @@ async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
 
 
 async def _sweep(services: Services, bucket: str, prefix: str, before: float) -> None:
-    """Remove files of before a purge; nobody waits for it, and each step is one object."""
+    """Remove the files of a prefix from before its purge, one object at a time."""
     after = ""
     try:
         while services.cache:

@@ -15,12 +15,12 @@ from ..cache.entry import CacheKey
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
 from ..catalog.registry import Registry
+from ..fronts.peers import Peers
 from ..gate import access, sign, webhook
 from ..observe.recorder import Recorder
 from ..outgoing.client import Client
 from ..renderers.pool import Renderers
 from ..settings import Settings
-from ..siblings.family import Family
 from ..store.base import Store
 from ..store.routing import Routing
 from ..store.shelf import Shelf, over
@@ -28,16 +28,16 @@ from ..store.singleflight import SingleFlight
 from ..store.writes import Writes
 from ..web.callbacks import Callbacks
 from ..web.responses import ACCEL
-from ..web.throttle import BURST, Pace, Throttle
+from ..web.throttle import BURST, RateLimit, Throttle
 from ..web.turns import Turns
 from ..web.webhooks import Way, Webhooks
+from .background import Background
 from .fastpath import FastPath
-from .later import Later
 from .mirror import Mirror
 from .order import Derivative
 from .sniffer import Sniffer
 
-LOOKS = 100.0  # a second; 5 % of a core
+LOOKUPS = 100.0  # a second; 5 % of a core
 
 
 @dataclass(slots=True)
@@ -66,33 +66,33 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All of it.
+    """The services, which nothing replaces while the server runs.
 
     Attributes:
         settings: As the server was started with.
         store: Where the objects are.
-        renderers: Who makes pictures.
+        renderers: The pool of renderer processes.
         registry: Which buckets there are.
-        fastpath: Requests that are known.
+        fastpath: Answers to requests that were made before.
         configuration: What may change while the server runs.
         outgoing: Asks other servers for objects.
         mirror: Fetches objects that a bucket does not have.
-        cache: What has been made; ``None`` where nothing is kept.
+        cache: The derivatives; ``None`` where there is no cache.
         clock: Seconds since the epoch.
-        flights: Pictures that are being made, and who waits for them.
-        looking: Held by whoever looks for what the window of a picture is laid around.
-        throttle: Holds refusals back.
+        flights: Single-flight of the pictures that are being made.
+        looking: Locks for looks at a source, see :mod:`.looks`.
+        throttle: Delays refusals.
         turns: When a picture that is not known begins.
-        looks: How often objects are looked at for pictures that then are refused.
+        lookups: How often objects are looked at for pictures that then are refused.
         sniffer: Which objects are pictures, by their bytes.
-        callbacks: Tells other servers of uploads.
-        webhooks: Tells caches in front of purges and changes.
-        later: Makes what nobody waits for.
-        recorder: Who is told what requests come to.
-        family: The other fronts of the server; ``None`` where there is one.
-        writes: Told of names that are written in an object store.
+        callbacks: Sends callbacks of uploads to other servers.
+        webhooks: Sends purges and changes to caches in front.
+        background: Makes pictures for no request, when there is time.
+        recorder: Records requests for metrics, log and traces.
+        peers: The other fronts of the server; ``None`` where there is one.
+        writes: Announces writes to an object store to other fronts.
         sweeping: Removals of files behind a purge.
-        draining: Set as soon as no new work is wanted.
+        draining: Set as soon as the server stops.
         rendering: The ``[image]`` of the settings as text, which a picture's ETag covers.
     """
 
@@ -112,13 +112,13 @@ class Services:
     )
     throttle: Throttle = field(default_factory=Throttle)
     turns: Turns = field(default_factory=Turns)
-    looks: Pace = field(default_factory=partial(Pace, LOOKS, BURST))
+    lookups: RateLimit = field(default_factory=partial(RateLimit, LOOKUPS, BURST))
     sniffer: Sniffer = field(default_factory=Sniffer)
     callbacks: Callbacks = field(default_factory=Callbacks)
     webhooks: Webhooks = field(default_factory=Webhooks)
-    later: Later = field(default_factory=Later)
+    background: Background = field(default_factory=Background)
     recorder: Recorder = field(default_factory=Recorder)
-    family: Family | None = None
+    peers: Peers | None = None
     writes: Writes = field(default_factory=Writes)
     sweeping: set[asyncio.Task[None]] = field(default_factory=set)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -146,12 +146,12 @@ class Services:
         Args:
             settings: What the server starts with.
             store: See the attribute, as are ``renderers``, ``cache`` and whatever else comes.
-            renderers: Who makes pictures.
+            renderers: The pool of renderer processes.
             documents: Of the buckets that the store describes.
             cache: What has been made.
             origins: Told which buckets are elsewhere; ``None`` where none can be.
             outgoing: Asks other servers; ``None`` for one as the settings have it.
-            recorder: Is told of requests; ``None`` for a new one.
+            recorder: Records requests; ``None`` for a new one.
             **more: Any other attribute.
         """
         registry = Registry(store, documents, origins)
@@ -190,17 +190,17 @@ class Services:
         return {ACCEL: self.settings.server.accel_redirect + file} if file else {}
 
     async def forget(self, bucket: str, key: str, kind: webhook.Kind = "write") -> None:
-        """Give up what has been made of an object that is another one now, or none.
+        """Drop the derivatives of an object that was replaced or deleted.
 
         Args:
             bucket: Its bucket.
             key: Its name.
-            kind: What has happened, for those who are told of it.
+            kind: What has happened, for the webhooks.
         """
         if self.cache:
             await self.cache.purge(bucket, key)
-            if self.family:
-                await self.family.post.tell_all("object", {"bucket": bucket, "key": key})
+            if self.peers:
+                await self.peers.channel.broadcast("object", {"bucket": bucket, "key": key})
         self.webhooks.tell(webhook.Event(kind, bucket, key))
 
 

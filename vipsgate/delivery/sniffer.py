@@ -1,7 +1,7 @@
-"""Detection of pictures among objects, by their first bytes; results are remembered.
+"""Detection of pictures among objects by their first bytes, with a cache of the results.
 
-For rules that hold for all pictures, whatever an object is called. Nothing is decoded; each version
-of an object is read once, a few KB, and of a remote one only those are fetched.
+It serves rules for all pictures, whatever an object is called. Nothing is decoded; of each version
+of an object a few KB are read once, and of a remote object only these are fetched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Version = tuple[str, int, float]  # tag, bytes, and since when: what identifies 
 
 
 class Sniffer:
-    """What is known of the objects asked for last.
+    """A cache of which objects are pictures, for those used last.
 
     Args:
         max_entries: How many are remembered.
@@ -32,13 +32,13 @@ class Sniffer:
         self._known: LRUCache[tuple[str, str], tuple[Version, bool]] = LRUCache(max_entries)
 
     async def sniff(self, store: Store, bucket: str, key: str, item: Object) -> tuple[Object, bool]:
-        """The object as it is by now, and whether it is a picture.
+        """Return the object as it is by now, and whether it is a picture.
 
         Args:
             store: Where it is.
             bucket: Its bucket.
             key: Its name.
-            item: What is known of it from a look just before.
+            item: What was known of it a moment ago.
 
         Raises:
             NoSuchKey: It is gone by now.
@@ -65,7 +65,7 @@ class Sniffer:
         )
 
     def sniff_opened(self, bucket: str, key: str, opened: Opened) -> bool:
-        """Is this a picture?
+        """Return whether an open object is a picture.
 
         Raises:
             ServiceUnavailable: It cannot be read.

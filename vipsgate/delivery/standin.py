@@ -63,7 +63,7 @@ def follow(services: Services, order: Order) -> None:
     process = accepting.accepted_by(order.process, BOTH, services.settings.limits)
     best = replace(order, process=process, stand_in=False)
     key = derivatives.cache_key_of(services, best)
-    services.later.add(key, partial(_make, services, best))
+    services.background.add(key, partial(_make, services, best))
 
 
 async def _make(services: Services, order: Order) -> None:

@@ -1,8 +1,8 @@
-"""Watch over documents: what of a bucket is another one, so that caches in front must be told.
+"""Changes of bucket documents that caches in front have to purge for, sent to webhooks.
 
-Each instance tells of a change when it answers by it, whoever has made it. With many instances that
-is as many requests; but if only the one told that has written, a cache could ask another one, which
-still answers as before, and keep that.
+Every instance sends a change when it answers by it, whichever has made it. With many instances that
+is as many requests; but if only the instance that has written the document sent it, a cache could
+ask another one, which still answers by the old document, and keep that answer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ..catalog.registry import Registry
 from ..gate.webhook import Event
 from ..web.webhooks import Webhooks
 
-INTERVAL = 0.5  # seconds between two looks
-RIGHTS = ("acl", "protection", "referer", "cdn_signing")  # of a document; who may have what
+POLL_INTERVAL = 0.5  # seconds between two comparisons
+RIGHTS = ("acl", "protection", "referer", "cdn_signing")  # of a document: they decide who may read
 
 Documents = Mapping[str, Bucket]
 
@@ -27,7 +27,7 @@ def known(registry: Registry) -> dict[str, Bucket]:
 
 
 def changes(before: Documents, after: Documents) -> Iterator[Event]:
-    """Yield what is another one; a bucket or a style that is new was in no cache before."""
+    """Yield an event for each difference; a new bucket or style was in no cache before."""
     for name, old in before.items():
         new = after.get(name)
         if new is old:
@@ -42,10 +42,10 @@ def changes(before: Documents, after: Documents) -> Iterator[Event]:
 
 
 async def follow(registry: Registry, webhooks: Webhooks) -> None:
-    """Tell of changes, for ever; what has changed before the first look is told of by nobody."""
+    """Send changes to the webhooks, for ever; not those from before the first comparison."""
     before, version = known(registry), registry.version
     while True:
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(POLL_INTERVAL)
         if registry.version != version:
             version, after = registry.version, known(registry)
             for event in changes(before, after):

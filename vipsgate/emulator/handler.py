@@ -16,7 +16,7 @@ from ..buckets import SYNTHETIC
 from ..delivery.services import Services
 from ..errors import OssError, ServiceUnavailable
 from ..gate.target import PROCESS, resolve
-from ..renderers.pool import StartError
+from ..renderers.workers import StartError
 from ..server import app
 from ..web import responses
 from .cut import CutTransport

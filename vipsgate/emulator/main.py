@@ -18,7 +18,7 @@ from ..catalog import lifecycle
 from ..console.visit import Console
 from ..delivery.services import Services
 from ..server import admin, app, gauges
-from ..server import main as server
+from ..server.compose import services_of
 from ..server.explain import explain
 from ..settings import Credential, Settings, load
 from ..web.descriptors import room_here
@@ -82,7 +82,7 @@ async def run(
 
     folder.fill()
     clock, faults, requests = Clock(), Faults(), Requests()
-    services = await server.services_of(settings, clock)
+    services = await services_of(settings, clock)
     port = app.public(services, Handler(faults, requests).answer)
     public = Listener(web.ServerRunner(port, shutdown_timeout=CLOSE_SECONDS), room_here())
     about: dict[str, str] = {}
@@ -110,7 +110,7 @@ async def run(
             watching.cancel()
         await services.outgoing.close()
         services.recorder.close()
-        await services.later.close()
+        await services.background.close()
         await services.renderers.close()
 
 

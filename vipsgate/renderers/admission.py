@@ -87,7 +87,7 @@ class Bounds:
         return None
 
 
-class Elsewhere(Protocol):
+class OtherFronts(Protocol):
     """What other fronts of the machine have, which shares its bounds with them."""
 
     def waiting(self) -> int:
@@ -99,7 +99,7 @@ class Elsewhere(Protocol):
     def hold(self, memory: int) -> None:
         """Have the others know for how many bytes such jobs have a permit here."""
 
-    def alone(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Decide about that memory while no other front does."""
 
     def spread(self, work: float, renderers: int) -> float:
@@ -113,12 +113,12 @@ class Elsewhere(Protocol):
     def heavy(self) -> tuple[float, int]:
         """Seconds of one core that other jobs than quick ones take there, and its renderers."""
 
-    def taker(self) -> int | None:
+    def free_front(self) -> int | None:
         """A front that could begin a job now, which it is taken to do; ``None`` for none."""
 
 
-class Nowhere:
-    """There is one front; see :class:`Elsewhere`."""
+class NoOtherFronts:
+    """There is one front; see :class:`OtherFronts`."""
 
     def waiting(self) -> int:
         """None."""
@@ -131,7 +131,7 @@ class Nowhere:
     def hold(self, memory: int) -> None:
         """Nobody wants to know."""
 
-    def alone(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """It is."""
         return nullcontext()
 
@@ -143,7 +143,7 @@ class Nowhere:
         """None."""
         return 0.0, 0
 
-    def taker(self) -> int | None:
+    def free_front(self) -> int | None:
         """There is none."""
         return None
 

@@ -18,11 +18,11 @@ from itertools import chain, islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import FIRST_GUESS, Bounds, Elsewhere, Mean, Nowhere, Refusal
+from .admission import FIRST_GUESS, Bounds, Mean, NoOtherFronts, OtherFronts, Refusal
 
 QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
 QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
-NOBODY = nullcontext()  # has to be kept out
+NO_LOCK = nullcontext()  # for quick jobs, which share no memory with other fronts
 HEAVY_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
 
 
@@ -70,17 +70,17 @@ class Lanes(Generic[J]):
         count: Workers that work at a time.
         bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
-        elsewhere: What of that others have, and of all that may wait.
+        others: What other fronts have of that, and of all that may wait.
 
     Attributes:
         queued: Jobs that wait, in all lanes.
     """
 
     def __init__(
-        self, *, count: int, bounds: Bounds, memory: int, elsewhere: Elsewhere | None = None
+        self, *, count: int, bounds: Bounds, memory: int, others: OtherFronts | None = None
     ) -> None:
         self._count, self._bounds, self._memory = count, bounds, memory
-        self._elsewhere = elsewhere or Nowhere()
+        self._others = others or NoOtherFronts()
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
         self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
         self.queued = 0
@@ -186,7 +186,7 @@ class Lanes(Generic[J]):
 
         Args:
             lane: Its lane.
-            more: Quick jobs that wait elsewhere, already given to a worker.
+            more: Quick jobs that were given to a worker already, and wait there.
         """
         if lane is Lane.QUICK:
             waiting, working = len(self._waiting[lane]), self._working[lane]
@@ -195,15 +195,15 @@ class Lanes(Generic[J]):
                 return 0.0
             expensive = self._busy + self.queued > working + waiting
             seconds = (jobs + working / 2) * self._mean.value
-            spread = self._elsewhere.spread(seconds, self._count)
+            spread = self._others.spread(seconds, self._count)
             return min(seconds / max(1, self._count - expensive), spread)
         ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
         costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
         if not costs and self._may_begin(lane):
             return 0.0
         # memory is that of the machine, and what waits for none is lent: all fronts are ahead
-        elsewhere, renderers = self._elsewhere.heavy()
-        seconds = sum(cost.seconds for cost in costs) + elsewhere
+        other_seconds, renderers = self._others.heavy()
+        seconds = sum(cost.seconds for cost in costs) + other_seconds
         seconds += sum(self._estimates[one] for one in ahead) / 2
         together = renderers + (1 if self._waiting[Lane.QUICK] else self._permits(lane))
         if costs:  # so many as there is memory for
@@ -224,14 +224,14 @@ class Lanes(Generic[J]):
         Args:
             lane: Its lane.
             left: Seconds until its deadline.
-            more: Quick jobs that wait elsewhere, already given to a worker.
+            more: Quick jobs that were given to a worker already, and wait there.
             cost: Its cost, where that is known.
             waited: Seconds that it has waited already.
         """
         own, room = self.queued + more, 0
         if not own and lane is Lane.QUICK and self._may_begin(lane):
             return None  # it waits for nobody
-        jobs = own + self._elsewhere.waiting()
+        jobs = own + self._others.waiting()
         # those that gather are no queue: some of them are about to begin
         if self._may_begin(lane) and all(job.gathering for job in self._waiting[lane]):
             room = self._count
@@ -261,14 +261,14 @@ class Lanes(Generic[J]):
 
     def _begin(self, lane: Lane, job: J) -> bool:
         """Count a job that waits as under work, where it may begin."""
-        with self._elsewhere.alone() if lane is not Lane.QUICK else NOBODY:
+        with self._others.lock() if lane is not Lane.QUICK else NO_LOCK:
             if not self._may_begin(lane, job.cost):
                 return False
             self.leave(job)
             self.begun(job.cost)
             return True
 
-    def given_away(self) -> J | None:
+    def next_to_lend(self) -> J | None:
         """The job that another front is to do, which could begin it now; it does not count here."""
         for lane in self._order():
             for job in self._waiting[lane]:
@@ -341,7 +341,7 @@ class Lanes(Generic[J]):
         if cost and lane is not Lane.QUICK:
             if cost.memory:
                 self._held += sign * cost.memory
-                self._elsewhere.hold(self._held)
+                self._others.hold(self._held)
             self._estimates[lane] += sign * cost.seconds
             if not self._working[lane]:
                 self._estimates[lane] = 0.0  # but for what rounding has left
@@ -367,5 +367,5 @@ class Lanes(Generic[J]):
         """Is there memory for a job of this cost? There is for any that is alone."""
         if lane is Lane.QUICK or not cost:
             return True
-        held = self._held + self._elsewhere.held()
+        held = self._held + self._others.held()
         return not held or held + cost.memory <= self._memory

@@ -1,7 +1,7 @@
 """Jobs that other fronts of the machine do, so that none queues while renderers of another idle.
 
 Every front has renderers of its own, which spares all jobs a hop. What would wait here for longer
-than the hop takes, and could begin elsewhere at once, is asked of that front; a front whose
+than the hop takes, and could begin there at once, is asked of that front; a front whose
 renderers have nothing to do says so to one where something waits. The other design, one broker for
 all renderers, costs every job two more messages, a tenth of a thumbnail, and is a front of its own
 that can be full.
@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..fronts.claims import Claim
+from ..fronts.peers import Peers
+from ..fronts.scoreboard import MICRO, Column
 from ..image.cost import Cost
-from ..siblings.claims import Claim
-from ..siblings.family import Family
-from ..siblings.table import MICRO, Column
 from ..worker import protocol
 from ..worker.protocol import Message
 from .scheduler import LEND_SECONDS, Scheduler
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
 
 RENDER, FREE = "render", "free"  # what is asked, and told
-FRESH_SECONDS = 0.001  # for which a look at what waits elsewhere will do
+FRESH_SECONDS = 0.001  # for which a look at what waits in other fronts will do
 
 
 class RefusedError(Exception):
@@ -50,16 +50,16 @@ class Lending:
     """What one front's pool lends and borrows.
 
     Args:
-        family: Where the others are.
+        peers: Where the others are.
     """
 
-    def __init__(self, family: Family) -> None:
-        self.family, self._table, self._me = family, family.table, family.front
+    def __init__(self, peers: Peers) -> None:
+        self.peers, self._scoreboard, self._me = peers, peers.scoreboard, peers.front
         self._told: tuple[int, ...] = ()
         self._looked = 0.0  # when that was
         self._waiting, self._work, self._heavy, self._renderers = 0, 0.0, 0.0, 0  # of all others
 
-    # -- for the lanes: see vipsgate.renderers.admission.Elsewhere ---------------------------------
+    # -- for the lanes: see vipsgate.renderers.admission.OtherFronts -------------------------------
 
     def waiting(self) -> int:
         """Jobs that wait in other fronts."""
@@ -68,16 +68,16 @@ class Lending:
 
     def held(self) -> int:
         """Bytes of memory for which heavy jobs of other fronts have a permit."""
-        return self._table.others(self._me, Column.HELD)
+        return self._scoreboard.others(self._me, Column.HELD)
 
     def hold(self, memory: int) -> None:
         """Tell the others for how many bytes heavy jobs have a permit here."""
-        self._table.set(self._me, Column.HELD, memory)
+        self._scoreboard.set(self._me, Column.HELD, memory)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Decide about that memory while nobody else does."""
-        with self._table.lock():
+        with self._scoreboard.lock():
             yield
 
     def spread(self, work: float, renderers: int) -> float:
@@ -92,14 +92,14 @@ class Lending:
         return self._heavy, self._renderers
 
     def _look(self) -> None:
-        """See what waits elsewhere: it is asked for several times with each picture."""
+        """See what waits in other fronts: it is wanted several times with each picture."""
         now = time.monotonic()
         if now - self._looked > FRESH_SECONDS:
-            self._looked, table, me = now, self._table, self._me
-            self._waiting = table.others(me, Column.WAITING)
-            self._work = table.others(me, Column.WORK) / MICRO
-            self._heavy = table.others(me, Column.HEAVY_WORK) / MICRO
-            self._renderers = table.others(me, Column.RENDERERS)
+            self._looked, scoreboard, me = now, self._scoreboard, self._me
+            self._waiting = scoreboard.others(me, Column.WAITING)
+            self._work = scoreboard.others(me, Column.WORK) / MICRO
+            self._heavy = scoreboard.others(me, Column.HEAVY_WORK) / MICRO
+            self._renderers = scoreboard.others(me, Column.RENDERERS)
 
     # -- for the pool ------------------------------------------------------------------------------
 
@@ -117,13 +117,13 @@ class Lending:
                 *(Column.WORK, Column.HEAVY_WORK),
             )
             for column, value in zip(columns, told, strict=True):
-                self._table.set(self._me, column, value)
+                self._scoreboard.set(self._me, column, value)
         if free and (other := self._needy()) is not None:
-            self.family.post.tell(other, FREE, {})
+            self.peers.channel.notify(other, FREE, {})
 
     def _needy(self) -> int | None:
         """The front where most waits, if any would give it away."""
-        work, heavy = self._table.column(Column.WORK), self._table.column(Column.HEAVY)
+        work, heavy = self._scoreboard.column(Column.WORK), self._scoreboard.column(Column.HEAVY)
         most = int(LEND_SECONDS * MICRO)
         waits = [
             (own, number)
@@ -132,22 +132,22 @@ class Lending:
         ]
         return max(waits)[1] if waits else None
 
-    def taker(self) -> int | None:
+    def free_front(self) -> int | None:
         """A front that could begin a job now; it is taken to have begun one then."""
-        free = self._table.column(Column.FREE)
+        free = self._scoreboard.column(Column.FREE)
         free[self._me] = 0
         if max(free) <= 0:  # as it mostly is where something waits
             return None
         while (other := choose(self._me, free)) is not None:
-            if self._table.responds(other):
-                self._table.add(other, Column.FREE, -1)  # until it tells anew
+            if self._scoreboard.responds(other):
+                self._scoreboard.add(other, Column.FREE, -1)  # until it tells anew
                 return other
             free[other] = 0
         return None
 
     def gather(self, content: str) -> Claim:
         """Claim that jobs of one content gather here."""
-        return self.family.claims.take(f"content {content}")
+        return self.peers.claims.acquire(f"content {content}")
 
     async def ask(
         self, to: int, job: protocol.Job, content: str, cost: Cost | None, seconds: float
@@ -163,13 +163,13 @@ class Lending:
 
         Raises:
             RefusedError: It has no renderer for it.
-            LostError: It has ended.
+            FrontLostError: It has ended.
             OssError: What came of the job.
         """
         batch, descriptors = protocol.Batch(1, (job,)).encode()
         estimate = (cost.seconds, cost.memory, cost.pages) if cost else None
         body = {"batch": batch, "content": content, "cost": estimate, "seconds": seconds}
-        answer, files = await self.family.post.ask(to, RENDER, body, descriptors)
+        answer, files = await self.peers.channel.call(to, RENDER, body, descriptors)
         if "refused" in answer:
             raise RefusedError
         outcome = protocol.Reply.decode(answer, files, 1).outcome

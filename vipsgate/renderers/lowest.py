@@ -1,9 +1,9 @@
 """The lowest lane: pictures that may wait for all others, such as the console's previews.
 
-They wait in front of admission, until nothing else waits and a worker is free, and are jobs as all
-others from there on. A lane among the others would have to be drawn through every account of the
-scheduler, and whoever asks for the same picture would wait with the first, in the lowest lane, too;
-in front, nobody can have joined yet.
+They wait in front of admission, until nothing else waits and a worker is free, and are jobs like
+all others from there on. A lane among the others would need a case in every rule of the scheduler,
+and a request for the same picture that joins would wait in the lowest lane, too; in front of
+admission no request can have joined yet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Lowest:
     """The lowest lane.
 
     Args:
-        quiet: Does nothing else wait, and is a worker free?
+        quiet: Returns whether nothing else waits and a worker is free.
         permits: Pictures of this lane at a time.
         queue: That may wait.
         timeout: Seconds that one may wait.
@@ -62,7 +62,7 @@ class Lowest:
             self.advance()
 
     def advance(self) -> None:
-        """Let the first ones begin for which the moment has come; called when that may be so."""
+        """Let the first ones begin, where permits and quiet allow; called when that may be so."""
         while self._waiting and self._working < self._permits and self._quiet():
             turn = self._waiting.popleft()
             if not turn.done():
@@ -70,7 +70,7 @@ class Lowest:
                 turn.set_result(None)
 
     def _give_up(self, turn: asyncio.Future[None]) -> None:
-        """Nobody waits for this turn any more, which may have come in the same moment."""
+        """Give a turn back that is not awaited any more; it may have come in the same moment."""
         if turn.done() and not turn.cancelled():
             self._working -= 1
             self.advance()

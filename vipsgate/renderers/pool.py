@@ -1,158 +1,49 @@
-"""The pool of worker processes: starts them, sends them jobs, and kills them.
+"""The pool of worker processes: takes jobs, sends each to a worker, and stops abandoned ones.
 
 There is one process more than may work at a time, so that a dead one is replaced by a warm one at
 once, and a quick picture finds one while all others are at expensive work. Which of them does which
-job is decided by :mod:`.scheduler`. A client that leaves, and a deadline, are reported to libvips
-first and enforced by SIGKILL after a grace. The memory of the workers is watched from here:
-RLIMIT_AS makes libvips crash, and an encoder does not stop when asked. Each job is held to its own
-estimate, on top of what its worker held before: one that was handed back came with its estimate,
-and a worker that begins one without handing it back has found it to be a quick one. Where there are
-several fronts, each has a pool, and they lend each other what is free (:mod:`.lending`).
+job is decided by :mod:`.scheduler`; the processes themselves are in :mod:`.workers`. A client that
+leaves, and a deadline, are reported to libvips first and enforced by SIGKILL after a grace. Where
+there are several fronts, each has a pool, and they lend each other what is free (:mod:`.lending`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from .. import errors
+from ..fronts.channel import Reply
+from ..fronts.claims import Claim
+from ..fronts.peers import Peers
+from ..fronts.scoreboard import Column
 from ..image.cost import Cost
-from ..image.notes import Notes
-from ..image.search import Choice
-from ..siblings.claims import Claim
-from ..siblings.family import Family
-from ..siblings.post import Answer, LostError
-from ..siblings.table import Column
 from ..store.arrival import Arrival
 from ..worker import protocol
-from ..worker.main import ENVIRONMENT
 from .admission import QUEUE_BYTES, Bounds, Reason, Refusal
 from .lanes import QUICK_BYTES, QUICK_SECONDS, Lane, lane_of
-from .lending import FREE, RENDER, Lending, RefusedError, read
+from .lending import FREE, RENDER, Lending, read
+from .lent import LentJobs
 from .lowest import FullError, Lowest
 from .process import PendingJob, WorkerDied, WorkerProcess
+from .refusals import BUSY, Refusals
+from .result import Result
 from .scheduler import LARGE_SOURCE, MAX_TOGETHER, Expire, Give, Lend, Retire, Scheduler, Take
+from .state import State
+from .tasks import Tasks
+from .workers import COMMAND, Workers
 
 POLL_INTERVAL = 0.05  # seconds between two looks at the workers' memory, and at deadlines
-START_TIMEOUT = 30.0  # seconds for a worker to be ready; 0.3 is usual
-COMMAND = (sys.executable, "-m", "vipsgate.worker.main")
-RETRY_SOON = {"Retry-After": "1"}
 GATHER = 0.002  # seconds that a job waits for others of its content; decoding takes ten times that
 MAX_TEXT = 2048  # characters of a process; jobs with longer ones go alone
 MAX_ATTACHMENTS = protocol.MAX_DESCRIPTORS // MAX_TOGETHER - 1  # likewise
-BUSY = {
-    Reason.WAIT: "The server is busy: the picture would wait too long for a renderer.",
-    Reason.LENGTH: "The server is busy: too many pictures wait for a renderer.",
-    Reason.MEMORY: "The server is busy: the requests that wait take too much memory.",
-}
-ENDS = ("died", "memory", "overdue", "replaced")  # why a worker ended: values of a metric's label
-# what a worker inherits of the environment: keys of stores and secrets are none of its business
-INHERITED = (
-    "HOME LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH LD_PRELOAD MALLOC_CONF PATH PYTHONHOME PYTHONPATH "
-    "TZ VIRTUAL_ENV".split()
-)
-
-log = logging.getLogger(__name__)
 
 
 class GivenBack(Exception):
     """A job whose source still comes has left its worker to others."""
-
-
-class StartError(Exception):
-    """No worker can be started; the text says why."""
-
-
-class Result(NamedTuple):
-    """A finished picture, or another answer about one.
-
-    Attributes:
-        mime: Content-Type.
-        size: Bytes.
-        descriptor: A memfd with the bytes; who gets the result closes it.
-        queue: Seconds waited for a worker.
-        render: Seconds from the first look at the file to the last byte.
-        missing: Characters of its text that no font has.
-        notes: What was not followed to the letter, but for what the text of the process says.
-        probe: Seconds of ``render`` that reading the header took; 0 for a video.
-        predicted: Seconds of ``queue``, as predicted when it began to wait.
-        choice: The quality that was searched for; ``None`` where none was.
-        master: A memfd with the source's master, where one was made and is wanted, to be closed
-            likewise; -1 else.
-    """
-
-    mime: str
-    size: int
-    descriptor: int
-    queue: float
-    render: float
-    missing: int
-    notes: Notes = ()
-    probe: float = 0.0
-    predicted: float = 0.0
-    choice: Choice | None = None
-    master: int = -1
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        protocol.close([self.descriptor] if self.master < 0 else [self.descriptor, self.master])
-
-    def output(self) -> protocol.Output:
-        """The same as a worker says it."""
-        return protocol.Output(
-            self.mime,
-            self.size,
-            self.descriptor,
-            self.render,
-            self.probe,
-            self.missing,
-            self.notes,
-            self.choice,
-            self.master,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the pool is doing, and how often it lost a worker.
-
-    Attributes:
-        permits: Jobs that may be worked on at a time, by lane.
-        working: Jobs that are worked on, by lane.
-        waiting: Jobs that wait, by lane.
-        held: Bytes of memory for which jobs other than quick ones have a permit.
-        waits: Seconds that the next job would wait, as predicted, by lane.
-        queue: Jobs that may wait, in all lanes.
-        queue_seconds: That a job may have to wait, as predicted.
-        refusals: Jobs that were refused or not done in time, by reason.
-        lent: Jobs that other fronts were asked to do.
-        memory: Bytes that each worker holds, the spare one included.
-        starts: Workers that were ever ready.
-        ends: Workers that have ended since, by reason, a word of :data:`ENDS`.
-    """
-
-    permits: Mapping[str, int]
-    working: Mapping[str, int]
-    waiting: Mapping[str, int]
-    held: int
-    waits: Mapping[str, float]
-    queue: int
-    queue_seconds: float
-    refusals: Mapping[str, int]
-    lent: int
-    memory: tuple[int, ...]
-    starts: int
-    ends: Mapping[str, int]
 
 
 class Renderers:
@@ -168,7 +59,7 @@ class Renderers:
         job_memory: Bytes that a job may take on top of what its worker held before.
         memory: Bytes that jobs other than quick ones may take together, as estimated.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
-        family: The other fronts of the machine; ``None`` where there is one.
+        peers: The other fronts of the machine; ``None`` where there is one.
         command: What to start; tests start others.
     """
 
@@ -184,21 +75,26 @@ class Renderers:
         job_memory: int,
         memory: int,
         settings: dict[str, Any],
-        family: Family | None = None,
+        peers: Peers | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self.version = ""
-        self.sandbox = ""
-        self._count, self._timeout = count, timeout
+        self._timeout = timeout
         self._bounds = Bounds(min(queue_seconds, timeout), queue, queue_bytes)
-        self._ceiling, self._job_memory = ceiling, job_memory
-        self._command = command
-        self._settings = orjson.dumps({**settings, "parent": os.getpid()}).decode()
-        self._all: set[WorkerProcess] = set()
-        self._lending = Lending(family) if family else None
-        self._lent: dict[PendingJob, asyncio.Task[None]] = {}
+        self._count = count
+        self._workers = Workers(
+            count + 1,
+            command=command,
+            settings=settings,
+            ceiling=ceiling,
+            job_memory=job_memory,
+            started=self._started,
+            replied=self._replied,
+            lost=self._lost,
+        )
+        self._lending = Lending(peers) if peers else None
+        self._lent = LentJobs(self._lending, self._take_back) if self._lending else None
         self._scheduler: Scheduler[PendingJob, WorkerProcess] = Scheduler(
-            count=count, bounds=self._bounds, memory=memory, elsewhere=self._lending
+            count=count, bounds=self._bounds, memory=memory, others=self._lending
         )
         self._lowest = Lowest(
             lambda: self._scheduler.quiet,
@@ -206,12 +102,9 @@ class Renderers:
             queue=queue,
             timeout=timeout,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
         self._arriving: set[PendingJob] = set()
-        self._closed = False
-        self._starts = self._lent_count = 0
-        self._ends = dict.fromkeys(ENDS, 0)
-        self._refusals = dict.fromkeys(Reason, 0)
+        self._refusals = Refusals()
+        self._tasks = Tasks()
 
     # -- what the server sees --------------------------------------------------------------------
 
@@ -221,36 +114,32 @@ class Renderers:
         Raises:
             StartError: One of them cannot work here.
         """
-        starts = [asyncio.ensure_future(self._start_one()) for _ in range(self._count + 1)]
-        try:
-            await asyncio.gather(*starts)
-        except BaseException:
-            for start in starts:
-                start.cancel()
-            await asyncio.wait(starts)
-            await self.close()
-            raise
-        self._run(self._watch())
+        await self._workers.start()
+        self._tasks.run(self._watch())
         if self._lending:
-            family = self._lending.family
-            family.tell(Column.RENDERERS, self._count)
-            family.post.handle(RENDER, self._borrow)
-            family.post.listen(FREE, lambda body, files: self._dispatch())
+            peers = self._lending.peers
+            peers.publish(Column.RENDERERS, self._count)
+            peers.channel.on_call(RENDER, self._borrow)
+            peers.channel.on_notice(FREE, lambda body, files: self._dispatch())
 
     async def close(self) -> None:
         """End all workers; what they were doing is lost."""
-        self._closed = True
-        for task in (*self._tasks, *self._lent.values()):
-            task.cancel()
-        for job in (*self._scheduler.clear(), *self._lent):
+        self._tasks.cancel()
+        lent = self._lent.clear() if self._lent else ()
+        for job in (*self._scheduler.clear(), *lent):
             if not job.result.done():
                 job.result.set_exception(errors.ServiceUnavailable("The server is being stopped."))
-        workers = list(self._all)
-        for worker in workers:
-            worker.close(grace=0)
-            worker.kill()
-        await asyncio.gather(*(worker.process.wait() for worker in workers))
-        self._all.clear()
+        await self._workers.close()
+
+    @property
+    def version(self) -> str:
+        """What the workers make pictures with; empty until the first one is ready."""
+        return self._workers.version
+
+    @property
+    def sandbox(self) -> str:
+        """What the sandbox of the workers consists of here, in words."""
+        return self._workers.sandbox
 
     def refusal(self, waited: float = 0.0) -> Refusal | None:
         """Return why the next job would be refused; ``None`` where it would not.
@@ -278,7 +167,7 @@ class Renderers:
         """Refuse a request where all that wait would take more memory than they may.
 
         Args:
-            requests: That wait, with this one: for a worker, or for what another has asked for.
+            requests: That wait, with this one: for a worker, or for the same picture.
 
         Raises:
             CpuLimitExceeded: They would.
@@ -288,11 +177,8 @@ class Renderers:
         raise self.refuse(Refusal(Reason.MEMORY, self._scheduler.wait()))
 
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
-        """Count a refusal, and return it as the client is told it."""
-        self._refusals[refusal.reason] += 1
-        error = errors.CpuLimitExceeded(BUSY[refusal.reason], headers=refusal.headers)
-        error.hold = max(1.0, refusal.wait)
-        return error
+        """Count a refusal, and return the error that the client gets."""
+        return self._refusals.refuse(refusal)
 
     def state(self) -> State:
         """See :class:`State`."""
@@ -307,16 +193,16 @@ class Renderers:
             waits={lane.value: scheduler.wait(lane) for lane in Lane},
             queue=self._bounds.jobs,
             queue_seconds=self._bounds.seconds,
-            refusals={reason.value: count for reason, count in self._refusals.items()},
-            lent=self._lent_count,
-            memory=tuple(worker.rss() for worker in self._all),
-            starts=self._starts,
-            ends=dict(self._ends),
+            refusals=self._refusals.counts(),
+            lent=self._lent.count if self._lent else 0,
+            memory=self._workers.memory(),
+            starts=self._workers.starts,
+            ends=dict(self._workers.ends),
         )
 
     def pids(self) -> list[int]:
         """The process ids of all workers, the spare one included."""
-        return [worker.process.pid for worker in self._all]
+        return [worker.process.pid for worker in self._workers]
 
     @asynccontextmanager
     async def lowest(self, *, counted: bool = True) -> AsyncIterator[None]:
@@ -363,7 +249,7 @@ class Renderers:
         pending.borrowed = arrival is not None  # its bytes come here
         return await self._done(pending, begun)
 
-    async def _borrow(self, body: protocol.Message, descriptors: list[int]) -> Answer:
+    async def _borrow(self, body: protocol.Message, descriptors: list[int]) -> Reply:
         """Do a job for another front."""
         loop = asyncio.get_running_loop()
         job, content, cost, seconds = read(body, descriptors)
@@ -386,17 +272,12 @@ class Renderers:
             self._abandon(pending)
             raise
         except WorkerDied as died:
-            raise await self._error_for_exit(died.worker, pending) from None
+            raise await self._workers.error_for_exit(died.worker, pending.cost) from None
         except TimeoutError:
             self._abandon(pending)
             if pending.arrives:
                 raise GivenBack from None
-            self._refusals[Reason.DEADLINE] += 1
-            wait = Refusal(Reason.DEADLINE, self._scheduler.wait())
-            raise errors.CpuLimitExceeded(
-                f"The picture was not ready within {self._timeout:g} seconds.",
-                headers=wait.headers,
-            ) from None
+            raise self._refusals.late(self._timeout, self._scheduler.wait()) from None
         except (asyncio.CancelledError, GeneratorExit):  # the client is gone
             self._abandon(pending)
             raise
@@ -405,19 +286,7 @@ class Renderers:
         if output.master >= 0 and not pending.job.keep:  # which no renderer of ours does
             protocol.close([output.master])
             output = output._replace(master=-1)
-        return Result(
-            output.mime,
-            output.size,
-            output.descriptor,
-            pending.started - begun,
-            output.seconds,
-            output.missing,
-            output.notes,
-            output.probe,
-            pending.predicted,
-            output.choice,
-            output.master,
-        )
+        return Result.of(output, pending.started - begun, pending.predicted)
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -428,17 +297,17 @@ class Renderers:
         source = job.job.source
         size = os.fstat(source).st_size if job.content and source is not None else 0
         claim: Claim | None = None
-        if self._lending and size >= LARGE_SOURCE and not job.borrowed:
+        if self._lending and self._lent and size >= LARGE_SOURCE and not job.borrowed:
             claim = self._lending.gather(job.content)
-            if claim.other is not None:
-                return self._lend(self._lending, claim.other, job)
+            if claim.owner is not None:
+                return self._lent.lend(job, claim.owner)
         if self._scheduler.enter(job, size):
             asyncio.get_running_loop().call_later(GATHER, self._gathered, job, claim)
         self._dispatch()
 
     def _gathered(self, job: PendingJob, claim: Claim | None) -> None:
         if claim:
-            claim.give()
+            claim.release()
         self._scheduler.gathered(job)
         self._dispatch()
 
@@ -453,63 +322,35 @@ class Renderers:
                     worker.cancel(job.number)
                 case Expire(job):
                     _expire(job)
-                case Lend(job, front) if self._lending:
-                    self._lend(self._lending, front, job)
+                case Lend(job, front) if self._lent:
+                    self._lent.lend(job, front)
                 case Retire(worker):
-                    self._ends["replaced"] += 1
-                    self._all.discard(worker)
-                    worker.close()
-                    self._run(self._replace())
+                    self._workers.replace(worker)
         self._lowest.advance()
         if self._lending:
             self._lending.publish(self._scheduler)
 
-    def _lend(self, lending: Lending, other: int, job: PendingJob) -> None:
-        """Have another front do a job."""
-        self._lent_count += 1
-        task = asyncio.get_running_loop().create_task(self._ask(lending, other, job))
-        self._lent[job] = task
-        task.add_done_callback(lambda _: self._lent.pop(job, None))
-
-    async def _ask(self, lending: Lending, other: int, job: PendingJob) -> None:
-        loop = asyncio.get_running_loop()
-        seconds = job.deadline - loop.time()
-        try:
-            output = await lending.ask(other, job.job, job.content, job.cost, seconds)
-        except (LostError, RefusedError):
-            if job.awaited:  # it is done here, like any other
-                job.borrowed = True
-                self._scheduler.enter_again(job)
-                self._dispatch()
-        except errors.OssError as error:
-            if job.awaited:
-                job.result.set_exception(error)
-        except ValueError as error:
-            log.error("another front has not answered like one: %s", error)
-            if job.awaited:
-                job.result.set_exception(errors.InternalError("The picture could not be made."))
-        else:
-            if job.awaited:
-                job.started = loop.time() - output.seconds
-                job.result.set_result(output)
-            else:
-                protocol.close(output.descriptors)
+    def _take_back(self, job: PendingJob) -> None:
+        """Do a job here, like any other, that another front has not done."""
+        job.borrowed = True
+        self._scheduler.enter_again(job)
+        self._dispatch()
 
     def _abandon(self, job: PendingJob) -> None:
         """Nobody waits for this job any more."""
-        if lent := self._lent.get(job):
-            lent.cancel()
-        elif worker := self._scheduler.abandon(job):
+        if self._lent and self._lent.cancel(job):
+            return
+        if worker := self._scheduler.abandon(job):
             worker.cancel(job.number)
         elif job.result.done() and not job.result.cancelled() and not job.result.exception():
             protocol.close(job.result.result().descriptors)  # it came as the caller gave up
 
-    def replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
-        """See :class:`vipsgate.renderers.process.Owner`."""
+    def _replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
+        """A worker is done with the first of its jobs."""
         now = asyncio.get_running_loop().time()
         outcome = reply.outcome
         # one that has not begun its job holds what it held before
-        retire = not isinstance(outcome, Cost) and reply.rss > self._ceiling
+        retire = not isinstance(outcome, Cost) and self._workers.is_too_large(reply.rss)
         job = self._scheduler.finish(worker, now, retire=retire)
         if job is None or not job.awaited:
             if isinstance(outcome, protocol.Output):
@@ -532,112 +373,24 @@ class Renderers:
         job.predicted = waited + self._scheduler.wait(lane_of(cost))
         self._scheduler.enter(job)
 
-    def lost(self, worker: WorkerProcess) -> None:
-        """See :class:`vipsgate.renderers.process.Owner`."""
-        self._all.discard(worker)
-        if worker not in self._scheduler:  # it has not been ready
-            return
-        if job := self._scheduler.remove(worker, retry=not worker.out_of_memory):
-            job.result.set_exception(WorkerDied(worker))
-        if not self._closed:
-            dead = "overdue" if worker.unresponsive else "died"
-            self._ends["memory" if worker.out_of_memory else dead] += 1
-            log.warning("renderer %d is gone; starting another", worker.process.pid)
-            self._run(self._replace())
-        self._dispatch()
+    # -- workers ---------------------------------------------------------------------------------
 
-    # -- starts and ends -------------------------------------------------------------------------
-
-    async def _start_one(self) -> None:
-        """Start a worker and take it in when it is ready.
-
-        Raises:
-            StartError: It cannot work here.
-        """
-        worker = await self._process()
-        self._all.add(worker)
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                ready = await worker.ready
-            if "ready" not in ready:
-                raise StartError(ready.get("refused", "it says nothing that a worker says"))
-        except BaseException as error:
-            self._all.discard(worker)
-            worker.close(grace=0)
-            worker.kill()
-            await worker.process.wait()
-            if isinstance(error, TimeoutError | WorkerDied):
-                raise StartError("a renderer ended, or hung, before it was ready") from None
-            raise
-        self.version, self.sandbox = ready["ready"], ready.get("sandbox", "")
-        self._starts += 1
-        worker.base = worker.rss()
+    def _started(self, worker: WorkerProcess) -> None:
+        """A worker is ready."""
         self._scheduler.add(worker)
         self._dispatch()
 
-    async def _process(self) -> WorkerProcess:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, protocol.KIND)
-        ours.setblocking(False)
-        listen, control = os.pipe2(os.O_CLOEXEC)
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                str(theirs.fileno()),
-                str(listen),
-                self._settings,
-                pass_fds=(theirs.fileno(), listen),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # the front's own standard output carries the ready line only
-                env=inherited | ENVIRONMENT,
-                start_new_session=True,  # Ctrl-C is for the front, which drains
-            )
-        except BaseException:
-            ours.close()
-            os.close(control)
-            raise
-        finally:
-            theirs.close()
-            os.close(listen)
-        return WorkerProcess(process, ours, control, self)
-
-    async def _replace(self) -> None:
-        delay = 0.1
-        while True:
-            try:
-                return await self._start_one()
-            except (StartError, OSError) as error:
-                log.error("a renderer cannot be started: %s", error)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 5.0)
-
-    def _may_take(self, cost: Cost | None) -> int:
-        """Bytes of memory that a job may take on top of what its worker held before."""
-        return min(self._job_memory, cost.memory if cost else QUICK_BYTES)
-
-    async def _error_for_exit(self, worker: WorkerProcess, job: PendingJob) -> errors.OssError:
-        """Why did it die, in the client's terms?"""
-        code = await worker.process.wait()
-        if worker.out_of_memory:
-            return errors.ImageTooLarge(
-                f"The picture took more than the {self._may_take(job.cost)} bytes of memory "
-                "it may take."
-            )
-        if code == -signal.SIGKILL:  # by another process, or the kernel for want of memory
-            return errors.ServiceUnavailable("The renderer was killed.", headers=RETRY_SOON)
-        return errors.ImageDamage("The image file may be damaged. Its decoder died of it.")
+    def _lost(self, worker: WorkerProcess) -> None:
+        """A worker has ended, with whatever it was at."""
+        if job := self._scheduler.remove(worker, retry=not worker.out_of_memory):
+            job.result.set_exception(WorkerDied(worker))
+        self._dispatch()
 
     async def _watch(self) -> None:
         """Kill what takes too much memory, expire deadlines, part what takes too long together."""
         while True:
             await asyncio.sleep(POLL_INTERVAL)
-            for worker in self._scheduler.idle():
-                worker.base = worker.rss()  # what it has given back is not for the next job
-            for worker, cost in self._scheduler.under_work():
-                held = min(worker.base, self._ceiling)  # whatever it says of itself
-                if worker.rss() > held + self._may_take(cost):
-                    worker.out_of_memory = True
-                    worker.kill()
+            self._workers.check_memory(self._scheduler.idle(), self._scheduler.under_work())
             for job in self._scheduler.overdue(asyncio.get_running_loop().time()):
                 _expire(job)
             self._dispatch()
@@ -651,17 +404,6 @@ class Renderers:
         for job in sorted(late, key=lambda job: job.late, reverse=True)[:waiting]:
             if job.awaited and not self._scheduler.waits(job):
                 job.result.set_exception(GivenBack())
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a task of the pool's own."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception():
-            log.error("a task of the pool has failed", exc_info=task.exception())
 
 
 def _expire(job: PendingJob) -> None:

@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..image.cost import Cost
 from ..store.arrival import Arrival, Bell
 from ..worker import protocol
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-CANCEL_GRACE = 0.25  # seconds that libvips has to stop when told so
+CANCEL_GRACE = 0.25  # seconds that libvips has to stop after a cancel message
 EXIT_GRACE = 0.2  # seconds between the end of its socket and SIGKILL; an exit status tells more
 
 
@@ -43,7 +42,7 @@ class PendingJob:
         started: When a worker began it, in the loop's time.
         number: Under which its worker knows it.
         predicted: Seconds that it waits for a worker, as predicted.
-        borrowed: Whether another front has asked for it.
+        borrowed: Whether it came from another front, or back from one, so that it stays here.
     """
 
     job: protocol.Job
@@ -80,14 +79,7 @@ class PendingJob:
         return self.arrival is None
 
 
-class Owner(Protocol):
-    """Who is told what happens to a worker."""
-
-    def replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
-        """The first of its jobs is done; the descriptor of a result is the owner's."""
-
-    def lost(self, worker: WorkerProcess) -> None:
-        """The process is gone, or has sent what no worker sends."""
+Replied = Callable[["WorkerProcess", protocol.Reply], None]
 
 
 class WorkerProcess:
@@ -97,13 +89,16 @@ class WorkerProcess:
         process: The process.
         connection: Our end of the socket.
         control: Our end of the pipe for cancel messages.
-        owner: Who is told.
+        replied: Called with this worker and its reply when the first of its jobs is done; the
+            descriptors of a result are the callee's.
+        lost: Called with this worker when the process is gone, or has broken the protocol.
 
     Attributes:
         ready: What the process says when it has started.
+        started: It has said that it is ready, and was taken in. Set by :mod:`.workers`.
         out_of_memory: It was killed for the memory it took.
         base: Bytes of memory that it held when it was done with the last job, or later.
-        unresponsive: It was killed because it did not stop when told so.
+        unresponsive: It was killed because it did not stop after a cancel message.
     """
 
     def __init__(
@@ -111,16 +106,17 @@ class WorkerProcess:
         process: asyncio.subprocess.Process,
         connection: socket.socket,
         control: int,
-        owner: Owner,
+        replied: Replied,
+        lost: Callable[[WorkerProcess], None],
     ) -> None:
         self.process = process
-        self.out_of_memory = self.unresponsive = False
+        self.started = self.out_of_memory = self.unresponsive = False
         self.base = 0
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[protocol.Message] = self._loop.create_future()
         self._connection = connection
         self._control = control
-        self._owner = owner
+        self._on_reply, self._on_loss = replied, lost
         self._sent = self._done = 0  # numbers of the last job sent, and of the last one done
         self._cancelled: set[int] = set()
         self._bells: dict[int, Bell] = {}  # of jobs whose sources still come
@@ -150,7 +146,7 @@ class WorkerProcess:
             self._bells[first].sent()
 
     def _coming(self, job: PendingJob) -> protocol.Coming | None:
-        """What the worker is told of a source that still comes."""
+        """Return what the worker has to know of a source that still arrives."""
         if job.arrival is None or job.arrival.complete:
             return None
         bell = self._bells[job.number] = job.arrival.bell()
@@ -162,7 +158,7 @@ class WorkerProcess:
             bell.close()
 
     def cancel(self, number: int) -> None:
-        """Tell libvips to stop a job; if it is under work, kill the process if it has not by then.
+        """Send a cancel message, and kill the process where it does not stop a job under work.
 
         One that was not begun yet will not be.
         """
@@ -190,7 +186,7 @@ class WorkerProcess:
             self.process.kill()
 
     def close(self, grace: float = EXIT_GRACE) -> None:
-        """Let go of it: a worker whose socket is closed ends by itself, or is killed."""
+        """Close its socket, upon which a worker exits, and kill it if it has not in time."""
         if self._connection.fileno() < 0:
             return
         self._loop.remove_reader(self._connection.fileno())
@@ -237,7 +233,7 @@ class WorkerProcess:
             self._grace.cancel()
         if self._done + 1 in self._cancelled:
             self._begin_grace()  # it may have begun all the same
-        self._owner.replied(self, reply)
+        self._on_reply(self, reply)
 
     def _end(self) -> None:
         if self._grace:
@@ -245,4 +241,4 @@ class WorkerProcess:
         self.close()
         if not self.ready.done():
             self.ready.set_exception(WorkerDied(self))
-        self._owner.lost(self)
+        self._on_loss(self)

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
-from .admission import Bounds, Elsewhere, Refusal
+from .admission import Bounds, OtherFronts, Refusal
 from .lanes import Lane, Lanes, Waiting, lane_of
 
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
@@ -145,14 +145,14 @@ class Scheduler(Generic[J, W]):
         count: Workers that work at a time.
         bounds: How much may wait.
         memory: Bytes that jobs other than quick ones may take together.
-        elsewhere: What of that other fronts have.
+        others: What other fronts have of that.
     """
 
     def __init__(
-        self, *, count: int, bounds: Bounds, memory: int, elsewhere: Elsewhere | None = None
+        self, *, count: int, bounds: Bounds, memory: int, others: OtherFronts | None = None
     ) -> None:
-        self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, elsewhere=elsewhere)
-        self._elsewhere = elsewhere
+        self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, others=others)
+        self._others = others
         self._desks: dict[W, _Desk[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
@@ -333,8 +333,8 @@ class Scheduler(Generic[J, W]):
             if stolen:
                 yield stolen
             yield follows
-        if self._elsewhere and (self.lanes.queued or self._ahead):
-            yield from self._lend(self._elsewhere)
+        if self._others and (self.lanes.queued or self._ahead):
+            yield from self._lend(self._others)
         if self.lanes.queued:
             yield from self._give_ahead(now)
 
@@ -372,24 +372,24 @@ class Scheduler(Generic[J, W]):
         turn.taken = True
         self._ahead -= 1
 
-    def _lend(self, elsewhere: Elsewhere) -> Iterator[Action[J, W]]:
+    def _lend(self, others: OtherFronts) -> Iterator[Action[J, W]]:
         """Give jobs to other fronts that could begin them now."""
-        while self._would_lend() and (front := elsewhere.taker()) is not None:
-            if job := self.lanes.given_away():
+        while self._worth_lending() and (front := others.free_front()) is not None:
+            if job := self.lanes.next_to_lend():
                 yield Lend(job, front)
-            elif take := self._take_away():
+            elif take := self._recall():
                 yield take
                 yield Lend(take.job, front)
             else:
                 return
 
-    def _would_lend(self) -> bool:
+    def _worth_lending(self) -> bool:
         """Does so much wait that it is worth the way?"""
         lanes = self.lanes
         quick = lanes.quick + self._ahead
         return quick * lanes.quick_seconds > LEND_SECONDS or lanes.queued > lanes.quick
 
-    def _take_away(self) -> Take[J, W] | None:
+    def _recall(self) -> Take[J, W] | None:
         """Take a job away from a worker that has not begun it; it does not count here any more."""
         for worker, desk in self._desks.items():
             turn = desk.last() if len(desk.turns) > 1 else None

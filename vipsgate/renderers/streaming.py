@@ -16,7 +16,8 @@ from ..image.formats.codecs import HEAD_BYTES
 from ..image.formats.streamed import streams
 from ..store.arrival import Arrival, Arriving
 from ..worker.protocol import Job
-from .pool import GivenBack, Renderers, Result
+from .pool import GivenBack, Renderers
+from .result import Result
 
 LEAST = 1 << 20  # bytes of a source that is worth it: a smaller one is decoded within 0.06 s
 DECODES = 60e-9  # seconds for a byte of a source, at most: JPEG and PNG 20, progressive JPEG 60

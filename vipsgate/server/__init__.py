@@ -1,4 +1,8 @@
-"""The running server: everything put together, started, watched and ended in order.
+"""The running server: composed, started, watched and ended in order.
 
-RULE: composes and runs; nobody imports it but :mod:`vipsgate.cli` and :mod:`vipsgate.emulator`.
+:mod:`.main` runs one front with the services of :mod:`.compose`, :mod:`.app` is the conductor of
+the public port, :mod:`.admin` the admin port. Several fronts have a :mod:`.parent`, which forks
+them (:mod:`.processes`, :mod:`.child`) and accepts their connections (:mod:`.acceptor`).
+
+RULE: composes and runs; only :mod:`vipsgate.cli` and :mod:`vipsgate.emulator` import it.
 """

@@ -21,8 +21,9 @@ from ..errors import InvalidArgument, InvalidRequest, MethodNotAllowed, NoSuchKe
 from ..observe.record import RequestRecord
 from ..web import responses
 from ..web.server import Runner
-from . import gauges, guard, sums
+from . import gauges, guard
 from .admit import check_expectation
+from .aggregate import Aggregator
 from .explain import explain
 
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -31,6 +32,7 @@ Application = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 MAX_FORM = 4 << 20  # bytes: a bucket document with all that a form escapes
 SERVICES = web.AppKey("services", Services)
 METRICS = web.AppKey("metrics", CollectorRegistry)
+AGGREGATOR = web.AppKey("aggregator", Aggregator)
 
 
 def application(
@@ -39,8 +41,8 @@ def application(
     """The application of the admin port.
 
     Args:
-        services: What it tells of.
-        moment: What is so now.
+        services: Of the server.
+        moment: The gauges.
         console: The console, where there is one.
     """
     app = web.Application(middlewares=[guard.check], client_max_size=MAX_FORM)
@@ -48,6 +50,8 @@ def application(
     console = console or Console(services, explain)
     app[guard.CONSOLE] = console
     app[SERVICES], app[METRICS] = services, gauges.registry(services.recorder.counters, moment)
+    if services.peers:
+        app[AGGREGATOR] = Aggregator(services.peers, app[METRICS])
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
@@ -59,7 +63,7 @@ def application(
 
 
 async def _name(request: web.Request, response: web.StreamResponse) -> None:
-    """Nobody needs to know what the server is made of."""
+    """Send the server's own name in place of aiohttp's."""
     response.headers["Server"] = responses.STEADY["Server"]
 
 
@@ -133,8 +137,8 @@ async def _readyz(request: web.Request) -> web.Response:
 async def _metrics(request: web.Request) -> web.Response:
     """In the form that the scraper asks for: Prometheus text, or OpenMetrics."""
     write, kind = choose_encoder(request.headers.get("Accept", ""))
-    registry, family = request.app[METRICS], request.app[SERVICES].family
-    moment = await sums.of_all(family, registry) if family else gauges.Moment(registry)
+    aggregator = request.app.get(AGGREGATOR)
+    moment = await aggregator.collect() if aggregator else gauges.Moment(request.app[METRICS])
     body = await asyncio.to_thread(write, moment)
     return web.Response(body=body, headers={"Content-Type": kind})
 

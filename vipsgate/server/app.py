@@ -1,4 +1,4 @@
-"""The conductor: what comes in over HTTP is resolved, checked, and given to the call that it is."""
+"""The conductor: a request is resolved to a target, checked, and given to its call."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..observe.record import RequestRecord
 from ..web import connection, responses
 from ..web.server import Server
 from . import admit
-from .atonce import AtOnce
+from .inline import InlineAnswers
 
 log = logging.getLogger(__name__)
 
 
 class Handler(Protocol):
-    """Who answers requests of the public port."""
+    """Answers requests of the public port."""
 
     async def __call__(
         self, request: web.BaseRequest, services: Services
@@ -36,7 +36,7 @@ class Handler(Protocol):
 
 
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
-    """Find out what is asked for, by whom, and let the call answer."""
+    """Resolve the target, find the call, check the caller, and let the call answer."""
     target = admit.target_of(request, services)
     if request.method == cors.PREFLIGHT and target.bucket:
         return preflight(request, services, target)
@@ -62,7 +62,7 @@ def preflight(request: web.BaseRequest, services: Services, target: Target) -> w
 
 
 async def converse(request: web.BaseRequest, services: Services) -> web.StreamResponse:
-    """Answer, and have noted what came of it."""
+    """Answer, and record the request."""
     record, response = services.recorder.begin(responses.request_id()), None
     record.begun = connection.came(request) or record.begun
     try:
@@ -77,7 +77,7 @@ async def converse(request: web.BaseRequest, services: Services) -> web.StreamRe
 async def _answer(
     request: web.BaseRequest, services: Services, record: RequestRecord
 ) -> web.StreamResponse:
-    """Serve, and put every error as OSS words it."""
+    """Serve, and answer every error in OSS's XML."""
     known = None if services.draining.is_set() else services.fastpath.find(request, record)
     request[responses.RECORD], request[responses.ENDING] = record, services.draining
     if known and known[1].sharing:
@@ -96,7 +96,7 @@ async def _answer(
         return await serve(request, services)
     except OssError as error:
         return _refused(request, record, error)
-    except ConnectionError:  # nobody is there to be told
+    except ConnectionError:  # there is no client any more
         record.gone = True
         if request.transport is not None:
             request.transport.abort()
@@ -117,7 +117,7 @@ def _refused(
 
 
 def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web.StreamResponse:
-    """Return the answer to what is no request, and note it as one."""
+    """Return the answer to what is no HTTP request, and record it as one."""
     record = request[responses.RECORD] = services.recorder.begin(responses.request_id())
     record.code = error.code
     response = responses.refusal(error, request)
@@ -138,7 +138,7 @@ def public(services: Services, handler: Handler = converse) -> Server:
         throttle=services.throttle,
         turns=services.turns,
         # what is answered before a handler is asked would not be seen by another one
-        work=AtOnce(services) if handler is converse else None,
+        work=InlineAnswers(services) if handler is converse else None,
         handler_cancellation=True,
         access_log=None,
     )

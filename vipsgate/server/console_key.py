@@ -13,7 +13,7 @@ def local_key(settings: Settings) -> Credential | None:
     """A key pair for the console of this run, where nobody has one and only this machine connects.
 
     Without it either nobody could use the console of a demo, or every user and every web page of
-    the machine could. It is told on the terminal alone, and good for nothing but the console.
+    the machine could. It is shown on the terminal only, and is valid for nothing but the console.
     """
     host = settings.server.admin_host
     try:

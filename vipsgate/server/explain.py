@@ -2,7 +2,7 @@
 
 For ``GET /explain/BUCKET/KEY?...`` on the admin port: whatever stands behind ``/explain`` is what
 somebody asks the public port for, with its signature if it has one. All is found out with the
-rights of an owner, and who would be let through is told beside it.
+rights of an owner, and who would be allowed is reported beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 
 from .. import api
 from ..buckets import Bucket
-from ..delivery import derivatives, looks, resolve
+from ..delivery import derivatives, looks, lookup, resolve
 from ..delivery.order import Order, see
 from ..delivery.services import Services
 from ..errors import NoSuchBucket, NoSuchKey, OssError
@@ -39,7 +39,7 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
     """The answer to a request, explained, as plain values.
 
     Args:
-        services: Where it is asked.
+        services: Of the server.
         line: ``/BUCKET/KEY?...`` as a client would send it, the bucket in the path.
         headers: As the client would send them; a signature, the Referer and Accept count.
     """
@@ -135,8 +135,8 @@ def _access(
 async def _sniffed(services: Services, document: Bucket, order: Order) -> Order:
     """The same with what an anonymous caller's right may depend on: is it a picture?"""
     anonymous = access.Grant(document, None)
-    known = resolve.Source(order.keys[0], order.source, order.links[0])
-    source = await resolve.sniff(services, anonymous, order.target, known)
+    known = lookup.Source(order.keys[0], order.source, order.links[0])
+    source = await lookup.sniff(services, anonymous, order.target, known)
     return replace(order, objects=(source.object, *order.objects[1:]), picture=source.picture)
 
 
@@ -148,7 +148,7 @@ async def _source(services: Services, document: Bucket, target: Target) -> tuple
     """The object itself, where what is to be done with it is refused."""
     owner = access.Grant(document, OWNER)
     try:
-        source = await resolve.look(services, owner, target)
+        source = await lookup.find(services, owner, target)
     except OssError:
         return (Seen(target.key),)
     return (see(owner, source.key, source.object, link=source.link),)

@@ -14,7 +14,7 @@ from ..image.notes import NOTES
 
 if TYPE_CHECKING:
     from ..delivery.services import Services
-    from ..renderers.pool import State
+    from ..renderers.state import State
     from ..web.server import Server
 
 

@@ -1,72 +1,46 @@
 """The parent of several fronts: starts them, hands connections to them, and ends them in order.
 
 It reads no byte of a request and runs no event loop, so that little can go wrong here: what ends
-this process ends the server. Whoever has the connections is in :mod:`.doorman`.
+this process ends the server. The processes themselves are in :mod:`.processes`, and the connections
+in :mod:`.acceptor`.
 
-A front that ends is replaced at once, one that has shown no life for long is killed; what was sent
-to it and not read is read by the one that takes its place.
+A front that ends is replaced at once, and one without a heartbeat for long is killed. Messages that
+it has not read are read by the front that takes its place.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import select
 import signal
-import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
+from ..fronts import claims
+from ..fronts.channel import LOST, message, open_sockets
+from ..fronts.scoreboard import MICRO, Column, Scoreboard
 from ..settings import Settings, SettingsError
-from ..siblings import claims
-from ..siblings.post import LOST
-from ..siblings.table import MICRO, Column, Table
 from ..web import ports
 from ..web.descriptors import raise_limit, room_here
 from ..worker import protocol
-from . import member, systemd
+from . import child, notices, systemd
+from .acceptor import Acceptor
+from .child import FrontError
 from .console_key import local_key
-from .doorman import Doorman
-from .member import Member
+from .front import FrontContext
+from .processes import Fronts
+from .signals import Signals
 
-HANG_SECONDS = 15.0  # without a sign of life, after which a front is killed
 START_SECONDS = 60.0  # for all fronts to be ready
-TICK = 0.25  # seconds between two looks at what nobody tells of
-STOP_SECONDS = 1.0  # for all fronts to close what they answer from now on, before nobody is let in
+TICK = 0.25  # seconds between two checks of what no event announces
+STOP_SECONDS = 1.0  # for all fronts to confirm that they stop, before the port is closed
 LATE_SECONDS = 2.0  # beyond its drain that a front has to end
-QUICK_END = 5.0  # seconds: a front that ends sooner after its start is started again later
-MAX_DELAY = 5.0  # seconds that this is, at most
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 log = logging.getLogger(__name__)
-
-
-class FrontError(Exception):
-    """A front cannot be started; the text says why."""
-
-
-@dataclass(slots=True)
-class _Front:
-    """A front process.
-
-    Attributes:
-        pid: Its process; 0 while there is none.
-        since: When it was started, or is to be.
-        ready: Whether it serves.
-        delay: Seconds after which it is started again, should it end soon.
-        starts: How often it was started.
-    """
-
-    pid: int = 0
-    since: float = 0.0
-    ready: bool = False
-    delay: float = 0.0
-    starts: int = 0
 
 
 def run(
@@ -85,11 +59,11 @@ def run(
         OSError: A port cannot be had.
     """
 
-    def front(about: Member) -> None:
+    def front(about: FrontContext) -> None:
         import uvloop
 
         from ..errors import OssError
-        from ..renderers.pool import StartError
+        from ..renderers.workers import StartError
         from . import main
 
         try:
@@ -115,26 +89,21 @@ class Parent:
     def __init__(
         self,
         settings: Settings,
-        front: Callable[[Member], None],
+        front: Callable[[FrontContext], None],
         show: Callable[[str, str], None],
     ) -> None:
         raise_limit()
         self._settings, self._run_front, self._show = settings, front, show
         count = settings.front_count()
-        self._table = Table(count)
-        self._fronts = [_Front() for _ in range(count)]
-        pairs = [socket.socketpair(socket.AF_UNIX, protocol.KIND) for _ in range(count + 1)]
-        for pair in pairs:
-            for end in pair:
-                end.setblocking(False)
-        self._inboxes, self._boxes = zip(*pairs, strict=True)
+        self._scoreboard = Scoreboard(count)
+        self._fronts = Fronts(count, self._be)
+        self._inboxes, self._outboxes = open_sockets(count)
         self._key = local_key(settings)
         self._stopping = self._serving = self._reloading = False
-        self._unaware: set[int] = set()  # processes that do not know yet that they are to end
+        self._unaware: set[int] = set()  # processes that have not confirmed yet that they stop
         self._unread: set[int] = set()  # processes that have not read the configuration again yet
-        self._wake, self._signals = socket.socketpair()
-        self._wake.setblocking(False)
-        self._signals.setblocking(False)
+        self._signals = Signals(SIGNALS)
+        self._watchdog = systemd.Watchdog()
         server = settings.server
         shared = server.reuse_port
         self._public = ports.bind(server.host, server.port, shared=shared)
@@ -143,9 +112,8 @@ class Parent:
             ports.address_of, (self._public[0], self._admin[0])
         )
         limit = server.connections or count * room_here()
-        self._doorman = Doorman(self._public, self._table, limit, self._tell)
+        self._acceptor = Acceptor(self._public, self._scoreboard, limit, self._notify)
         self._console = ""
-        self._live = 0.0
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, and until what is under way then is finished.
@@ -153,21 +121,15 @@ class Parent:
         Raises:
             FrontError: A front cannot be started.
         """
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-        before = {number: signal.signal(number, _noted) for number in numbers}
-        signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
-        try:
-            for number in range(len(self._fronts)):
-                self._start(number)
-            self._until(self._all_ready, START_SECONDS)
-            if not self._stopping:
-                self._open()
-                self._until(lambda: self._stopping, None)
-        finally:
-            self._end()
-            signal.set_wakeup_fd(-1)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with self._signals:
+            try:
+                self._fronts.start_due()
+                self._until(self._fronts.all_ready, START_SECONDS)
+                if not self._stopping:
+                    self._open()
+                    self._until(lambda: self._stopping, None)
+            finally:
+                self._end()
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -185,20 +147,21 @@ class Parent:
             self._look()
 
     def _wait(self) -> None:
-        """Wait for what comes next, and take it in."""
-        poll = select.poll()
-        listening = self._doorman.listening
-        for item in (self._wake, self._inboxes[-1], *listening):
+        """Wait for what comes next, and handle it."""
+        poll, inbox = select.poll(), self._inboxes[-1]
+        listening = self._acceptor.listening
+        poll.register(self._signals, select.POLLIN)
+        for item in (inbox, *listening):
             poll.register(item, select.POLLIN)
         events = {descriptor for descriptor, _ in poll.poll(TICK * 1000)}
-        if self._wake.fileno() in events:
-            for number in self._wake.recv(64):
+        if self._signals.fileno() in events:
+            for number in self._signals.read():
                 self._signal(number)
-        if self._inboxes[-1].fileno() in events:
+        if inbox.fileno() in events:
             self._read()
         for item in listening:
             if item.fileno() in events:
-                self._doorman.take_in(item)
+                self._acceptor.accept(item)
 
     def _signal(self, number: int) -> None:
         match number:
@@ -208,69 +171,69 @@ class Parent:
                 systemd.reloading()
                 self._reloading = True
                 self._unread = {front.pid for front in self._fronts if front.ready}
-                self._kill(signal.SIGHUP)
+                self._fronts.signal(signal.SIGHUP)
             case _:
                 self._stopping = True
 
     def _read(self) -> None:
-        """What the fronts say."""
+        """Read the notices of the fronts."""
         while True:
             try:
-                message, descriptors = protocol.receive(self._inboxes[-1])
+                received, descriptors = protocol.receive(self._inboxes[-1])
             except BlockingIOError:
                 return
             protocol.close(descriptors)
-            if message is None:
+            if received is None:
                 return
-            number, pid = message["from"]
-            front, body = self._fronts[number], message["body"]
-            if front.pid != pid:
-                continue
-            match message["kind"]:
-                case member.READY:
-                    front.ready = True
-                    self._console = body["console"] or self._console
-                case member.RELOADED:
-                    self._unread.discard(pid)
-                case member.STOPPING:
-                    self._unaware.discard(pid)
-                    if not self._stopping:  # somebody has told it alone
-                        self._table.set(number, Column.ALIVE, 0)
-                        self._doorman.tell_of_the_last(number)
-                case member.FAILED if self._serving or self._stopping:
-                    log.error("front %d cannot start: %s", number, body["reason"])
-                case member.FAILED:
-                    raise (
-                        SettingsError(body["reason"])
-                        if body["usage"]
-                        else FrontError(body["reason"])
-                    )
+            number, pid = received["from"]
+            if received["kind"] == notices.FAILED:  # it may have ended by now
+                self._failed(number, **received["body"])
+            elif self._fronts[number].pid == pid:
+                self._heard(number, received["kind"], received["body"])
+
+    def _heard(self, number: int, kind: str, body: protocol.Message) -> None:
+        """Handle a notice of a front."""
+        front = self._fronts[number]
+        match kind:
+            case notices.READY:
+                front.ready = True
+                self._console = body["console"] or self._console
+            case notices.RELOADED:
+                self._unread.discard(front.pid)
+            case notices.STOPPING:
+                self._unaware.discard(front.pid)
+                if not self._stopping:  # it alone was sent a signal
+                    self._scoreboard.set(number, Column.ALIVE, 0)
+                    self._acceptor.notify_last(number)
+
+    def _failed(self, number: int, reason: str, usage: bool) -> None:
+        """Handle a front's reason why it cannot start.
+
+        Raises:
+            SettingsError: No front has served yet, and the reason is a matter of the settings.
+            FrontError: It is another one.
+        """
+        if self._serving or self._stopping:
+            log.error("front %d cannot start: %s", number, reason)
+        else:
+            raise SettingsError(reason) if usage else FrontError(reason)
 
     def _look(self) -> None:
         """What nobody tells of."""
-        now = time.monotonic()
         if self._reloading and not self._unread:
             self._reloading = False
             systemd.tell(systemd.READY)
-        pause = systemd.watchdog()
-        if pause and self._serving and now - self._live > pause:
-            self._live = now
-            systemd.tell(systemd.ALIVE)
-        for number, front in enumerate(self._fronts):
-            if not front.pid and not self._stopping and now >= front.since:
-                self._start(number)
-            elif front.ready:
-                beat = self._table.get(number, Column.BEAT) / MICRO
-                if beat and now - beat > HANG_SECONDS:
-                    log.error("front %d has shown no life for %g seconds", number, HANG_SECONDS)
-                    os.kill(front.pid, signal.SIGKILL)
-                    front.ready = False
         if self._serving:
-            self._doorman.make_room()
+            self._watchdog.beat()
+        if not self._stopping:
+            self._fronts.start_due()
+        self._fronts.kill_hung(lambda number: self._scoreboard.get(number, Column.BEAT) / MICRO)
+        if self._serving:
+            self._acceptor.check_limit()
 
     def _open(self) -> None:
         """All fronts are ready: listen, and say so."""
-        self._doorman.open()
+        self._acceptor.open()
         self._serving = True
         print(f"vipsgate ready on {self._address} (admin {self._admin_address})", flush=True)
         self._show(self._address, self._console)
@@ -278,80 +241,42 @@ class Parent:
 
     # -- processes -------------------------------------------------------------------------------
 
-    def _start(self, number: int) -> None:
-        """Start a front."""
-        front = self._fronts[number]
-        sys.stdout.flush()
-        sys.stderr.flush()
-        front.starts += 1
-        pid = os.fork()
-        if not pid:
-            self._be(number)
-        front.pid, front.since, front.ready = pid, time.monotonic(), False
-
     def _be(self, number: int) -> NoReturn:
         """Be a front, in the child process."""
-        code = 1
-        try:
-            parent = os.getppid()
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            signal.set_wakeup_fd(-1)
-            for one in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM):
-                signal.signal(one, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which drains
-            for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
-                os.environ.pop(name, None)
-            ports.close(
-                (*self._public, self._wake, self._signals, *(self._admin if number else ()))
-            )
-            self._run_front(self._member(number))
-            code = 0 if os.getppid() == parent else 1
-        except SettingsError as error:
-            self._fail(number, str(error), usage=True)
-        except FrontError as error:
-            self._fail(number, str(error))
-        except BaseException as error:
-            log.exception("front %d has failed", number)
-            self._fail(number, f"{type(error).__name__} in a front")
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
 
-    def _fail(self, number: int, reason: str, *, usage: bool = False) -> None:
-        """Tell the parent, from a front, why that ends."""
-        body = {"reason": reason, "usage": usage}
-        self._tell(len(self._fronts), member.FAILED, body, who=number)
+        def serve() -> None:
+            self._signals.close()
+            ports.close((*self._public, *(self._admin if number else ())))
+            self._run_front(self._context(number))
 
-    def _member(self, number: int) -> Member:
-        return Member(
+        def fail(reason: str, usage: bool) -> None:
+            body = {"reason": reason, "usage": usage}
+            self._notify(len(self._fronts), notices.FAILED, body, who=number)
+
+        child.live(number, serve, fail)
+
+    def _context(self, number: int) -> FrontContext:
+        return FrontContext(
             number,
-            self._table,
+            self._scoreboard,
             self._inboxes[number],
-            self._boxes,
+            self._outboxes,
             self._address,
             self._admin if number == 0 else (),
             self._key,
-            self._fronts[number].starts > 1,
+            self._fronts[number].replaces,
         )
 
     def _reap(self) -> None:
-        """Take note of fronts that have ended, and of orphans, whose init this may be."""
-        with contextlib.suppress(ChildProcessError):
-            while pid := os.waitpid(-1, os.WNOHANG)[0]:
-                for number, front in enumerate(self._fronts):
-                    if front.pid == pid:
-                        self._ended(number)
+        """Take note of fronts that have ended."""
+        for number, pid in self._fronts.reap():
+            self._ended(number, pid)
 
-    def _ended(self, number: int) -> None:
+    def _ended(self, number: int, pid: int) -> None:
         """A front has ended: the others learn of it, and another one takes its place."""
-        front, now = self._fronts[number], time.monotonic()
-        self._table.clear(number)
-        claims.release(self._table, number)
-        self._unread.discard(front.pid)
-        soon = now - front.since < QUICK_END
-        front.delay = min(max(0.1, 2 * front.delay), MAX_DELAY) if soon else 0.0
-        front.pid, front.since, front.ready = 0, now + front.delay, False
+        self._scoreboard.clear(number)
+        claims.release_all(self._scoreboard, number)
+        self._unread.discard(pid)
         if self._stopping:
             return
         if not self._serving:
@@ -361,18 +286,9 @@ class Parent:
         for other, one in enumerate(self._fronts):
             if one.pid:
                 with contextlib.suppress(OSError):
-                    self._tell(other, LOST, {"front": number})
+                    self._notify(other, LOST, {"front": number})
 
-    def _all_ready(self) -> bool:
-        return all(front.ready for front in self._fronts)
-
-    def _kill(self, number: int) -> None:
-        for front in self._fronts:
-            if front.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(front.pid, number)
-
-    def _tell(
+    def _notify(
         self,
         to: int,
         kind: str,
@@ -380,40 +296,35 @@ class Parent:
         descriptors: Sequence[int] = (),
         who: int | None = None,
     ) -> None:
-        """Tell a front, or from a front the parent.
+        """Send a front a notice, or from a front the parent.
 
         Raises:
-            OSError: Its box is full.
+            OSError: Its socket is full.
         """
         sender = [len(self._fronts) if who is None else who, os.getpid()]
-        message = {"kind": kind, "from": sender, "number": 0, "body": body}
-        protocol.send(self._boxes[to], message, descriptors)
+        protocol.send(self._outboxes[to], message(kind, sender, body), descriptors)
 
     # -- the end ---------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """Take the last connections in, and wait until the fronts have finished."""
+        """Accept the last connections, and wait until the fronts have finished."""
         self._stopping = True
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
         ports.close(self._admin)  # the first front has it
         self._unaware = {front.pid for front in self._fronts if front.pid}
-        self._kill(signal.SIGTERM)
+        self._fronts.signal(signal.SIGTERM)
         if self._serving:
             known = time.monotonic() + STOP_SECONDS
             while self._unaware and time.monotonic() < known:
                 self._wait()
-        self._doorman.close(shared=self._settings.server.reuse_port)
+        self._acceptor.close(shared=self._settings.server.reuse_port)
         for number in range(len(self._fronts)):
-            self._doorman.tell_of_the_last(number)
-        while any(front.pid for front in self._fronts) and time.monotonic() < end:
+            self._acceptor.notify_last(number)
+        while self._fronts.any_alive() and time.monotonic() < end:
             self._wait()
             self._reap()
-        self._kill(signal.SIGKILL)
-        while any(front.pid for front in self._fronts):
+        self._fronts.signal(signal.SIGKILL)
+        while self._fronts.any_alive():
             self._wait()
             self._reap()
-
-
-def _noted(number: int, frame: object) -> None:
-    """The number of the signal is in the pipe."""

@@ -1,7 +1,7 @@
 """Notifications to systemd: ``sd_notify(3)``, a datagram to the socket that it names.
 
-Without ``NOTIFY_SOCKET`` nobody is told. The package sdnotify does the same, has not changed since
-2017, and has neither an abstract socket's name nor the watchdog right.
+Without ``NOTIFY_SOCKET`` nothing is sent. The package sdnotify does the same, has not changed since
+2017, and handles neither an abstract socket's name nor the watchdog correctly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MARGIN = 2  # a sign of life comes so many times within the time that systemd wa
 
 
 def tell(*words: str) -> None:
-    """Send assignments; one that cannot be sent is not."""
+    """Send assignments, without an error where they cannot be sent."""
     name = os.environ.get("NOTIFY_SOCKET", "")
     if not name:
         return
@@ -48,3 +48,17 @@ async def live() -> None:
     while pause := watchdog():
         tell(ALIVE)
         await asyncio.sleep(pause)
+
+
+class Watchdog:
+    """Signs of life from a process without an event loop."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def beat(self) -> None:
+        """Give a sign of life, where one is wanted and due."""
+        pause, now = watchdog(), time.monotonic()
+        if pause and now - self._last > pause:
+            self._last = now
+            tell(ALIVE)

@@ -1,4 +1,4 @@
-"""Names of a store that are written, for other processes that remember what they have seen."""
+"""Writes to a store, announced to other processes that cache what they have read from it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ async def _nobody(path: str) -> None:
 
 
 class Writes:
-    """Who is told, and who has to forget.
+    """Two hooks, by which caches of several processes follow each other's writes.
 
     Attributes:
-        told: Waits until all others have forgotten a name that was written here.
-        forget: Forgets a name that was written elsewhere.
+        announce: Called with a name that was written here; returns when all others have dropped it.
+        forget: Called with a name that was written by another process; drops it from this one.
     """
 
     def __init__(self) -> None:
-        self.told: Callable[[str], Awaitable[None]] = _nobody
+        self.announce: Callable[[str], Awaitable[None]] = _nobody
         self.forget: Callable[[str], None] = _nothing
 
 

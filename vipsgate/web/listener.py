@@ -1,20 +1,20 @@
-"""The public port: who is taken in, and how it closes, so that nobody is left without an answer.
+"""A port: accepting connections up to a limit, and closing without leaving a client unanswered.
 
-The loop by itself takes in one connection in each of its iterations (libuv), so that under load
-who comes anew would wait for seconds. Here it is all that the kernel has made, up to a number.
+The event loop by itself accepts one connection in each of its iterations (libuv), so that under
+load a new client would wait for seconds. Here it is all of the accept queue, up to a number.
 
-A server that only closes its connections resets those that were just made, and what a client
-sends at the very moment on a connection that was open for more. So the last connections are taken
-in, all that comes is still answered, with ``Connection: close``, and only after a while are the
-connections closed that nobody uses.
+A server that only closes its sockets resets the connections that are still in the accept queue, and
+loses what a client sends at the very moment on a connection that was open for more. So the queue is
+drained, all that comes is still answered, with ``Connection: close``, and only after a while are
+unused connections closed.
 
-There is a bound of open connections. Beyond it those that wait for a request are closed, and where
-there are none, nobody is taken in until somebody leaves; the kernel has them wait meanwhile.
+There is a limit of open connections (:mod:`.connection_limit`): beyond it connections that wait for
+a request are closed, and where there are none, further ones stay in the accept queue.
 
-With several servers on one port, a socket that is to be closed begins no connection for a while
-before, and finishes those that it has begun (:mod:`vipsgate.web.synfilter`).
+With several servers on one port, a socket that is to be closed completes no new handshakes for a
+while before, and finishes those that have begun (:mod:`vipsgate.web.synfilter`).
 
-Where a server has several fronts, their parent takes the connections in, and hands them on.
+Where a server has several fronts, their parent accepts, and passes connections on.
 """
 
 from __future__ import annotations
@@ -29,13 +29,11 @@ from typing import Any
 from aiohttp import web
 
 from . import ports
+from .connection_limit import RETRY_SECONDS, ConnectionLimit
 from .server import Server
 
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
 POLL_INTERVAL = 0.02  # seconds between two looks whether there are any
-FULL_POLL_INTERVAL = 0.25  # seconds between two looks for unused ones while nobody is taken in
-MAX_TAKEN = 64  # connections in one iteration of the loop
-PART = 64  # of the connections, that are closed or have left before others are taken in
 
 
 class Listener:
@@ -50,10 +48,11 @@ class Listener:
     def __init__(
         self, runner: web.BaseRunner, limit: int = 0, counted: Callable[[int], None] | None = None
     ) -> None:
-        self._runner, self._limit, self._counted = runner, limit, counted
+        self._runner, self._counted = runner, counted
+        self._limit = ConnectionLimit(limit)
         self._listening: list[socket.socket] = []
-        self._making: set[asyncio.Task[Any]] = set()  # connections that are not served yet
-        self._taking = self._closed = self._shared = False
+        self._connecting: set[asyncio.Task[Any]] = set()  # connections that are not served yet
+        self._accepting = self._closed = self._shared = False
 
     async def open(self, host: str, port: int, *, shared: bool) -> str:
         """Listen.
@@ -77,24 +76,24 @@ class Listener:
         await self.serve()
         self._listening = list(sockets)
         ports.listen(self._listening)
-        self._take()
+        self._resume()
         return ports.address_of(self._listening[0])
 
     async def serve(self) -> None:
-        """Serve what :meth:`hand` hands in."""
+        """Serve what :meth:`serve_connection` is given."""
         await self._runner.setup()
-        if self._limit or self._counted:
+        if self._limit.connections or self._counted:
             assert isinstance(self._runner.server, Server)
             self._runner.server.on_lost = self._on_lost
 
-    def hand(self, connection: socket.socket) -> None:
-        """Serve a connection that somebody else has taken in."""
+    def serve_connection(self, connection: socket.socket) -> None:
+        """Serve a connection that another process has accepted."""
         connection.setblocking(False)
-        self._make(connection)
-        self._count()
+        self._connect(connection)
+        self._report()
 
-    def make_room(self, count: int) -> None:
-        """Close so many connections that nobody uses, as others wait to be taken in."""
+    def close_idle(self, count: int) -> None:
+        """Close up to ``count`` unused connections, as others wait to be accepted."""
         assert isinstance(self._runner.server, Server)
         self._runner.server.close_idle(count)
 
@@ -110,7 +109,7 @@ class Listener:
             await asyncio.sleep(min(ports.HANDSHAKE, seconds))
         self._closed = True
         if self._runner.server:
-            await self._take_in_the_last()
+            await self._drain_accept_queue()
             wait = min(linger, seconds)
             while self._runner.server and self._runner.server.connections and wait > 0:
                 await asyncio.sleep(min(POLL_INTERVAL, wait))
@@ -126,81 +125,82 @@ class Listener:
         assert server
         return server()
 
-    def _take(self) -> None:
-        """Take connections in, from now on."""
-        if not self._taking and not self._closed:
-            self._taking = True
+    def _resume(self) -> None:
+        """Accept connections, from now on."""
+        if not self._accepting and not self._closed:
+            self._accepting = True
             for item in self._listening:
-                asyncio.get_running_loop().add_reader(item, self._take_in, item)
+                asyncio.get_running_loop().add_reader(item, self._accept, item)
 
     def _pause(self) -> None:
-        """Take nobody in; the kernel goes on to make connections."""
-        self._taking = False
+        """Accept nothing; the kernel goes on to complete handshakes, and queues the connections."""
+        self._accepting = False
         for item in self._listening:
             asyncio.get_running_loop().remove_reader(item)
 
-    def _room(self) -> int:
-        """How many more connections there may be."""
-        if not self._limit:
-            return MAX_TAKEN
+    def _connections(self) -> int:
+        """Connections that are open; one that is being set up may count twice for a moment."""
         assert isinstance(self._runner.server, Server)
-        return self._limit - self._runner.server.count - len(self._making)
+        return self._runner.server.count + len(self._connecting)
 
-    def _take_in(self, item: socket.socket) -> None:
-        """Take in what the kernel has made by now, as far as there is room."""
+    def _is_full(self, *, paused: bool = False) -> bool:
+        limit = self._limit
+        return bool(limit.connections) and limit.is_full(self._connections(), paused=paused)
+
+    def _accept(self, item: socket.socket) -> None:
+        """Accept what is in the queue of a socket, up to the limit."""
+        most = self._limit.acceptable(self._connections() if self._limit.connections else 0)
         try:
-            for connection in islice(ports.made(item), min(MAX_TAKEN, self._room())):
-                self._make(connection)
+            for connection in islice(ports.accepted(item), most):
+                self._connect(connection)
         except OSError:  # no descriptor, or no memory: later
             self._pause()
-            asyncio.get_running_loop().call_later(FULL_POLL_INTERVAL, self._take)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._resume)
             return
-        if self._room() < 1:
+        if self._is_full():
             self._pause()
 
-    def _make(self, connection: socket.socket) -> None:
+    def _connect(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         task = loop.create_task(loop.connect_accepted_socket(self._handler, connection))
-        self._making.add(task)
-        task.add_done_callback(self._made)
+        self._connecting.add(task)
+        task.add_done_callback(self._connected)
 
-    def _made(self, task: asyncio.Task[Any]) -> None:
-        self._making.discard(task)
+    def _connected(self, task: asyncio.Task[Any]) -> None:
+        self._connecting.discard(task)
         if not task.cancelled():
-            task.exception()  # it was closed at once: nobody is there to be told
-        self._count()
-        if self._taking or self._making or not self._listening:
+            task.exception()  # it was closed at once, which is no fault
+        self._report()
+        if self._accepting or self._connecting or not self._listening:
             return
-        if self._room() < 1:
+        if self._is_full():
             self._make_room()
-        else:  # those that were being made may have counted twice
-            self._take()
+        else:  # those that were being set up may have counted twice
+            self._resume()
 
     def _make_room(self) -> None:
-        """Close connections that nobody uses, as long as nobody is taken in."""
-        if self._taking or self._closed:
+        """Close unused connections again and again, as long as none is accepted."""
+        if self._accepting or self._closed:
             return
-        assert isinstance(self._runner.server, Server)
-        self._runner.server.close_idle(-(-self._limit // PART))
-        asyncio.get_running_loop().call_later(FULL_POLL_INTERVAL, self._make_room)
+        self.close_idle(self._limit.part)
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._make_room)
 
-    def _count(self) -> None:
+    def _report(self) -> None:
         if self._counted:
-            assert isinstance(self._runner.server, Server)
-            self._counted(self._runner.server.count + len(self._making))
+            self._counted(self._connections())
 
     def _on_lost(self) -> None:
-        self._count()
-        if self._limit and not self._taking and self._room() >= -(-self._limit // PART):
-            self._take()
+        self._report()
+        if self._limit.connections and not self._accepting and not self._is_full(paused=True):
+            self._resume()
 
-    async def _take_in_the_last(self) -> None:
-        """The kernel would reset those connections that it has made and nobody has taken in."""
+    async def _drain_accept_queue(self) -> None:
+        """Accept what is in the queues, beyond the limit, too: the kernel would reset it."""
         self._pause()
         for item in self._listening:
             with closing(item), suppress(OSError):
-                for connection in ports.made(item):
-                    self._make(connection)
+                for connection in ports.accepted(item):
+                    self._connect(connection)
         self._listening = []
-        if self._making:
-            await asyncio.wait(self._making)
+        if self._connecting:
+            await asyncio.wait(self._connecting)

@@ -1,4 +1,4 @@
-"""Listening sockets: bound, and what the kernel has made of those who knock; without an event loop.
+"""Listening sockets and their accept queues, without an event loop.
 
 RULE: imports no aiohttp, so that the parent of several fronts, which has nothing else to do, needs
 none either.
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from . import synfilter
 
-BACKLOG = 65_535  # connections that the kernel makes before they are taken in, up to its somaxconn
+BACKLOG = 65_535  # connections in the accept queue, up to the kernel's somaxconn
 HANDSHAKE = 0.2  # seconds for handshakes that are under way where others listen, too
 
 
@@ -54,7 +54,7 @@ def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
 
 
 def listen(sockets: Sequence[socket.socket]) -> None:
-    """Let others connect."""
+    """Let clients connect."""
     for item in sockets:
         item.listen(BACKLOG)
 
@@ -65,8 +65,8 @@ def address_of(item: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def made(listening: socket.socket) -> Iterator[socket.socket]:
-    """Yield the connections that the kernel has made.
+def accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """Accept and yield the connections that wait in the queue of a listening socket.
 
     Raises:
         OSError: There is no descriptor for one, or no memory.

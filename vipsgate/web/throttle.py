@@ -17,8 +17,8 @@ BURST = 20  # of them together
 MAX_HOLD = 30.0  # seconds; an unused connection is closed after 75
 
 
-class Pace:
-    """When the next event may take place, so that there are so many a second; pure (GCRA).
+class RateLimit:
+    """A limit of events a second, which may come in bursts; pure (GCRA).
 
     Args:
         rate: Events a second.
@@ -31,16 +31,16 @@ class Pace:
         self._interval, self._tolerance = 1 / rate, (burst - 1) / rate
         self._next = 0.0
 
-    def take(self, now: float) -> bool:
-        """Take the place of an event now; ``False`` where it would have to wait."""
+    def allow(self, now: float) -> bool:
+        """Return whether an event may take place now; if so, it is counted."""
         at = max(self._next, now)
         if at - self._tolerance > now:
             return False
         self._next = at + self._interval
         return True
 
-    def has_place(self, now: float) -> bool:
-        """Would :meth:`take` give one now?"""
+    def would_allow(self, now: float) -> bool:
+        """Return whether :meth:`allow` would let an event take place now."""
         return self._next - self._tolerance <= now
 
     def delay(self, now: float, most: float) -> float:
@@ -62,12 +62,12 @@ class Throttle:
 
     Args:
         most: Seconds that one is held, up to :data:`MAX_HOLD`.
-        pace: How many are not.
+        limit: How many a second are sent at once.
     """
 
-    def __init__(self, most: float = MAX_HOLD, pace: Pace | None = None) -> None:
+    def __init__(self, most: float = MAX_HOLD, limit: RateLimit | None = None) -> None:
         self._most = min(most, MAX_HOLD)
-        self._pace = pace or Pace(RATE, BURST)
+        self._limit = limit or RateLimit(RATE, BURST)
         self._held: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._open = True
 
@@ -84,7 +84,7 @@ class Throttle:
         """
         if not self._open:
             return 0.0
-        return self._pace.delay(asyncio.get_running_loop().time(), min(wait, self._most))
+        return self._limit.delay(asyncio.get_running_loop().time(), min(wait, self._most))
 
     def hold(self, seconds: float, send: Callable[[], None]) -> None:
         """Send a refusal later."""

@@ -14,7 +14,7 @@ from prometheus_client import parser
 from vipsgate.cache import tiers
 from vipsgate.delivery.derivatives import BYPASS
 from vipsgate.observe.counters import NONE
-from vipsgate.renderers.pool import ENDS
+from vipsgate.renderers.workers import ENDS
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "grafana"
 DASHBOARD = json.loads((FOLDER / "vipsgate.json").read_text())

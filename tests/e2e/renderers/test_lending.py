@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -11,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from vipsgate import errors
+from vipsgate.fronts.channel import LOST, Channel, open_sockets
+from vipsgate.fronts.claims import Claims
+from vipsgate.fronts.peers import Peers
+from vipsgate.fronts.scoreboard import MICRO, Column, Scoreboard
 from vipsgate.renderers.pool import Renderers
 from vipsgate.renderers.scheduler import LARGE_SOURCE
-from vipsgate.siblings.claims import Claims
-from vipsgate.siblings.family import Family
-from vipsgate.siblings.post import KIND, LOST, Post
-from vipsgate.siblings.table import MICRO, Column, Table
 from vipsgate.worker.protocol import Job
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
@@ -33,17 +32,16 @@ def source():
 
 @asynccontextmanager
 async def fronts(folder, count=2, *, renderers=1, queue=100, memory=1000 * MB):
-    """The pools of so many fronts, and their post."""
-    table = Table(count)
-    pairs = [socket.socketpair(socket.AF_UNIX, KIND) for _ in range(count + 1)]
-    for pair in pairs:
-        for end in pair:
-            end.setblocking(False)
-    boxes, pools, posts = [box for _, box in pairs], [], []
+    """The pools of so many fronts, and their channels."""
+    scoreboard = Scoreboard(count)
+    inboxes, outboxes = open_sockets(count)
+    pools, channels = [], []
     for front in range(count):
-        table.set(front, Column.ALIVE, 1)
-        table.set(front, Column.BEAT, int((time.monotonic() + 60) * MICRO))
-        post = Post(front, pairs[front][0], boxes, lambda one: table.get(one, Column.ALIVE))
+        scoreboard.set(front, Column.ALIVE, 1)
+        scoreboard.set(front, Column.BEAT, int((time.monotonic() + 60) * MICRO))
+        channel = Channel(
+            front, inboxes[front], outboxes, lambda one: scoreboard.get(one, Column.ALIVE)
+        )
         pool = Renderers(
             count=renderers,
             queue=queue,
@@ -53,23 +51,22 @@ async def fronts(folder, count=2, *, renderers=1, queue=100, memory=1000 * MB):
             job_memory=64 * MB,
             memory=memory,
             settings={},
-            family=Family(front, table, post, Claims(table, front)),
+            peers=Peers(front, scoreboard, channel, Claims(scoreboard, front)),
             command=("/usr/bin/env", f"FAKE_STATE={folder}", *COMMAND),
         )
-        posts.append(post)
+        channels.append(channel)
         pools.append(pool)
     try:
         await asyncio.gather(*(pool.start() for pool in pools))
-        for post in posts:
-            post.open()
-        yield pools, posts, table
+        for channel in channels:
+            channel.open()
+        yield pools, channels, scoreboard
     finally:
-        for post in posts:
-            post.close()
+        for channel in channels:
+            channel.close()
         await asyncio.gather(*(pool.close() for pool in pools))
-        for pair in pairs:
-            for end in pair:
-                end.close()
+        for end in (*inboxes, *outboxes):
+            end.close()
 
 
 async def done(pool, text, source, content=""):
@@ -128,12 +125,12 @@ async def test_whoever_leaves_has_it_stopped_there(tmp_path, source):
 
 
 async def test_one_that_ends_has_its_jobs_done_by_who_lent_them(tmp_path, source):
-    async with fronts(tmp_path) as ((one, other), posts, table):
+    async with fronts(tmp_path) as ((one, other), channels, scoreboard):
         jobs = [asyncio.ensure_future(done(one, "sleep 0.3", source)) for _ in range(2)]
         await until(lambda: other.state().working["quick"])
-        table.set(1, Column.ALIVE, 0)
-        table.set(1, Column.FREE, 0)
-        posts[1].tell(0, LOST, {"front": 1})
+        scoreboard.set(1, Column.ALIVE, 0)
+        scoreboard.set(1, Column.FREE, 0)
+        channels[1].notify(0, LOST, {"front": 1})
         pids = {pid for pid, _, _ in await asyncio.gather(*jobs)}
         assert pids <= set(one.pids())
 

@@ -25,9 +25,12 @@ import uvloop
 
 from vipsgate import errors
 from vipsgate.renderers import pool as renderers
-from vipsgate.renderers.pool import Renderers, Result, StartError
+from vipsgate.renderers import workers
+from vipsgate.renderers.pool import Renderers
 from vipsgate.renderers.process import CANCEL_GRACE, PendingJob
+from vipsgate.renderers.result import Result
 from vipsgate.renderers.scheduler import LARGE_SOURCE
+from vipsgate.renderers.workers import StartError
 from vipsgate.worker import main
 from vipsgate.worker.protocol import Job
 
@@ -148,7 +151,7 @@ async def whole(pool: Renderers, count: int, within: float = PATIENCE) -> None:
 
     def now() -> dict[str, int]:
         return {
-            "all": len(pool._all),
+            "all": len(pool._workers),
             "idle": len(pool._scheduler.idle()),
             "working": len(pool._scheduler.under_work()),
             "waiting": len(pool._scheduler.lanes),
@@ -594,13 +597,13 @@ async def test_a_replacement_that_hangs_is_ended(
 ) -> None:
     async with started() as pool:
         state.order("hang")
-        monkeypatch.setattr(renderers, "START_TIMEOUT", 0.5)
+        monkeypatch.setattr(workers, "START_TIMEOUT", 0.5)
         os.kill(pool.pids()[0], signal.SIGKILL)
         await gone(lambda: [1][len(state.starts()) - 2 :])
         assert await outcome(render(pool, "answer", source)) == "done"  # the other one works
         hung = state.starts()[2]
         state.order("work")
-        monkeypatch.setattr(renderers, "START_TIMEOUT", 30.0)
+        monkeypatch.setattr(workers, "START_TIMEOUT", 30.0)
         await gone(lambda: [hung] if alive(hung) else [])
         await whole(pool, 1)
 
@@ -651,7 +654,7 @@ async def test_each_is_held_to_its_own_estimate(state: State, source: int, cost:
 async def test_what_a_renderer_holds_already_is_not_the_job_s(state: State, source: int) -> None:
     async with started(job_memory=100 << 20, ceiling=400 << 20) as pool:
         first = span(await render(pool, "keep 80", source))[0]
-        worker = next(worker for worker in pool._all if worker.process.pid == first)
+        worker = next(worker for worker in pool._workers if worker.process.pid == first)
         async with asyncio.timeout(PATIENCE):
             while worker.base < 80 << 20:
                 await asyncio.sleep(0.005)
@@ -684,7 +687,7 @@ async def test_grown_too_large_is_replaced_between_jobs(state: State, source: in
 async def test_a_closed_worker_touches_no_descriptor(state: State) -> None:
     """Its numbers belong to others by then: writing there would write into a client's file."""
     async with started() as pool:
-        worker = next(iter(pool._all))
+        worker = next(iter(pool._workers))
         worker.close()
         others = [os.memfd_create("other") for _ in range(8)]
         for other in others:
@@ -918,7 +921,7 @@ async def test_close_while_replacing(state: State, source: int) -> None:
 @on_uvloop
 async def test_start_is_refused(state: State, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if order == "hang":
-        monkeypatch.setattr(renderers, "START_TIMEOUT", 1.0)
+        monkeypatch.setattr(workers, "START_TIMEOUT", 1.0)
     state.order(order)
     why = r"libvips is 7\.0\.0" if order == "refuse" else "ended, or hung"
     with pytest.raises(StartError, match=why):

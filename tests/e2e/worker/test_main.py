@@ -25,7 +25,8 @@ from PIL import Image
 
 from vipsgate import errors
 from vipsgate.image.config import Limits, Rendering
-from vipsgate.renderers.pool import Renderers, Result
+from vipsgate.renderers.pool import Renderers
+from vipsgate.renderers.result import Result
 from vipsgate.worker import jobs
 from vipsgate.worker.protocol import Job
 

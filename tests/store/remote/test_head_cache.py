@@ -63,7 +63,7 @@ async def test_how_long_a_question_has_been_under_way(heads, clock):
         return Head(ONE, since=100.0)
 
     assert heads.waited("a") == 0
-    asking = asyncio.create_task(heads.ask("a", work))
+    asking = asyncio.create_task(heads.fetch("a", work))
     await asyncio.sleep(0)
     clock.now = 103.0
     assert (heads.waited("a"), heads.waited("b")) == (3, 0)
@@ -73,7 +73,7 @@ async def test_how_long_a_question_has_been_under_way(heads, clock):
     assert heads.waited("a") == 0
 
 
-async def test_equal_questions_are_asked_once(heads, clock):
+async def test_equal_questions_are_done_once(heads, clock):
     asked = []
     go = asyncio.Event()
 
@@ -82,14 +82,14 @@ async def test_equal_questions_are_asked_once(heads, clock):
         await go.wait()
         return Head(ONE, since=clock.now)
 
-    waiting = [asyncio.create_task(heads.ask("a", work)) for _ in range(5)]
+    waiting = [asyncio.create_task(heads.fetch("a", work)) for _ in range(5)]
     await asyncio.sleep(0)
     waiting[0].cancel()  # the others still wait
     go.set()
     assert [(await one).object for one in waiting[1:]] == [ONE] * 4
     assert asked == [1]
     assert heads.fresh("a").object == ONE
-    await heads.ask("a", work)
+    await heads.fetch("a", work)
     assert asked == [1, 1]
 
 
@@ -100,14 +100,14 @@ async def test_a_question_from_before_a_write_is_not_kept(heads, clock):
         await go.wait()
         return Head(ONE, since=clock.now)
 
-    before = asyncio.create_task(heads.ask("a", work))
+    before = asyncio.create_task(heads.fetch("a", work))
     await asyncio.sleep(0)
     heads.drop("a")  # somebody writes
 
     async def now():
         return Head(TWO, since=clock.now + 1)
 
-    assert (await heads.ask("a", now)).object == TWO
+    assert (await heads.fetch("a", now)).object == TWO
     go.set()
     assert (await before).object == ONE
     assert heads.known("a").object == TWO
@@ -118,7 +118,7 @@ async def test_a_failure_is_for_all_and_not_kept(heads):
         await asyncio.sleep(0)
         raise RuntimeError
 
-    for one in [asyncio.create_task(heads.ask("a", work)) for _ in range(2)]:
+    for one in [asyncio.create_task(heads.fetch("a", work)) for _ in range(2)]:
         with pytest.raises(RuntimeError):
             await one
     assert heads.known("a") is None

@@ -31,8 +31,8 @@ from ...errors import (
 )
 from ..base import Object, Opened, Page, Properties, md5_of
 from . import abandoned, draft, folders, links, listing, paths, xattr
+from .attribute_cache import AttributeCache
 from .root import Root
-from .settled import Settled
 
 # a pipe or a device must not make the open wait, nor become a terminal
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -47,8 +47,8 @@ class Disk:
 
     Args:
         root: Of all buckets.
-        settles: Whether what is known of files that stay as they are need not be read again
-            (:mod:`.settled`); not so where another machine's clock and rules are behind them.
+        settles: Whether what is known of a file may be cached (:mod:`.attribute_cache`); not so
+            where another machine's clock and rules are behind the files.
 
     Attributes:
         root: Likewise.
@@ -56,7 +56,7 @@ class Disk:
 
     def __init__(self, root: Path | Root, *, settles: bool = False) -> None:
         self.root = root if isinstance(root, Root) else Root(os.path.realpath(root))
-        self._known = Settled(known).known if settles else known
+        self._known = AttributeCache(known).known if settles else known
 
     def has(self, bucket: str) -> bool:
         """Is there such a bucket?
@@ -425,7 +425,7 @@ def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
 
 
 def _fingerprint(facts: os.stat_result, names: tuple[str, ...] | None) -> object:
-    """See :attr:`Object.mark`; it is what :mod:`.settled` knows a file by."""
+    """See :attr:`Object.mark`; it is what :mod:`.attribute_cache` knows a file by."""
     times = facts.st_mtime_ns, facts.st_ctime_ns
     return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
 

@@ -1,4 +1,4 @@
-"""A cache of HEAD answers; equal questions at once are asked once."""
+"""A cache of HEAD responses; equal requests at the same time are coalesced."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MAX_ENTRIES = 65536  # objects known; one takes about 1 KB
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the store has said of a name.
+    """A response of the store.
 
     Attributes:
         object: What is there; ``None`` for nothing.
         native: The store's own tag and time, which a listing tells, too.
-        version: What else the store wants to hear when the object is to be replaced.
-        since: When it was asked, in seconds of the clock.
+        version: What else the store needs where the object is to be replaced.
+        since: When the request was sent, in seconds of the clock.
     """
 
     object: Object | None
@@ -31,80 +31,80 @@ class Head:
     since: float = 0.0
 
 
-class Asking(NamedTuple):
-    """A question that is under way, and since when."""
+class Pending(NamedTuple):
+    """A request that is under way, and since when."""
 
     task: asyncio.Task[Head]
     since: float
 
 
 class HeadCache:
-    """The names asked for last.
+    """The responses for the names used last.
 
     Args:
-        fresh: Seconds for which an answer counts as that of now.
-        stale: Seconds for which it will do where there is no other.
+        fresh: Seconds for which a response is fresh.
+        stale: Seconds for which a stale one may be used where the store is away.
         clock: Seconds.
     """
 
     def __init__(self, fresh: float, stale: float, clock: Callable[[], float]) -> None:
         self._fresh, self._stale, self._clock = fresh, stale, clock
         self._known: LRUCache[str, Head] = LRUCache(MAX_ENTRIES)
-        self._asking: dict[str, Asking] = {}
+        self._pending: dict[str, Pending] = {}
 
     def fresh(self, path: str) -> Head | None:
-        """What is known and counts as of now."""
+        """Return the response of a name, if it is fresh."""
         return self._within(path, self._fresh)
 
     def stale(self, path: str) -> Head | None:
-        """What is known and will do while the store is away."""
+        """Return the response of a name, if it may be used while the store is away."""
         return self._within(path, self._stale)
 
     def known(self, path: str) -> Head | None:
-        """What is known, of whenever."""
+        """Return the response of a name, however old."""
         return self._known.get(path)
 
     def keep(self, path: str, head: Head) -> None:
-        """Take over an answer, unless a later one is known."""
+        """Store a response, unless a later one is known."""
         before = self._known.get(path)
         if before is not None and before.since > head.since:
             return
         self._known[path] = head
 
     def drop(self, path: str) -> None:
-        """Forget it, and whatever is being asked: the object may be another one now."""
-        self._asking.pop(path, None)
+        """Drop a name, and its request under way: the object may have been replaced."""
+        self._pending.pop(path, None)
         self._known.pop(path, None)
 
-    async def ask(self, path: str, work: Callable[[], Awaitable[Head]]) -> Head:
-        """Ask, or wait for the same question that is being asked."""
-        asking = self._asking.get(path)
-        if asking is None:
-            asking = Asking(asyncio.ensure_future(self._ask(path, work)), self._clock())
-            self._asking[path] = asking
-            asking.task.add_done_callback(lambda done: self._asked(path, done))
-        return await asyncio.shield(asking.task)
+    async def fetch(self, path: str, work: Callable[[], Awaitable[Head]]) -> Head:
+        """Send a request by ``work``, or wait for the same one that is under way."""
+        pending = self._pending.get(path)
+        if pending is None:
+            pending = Pending(asyncio.ensure_future(self._fetch(path, work)), self._clock())
+            self._pending[path] = pending
+            pending.task.add_done_callback(lambda done: self._done(path, done))
+        return await asyncio.shield(pending.task)
 
     def waited(self, path: str) -> float:
-        """Seconds since the question that is under way was asked; 0 where none is."""
-        asking = self._asking.get(path)
-        return self._clock() - asking.since if asking else 0.0
+        """Seconds since the request that is under way was sent; 0 where there is none."""
+        pending = self._pending.get(path)
+        return self._clock() - pending.since if pending else 0.0
 
-    async def _ask(self, path: str, work: Callable[[], Awaitable[Head]]) -> Head:
+    async def _fetch(self, path: str, work: Callable[[], Awaitable[Head]]) -> Head:
         head = await work()
-        if self._is_asked(path, asyncio.current_task()):  # nobody has written meanwhile
+        if self._is_pending(path, asyncio.current_task()):  # nothing was written meanwhile
             self.keep(path, head)
         return head
 
-    def _is_asked(self, path: str, task: asyncio.Task[Head] | None) -> bool:
-        asking = self._asking.get(path)
-        return asking is not None and asking.task is task
+    def _is_pending(self, path: str, task: asyncio.Task[Head] | None) -> bool:
+        pending = self._pending.get(path)
+        return pending is not None and pending.task is task
 
-    def _asked(self, path: str, task: asyncio.Task[Head]) -> None:
-        if self._is_asked(path, task):
-            del self._asking[path]
+    def _done(self, path: str, task: asyncio.Task[Head]) -> None:
+        if self._is_pending(path, task):
+            del self._pending[path]
         if not task.cancelled():
-            task.exception()  # whoever waited has it; nobody may have
+            task.exception()  # those who waited have it; there may be none
 
     def _within(self, path: str, seconds: float) -> Head | None:
         head = self._known.get(path)

@@ -104,9 +104,9 @@ class RemoteReader:
         """What is known and counts as of now."""
         return self._head_cache.fresh(path)
 
-    async def ask(self, path: str) -> Head:
+    async def head(self, path: str) -> Head:
         """What is there, as of now."""
-        return await self._head_cache.ask(path, partial(self._look, path))
+        return await self._head_cache.fetch(path, partial(self._look, path))
 
     async def see(self, path: str) -> Head:
         """What is there, or was a moment ago, or where the store is away longer ago.
@@ -121,9 +121,9 @@ class RemoteReader:
         wait = REFRESH_TIMEOUT - self._head_cache.waited(path) if known and known.object else None
         try:
             async with asyncio.timeout(wait):
-                return await self.ask(path)
+                return await self.head(path)
         except TimeoutError:
-            return self._head_cache.stale(path) or await self.ask(path)
+            return self._head_cache.stale(path) or await self.head(path)
         except (BadGateway, GatewayTimeout):
             known = self._head_cache.stale(path)
             if known is None:
@@ -147,7 +147,7 @@ class RemoteReader:
             etag, modified = _native(meta)
             if meta["size"] and MD5.fullmatch(etag.strip('"')):
                 return Head(Object(meta["size"], _tag(etag), modified))
-        return await self.ask(path)
+        return await self.head(path)
 
     async def open(self, path: str) -> Opened:
         """A copy of the object, which is fetched once for all who ask at the same time.
@@ -237,7 +237,7 @@ class RemoteReader:
         """
         head = self._head_cache.known(path)
         if head is None or head.object != info:
-            head = await self.ask(path)
+            head = await self.head(path)
             if head.object != info:
                 raise PreconditionFailed("The object is another one by now.")
         if not span:
@@ -346,7 +346,7 @@ class RemoteObjects(RemoteReader):
             return result["e_tag"] or ""
         finally:
             self._head_cache.drop(path)
-            await self._writes.told(path)
+            await self._writes.announce(path)
 
     async def delete(self, path: str) -> None:
         """Take an object away, if it is there."""
@@ -358,7 +358,7 @@ class RemoteObjects(RemoteReader):
             return
         finally:
             self._head_cache.drop(path)
-            await self._writes.told(path)
+            await self._writes.announce(path)
 
 
 async def copied(descriptor: int, span: range) -> AsyncIterator[bytes]:

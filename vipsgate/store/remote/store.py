@@ -98,7 +98,7 @@ class CloudStore:
 
     async def create(self, bucket: str) -> None:
         """See :class:`vipsgate.store.base.Store`."""
-        if (await self._objects.ask(f"{bucket}/{MARK}")).object is None:
+        if (await self._objects.head(f"{bucket}/{MARK}")).object is None:
             await self._objects.put(f"{bucket}/{MARK}", b"", {})
         self._buckets.add(bucket)
 
@@ -212,7 +212,7 @@ class CloudStore:
         except NoSuchKey:
             return
         if expected is not None:
-            info = (await self._objects.ask(path)).object
+            info = (await self._objects.head(path)).object
             if info and info.etag != expected:
                 raise _changed()
         await self._objects.delete(path)
@@ -280,7 +280,7 @@ class CloudStore:
                 native = await self._objects.put(path, file, attributes, size=draft.size)
         else:
             native = await self._objects.put(path, await draft.all(), attributes, mode, draft.size)
-        head = await self._objects.ask(path)
+        head = await self._objects.head(path)
         if head.object is None or native not in ("", head.native[0]):
             # another one has been put meanwhile; this is what ours was
             md5 = md5_of(label.etag, label.crc)
@@ -293,7 +293,7 @@ class CloudStore:
         Raises:
             PreconditionFailed: The present object is not the expected one.
         """
-        head = await self._objects.ask(path)
+        head = await self._objects.head(path)
         if (head.object.etag if head.object else "") != expected:
             raise _changed()
         if not expected:

@@ -227,7 +227,7 @@ class ThreadedStore:
     async def _forget(self, bucket: str, key: str) -> None:
         """The object may be another one now."""
         self._heads.drop(f"{bucket}/{key}")
-        await self._writes.told(f"{bucket}/{key}")
+        await self._writes.announce(f"{bucket}/{key}")
 
     async def _see(self, bucket: str, key: str) -> Head:
         """What is there, or was a moment ago, or where nobody can tell, longer ago.
@@ -243,7 +243,7 @@ class ThreadedStore:
         wait = REFRESH_TIMEOUT - self._heads.waited(path) if known else None
         try:
             async with asyncio.timeout(wait):
-                return await self._heads.ask(path, partial(self._look, bucket, key))
+                return await self._heads.fetch(path, partial(self._look, bucket, key))
         except (TimeoutError, GatewayTimeout, ServiceUnavailable):
             if known is None:
                 raise

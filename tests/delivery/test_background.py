@@ -3,7 +3,7 @@
 import asyncio
 
 from vipsgate.cache.entry import CacheKey
-from vipsgate.delivery import later
+from vipsgate.delivery import background
 from vipsgate.errors import CpuLimitExceeded
 
 
@@ -17,7 +17,7 @@ async def settled(waiting):
 
 
 async def test_each_is_made_once_and_in_turn():
-    waiting, made, go = later.Later(), [], asyncio.Event()
+    waiting, made, go = background.Background(), [], asyncio.Event()
 
     def make(number):
         async def work():
@@ -42,7 +42,7 @@ async def test_each_is_made_once_and_in_turn():
 
 
 async def test_a_failure_stops_no_other(caplog):
-    waiting, made = later.Later(), []
+    waiting, made = background.Background(), []
 
     async def refused():
         raise CpuLimitExceeded("The server is busy.")
@@ -61,12 +61,12 @@ async def test_a_failure_stops_no_other(caplog):
 
 
 async def test_only_so_many_wait():
-    waiting, go = later.Later(), asyncio.Event()
-    taken = [waiting.add(name(number), go.wait) for number in range(later.MAX_WAITING + 9)]
-    assert taken.count(True) == later.MAX_WAITING
+    waiting, go = background.Background(), asyncio.Event()
+    taken = [waiting.add(name(number), go.wait) for number in range(background.MAX_WAITING + 9)]
+    assert taken.count(True) == background.MAX_WAITING
     await asyncio.sleep(0)
     await waiting.close()
     await settled(waiting)
     assert waiting.add(name(0), asyncio.Event().wait)  # nothing is left of them
     await waiting.close()
-    await later.Later().close()  # of one that has had nothing to do
+    await background.Background().close()  # of one that has had nothing to do

@@ -1,8 +1,8 @@
-"""Numbers that the fronts tell of themselves, in memory that all of them map.
+"""The scoreboard: shared memory in which every front publishes numbers about itself.
 
 Every number has one writer and is eight bytes at an address that divides by eight, so reading takes
-no lock. What has to be decided by one at a time, takes the lock: a record lock of the file behind
-the memory, which the kernel takes away from a process that ends.
+no lock. What only one process at a time may decide takes the lock: a record lock of the file behind
+the memory, which the kernel releases when a process ends.
 """
 
 from __future__ import annotations
@@ -15,22 +15,20 @@ import time
 from collections.abc import Iterator
 from enum import IntEnum, auto
 
-CLAIMS = 4096  # places of a front for what it makes; many more than it has pictures under way
+CLAIM_SLOTS = 4096  # of a front, see .claims; many more than it has pictures under way
 CELL = 8  # bytes
-LATE_SECONDS = (
-    3.0  # without a sign of life, after which nobody waits for a front; it gives one a second
-)
+LATE_SECONDS = 3.0  # without a heartbeat, of one a second; then the front does not respond
 MICRO = 1_000_000
 
 
 class Column(IntEnum):
-    """What is told of a front; times in microseconds."""
+    """The numbers of a front; times in microseconds."""
 
-    ALIVE = 0  # 1 from when it serves to its end
-    SENT = auto()  # connections that were handed to it; written by the parent
-    RECEIVED = auto()  # those of them that it has got
+    ALIVE = 0  # 1 from when it serves until it ends
+    SENT = auto()  # connections that were passed to it; written by the parent
+    RECEIVED = auto()  # those of them that it has received
     CONNECTIONS = auto()  # that are open
-    BEAT = auto()  # when its loop has turned last, by the clock that all processes share
+    BEAT = auto()  # its latest heartbeat, by the monotonic clock, which all processes share
     RENDERERS = auto()  # that work at a time
     FREE = auto()  # jobs that its renderers could begin now
     WAITING = auto()  # jobs that wait
@@ -40,57 +38,63 @@ class Column(IntEnum):
     HELD = auto()  # bytes of memory for which heavy jobs have a permit
 
 
-class Table:
-    """The numbers of all fronts.
+class Scoreboard:
+    """The numbers of all fronts, a row each.
 
     Args:
         fronts: How many there are.
+
+    Attributes:
+        fronts: Likewise.
+        claims: The slots of :mod:`.claims`, by front.
+        totals: Descriptor of a file in memory in which the leader keeps what its successor needs.
     """
 
     def __init__(self, fronts: int) -> None:
         self.fronts = fronts
         cells = fronts * len(Column)
-        size = (cells + fronts * CLAIMS) * CELL
-        self._file = os.memfd_create("vipsgate-fronts", os.MFD_CLOEXEC)
+        size = (cells + fronts * CLAIM_SLOTS) * CELL
+        self._file = os.memfd_create("vipsgate-scoreboard", os.MFD_CLOEXEC)
         os.ftruncate(self._file, size)
+        self.totals = os.memfd_create("vipsgate-totals", os.MFD_CLOEXEC)
         whole = memoryview(mmap.mmap(self._file, size)).cast("q")
         self._cells = whole[:cells]
-        begins = range(cells, len(whole), CLAIMS)
-        self.claims = [whole[begin : begin + CLAIMS] for begin in begins]  # of .claims, by front
+        begins = range(cells, len(whole), CLAIM_SLOTS)
+        self.claims = [whole[begin : begin + CLAIM_SLOTS] for begin in begins]
 
     def get(self, front: int, column: Column) -> int:
-        """A number of a front."""
+        """Return a number of a front."""
         return self._cells[front * len(Column) + column]
 
     def set(self, front: int, column: Column, value: int) -> None:
-        """Tell a number of a front."""
+        """Write a number of a front."""
         self._cells[front * len(Column) + column] = value
 
     def add(self, front: int, column: Column, value: int) -> None:
-        """Tell that a number of a front is another one by ``value``."""
+        """Add to a number of a front; two writers at once may lose one of the changes."""
         self._cells[front * len(Column) + column] += value
 
     def column(self, column: Column) -> list[int]:
-        """A number of all fronts."""
+        """Return a number of all fronts, in their order."""
         return self._cells[column :: len(Column)].tolist()
 
     def others(self, front: int, column: Column) -> int:
-        """The sum of a number of all other fronts."""
+        """Return the sum of a number over all other fronts."""
         return sum(self.column(column)) - self.get(front, column)
 
     def clear(self, front: int) -> None:
-        """Forget what was told of a front that has ended."""
+        """Set all numbers of a front that has ended to 0."""
         for column in Column:
             self.set(front, column, 0)
 
     def responds(self, front: int) -> bool:
-        """Does a front serve, and has its loop turned lately?"""
+        """Does a front serve, and was there a heartbeat lately?"""
         late = time.monotonic() - LATE_SECONDS
         return bool(self.get(front, Column.ALIVE)) and self.get(front, Column.BEAT) > late * MICRO
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only one of all processes; for a few microseconds."""
+        """Hold the lock, for a few microseconds; no other process has it meanwhile."""
         fcntl.lockf(self._file, fcntl.LOCK_EX)
         try:
             yield

@@ -1,10 +1,10 @@
-"""What is known of files that stay as they are, so that it is read once and not at every look.
+"""A cache of what is known of files, valid as long as ``fstat`` says the same of them.
 
-To read a file's attribute and to make a tag of its times takes a third of a look. Neither tells
-anything new while the facts of the file are the same, the time of its inode among them. But a clock
-has a grain: what changes twice within it looks the same in between. So what was read counts only
-where the file had looked the same for longer than any grain, by the clock of this process, as that
-of the file system may be another one. What could not be read is read again.
+Reading a file's extended attribute and making a tag of its times takes a third of a lookup. Neither
+changes while the facts of ``fstat`` are the same, the time of the inode among them. But clocks are
+coarse: a file that changes twice within one tick has the same facts in between. So a result is kept
+only where the facts had been the same for longer than any tick, by the clock of this process, as
+that of the file system may be another one. What could not be read is read again.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ MAX_FILES = 8192  # that are known; one takes about 0.6 KB
 Read = Callable[[int, os.stat_result], Object]
 
 
-class Settled:
-    """Files that have looked the same for a while; may be used by several threads.
+class AttributeCache:
+    """What is known of files, by their facts; may be used by several threads.
 
     Args:
-        read: Says what is known of an opened file with these facts.
+        read: Reads what there is to know of an open file with these facts.
         clock: Seconds.
-        most: Files.
+        most: Files that are remembered.
     """
 
     def __init__(
         self, read: Read, clock: Callable[[], float] = time.monotonic, most: int = MAX_FILES
     ) -> None:
         self._read, self._clock, self._most = read, clock, most
-        # what is known of a file with these facts, or since when it looks so
+        # what is known of a file with these facts, or since when it has them
         self._files: OrderedDict[tuple[int, ...], Object | float] = OrderedDict()
 
     def known(self, descriptor: int, facts: os.stat_result) -> Object:
-        """Return what is known of an opened file with these facts."""
+        """Return what is known of an open file with these facts, read now or before."""
         times = facts.st_mtime_ns, facts.st_ctime_ns
         name = (facts.st_dev, facts.st_ino, facts.st_size, *times)
         before = self._files.get(name)

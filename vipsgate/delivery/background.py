@@ -1,4 +1,4 @@
-"""Work that nobody waits for: one thing after the other, each once, and only so many."""
+"""Pictures that no request waits for: made one after the other, each once, up to a number."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from ..cache.entry import CacheKey
 from ..errors import OssError
 
-MAX_WAITING = 256  # pictures; who asks for one again brings it back
+MAX_WAITING = 256  # pictures; the next request for one that was dropped adds it again
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Later:
-    """The pictures that are made when there is nothing else to do, the first one under way."""
+class Background:
+    """A queue of pictures that are made when there is nothing else to do."""
 
     _waiting: dict[CacheKey, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     def add(self, cache_key: CacheKey, make: Callable[[], Awaitable[None]]) -> bool:
-        """Have it made some time, unless too many wait; was it new here?
+        """Have a picture made some time, unless too many wait. Return whether it is new here.
 
         Args:
-            cache_key: Its name.
-            make: Makes it; an OssError says that it cannot be had now.
+            cache_key: Names the picture.
+            make: Makes it; an OssError is ignored.
         """
         if cache_key in self._waiting or len(self._waiting) >= MAX_WAITING:
             return False
@@ -38,7 +38,7 @@ class Later:
         return True
 
     async def close(self) -> None:
-        """Give all of it up."""
+        """Drop all of them, and cancel the one under way."""
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from vipsgate.siblings.balance import loads, spread
-from vipsgate.siblings.table import LATE_SECONDS, MICRO, Column, Table
+from vipsgate.fronts.balance import loads, spread
+from vipsgate.fronts.scoreboard import LATE_SECONDS, MICRO, Column, Scoreboard
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_one_at_a_time_is_as_even_as_all_at_once():
 
 
 def test_what_is_on_its_way_counts_and_who_has_ended_does_not():
-    table = Table(3)
+    scoreboard = Scoreboard(3)
     for front, (alive, there, sent, received) in enumerate(
         [(1, 3, 10, 10), (0, 9, 9, 9), (1, 3, 10, 8)]
     ):
-        table.set(front, Column.ALIVE, alive)
-        table.set(front, Column.BEAT, int(time.monotonic() * MICRO))
-        table.set(front, Column.CONNECTIONS, there)
-        table.set(front, Column.SENT, sent)
-        table.set(front, Column.RECEIVED, received)
-    assert loads(table) == {0: 3, 2: 5}
-    table.set(0, Column.BEAT, int((time.monotonic() - LATE_SECONDS) * MICRO))
-    assert loads(table) == {2: 5}
-    table.set(2, Column.BEAT, 0)
-    assert loads(table) == {0: 3, 2: 5}  # better late than not at all
+        scoreboard.set(front, Column.ALIVE, alive)
+        scoreboard.set(front, Column.BEAT, int(time.monotonic() * MICRO))
+        scoreboard.set(front, Column.CONNECTIONS, there)
+        scoreboard.set(front, Column.SENT, sent)
+        scoreboard.set(front, Column.RECEIVED, received)
+    assert loads(scoreboard) == {0: 3, 2: 5}
+    scoreboard.set(0, Column.BEAT, int((time.monotonic() - LATE_SECONDS) * MICRO))
+    assert loads(scoreboard) == {2: 5}
+    scoreboard.set(2, Column.BEAT, 0)
+    assert loads(scoreboard) == {0: 3, 2: 5}  # better late than not at all

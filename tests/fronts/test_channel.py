@@ -1,36 +1,31 @@
-"""Questions between fronts: answered, given up, refused, and lost with who was asked."""
+"""Calls between fronts: answered, cancelled, refused, and lost with the front that was called."""
 
 import asyncio
 import os
-import socket
 from contextlib import contextmanager
 
 import pytest
 
 from vipsgate import errors
-from vipsgate.siblings.post import KIND, LOST, TELL_SECONDS, LostError, Post
+from vipsgate.fronts.channel import BROADCAST_SECONDS, LOST, Channel, FrontLostError, open_sockets
 
 
 @contextmanager
-def posts(count=2):
-    """The posts of so many fronts, as if each were a process, and who of them is there."""
-    pairs = [socket.socketpair(socket.AF_UNIX, KIND) for _ in range(count + 1)]
-    for pair in pairs:
-        for end in pair:
-            end.setblocking(False)
-    boxes, there = [box for _, box in pairs], dict.fromkeys(range(count), True)
+def channels(count=2):
+    """The channels of so many fronts, as if each were a process, and who of them is there."""
+    inboxes, outboxes = open_sockets(count)
+    there = dict.fromkeys(range(count), True)
     there[count] = True  # the parent, who answers nothing
-    result = [Post(front, pairs[front][0], boxes, there.get) for front in range(count)]
+    result = [Channel(front, inboxes[front], outboxes, there.get) for front in range(count)]
     for one in result:
         one.open()
     try:
-        yield result, there, boxes
+        yield result, there, outboxes
     finally:
         for one in result:
             one.close()
-        for pair in pairs:
-            for end in pair:
-                end.close()
+        for end in (*inboxes, *outboxes):
+            end.close()
 
 
 def memfd(data):
@@ -49,11 +44,11 @@ def open_files():
 
 
 async def test_a_question_and_its_answer_with_files():
-    with posts() as ((one, other), _, _):
+    with channels() as ((one, other), _, _):
         before = open_files()
-        other.handle("echo", echo)
+        other.on_call("echo", echo)
         file = memfd(b"abc")
-        answer, files = await one.ask(1, "echo", {"a": [1, "b"]}, [file])
+        answer, files = await one.call(1, "echo", {"a": [1, "b"]}, [file])
         assert answer == {"heard": {"a": [1, "b"]}}
         assert os.pread(files[0], 100, 0) == b"cba"
         os.close(file)
@@ -63,20 +58,20 @@ async def test_a_question_and_its_answer_with_files():
 
 
 async def test_questions_are_answered_out_of_order():
-    with posts() as ((one, other), _, _):
+    with channels() as ((one, other), _, _):
 
         async def late(body, descriptors):
             await asyncio.sleep(body["seconds"])
             return body, ()
 
-        other.handle("late", late)
+        other.on_call("late", late)
         times = (0.03, 0.0, 0.015)
-        answers = await asyncio.gather(*(one.ask(1, "late", {"seconds": time}) for time in times))
+        answers = await asyncio.gather(*(one.call(1, "late", {"seconds": time}) for time in times))
         assert [answer["seconds"] for answer, _ in answers] == list(times)
 
 
 async def test_errors_come_back_as_they_were():
-    with posts() as ((one, other), _, _):
+    with channels() as ((one, other), _, _):
 
         async def refuse(body, descriptors):
             raise errors.NoSuchKey("There is none.", extra={"Key": "a"})
@@ -84,17 +79,17 @@ async def test_errors_come_back_as_they_were():
         async def fail(body, descriptors):
             raise RuntimeError("a fault")
 
-        other.handle("refuse", refuse)
-        other.handle("fail", fail)
+        other.on_call("refuse", refuse)
+        other.on_call("fail", fail)
         with pytest.raises(errors.NoSuchKey) as told:
-            await one.ask(1, "refuse", {})
+            await one.call(1, "refuse", {})
         assert told.value.extra == {"Key": "a"}
         with pytest.raises(errors.InternalError):
-            await one.ask(1, "fail", {})
+            await one.call(1, "fail", {})
 
 
 async def test_who_leaves_has_the_work_given_up():
-    with posts() as ((one, other), _, _):
+    with channels() as ((one, other), _, _):
         ends, begun = [], asyncio.Event()
 
         async def hang(body, descriptors):
@@ -105,23 +100,23 @@ async def test_who_leaves_has_the_work_given_up():
                 ends.append(body)
             return {}, ()
 
-        other.handle("hang", hang)
-        asking = asyncio.ensure_future(one.ask(1, "hang", {"number": 1}))
+        other.on_call("hang", hang)
+        asking = asyncio.ensure_future(one.call(1, "hang", {"number": 1}))
         await begun.wait()
         asking.cancel()
         await asyncio.wait([asking])
         while not ends:
             await asyncio.sleep(0.001)
-        assert not one._questions
+        assert not one._calls
 
 
 async def test_an_answer_that_comes_as_its_asker_leaves_is_closed(monkeypatch):
-    with posts() as ((one, other), _, _):
-        other.handle("echo", echo)
+    with channels() as ((one, other), _, _):
+        other.on_call("echo", echo)
         before, file = open_files(), memfd(b"abc")
-        asking = asyncio.ensure_future(one.ask(1, "echo", {}, [file]))
-        answered = one._answered
-        monkeypatch.setattr(one, "_answered", lambda *about: (answered(*about), asking.cancel()))
+        asking = asyncio.ensure_future(one.call(1, "echo", {}, [file]))
+        answered = one._replied
+        monkeypatch.setattr(one, "_replied", lambda *about: (answered(*about), asking.cancel()))
         await asyncio.wait([asking])
         os.close(file)
         assert asking.cancelled()
@@ -129,33 +124,33 @@ async def test_an_answer_that_comes_as_its_asker_leaves_is_closed(monkeypatch):
 
 
 async def test_who_was_asked_ends():
-    with posts(3) as ((one, other, third), there, _):
+    with channels(3) as ((one, other, third), there, _):
 
         async def hang(body, descriptors):
             await asyncio.sleep(60)
             return {}, ()
 
-        for post in (other, third):
-            post.handle("hang", hang)
-        asking = asyncio.ensure_future(one.ask(1, "hang", {}))
-        staying = asyncio.ensure_future(one.ask(2, "hang", {}))
+        for channel in (other, third):
+            channel.on_call("hang", hang)
+        asking = asyncio.ensure_future(one.call(1, "hang", {}))
+        staying = asyncio.ensure_future(one.call(2, "hang", {}))
         await asyncio.sleep(0.01)
         there[1] = False
-        third.tell(0, LOST, {"front": 1})
-        with pytest.raises(LostError):
+        third.notify(0, LOST, {"front": 1})
+        with pytest.raises(FrontLostError):
             await asking
-        with pytest.raises(LostError):
-            await one.ask(1, "hang", {})
+        with pytest.raises(FrontLostError):
+            await one.call(1, "hang", {})
         assert not staying.done()
         staying.cancel()
 
 
 async def test_an_answer_to_an_earlier_process_in_its_place_is_dropped():
-    with posts() as ((one, other), _, _):
-        other.handle("echo", echo)
+    with channels() as ((one, other), _, _):
+        other.on_call("echo", echo)
         before = open_files()
         one._me = [0, 1]  # who asked with this number has ended
-        asking = asyncio.ensure_future(one.ask(1, "echo", {}))
+        asking = asyncio.ensure_future(one.call(1, "echo", {}))
         await asyncio.sleep(0)
         one._me = [0, 2]
         await asyncio.sleep(0.02)
@@ -166,52 +161,52 @@ async def test_an_answer_to_an_earlier_process_in_its_place_is_dropped():
 
 
 async def test_all_others_have_heard():
-    with posts(4) as (all_of_them, there, _):
+    with channels(4) as (all_of_them, there, _):
         heard = []
-        for front, post in enumerate(all_of_them):
+        for front, channel in enumerate(all_of_them):
 
             async def hear(body, descriptors, front=front):
                 await asyncio.sleep(0.001)
                 heard.append(front)
                 return {"front": front}, ()
 
-            post.handle("hear", hear)
+            channel.on_call("hear", hear)
         there[2] = False
-        async with asyncio.timeout(TELL_SECONDS / 2):
-            await all_of_them[0].tell_all("hear", {})
+        async with asyncio.timeout(BROADCAST_SECONDS / 2):
+            await all_of_them[0].broadcast("hear", {})
             assert sorted(heard) == [1, 3]
             answers = await all_of_them[1].gather("hear")
         assert sorted(body["front"] for body, _ in answers) == [0, 3]
 
 
 async def test_one_that_hangs_holds_nobody_up_for_long(monkeypatch):
-    monkeypatch.setattr("vipsgate.siblings.post.TELL_SECONDS", 0.05)
-    with posts() as ((one, other), _, _):
+    monkeypatch.setattr("vipsgate.fronts.channel.BROADCAST_SECONDS", 0.05)
+    with channels() as ((one, other), _, _):
 
         async def hang(body, descriptors):
             await asyncio.sleep(60)
             return {}, ()
 
-        other.handle("hang", hang)
+        other.on_call("hang", hang)
         async with asyncio.timeout(5):
-            await one.tell_all("hang", {})
+            await one.broadcast("hang", {})
             assert await one.gather("hang") == []
 
 
 async def test_what_a_full_box_does_not_take_comes_later_and_in_order():
-    with posts() as ((one, other), _, _):
+    with channels() as ((one, other), _, _):
         got = []
         asyncio.get_running_loop().remove_reader(other._inbox)  # it is busy
-        other.listen("tell", lambda body, files: got.append((body["number"], len(files))))
+        other.on_notice("tell", lambda body, files: got.append((body["number"], len(files))))
         file = memfd(b"x")
         for number in range(500):
-            one.tell(
+            one.notify(
                 1, "tell", {"number": number, "text": "x" * 2000}, [file] if number % 2 else []
             )
         os.close(file)
-        assert one._late
+        assert one._unsent
         other.open()
         while len(got) < 500:
             await asyncio.sleep(0.001)
         assert got == [(number, number % 2) for number in range(500)]
-        assert not one._late
+        assert not one._unsent

@@ -7,8 +7,8 @@ import pytest
 
 from vipsgate.buckets import ACLS
 from vipsgate.store.base import PLAIN, Object, Properties
-from vipsgate.store.local import settled, xattr
-from vipsgate.store.local.settled import SECONDS, Settled
+from vipsgate.store.local import attribute_cache, xattr
+from vipsgate.store.local.attribute_cache import SECONDS, AttributeCache
 from vipsgate.store.local.store import LocalStore
 
 
@@ -46,7 +46,7 @@ def facts(path):
 def test_a_file_is_read_until_it_has_looked_the_same_for_long_enough(tmp_path, clock):
     (tmp_path / "a").write_bytes(b"data")
     files, now = Files(), facts(tmp_path / "a")
-    known = Settled(files.read, clock).known
+    known = AttributeCache(files.read, clock).known
     reads, marks = [], []
     for clock.now in (0.0, 1.0, SECONDS, SECONDS + 0.1, SECONDS + 0.2, 100.0):
         item = known(0, now)
@@ -63,7 +63,7 @@ def test_one_that_changes_is_read_again(tmp_path, clock, change):
     path = tmp_path / "a"
     path.write_bytes(b"data")
     files = Files()
-    known = Settled(files.read, clock).known
+    known = AttributeCache(files.read, clock).known
     for clock.now in (0.0, 10.0, 20.0):
         known(0, facts(path))
     assert files.reads == 2
@@ -84,7 +84,7 @@ def test_one_that_changes_is_read_again(tmp_path, clock, change):
 def test_an_attribute_that_could_not_be_read_is_read_again(tmp_path, clock):
     (tmp_path / "a").write_bytes(b"data")
     files = Files(xattr.CLOSED)
-    known = Settled(files.read, clock).known
+    known = AttributeCache(files.read, clock).known
     for clock.now in (0.0, 10.0, 20.0):
         assert known(0, facts(tmp_path / "a")).properties is xattr.CLOSED
     files.item = replace(files.item, properties=PLAIN)
@@ -93,7 +93,7 @@ def test_an_attribute_that_could_not_be_read_is_read_again(tmp_path, clock):
 
 def test_no_more_files_are_known_than_may_be(tmp_path, clock):
     files = Files()
-    known = Settled(files.read, clock, most=2).known
+    known = AttributeCache(files.read, clock, most=2).known
     for name in "abc":
         (tmp_path / name).write_bytes(b"data")
     for clock.now in (0.0, 10.0):
@@ -106,7 +106,7 @@ def test_no_more_files_are_known_than_may_be(tmp_path, clock):
 
 @pytest.mark.parametrize("acl", sorted(ACLS))
 async def test_a_store_sees_a_change_of_properties_at_once(tmp_path, monkeypatch, clock, acl):
-    monkeypatch.setattr(settled.Settled.__init__, "__defaults__", (clock, 8))
+    monkeypatch.setattr(attribute_cache.AttributeCache.__init__, "__defaults__", (clock, 8))
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a").write_bytes(b"data")
     store = LocalStore(tmp_path)

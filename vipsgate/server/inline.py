@@ -6,7 +6,7 @@ is known (:mod:`..delivery.fastpath`) and whose answer is at hand needs neither.
 Of some thousand clients that ask again as soon as they are refused each takes, by the way of all
 requests, a fifth of what a small picture takes. While no renderer is to be had a request is read no
 further than its target, and gets its answer without a task of its own. Some go the whole way even
-then, so many a second (``Services.looks``): they may be kept, or under way for somebody else.
+then, so many a second (``Services.lookups``): they may be kept, or under way for somebody else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from . import admit
 IN_HEAD = PROCESS.encode()
 
 
-class AtOnce:
+class InlineAnswers:
     """Which requests of the public port are known, and which are work, that may be refused.
 
     Args:
@@ -68,7 +68,7 @@ class AtOnce:
     def full(self, waited: float) -> bool:
         """Would a picture be refused now, and not be one of the few that go the whole way?"""
         services = self._services
-        if services.looks.has_place(time.monotonic()):
+        if services.lookups.would_allow(time.monotonic()):
             return False
         self._refusal = services.renderers.refusal(waited)
         return self._refusal is not None

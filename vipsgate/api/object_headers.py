@@ -1,0 +1,88 @@
+"""What the headers of a request say of an object that is being written (OSS guide, PutObject)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import (
+    InvalidArgument,
+    shown,
+)
+from ..gate import tagging
+from ..gate.headers import ACL, META, TAGGING
+from ..gate.rights import ACLS
+from ..store.base import Properties
+from .call import Call
+
+KEPT = (  # headers kept with an object besides its type (OSS guide, PutObject); nobody signs them
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+)
+
+
+def given_properties(call: Call, kind: str = "Normal") -> Properties:
+    """What the headers say of an object that is being written."""
+    headers = {name.lower(): value for name, value in call.request.headers.items()}
+    return properties_of(headers, signed=call.grant.caller is not None, kind=kind)
+
+
+def properties_of(headers: Mapping[str, str], *, signed: bool, kind: str = "Normal") -> Properties:
+    """What headers, or fields of a form, say of an object that is being written.
+
+    Args:
+        headers: Names in lower case.
+        signed: Whether somebody has signed them.
+        kind: Of the object.
+    """
+    for name, value in headers.items():
+        if name in KEPT or name.startswith(META) or name == "content-type":
+            _check_printable(name, value)
+    content_type = headers.get("content-type", "")
+    if not content_type and signed:
+        # OSS guide, PutObject; without a signature it may be anybody's curl, and the name tells
+        content_type = "application/octet-stream"
+    return Properties(
+        content_type=content_type,
+        acl=acl_of(headers.get(ACL, "")),
+        headers={name: headers[name] for name in KEPT if name in headers},
+        meta={
+            name.removeprefix(META): value
+            for name, value in headers.items()
+            if name.startswith(META) and name != META
+        },
+        kind=kind,
+        tags=tagging.read(headers.get(TAGGING, "").strip()),
+    )
+
+
+def said_acl(call: Call, *, required: bool = False) -> str:
+    """The ACL in the header ``x-oss-object-acl``; see :func:`acl_of`."""
+    return acl_of(call.header(ACL), required=required)
+
+
+def acl_of(text: str, *, required: bool = False) -> str:
+    """The ACL that a text names; empty for ``default``.
+
+    Raises:
+        InvalidArgument: There is no such ACL, or none at all where one is required.
+    """
+    acl = text.strip()
+    if acl in ACLS:
+        return acl
+    if acl != "default" and (acl or required):
+        raise InvalidArgument(
+            f"The value: {shown(acl)} of parameter: {ACL} is invalid. "
+            f"It expects one of default, {', '.join(ACLS)}."
+        )
+    return ""
+
+
+def _check_printable(name: str, value: str) -> None:
+    if not value.isprintable():
+        raise InvalidArgument(
+            f"The value: {shown(value)!r} of header: {name} is invalid. "
+            "It expects printable characters in UTF-8."
+        )

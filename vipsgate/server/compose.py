@@ -1,0 +1,161 @@
+"""From settings to the services of a server: store, cache, renderers, log and traces."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..build import client_of, shared_of, store_of
+from ..cache.disk import Disk
+from ..cache.masters import Masters
+from ..cache.memory import Memory
+from ..cache.tiers import Cache
+from ..catalog.documents import Documents
+from ..delivery.services import LOOKUPS, Services
+from ..fronts.peers import Peers
+from ..observe.accesslog import AccessLog
+from ..observe.recorder import Recorder
+from ..renderers.painting import PaintingService
+from ..renderers.pool import Renderers
+from ..settings import Settings, SettingsError
+from ..store.base import Store
+from ..store.writes import Writes
+from ..web.throttle import BURST, RATE, RateLimit, Throttle
+
+if TYPE_CHECKING:
+    from ..observe.traces import Traces
+
+MASTERS = ".masters"  # the folder of masters, in that of derivatives; no bucket has such a name
+
+
+async def services_of(
+    settings: Settings, clock: Callable[[], float] = time.time, peers: Peers | None = None
+) -> Services:
+    """Return the services of a server with these settings, whose renderers are not started yet.
+
+    Args:
+        settings: What to run with.
+        clock: Seconds since the epoch; the emulator's can be moved.
+        peers: The other fronts, who have a part each; ``None`` where there is one.
+
+    Raises:
+        SettingsError: A log, a cache or a store cannot be had.
+        OssError: The store is away.
+    """
+    server, fronts = settings.server, peers.scoreboard.fronts if peers else 1
+    recorder = Recorder(log_of(settings), traces_of(settings))
+    renderers = Renderers(
+        count=-(-settings.renderer_count() // fronts),
+        queue=server.queue,
+        queue_seconds=server.queue_seconds,
+        queue_bytes=server.queue_bytes // fronts,
+        timeout=server.request_timeout,
+        ceiling=server.renderer_bytes,
+        job_memory=settings.limits.render_bytes,
+        memory=settings.heavy_memory_bytes(),
+        settings={"limits": asdict(settings.limits), "image": asdict(settings.image)},
+        peers=peers,
+    )
+    outgoing = client_of(settings)
+    writes = Writes()
+    origins = store_of(settings, PaintingService(renderers, settings.limits), outgoing, writes)
+    store: Store = recorder.store(origins)
+    documents = Documents(store, settings.limits, origins.beneath)
+    await documents.look()
+    cache = cache_of(settings, fronts)
+    if cache:
+        await cache.look(far=True)
+    return Services.of(
+        settings,
+        store,
+        renderers,
+        documents,
+        cache=cache,
+        origins=origins,
+        outgoing=outgoing,
+        throttle=Throttle(server.queue_seconds, RateLimit(RATE / fronts, BURST)),
+        lookups=RateLimit(LOOKUPS / fronts, BURST),
+        peers=peers,
+        writes=writes,
+        recorder=recorder,
+        clock=clock,
+    )
+
+
+def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
+    """The cache that the settings name; ``None`` for none.
+
+    Args:
+        settings: Which one.
+        fronts: How many share the memory that it may take.
+
+    Raises:
+        SettingsError: Its folder is named, and cannot be had.
+    """
+    cache = settings.cache
+    if not cache.enabled:
+        return None
+    disk = None
+    folder = settings.cache_folder()
+    if cache.disk_bytes and folder:
+        try:
+            disk = Disk(folder, cache.disk_bytes, exact=bool(settings.server.accel_redirect))
+        except OSError as error:
+            if cache.dir:
+                raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
+            _warn(f"nothing is kept on disk: {folder}: {error.strerror}")
+    return Cache(
+        Memory(cache.memory_bytes // fronts), disk, shared_of(settings), masters_of(settings)
+    )
+
+
+def masters_of(settings: Settings) -> Masters | None:
+    """Where masters of large sources are kept; ``None`` where none are."""
+    folder = settings.cache_folder()
+    if not (settings.image.masters and settings.cache.master_bytes and folder):
+        return None
+    try:
+        return Masters(folder / MASTERS, settings.cache.master_bytes)
+    except OSError as error:
+        _warn(f"no masters are kept: {folder / MASTERS}: {error.strerror}")
+        return None
+
+
+def log_of(settings: Settings) -> AccessLog | None:
+    """The access log that the settings name; ``None`` for none.
+
+    Raises:
+        SettingsError: Its file cannot be had.
+    """
+    form, path = settings.log.format, settings.log.path
+    try:
+        return AccessLog(form, path) if path else None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"log.path = {path!r}: {reason}") from None
+
+
+def traces_of(settings: Settings) -> Traces | None:
+    """Where spans go; ``None`` where there shall be none.
+
+    Raises:
+        SettingsError: There shall be, and OpenTelemetry is not installed.
+    """
+    if not settings.traces.enabled:
+        return None
+    try:
+        from ..observe.traces import otlp
+    except ImportError as error:
+        raise SettingsError(
+            f"traces.enabled = true: {error}; pip install 'vipsgate[otel]'"
+        ) from None
+    return otlp(__version__)
+
+
+def _warn(text: str) -> None:
+    """Print a warning on standard error, beside the ready line."""
+    print(f"vipsgate: {text}", file=sys.stderr, flush=True)
