@@ -2,8 +2,10 @@
 
 import shutil
 import time
+from dataclasses import dataclass
 
 import pytest
+from support.server import Site
 
 from vipsgate.gate import sign
 
@@ -13,34 +15,77 @@ access_key_id = "key1"
 access_key_secret = "secret1"
 """
 KEY = sign.Credential("key1", "secret1")
-PATH = "/photos/example.jpg?x-oss-process=image/resize,w_100"
-STYLED = "/photos/example.jpg!small"
-MARKED = "/photos/example.jpg?x-oss-process=image/watermark,image_cGFuZGEucG5n"
+PATH = "example.jpg?x-oss-process=image/resize,w_100"
+STYLED = "example.jpg!small"
+MARKED = "example.jpg?x-oss-process=image/watermark,image_cGFuZGEucG5n"
 PUBLIC = '{"acl": "public-read", "separators": ["!"], "styles": {"small": "image/resize,w_%d"}%s}'
+KINDS = {"memory": {}, "disk": {"VIPSGATE_CACHE__MEMORY_BYTES": "0"}}  # and their environment
 
 
-BOTH = pytest.mark.parametrize("site", ["memory", "disk"], indirect=True)
+BOTH = pytest.mark.parametrize("server", KINDS, indirect=True)
 
 
-@pytest.fixture(params=["memory"])
-def site(request, serving, tmp_path, root):
-    (tmp_path / "vipsgate.toml").write_text(CONFIG)
-    (tmp_path / "root" / "photos").mkdir(parents=True)
-    for name in ("example.jpg", "panda.png"):
-        shutil.copy(root / "examplebucket" / name, tmp_path / "root" / "photos" / name)
-    words = ["--config", str(tmp_path / "vipsgate.toml"), "--cache-dir", str(tmp_path / "cache")]
-    env = {"VIPSGATE_CACHE__MEMORY_BYTES": "0"} if request.param == "disk" else {}
-    document(tmp_path / "root", PUBLIC % (70, ""))
-    with serving(tmp_path / "root", *words, env=env) as site:
-        for path in (PATH, STYLED, MARKED):
-            known(site, path)
-        yield site
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a running server."""
+
+    site: Site
+    name: str
+
+    @property
+    def folder(self):
+        return self.site.root / self.name
+
+    def document(self, text):
+        write(self.site.root, self.name, text)
+
+    def ask(self, path, headers=None, **more):
+        return self.site.ask(f"/{self.name}/{path}", headers, **more)
+
+    def call(self, method, key, query=(), **headers):
+        request = sign.Request(method, self.name, key, tuple(query), sign.fields(headers.items()))
+        signed = sign.sign_headers(KEY, request, now=time.time(), version=4, region="cn-hangzhou")
+        text = "&".join(f"{name}={value}" for name, value in query)
+        headers = {"Content-Length": "0", **signed, **headers}
+        answer = self.ask(f"{key}?{text}", headers, method=method)
+        assert answer.status in (200, 204), answer.body
+        return answer
 
 
-def document(root, text):
+def write(root, bucket, text):
     folder = root / ".vipsgate" / "buckets"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "photos.json").write_text(text)
+    (folder / f"{bucket}.json").write_text(text)
+
+
+@pytest.fixture(scope="module", params=["memory"])
+def server(request, serving, tmp_path_factory, root):
+    """A server with a bucket for each test of this module; they are there from its start."""
+    folder = tmp_path_factory.mktemp("fastpath")
+    (folder / "vipsgate.toml").write_text(CONFIG)
+    names = [
+        f"photos-{n}"
+        for n, item in enumerate(request.session.items)
+        if item.module is request.module
+    ]
+    for name in names:
+        (folder / "root" / name).mkdir(parents=True)
+        for key in ("example.jpg", "panda.png"):
+            shutil.copy(root / "examplebucket" / key, folder / "root" / name / key)
+        write(folder / "root", name, PUBLIC % (70, ""))
+    words = ["--config", str(folder / "vipsgate.toml"), "--cache-dir", str(folder / "cache")]
+    with serving(folder / "root", *words, env=KINDS[request.param]) as site:
+        yield site, iter(names)
+
+
+@pytest.fixture
+def bucket(server):
+    """A bucket of the test's own, whose requests are known."""
+    site, names = server
+    bucket = Bucket(site, next(names))
+    for path in (PATH, STYLED, MARKED):
+        known(bucket, path)
+    return bucket
 
 
 def until(fact):
@@ -50,11 +95,11 @@ def until(fact):
         time.sleep(0.05)
 
 
-def known(site, path):
+def known(bucket, path):
     """Ask until the answer is that of a known request; they all have to be the same."""
-    first = site.ask(path)
+    first = bucket.ask(path)
     for _ in range(4):
-        answer = site.ask(path)
+        answer = bucket.ask(path)
         assert answer.status == 200
         assert (answer.body, answer.etag, answer.kind) == (first.body, first.etag, first.kind)
     assert answer.headers["X-Vipsgate-Cache"] == "hit"
@@ -63,153 +108,143 @@ def known(site, path):
     assert answer.headers["x-oss-request-id"] != first.headers["x-oss-request-id"]
 
 
-def call(site, method, key, query=(), **headers):
-    request = sign.Request(method, "photos", key, tuple(query), sign.fields(headers.items()))
-    signed = sign.sign_headers(KEY, request, now=time.time(), version=4, region="cn-hangzhou")
-    text = "&".join(f"{name}={value}" for name, value in query)
-    headers = {"Content-Length": "0", **signed, **headers}
-    answer = site.ask(f"/photos/{key}?{text}", headers, method=method)
-    assert answer.status in (200, 204), answer.body
-    return answer
+@BOTH
+def test_a_header_that_asks_for_more(bucket):
+    assert bucket.ask(PATH, {"x-oss-traffic-limit": "819200"}).code == "NotImplemented"
+    assert bucket.ask(PATH, {"X-OSS-Process": "image/info"}).code == "NotImplemented"
+    assert bucket.ask(PATH, {"x-oss-request-payer": "requester"}).status == 200
 
 
 @BOTH
-def test_a_header_that_asks_for_more(site):
-    assert site.ask(PATH, {"x-oss-traffic-limit": "819200"}).code == "NotImplemented"
-    assert site.ask(PATH, {"X-OSS-Process": "image/info"}).code == "NotImplemented"
-    assert site.ask(PATH, {"x-oss-request-payer": "requester"}).status == 200
-
-
-@BOTH
-def test_another_source(site):
-    before = site.ask(PATH)
-    shutil.copy(site.root / "photos" / "panda.png", site.root / "photos" / "example.jpg")
-    after = site.ask(PATH)
+def test_another_source(bucket):
+    before = bucket.ask(PATH)
+    shutil.copy(bucket.folder / "panda.png", bucket.folder / "example.jpg")
+    after = bucket.ask(PATH)
     assert (after.status, after.etag == before.etag) == (200, False)
     assert after.kind == "image/png"
-    (site.root / "photos" / "example.jpg").unlink()
-    assert site.ask(PATH).code == "NoSuchKey"
+    (bucket.folder / "example.jpg").unlink()
+    assert bucket.ask(PATH).code == "NoSuchKey"
 
 
 @BOTH
-def test_an_objects_acl(site):
-    call(site, "PUT", "example.jpg", [("acl", "")], **{"x-oss-object-acl": "private"})
+def test_an_objects_acl(bucket):
+    bucket.call("PUT", "example.jpg", [("acl", "")], **{"x-oss-object-acl": "private"})
     for path in (PATH, STYLED, MARKED):
-        assert site.ask(path).code == "AccessDenied"
-    call(site, "PUT", "example.jpg", [("acl", "")], **{"x-oss-object-acl": "default"})
-    known(site, PATH)
-    call(site, "PUT", "panda.png", [("acl", "")], **{"x-oss-object-acl": "private"})
-    assert site.ask(PATH).status == 200
-    assert site.ask(MARKED).code == "AccessDenied"  # it was laid on it by the caller
+        assert bucket.ask(path).code == "AccessDenied"
+    bucket.call("PUT", "example.jpg", [("acl", "")], **{"x-oss-object-acl": "default"})
+    known(bucket, PATH)
+    bucket.call("PUT", "panda.png", [("acl", "")], **{"x-oss-object-acl": "private"})
+    assert bucket.ask(PATH).status == 200
+    assert bucket.ask(MARKED).code == "AccessDenied"  # it was laid on it by the caller
 
 
-def test_a_buckets_acl(site):
-    call(site, "PUT", "", [("acl", "")], **{"x-oss-acl": "private"})
+def test_a_buckets_acl(bucket):
+    bucket.call("PUT", "", [("acl", "")], **{"x-oss-acl": "private"})
     for path in (PATH, STYLED, MARKED):
-        assert site.ask(path).code == "AccessDenied"
+        assert bucket.ask(path).code == "AccessDenied"
 
 
-def test_protection_and_hotlinks(site):
-    document(site.root, PUBLIC % (70, ', "protection": {"enabled": true, "extensions": ["jpg"]}'))
-    until(lambda: site.ask(PATH).status == 403)
-    assert site.ask(STYLED).status == 200
+def test_protection_and_hotlinks(bucket):
+    bucket.document(PUBLIC % (70, ', "protection": {"enabled": true, "extensions": ["jpg"]}'))
+    until(lambda: bucket.ask(PATH).status == 403)
+    assert bucket.ask(STYLED).status == 200
     rules = ', "referer": {"allow_empty": false, "whitelist": ["http://a"]}'
-    document(site.root, PUBLIC % (70, rules))
-    until(lambda: "referer policy" in site.ask(PATH).message)
+    bucket.document(PUBLIC % (70, rules))
+    until(lambda: "referer policy" in bucket.ask(PATH).message)
     for _ in range(4):
-        assert site.ask(PATH, {"Referer": "http://a/"}).status == 200
-        assert site.ask(PATH).status == 403
+        assert bucket.ask(PATH, {"Referer": "http://a/"}).status == 200
+        assert bucket.ask(PATH).status == 403
 
 
 @BOTH
-def test_a_symlink(site):
+def test_a_symlink(bucket):
     """What changes at either end of it is seen at once."""
     path, styled = (PATH.replace("example.jpg", "link"), STYLED.replace("example.jpg", "link"))
 
     def link(target):
-        call(site, "PUT", "link", [("symlink", "")], **{"x-oss-symlink-target": target})
+        bucket.call("PUT", "link", [("symlink", "")], **{"x-oss-symlink-target": target})
 
     link("example.jpg")
     for one in (path, styled):
-        known(site, one)
-    assert site.ask(path).body == site.ask(PATH).body
+        known(bucket, one)
+    assert bucket.ask(path).body == bucket.ask(PATH).body
     for key in ("link", "example.jpg"):
-        call(site, "PUT", key, [("acl", "")], **{"x-oss-object-acl": "private"})
-        assert {site.ask(one).code for one in (path, styled)} == {"AccessDenied"}
-        call(site, "PUT", key, [("acl", "")], **{"x-oss-object-acl": "default"})
+        bucket.call("PUT", key, [("acl", "")], **{"x-oss-object-acl": "private"})
+        assert {bucket.ask(one).code for one in (path, styled)} == {"AccessDenied"}
+        bucket.call("PUT", key, [("acl", "")], **{"x-oss-object-acl": "default"})
         for one in (path, styled):
-            known(site, one)
+            known(bucket, one)
     link("panda.png")
-    assert site.ask(path).kind == "image/png"
-    known(site, path)
-    shutil.copy(site.root / "photos" / "example.jpg", site.root / "photos" / "panda.png")
-    assert site.ask(path).kind == "image/jpeg"
-    (site.root / "photos" / "panda.png").unlink()
-    assert site.ask(path).code == "SymlinkTargetNotExist"
-    call(site, "DELETE", "link")
-    assert site.ask(path).code == "NoSuchKey"
+    assert bucket.ask(path).kind == "image/png"
+    known(bucket, path)
+    shutil.copy(bucket.folder / "example.jpg", bucket.folder / "panda.png")
+    assert bucket.ask(path).kind == "image/jpeg"
+    (bucket.folder / "panda.png").unlink()
+    assert bucket.ask(path).code == "SymlinkTargetNotExist"
+    bucket.call("DELETE", "link")
+    assert bucket.ask(path).code == "NoSuchKey"
 
 
 RULED = PUBLIC % (70, ', "protection": {"enabled": true, "rules": [{"prefix": "private/"}]}')
 
 
-def test_a_link_to_a_protected_object(site):
+def test_a_link_to_a_protected_object(bucket):
     """Renamed folders and links to them change nothing about the file itself."""
-    bucket = site.root / "photos"
-    (bucket / "sub").mkdir()
-    shutil.copy(bucket / "example.jpg", bucket / "sub" / "a.jpg")
-    document(site.root, RULED)
-    path = "/photos/sub/a.jpg?x-oss-process=image/resize,w_100"
-    until(lambda: site.ask(path.replace("sub", "private")).status == 403)
-    known(site, path)
-    (bucket / "sub").rename(bucket / "private")
-    assert site.ask(path).code == "NoSuchKey"
-    (bucket / "sub").symlink_to("private")
-    assert site.ask(path).code == "AccessDenied"
-    assert site.ask("/photos/sub/a.jpg!small").status == 200
-    (bucket / "sub").unlink()
-    (bucket / "private").rename(bucket / "sub")
-    known(site, path)
-    (bucket / "sub").rename(bucket / "open")
-    (bucket / "sub").symlink_to("open")
-    known(site, path)
-    (bucket / "open").rename(bucket / "private")
-    (bucket / "open").symlink_to("private")
-    assert site.ask(path).code == "AccessDenied"
+    folder = bucket.folder
+    (folder / "sub").mkdir()
+    shutil.copy(folder / "example.jpg", folder / "sub" / "a.jpg")
+    bucket.document(RULED)
+    path = "sub/a.jpg?x-oss-process=image/resize,w_100"
+    until(lambda: bucket.ask(path.replace("sub", "private")).status == 403)
+    known(bucket, path)
+    (folder / "sub").rename(folder / "private")
+    assert bucket.ask(path).code == "NoSuchKey"
+    (folder / "sub").symlink_to("private")
+    assert bucket.ask(path).code == "AccessDenied"
+    assert bucket.ask("sub/a.jpg!small").status == 200
+    (folder / "sub").unlink()
+    (folder / "private").rename(folder / "sub")
+    known(bucket, path)
+    (folder / "sub").rename(folder / "open")
+    (folder / "sub").symlink_to("open")
+    known(bucket, path)
+    (folder / "open").rename(folder / "private")
+    (folder / "open").symlink_to("private")
+    assert bucket.ask(path).code == "AccessDenied"
 
 
-def test_another_style(site):
-    document(site.root, PUBLIC % (50, ""))
-    until(lambda: site.ask(STYLED).picture.width == 50)
+def test_another_style(bucket):
+    bucket.document(PUBLIC % (50, ""))
+    until(lambda: bucket.ask(STYLED).picture.width == 50)
 
 
-def test_a_literal_object_comes_first(site):
-    shutil.copy(site.root / "photos" / "panda.png", site.root / "photos" / "example.jpg!small")
-    answer = site.ask(STYLED)
-    assert answer.body == (site.root / "photos" / "panda.png").read_bytes()
+def test_a_literal_object_comes_first(bucket):
+    shutil.copy(bucket.folder / "panda.png", bucket.folder / "example.jpg!small")
+    answer = bucket.ask(STYLED)
+    assert answer.body == (bucket.folder / "panda.png").read_bytes()
 
 
-def test_a_laid_on_object(site):
-    before = site.ask(MARKED)
-    shutil.copy(site.root / "photos" / "example.jpg", site.root / "photos" / "panda.png")
-    assert site.ask(MARKED).etag != before.etag
+def test_a_laid_on_object(bucket):
+    before = bucket.ask(MARKED)
+    shutil.copy(bucket.folder / "example.jpg", bucket.folder / "panda.png")
+    assert bucket.ask(MARKED).etag != before.etag
 
 
 @BOTH
-def test_particular_requests(site):
-    whole = site.ask(PATH)
-    assert site.ask(PATH, {"Range": "bytes=0-9"}).body == whole.body[:10]
-    assert site.ask(PATH, {"If-None-Match": whole.etag}).status == 304
-    assert site.ask(PATH, {"If-Match": '"x"'}).status == 412
-    assert site.ask(PATH, method="HEAD").body == b""
-    assert site.ask(PATH, {"Authorization": "OSS a:b"}).status == 403
-    assert site.ask(f"{PATH}&Signature=x").status == 403
-    assert site.ask(PATH, host="photos.oss-cn-hangzhou.aliyuncs.com").code == "NoSuchKey"
-    assert site.ask(PATH).body == whole.body
+def test_particular_requests(bucket):
+    whole = bucket.ask(PATH)
+    assert bucket.ask(PATH, {"Range": "bytes=0-9"}).body == whole.body[:10]
+    assert bucket.ask(PATH, {"If-None-Match": whole.etag}).status == 304
+    assert bucket.ask(PATH, {"If-Match": '"x"'}).status == 412
+    assert bucket.ask(PATH, method="HEAD").body == b""
+    assert bucket.ask(PATH, {"Authorization": "OSS a:b"}).status == 403
+    assert bucket.ask(f"{PATH}&Signature=x").status == 403
+    assert bucket.ask(PATH, host=f"{bucket.name}.oss-cn-hangzhou.aliyuncs.com").code == "NoSuchKey"
+    assert bucket.ask(PATH).body == whole.body
 
 
-def test_purged(site):
-    assert site.ask(PATH).headers["X-Vipsgate-Cache"] == "hit"
-    call(site, "DELETE", "panda.png")
-    assert site.ask(MARKED).code == "WatermarkError"
-    assert site.ask(PATH).status == 200
+def test_purged(bucket):
+    assert bucket.ask(PATH).headers["X-Vipsgate-Cache"] == "hit"
+    bucket.call("DELETE", "panda.png")
+    assert bucket.ask(MARKED).code == "WatermarkError"
+    assert bucket.ask(PATH).status == 200
