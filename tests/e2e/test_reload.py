@@ -24,19 +24,33 @@ PROTECTED, PRIVATE = "/examplebucket/example.jpg", "/private/example.jpg"
 PATIENCE_S = 10
 
 
-@pytest.fixture
-def file(tmp_path):
-    return tmp_path / "vipsgate.toml"
-
-
-@pytest.fixture
-def site(serving, root, file):
+@pytest.fixture(scope="module")
+def running(serving, root, tmp_path_factory):
+    """A server, and its file."""
     (root / "private").mkdir(exist_ok=True)
     (root / "private" / "example.jpg").write_bytes(b"private")
+    file = tmp_path_factory.mktemp("reload") / "vipsgate.toml"
     file.write_text(SHUT)
     with serving(root, "--config", str(file)) as site:
-        assert closed(site)
-        yield site
+        yield site, file
+
+
+@pytest.fixture
+def site(running):
+    """The server; whatever a test writes into its file, the whole file is followed afterwards."""
+    site, file = running
+    assert closed(site)
+    assert (metrics(site)[0], ready(site)) == (1, [])
+    yield site
+    since = metrics(site)[1]
+    file.write_text(SHUT)
+    hang_up(site)
+    until(lambda: metrics(site)[1] > since and closed(site))
+
+
+@pytest.fixture
+def file(running):
+    return running[1]
 
 
 def closed(site):
@@ -83,15 +97,14 @@ LOST = {
 @pytest.mark.parametrize("lost", LOST)
 def test_what_is_cut_opens_nothing(site, file, lost):
     text, reason = LOST[lost]
-    good, since = metrics(site)
-    assert (good, ready(site)) == (1, [])
+    since, logged = metrics(site)[1], len(site.log.read_text())
     file.write_text(text)
     hang_up(site)
     until(lambda: metrics(site)[0] == 0)
     assert closed(site)
     assert metrics(site)[1] == since
     assert any(line.startswith("configuration: ") and reason in line for line in ready(site))
-    log = site.log.read_text()
+    log = site.log.read_text()[logged:]
     assert f"the configuration is kept as it was: {ready(site)[0].partition(': ')[2]}" in log
     assert "secret1" not in log
     # the whole file again is followed
@@ -126,9 +139,10 @@ def test_what_is_written_out_is_followed(site, file):
     assert (metrics(site)[0], ready(site)) == (1, [])
 
 
-def test_a_restart_takes_the_file_as_it_is(serving, root, file):
+def test_a_restart_takes_the_file_as_it_is(serving, root, tmp_path):
     (root / "private").mkdir(exist_ok=True)
     (root / "private" / "example.jpg").write_bytes(b"private")
+    file = tmp_path / "vipsgate.toml"
     file.write_text("")
     with serving(root, "--config", str(file)) as site:
         assert [site.ask(path).status for path in (PROTECTED, PRIVATE)] == [200, 200]

@@ -1,6 +1,7 @@
 """A worker whose source is still being fetched makes the same of it, and waits for no more."""
 
 import asyncio
+import functools
 import io
 import os
 import struct
@@ -25,6 +26,7 @@ LIMITS = Limits(source_bytes=8 << 20)
 PIECES = 12  # that a file comes in
 
 
+@functools.cache
 def photo(kind, **options):
     noise = Image.effect_noise((1200, 900), 60).convert("RGB").resize((1000, 700))
     file = io.BytesIO()
@@ -41,19 +43,22 @@ def turned(data):
     return data[:-12] + more + data[-12:]
 
 
-JPEG = photo("JPEG", quality=95)
-FILES = {
-    "baseline JPEG": JPEG,
-    "progressive JPEG": photo("JPEG", quality=95, progressive=True),
-    "JPEG without an end": JPEG[:-2],
-    "PNG": photo("PNG"),
-    "PNG turned behind its pixels": turned(photo("PNG")),
-    "WebP": photo("WEBP"),
-    "GIF": photo("GIF"),
-    "JPEG that is cut off": JPEG[: len(JPEG) // 2],
-    "PNG that is cut off": photo("PNG")[:90_000],
-    "JPEG that is bent": JPEG[:90_000] + b"\xff\xc4\0\5oh no" * 9 + JPEG[99_000:],
-    "no picture": b"no picture" * 50_000,
+def jpeg():
+    return photo("JPEG", quality=95)
+
+
+FILES = {  # name -> makes its bytes
+    "baseline JPEG": jpeg,
+    "progressive JPEG": lambda: photo("JPEG", quality=95, progressive=True),
+    "JPEG without an end": lambda: jpeg()[:-2],
+    "PNG": lambda: photo("PNG"),
+    "PNG turned behind its pixels": lambda: turned(photo("PNG")),
+    "WebP": lambda: photo("WEBP"),
+    "GIF": lambda: photo("GIF"),
+    "JPEG that is cut off": lambda: jpeg()[: len(jpeg()) // 2],
+    "PNG that is cut off": lambda: photo("PNG")[:90_000],
+    "JPEG that is bent": lambda: jpeg()[:90_000] + b"\xff\xc4\0\5oh no" * 9 + jpeg()[99_000:],
+    "no picture": lambda: b"no picture" * 50_000,
 }
 STREAMED = ("baseline JPEG", "progressive JPEG", "PNG")
 PROCESSES = (
@@ -133,7 +138,7 @@ def slowly(coming, until):
 @pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("name", FILES)
 def test_the_answer_is_that_of_the_whole(worker, descriptors, monkeypatch, name, process):
-    data, early = FILES[name], []
+    data, early = FILES[name](), []
     real = group.Group._write_early
     monkeypatch.setattr(
         group.Group, "_write_early", lambda *given: early.append(real(*given)) or early[-1]
@@ -154,7 +159,7 @@ def test_the_answer_is_that_of_the_whole(worker, descriptors, monkeypatch, name,
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_what_stops_in_the_middle_frees_the_worker(worker, descriptors, name, share):
-    data = FILES[name]
+    data = FILES[name]()
     coming = Fetched(data)
     until = int(share * len(data))
     thread = slowly(coming, until)
@@ -177,22 +182,22 @@ def test_what_stops_in_the_middle_frees_the_worker(worker, descriptors, name, sh
 def test_descriptors_do_not_add_up(worker):
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(8):
-        coming = Fetched(JPEG)
-        coming.more(len(JPEG))
+        coming = Fetched(jpeg())
+        coming.more(len(coming.data))
         assert isinstance(outcome(worker, coming.file, "image/resize,w_9", coming.told), bytes)
         coming.close()
     assert len(os.listdir("/proc/self/fd")) <= before + 1
 
 
 def test_a_source_that_is_too_large_is_refused_at_once(worker, descriptors):
-    coming = Fetched(JPEG)
+    coming = Fetched(jpeg())
     code, _ = outcome(worker, coming.file, "image/resize,w_9", Coming(9 << 20, coming.bell.reader))
     coming.close()
     assert code == errors.ImageTooLarge("").code
 
 
 def test_a_header_that_is_refused_waits_for_nothing_more(worker, descriptors):
-    coming = Fetched(JPEG)
+    coming = Fetched(jpeg())
     coming.more(100_000)
     result = outcome(worker, coming.file, "image/crop,x_5000,y_0", coming.told)
     coming.close()

@@ -24,10 +24,9 @@ from typing import Protocol, TypeVar
 import orjson
 
 from .. import errors
-from ..image import faces
 from ..image.config import Limits, Rendering
 from ..image.cost import Cost
-from . import fontfiles, protocol, sandbox
+from . import protocol
 from .interrupt import CANCELLED, Interrupt
 
 NICE = 5  # steps behind the front, which has hits, refusals and health to answer meanwhile
@@ -140,8 +139,12 @@ def main() -> None:
     os.nice(NICE)
     connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     settings = orjson.loads(sys.argv[3])
-    # what is imported lazily must be there before the files are out of reach
+    # what is imported lazily must be there before the files are out of reach; the front, which
+    # reads this module too, needs none of it
     from PIL import BmpImagePlugin, JpegImagePlugin, TiffImagePlugin  # noqa: F401
+
+    from ..image import faces
+    from . import fontfiles, sandbox
 
     for optional in ("pillow_heif", "av"):
         with contextlib.suppress(ImportError):

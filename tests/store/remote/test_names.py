@@ -6,7 +6,8 @@ from support.examples import times
 
 from vipsgate.store.remote.names import key_of, name_of
 
-texts = st.text("/ !ab", max_size=6) | st.text(st.characters(min_codepoint=0x20), max_size=6)
+signs = st.characters(min_codepoint=0x20, exclude_categories=["Cs"])  # keys are UTF-8
+texts = st.text("/ !ab", max_size=6) | st.text(signs, max_size=6)
 
 
 @given(texts, texts)
