@@ -131,6 +131,28 @@ async def test_what_is_not_of_our_making_is_not_there(disk, tmp_path, data):
     assert await Disk(tmp_path, 1 << 20).get(PLACE) is None
 
 
+async def test_a_file_that_has_the_inode_of_one_that_was_seen_is_another_one(disk, tmp_path):
+    """Of as many bytes as that one, too, though not of its body."""
+    other = Disk(tmp_path, 1 << 20)
+    first, second = cache_key(1), cache_key(2)
+    await disk.put(first, kept(bytes(100)))
+    (old,) = files(tmp_path)
+    assert content(await disk.get(first)) == bytes(100)
+    for number in range(1 << 16):  # until what is said of it has one digit less
+        body = bytes(99) + number.to_bytes(2)
+        await other.put(second, kept(body))
+        (new,) = set(files(tmp_path)) - {old}
+        if new.stat().st_size == old.stat().st_size:
+            break
+    data = new.read_bytes()
+    with old.open("r+b") as file:
+        file.write(data)
+    old.rename(new)
+    assert disk.get_nowait(second, 1 << 16) is None
+    assert content(await disk.get(second)) == body
+    assert disk.get_nowait(second, 1 << 16).data == body
+
+
 async def test_forgets_a_source_on_disk(disk, tmp_path):
     for number in range(4):
         await disk.put(cache_key(number, "a" if number % 2 else "b"), kept())
@@ -467,6 +489,9 @@ async def test_a_peek_sees_what_has_been_seen(tmp_path):
     assert cache.get_nowait(PLACE, 1 << 16) is None
     await fetched(cache, PLACE, Maker())
     await cache.close()
+    found, tier = cache.get_nowait(PLACE, 1 << 16)  # it has written it itself
+    assert (found.data, tier) == (b"data", DISK)
+    cache = Cache(Memory(0), Disk(tmp_path, 1 << 20))
     assert cache.get_nowait(PLACE, 1 << 16) is None  # nobody has looked at its checksum yet
     assert await fetched(cache, PLACE, Maker()) == (b"data", DISK)
     found, tier = cache.get_nowait(PLACE, 1 << 16)

@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import itertools
 import logging
 import os
 import re
@@ -62,6 +63,8 @@ OLD_LOCK = ".lock"  # ending of a file that an earlier version has left
 POLL = 0.02  # seconds between two looks at work that another process does
 log = logging.getLogger(__name__)
 
+Seen = tuple[str, int, int]  # the name of a file, its inode and its bytes
+
 
 class Disk:
     """Entries by cache key.
@@ -82,8 +85,11 @@ class Disk:
         self._folder, self._budget, self._exact = os.fspath(folder), budget, exact
         self._copying: dict[str, asyncio.Task[None]] = {}
         self._written = budget  # since the last scan; the first is due at once
-        # inode and bytes of files whose checksum is right: bytes of their bodies
-        self._seen: OrderedDict[tuple[int, int], int] = OrderedDict()
+        # files whose checksum is right, and the bytes of their bodies; an inode may come again, for
+        # another file, which then has another name
+        self._seen: OrderedDict[Seen, int] = OrderedDict()
+        self._writer = secrets.token_hex(12)  # begins the names of files that it is writing
+        self._numbers = itertools.count()
         self._scanning: asyncio.Task[None] | None = None
         self._making: set[int] = set()  # places of what is made by this process
         self._mode = EXACT_FOLDER if exact else FOLDER
@@ -115,7 +121,7 @@ class Disk:
             return None
         try:
             facts = os.fstat(descriptor)
-            size = self._seen.get((facts.st_ino, facts.st_size), -1)
+            size = self._seen.get((cache_key.variant, facts.st_ino, facts.st_size), -1)
             data = os.pread(descriptor, size, 0) if 0 <= size <= most else b""
             budgets.touch(descriptor, facts)
         except OSError:
@@ -128,7 +134,9 @@ class Disk:
     async def put(self, cache_key: CacheKey, entry: Entry) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
         with contextlib.suppress(OSError):
-            self._written += await wrap(self._write)(cache_key, entry)
+            inode, size = await wrap(self._write)(cache_key, entry)
+            self._see((cache_key.variant, inode, size), entry.size)
+            self._written += size
         self._scan_if_due()
 
     async def purge(self, bucket: str, key: str, before: float | None = None) -> None:
@@ -178,7 +186,7 @@ class Disk:
         except OSError:
             return None
         try:
-            entry = self._read(descriptor)
+            entry = self._read(cache_key.variant, descriptor)
         except (OSError, ValueError, TypeError, KeyError, struct.error):  # cut, or none of ours
             entry = None
         if entry is None:
@@ -188,7 +196,7 @@ class Disk:
             return None
         return self._with_file(cache_key, entry)
 
-    def _read(self, descriptor: int) -> Entry | None:
+    def _read(self, variant: str, descriptor: int) -> Entry | None:
         facts = os.fstat(descriptor)
         end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
         length, mark = TAIL.unpack(end[-TAIL.size :])
@@ -202,15 +210,19 @@ class Disk:
         )
         if mark != MARK or entry.size + length + TAIL.size != facts.st_size:
             return None
-        name = (facts.st_ino, facts.st_size)
+        name = (variant, facts.st_ino, facts.st_size)
         if name not in self._seen:
             if _checksum(entry) != about["crc"]:
                 return None
-            self._seen[name] = entry.size
-            if len(self._seen) > SEEN:
-                self._seen.popitem(last=False)
+            self._see(name, entry.size)
         budgets.touch(descriptor, facts)
         return entry
+
+    def _see(self, name: Seen, size: int) -> None:
+        """Remember that a file is right."""
+        self._seen[name] = size
+        if len(self._seen) > SEEN:
+            self._seen.popitem(last=False)
 
     def _with_file(self, cache_key: CacheKey, entry: Entry) -> Entry:
         """The same, with the name of a file with the body alone; if there is none, one is begun.
@@ -222,7 +234,8 @@ class Disk:
         path = self._path(cache_key) + EXACT
         try:
             facts = os.stat(path)
-            if facts.st_size == entry.size and (facts.st_ino, facts.st_size) in self._seen:
+            name = (cache_key.variant + EXACT, facts.st_ino, facts.st_size)
+            if facts.st_size == entry.size and name in self._seen:
                 budgets.touch(path, facts)
                 return entry._replace(file=path.removeprefix(f"{self._folder}/"))
         except OSError:
@@ -234,18 +247,19 @@ class Disk:
     async def _copy(self, path: str, entry: Entry) -> None:
         try:
             with contextlib.closing(entry), contextlib.suppress(OSError):
-                self._seen[await wrap(self._put_exact)(path, entry)] = entry.size
+                inode, size = await wrap(self._put_exact)(path, entry)
+                self._see((os.path.basename(path), inode, size), entry.size)
                 self._written += entry.size
         finally:
             del self._copying[path]
         self._scan_if_due()
 
-    def _write(self, cache_key: CacheKey, entry: Entry) -> int:
-        """Write a file; how many bytes it has."""
+    def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
+        """Write a file; its inode and its bytes."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
         text = orjson.dumps({**about, "notes": entry.notes, "crc": _checksum(entry)})
         behind = text + TAIL.pack(len(text), MARK)
-        return self._put(self._path(cache_key), entry, behind)[1]
+        return self._put(self._path(cache_key), entry, behind)
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
         """Write a file for a server in front; its folder may be from a time without one."""
@@ -254,19 +268,16 @@ class Disk:
 
     def _put(self, path: str, entry: Entry, behind: bytes, mode: int = FILE) -> tuple[int, int]:
         """Write a file beside all others and give it its name; its inode and its bytes."""
-        temporary = f"{self._folder}/{TEMPORARY}/{secrets.token_hex(16)}"
+        temporary = f"{self._folder}/{TEMPORARY}/{self._writer}{next(self._numbers)}"
         try:
-            with os.fdopen(os.open(temporary, WRITE, FILE), "wb") as file:
+            descriptor = os.open(temporary, WRITE, FILE)
+            try:
                 if mode != FILE:
-                    self._set_mode(file.fileno(), mode)
-                if entry.data is not None:
-                    file.write(entry.data)
-                for start in range(0, entry.size if entry.data is None else 0, CHUNK):
-                    size = min(CHUNK, entry.size - start)
-                    file.write(os.pread(entry.descriptor, size, start))
-                file.write(behind)
-                file.flush()
-                inode = os.fstat(file.fileno()).st_ino
+                    self._set_mode(descriptor, mode)
+                _fill(descriptor, entry, behind)
+                inode = os.fstat(descriptor).st_ino
+            finally:
+                os.close(descriptor)
             try:
                 os.rename(temporary, path)
             except FileNotFoundError:  # the first picture of its source, or a purge has come
@@ -393,6 +404,28 @@ def _remove_unused(folder: str, since: float) -> None:
                     if entry.stat(follow_symlinks=False).st_mtime < since:
                         os.unlink(entry.path)
         os.rmdir(folder)
+
+
+def _fill(descriptor: int, entry: Entry, behind: bytes) -> None:
+    """Write a body and what is behind it, in as few calls as may be.
+
+    Each call lets go of the interpreter, and waits for it behind a loop that is busy.
+
+    Raises:
+        OSError: Not all of it can be written.
+    """
+    end = behind
+    if entry.data is not None:
+        end = entry.data + behind
+    else:
+        for start in range(0, entry.size, CHUNK):
+            _write(descriptor, os.pread(entry.descriptor, min(CHUNK, entry.size - start), start))
+    _write(descriptor, end)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    if os.write(descriptor, data) < len(data):
+        raise OSError(errno.ENOSPC, "the disk is full")
 
 
 def _checksum(entry: Entry) -> int:
