@@ -431,11 +431,18 @@ def test_whose_time_is_up() -> None:
 class Others(NoOtherFronts):
     """Another front, with heavy work of its own."""
 
-    def __init__(self, seconds: float, renderers: int) -> None:
+    def __init__(self, seconds: float = 0.0, renderers: int = 0) -> None:
         self.work = seconds, renderers
+        self.memory, self.deadline = 0, 0.0
 
     def heavy(self) -> tuple[float, int]:
         return self.work
+
+    def held(self) -> int:
+        return self.memory
+
+    def before(self, deadline: float) -> bool:
+        return 0 < self.deadline < deadline
 
 
 @pytest.mark.parametrize(
@@ -457,3 +464,21 @@ def test_heavy_jobs_of_all_fronts_are_ahead(
         heavy.cost = Cost(1.0, 600 * MB)
         queue.enter(heavy)
     assert queue.wait(Lane.HEAVY) == pytest.approx(wait)
+
+
+def test_a_job_that_lacks_memory_is_not_passed_by_jobs_of_other_fronts() -> None:
+    others = Others()
+    queue: Lanes[Job] = Lanes(count=2, bounds=Bounds(60, 100), memory=1000 * MB, others=others)
+    large, small = job("m1"), job("m2")
+    large.cost, small.cost = Cost(1.0, 900 * MB), Cost(1.0, 200 * MB)
+    large.deadline, small.deadline = 5.0, 6.0
+    queue.enter(large)
+    assert queue.lacking == 0.0  # it may begin
+    others.memory = 300 * MB
+    assert (queue.next(), queue.lacking) == (None, 5.0)
+    queue.leave(large)
+    queue.enter(small)
+    others.deadline = 5.0
+    assert (queue.next(), queue.lacking) == (None, 0.0)  # it lacks no memory, but its turn
+    others.deadline = 7.0
+    assert queue.next() is small

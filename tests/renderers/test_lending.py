@@ -1,8 +1,11 @@
 """Who lends a job to whom, and what becomes of one that comes back."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from vipsgate.renderers.lending import choose
+from vipsgate.fronts.scoreboard import MICRO, Column, Scoreboard
+from vipsgate.renderers.lending import Lending, choose
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,25 @@ from vipsgate.renderers.lending import choose
 )
 def test_the_front_that_could_begin_the_most(front, free, other):
     assert choose(front, free) == other
+
+
+@pytest.mark.parametrize(
+    ("lacking", "late", "before"),
+    [
+        ([0, 0, 0], None, False),
+        ([1, 0, 0], None, False),  # its own
+        ([0, 5, 0], None, True),
+        ([0, 0, 9], None, True),
+        ([0, 10, 0], None, False),
+        ([0, 11, 9], None, True),
+        ([0, 5, 0], 1, False),  # that front does not respond
+        ([0, 5, 6], 1, True),
+    ],
+)
+def test_who_waits_longer_for_memory(lacking, late, before, monkeypatch):
+    scoreboard = Scoreboard(3)
+    for front, deadline in enumerate(lacking):
+        scoreboard.set(front, Column.LACKING, deadline * MICRO)
+    monkeypatch.setattr(scoreboard, "responds", lambda front: front != late)
+    lending = Lending(SimpleNamespace(scoreboard=scoreboard, front=0))
+    assert lending.before(10.0) is before

@@ -36,6 +36,7 @@ class Column(IntEnum):
     WORK = auto()  # time that its renderers need for the quick ones that wait
     HEAVY_WORK = auto()  # time of one core for those that are no quick ones, waiting or under work
     HELD = auto()  # bytes of memory for which heavy jobs have a permit
+    LACKING = auto()  # deadline of its first job that waits for such a permit and nothing else
 
 
 class Scoreboard:

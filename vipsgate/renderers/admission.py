@@ -102,6 +102,9 @@ class OtherFronts(Protocol):
     def lock(self) -> AbstractContextManager[None]:
         """Decide about that memory while no other front does."""
 
+    def before(self, deadline: float) -> bool:
+        """Does a job with an earlier deadline wait there for that memory, and nothing else?"""
+
     def spread(self, work: float, renderers: int) -> float:
         """Seconds that the quick jobs of all fronts wait, were they spread evenly.
 
@@ -134,6 +137,10 @@ class NoOtherFronts:
     def lock(self) -> AbstractContextManager[None]:
         """It is."""
         return nullcontext()
+
+    def before(self, deadline: float) -> bool:
+        """None does."""
+        return False
 
     def spread(self, work: float, renderers: int) -> float:
         """To nobody."""

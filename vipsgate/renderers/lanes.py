@@ -264,9 +264,22 @@ class Lanes(Generic[J]):
         with self._others.lock() if lane is not Lane.QUICK else NO_LOCK:
             if not self._may_begin(lane, job.cost):
                 return False
+            if lane is not Lane.QUICK and self._others.before(job.deadline):
+                return False  # nor do those of other fronts pass it
             self.leave(job)
             self.begun(job.cost)
             return True
+
+    @property
+    def lacking(self) -> float:
+        """Deadline of the first job that waits for memory and nothing else; 0 for none."""
+        for lane in (Lane.HEAVY, Lane.ANIMATED):
+            job = next(iter(self._waiting[lane]), None)
+            if job is None or job.gathering or not self._may_begin(lane):
+                continue
+            if not self._has_memory(lane, job.cost):
+                return job.deadline
+        return 0.0
 
     def next_to_lend(self) -> J | None:
         """The job that another front is to do, which could begin it now; it does not count here."""

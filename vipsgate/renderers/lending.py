@@ -80,6 +80,15 @@ class Lending:
         with self._scoreboard.lock():
             yield
 
+    def before(self, deadline: float) -> bool:
+        """Does a job of another front wait for that memory alone, and for longer?"""
+        lacking = self._scoreboard.column(Column.LACKING)
+        return any(
+            0 < other < int(deadline * MICRO) and self._scoreboard.responds(front)
+            for front, other in enumerate(lacking)
+            if front != self._me
+        )
+
     def spread(self, work: float, renderers: int) -> float:
         """Seconds that quick work takes which waits here, were all that waits spread evenly."""
         self._look()
@@ -109,12 +118,16 @@ class Lending:
         quick = lanes.quick + scheduler.ahead()
         free, heavy = scheduler.free(), len(lanes) - lanes.quick
         work, heavy_work = quick * lanes.quick_seconds, lanes.heavy_seconds
-        told = (free, quick + heavy, heavy, int(work * MICRO), int(heavy_work * MICRO))
+        lacking = lanes.lacking if heavy else 0.0
+        told = (
+            *(free, quick + heavy, heavy, int(work * MICRO), int(heavy_work * MICRO)),
+            int(lacking * MICRO),
+        )
         if told != self._told or free:
             self._told = told
             columns = (
                 *(Column.FREE, Column.WAITING, Column.HEAVY),
-                *(Column.WORK, Column.HEAVY_WORK),
+                *(Column.WORK, Column.HEAVY_WORK, Column.LACKING),
             )
             for column, value in zip(columns, told, strict=True):
                 self._scoreboard.set(self._me, column, value)
