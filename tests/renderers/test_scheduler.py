@@ -35,6 +35,8 @@ from vipsgate.renderers import scheduler as scheduling
 from vipsgate.renderers.admission import FIRST_GUESS, Bounds, NoOtherFronts
 from vipsgate.renderers.lanes import QUICK_BYTES, QUICK_SECONDS, Lane
 from vipsgate.renderers.scheduler import (
+    ALL_AHEAD,
+    ALONE_AHEAD,
     LARGE_SOURCE,
     MAX_AHEAD,
     MAX_TOGETHER,
@@ -284,14 +286,20 @@ def test_so_many_go_along_and_no_more() -> None:
     assert given.count("+") == MAX_TOGETHER
 
 
-def test_so_many_are_given_ahead_and_no_more() -> None:
+@pytest.mark.parametrize(
+    ("count", "content", "ahead"),
+    [(1, "/c{}", MAX_AHEAD), (1, "", ALONE_AHEAD), (ALL_AHEAD - 1, "/c{}", 1)],
+)
+def test_so_many_are_given_ahead_and_no_more(count: int, content: str, ahead: int) -> None:
     world = World(1)
     for event in ("+q", "A."):  # which took no time at all
         world.happen(event)
         world.act()
+    for number in range(1, count):
+        world.start(f"W{number}")
     for number in range(MAX_AHEAD + 5):
-        world.happen(f"+q{number}")
-    assert len(world.act()) == 1 + MAX_AHEAD
+        world.happen(f"+q{number}{content.format(number)}")
+    assert len(world.act()) == 1 + ahead
 
 
 def test_a_job_has_the_time_when_it_began() -> None:

@@ -291,16 +291,19 @@ class Lanes(Generic[J]):
                 break  # none passes another of its lane
         return None
 
-    def ahead(self) -> J | None:
+    def ahead(self, *, alone: bool = True) -> J | None:
         """A quick job to be given to a worker before it is free; it does not count yet.
 
         None where the next worker that is free is for other work.
+
+        Args:
+            alone: Whether it may be one that goes alone.
         """
         jobs = self._waiting[Lane.QUICK]
         if len(jobs) < self.queued and self._order()[0] is not Lane.QUICK:
             return None
         job = next(iter(jobs), None)
-        if job is None or job.gathering:
+        if job is None or job.gathering or not (alone or job.content):
             return None
         self.leave(job)
         return job

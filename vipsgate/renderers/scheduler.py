@@ -27,8 +27,10 @@ from .lanes import Lane, Lanes, Waiting, lane_of
 LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
 PART_AFTER = 0.15  # seconds that a job takes by itself before those that came with it may leave it
 MAX_TOGETHER = 8  # jobs of one content that go to a worker at once
-AHEAD_SECONDS = 0.05  # of work that a worker is given ahead: so late is a front with 8,000 clients
-MAX_AHEAD = 32  # jobs that this is at most
+AHEAD_SECONDS = 0.025  # of work that a worker is given ahead: so late is a front with 8,000 clients
+MAX_AHEAD = 16  # jobs that this is at most: messages of them fit into the buffer of a socket
+ALONE_AHEAD = 8  # likewise of jobs that go alone, whose messages may be eight times as long
+ALL_AHEAD = 512  # jobs that all workers together have; the kernel counts descriptors under way
 LEND_SECONDS = (
     0.002  # of work that waits, from which on a job is lent: ten times what the way takes
 )
@@ -340,9 +342,11 @@ class Scheduler(Generic[J, W]):
 
     def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
         """Give workers what they are to begin next, each its first one before any has a second."""
-        most = min(math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds), MAX_AHEAD)
+        most = math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds)
+        most = min(most, MAX_AHEAD, max(1, ALL_AHEAD // max(1, len(self._desks))))
         while self.lanes.queued and (worker := self._least(most)) is not None:
-            if (job := self.lanes.ahead()) is None:
+            alone = len(self._desks[worker].turns) <= ALONE_AHEAD
+            if (job := self.lanes.ahead(alone=alone)) is None:
                 return
             yield self._give(job, worker, now)
 

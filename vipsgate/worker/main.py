@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import importlib
 import os
@@ -16,6 +17,7 @@ import socket
 import sys
 import sysconfig
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ from .interrupt import CANCELLED, Interrupt
 NICE = 5  # steps behind the front, which has hits, refusals and health to answer meanwhile
 PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
+UNDER_WAY = 0.001  # seconds between two tries to send descriptors while too many are under way
 # one libvips thread for a picture, few arenas; what else libvips would heed is not inherited
 ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",
@@ -93,8 +96,7 @@ def serve(
             interrupt.begin(number)
             outcome = outcome_of(performer, task, interrupt)
             interrupt.end()
-            reply = protocol.Reply(number, _rss(statm), outcome)
-            protocol.send(connection, *reply.encode())
+            _reply(connection, protocol.Reply(number, _rss(statm), outcome))
             if isinstance(outcome, protocol.Output):
                 protocol.close(outcome.descriptors)
         del tasks, task  # and with them what the jobs had in common
@@ -119,6 +121,21 @@ def outcome_of(performer: Performer[T], task: T, interrupt: Interrupt) -> protoc
     except Exception:
         traceback.print_exc()  # a fault of ours: the log has it, the client does not
         return errors.InternalError("The picture could not be rendered.")
+
+
+def _reply(connection: socket.socket, reply: protocol.Reply) -> None:
+    """Say what came of a job, as soon as the kernel passes descriptors on.
+
+    It counts those that are under way in sockets, of all processes of a user, and has no more than
+    one process may have open; others may send many. The front has an end to how long it waits.
+    """
+    while True:
+        try:
+            return protocol.send(connection, *reply.encode())
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            time.sleep(UNDER_WAY)
 
 
 def _rss(statm: int) -> int:

@@ -24,7 +24,9 @@ Instruction = tuple[int, int, int, int]  # struct sock_filter: code, jump if tru
 
 LIMITS = (  # soft and hard
     (resource.RLIMIT_CORE, 0),  # bytes; a core dump would hold somebody's picture
-    (resource.RLIMIT_NOFILE, 64),  # open at once; a renderer holds about 10, a request few more
+    # open at once; a renderer holds about 10, a request few more. But it may send none while more
+    # than that of all processes of its user are under way in sockets (unix(7), ETOOMANYREFS)
+    (resource.RLIMIT_NOFILE, 4096),
     (resource.RLIMIT_FSIZE, 1 << 30),  # bytes; binds memfds too: none may fill the memory
 )
 

@@ -25,7 +25,8 @@ import uvloop
 
 from vipsgate import errors
 from vipsgate.renderers import pool as renderers
-from vipsgate.renderers import workers
+from vipsgate.renderers import scheduler, workers
+from vipsgate.renderers.admission import FIRST_GUESS
 from vipsgate.renderers.pool import Renderers
 from vipsgate.renderers.process import CANCEL_GRACE, PendingJob
 from vipsgate.renderers.result import Result
@@ -729,7 +730,10 @@ async def test_cancelled_job_frees_its_place(state: State, source: int, text: st
 
 
 @on_uvloop
-async def test_cancelled_in_the_queue(state: State, source: int) -> None:
+async def test_cancelled_in_the_queue(
+    state: State, source: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "AHEAD_SECONDS", FIRST_GUESS)  # one is given ahead
     async with started(1, queue=3) as pool:
         names = ("sleep 0.2", "answer 1", "answer 2", "answer 3")
         tasks = [asyncio.create_task(outcome(render(pool, name, source))) for name in names]
@@ -1002,8 +1006,11 @@ async def test_an_expensive_job_is_refused_where_too_many_wait(state: State, sou
 
 
 @on_uvloop
-async def test_a_renderer_has_its_next_job_before_it_asks(state: State, source: int) -> None:
+async def test_a_renderer_has_its_next_job_before_it_asks(
+    state: State, source: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loop stands still, and yet two jobs are done."""
+    monkeypatch.setattr(scheduler, "AHEAD_SECONDS", FIRST_GUESS)
     async with started(1) as pool:
         tasks = [asyncio.create_task(render(pool, "sleep 0.05", source)) for _ in range(3)]
         await state.begun(1)

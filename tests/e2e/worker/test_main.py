@@ -8,6 +8,8 @@ import io
 import json
 import os
 import re
+import resource
+import socket
 import subprocess
 import sys
 import textwrap
@@ -119,6 +121,29 @@ async def test_a_picture_comes_back_processed() -> None:
         found = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", pool.version)
         assert found
         assert tuple(map(int, found.groups())) >= (8, 18, 3)
+
+
+@on_uvloop
+async def test_a_result_waits_until_the_kernel_passes_descriptors_on() -> None:
+    """It counts those under way of all processes of a user, which many renderers are."""
+    many = 4096 + 253  # more than a renderer may have open
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2 * many:
+        pytest.skip(f"needs a hard limit of {2 * many} open files (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * many), hard))
+    async with started() as pool:
+        await rendered(pool, "image/resize,w_32", picture())
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with one, other:
+            for _ in range(0, many, 253):
+                socket.send_fds(one, [b"x"], [one.fileno()] * 253)
+            waiting = asyncio.create_task(rendered(pool, "image/resize,w_16", picture()))
+            await asyncio.sleep(0.5)
+            pids = pool.pids()
+            assert not waiting.done()
+        assert await waiting
+        assert pool.pids() == pids
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
