@@ -45,7 +45,7 @@ SAVED = {
     "WebP": ("webpsave_buffer", {"effort": 4}, (30, 45, 60, 70, 75, 80, 85, 90, 95)),
     "AVIF": (
         "heifsave_buffer",
-        {"effort": 2, "compression": "av1"},
+        {"effort": 1, "compression": "av1"},
         (30, 40, 50, 55, 60, 65, 70, 80, 89),
     ),
 }

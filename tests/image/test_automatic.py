@@ -96,7 +96,7 @@ def test_limits_of_time_and_memory_take_the_next(header):
 
     best = written()
     assert best.result.format == "avif"
-    next_best = written(render_seconds=2)
+    next_best = written(render_seconds=1)
     assert next_best.result.format == "webp"
     assert written(render_bytes=best.memory - 1) == next_best
     assert written(render_bytes=next_best.memory - 1).result.format == "jpg"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .resources import Resources
 
-VERSION = 7  # of the pixels: raise it when the same plan gives another picture
+VERSION = 8  # of the pixels: raise it when the same plan gives another picture
 LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
 WHITE = [255, 255, 255]
