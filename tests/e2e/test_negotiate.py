@@ -281,7 +281,7 @@ def test_what_is_stored_is_for_everybody(auto):
 # --- a WebP in place of an AVIF
 
 
-LARGE = "?x-oss-process=image/resize,w_1000"
+LARGE = "?x-oss-process=image/resize,w_1600"
 
 
 RENDERED = 'vipsgate_stage_duration_seconds_count{stage="render"}'
@@ -306,7 +306,7 @@ def large(auto, photo_file):
 
 @pytest.fixture(scope="module")
 def photo_file():
-    ramp = Image.linear_gradient("L").resize((1400, 933))
+    ramp = Image.linear_gradient("L").resize((1800, 1200))
     picture = Image.merge("RGB", (ramp, ramp.rotate(90).resize(ramp.size), ramp.transpose(1)))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=90)
