@@ -55,7 +55,7 @@ class Lending:
 
     def __init__(self, peers: Peers) -> None:
         self.peers, self._scoreboard, self._me = peers, peers.scoreboard, peers.front
-        self._told: tuple[int, ...] = ()
+        self._published: tuple[int, ...] = ()
         self._looked = 0.0  # when that was
         self._waiting, self._work, self._heavy, self._renderers = 0, 0.0, 0.0, 0  # of all others
 
@@ -119,17 +119,17 @@ class Lending:
         free, heavy = scheduler.free(), len(lanes) - lanes.quick
         work, heavy_work = quick * lanes.quick_seconds, lanes.heavy_seconds
         lacking = lanes.lacking if heavy else 0.0
-        told = (
+        numbers = (
             *(free, quick + heavy, heavy, int(work * MICRO), int(heavy_work * MICRO)),
             int(lacking * MICRO),
         )
-        if told != self._told or free:
-            self._told = told
+        if numbers != self._published or free:
+            self._published = numbers
             columns = (
                 *(Column.FREE, Column.WAITING, Column.HEAVY),
                 *(Column.WORK, Column.HEAVY_WORK, Column.LACKING),
             )
-            for column, value in zip(columns, told, strict=True):
+            for column, value in zip(columns, numbers, strict=True):
                 self._scoreboard.set(self._me, column, value)
         if free and (other := self._needy()) is not None:
             self.peers.channel.notify(other, FREE, {})

@@ -34,8 +34,8 @@ from .front import FrontContext, heartbeat, last_connections, serve_connections
 from .notices import READY, RELOADED
 
 WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
-GARBAGE = 250_000  # objects that are there more than before, until the new ones are looked through
-KEPT = 50  # such looks before there is one at the objects that they have kept
+YOUNG = 250_000  # new objects until the garbage collector looks at these (gc.set_threshold)
+YOUNG_RUNS = 50  # of the collector over new objects before one over those that have outlived these
 log = logging.getLogger(__name__)
 
 
@@ -189,7 +189,7 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE, KEPT)
+    gc.set_threshold(YOUNG, YOUNG_RUNS)
 
 
 def _read_again(services: Services, read: Callable[[], Settings]) -> None:
