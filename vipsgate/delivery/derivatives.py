@@ -150,9 +150,8 @@ async def fetch_anew(services: Services, order: Order) -> Content:
 
     For objects that are replaced faster than they can be looked at and opened.
     """
-    opened: list[Opened] = []
+    opened = await _open(services, order)
     try:
-        await _open(services, order, opened)
         source = Source(order.keys[0], order.source, order.links[0])
         picture = check_opened(services, order.grant, order.target, source, opened[0])
         objects = tuple(item.object for item in opened)
@@ -241,12 +240,11 @@ async def _make(services: Services, order: Order) -> Derivative:
     Raises:
         ReplacedError: An object has been replaced since it was looked at.
     """
-    opened: list[Opened] = []
+    begun = await _begun(services, order)
+    opened = [begun] if begun else await _open(services, order, early=True)
     try:
-        if begun := await _begun(services, order):
-            opened.append(begun)
+        if begun:
             return await _render(services, order, opened, alone=True)
-        await _open(services, order, opened, early=True)
         if order.objects != tuple([item.object for item in opened]):
             raise ReplacedError
         return await _render(services, order, opened)
@@ -273,23 +271,25 @@ async def _begun(services: Services, order: Order) -> Opened | None:
         raise ReplacedError from None
 
 
-async def _open(
-    services: Services, order: Order, opened: list[Opened], *, early: bool = False
-) -> None:
-    """The source, perhaps before all of it is there, and what is laid on it.
+async def _open(services: Services, order: Order, *, early: bool = False) -> list[Opened]:
+    """The source, perhaps before all of it is there, and what is laid on it, to be closed.
 
     Args:
         services: Where they are.
         order: What is made of them.
-        opened: Takes them, for the caller to close, also where one cannot be had.
         early: Whether the source is read while it comes.
     """
     bucket, (key, *others) = order.target.bucket, order.keys
     ranged = services.store.ranged(bucket) if early and _streams(services, order) else None
     begin = ranged.begin if ranged else services.store.open
-    opened.append(await begin(bucket, key))
-    for other in others:
-        opened.append(await overlay(services.store.open, bucket, other))
+    opened = [await begin(bucket, key)]
+    try:
+        for other in others:
+            opened.append(await overlay(services.store.open, bucket, other))
+    except BaseException:
+        _close(opened)
+        raise
+    return opened
 
 
 def _close(opened: Sequence[Opened]) -> None:
