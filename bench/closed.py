@@ -11,6 +11,7 @@ while the kernel has it running, or ready to run (schedstat, proc_pid(5)).
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Run:
         light: ms that light requests took meanwhile, p99 by kind.
         failed: Light requests that had another answer than theirs.
         busy: Share of the time in which a renderer was running or ready to run, each, but for the
-            spare ones.
+            spare ones; until the clients begin to leave.
         front: Cores that the front took.
         memory: MB, the highest: the front's, and the highest of a renderer's.
     """
@@ -152,7 +153,10 @@ def run(
     if cached:
         light.append(Stream("hit", running.address, hits(), rate=PACE, end=seconds))
     crowd = Crowd(light)
-    begun, busy, spent = time.monotonic(), awake(pids[1:]), server.cpu(running.pid)
+    begun, spent = time.monotonic(), server.cpu(running.pid)
+    watch = threading.Thread(target=lambda: shares.extend(awake_for(pids[1:], seconds)))
+    shares: list[float] = []
+    watch.start()
     done = load.load(
         running.address,
         paths,
@@ -163,8 +167,7 @@ def run(
         first=first,
     )
     took = time.monotonic() - begun
-    shares = [(after - before) / took for before, after in zip(busy, awake(pids[1:]), strict=True)]
-    shares = sorted(shares)[-renderers:]
+    watch.join()
     front = (server.cpu(running.pid)[running.pid] - spent[running.pid]) / took
     told = crowd.tell()
     counts = dict(done.statuses)
@@ -182,10 +185,18 @@ def run(
             name: percentile([one.took for one in got], 99) for name, got in told.answers.items()
         },
         failed=sum(one.status != 200 for got in told.answers.values() for one in got),
-        busy=shares,
+        busy=sorted(shares)[-renderers:],
         front=front,
         memory=(server.peak(running.pid), max(server.peak(pid) for pid in pids[1:])),
     )
+
+
+def awake_for(pids: Sequence[int], seconds: float) -> list[float]:
+    """Wait so long, and return each process's share of the time, see :func:`awake`."""
+    begun, before = time.monotonic(), awake(pids)
+    time.sleep(seconds)
+    took = time.monotonic() - begun
+    return [(after - spent) / took for spent, after in zip(before, awake(pids), strict=True)]
 
 
 def awake(pids: Sequence[int]) -> list[float]:

@@ -11,9 +11,11 @@ from aiohttp import web
 
 from vipsgate.web import listener, ports, prebuilt
 from vipsgate.web import server as server_module
+from vipsgate.web.connection import NoWork
 from vipsgate.web.descriptors import room
 from vipsgate.web.listener import Listener
 from vipsgate.web.server import Server
+from vipsgate.web.turns import Turns
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SOON_S = 10  # for what takes a moment
@@ -28,7 +30,7 @@ def test_as_many_as_there_are_descriptors_for(descriptors, connections):
 
 
 @asynccontextmanager
-async def opened(limit):
+async def opened(limit, **options):
     """A port whose ``/slow`` is answered when ``go`` is set, all else at once."""
     go = asyncio.Event()
 
@@ -37,7 +39,7 @@ async def opened(limit):
             await go.wait()
         return prebuilt.respond(request, 200, {}, b"ok")
 
-    server = Server(answer, refuse=None, handler_cancellation=True)
+    server = Server(answer, refuse=None, handler_cancellation=True, **options)
     one = Listener(web.ServerRunner(server, shutdown_timeout=1), limit)
     address = await one.open("127.0.0.1", 0, shared=False)
     try:
@@ -147,14 +149,63 @@ async def test_without_a_limit_nobody_waits(monkeypatch):
 @each_loop
 async def test_all_that_wait_are_taken_in_at_once(monkeypatch):
     """uvloop by itself takes in one in each iteration, however long that lasts."""
-    async with opened(1000) as (port, server, _, _):
-        links = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+    async with opened(1000) as (port, server, _, one):
+        links = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
         for _ in range(10):
             await asyncio.sleep(0)
-        assert server.count == 60
+        assert one._connections() == 200
+        for link in links:
+            link.send(b"G")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert server.count == 200
         for link in links:
             link.close()
         await until(lambda: server.count == 0)
+
+
+class Work(NoWork):
+    """What is called ``/work``."""
+
+    def waits(self, data):
+        return b"/work" in data
+
+
+@each_loop
+async def test_of_many_that_connect_at_once_light_ones_are_answered_first(monkeypatch):
+    async with opened(1000, turns=Turns(1), work=Work()) as (port, server, _, one):
+        many = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+        for link in many:
+            link.send(b"GET /work HTTP/1.1\r\nHost: a\r\n\r\n")
+        light = await ask(port)
+        assert await answered(light)
+        assert server.requests_count < 100
+        assert one._connections() >= 201  # one that is being set up counts twice
+        for link in many:
+            link.setblocking(False)
+            got = await asyncio.get_running_loop().sock_recv(link, 100)
+            assert got.startswith(b"HTTP/1.1 200")
+            link.close()
+        light[1].close()
+
+
+@each_loop
+async def test_the_end_takes_in_those_that_are_not_set_up(monkeypatch):
+    async with opened(1000, turns=Turns(1), work=Work()) as (port, server, _, one):
+        many = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+        for link in many[::2]:
+            link.send(b"GET /work HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: one._connections() == 100)
+        closing = asyncio.ensure_future(one.close(5, linger=1))
+        await until(lambda: server.count == 100)
+        for link in many[1::2]:
+            link.send(b"GET /work HTTP/1.1\r\nHost: a\r\n\r\n")
+        for link in many:
+            link.setblocking(False)
+            got = await asyncio.get_running_loop().sock_recv(link, 100)
+            assert got.startswith(b"HTTP/1.1 200")
+            link.close()
+        await closing
 
 
 @each_loop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import time
@@ -25,7 +24,7 @@ from ..settings import Settings, SettingsError
 from ..store.base import Store
 from ..web.descriptors import raise_limit, room_here
 from ..web.listener import Listener
-from . import admin, aggregate, app, gauges, systemd
+from . import admin, aggregate, app, garbage, gauges, systemd
 from . import reload as reloading
 from .compose import services_of
 from .console_key import local_key
@@ -34,8 +33,6 @@ from .front import FrontContext, heartbeat, last_connections, serve_connections
 from .notices import READY, RELOADED
 
 WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
-YOUNG = 250_000  # new objects until the garbage collector looks at these (gc.set_threshold)
-YOUNG_RUNS = 50  # of the collector over new objects before one over those that have outlived these
 log = logging.getLogger(__name__)
 
 
@@ -78,6 +75,7 @@ async def run(
     private = Listener(admin.runner(services, moment, console, shutdown_timeout=1))
     await services.renderers.start()
     beside = [asyncio.create_task(work) for work in _background(services, context)]
+    beside.append(asyncio.create_task(garbage.collect(lambda: port.requests_count)))
     try:
         if context and peers:
             await _join(context, peers, services, reload, moment, public, private, console)
@@ -85,7 +83,7 @@ async def run(
             shared = server.reuse_port
             address = await public.open(server.host, server.port, shared=shared)
             admin_address = await private.open(server.admin_host, server.admin_port, shared=shared)
-            _settle()
+            garbage.spare()
             print(f"vipsgate ready on {address} (admin {admin_address})", flush=True)
             console.address = address
             ready(address, _console_url(admin_address, console))
@@ -158,7 +156,7 @@ async def _join(
     peers.publish(Column.ALIVE, 1)
     await services.registry.documents.look()  # what has changed before the others knew of this one
     services.registry.refresh()
-    _settle()
+    garbage.spare()
     url = _console_url(admin_address, console) if admin_address else ""
     peers.channel.notify(context.parent, READY, {"console": url})
 
@@ -178,18 +176,6 @@ async def _sweep(store: Store) -> None:
         await uploads.sweep(store, time.time())
     except OssError as error:
         log.error("what was left behind cannot be taken away: %s", error)
-
-
-def _settle() -> None:
-    """What is there by now stays, and is not looked through for garbage again and again.
-
-    A full collection of it takes 20 ms, in which nobody is answered. What comes later is looked
-    through seldom: answers leave no garbage, and with 8,000 connections there are 600,000
-    objects in use, so that a look takes 0.1 to 0.3 s, in which nobody is answered either.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG, YOUNG_RUNS)
 
 
 def _read_again(services: Services, read: Callable[[], Settings]) -> None:

@@ -105,6 +105,7 @@ class Connection(web.RequestHandler):
         throttle: Holds refusals back.
         turns: When a request begins that is work.
         work: Which one is, and which is refused.
+        came: When it was accepted, where its first request has waited for its turn since; else 0.
         options: See ``web.RequestHandler``.
 
     Attributes:
@@ -112,8 +113,8 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        *("_holding", "_left", "_refuse", "_resuming", "_stall", "_throttle", "_turns", "_work"),
-        "came",
+        *("_accepted", "_holding", "_left", "_refuse", "_resuming", "_stall", "_throttle"),
+        *("_turns", "_work", "came"),
     )
 
     def __init__(
@@ -125,6 +126,7 @@ class Connection(web.RequestHandler):
         throttle: Throttle,
         turns: Turns,
         work: Work,
+        came: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -152,6 +154,7 @@ class Connection(web.RequestHandler):
         self._msg_queue_resume_size = MAX_PIPELINED // 2
         self._refuse, self._throttle = refuse, throttle
         self._turns, self._work, self.came = turns, work, 0.0
+        self._accepted = came
         self._resuming = self._holding = False
         self._left = 0  # bytes of an answer that the client has not taken at the last look
         self._stall: asyncio.TimerHandle | None = None
@@ -169,6 +172,7 @@ class Connection(web.RequestHandler):
         if transport is None or self._is_busy():
             super().data_received(data)
         elif self._work.knows(data):
+            self._accepted = 0.0
             self._begin(data, transport, self._work.answer)
         elif self._work.waits(data):
             self._wait_for_turn(data, transport)
@@ -185,8 +189,8 @@ class Connection(web.RequestHandler):
         return self._request_count > 0  # else nobody has begun to wait for the first one
 
     def _wait_for_turn(self, data: bytes, transport: asyncio.Transport) -> None:
-        self.came = 0.0
-        if self._turns.take():
+        self.came, self._accepted = self._accepted, 0.0
+        if self.came or self._turns.take():
             self._begin_work(data, transport)
             return
         self.came = time.perf_counter()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_ACCEPTED = 64  # connections in one go, between which others are served
+MAX_ACCEPTED = 256  # connections in one go, between which others are served
 PARTS = 64  # of a limit: one part is closed, or must be free, at a time
 RETRY_SECONDS = 0.25  # until unused connections are looked for again, or a failed accept is tried
 

@@ -1,7 +1,8 @@
 """A port: accepting connections up to a limit, and closing without leaving a client unanswered.
 
 The event loop by itself accepts one connection in each of its iterations (libuv), so that under
-load a new client would wait for seconds. Here it is all of the accept queue, up to a number.
+load a new client would wait for seconds. Here it is all of the accept queue, up to a number; not
+all of these are set up at once (:mod:`.arrivals`).
 
 A server that only closes its sockets resets the connections that are still in the accept queue, and
 loses what a client sends at the very moment on a connection that was open for more. So the queue is
@@ -23,17 +24,20 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from aiohttp import web
 
 from . import ports
+from .arrivals import Arrivals
 from .connection_limit import RETRY_SECONDS, ConnectionLimit
 from .server import Server
 
 LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
 POLL_INTERVAL = 0.02  # seconds between two looks whether there are any
+MAX_SET_UP = 64  # of the connections that are accepted in one go: 4 ms
 
 
 class Listener:
@@ -52,6 +56,7 @@ class Listener:
         self._limit = ConnectionLimit(limit)
         self._listening: list[socket.socket] = []
         self._connecting: set[asyncio.Task[Any]] = set()  # connections that are not served yet
+        self._arrivals: Arrivals | None = None
         self._accepting = self._closed = self._shared = False
 
     async def open(self, host: str, port: int, *, shared: bool) -> str:
@@ -82,20 +87,19 @@ class Listener:
     async def serve(self) -> None:
         """Serve what :meth:`serve_connection` is given."""
         await self._runner.setup()
+        self._arrivals = self._server.arrivals(self._connect)
         if self._limit.connections or self._counted:
-            assert isinstance(self._runner.server, Server)
-            self._runner.server.on_lost = self._on_lost
+            self._server.on_lost = self._on_lost
 
     def serve_connection(self, connection: socket.socket) -> None:
         """Serve a connection that another process has accepted."""
         connection.setblocking(False)
-        self._connect(connection)
+        self._add(connection)
         self._report()
 
     def close_idle(self, count: int) -> None:
         """Close up to ``count`` unused connections, as others wait to be accepted."""
-        assert isinstance(self._runner.server, Server)
-        self._runner.server.close_idle(count)
+        self._server.close_idle(count)
 
     async def close(self, seconds: float, linger: float = LINGER) -> None:
         """Take no further connections, and finish what is under way.
@@ -120,10 +124,11 @@ class Listener:
         cleaning.cancel()
         await asyncio.wait({cleaning})
 
-    def _handler(self) -> asyncio.BaseProtocol:
+    @property
+    def _server(self) -> Server:
         server = self._runner.server
-        assert server
-        return server()
+        assert isinstance(server, Server)
+        return server
 
     def _resume(self) -> None:
         """Accept connections, from now on."""
@@ -140,8 +145,7 @@ class Listener:
 
     def _connections(self) -> int:
         """Connections that are open; one that is being set up may count twice for a moment."""
-        assert isinstance(self._runner.server, Server)
-        return self._runner.server.count + len(self._connecting)
+        return self._server.count + len(self._connecting) + len(self._arrivals or ())
 
     def _is_full(self, *, paused: bool = False) -> bool:
         limit = self._limit
@@ -151,8 +155,11 @@ class Listener:
         """Accept what is in the queue of a socket, up to the limit."""
         most = self._limit.acceptable(self._connections() if self._limit.connections else 0)
         try:
+            set_up = 0
             for connection in islice(ports.accepted(item), most):
-                self._connect(connection)
+                set_up += self._add(connection)
+                if set_up >= MAX_SET_UP:
+                    break
         except OSError:  # no descriptor, or no memory: later
             self._pause()
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._resume)
@@ -160,9 +167,14 @@ class Listener:
         if self._is_full():
             self._pause()
 
-    def _connect(self, connection: socket.socket) -> None:
+    def _add(self, connection: socket.socket) -> bool:
+        assert self._arrivals is not None
+        return self._arrivals.add(connection)
+
+    def _connect(self, connection: socket.socket, came: float = 0.0) -> None:
         loop = asyncio.get_running_loop()
-        task = loop.create_task(loop.connect_accepted_socket(self._handler, connection))
+        handler = partial(self._server, came)
+        task = loop.create_task(loop.connect_accepted_socket(handler, connection))
         self._connecting.add(task)
         task.add_done_callback(self._connected)
 
@@ -202,5 +214,7 @@ class Listener:
                 for connection in ports.accepted(item):
                     self._connect(connection)
         self._listening = []
+        if self._arrivals is not None:
+            self._arrivals.flush()
         if self._connecting:
             await asyncio.wait(self._connecting)

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from .arrivals import Arrivals, SetUp
 from .connection import Connection, NoWork, Refuse, Work
 from .throttle import Throttle
 from .turns import Turns
@@ -51,8 +52,12 @@ class Server(web.Server):
         self.count = 0
         self.on_lost: Callable[[], None] = _nothing
 
-    def __call__(self) -> Connection:
-        """Return what serves a new connection."""
+    def __call__(self, came: float = 0.0) -> Connection:
+        """Return what serves a new connection.
+
+        Args:
+            came: See :class:`Connection`.
+        """
         return Connection(
             self,
             loop=self._loop,
@@ -60,8 +65,13 @@ class Server(web.Server):
             throttle=self._throttle,
             turns=self._turns,
             work=self._work,
+            came=came,
             **self._kwargs,
         )
+
+    def arrivals(self, set_up: SetUp) -> Arrivals:
+        """Return what holds connections until they are set up by ``set_up``."""
+        return Arrivals(self._turns, self._work, set_up)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """There is one more."""

@@ -34,9 +34,14 @@ class Turns:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether who asks for a turn now has to wait for it."""
+        return self._left <= 0 or bool(self._waiting)
+
     def take(self) -> bool:
         """Take a turn of this iteration, where there is one and nobody waits for it."""
-        if self._left <= 0 or self._waiting:
+        if self.busy:
             return False
         self._left -= ONE
         self._call()
