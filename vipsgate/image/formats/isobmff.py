@@ -1,4 +1,4 @@
-"""A HEIC's or AVIF's table of contents, read before libheif sees it: how much is really inside?
+"""Reads the table of contents of a HEIC or AVIF before libheif does, to limit its real size.
 
 pillow-heif reads all metadata of all pictures when a file is opened, and items may share their
 bytes: 4 MB became 7.6 GB. libheif decodes no more than a picture's own size property says, but a
