@@ -299,7 +299,7 @@ def umask(request):
 
 
 @pytest.mark.parametrize("exact", [False, True])
-async def test_what_is_kept_is_for_nobody_else(tmp_path, umask, exact):
+async def test_cached_files_are_not_readable_by_other_users(tmp_path, umask, exact):
     folder = tmp_path / "cache"
     disk = Disk(folder, 10_000_000, exact=exact)
     await disk.put(cache_key(1), kept(b"data").in_memory())
@@ -322,7 +322,7 @@ async def test_what_is_kept_is_for_nobody_else(tmp_path, umask, exact):
         assert mode == expected, path
 
 
-async def test_what_is_being_written_is_for_nobody_else(tmp_path, umask, monkeypatch):
+async def test_unfinished_files_are_not_readable_by_other_users(tmp_path, umask, monkeypatch):
     seen = []
     real = os.rename
 

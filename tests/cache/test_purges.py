@@ -99,7 +99,7 @@ def test_a_later_prefix_takes_the_place_of_what_it_covers():
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[["a","b","c",1]]', b'[[1,"key","c",1]]'])
-def test_a_record_of_somebody_else_says_nothing(data):
+def test_a_foreign_record_has_no_rules(data):
     assert purges.read(data) == {}
 
 
@@ -136,7 +136,7 @@ def instance(folder, shared=None):
 
 
 @ROW
-async def test_all_who_share_a_folder(tmp_path, monkeypatch, rule):
+async def test_all_instances_that_share_a_folder_follow_a_purge(tmp_path, monkeypatch, rule):
     monkeypatch.setattr(tiers, "POLL_INTERVAL", 0.01)
     one, two = instance(tmp_path), instance(tmp_path)
     await keep(one)
@@ -164,7 +164,7 @@ async def test_all_who_share_a_folder(tmp_path, monkeypatch, rule):
 
 
 @ROW
-async def test_all_who_share_a_bucket(tmp_path, rule):
+async def test_all_instances_that_share_a_bucket_follow_a_purge(tmp_path, rule):
     pytest.importorskip("obstore", reason="needs pip install 'vipsgate[cloud]'")
     from obstore.store import MemoryStore
 

@@ -97,7 +97,7 @@ async def test_what_is_large_is_not_kept(client):
     assert client.asked == 0
 
 
-async def test_away_it_is_in_nobodys_way(client):
+async def test_an_unreachable_store_delays_no_request(client):
     client.away = True
     shared = RemoteCache(client)
     await shared.put(PLACE, kept())

@@ -246,7 +246,7 @@ async def test_many_who_change_it_at_once_lose_nothing(store):
     assert [item.current for item in listed].count(True) == 1
 
 
-async def test_who_is_second_takes_his_version_away(store, monkeypatch):
+async def test_the_second_writer_removes_its_own_version(store, monkeypatch):
     described, other = Documents(store, LIMITS), Documents(store, LIMITS)
     await put(described, 1)
     seen, note = [], versions.note

@@ -95,7 +95,7 @@ def test_each_class_is_known_by_itself(rows):
         assert ask(fastpath, "image/avif") is None  # nobody has asked so
 
 
-def test_who_is_not_known_is_given_nobody_elses_answer():
+def test_a_client_of_other_formats_gets_no_remembered_answer():
     fastpath = filled(("b", BOTH))
     assert ask(fastpath, "*/*") is None
     assert ask(fastpath, "image/webp") is None

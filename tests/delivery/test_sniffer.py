@@ -76,7 +76,7 @@ async def test_one_that_was_replaced_meanwhile_is_told_of_as_it_is(far):
     assert await Sniffer().sniff(store, "b", "a", before) == (store.facts("a"), True)
 
 
-async def test_one_that_is_replaced_again_and_again_is_nobodys():
+async def test_an_object_that_keeps_changing_is_read_a_few_times():
     store = Store(far=True, a=TEXT)
     store.before_read = lambda: store.objects.update(a=store.objects["a"] + b"x")
     with pytest.raises(ServiceUnavailable):

@@ -85,7 +85,7 @@ async def test_a_thousand_readers_cause_one_fetch(tmp_path):
         assert len(server.requests) == 2
 
 
-async def test_who_leaves_leaves_nothing_behind(tmp_path):
+async def test_a_client_that_leaves_leaves_nothing_behind(tmp_path):
     async with mirrored(LocalStore(tmp_path)) as (served, server):
         begun = asyncio.Event()
 

@@ -145,7 +145,7 @@ def test_a_source_that_is_no_picture(gate):
     assert post(gate, SMALL, key="missing.jpg").code == "NoSuchKey"
 
 
-def test_who_may_write_where(gate):
+def test_saveas_needs_the_right_to_write_its_target(gate):
     assert post(gate, f"{SMALL}|sys/saveas,o_{b64('by-writer')}", "writer").status == 200
     anyone = f"{SMALL}|sys/saveas,o_{b64('by-anyone')},b_{b64('free')}"
     assert post(gate, anyone, "").status == 200

@@ -88,7 +88,7 @@ async def test_errors_come_back_as_they_were():
             await one.call(1, "fail", {})
 
 
-async def test_who_leaves_has_the_work_given_up():
+async def test_a_caller_that_leaves_cancels_the_work():
     with channels() as ((one, other), _, _):
         ends, begun = [], asyncio.Event()
 
@@ -123,7 +123,7 @@ async def test_an_answer_that_comes_as_its_asker_leaves_is_closed(monkeypatch):
         assert open_files() == before
 
 
-async def test_who_was_asked_ends():
+async def test_the_called_front_ends():
     with channels(3) as ((one, other, third), there, _):
 
         async def hang(body, descriptors):

@@ -11,7 +11,7 @@ def fronts(count):
     return scoreboard, [Claims(scoreboard, front) for front in range(count)]
 
 
-def test_the_second_is_told_who_is_the_first():
+def test_a_second_claim_gets_the_owner_of_the_first():
     _, (one, other) = fronts(2)
     first = one.acquire("a")
     assert first.owner is None
@@ -28,7 +28,7 @@ def test_what_a_front_has_claimed_itself_is_made_by_it():
     assert one.acquire("a").owner is None
 
 
-def test_who_was_told_gives_nothing_back():
+def test_releasing_a_second_claim_keeps_the_first():
     _, (one, other) = fronts(2)
     one.acquire("a")
     other.acquire("a").release()

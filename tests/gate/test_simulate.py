@@ -54,7 +54,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("bucket", "text", "objects", "referer", "stopped", "rule"), ROWS)
-def test_who_is_stopped_by_what(bucket, text, objects, referer, stopped, rule):
+def test_which_callers_each_rule_stops(bucket, text, objects, referer, stopped, rule):
     query = ((PROCESS, text),) if text else ()
     found = verdicts(Target("photos", objects[0].key, query), bucket, objects, referer)
     assert [*found] == [*CALLERS] == ALL.split()
@@ -72,7 +72,7 @@ def test_of_what_is_not_there_nothing_is_told_to_strangers():
     assert verdicts(asked, PROTECTED, (), missing=missing)["anonymous"].rule == "protection"
 
 
-def test_overrides_in_another_spelling_are_nobodys():
+def test_overrides_are_recognised_by_their_exact_spelling():
     asked = Target("photos", "a.jpg", (("Response-Content-Type", "text/html"),))
     found = verdicts(asked, PUBLIC, [JPEG])
     assert {error.code for error in found.values()} == {"InvalidArgument"}

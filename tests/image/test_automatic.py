@@ -70,7 +70,7 @@ def test_chooses(source, before, table):
 
 
 @pytest.mark.parametrize("source", [f"{kind} 400x267" for kind in KINDS] + ["gif 40x20x3"])
-def test_who_takes_neither_gets_what_no_format_gives(source, header, planned):
+def test_a_client_of_neither_format_gets_the_same_as_without_format(source, header, planned):
     without = planned(source, "resize,w_30").result
     for text in ("format,auto", "format,auto,accept_src"):
         assert planned(source, f"resize,w_30/{text}").result == without

@@ -266,7 +266,7 @@ def test_a_cut_in_a_reduced_picture(size, data, shrink):
         assert abs(got_y * shrink - want_y) <= (optimize.HALF + 1e-6) * down
 
 
-def test_who_leads():
+def test_the_first_scaling_and_its_cut():
     """The first scaling, if nothing in front of it needs every pixel."""
     inner = scale((40, 30), 4, 3)
     for run, want in {

@@ -58,7 +58,7 @@ def test_a_trace_goes_on():
 
 
 @pytest.mark.parametrize("text", ["", "00-0-0-01", "x" * 5000, f"00-{TRACE}-{PARENT}-00"])
-def test_a_traceparent_that_is_none_or_says_no_harms_nobody(text):
+def test_an_invalid_or_unsampled_traceparent_is_ignored(text):
     _, found = spans(headers={"traceparent": text})
     assert len(found) == (not text.endswith("-00"))  # sampled where nobody has said no
 

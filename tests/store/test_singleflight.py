@@ -99,7 +99,7 @@ async def test_when_the_last_leaves_the_work_is_cancelled():
     assert not joined
 
 
-async def test_who_comes_when_it_is_just_done_has_it_at_once():
+async def test_a_caller_that_comes_when_work_is_just_done_gets_it_at_once():
     """The first has not been told yet that it is done."""
     flights, go, before = SingleFlight(), asyncio.Event(), descriptors()
 

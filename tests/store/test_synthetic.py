@@ -160,7 +160,7 @@ async def test_names_that_were_asked_longest_ago_are_forgotten(cache, painter):
     assert painter.painted.count("1.b") == 2
 
 
-async def test_what_was_let_go_stays_open_for_who_has_it(cache):
+async def test_a_released_picture_stays_open_for_its_readers(cache):
     first = await cache.open("60.a")
     await cache.stat("60.b")
     assert first.read() == b"x" * 60
@@ -192,7 +192,7 @@ async def test_when_the_last_one_leaves_nobody_paints(cache, painter):
     assert await opened(cache, "a.x") == b"a.x"
 
 
-async def test_an_error_is_for_all_who_wait_and_for_nobody_after(cache, painter):
+async def test_an_error_reaches_all_waiting_requests_and_no_later_ones(cache, painter):
     painter.error = ServiceUnavailable("busy")
     found = await asyncio.gather(*(cache.stat("a.x") for _ in range(3)), return_exceptions=True)
     assert [type(error) for error in found] == [ServiceUnavailable] * 3

@@ -104,7 +104,7 @@ async def test_the_longest_answer():
         assert await Callbacks().post(at(port), SENT, b"") == body
 
 
-async def test_nobody_is_there():
+async def test_a_callback_server_that_does_not_answer():
     with pytest.raises(CallbackError, match="No connection"):
         await Callbacks().post(at(1), SENT, b"")
 
@@ -228,7 +228,7 @@ async def test_few_are_under_way_and_the_others_wait_of_their_own_time():
     assert all(isinstance(result, CallbackError) for result in results[2:])
 
 
-async def test_who_leaves_leaves_nothing_behind():
+async def test_a_client_that_leaves_leaves_nothing_behind():
     faults = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: faults.append(context))
@@ -280,7 +280,7 @@ async def test_one_host_that_does_not_answer_leaves_turns_to_others():
     assert not shares._waiting
 
 
-async def test_who_leaves_when_a_turn_has_just_come_gives_it_back():
+async def test_a_client_that_leaves_as_its_turn_comes_gives_it_back():
     shares, entered = Shares(1), []
 
     async def take(name):

@@ -251,7 +251,7 @@ def test_so_many_wait_and_the_rest_is_not_read(loop):
     assert len(parser.feed_data(GET)[0]) == 1
 
 
-def test_who_sends_too_much_ahead_is_answered_so_far(loop):
+def test_a_client_that_sends_too_much_ahead_is_answered_up_to_there(loop):
     """The rest is dropped, and the last answer says that the connection ends."""
     parser, _ = parser_of(loop)
     most = MAX_PIPELINED

@@ -50,7 +50,7 @@ async def test_no_more_than_that_begin_in_one_iteration() -> None:
         seen = len(order)
 
 
-async def test_who_comes_later_does_not_pass_those_that_wait() -> None:
+async def test_a_later_request_does_not_overtake_waiting_ones() -> None:
     turns = Turns(3)
     order = begin(turns, 20)
     await asyncio.sleep(0)
@@ -61,7 +61,7 @@ async def test_who_comes_later_does_not_pass_those_that_wait() -> None:
     assert order == [*range(20), 99]
 
 
-async def test_who_has_left_takes_no_turn() -> None:
+async def test_a_client_that_has_left_takes_no_turn() -> None:
     turns = Turns(3)
     order = begin(turns, 12, leaves=range(3, 9))
     await asyncio.sleep(0)

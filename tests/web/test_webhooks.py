@@ -114,7 +114,7 @@ async def test_given_up_at_once(cache, status, caplog):
     await hooks.close(1)
 
 
-async def test_nobody_there(cache, caplog):
+async def test_a_webhook_server_that_does_not_answer(cache, caplog):
     hooks = Webhooks(
         [Way(Hook("h", frozenset(("write",)), (), "GET", "http://127.0.0.1:1/${key}"))]
     )
@@ -259,7 +259,7 @@ async def test_signed_for_alibaba(cache):
     await runner.cleanup()
 
 
-async def test_nobody_to_tell():
+async def test_without_webhooks_nothing_is_sent():
     hooks = Webhooks()
     hooks.tell(write("a"))
     assert (hooks.waiting, hooks.any) == (0, False)

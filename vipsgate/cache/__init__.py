@@ -1,5 +1,5 @@
-"""Derivatives: bytes by the name of what they are, in memory, on disk and in a shared bucket.
+"""The cache of derivatives, in memory, on disk and in a shared bucket.
 
-RULE: may wait; knows no pixels and no callers. A name covers everything that the bytes depend on,
-so nothing here is ever out of date, and nothing is asked of a cache before the gate has passed.
+RULE: may wait; knows no pixels and no callers. The name of an entry covers everything that its
+bytes depend on, so no entry is ever out of date. Access is checked before the cache is used.
 """

@@ -1,8 +1,8 @@
-"""Files within a budget of bytes, which several processes may share: what is removed, and when.
+"""A budget of bytes for files that several processes may share: what is removed, and when.
 
-A scan looks at all files; one is due after each part of the budget that this process has written.
-What was not used for longest is removed first; a file's modification time is when it was last
-used, since access times are often not kept.
+A scan lists all files; it is due whenever this process has written a certain part of the budget.
+The least recently used files are removed first. A file's modification time is the time of its last
+use, because file systems are often mounted without access times.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import os
 import time
 from collections.abc import Iterable
 
-SCAN_SHARE = 16  # a scan is due after such a part of the budget; others may have written as much
-FREE_SHARE = 8  # a scan that removes files leaves such a part of the budget free
+SCAN_SHARE = 16  # a scan is due after 1/16 of the budget; other processes may write as much
+FREE_SHARE = 8  # a scan that removes files leaves 1/8 of the budget free
 RECENT = 60.0  # seconds within which a file counts as just used
 
-File = tuple[float, int, str]  # when it was last used, its bytes, its path
+File = tuple[float, int, str]  # time of its last use, size in bytes, path
 
 
 def scan_interval(budget: int) -> int:
-    """Return the bytes that are written between two scans."""
+    """Return the number of bytes to write between two scans."""
     return budget // SCAN_SHARE
 
 
 def excess(files: Iterable[File], budget: int) -> list[str]:
-    """Return the paths of the files that have to go, those used longest ago first.
+    """Return the paths of the files to remove, the least recently used first.
 
     Args:
-        files: All that there are.
+        files: All files.
         budget: The bytes that they may have together.
     """
     oldest = sorted(files)
@@ -44,10 +44,10 @@ def excess(files: Iterable[File], budget: int) -> list[str]:
 
 
 def touch(file: str | int, facts: os.stat_result) -> None:
-    """Tell scans that a file, by its path or descriptor, is used, if that was not told lately.
+    """Set the time of a file's last use to now, unless that was done within :data:`RECENT`.
 
     Raises:
-        OSError: The file is another user's.
+        OSError: The file belongs to another user.
     """
     if facts.st_mtime < time.time() - RECENT:
         os.utime(file)

@@ -1,19 +1,19 @@
-"""Files in a folder, within a budget, that several processes may share.
+"""Cache entries as files in a folder, within a budget, that several processes may share.
 
-``FOLDER/<bucket>/<hash of the key>/<variant>``: the folder of a source makes forgetting it one
-removal. A file is the body and behind it, in JSON, what is said of it with a checksum; so the body
-can be sent from the file as it is. Nothing is flushed: what a crash has cut is found by the
-checksum, which is looked at when a process sees a file for the first time.
+The path is ``FOLDER/<bucket>/<hash of the key>/<variant>``, so one removal of a folder purges a
+source. A file is the body, followed by its metadata in JSON with a checksum; so the body can be
+sent from the file. Nothing is flushed to the disk: a file that a crash has truncated is detected by
+its checksum, which is checked when a process reads a file for the first time.
 
-Where a server in front sends files itself, which it can only do to their end, a larger body that is
-asked for again gets a file of its own beside the first: ``<variant>.exact``.
+A server in front (nginx) can only send whole files. If it does so, a larger body that is requested
+again gets a second file, without the metadata: ``<variant>.exact``.
 
-Who makes a picture locks one byte of a file that all processes share, at a place that its name
-gives; a file for each lock would take six calls of the system in place of two. The kernel takes the
-locks of a process that ends.
+The process that makes a picture locks one byte of a file that all processes share, at an offset
+derived from the picture's name; with a file for each lock, this would take six system calls instead
+of two. The kernel releases the locks of a process that ends.
 
-All of it is for this user alone, whatever his umask: in it are pictures that not everybody may see.
-Only what a server in front has to open is for the group of the folder, too.
+Files and folders are accessible to this user only, whatever the umask, because some pictures are
+not public. Those that a server in front has to open are readable by the group of the folder.
 """
 
 from __future__ import annotations
@@ -43,58 +43,58 @@ from . import budget as budgets
 from .entry import CacheKey, Entry
 from .ledger import Ledger
 
-TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
-TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
+TEMPORARY = ".new"  # the folder of files that are being written; not a valid bucket name
+TAIL = struct.Struct("<I8s")  # length of the JSON, and a magic number
 MARK = b"vipsgat1"
-TAIL_BYTES = 1024  # read at once; JSON is about 100 bytes, with all notes that there are 300
+TAIL_BYTES = 1024  # read at once; the JSON has about 100 bytes, and 300 with all notes
 CHUNK = 1 << 20  # bytes copied at a time
-SEEN = 65536  # files whose checksum is known to be right
-STALE = 600.0  # seconds after which a file that is being written is nobody's
-LEAST = 1 << 16  # bytes between two scans at least
-EXACT, EXACT_BYTES = ".exact", 1 << 16  # ending of a file with the body alone; least size of one
+SEEN = 65536  # files remembered as having the right checksum
+STALE = 600.0  # seconds after which an unfinished file is taken to be abandoned
+LEAST = 1 << 16  # least bytes to write between two scans
+EXACT, EXACT_BYTES = ".exact", 1 << 16  # suffix of a file with the body alone; least size of one
 FILE, FOLDER = 0o600, 0o700  # modes
-EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # of what a server in front opens, and of the way to it
+EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # modes of files for a server in front, and their folders
 WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 LOCKS, LOCKING = ".locks", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC  # the file of locks
-PLACE_DIGITS = 15  # of a variant, hexadecimal, that are a place in it: 60 bits of an offset's 63
+PLACE_DIGITS = 15  # hexadecimal digits of a variant that give the offset: 60 bits of its 63
 LOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, 0 (fcntl(2))
 SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
-OLD_LOCK = ".lock"  # ending of a file that an earlier version has left
-POLL = 0.02  # seconds between two looks at work that another process does
+OLD_LOCK = ".lock"  # suffix of lock files of an earlier version
+POLL = 0.02  # seconds between two attempts to lock what another process makes
 log = logging.getLogger(__name__)
 
-Seen = tuple[str, int, int]  # the name of a file, its inode and its bytes
+Seen = tuple[str, int, int]  # name, inode and size of a file
 
 
 class Disk:
     """Entries by cache key.
 
     Args:
-        folder: Is made if it is not there.
-        budget: Bytes of all files in it.
-        exact: Whether larger bodies get files of their own.
+        folder: Created if missing.
+        budget: Bytes that all files in it may have.
+        exact: Whether larger bodies get ``.exact`` files for a server in front.
 
     Attributes:
-        ledger: Which purges the folder has seen.
+        ledger: The record of purges in the folder.
 
     Raises:
-        OSError: The folder cannot be had.
+        OSError: The folder cannot be created or used.
     """
 
     def __init__(self, folder: Path, budget: int, *, exact: bool = False) -> None:
         self._folder, self._budget, self._exact = os.fspath(folder), budget, exact
         self._copying: dict[str, asyncio.Task[None]] = {}
         self._written = budget  # since the last scan; the first is due at once
-        # files whose checksum is right, and the bytes of their bodies; an inode may come again, for
-        # another file, which then has another name
+        # sizes of the bodies of files whose checksum is right; an inode may be reused, but for a
+        # file of another name
         self._seen: OrderedDict[Seen, int] = OrderedDict()
-        self._writer = secrets.token_hex(12)  # begins the names of files that it is writing
+        self._writer = secrets.token_hex(12)  # prefix of this process's temporary files
         self._numbers = itertools.count()
         self._scanning: asyncio.Task[None] | None = None
-        self._making: set[int] = set()  # places of what is made by this process
+        self._making: set[int] = set()  # offsets of the locks that this process holds
         self._mode = EXACT_FOLDER if exact else FOLDER
         os.makedirs(os.path.dirname(os.path.abspath(self._folder)), exist_ok=True)
-        self._group = -1  # its own
+        self._group = -1  # leave the group as it is
         self._make(self._folder, self._mode)
         if exact:
             self._group = os.stat(self._folder).st_gid
@@ -105,15 +105,15 @@ class Disk:
         self.ledger = Ledger(self._folder)
 
     async def get(self, cache_key: CacheKey) -> Entry | None:
-        """Return the entry."""
+        """Return the entry, or ``None``."""
         return self._open(cache_key)
 
     def get_nowait(self, cache_key: CacheKey, most: int) -> Entry | None:
-        """A file that has been seen before, at once; its type is not told.
+        """Return an entry of a file that was read before, without waiting and without its type.
 
         Args:
             cache_key: Its name.
-            most: Bytes up to which the body is read into memory.
+            most: Largest body that is read into memory, in bytes.
         """
         try:
             descriptor = os.open(self._path(cache_key), os.O_RDONLY | os.O_CLOEXEC)
@@ -132,7 +132,7 @@ class Disk:
         return Entry("", 0, size, data) if size >= 0 else None
 
     async def put(self, cache_key: CacheKey, entry: Entry) -> None:
-        """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
+        """Store a copy of an entry; nothing is stored if the folder cannot be written."""
         with contextlib.suppress(OSError):
             inode, size = await wrap(self._write)(cache_key, entry)
             self._see((cache_key.variant, inode, size), entry.size)
@@ -140,7 +140,7 @@ class Disk:
         self._scan_if_due()
 
     async def purge(self, bucket: str, key: str, before: float | None = None) -> None:
-        """Remove all entries of an object, or those that nobody has used since a time."""
+        """Remove all entries of an object, or those last used before a time."""
         source = self._source(CacheKey(bucket, key, ""))
         if before is None:
             await wrap(shutil.rmtree)(source, ignore_errors=True)
@@ -148,10 +148,10 @@ class Disk:
             await wrap(_remove_unused)(source, before)
 
     async def begin(self, cache_key: CacheKey) -> bool:
-        """Be the only one of all processes that makes this, until :meth:`end`.
+        """Wait until no other process makes this entry, and lock it until :meth:`end`.
 
         Returns:
-            Whether another one has been waited for, who may have made it.
+            Whether it has waited for another process, which may have stored the entry.
         """
         place, waited = _place(cache_key), False
         while place in self._making or not self._lock(place, fcntl.F_WRLCK):
@@ -161,13 +161,13 @@ class Disk:
         return waited
 
     def end(self, cache_key: CacheKey) -> None:
-        """It is made, or will not be."""
+        """Release the lock of :meth:`begin`."""
         place = _place(cache_key)
         self._making.discard(place)
         self._lock(place, fcntl.F_UNLCK)
 
     async def close(self) -> None:
-        """Wait for a scan that is under way, and for files that are being written."""
+        """Wait for the scan and for files that are being written."""
         if self._scanning:
             await self._scanning
         if self._copying:
@@ -187,7 +187,7 @@ class Disk:
             return None
         try:
             entry = self._read(cache_key.variant, descriptor)
-        except (OSError, ValueError, TypeError, KeyError, struct.error):  # cut, or none of ours
+        except (OSError, ValueError, TypeError, KeyError, struct.error):  # truncated, or not ours
             entry = None
         if entry is None:
             os.close(descriptor)
@@ -219,15 +219,15 @@ class Disk:
         return entry
 
     def _see(self, name: Seen, size: int) -> None:
-        """Remember that a file is right."""
+        """Remember that a file's checksum is right."""
         self._seen[name] = size
         if len(self._seen) > SEEN:
             self._seen.popitem(last=False)
 
     def _with_file(self, cache_key: CacheKey, entry: Entry) -> Entry:
-        """The same, with the name of a file with the body alone; if there is none, one is begun.
+        """Add the name of the ``.exact`` file to an entry; if there is none yet, begin to write it.
 
-        One that this process has not written may have been cut by a crash: it is written anew.
+        One that another process wrote may have been truncated by a crash, so it is written again.
         """
         if not self._exact or entry.size < EXACT_BYTES:
             return entry
@@ -255,19 +255,19 @@ class Disk:
         self._scan_if_due()
 
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
-        """Write a file; its inode and its bytes."""
+        """Write the file of an entry, and return its inode and size."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
         text = orjson.dumps({**about, "notes": entry.notes, "crc": _checksum(entry)})
         behind = text + TAIL.pack(len(text), MARK)
         return self._put(self._path(cache_key), entry, behind)
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
-        """Write a file for a server in front; its folder may be from a time without one."""
+        """Write an ``.exact`` file, and return its inode and size."""
         self._set_mode(os.path.dirname(path), EXACT_FOLDER)
         return self._put(path, entry, b"", EXACT_FILE)
 
     def _put(self, path: str, entry: Entry, behind: bytes, mode: int = FILE) -> tuple[int, int]:
-        """Write a file beside all others and give it its name; its inode and its bytes."""
+        """Write a temporary file and rename it; return its inode and size."""
         temporary = f"{self._folder}/{TEMPORARY}/{self._writer}{next(self._numbers)}"
         try:
             descriptor = os.open(temporary, WRITE, FILE)
@@ -280,7 +280,7 @@ class Disk:
                 os.close(descriptor)
             try:
                 os.rename(temporary, path)
-            except FileNotFoundError:  # the first picture of its source, or a purge has come
+            except FileNotFoundError:  # the first picture of its source, or just purged
                 self._make_source(os.path.dirname(path))
                 os.rename(temporary, path)
         except BaseException:
@@ -290,32 +290,32 @@ class Disk:
         return inode, entry.size + len(behind)
 
     def _make_source(self, source: str) -> None:
-        """Make the folder of a source, and that of its bucket."""
+        """Create the folder of a source, and that of its bucket."""
         for folder in (os.path.dirname(source), source):
             self._make(folder, self._mode)
 
     def _make(self, folder: str, mode: int) -> None:
-        """Make a folder, if it is not there, for those who are to go into it and nobody else."""
+        """Create a folder with exactly this mode, if it is missing."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, FOLDER)
             if mode != FOLDER:
                 self._set_mode(folder, mode)
 
     def _set_mode(self, file: str | int, mode: int) -> None:
-        """Whatever the umask says; with the group of the cache's folder, where that counts."""
+        """Set a mode whatever the umask, and the group of the cache's folder if files have one."""
         facts = os.stat(file)
         if self._group not in (-1, facts.st_gid):
-            with contextlib.suppress(PermissionError):  # this user is not in it
+            with contextlib.suppress(PermissionError):  # this user is not in the group
                 os.chown(file, -1, self._group)
         now = stat.S_IMODE(facts.st_mode)
         if now & 0o777 != mode:
             os.chmod(file, now & ~0o777 | mode)
 
     def _close_to_others(self) -> None:
-        """See to folders from before, with the modes of another version or of other settings.
+        """Correct the modes of existing folders, from another version or other settings.
 
-        The cache's own folder may be anybody's. It is not shut, but it is said what others see: the
-        names of buckets, and no more.
+        The mode of the cache's own folder is not changed. If other users may list it, that is
+        logged: they see the names of buckets, and no more.
         """
         facts = os.stat(self._folder)
         mode = stat.S_IMODE(facts.st_mode)
@@ -325,7 +325,7 @@ class Disk:
             log.warning("others may look into the cache's folder: %s has %o", self._folder, mode)
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                with contextlib.suppress(OSError):  # it is another user's, or goes just now
+                with contextlib.suppress(OSError):  # another user's, or just removed
                     if not entry.is_dir(follow_symlinks=False):
                         continue
                     if entry.name == TEMPORARY:
@@ -334,10 +334,10 @@ class Disk:
                         self._set_mode(entry.path, self._mode)
 
     def _lock(self, place: int, kind: int) -> bool:
-        """Lock a place, or unlock it; ``False`` while another process has it."""
+        """Lock or unlock an offset; return ``False`` while another process holds it."""
         try:
             fcntl.fcntl(self._locks, fcntl.F_OFD_SETLK, LOCK.pack(kind, os.SEEK_SET, place, 1, 0))
-        except OSError as error:  # a file system without locks holds nobody up
+        except OSError as error:  # without locks, pictures may be made twice
             return error.errno not in (errno.EAGAIN, errno.EACCES)
         return True
 
@@ -353,17 +353,17 @@ class Disk:
             self._scanning = None
 
     def _tidy(self) -> None:
-        """Take away what was not used for longest, until there is room again."""
+        """Remove the least recently used files until the budget is kept."""
         now = time.time()
         files: list[budgets.File] = []
         for folder, folders, names in os.walk(self._folder):
-            if folder == self._folder:  # others may have folders here, which are no buckets'
+            if folder == self._folder:  # there may be folders here that are not ours
                 folders[:] = [name for name in folders if name[0] != "." or name == TEMPORARY]
                 names.clear()
             ours = bool(SOURCE.fullmatch(os.path.basename(folder)))
             for name in names:
                 path = f"{folder}/{name}"
-                with contextlib.suppress(OSError):  # another process was faster
+                with contextlib.suppress(OSError):  # removed by another process
                     facts = os.stat(path)
                     if ours:
                         self._shut(path, facts)
@@ -378,25 +378,25 @@ class Disk:
                 os.rmdir(os.path.dirname(path))
 
     def _shut(self, path: str, facts: os.stat_result) -> None:
-        """Take a file from others that an earlier version has left to them."""
+        """Restrict the mode of a file that an earlier version has written."""
         mode = EXACT_FILE if self._exact and path.endswith(EXACT) else FILE
         if stat.S_IMODE(facts.st_mode) & ~mode:
             os.chmod(path, mode)
 
 
 def _place(cache_key: CacheKey) -> int:
-    """Where the lock of a picture is."""
+    """Return the offset of a picture's lock."""
     return int(cache_key.variant[:PLACE_DIGITS], 16)
 
 
 def _has_sources(folder: str) -> bool:
-    """Is it a bucket's, and not a stranger's in the wrong place?"""
+    """Return whether a folder is a bucket's, and not one that the cache has not made."""
     with os.scandir(folder) as entries:
         return any(SOURCE.fullmatch(entry.name) for entry in entries)
 
 
 def _remove_unused(folder: str, since: float) -> None:
-    """Remove the files of a folder that nobody has used since a time, and the folder if empty."""
+    """Remove the files of a folder that were last used before a time, and the folder if empty."""
     with contextlib.suppress(OSError):
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -407,9 +407,9 @@ def _remove_unused(folder: str, since: float) -> None:
 
 
 def _fill(descriptor: int, entry: Entry, behind: bytes) -> None:
-    """Write a body and what is behind it, in as few calls as may be.
+    """Write a body and the bytes that follow it, in as few calls as possible.
 
-    Each call lets go of the interpreter, and waits for it behind a loop that is busy.
+    Each call releases the GIL, and then waits for the busy event loop to get it again.
 
     Raises:
         OSError: Not all of it can be written.

@@ -1,7 +1,7 @@
 """Entries of the cache: the bytes of an answer, in memory or behind a descriptor.
 
-They and their names are named tuples, which take a third of the time of a frozen dataclass to make
-and to hash: there are some of them for every picture.
+Entries and their keys are named tuples, because a frozen dataclass takes three times as long to
+make and to hash, and each request needs several.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import os
 from functools import lru_cache
 from typing import NamedTuple
 
-SOURCES = 4096  # objects whose folder's name is remembered
+SOURCES = 4096  # objects whose hash is remembered
 
 
 class CacheKey(NamedTuple):
-    """The name of something that is made of an object.
+    """The name of a derivative.
 
     Attributes:
-        bucket: Of the object.
-        key: Of the object.
-        variant: Hexadecimal digits that cover all that the bytes depend on.
+        bucket: The bucket of the source.
+        key: The key of the source.
+        variant: A hash, in hexadecimal digits, of everything that the bytes depend on.
     """
 
     bucket: str
@@ -29,22 +29,22 @@ class CacheKey(NamedTuple):
 
     @property
     def source(self) -> str:
-        """The object in a form that a file's name can have."""
+        """A hash of the key, as a name for a folder."""
         return _folder(self.key)
 
 
 class Entry(NamedTuple):
-    """An answer, ready to be sent; whoever has one closes it.
+    """A cached answer; its owner closes it.
 
     Attributes:
         mime: Content-Type.
-        missing: Characters of its text that no font has.
-        size: Bytes.
-        data: The bytes, where they are in memory.
-        descriptor: Of a file that begins with them, where they are not; else -1.
-        notes: What of the request was not followed to the letter, ``limit=source``.
-        file: Name of a file below the cache's folder that has them and nothing else; empty where
-            there is none, or none is wanted.
+        missing: Number of characters of its text that no font has.
+        size: Size of the body, in bytes.
+        data: The body, if it is in memory.
+        descriptor: A file that begins with the body, if it is not in memory; else -1.
+        notes: Notes on what was changed or ignored, such as ``limit=source``.
+        file: Path below the cache's folder of a file with the body alone; empty if there is none or
+            none is wanted.
     """
 
     mime: str
@@ -57,24 +57,24 @@ class Entry(NamedTuple):
 
     @property
     def body(self) -> bytes | int:
-        """The bytes, or the descriptor of a file that begins with them."""
+        """The body, or the descriptor of a file that begins with it."""
         return self.descriptor if self.data is None else self.data
 
     def dup(self) -> Entry:
-        """The same for somebody else."""
+        """Return a copy for another owner, with its own descriptor."""
         if self.data is not None:
             return self
         return self._replace(descriptor=os.dup(self.descriptor))
 
     def in_memory(self) -> Entry:
-        """The same with its bytes in memory; this one stays open."""
+        """Return a copy with the body in memory; this entry stays open."""
         if self.data is not None:
             return self
         data = os.pread(self.descriptor, self.size, 0)
         return self._replace(data=data, descriptor=-1)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         if self.data is None:
             os.close(self.descriptor)
 

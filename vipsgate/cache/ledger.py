@@ -1,7 +1,7 @@
-"""The record of purges in a cache's folder, which all instances that share the folder follow.
+"""The record of purges in a cache's folder, for all instances that share the folder.
 
-It is where what it tells of is: who takes the folder away takes both. Whoever writes does so alone,
-and renames a whole file over the one before.
+It is in the folder itself, so that entries and purges are only ever removed together. A writer
+holds a lock, and renames a new file over the old one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from . import purges
 from .purges import Numbers, Rule
 
-FOLDER, FILE, LOCK = ".purges", "rules.json", "lock"  # no bucket has such a name
+FOLDER, FILE, LOCK = ".purges", "rules.json", "lock"  # not a valid bucket name
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 
@@ -23,7 +23,7 @@ class Ledger:
     """The record in a folder.
 
     Args:
-        folder: Of the cache.
+        folder: The cache's folder.
     """
 
     def __init__(self, folder: str) -> None:
@@ -31,14 +31,14 @@ class Ledger:
         self._stamp = (0, 0)
 
     def changed(self) -> bool:
-        """Has somebody written since :meth:`exchange`?"""
+        """Return whether the record was written since the last :meth:`exchange`."""
         return self._look() != self._stamp
 
     def exchange(self, known: Numbers) -> tuple[Numbers, list[Rule]]:
-        """Write down rules that are not there yet.
+        """Add rules to the record, and read it.
 
         Returns:
-            All that are there by now, and those that were not.
+            All rules of the record, and those that were added.
 
         Raises:
             OSError: The folder cannot be written.
@@ -85,7 +85,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Be the only one of all processes that writes."""
+        """Hold the lock for writing."""
         path = f"{self._folder}/{LOCK}"
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
         try:

@@ -1,10 +1,10 @@
 """Masters of large sources: files within a budget of their own, that several processes may share.
 
-``FOLDER/<start of the machine>/<bucket>/<hash of the key>/<variant>``: the folder of a source makes
-forgetting it one removal. They are larger than what is made of them, and losing one costs no more
-than the time to make it, so there is less to them than to other entries: they are never in memory,
-have no checksum, and end with the start of the machine, because nothing is flushed to the disk and
-a crash may cut a file. Who reads one checks its size.
+The path is ``FOLDER/<boot of the machine>/<bucket>/<hash of the key>/<variant>``, so one removal of
+a folder purges a source. A master is larger than the pictures made of it, and can be made again, so
+it is kept more simply than other entries: never in memory, and without a checksum. Nothing is
+flushed to the disk, and a crash of the machine may truncate files, so masters are discarded when
+the machine has been started again. The reader of a master checks its size.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from . import budget as budgets
 from .entry import CacheKey
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-NEW = ".new"  # behind the name of a file that is being written
-MAX_SHARE = 4  # one master takes at most this part of the budget
-FOLDER, FILE = 0o700, 0o600  # modes: in them is what not everybody may see
-STALE = 600.0  # seconds after which a file that is being written is nobody's
+NEW = ".new"  # suffix of a file that is being written
+MAX_SHARE = 4  # one master takes at most 1/4 of the budget
+FOLDER, FILE = 0o700, 0o600  # modes: some pictures are not public
+STALE = 600.0  # seconds after which an unfinished file is taken to be abandoned
 WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 
@@ -35,14 +35,14 @@ class Masters:
     """Files by cache key.
 
     Args:
-        folder: Is made if it is not there.
-        budget: Bytes of all files in it.
+        folder: Created if missing.
+        budget: Bytes that all files in it may have.
 
     Attributes:
-        stored: How many have been stored by this process.
+        stored: Number of masters that this process has stored.
 
     Raises:
-        OSError: The folder cannot be had.
+        OSError: The folder cannot be created or used.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
@@ -62,22 +62,22 @@ class Masters:
                 shutil.rmtree(folder / name, ignore_errors=True)
 
     def open(self, cache_key: CacheKey) -> int | None:
-        """Return a master's descriptor, for the caller to close; ``None`` where there is none."""
+        """Return a master's descriptor, for the caller to close, or ``None``."""
         if (storing := self._storing.get(cache_key)) is not None:
             return os.dup(storing[0])
         try:
             descriptor = os.open(self._path(cache_key), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
-        with contextlib.suppress(OSError):  # it is another user's
+        with contextlib.suppress(OSError):  # the file belongs to another user
             budgets.touch(descriptor, os.fstat(descriptor))
         return descriptor
 
     def keep(self, cache_key: CacheKey, descriptor: int) -> None:
-        """Store a master, beside the answer; its descriptor is closed here.
+        """Store a master in the background; its descriptor is closed here.
 
-        One that is too large for the budget is not stored, nor is one that a renderer could still
-        cut, nor anything in a folder that cannot be written.
+        It is not stored if it is too large for the budget, if a renderer could still truncate it,
+        or if the folder cannot be written.
         """
         size = os.fstat(descriptor).st_size
         fits = size * MAX_SHARE <= self._budget and _is_sealed(descriptor)
@@ -93,11 +93,11 @@ class Masters:
         """Remove all masters of an object."""
         for cache_key in list(self._storing):
             if (cache_key.bucket, cache_key.key) == (bucket, key):
-                os.close(self._storing.pop(cache_key)[0])  # who writes it has his own
+                os.close(self._storing.pop(cache_key)[0])  # the writer has its own
         await wrap(shutil.rmtree)(self._source(CacheKey(bucket, key, "")), ignore_errors=True)
 
     async def close(self) -> None:
-        """Wait until all are stored."""
+        """Wait until all masters are stored."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -149,13 +149,13 @@ class Masters:
         return f"{self._source(cache_key)}/{cache_key.variant}"
 
     def _tidy(self) -> None:
-        """Take away what was not used for longest, until there is room again."""
+        """Remove the least recently used files until the budget is kept."""
         now = time.time()
         files: list[budgets.File] = []
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 path = f"{folder}/{name}"
-                with contextlib.suppress(OSError):  # another process was faster
+                with contextlib.suppress(OSError):  # removed by another process
                     facts = os.stat(path)
                     if not name.endswith(NEW):
                         files.append((facts.st_mtime, facts.st_size, path))
@@ -170,5 +170,5 @@ class Masters:
 def _is_sealed(descriptor: int) -> bool:
     try:
         return bool(fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
-    except OSError:  # it is no memfd
+    except OSError:  # not a memfd
         return False

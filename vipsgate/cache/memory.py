@@ -1,4 +1,4 @@
-"""The least recently used leave first when the bytes are more than may be."""
+"""Cache entries in memory, within a budget: the least recently used are removed first."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections import OrderedDict, defaultdict
 from .entry import CacheKey, Entry
 
 OVERHEAD = 512  # bytes that an entry takes besides its body: keys, tables, objects
-MAX_SHARE = 8  # one entry takes at most this part of the budget, so that none empties it
+MAX_SHARE = 8  # one entry takes at most 1/8 of the budget, so that none displaces all others
 
 
 class Memory:
     """Entries by cache key, within a budget.
 
     Args:
-        budget: Bytes.
+        budget: Bytes that all entries may take.
 
     Attributes:
-        used: Bytes.
+        used: Bytes that they take now.
     """
 
     def __init__(self, budget: int) -> None:
@@ -27,14 +27,14 @@ class Memory:
         self._of_source: defaultdict[tuple[str, str], set[CacheKey]] = defaultdict(set)
 
     def get(self, cache_key: CacheKey) -> Entry | None:
-        """Return the entry, which is the most recently used one now."""
+        """Return the entry, or ``None``, and make it the most recently used one."""
         entry = self._entries.get(cache_key)
         if entry is not None:
             self._entries.move_to_end(cache_key)
         return entry
 
     def put(self, cache_key: CacheKey, entry: Entry) -> None:
-        """Keep it, if it is not too large; the caller's stays open."""
+        """Store a copy of an entry, unless it is too large."""
         weight = entry.size + OVERHEAD
         if weight * MAX_SHARE > self._budget or cache_key in self._entries:
             return
@@ -45,7 +45,7 @@ class Memory:
             self._drop(next(iter(self._entries)))
 
     def purge(self, bucket: str, key: str) -> int:
-        """Remove all entries of an object, and return how many there were."""
+        """Remove all entries of an object, and return their number."""
         places = list(self._of_source.get((bucket, key), ()))
         for cache_key in places:
             self._drop(cache_key)

@@ -1,13 +1,14 @@
-"""Purges: rules that have what they cover made anew, in every tier and on every instance at once.
+"""Purges: rules by which pictures are made anew, in every tier and on every instance.
 
-A rule is a number that goes into the names under which everything that it covers is kept from then
-on. What was kept before has another name, so nobody is given it, and leaves as what was not used
-for longest. So a purge of a million pictures takes one file, and no tier need know which pictures
-are of a style or a prefix; the other design, an index or a look into every file, takes a second for
-each 10,000 files and knows nothing of the memory of other processes or of a bucket in another city.
+A rule covers a key, a prefix or a style, and has a number, which is part of the names of all
+entries that it covers. A purge is a new number: entries from before have other names, so they are
+not found any more, and are removed in time as the least recently used. So a purge of a million
+pictures writes one file, and no tier has to know which pictures are of a style or a prefix. The
+alternative, an index or a scan of all files, takes a second for each 10,000 files, and does not
+reach the memory of other processes or a bucket elsewhere.
 
-Rules only grow: where two records differ, the higher number counts. So any number of instances may
-write and read them in any order.
+Numbers only grow: of two records of a rule, the higher number counts. So any number of instances
+may write and read rules in any order.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ import orjson
 
 Kind = Literal["key", "prefix", "style"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-MAX_KEYS = 1000  # rules for single keys; what the oldest cover has been removed everywhere by then
-MAX_OTHERS = 100  # of a bucket; one more, and all of the bucket is made anew in their place
+MAX_KEYS = 1000  # rules for keys; the entries of older ones have been removed everywhere by then
+MAX_OTHERS = 100  # other rules of a bucket; beyond, one rule for the whole bucket replaces them
 VARIANT = 32  # hexadecimal digits
 
 
 class Rule(NamedTuple):
-    """What is purged.
+    """The entries that a purge covers.
 
     Attributes:
-        bucket: Of the objects.
-        kind: What the text is; an empty prefix is all of a bucket.
+        bucket: The bucket of the sources.
+        kind: What ``text`` is: a key, a prefix or a style. An empty prefix covers the whole bucket.
         text: A key, the beginning of keys, or the name of a style.
     """
 
@@ -47,7 +48,7 @@ Numbers = Mapping[Rule, int]  # rule -> when it was made, in nanoseconds since t
 
 @dataclass(slots=True)
 class _OfBucket:
-    """The rules of a bucket, to be looked up."""
+    """The rules of one bucket, indexed."""
 
     by_kind: dict[Kind, dict[str, int]] = field(
         default_factory=lambda: {kind: {} for kind in KINDS}
@@ -56,11 +57,11 @@ class _OfBucket:
 
 
 class Purges:
-    """All rules that are known.
+    """All known rules.
 
     Attributes:
-        numbers: They themselves.
-        version: Another one as soon as they are others.
+        numbers: The number of each rule.
+        version: Changes whenever ``numbers`` does.
     """
 
     def __init__(self) -> None:
@@ -69,11 +70,11 @@ class Purges:
         self._buckets: dict[str, _OfBucket] = {}
 
     def number(self, rule: Rule) -> int:
-        """Return the number of a rule that is made now."""
+        """Return the number for a purge that is made now."""
         return max(time.time_ns(), 1 + max(self.numbers.values(), default=0))
 
     def merge(self, others: Numbers) -> list[Rule]:
-        """Take over rules, and return those that are new or have a higher number."""
+        """Add rules, and return those that were unknown or have a higher number."""
         merged = tidied(join(self.numbers, others))
         new = [rule for rule, number in merged.items() if self.numbers.get(rule, 0) < number]
         if new:
@@ -82,13 +83,13 @@ class Purges:
         return new
 
     def renamed(self, variant: str, bucket: str, keys: Iterable[str], styles: Iterable[str]) -> str:
-        """Return the name that a variant has by now.
+        """Return the name of a variant under the rules that cover it.
 
         Args:
-            variant: Its first name.
-            bucket: Of its objects.
-            keys: The source, what is laid on it, and symlinks that lead to them.
-            styles: Those that the caller has named.
+            variant: Its name without rules.
+            bucket: The bucket of its objects.
+            keys: Keys of the source, of its watermarks, and of symlinks that lead to them.
+            styles: Names of the styles in the request.
         """
         rules = self._buckets.get(bucket)
         if rules is None:
@@ -105,7 +106,7 @@ class Purges:
 
 
 def join(one: Numbers, other: Numbers) -> dict[Rule, int]:
-    """Return all rules of both, each with its higher number."""
+    """Return the rules of both, each with its higher number."""
     result = dict(one)
     for rule, number in other.items():
         result[rule] = max(number, result.get(rule, 0))
@@ -113,9 +114,9 @@ def join(one: Numbers, other: Numbers) -> dict[Rule, int]:
 
 
 def tidied(numbers: Numbers) -> dict[Rule, int]:
-    """Return as many rules as are needed and no more than may be; nothing purged comes back.
+    """Return the rules without superfluous ones, within the limits; no purged entry reappears.
 
-    The same on every instance: it depends on nothing but the rules.
+    The result depends on the rules alone, so it is the same on every instance.
     """
     result: dict[Rule, int] = {}
     of_bucket: defaultdict[str, dict[Rule, int]] = defaultdict(dict)
@@ -142,7 +143,7 @@ def write(numbers: Numbers) -> bytes:
 
 
 def read(data: bytes) -> dict[Rule, int]:
-    """Return rules from JSON; what is none of ours has none."""
+    """Return rules from JSON; none if it is not ours."""
     try:
         rows = orjson.loads(data)
         rules = {Rule(bucket, kind, text): int(n) for bucket, kind, text, n in rows}
@@ -154,7 +155,7 @@ def read(data: bytes) -> dict[Rule, int]:
 
 
 def _is_covered(rule: Rule, number: int, prefixes: Mapping[str, int]) -> bool:
-    """Is whatever the rule covers covered by a later prefix, too?"""
+    """Return whether a later rule for a prefix covers all that this rule covers."""
     if rule.kind == "style":
         return prefixes.get("", 0) >= number
     own = len(rule.text) + (rule.kind == "key")

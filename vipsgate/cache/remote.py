@@ -1,8 +1,8 @@
-"""Bodies in a bucket of an object store, which a whole fleet shares; best effort.
+"""Cache entries in a bucket of an object store, which a fleet of servers shares; best effort.
 
-``<bucket>/<hash of the key>/<variant>`` below its place. It never fails a request: what cannot be
-had is made, what cannot be kept is not. How much is kept is for the store's own lifecycle rule to
-say; what was forgotten by nobody's fault but time's is made again.
+The key is ``<bucket>/<hash of the key>/<variant>`` below the configured prefix. No request fails
+because of it: an entry that cannot be read is made, and one that cannot be written is not stored.
+How long entries are kept is left to a lifecycle rule of the store.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 ABOUT = "vipsgate"  # the entry of an object's metadata: {"mime", "missing", "notes", "crc"}
-MAX_BYTES = 16 << 20  # bytes of a body that is kept there; it goes through memory
-AT_ONCE = 16  # removals under way
-LEDGER = ".purges/rules.json"  # the record of purges; no bucket has such a name
+MAX_BYTES = 16 << 20  # largest body that is stored there; it is held in memory
+AT_ONCE = 16  # concurrent removals
+LEDGER = ".purges/rules.json"  # the record of purges; not a valid bucket name
 
 T = TypeVar("T")
 
 
 class StoreClient(Protocol):
-    """A client of the store; what it raises is an OssError."""
+    """A client of the store, whose errors are subclasses of OssError."""
 
     store: ObjectStore
 
     async def call(self, work: Callable[[], Awaitable[T]], size: int = 0) -> T:
-        """Have the store do something that sends so many bytes."""
+        """Run a request that sends ``size`` bytes."""
 
 
 class RemoteCache:
     """Entries by cache key.
 
     Args:
-        client: Of the store.
+        client: The client of the store.
     """
 
     def __init__(self, client: StoreClient) -> None:
         self._client = client
 
     async def get(self, cache_key: CacheKey) -> Entry | None:
-        """Return the entry; ``None`` also where it cannot be had, or is not whole."""
+        """Return the entry, or ``None`` if it is missing, incomplete or cannot be read."""
         import obstore
 
         try:
@@ -71,7 +71,7 @@ class RemoteCache:
             return None
 
     async def put(self, cache_key: CacheKey, entry: Entry) -> None:
-        """Keep it, if that can be; the caller's stays open."""
+        """Store a copy of an entry, if possible."""
         import obstore
 
         if entry.size > MAX_BYTES:
@@ -94,7 +94,7 @@ class RemoteCache:
             await self._client.call(work, entry.size)
 
     async def purge(self, bucket: str, key: str) -> None:
-        """Remove all entries of an object, as far as that can be."""
+        """Remove all entries of an object, as far as possible."""
         import obstore
 
         prefix = _path(CacheKey(bucket, key, ""))
@@ -106,9 +106,9 @@ class RemoteCache:
                 await asyncio.gather(*map(self._delete, paths))
 
     async def exchange(self, known: Numbers) -> Numbers:
-        """Write down purges that are not there yet, and return all that are; as far as can be.
+        """Add purges to the record, and return all of it, as far as possible.
 
-        Two who write in one moment may undo each other's; who finds that does it again.
+        Two concurrent writers may overwrite each other's purges; they are then written again.
         """
         import obstore
 

@@ -1,7 +1,7 @@
 """The tiers of the cache, nearest first: memory, disk, a shared bucket.
 
-Equal work in one process is coalesced by the caller, with a cache or without
-(:mod:`vipsgate.store.singleflight`); here, that of processes which share a folder.
+Equal work within one process is joined by the caller (:mod:`vipsgate.store.singleflight`); equal
+work of processes that share a folder is joined here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .remote import RemoteCache
 
 # where an answer came from
 MEMORY, DISK, SHARED, MISS, JOINED = "memory", "disk", "shared", "miss", "joined"
-HITS = (MEMORY, DISK, SHARED)  # all are a "hit" to X-Vipsgate-Cache
+HITS = (MEMORY, DISK, SHARED)  # a "hit" in X-Vipsgate-Cache
 POLL_INTERVAL, SHARED_POLL_INTERVAL = 1.0, 5.0  # seconds between two reads of purges
 log = logging.getLogger(__name__)
 
@@ -32,16 +32,16 @@ class Cache:
     """All tiers.
 
     Args:
-        memory: The first.
-        disk: The second; ``None`` for none.
-        shared: The third; ``None`` for none. It may be slow, so it is read only where a picture
-            would be made otherwise, and written behind the answer.
-        masters: Of large sources; ``None`` where none are kept.
+        memory: The first tier.
+        disk: The second tier, or ``None``.
+        shared: The third tier, or ``None``. It may be slow, so it is read only when a picture would
+            have to be made, and written after the answer.
+        masters: Masters of large sources; ``None`` if none are kept.
 
     Attributes:
-        memory: Likewise.
-        masters: Likewise.
-        purges: What is to be made anew.
+        memory: See above.
+        masters: See above.
+        purges: The rules of purges.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Cache:
         self._storing: set[asyncio.Task[None]] = set()
 
     def get_nowait(self, cache_key: CacheKey, most: int) -> tuple[Entry, str] | None:
-        """Return an entry that was used before, without waiting; its type is not known.
+        """Return an entry that was used before, without waiting and perhaps without its type.
 
         Args:
             cache_key: Its name.
-            most: Bytes up to which a body is read from the disk into memory.
+            most: Largest body that is read from the disk into memory, in bytes.
 
         Returns:
-            The answer, for the caller to close, and its tier.
+            The entry, for the caller to close, and its tier.
         """
         if (entry := self.memory.get(cache_key)) is not None:
             return entry, MEMORY
@@ -75,7 +75,7 @@ class Cache:
     async def get(self, cache_key: CacheKey) -> tuple[Entry, str] | None:
         """Return the entry, for the caller to close, and its tier.
 
-        The shared bucket is not read; ``None`` where neither memory nor disk has it.
+        ``None`` if neither memory nor disk has it; the shared bucket is not read.
         """
         if (entry := self.memory.get(cache_key)) is not None:
             return entry, MEMORY
@@ -87,11 +87,11 @@ class Cache:
     async def obtain(
         self, cache_key: CacheKey, make: Callable[[], Awaitable[Entry]]
     ) -> tuple[Entry, str]:
-        """Return the entry, which another process has made meanwhile or is made now, and its tier.
+        """Make an entry, unless another process makes it, and return it with its tier.
 
         Args:
-            cache_key: Its name; it was not there a moment ago.
-            make: Makes it; what it raises is kept nowhere.
+            cache_key: The name of an entry that was not found.
+            make: Makes the entry; its errors are not cached.
         """
         disk = self._disk
         if disk is None:
@@ -111,7 +111,7 @@ class Cache:
 
     @property
     def has_shared(self) -> bool:
-        """Is there a shared bucket?"""
+        """Whether there is a shared bucket."""
         return self._shared is not None
 
     async def purge(self, bucket: str, key: str) -> None:
@@ -129,14 +129,14 @@ class Cache:
             await self._disk.purge(bucket, key)
 
     async def sweep(self, bucket: str, key: str, before: float) -> None:
-        """Remove files of an object that nobody has used since a time, from the disk."""
+        """Remove files of an object from the disk that were last used before a time."""
         if self.masters:
             await self.masters.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key, before)
 
     async def renew(self, rule: Rule) -> None:
-        """Purge all that a rule covers, here at once, on other instances within seconds."""
+        """Purge all that a rule covers: here at once, on other instances within seconds."""
         self.learn({rule: self.purges.number(rule)})
         if rule.kind == "key":
             await self.purge(rule.bucket, rule.text)
@@ -146,7 +146,7 @@ class Cache:
         """Exchange purges with other instances.
 
         Args:
-            far: Whether by the shared bucket, too, and not only the folder.
+            far: Whether to use the shared bucket, too, and not only the folder.
         """
         if far and self._shared:
             self.learn(await self._shared.exchange(self.purges.numbers))
@@ -154,7 +154,7 @@ class Cache:
             return
         try:
             numbers, new = await wrap(self._disk.ledger.exchange)(self.purges.numbers)
-        except OSError as error:  # a folder that cannot be written keeps nothing, either
+        except OSError as error:  # no entries can be stored in such a folder, either
             log.error("the cache's folder cannot take a purge: %s", error)
             return
         self.learn(numbers)
@@ -165,7 +165,7 @@ class Cache:
                     await self.masters.purge(rule.bucket, rule.text)
 
     async def follow(self) -> None:
-        """Exchange purges at intervals, for ever."""
+        """Exchange purges at intervals, until cancelled."""
         waited = 0.0
         while True:
             await asyncio.sleep(POLL_INTERVAL)
@@ -174,18 +174,18 @@ class Cache:
             try:
                 if far or (self._disk and self._disk.ledger.changed()):
                     await self.look(far=far)
-            except Exception:  # a fault of ours, after which this must go on
+            except Exception:  # a bug must not end the exchange
                 log.exception("purges of others cannot be read")
             waited = 0.0 if far else waited
 
     def learn(self, numbers: Numbers) -> None:
-        """Take over purges; what they cover leaves memory."""
+        """Add purges, and remove what they cover from memory."""
         for rule in self.purges.merge(numbers):
             if rule.kind == "key":
                 self.memory.purge(rule.bucket, rule.text)
 
     async def close(self) -> None:
-        """Wait until all entries are stored."""
+        """Wait until all pending entries are stored."""
         if self._storing:
             await asyncio.wait(self._storing)
         if self.masters:
@@ -199,14 +199,14 @@ class Cache:
         task.add_done_callback(self._storing.discard)
 
     async def _share(self, shared: RemoteCache, cache_key: CacheKey, entry: Entry) -> None:
-        """Put a copy of the entry into the shared bucket, while its answer is sent."""
+        """Store a copy of the entry in the shared bucket, in the background."""
         with closing(entry):
             await shared.put(cache_key, entry)
 
     async def _make(
         self, cache_key: CacheKey, make: Callable[[], Awaitable[Entry]]
     ) -> tuple[Entry, str]:
-        """Have the entry from the shared bucket, or made."""
+        """Return the entry from the shared bucket, or make it."""
         shared = await self._shared.get(cache_key) if self._shared else None
         entry = shared or await make()
         self.memory.put(cache_key, entry)
@@ -216,7 +216,7 @@ class Cache:
 
     @staticmethod
     async def _store(disk: Disk, cache_key: CacheKey, entry: Entry) -> None:
-        """Put a copy of the entry on disk; other processes that want it wait until then."""
+        """Store a copy of the entry on disk, and then release its lock."""
         try:
             with closing(entry):
                 await disk.put(cache_key, entry)

@@ -1,14 +1,14 @@
-"""Answers that were given just now, known again by the text of their request.
+"""Answers repeated requests from the cache, without the gate, the style and the process text.
 
-The gate, the style and the process text say the same of the same request as long as nothing has
-changed that they look at. So an anonymous, plain request for a picture that is still kept is
-answered again at once, if settings, documents and purges are the same (numbers) and so are the
-objects (their marks, which cover their bytes and their ACLs). Everything else goes the whole way.
-While a disk is away that has no marks of its objects, those of before will do for a time.
+Access, style and process text give the same result for an equal request as long as none of their
+inputs change. So an anonymous, plain request for a cached picture is answered at once if it was
+answered before, the version numbers of settings, documents and purges are the same, and so are the
+fingerprints of its objects, which cover their bytes and ACLs. All other requests are handled in
+full. While a disk does not answer, the last known fingerprints are accepted for a limited time.
 
-A request for a small object as it is, is known when its file has been the same for a while (it has
-a mark, see :class:`vipsgate.store.base.Object`). Its bytes are read anew each time, of the very
-file whose mark is looked at.
+A request for a small unprocessed object is remembered once its file has not changed for a while
+(see :class:`vipsgate.store.base.Object`). Its bytes are read each time, from the file whose
+fingerprint was compared.
 """
 
 from __future__ import annotations
@@ -37,39 +37,39 @@ if TYPE_CHECKING:
     from ..store.base import Store
     from .order import Content
 
-MAX_REQUESTS = 16384  # requests that are known; one takes about 1 KB
-MAX_LENGTH = 1024  # characters of a request that is remembered
-# what makes a request another one than its text says
+MAX_REQUESTS = 16384  # remembered requests, of about 1 KB each
+MAX_LENGTH = 1024  # characters of a remembered request
+# headers that change the answer; a request with one of them is not remembered
 PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
     *(hdrs.IF_UNMODIFIED_SINCE, hdrs.RANGE, hdrs.EXPECT),
 )  # and x-oss-*
-OTHERS = ""  # ends the text of a request whose client takes other formats than the last one
+OTHERS = ""  # ends the text of a request to which the client's formats are added
 REQUEST_LINE = re.compile(rb"GET (\S+) HTTP/1\.[01]\r\n")
 HOST = re.compile(rb"\r\nhost:[ \t]*([^\s]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One request, and what its answer depended on.
+    """A remembered request, and everything that its answer depended on.
 
     Attributes:
-        version: Of the settings, the documents and the purges.
-        fingerprints: Bucket, key and mark of each object.
-        cache_key: Where the picture is kept; ``None`` for an object as it is.
-        headers: Of the answer, but for those that are new each time.
-        head: The same, written (:func:`vipsgate.web.responses.kept_head`).
-        key: The object's name.
-        process: What is done to it, as the caller has said it.
-        style: The style that this is; empty for none.
-        by_names: Whether the answer depended on all names of the objects, of which the marks
-            then tell, too: a rule of the bucket's protection may cover one.
-        notes: What of it was not followed to the letter, which ``headers`` say.
-        sharing: The document of a bucket whose answers say something to pages of other origins,
-            as each page is told something else; ``None`` where they do not.
-        offered: The formats among which the client's Accept has chosen; empty where it has no say.
-        taken: Which of them the client takes.
-        size: Bytes of the body.
+        version: Version of the settings, the documents and the purges.
+        fingerprints: Bucket, key and fingerprint of each object.
+        cache_key: The name of the picture in the cache; ``None`` for an unprocessed object.
+        headers: Headers of the answer, except those that differ each time.
+        head: The same, serialised (:func:`vipsgate.web.responses.kept_head`).
+        key: The object's key.
+        process: The process text as requested.
+        style: The name of the style; empty for none.
+        by_names: Whether the answer depended on all names of the objects, which the fingerprints
+            then cover, too: a rule of the bucket's protection may match one of them.
+        notes: Notes on what was changed or ignored, which are in ``headers``.
+        sharing: The document of a bucket with CORS rules, whose headers depend on the request's
+            Origin; ``None`` without.
+        offered: The formats of which Accept selects one; empty if it selects none.
+        taken: Those of them that the client accepts.
+        size: Size of the body, in bytes.
     """
 
     version: tuple[int, int, int]
@@ -88,21 +88,21 @@ class Known:
     size: int = 0
 
     def tell(self, record: RequestRecord, tier: str) -> None:
-        """Note what the request is about, and where its answer was kept; empty for an object."""
+        """Fill in the record of a request; ``tier`` is empty for an unprocessed object."""
         record.bucket, record.key, record.exists = self.fingerprints[0][0], self.key, True
         record.process, record.style, record.cache = self.process, self.style, tier
         record.notes = self.notes
 
 
 class FastPath:
-    """The requests that are known, those asked last.
+    """The most recent remembered requests.
 
     Args:
-        store: Where the objects are.
-        registry: Which buckets there are.
-        cache: Where pictures are kept; without one no request for one is known.
-        legacy: Whether the older service's URLs are understood in every bucket; such requests are
-            not remembered.
+        store: The store of the objects.
+        registry: The buckets.
+        cache: The cache of pictures; without one, only unprocessed objects are remembered.
+        legacy: Whether URLs of the old API are accepted in every bucket; such requests are not
+            remembered.
     """
 
     def __init__(
@@ -115,12 +115,12 @@ class FastPath:
     def find(
         self, request: web.BaseRequest, record: RequestRecord, most: float = math.inf
     ) -> tuple[Entry, Known] | None:
-        """The answer to a request that is known and still means the same, and what is known.
+        """Return the answer to a remembered request, and what it depended on, if still valid.
 
         Args:
             request: The request.
-            record: Is told of it.
-            most: Bytes of a body that is wanted; a larger one is not looked for.
+            record: The record of the request, which is filled in.
+            most: Largest body to return, in bytes.
         """
         if request.method != "GET":
             return None
@@ -142,7 +142,7 @@ class FastPath:
         return entry, known
 
     def _hit(self, known: Known) -> tuple[Entry, str] | None:
-        """What a request is answered with, and where it was kept; ``None`` where it is not."""
+        """Return the cached answer and its tier, or ``None`` if it is not cached any more."""
         by_names = known.by_names
         if known.cache_key is None:
             bucket, key, before = known.fingerprints[0]
@@ -159,7 +159,7 @@ class FastPath:
         return self._cache.get_nowait(known.cache_key, responses.MAX_READ)
 
     def knows(self, head: bytes) -> bool:
-        """Is a request known whose head begins so? Whether it still means the same is not said."""
+        """Return whether a request that begins so is remembered; it may not be valid any more."""
         if not self._known:
             return False
         line, host = REQUEST_LINE.match(head), HOST.search(head)
@@ -170,7 +170,7 @@ class FastPath:
     async def learn(
         self, request: web.BaseRequest, content: Content, headers: Mapping[str, str]
     ) -> None:
-        """Remember a request that has just been answered, where that may be done."""
+        """Remember a request that has just been answered, if its answer may be repeated."""
         order = content.order
         bucket = order.grant.bucket
         text = _text(request)
@@ -195,7 +195,7 @@ class FastPath:
         objects += [(link.key, link.object) for link in links]
         by_names = bucket.protection.enabled and not style.pure(target.process)
         fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
-        # a literal object would come first
+        # an object whose key is the whole name would take precedence
         marks = {} if order.literal in order.keys else {order.literal: fingerprint(order.literal)}
         for key, item in objects:
             if item.mark:
@@ -204,7 +204,7 @@ class FastPath:
                 marks[key] = fingerprint(key)
         if None in marks.values():
             return
-        # marked now and equal to what was looked at before: so nothing has changed between
+        # fingerprints taken now that equal those from before: nothing has changed in between
         unsettled = [(key, item) for key, item in objects if not item.mark]
         if any([await self._store.stat(name, key) != item for key, item in unsettled]):
             return
@@ -232,7 +232,7 @@ def _text(request: web.BaseRequest) -> tuple[str, ...]:
 
 
 def _is_small_object(content: Content) -> bool:
-    """Is it a small object under its own name, whose file is known to stay as it is?"""
+    """Return whether it is a small object under its own name that has a fingerprint."""
     order = content.order
     if content.opened is None or content.size > responses.MAX_READ:
         return False
@@ -241,13 +241,13 @@ def _is_small_object(content: Content) -> bool:
 
 
 def _taken(request: web.BaseRequest, offered: tuple[str, ...]) -> tuple[str, ...]:
-    """What the client takes of the formats that a request of this text has the choice of."""
+    """Return those of the offered formats that the client accepts."""
     return accept.formats(accept.header(request.headers), offered)
 
 
 def _is_particular(request: web.BaseRequest) -> bool:
     sent = request.headers
-    for name in PARTICULAR:  # any() would take twice as long
+    for name in PARTICULAR:  # takes half the time of any()
         if name in sent:
             return True
     return may_have_oss(sent)

@@ -1,4 +1,4 @@
-"""A process for a client that takes these formats: the class of :mod:`.automatic` in its text."""
+"""Adds the formats that a client accepts to a process, as a class of :mod:`.automatic`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from .process import Process
 
 
 def is_open(process: Process) -> bool:
-    """Is it left to the client's Accept what is written?"""
+    """Return whether the client's Accept selects the format of the result."""
     last = last_format(process.actions)
     named = last is not None and last.value == AUTO and not last.accept
     return named and process.answer is None
 
 
 def names_none(process: Process) -> bool:
-    """Does it make a picture of a picture, and leave the format as it is?"""
+    """Return whether a process makes a picture of a picture and names no format."""
     if process.answer is not None:
         return False
     return bool(process.actions) and last_format(process.actions) is None
 
 
 def accepted_by(process: Process, kind: str, limits: Limits) -> Process:
-    """The same for a client of that class; a process that names no format gets ``format,auto``.
+    """Return the process for a client of a class; one that names no format gets ``format,auto``.
 
-    Where it has as many actions as it may have it stays as it is.
+    A process that already has the largest number of actions is returned unchanged.
     """
     chosen = Format(value=AUTO, accept=kind)
     last = last_format(process.actions)

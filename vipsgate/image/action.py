@@ -1,4 +1,4 @@
-"""The shape that every action has: the questions that the pipeline asks of it."""
+"""The base class of all actions: the questions that the pipeline asks of an action."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Another object's picture, as an action wants it.
+    """The picture of another object that an action needs.
 
     Attributes:
-        key: The object's name, in the bucket of the main picture.
-        actions: What is done to it before it is used.
+        key: The object's key, in the bucket of the main picture.
+        actions: The actions to apply to it first.
     """
 
     key: str
     actions: tuple[Action, ...] = ()
 
     def actions_on(self, main: Frame) -> tuple[Action, ...]:
-        """What is done to it before it is used as an overlay on ``main``."""
+        """Return the actions to apply to it for an overlay on ``main``."""
         return tuple(action.for_overlay_on(main) for action in self.actions)
 
 
@@ -40,21 +40,23 @@ class Wanted:
 class Action:
     """One ``name,key_value,...`` of a process text, already validated.
 
-    All but ``apply`` is arithmetic on frames; ``apply`` adds to the lazy pipeline. An action that
-    is nothing but known steps says so in ``steps``, and may then run elsewhere, joined with others
-    or at another size. Every question has an answer that is right, if slow, for any action.
+    All methods but ``apply`` are arithmetic on frames; ``apply`` adds to the lazy pipeline. An
+    action that consists of known steps returns them from ``steps``; these may be reordered, joined
+    with others, or run at another size. The default of every method is right, if slow, for any
+    action.
 
     Attributes:
         name: The word on the wire.
-        single: Takes exactly one bare value (EC 0040-00000203 for more).
-        implied: Runs with its defaults when it is not written.
-        written: Says how the result is written; no pixel depends on it.
-        policy: May come from the bucket's document, so it counts for no word of the caller's.
-        cuts: Only takes pixels away, so that the limits on what is made do not matter.
+        single: Whether it takes exactly one bare value (EC 0040-00000203 for more).
+        implied: Whether it runs with its defaults if it is not written.
+        written: Whether it only says how the result is encoded; no pixel depends on it.
+        policy: Whether it may come from the bucket's document, and is then not counted among the
+            caller's actions.
+        cuts: Whether it only removes pixels, so that limits of the result's size do not apply.
         lines: See :attr:`.steps.Step.lines`.
-        moves: Changes where in the picture something is, or what of it is left.
-        slashes: Its parameters in Base64, in which a ``/`` may stand.
-        ignored: Parameters that were written and that it does not know, by their names.
+        moves: Whether it changes positions in the picture, or which part of it is left.
+        slashes: Its parameters in Base64, which may contain a ``/``.
+        ignored: Names of parameters that were given and that it does not know.
     """
 
     name: ClassVar[str]
@@ -71,31 +73,31 @@ class Action:
     ignored: Notes = field(default=(), kw_only=True, compare=False, repr=False)
 
     def first(self) -> bool:
-        """Does it run before all others wherever it is written (OSS guide, Auto-orient)?"""
+        """Whether it runs before all others wherever it is written (OSS guide, Auto-orient)."""
         return False
 
     def plan(self, frame: Frame) -> Frame:
-        """The frame that comes out when ``frame`` goes in."""
+        """Return the frame that results from ``frame``."""
         return frame
 
     def between(self, frame: Frame) -> Frame | None:
-        """A larger picture that this action makes on its way, for the limits."""
+        """Return the frame of a larger intermediate picture, for the limits; ``None`` if none."""
         return None
 
     def scales(self) -> bool:
-        """Does it leave all of the picture, at whatever size?"""
+        """Whether it keeps all of the picture, at any size."""
         return False
 
     def look(self) -> str:
-        """What must be looked for to know where its window lies, one of ``gravity.LOOKS``."""
+        """What to detect to place its window, one of ``gravity.LOOKS``; empty for nothing."""
         return ""
 
     def aimed(self, focus: Focus) -> Action:
-        """The same with what was looked for; no size depends on it."""
+        """Return the action with the focus that was detected; no size depends on it."""
         return self
 
     def needs(self) -> tuple[Wanted, ...]:
-        """Pictures of other objects, which are opened before the renderer is asked."""
+        """Pictures of other objects that it needs, which the front opens before rendering."""
         return ()
 
     def writes(self) -> str:
@@ -111,47 +113,47 @@ class Action:
         return ()
 
     def notes(self, frame: Frame, result: Frame) -> Notes:
-        """What of it is not followed to the letter (:mod:`.notes`).
+        """Return notes on what of it is changed or ignored (:mod:`.notes`).
 
         Args:
-            frame: What goes in.
-            result: What is written in the end.
+            frame: The frame before the action.
+            result: The frame that is encoded in the end.
         """
         return ()
 
     def own_profile(self) -> bool:
-        """Is the source's own profile written, so that its colours are needed as they are?"""
+        """Whether the source's own profile is written, so that its colours are not converted."""
         return False
 
     def holds(self, frame: Frame) -> int:
-        """Pixels that it holds in memory besides the picture."""
+        """Return the number of pixels that it holds in memory besides the picture."""
         return 0
 
     def for_overlay_on(self, main: Frame) -> Action:
-        """The action as it is done to a picture that is an overlay on ``main``."""
+        """Return the action as applied to an overlay on ``main``."""
         return self
 
     def turns(self, frame: Frame) -> bool:
-        """Does it turn the picture, so that ``limits.rotate_side`` holds?"""
+        """Return whether it turns the picture, so that ``limits.rotate_side`` applies."""
         return False
 
     def steps(self, frame: Frame) -> tuple[Step, ...] | None:
-        """What it is made of, in place of ``apply``; nothing if it leaves all pixels as they are.
+        """Return the steps that replace ``apply``; empty if it changes no pixel.
 
-        ``None`` says that it is something of its own, which needs every pixel of ``frame``.
+        ``None`` if it has only ``apply``, which needs every pixel of ``frame``.
         """
         return None
 
     def streams(self, frame: Frame) -> bool:
-        """Can ``apply`` run from top to bottom? If not, the picture is held in memory before it."""
+        """Return whether ``apply`` can run from top to bottom; else its input is held in memory."""
         return False
 
     def cost(self, frame: Frame) -> float:
-        """Seconds of one core that ``apply`` is expected to take, for each page (:mod:`.cost`)."""
+        """Return the estimated seconds of one core of ``apply``, for each page (:mod:`.cost`)."""
         return 20e-9 * frame.area
 
     def prepare(self, stage: Stage, resources: Resources) -> Image | None:
-        """What is the same for every page, made before the source is read; ``stage.prepared``."""
+        """Make what is the same for every page, before the source is read; ``stage.prepared``."""
         return None
 
     def apply(self, image: Image, stage: Stage) -> Image:
@@ -161,19 +163,19 @@ class Action:
         return image
 
     def __str__(self) -> str:
-        """The canonical text; parsing it gives an equal action."""
+        """Return the canonical text; parsing it gives an equal action."""
         return ",".join([self.name, *params.texts(self)])
 
 
 @dataclass(frozen=True, slots=True)
 class Stage(Step):
-    """An action between the frames on its two sides; a step where it is something of its own.
+    """An action with the frames before and after it; a step itself if the action has no steps.
 
     Attributes:
-        action: What is done.
-        before: The frame that goes in.
-        after: The frame that comes out.
-        prepared: What ``action.prepare`` has made.
+        action: The action.
+        before: The frame before it.
+        after: The frame after it.
+        prepared: The result of ``action.prepare``.
     """
 
     action: Action
@@ -182,7 +184,7 @@ class Stage(Step):
     prepared: Image | None = None
 
     def steps(self) -> tuple[Step, ...]:
-        """What is run for it."""
+        """The steps that are run for it."""
         result = self.action.steps(self.before)
         return (self,) if result is None else result
 
@@ -211,10 +213,10 @@ class Stage(Step):
 
 
 def read(word: str, actions: Mapping[str, type[Action]]) -> Action:
-    """``name,key_value,...`` as one of ``actions``.
+    """Read ``name,key_value,...`` as one of ``actions``.
 
     Raises:
-        InvalidArgument: The name is none of theirs, or a value is bad.
+        InvalidArgument: The name is unknown, or a value is bad.
         MissingArgument: A parameter without default is absent.
     """
     name, comma, rest = word.partition(",")

@@ -1,7 +1,7 @@
-"""Answers: what is said of a picture, as JSON, in place of another picture.
+"""Answers: reports about a picture, as JSON, in place of a picture.
 
-One is written as an action is, ``info`` or ``blurhash,x_4,y_3``, and is the last of its process
-text. Here is how each is read and written, which the front must know; :mod:`.reports` gives it.
+An answer is written like an action, ``info`` or ``blurhash,x_4,y_3``, and is the last word of its
+process text. This module parses and writes them, also in the front; :mod:`.reports` makes them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from . import params
 from .notes import Notes
 from .params import integer
 
-MAX_COMPONENTS = 9  # of a BlurHash across and down; its first sign has no room for more
+MAX_COMPONENTS = 9  # of a BlurHash across and down; its first character has no room for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Answer:
 
     Attributes:
         name: The word on the wire.
-        follows: Whether it may stand behind actions, and is about what they make.
-        ignored: See :attr:`.action.Action.ignored`; of an answer nothing is.
+        follows: Whether it may follow actions, and reports on their result.
+        ignored: See :attr:`.action.Action.ignored`; always empty.
     """
 
     name: ClassVar[str]
@@ -34,11 +34,11 @@ class Answer:
 
     @property
     def of_header(self) -> bool:
-        """Is it known from the beginning of the file, so that no pixel is looked at?"""
+        """Whether it needs only the beginning of the file, and no pixels."""
         return False
 
     def __str__(self) -> str:
-        """The canonical text; parsing it gives an equal answer."""
+        """Return the canonical text; parsing it gives an equal answer."""
         return ",".join([self.name, *params.texts(self)])
 
 
@@ -47,8 +47,8 @@ class Info(Answer):
     """``info``: size, format and EXIF (OSS guide, Obtain image information).
 
     Attributes:
-        placeholders: 1 for ThumbHash and BlurHash besides.
-        xmp: 1 for XMP and IPTC besides.
+        placeholders: 1 to add ThumbHash and BlurHash.
+        xmp: 1 to add XMP and IPTC.
     """
 
     name = "info"
@@ -63,14 +63,14 @@ class Info(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Hue(Answer):
-    """``average-hue``: the colour that a picture has most of."""
+    """``average-hue``: the dominant colour of a picture."""
 
     name = "average-hue"
 
 
 @dataclass(frozen=True, slots=True)
 class Basic(Answer):
-    """``basic-info``: what the old API says to ``@info``."""
+    """``basic-info``: the old API's answer to ``@info``."""
 
     name = "basic-info"
 
@@ -81,7 +81,7 @@ class Basic(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Exif(Answer):
-    """``exif``: what the old API says to ``@exif``."""
+    """``exif``: the old API's answer to ``@exif``."""
 
     name = "exif"
 
@@ -92,7 +92,7 @@ class Exif(Answer):
 
 @dataclass(frozen=True, slots=True)
 class ThumbHash(Answer):
-    """``thumbhash``: a picture of some pixels in 20 to 30 bytes, with transparency."""
+    """``thumbhash``: a small placeholder in 20 to 30 bytes, with transparency."""
 
     name = "thumbhash"
     follows = True
@@ -100,7 +100,7 @@ class ThumbHash(Answer):
 
 @dataclass(frozen=True, slots=True)
 class BlurHash(Answer):
-    """``blurhash,x_4,y_3``: a picture of some pixels in a text, on white.
+    """``blurhash,x_4,y_3``: a small placeholder as a short text, on white.
 
     Attributes:
         x: Components across.
@@ -120,12 +120,12 @@ ANSWERS: dict[str, type[Answer]] = {
 
 
 def read(word: str) -> Answer:
-    """``name,key_value,...`` as one of :data:`ANSWERS`.
+    """Read ``name,key_value,...`` as one of :data:`ANSWERS`.
 
-    A parameter that it does not know is refused, as OSS refuses any; an action passes it over.
+    Unlike those of an action, unknown parameters are refused, as OSS does.
 
     Raises:
-        InvalidArgument: A value is bad, or a parameter is not known.
+        InvalidArgument: A value is bad, or a parameter is unknown.
     """
     name, comma, rest = word.partition(",")
     kind = ANSWERS[name]

@@ -1,4 +1,4 @@
-"""What is looked at in a picture: its faces, or the point that catches the eye."""
+"""Detects the focus of a picture: its faces, or its most salient point."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from .config import Limits
     from .formats.probe import Source
 
-GREY = [128, 128, 128]  # behind what is transparent: dark and bright things both stand out
+GREY = [128, 128, 128]  # behind transparency, so that dark and bright areas both stand out
 
 
 def find(
     source: Source, look: Look, limits: Limits, watch: Callable[[pyvips.Image], None]
 ) -> Focus:
-    """What a window is laid around.
+    """Return the focus of a picture.
 
     Args:
         source: The file.
-        look: What is looked for, and in what.
-        limits: Of every picture.
-        watch: Told of each image before it is computed.
+        look: What to detect, and the actions to apply before.
+        limits: The limits of every picture.
+        watch: Called with each image before it is computed.
 
     Raises:
         ImageTooLarge: The picture is too large, or takes too much memory.
@@ -44,7 +44,7 @@ def find(
 
 
 def _point(image: pyvips.Image) -> Area:
-    """The middle of what libvips' attention prefers.
+    """Return the middle of the area that libvips' attention prefers.
 
     Args:
         image: 8-bit sRGB, in memory.
@@ -62,7 +62,7 @@ def _point(image: pyvips.Image) -> Area:
 
 
 def _faces(image: pyvips.Image) -> Focus:
-    """The areas of the largest faces; likewise."""
+    """Return the areas of the largest faces of an image, likewise."""
     pixels = bytes(image[2].bandjoin([image[1], image[0]]).write_to_memory())
     size = image.width, image.height
     return tuple(
@@ -77,5 +77,5 @@ def _faces(image: pyvips.Image) -> Focus:
 
 
 def _whole(part: int, side: int) -> int:
-    """A coordinate in pixels as one of a focus, within the picture."""
+    """Convert a coordinate from pixels to that of a focus, clamped to the picture."""
     return min(max(0, part * WHOLE // side), WHOLE)

@@ -1,10 +1,10 @@
-"""``format,auto``: AVIF, WebP or the source's own kind, whichever the client and the picture allow.
+"""``format,auto``: AVIF, WebP or the source's own format, as the client and the picture allow.
 
-What a client takes comes as a class, a word of :data:`CLASSES` in the process text. So the class is
-in whatever is known by that text: cache keys, tags, plans, jobs. Which of its formats it is, only
-the header of the source and the plan tell, here: the first that keeps what the picture has
-(:data:`KEEPING`) and that can be written. The file is another one by it, never the picture: what
-would be white in a JPEG is white in its WebP.
+The formats that a client accepts are a class, a word of :data:`CLASSES`, which is part of the
+process text, and so of everything that is derived from it: cache keys, ETags, plans, jobs. Which
+format of the class is written is decided here, from the header of the source and the plan: the
+first one that keeps all properties of the picture (:data:`KEEPING`) and that can be written. Only
+the encoding depends on it, not the picture: what would be white in a JPEG is white in the WebP.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from .actions.format import ACCEPTED, AUTO, QUICK, SOURCE, Format
 from .formats.codecs import CODECS
 from .frame import Frame
 
-OFFERED = ("avif", "webp")  # what may be chosen, the best first
+OFFERED = ("avif", "webp")  # the formats to choose from, best first
 CLASSES = {name: tuple(name.split("-")) for name in ACCEPTED} | {QUICK: OFFERED, SOURCE: ()}
-ALL = "webp"  # keeps whatever one of the others can keep
+ALL = "webp"  # keeps every property that one of the others can keep
 DEAR = 0.1  # seconds of one core, as estimated, above which a WebP stands in for an AVIF
 
 ANIMATION, EXACT, PHOTO = "animation", "exact", "photo"
-KEEPING = {  # what a picture is -> what keeps it
-    ANIMATION: ("webp",),  # libvips writes no AVIF that moves
+KEEPING = {  # property of a picture -> formats that keep it
+    ANIMATION: ("webp",),  # libvips writes no animated AVIF
     EXACT: ("webp",),  # without loss; an AVIF without loss is larger than a PNG
     PHOTO: ("avif", "webp"),
 }
-LOSSLESS = frozenset(("png", "gif", "bmp", "tiff"))  # and a WebP that says so
-# Qualities at which the formats look alike: by SSIMULACRA2, of photographs of 400 pixels, as they
-# are written here (bench/automatic.py). What is named is one of the source's kind, or of JPG.
+LOSSLESS = frozenset(("png", "gif", "bmp", "tiff"))  # and lossless WebP
+# Qualities of each format that look alike, by SSIMULACRA2 of photographs 400 pixels wide, encoded
+# as here (bench/automatic.py). A request names that of the source's format, or of JPG.
 ALIKE = {
     "jpg": (1, 40, 60, 75, 85, 92, 100),
     "webp": (1, 44, 60, 79, 88, 95, 100),
@@ -41,33 +41,33 @@ ALIKE = {
 
 
 def word(formats: Iterable[str]) -> str:
-    """The class of a client that takes these formats, those that it likes better first."""
+    """Return the class of a client that accepts these formats, in its order of preference."""
     taken = []
     for name in formats:
         taken.append(name)
         if name == ALL:
-            break  # what comes after it would never be needed
+            break  # it keeps every property, so further formats are never used
     return "-".join(taken) or SOURCE
 
 
 def accepted(actions: Iterable[Action]) -> str:
-    """The class that they are for; :data:`.actions.format.SOURCE` where they are for none."""
+    """Return the class in the actions; :data:`.actions.format.SOURCE` without one."""
     last = last_format(actions)
     return last.accept or SOURCE if last and last.value == AUTO else SOURCE
 
 
 def last_format(actions: Iterable[Action]) -> Format | None:
-    """The one that counts; ``None`` where none names a format."""
+    """Return the last action that names a format, which counts, or ``None``."""
     named = [action for action in actions if isinstance(action, Format)]
     return named[-1] if named else None
 
 
 def frames(frame: Frame, kind: str) -> list[Frame]:
-    """As what a picture may be written for a client of that class, the best first.
+    """Return the frames as which a picture may be written for a client of a class, best first.
 
     Args:
-        frame: As what it is written where nothing is chosen, which comes last.
-        kind: A word of :data:`CLASSES`.
+        frame: The frame without a choice, which comes last.
+        kind: The class, a word of :data:`CLASSES`.
     """
     return list(dict.fromkeys((*_chosen(frame, CLASSES[kind]), frame)))
 
@@ -85,10 +85,10 @@ def _chosen(frame: Frame, formats: Iterable[str]) -> Iterator[Frame]:
 
 
 def _is_exact(frame: Frame) -> bool:
-    """Is it to lose nothing? A quality that is named says that it may.
+    """Return whether to encode without loss; not if a quality is named.
 
-    Of animations only a GIF of the size that it had, whose colours are still few: so it gets
-    smaller by that, and any other one several times larger.
+    Of animations only an unscaled GIF, whose colours are still few: it gets smaller without loss,
+    and others several times larger.
     """
     header = frame.header
     if frame.quality is not None or frame.goal is not None:
@@ -100,7 +100,7 @@ def _is_exact(frame: Frame) -> bool:
 
 
 def alike(quality: int, own: str, other: str) -> int:
-    """The quality of another format at which it looks about the same, 1-100."""
+    """Return the quality of another format, 1-100, that looks about the same."""
     ours, theirs = ALIKE.get(own, ALIKE["jpg"]), ALIKE[other]
     at = max(1, bisect_left(ours, quality))
     low, high = ours[at - 1], ours[at]

@@ -1,7 +1,7 @@
-"""BlurHash: a blurred picture in a text of 6 to 166 characters.
+"""BlurHash: a blurred picture as a text of 6 to 166 characters.
 
-The text as Wolt's encoders in C and Swift write it (github.com/woltapp/blurhash, Algorithm.md);
-the one in TypeScript takes the highest wave for its scale, not the strongest, and cuts off others.
+The result is that of Wolt's encoders in C and Swift (github.com/woltapp/blurhash, Algorithm.md).
+The encoder in TypeScript scales by the highest component, not the strongest, and clips others.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ def encode(width: int, height: int, pixels: bytes, across: int, down: int) -> st
 
 
 def _step(value: float) -> int:
-    """0-18 for -1 to 1, finer around 0."""
+    """Quantise -1 to 1 as 0-18, finer around 0."""
     return max(0, min(18, floor(copysign(sqrt(abs(value)), value) * 9 + 9.5)))
 
 
 def _level(light: float) -> int:
-    """sRGB's level of light 0-1."""
+    """Return the sRGB level, 0-255, of linear light 0-1."""
     light = max(0.0, min(1.0, light))
     value = light * 12.92 if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
     return int(value * 255 + 0.5)
 
 
 def _digits(value: int, length: int) -> str:
-    """A number to the base 83."""
+    """Return a number in base 83."""
     return "".join(DIGITS[value // 83**place % 83] for place in reversed(range(length)))

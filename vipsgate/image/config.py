@@ -1,7 +1,7 @@
-"""The settings that a renderer knows: how large a picture may be, and how it is made.
+"""The settings that a renderer needs: the limits of pictures, and how they are rendered.
 
-Plain dataclasses, so that a renderer needs no pydantic; the server's settings hold them as they
-are, and validate their annotations.
+They are plain dataclasses, so that a renderer needs no pydantic; the server's settings contain them
+and validate them by their annotations.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class Limits:
             )
 
     def check_made(self, what: str, width: int, height: int) -> None:
-        """Refuse a picture that is too large to be made.
+        """Refuse a picture that would be too large.
 
         Args:
-            what: Who would make it, for the message.
-            width: Its pixels.
-            height: Its pixels.
+            what: What would make it, for the message.
+            width: Its width in pixels.
+            height: Its height in pixels.
 
         Raises:
             ImageTooLarge: A side is above ``output_side`` or the area above ``output_pixels``.

@@ -1,7 +1,7 @@
 """The cost of a picture, estimated from its plan: seconds of one core, bytes, pages.
 
-The nanoseconds are of one core of a server of 2025, measured with a photograph of 3 megapixels;
-they are there to be compared with each other, and may be off by a factor of two.
+Times are those of one core of a server of 2025, measured with a photograph of 3 megapixels. They
+serve to compare pictures with each other, and may be wrong by a factor of two elsewhere.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ FRAME, STEP = 0.0004, 0.001  # for each frame of an animation, and each step of 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one job.
+    """The estimated cost of a job.
 
     Attributes:
-        seconds: Of one core.
+        seconds: Seconds of one core.
         memory: Bytes.
-        pages: Frames that are made.
+        pages: Frames of the result.
     """
 
     seconds: float
@@ -31,12 +31,12 @@ class Cost:
     pages: int = 1
 
     def within(self, seconds: float, memory: int) -> bool:
-        """Is it no more than that?"""
+        """Return whether neither value is exceeded."""
         return self.seconds <= seconds and self.memory <= memory
 
 
 def seconds(header: Header, done: float, steps: int, result: Frame, shrink: float) -> float:
-    """Decoding, the ``done`` seconds of what is done to each frame in so many steps, encoding."""
+    """Return the seconds of decoding, of ``steps`` that take ``done`` a frame, and of encoding."""
     each_pixel = CODECS[result.format].writes(result)
     written, searched = each_pixel * result.area, _searched(result, each_pixel)
     each = FRAME + STEP * steps if result.pages > 1 else 0
@@ -48,7 +48,7 @@ def seconds(header: Header, done: float, steps: int, result: Frame, shrink: floa
 
 
 def decoding(header: Header, shrink: float) -> float:
-    """Seconds that decoding a frame takes, shrunk by the loader."""
+    """Return the seconds of decoding a frame that the loader shrinks."""
     return CODECS[header.format].reads(header, shrink) * header.width * header.height * 1e-9
 
 

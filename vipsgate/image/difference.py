@@ -1,8 +1,8 @@
-"""How far two pictures are from each other: dHash and CIEDE2000, by libvips.
+"""The difference of two pictures: dHash and CIEDE2000, by libvips.
 
-The files may come from anywhere. Each is first made into a PNG by the pipeline, which knows files
-by their first bytes and holds their headers to the limits, and only that PNG is compared: with the
-files as they came, loaders would be libvips' choice. An animation counts by its first frame.
+Files are untrusted, and libvips would choose a loader itself. So each is first converted to PNG by
+the pipeline, which recognises formats and enforces limits, and the PNGs are compared. Of an
+animation, the first frame is compared.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PNG = "image/format,png"
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How far two pictures of one size are from each other.
+    """The difference of two pictures of the same size.
 
     Attributes:
         dhash: Bits of 64 in which their difference hashes differ.
-        mean: Mean CIEDE2000 over all pixels; below 1 nobody sees a difference.
+        mean: Mean CIEDE2000 over all pixels; below 1, a difference is not visible.
         max: Greatest CIEDE2000 of a pixel.
     """
 
@@ -38,7 +38,7 @@ def distance(one: bytes, other: bytes, limits: Limits) -> Distance:
     """Compare two files of pictures.
 
     Raises:
-        OssError: One cannot be processed here.
+        OssError: One of them cannot be processed.
         ValueError: Their sizes differ.
     """
     a, b = _pixels(one, limits), _pixels(other, limits)
@@ -57,12 +57,12 @@ def _pixels(data: bytes, limits: Limits) -> Any:
 
 
 def _flat(image: Any) -> Any:
-    """On white, as most pages are: what is transparent has no colour of its own."""
+    """Flatten onto white, because transparent pixels have no visible colour."""
     return image.flatten(background=255) if image.hasalpha() else image
 
 
 def _dhash(image: Any) -> list[bool]:
-    """Whether each cell of a small grey copy is brighter than the one to its left."""
+    """Return whether each pixel of a small grey copy is brighter than the one to its left."""
     side = HASH_SIDE
     grey = _flat(image).colourspace("b-w")
     small = grey.resize((side + 1) / image.width, vscale=side / image.height, kernel="linear")
@@ -72,10 +72,10 @@ def _dhash(image: Any) -> list[bool]:
 
 
 def describe(data: bytes) -> str:
-    """Format and size of a file, ``jpg 400x267``, and how many frames it has where several.
+    """Return format, size and, if several, frames of a file: ``jpg 400x267``.
 
     Raises:
-        OssError: It is no picture that can be read here.
+        OssError: It is not a picture that can be read.
     """
     header = probe(data).header
     pages = f"x{header.pages}" if header.pages > 1 else ""

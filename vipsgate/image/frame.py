@@ -1,4 +1,4 @@
-"""Header and frame: what is known of a picture before any pixel is read."""
+"""Header and frame: the properties of a picture that are known before any pixel is read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Gamut = Literal["srgb", "p3"]  # what a pixel's numbers mean: sRGB or Display P3
 SRGB: Gamut = "srgb"
 P3: Gamut = "p3"
 Codes = tuple[int, int]  # ColourPrimaries and TransferCharacteristics (ITU-T H.273)
-LARGE_PIXELS = 8_000_000  # of one page, above which a result is written so as to take less memory
+LARGE_PIXELS = 8_000_000  # of one page; a larger result is encoded so as to take less memory
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a source's file says of itself.
+    """The properties of a source, from its file.
 
     Attributes:
         format: Codec name, a key of ``codecs.CODECS``.
@@ -27,25 +27,26 @@ class Header:
         bands: Channels as stored, alpha included.
         depth: Bits of a channel as stored.
         alpha: Whether it has transparency.
-        interlaced: A JPEG in several scans or an interlaced PNG: decodable only as a whole.
+        interlaced: Whether it can only be decoded as a whole: a JPEG in several scans, or an
+            interlaced PNG.
         samples: Decoded samples of a pixel: 1.5 for a JPEG with quartered colour, else ``bands``.
-        lossless: A WebP without loss, which is decoded whole before it is scaled.
-        tiled: A TIFF in tiles.
-        rows: Rows of a TIFF that take as much as what is decoded of it at a time.
-        more: Whether there are further pictures in the file, which are not read: frames of an
-            animated PNG, pages of a TIFF, a sequence or further pictures of an AVIF or HEIC.
-        quality: JPEG quality estimated from its tables, 1-100; 0 where it means nothing.
-        gamut: What its colours mean once they are loaded; grey is ``srgb``.
-        codes: What its colours are converted from as they are loaded; ``None`` for none.
-        hdr: Whether they may be brighter than white (PQ, HLG), and are cut to it.
+        lossless: Whether it is a lossless WebP, which is decoded whole before it is scaled.
+        tiled: Whether it is a TIFF in tiles.
+        rows: Rows of a TIFF that take as many bytes as its decoder holds at a time.
+        more: Whether the file has further pictures, which are not read: frames of an animated PNG,
+            pages of a TIFF, a sequence or further pictures of an AVIF or HEIC.
+        quality: JPEG quality estimated from its tables, 1-100; 0 if not applicable.
+        gamut: The colour space of its pixels once loaded; grey is ``srgb``.
+        codes: The code points from which its colours are converted while loading, or ``None``.
+        hdr: Whether colours may be brighter than white (PQ, HLG), and are clipped to it.
         limited: Whether its greys, or red, green and blue, go from 16 to 235 (H.273).
-        tagged: Whether it has a profile of red, green and blue that is neither sRGB nor Display P3.
-        plain: Whether its pixels come out of the loader as they are meant: 8 bits of grey or of
-            sRGB, without a profile. Where that is not known they are looked at.
-        coded: Pixels of the largest picture inside a HEIC or AVIF, which may show a part of it.
-        unsupported: What of its kind is not read, though its size is known; empty for nothing.
-        stored: Bytes of the file, in whole mebibytes, so that pictures of one size have one plan.
-        exif: The EXIF block from its byte-order mark on; empty when there is none.
+        tagged: Whether it has an RGB profile that is neither sRGB nor Display P3.
+        plain: Whether the loader gives 8-bit grey or sRGB without a profile, so that nothing is to
+            be converted. If unknown, false, and the pixels are examined.
+        coded: Pixels of the largest picture inside a HEIC or AVIF, of which a part may be shown.
+        unsupported: What makes it a kind that cannot be read, though its size is known; or empty.
+        stored: Bytes of the file, in whole mebibytes, so that pictures of one size share a plan.
+        exif: The EXIF block from its byte-order mark on; empty if there is none.
     """
 
     format: str
@@ -77,24 +78,24 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A picture as the plan sees it at one point of the pipeline.
+    """The properties of a picture at one point of the pipeline.
 
     Attributes:
-        header: The source it came from.
+        header: The source.
         width: Pixels.
         height: Pixels, of one page.
         pages: Frames of an animation, 1 for a still picture.
-        orientation: What is left to be turned, EXIF 1-8.
+        orientation: The EXIF orientation that is still to be applied, 1-8.
         alpha: Whether it has transparency.
         format: What it will be written as, a key of ``codecs.CODECS``.
         quality: Encoder quality, 1-100; ``None`` leaves it to the codec.
-        goal: What the quality is searched for; ``None`` where it is as said.
-        lossless: Whether a codec that can lose pixels must not.
-        progressive: Whether a JPEG is written in scans; ``None`` where nobody has said.
-        opaque: Whether what is transparent becomes white, though the format could hold it.
-        gamut: What its colours mean; :func:`.formats.icc.colour` gives one that is drawn on it.
+        goal: The goal of a search for the quality; ``None`` without a search.
+        lossless: Whether a codec that may be lossy must encode without loss.
+        progressive: Whether a JPEG is written in scans; ``None`` if not specified.
+        opaque: Whether transparency becomes white, though the format supports it.
+        gamut: The colour space of its pixels; see :func:`.formats.icc.colour` for drawing on it.
         copyright: Whether the source's copyright and author are written (:mod:`.formats.metadata`).
-        profile: Whether its own profile is.
+        profile: Whether the source's own profile is written.
     """
 
     header: Header
@@ -115,7 +116,7 @@ class Frame:
 
     @classmethod
     def of(cls, header: Header) -> Frame:
-        """The frame with which a plan begins."""
+        """Return the frame with which a plan begins."""
         return cls(
             header,
             header.width,
@@ -134,14 +135,14 @@ class Frame:
 
     @property
     def large(self) -> bool:
-        """Is it written in ways that take less memory, though more bytes?"""
+        """Whether it is encoded so as to take less memory, in more bytes."""
         return self.area > LARGE_PIXELS
 
     def resized(self, width: int, height: int) -> Frame:
-        """The same picture at another size in whole pixels, never below one."""
+        """Return the frame at another size in whole pixels, 1 or more."""
         return replace(self, width=max(1, width), height=max(1, height))
 
 
 def proportion(side: int, target: int, other: int) -> int:
-    """``side * target / other``, rounded half up as OSS does (133.5 -> 134), at least 1 pixel."""
+    """Return ``side * target / other``, rounded half up as OSS does (133.5 -> 134), at least 1."""
     return max(1, (2 * side * target + other) // (2 * other))

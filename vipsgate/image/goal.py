@@ -1,7 +1,7 @@
-"""What a picture's file is encoded for in place of a quality: a likeness, or a size.
+"""The goals that a request may name in place of a quality: a likeness, or a size.
 
-Here are the goals and what a search for one costs, as the plan needs to know; :mod:`.encode`
-searches, :mod:`.likeness` measures.
+This module also has the cost of a search, for the plan; :mod:`.encode` searches, and
+:mod:`.likeness` measures.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from typing import Any
 
 from .search import Range
 
-TRIES = 4  # encodings of a sample by which a likeness is found; one more than are usual
-SIZE_TRIES = 5  # encodings of the whole picture by which a size is found
-SAMPLE_PIXELS = 3 << 16  # of a picture that are encoded and compared to know the likeness of all
+TRIES = 4  # encodings of a sample in a search for a likeness; one more than are usually needed
+SIZE_TRIES = 5  # encodings of the whole picture in a search for a size
+SAMPLE_PIXELS = 3 << 16  # pixels that are encoded and compared to estimate the likeness of all
 TILE = 128  # pixels of a side of the tiles of a sample: whole blocks of every codec
-# bytes that a search takes for each pixel: of the sample its luma in floats, that of the try, and
-# their products; of the whole picture the files that are kept, or the scans that are tried. Noise
-# of 4 megapixels at quality 97 takes 118 MB as a JPEG, of 145 MB that are foreseen
+# Bytes of a search for each pixel. Of the sample: its luma in floats, that of the try, and their
+# products. Of the whole picture: the files that are kept, or the scans that are tried. Noise of 4
+# megapixels at quality 97 takes 118 MB as a JPEG, where 145 MB are estimated.
 SAMPLE_BYTES, FILE_BYTES = 64, 6
-COMPARED = 25.0  # nanoseconds for each pixel of a sample that decoding and comparing a try take
+COMPARED = 25.0  # nanoseconds for each pixel of a sample, to decode and compare a try
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the encoder's quality is searched for.
+    """The goal of a search for an encoder's quality.
 
     Attributes:
-        score: Likeness that the file has at least, 1-100; 0 for no such bound. With no bound at all
-            it is the one calibrated for the format.
-        size: Bytes that the file has at most; 0 for no such bound.
+        score: Least likeness of the file, 1-100; 0 for no bound. Without any bound, the score that
+            is calibrated for the format.
+        size: Largest number of bytes of the file; 0 for no bound.
     """
 
     score: int = 0
@@ -38,18 +38,18 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is known of a codec before its first try.
+    """The figures of a codec with which a search begins.
 
     Attributes:
-        auto: Score that stands for ``auto``.
-        low: Quality below which ``auto`` does not go, however much the picture hides.
-        high: Quality above which it does not go, however little.
+        auto: Score of ``auto``.
+        low: Lowest quality of ``auto``, for pictures that hide all losses.
+        high: Highest quality of ``auto``, for pictures that hide none.
         first: Quality that is tried first.
-        steep: What a step of quality adds to the score, about.
-        grows: What a step of quality adds to the logarithm of the file's bytes, about.
-        scans: Whether the file is a progressive one, which is smaller, unless a request says no.
-        rough: Whether tries for a likeness are made in the codec's usual way, which is quicker than
-            how the file is written, and less like by a point.
+        steep: Points of score per step of quality, about.
+        grows: Increase of the logarithm of the file's bytes per step of quality, about.
+        scans: Whether the file is progressive, which is smaller, unless a request forbids it.
+        rough: Whether tries for a likeness use the codec's usual settings, which are faster than
+            those of the final file, and score a point less.
     """
 
     auto: float
@@ -62,17 +62,18 @@ class Calibration:
     rough: bool = False
 
     def likeness(self, goal: Goal) -> tuple[float, Range]:
-        """The score that a goal stands for, and where its quality is looked for."""
+        """Return the score of a goal, and the range in which to search for its quality."""
         if goal.score:
             return goal.score, Range(self.first, 1, 100, self.steep)
         return self.auto, Range(self.first, self.low, self.high, self.steep)
 
     def sizes(self) -> Range:
-        """Where the quality of a file of a certain size is looked for."""
+        """Return the range in which to search for the quality of a file of a certain size."""
         return Range(self.first, 1, 100, self.grows)
 
 
-# calibrated by bench/goals.py: on twenty pictures the mean is that of the format's usual quality
+# Calibrated by bench/goals.py: over twenty pictures, the mean score is that of the format's usual
+# quality.
 CALIBRATED = {
     "jpg": Calibration(82.0, 72, 83, 80, 0.6, 0.028, scans=True),
     "webp": Calibration(73.5, 74, 84, 79, 0.45, 0.029),
@@ -82,7 +83,7 @@ CALIBRATED = {
 
 
 def explained(goal: Goal, name: str) -> dict[str, Any]:
-    """What is searched for, and between which qualities, as plain values."""
+    """Return the goal and the range of its search as plain values."""
     if goal.size:
         within = CALIBRATED[name].sizes()
         return {"bytes": goal.size, "from": within.low, "to": within.high}
@@ -91,13 +92,13 @@ def explained(goal: Goal, name: str) -> dict[str, Any]:
 
 
 def memory(goal: Goal | None, area: int, pages: int, bands: int) -> float:
-    """Bytes that a search takes besides what encoding once takes.
+    """Return the bytes that a search takes on top of a single encoding.
 
     Args:
-        goal: What is searched for; ``None`` for no search.
+        goal: The goal; ``None`` for no search.
         area: Pixels of a page of the result.
-        pages: Of the result.
-        bands: Channels of it, alpha included.
+        pages: Pages of the result.
+        bands: Channels of the result, alpha included.
     """
     if goal is None:
         return 0.0
@@ -105,7 +106,7 @@ def memory(goal: Goal | None, area: int, pages: int, bands: int) -> float:
 
 
 def nanoseconds(goal: Goal | None, area: int, pages: int, writes: float) -> float:
-    """Of one core, that a search takes besides encoding once, which takes ``writes`` a pixel."""
+    """Return the nanoseconds of a search on top of a single encoding (``writes`` a pixel)."""
     if goal is None:
         return 0.0
     if goal.size:

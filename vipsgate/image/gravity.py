@@ -1,9 +1,9 @@
-"""Where a part of a picture lies: OSS's nine positions, and ours that depend on what is in it.
+"""The position of a window in a picture: OSS's nine, and ours that depend on the content.
 
 ``nw`` is upper left, ``south`` lower middle, on a grid of thirds. With ``auto``, ``face`` and
-``fp`` the part is laid around a focus; ``fp`` names it, the others look for it (:mod:`.look`). A
-focus is a few areas of the picture, the most important one first, in ten-thousandths of its sides:
-it holds at any size, and in whole numbers the same everywhere.
+``fp`` the window is placed around a focus: ``fp`` gives it, the others detect it (:mod:`.look`). A
+focus is a few areas of the picture, the most important first, in ten-thousandths of its sides. So
+it applies to any size, and whole numbers are the same on every machine.
 """
 
 from __future__ import annotations
@@ -27,46 +27,46 @@ ANCHORS: dict[str, tuple[int, int]] = {
     "se": (2, 2),
 }
 AUTO, FACE, POINT = "auto", "face", "fp"
-LOOKS = (AUTO, FACE)  # for which the picture is looked at
+LOOKS = (AUTO, FACE)  # the values that detect a focus
 SMART = (*LOOKS, POINT)
 
 Area = tuple[int, int, int, int]  # left, top, right, bottom, in parts of WHOLE
 Focus = tuple[Area, ...]
 
 WHOLE = 10_000  # parts of a side
-MAX_AREAS = 8  # of a focus; of many faces the first ones count
+MAX_AREAS = 8  # of a focus; of more faces, the first ones are used
 HALF = WHOLE // 2
 CENTRE = 500  # thousandths
 MIDDLE: Focus = ((HALF, HALF, HALF, HALF),)
 
 
 def coordinate() -> Any:
-    """A parameter that is one coordinate of a focal point, in thousandths of a side."""
+    """Return a parameter for a coordinate of a focal point, in thousandths of a side."""
     return integer(0, 1000, default=CENTRE)
 
 
 def point(x: int, y: int) -> Focus:
-    """The focus that is one point, in thousandths of the sides."""
+    """Return the focus of one point, in thousandths of the sides."""
     x, y = x * WHOLE // 1000, y * WHOLE // 1000
     return ((x, y, x, y),)
 
 
 def unused(gravity: str, x: int, y: int) -> tuple[str, ...]:
-    """Names of the coordinates that are given though it is no focal point that counts."""
+    """Return the coordinates that are given and have no effect, as ``gravity`` is not ``fp``."""
     given = (("fx", x), ("fy", y))
     return () if gravity == POINT else tuple(name for name, value in given if value != CENTRE)
 
 
 def corner(focus: Focus, size: tuple[int, int], part: tuple[int, int]) -> tuple[int, int]:
-    """Where a part of a picture begins, in pixels from the picture's upper left.
+    """Return where a window begins, in pixels from the picture's upper left.
 
-    It is laid around the middle of the first area and of the next ones that fit into it together
-    with those before, and never reaches over the border.
+    It is centred on the first area and on as many of the next ones as fit into it together, and
+    never exceeds the border.
 
     Args:
         focus: One area or more.
-        size: Of the picture.
-        part: Of the part; no side is longer than the picture's.
+        size: Size of the picture.
+        part: Size of the window; no side is longer than the picture's.
     """
     left, top, right, bottom = focus[0]
     for area in focus[1:]:
@@ -78,29 +78,29 @@ def corner(focus: Focus, size: tuple[int, int], part: tuple[int, int]) -> tuple[
 
 
 def _start(ends: int, side: int, part: int) -> int:
-    """Begin of ``part`` pixels around the middle of two ``ends``, given as their sum."""
+    """Return the begin of ``part`` pixels centred between two ``ends``, given as their sum."""
     return min(max(0, (ends * side - WHOLE * part) // (2 * WHOLE)), side - part)
 
 
 def dump(focus: Focus) -> bytes:
-    """The focus as JSON."""
+    """Return the focus as JSON."""
     return json.dumps(focus).encode()
 
 
 def load(text: bytes) -> Focus:
-    """What :func:`dump` has written, perhaps in another process.
+    """Read what :func:`dump` has written, perhaps in another process.
 
     Raises:
-        ValueError: It is no focus.
+        ValueError: It is not a focus.
     """
     return read(json.loads(text))
 
 
 def read(values: object) -> Focus:
-    """A focus from lists, as JSON has it.
+    """Read a focus from lists, as decoded from JSON.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a focus.
     """
     if not isinstance(values, Sequence) or not 0 < len(values) <= MAX_AREAS:
         raise ValueError("not a focus")

@@ -1,15 +1,15 @@
-"""Several things to be made of one source: its header is read once, and equal pixels loaded once.
+"""Renders several pictures of one source: its header is read once, and equal pixels loaded once.
 
-That is what a page with a ``srcset`` asks for. The bytes of an answer must not depend on what else
-is asked at that moment: strong ETags say so, and a range of one answer has to fit to another. So
-pictures share what each of them alone would load, pixel by pixel (:attr:`.plan.Plan.loading`), and
-nothing that is only like it: of a PNG that is all of them, of a JPEG those that its loader reduces
-equally far, of a WebP those of one scale. What is loaded for several stays in memory meanwhile. To
-halve again what was loaded for the largest would take less, but gives other pixels than the loader;
-where all are to be made of one reduced picture, that is a setting (:mod:`.masters`), by which each
-of them alone is made of it, too.
+A page with a ``srcset`` requests such pictures. The bytes of an answer must not depend on what else
+is requested at the time, because ETags are strong and ranges of answers are combined. So pictures
+share loaded pixels only if each alone would load exactly the same (:attr:`.plan.Plan.loading`): all
+pictures of a PNG, those of a JPEG that its loader reduces equally far, those of a WebP at a scale.
+Shared pixels stay in memory until the last picture is made. Reducing the largest one further for
+the others would be faster, but gives other pixels than the loader; to make all of one reduced
+picture is a setting (:mod:`.masters`), which then also applies to a picture alone.
 
-Animations, what leads over a master, and what would take too much memory, are made one by one.
+Animations, pictures made from a master, and those that would take too much memory are made one by
+one.
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ if TYPE_CHECKING:
 
     from .prepared import RenderContext
 
-SHARED_BYTES = 64 << 20  # of all that is kept decoded for several pictures
+SHARED_BYTES = 64 << 20  # of decoded pixels that are kept for further pictures
 
 
 class Group:
-    """What is to be made of one source.
+    """The pictures and answers to be made of one source.
 
     Args:
-        read: Gives the file's bytes.
-        processes: What is to be done with it, once for each picture or answer.
-        limits: Of every picture.
-        rendering: How pictures are made.
-        budget: Seconds and bytes that each may cost; ``None`` for any.
-        kept: Descriptor of the source's master as it is kept; ``None`` where it is not.
-        arriving: The file, where its bytes still come.
-        file: The file, where it may be read on demand.
+        read: Returns the file's bytes.
+        processes: The process of each picture or answer.
+        limits: The limits of every picture.
+        rendering: The settings for rendering.
+        budget: Seconds and bytes that each may cost; ``None`` for no limit.
+        kept: Descriptor of the source's cached master, or ``None``.
+        arriving: The file, if its bytes are still arriving.
+        file: The file, if it may be read on demand.
 
     Attributes:
-        probe_seconds: Seconds that reading the file and its header took.
-        choice: The quality that the picture written last was searched for; ``None`` for no search.
+        probe_seconds: Seconds spent on reading the file and its header.
+        choice: The result of the last picture's search for a quality; ``None`` without one.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Group:
     ) -> None:
         self._file = file
         self._read, self._processes, self._budget = read, processes, budget
-        self._left = [*processes]  # that have not been made
+        self._left = [*processes]  # not yet made
         self._kept = kept
         self._master: Image | None = None
         self._new_master = -1
@@ -90,14 +90,14 @@ class Group:
         self._plans: dict[str, Plan] = {}  # by the text of their process
         self._answers: dict[str, Plan | None] = {}  # likewise
         self._costs: dict[str, Cost] = {}  # likewise
-        self._bases: dict[Loading, Image] = {}  # the source as it is loaded for several
-        self._shares = True  # until its pixels could not be computed
+        self._bases: dict[Loading, Image] = {}  # loaded pixels that are shared
+        self._shares = True  # false after loading has failed
 
     def over_budget(self, process: Process, context: RenderContext) -> Cost | None:
-        """What one of them is expected to take, where that is more than it may.
+        """Return the estimated cost of a process if it exceeds the budget, else ``None``.
 
         Raises:
-            OssError: The file is no picture, or what is asked does not fit it.
+            OssError: The file is not a picture, or the process does not fit it.
         """
         if self._budget is None:
             return None
@@ -105,7 +105,7 @@ class Group:
         return None if cost.within(*self._budget) else cost
 
     def _cost(self, process: Process, context: RenderContext) -> Cost:
-        """Of a picture, with the most expensive of its overlays, which are made before it."""
+        """Return the cost of a picture, with its most expensive overlay, which is made first."""
         planned = self._answered(process) if process.answer else self._plan(process)
         if planned is None:
             return Cost(0.0, 0)
@@ -121,10 +121,10 @@ class Group:
         return replace(cost, memory=planned.memory + largest)
 
     def notes(self, process: Process) -> Notes:
-        """What of a picture is not followed to the letter, or of one that is only spoken of.
+        """Return the notes of a process that makes a picture or reports on one.
 
         Raises:
-            OssError: The file is no picture, or what is asked does not fit it.
+            OssError: The file is not a picture, or the process does not fit it.
         """
         if process.answer:
             planned = self._answered(process) if process.answer.follows else None
@@ -135,10 +135,10 @@ class Group:
         return joined(planned.notes, metadata.notes(self._probed(), planned))
 
     def look_over_budget(self, process: Process) -> Cost | None:
-        """What the look for a process is expected to take, where that is more than it may.
+        """Return the estimated cost of detecting a focus if it exceeds the budget, else ``None``.
 
         Raises:
-            OssError: The file is no picture, or what is asked does not fit it.
+            OssError: The file is not a picture, or the process does not fit it.
         """
         assert process.look
         header = self._probed().header
@@ -146,16 +146,16 @@ class Group:
         return None if self._affordable(cost) else cost
 
     def look(self, process: Process, context: RenderContext) -> Focus:
-        """What the window of a process is laid around.
+        """Detect the focus for the window of a process.
 
         Raises:
-            OssError: It cannot be looked for; see :func:`vipsgate.image.attention.find`.
+            OssError: It cannot be detected; see :func:`vipsgate.image.attention.find`.
         """
         assert process.look
         return attention.find(self._probed(), process.look, self._limits, context.watch)
 
     def write(self, process: Process, descriptor: int, context: RenderContext) -> str:
-        """Write one of them to a descriptor of an empty file; its MIME type.
+        """Write the result of a process to an empty file, and return its MIME type.
 
         Raises:
             OssError: It cannot be made; see :func:`vipsgate.image.render.render`.
@@ -180,7 +180,7 @@ class Group:
         return CODECS[planned.result.format].mime
 
     def _done(self, process: Process) -> None:
-        """Keep nothing any longer that only this one needed."""
+        """Release what only this process needed."""
         for place, other in enumerate(self._left):
             if other.text == process.text:
                 del self._left[place]
@@ -190,7 +190,7 @@ class Group:
                 del self._bases[loading]
 
     def explain(self, process: Process, fonts: Fonts) -> bytes:
-        """How one of them would be made, as JSON.
+        """Explain how a process would be carried out, as JSON.
 
         Raises:
             OssError: It would be refused; see :func:`vipsgate.image.reports.explained`.
@@ -198,10 +198,10 @@ class Group:
         return reports.explained(self._probed(), process, self._limits, self._rendering, fonts)
 
     def histogram(self, context: RenderContext) -> bytes:
-        """How many pixels have which level, as JSON.
+        """Return the histogram as JSON.
 
         Raises:
-            OssError: It cannot be told; see :func:`vipsgate.image.histogram.answer`.
+            OssError: It cannot be made; see :func:`vipsgate.image.histogram.answer`.
         """
         return histogram.answer(self._probed(), context)
 
@@ -216,14 +216,14 @@ class Group:
         return replace(probe(self._read()), original=self._read)
 
     def _looked_into(self) -> Source | None:
-        """By what is looked at of it, a source that is worth it; ``None`` for one that is not."""
+        """Return a source that is read on demand, or ``None`` if the whole file is to be read."""
         if self._file is None or len(self._file) < ondemand.LEAST:
             return None
         self._limits.check_bytes(len(self._file))
         return begin(self._file)
 
     def _begun(self) -> Source | None:
-        """By its beginning, a source whose bytes still come; ``None`` where the whole must tell."""
+        """Return an arriving source by its beginning, or ``None`` if the whole file is needed."""
         if self._arriving is None or len(self._processes) != 1 or self._processes[0].answer:
             return None
         self._limits.check_bytes(self._arriving.size)
@@ -232,13 +232,13 @@ class Group:
         return Source(front.header, b"", size, original=self._read) if front else None
 
     def _write_early(self, process: Process, descriptor: int, context: RenderContext) -> bool:
-        """Write a picture while its source comes, if it does; was it made of what has come?
+        """Write a picture while its source is arriving, and return whether that was possible.
 
-        Whatever goes wrong, the whole will tell: what is known by the beginning is forgotten. One
-        that is made over a master waits for the whole.
+        On any failure, what is known from the beginning is discarded, and the picture is made of
+        the whole file. A picture that is made from a master waits for the whole file, too.
 
         Raises:
-            OssError: The rest will not come.
+            OssError: The rest has failed to arrive.
         """
         source, planned = self._probed(), self._plan(process)
         if self._arriving is None or self._front is None:
@@ -272,7 +272,7 @@ class Group:
         return self._plans[process.text]
 
     def _answered(self, process: Process) -> Plan | None:
-        """How pixels are read for an answer, if any are."""
+        """Return the plan by which pixels are read for an answer; ``None`` if none are."""
         if process.text not in self._answers:
             self._answers[process.text] = reports.planned(
                 self._probed().header, process, self._limits, self._rendering
@@ -283,10 +283,10 @@ class Group:
         return self._budget is None or cost.within(*self._budget)
 
     def _shared(self, process: Process, context: RenderContext) -> Image | None:
-        """The source in memory, as it is loaded for a picture and for others to come.
+        """Return the loaded source in memory, if other pictures share it.
 
         Returns:
-            ``None`` where the picture has it loaded by itself.
+            ``None`` if the picture loads it by itself.
         """
         if len(self._processes) < 2:
             return None
@@ -302,12 +302,12 @@ class Group:
             try:
                 held = render.held(self._probed(), self._plan(process), context.watch)
                 self._bases[loading] = held
-            except OssError:  # where one that reads a part of it alone may find nothing wrong
+            except OssError:  # a picture that reads only a part of the file may still succeed
                 self._shares = False
         return self._bases.get(loading) if shared else None
 
     def _make_room(self, room: int, but: Loading | None) -> None:
-        """Keep no more bytes than that, besides one of what is kept."""
+        """Release shared pixels, except ``but``, until they take at most ``room`` bytes."""
         for other in [*self._bases]:
             if sum(one.bytes for one in self._bases if one != but) <= room:
                 break
@@ -315,19 +315,19 @@ class Group:
                 del self._bases[other]
 
     def _loads(self, process: Process, loading: Loading) -> bool:
-        """Does one of them load the source like that, and may it share it?"""
+        """Return whether a process loads the source in this way, and may share it."""
         if process.answer or not self._shares:
             return False
         try:
             planned = self._plan(process)
         except OssError:
-            return False  # it is told when its turn has come
+            return False  # the error is raised when it is made
         if planned.loading != loading or planned.master or planned.result.pages > 1:
             return False
         return self._affordable(self._costs.get(process.text, planned.cost))
 
     def _room(self, process: Process) -> int:
-        """Bytes that may be kept besides what a picture takes by itself."""
+        """Return the bytes of shared pixels that may be kept while a picture is made."""
         planned = self._plan(process)
         room = SHARED_BYTES
         if self._budget is not None:
@@ -341,9 +341,9 @@ class Group:
         return room
 
     def new_master(self) -> int:
-        """A descriptor of the source's master where it has been made here; else -1.
+        """Return the descriptor of the master that was made here, or -1.
 
-        It is told once, and closed by whoever is told; so somebody has to ask.
+        It is returned once, and then belongs to the caller, so this must be called.
         """
         master, self._new_master = self._new_master, -1
         return master
@@ -353,7 +353,7 @@ class Group:
         return self._kept is not None or self._master is not None
 
     def _over_master(self, planned: Plan, context: RenderContext) -> Image:
-        """The source's master: as it is kept, or made now, for all pictures that lead over it.
+        """Return the source's master, from the cache or made now, for all pictures made from it.
 
         Raises:
             ImageDamage: The file cannot be decoded.

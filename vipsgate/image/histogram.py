@@ -1,6 +1,6 @@
-"""The histogram of a picture, as JSON: how many pixels have each level of red, green, blue, grey.
+"""The histogram of a picture, as JSON: the number of pixels by level of red, green, blue and grey.
 
-No answer of OSS's, so no process text asks for it; the console does, with a job of its own kind. It
+OSS has no such answer, so no process text requests it; the console does, by its own kind of job. It
 is planned and reduced as ``image/average-hue`` is, and costs the same.
 """
 
@@ -23,8 +23,10 @@ NAMES = ("red", "green", "blue", "grey")
 
 
 def answer(source: Source, context: RenderContext) -> bytes:
-    """The answer's body, :data:`BINS` numbers for each of :data:`NAMES`; of the first frame.
+    """Return the body, :data:`BINS` numbers for each of :data:`NAMES`, of the first frame.
 
+    Raises:
+        OSError
     Raises:
         OssError: The picture is too large, or cannot be decoded.
     """
@@ -34,7 +36,7 @@ def answer(source: Source, context: RenderContext) -> bytes:
 
 
 def counts(image: Image) -> list[list[int]]:
-    """Pixels by level, of each band and of its luminance; transparent ones do not count.
+    """Count pixels by level, of each band and of luminance; transparent ones do not count.
 
     Args:
         image: 8-bit sRGB with alpha, in memory.
@@ -48,6 +50,6 @@ def counts(image: Image) -> list[list[int]]:
     for band in range(len(NAMES)):
         row = [int(pixel) for pixel in levels[band].hist_find().tolist()[0]]
         row += [0] * (256 - len(row))
-        row[0] -= hidden  # what is not seen counts as black in there
+        row[0] -= hidden  # transparent pixels were counted as black
         result.append([sum(row[at : at + step]) for at in range(0, 256, step)])
     return result

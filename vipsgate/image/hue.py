@@ -1,8 +1,8 @@
-"""``image/average-hue``: the colour that a picture has most of, as JSON.
+"""``image/average-hue``: the dominant colour of a picture, as JSON.
 
-OSS's support describes it so: take the mean of the hues, and of the pixels whose hue is near it the
-mean colour. This reading gives the guide's own answer for the guide's own picture, 0x5c783b for
-example.jpg: hues in 256 steps (libvips' HSV), those within 32 steps of their arithmetic mean.
+As OSS's support describes it, this is the mean colour of the pixels whose hue is near the mean hue.
+With hues in 256 steps (libvips' HSV), and those within 32 steps of their arithmetic mean, this
+gives the guide's answer for the guide's picture: 0x5c783b for example.jpg.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from .prepared import RenderContext
 
 NEAR = 32  # steps of 256, 45 degrees of the circle
-SIDE = 512  # pixels; a larger picture is asked reduced to it, so that it takes no longer
-SEEN = 128  # opacity, 0-255, from which a pixel counts
+SIDE = 512  # pixels; a larger picture is reduced to it first, to save time
+SEEN = 128  # least opacity, 0-255, of a pixel that counts
 
 
 def answer(source: Source, context: RenderContext) -> bytes:
-    """The answer's body, ``{"RGB": "0xrrggbb"}``; of an animation, its first frame's.
+    """Return the body, ``{"RGB": "0xrrggbb"}``; of an animation, for its first frame.
 
     Raises:
         OssError: The picture is too large, or cannot be decoded.
@@ -42,7 +42,7 @@ def answer(source: Source, context: RenderContext) -> bytes:
 
 
 def planned(header: Header, limits: Limits, rendering: Rendering) -> plan.Plan:
-    """How the first frame is reduced for it.
+    """Return the plan by which the first frame is reduced.
 
     Raises:
         ImageTooLarge: The picture is too large.
@@ -53,10 +53,10 @@ def planned(header: Header, limits: Limits, rendering: Rendering) -> plan.Plan:
 
 
 def colour(image: Image) -> tuple[int, int, int]:
-    """Levels 0-255 of an 8-bit sRGB picture with alpha, which is in memory.
+    """Return the dominant colour, levels 0-255, of an 8-bit sRGB picture with alpha, in memory.
 
-    Transparent pixels do not count. Where no hue is near the mean, as between two reds on both
-    sides of 0, all of them are taken.
+    Transparent pixels do not count. If no hue is near the mean, as with reds on both sides of 0,
+    all pixels count.
     """
     colours, seen = image[0:3], image[3] >= SEEN
     if not seen.max():
@@ -71,7 +71,7 @@ def colour(image: Image) -> tuple[int, int, int]:
 
 
 def _sums(image: Image) -> list[int]:
-    """The sum of each band; whole numbers, exactly."""
+    """Return the exact sum of each band."""
     rows = image.stats().tolist()  # a row for all bands, then one for each
     return [int(row[2]) for row in rows[1:]]
 

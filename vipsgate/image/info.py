@@ -1,8 +1,8 @@
-"""``image/info``: what the file says of itself, as JSON (OSS guide, Obtain image information).
+"""``image/info``: size, format and EXIF of a file, as JSON (OSS guide, Obtain image information).
 
 ``image/basic-info`` and ``image/exif`` are the answers of the old API's ``@info`` and ``@exif``.
-Options of ours add rows: ``info,placeholders_1`` those of :mod:`.placeholders`, and ``info,xmp_1``
-what :mod:`.formats.metadata` reads of XMP and IPTC, under exiv2's names for it.
+Options of ours add rows: ``info,placeholders_1`` those of :mod:`.placeholders`, ``info,xmp_1`` the
+XMP and IPTC properties of :mod:`.formats.metadata`, under exiv2's names.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ NO_EXIF = "0040-00000004"  # EC
 
 
 def answer(source: Source, options: Info = PLAIN, context: RenderContext | None = None) -> bytes:
-    """The answer's body: keys sorted, every value a string, two blanks of indentation.
+    """Return the body: keys sorted, every value a string, indented by two blanks.
 
-    Width and height are as stored, whatever Orientation says; the basic facts win over EXIF's.
+    Width and height are as stored, whatever Orientation says, and take precedence over EXIF's.
 
     Args:
         source: The picture.
-        options: What else is wanted.
-        context: Where pixels are read, for placeholders.
+        options: The rows to add.
+        context: Needed for placeholders, for which pixels are read.
 
     Raises:
-        OssError: Placeholders are wanted, and the picture cannot be decoded.
+        OssError: Placeholders are requested, and the picture cannot be decoded.
     """
     header = source.header
     values = {"ResolutionUnit": "1", "XResolution": "1/1", "YResolution": "1/1"}
@@ -52,7 +52,7 @@ def answer(source: Source, options: Info = PLAIN, context: RenderContext | None 
 
 
 def tags(source: Source) -> bytes:
-    """The answer's body, as that of :func:`answer` but for the format and the frames.
+    """Return the body: that of :func:`answer` without format and frames.
 
     Raises:
         BadRequest: There is no EXIF.
@@ -64,17 +64,17 @@ def tags(source: Source) -> bytes:
 
 
 def basic(source: Source) -> bytes:
-    """The answer's body, ``{"height": 267, "size": 21839, "width": 400}``: pixels and bytes."""
+    """Return the body, ``{"height": 267, "size": 21839, "width": 400}``: pixels and bytes."""
     header = source.header
     values = {"height": header.height, "size": source.size, "width": header.width}
     return json.dumps(values, indent=2).encode()
 
 
 def _tags(source: Source) -> dict[str, str]:
-    """Those of EXIF; an Orientation only while it is still to be followed.
+    """Return the EXIF tags; Orientation only if it is still to be applied.
 
-    A HEIC or AVIF is turned by its decoder, and the size told is that of the turned picture: who
-    turned it by the tag would do so twice (ISO 23008-12, 6.5.10).
+    A HEIC or AVIF is turned by its decoder, and its size is reported as turned. A client that also
+    applied the tag would turn it twice (ISO 23008-12, 6.5.10).
     """
     header = source.header
     tags = exif.read(header.exif)

@@ -1,10 +1,10 @@
-"""How like a written picture is to the one that was meant: an estimate of SSIMULACRA2.
+"""The likeness of an encoded picture to the original: an estimate of SSIMULACRA2.
 
-SSIMULACRA2 takes seconds and numpy. Here two numbers of the luma stand for it, by libvips, in some
-20 ms a megapixel: the mean squared error, which tells of fine grain, and SSIM of the luma at a
-quarter of its size, which tells of blocks, bands and lost texture. Their logarithms are weighted as
-bench/goals.py has fitted them. Compared were also SSIM at one size (off by 4 points where this is
-off by 2), and chroma besides, of which a grey picture has none.
+SSIMULACRA2 itself takes seconds, and numpy. It is estimated from two measures of the luma, by
+libvips, in some 20 ms a megapixel: the mean squared error, for fine grain, and SSIM at a quarter of
+the size, for blocking, banding and lost texture. Their logarithms are weighted as fitted by
+bench/goals.py. SSIM at a single size is off by 4 points where this is off by 2; chroma was tried as
+well, but grey pictures have none.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 LUMA = [0.299, 0.587, 0.114]  # of red, green and blue (ITU-R BT.601), as JPEG has it
 MIDDLE = 128  # the level that shows through what is transparent
-LEAST = 64  # pixels of a side; a smaller picture is laid out as mirrored tiles
-REDUCED = 4  # times that SSIM's luma is reduced
+LEAST = 64  # pixels of a side; a smaller picture is extended by mirroring
+REDUCED = 4  # factor by which the luma is reduced for SSIM
 BLOCK = 4  # pixels of its blocks; a window has 2 by 2 of them, and windows overlap by one
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # SSIM's own constants
-# what equal pictures have, or nearly; their logarithms end there
+# Least values of the measures, so that equal pictures have logarithms.
 LEAST_ERROR, LEAST_UNLIKE = 1e-2, 1e-4
-# fitted by bench/goals.py: the score of an error of 1 and unlikeness of 1, and what each costs
+# Fitted by bench/goals.py: the score at an error and an unlikeness of 1, and the weight of each.
 BASE, FINE, COARSE = 42.2, 2.69, 6.6
 BEST = 100.0
 
 
 class Reference:
-    """A picture that others are compared with.
+    """The original that encoded pictures are compared with.
 
     Args:
         image: In memory, 8 bits.
-        tile: Pixels of a side of the tiles that it is put together from, whose borders do not
-            count; 0 for one piece.
+        tile: Pixels of a side of the tiles that it is joined from, whose borders do not count; 0
+            for one piece.
     """
 
     def __init__(self, image: Image, tile: int = 0) -> None:
@@ -45,16 +45,16 @@ class Reference:
         self._means, self._squares = _means(self._tile, self._small, self._small * self._small)
 
     def score(self, image: Image) -> float:
-        """How like an image of the same size is, 0-100: 70 is good, 80 very good, 90 looks equal.
+        """Return the likeness of an image of the same size: 70 good, 80 very good, 90 looks equal.
 
-        It may fall below 0, as SSIMULACRA2 does.
+        At most 100; as with SSIMULACRA2, it may be below 0.
         """
         return combined(*self.distances(image))
 
     def distances(self, image: Image) -> tuple[float, float]:
-        """Mean squared error in levels; 1 less SSIM of the reduced luma, its fourth root mean.
+        """Return the mean squared error in levels, and the mean of 1 - SSIM of the reduced luma.
 
-        The fourth root lets the worst places count most.
+        The latter is a power mean with exponent 4, so that the worst areas count most.
         """
         other = luma(image).copy_memory()
         difference = self._luma - other
@@ -69,13 +69,13 @@ class Reference:
 
 
 def combined(error: float, unlike: float) -> float:
-    """The score of a mean squared error in levels, and 1 less SSIM."""
+    """Return the score of a mean squared error in levels and of 1 - SSIM."""
     fine, coarse = math.log(max(error, LEAST_ERROR)), math.log(max(unlike, LEAST_UNLIKE))
     return min(BEST, BASE - FINE * fine - COARSE * coarse)
 
 
 def luma(image: Image) -> Image:
-    """Its luma in floats, at least :data:`LEAST` pixels a side, what is transparent on grey."""
+    """Return the luma in floats, on grey, extended to :data:`LEAST` pixels a side or more."""
     import pyvips
 
     if image.hasalpha():
@@ -89,12 +89,12 @@ def luma(image: Image) -> Image:
 
 
 def _small(full: Image) -> Image:
-    """The reduced luma, less the middle level: the squares of floats lose less then."""
+    """Return the reduced luma minus the middle level, as squares of floats are then more exact."""
     return (_reduced(full, REDUCED) - MIDDLE).copy_memory()
 
 
 def _reduced(image: Image, side: int) -> Image:
-    """The means of its blocks; what is left over at the right and below does not count."""
+    """Return the means of blocks; incomplete ones at the right and bottom are left out."""
     width, height = image.width // side * side, image.height // side * side
     if (width, height) != (image.width, image.height):
         image = image.crop(0, 0, width, height)
@@ -102,14 +102,14 @@ def _reduced(image: Image, side: int) -> Image:
 
 
 def _means(tile: int, first: Image, *others: Image) -> list[list[float]]:
-    """The means of each image in windows of 2 by 2 blocks, each one block beside the next.
+    """Return the means of each image in windows of 2 by 2 blocks, at steps of one block.
 
-    There are a thousand at most: each operation of libvips would take longer than all of them.
+    There are a thousand at most, which take less time in Python than one operation of libvips.
 
     Args:
-        tile: Blocks of a tile's side, near whose border no window lies; 0 for one piece.
+        tile: Blocks of a tile's side, near whose border there is no window; 0 for one piece.
         first: An image in floats.
-        others: Of its size.
+        others: Images of the same size.
     """
     blocks = _reduced(first.bandjoin(list(others)), BLOCK)
     values, bands = array("f", bytes(blocks.write_to_memory())), blocks.bands
@@ -125,16 +125,16 @@ def _means(tile: int, first: Image, *others: Image) -> list[list[float]]:
 
 
 def _within(blocks: int, tile: int) -> list[int]:
-    """Where the windows begin along a side of so many blocks.
+    """Return where the windows begin along a side.
 
-    In tiles they keep one block away from the border: WebP foretells a block from its neighbours,
-    and what is beside a seam gets worse by that (10 points of a photograph of 6 megapixels).
+    Within tiles they keep one block away from the border, because WebP predicts a block from its
+    neighbours, which makes those beside a seam worse (10 points in a photograph of 6 megapixels).
     """
     return [at for at in range(blocks - 1) if not tile or 1 <= at % tile <= tile - 3]
 
 
 def _ssim(one: float, other: float, squares: float, others: float, products: float) -> float:
-    """Of a window: its means, means of squares and of products, less the middle level."""
+    """Return the SSIM of a window from its means, and its means of squares and products."""
     spreads = squares - one * one + others - other * other
     covariance = products - one * other
     one, other = one + MIDDLE, other + MIDDLE

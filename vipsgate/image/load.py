@@ -1,8 +1,8 @@
-"""The source as an image that every action can work on: 8 bits, sRGB or grey, shrunk as planned.
+"""Loads a source as an image for the actions: 8 bits, sRGB or grey, shrunk as planned.
 
-Colours are brought to sRGB here, once, because from here on they mean something: CMYK, Lab, 16 bits
-and wide-gamut profiles come out as right-looking pictures wherever they are shown. A profile that
-is sRGB already costs nothing, and one that is Display P3 stays what it is (:mod:`.formats.icc`).
+Colours are converted to sRGB here, once, so that all actions work on the same colours: CMYK, Lab,
+16 bits and wide-gamut profiles are then shown correctly everywhere. A profile that is sRGB already
+costs nothing, and Display P3 is kept (:mod:`.formats.icc`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def load(source: Source, plan: Plan) -> Image:
-    """A lazy image; of an animation, all pages that the result has, one below the other."""
+    """Return a lazy image; of an animation, all pages of the result, one below the other."""
     image = _loaded(source, plan)
     if plan.halved:
         image = pixels.divided(image, 1 << plan.halved)
@@ -34,7 +34,7 @@ def load(source: Source, plan: Plan) -> Image:
 
 
 def _loaded(source: Source, plan: Plan) -> Image:
-    """As the loader gives it, with the colours that are wanted."""
+    """Return the loader's image, with converted colours."""
     header = source.header
     codec = CODECS[header.format]
     planned = plan.header  # of which the gamut is another one where a profile is kept
@@ -51,7 +51,7 @@ def _loaded(source: Source, plan: Plan) -> Image:
         loader = f"{codec.loader.removesuffix('_buffer')}_source"
         image = getattr(pyvips.Image, loader)(_piped(source.pipe), **options)
     if header.orientation != 1 and image.get_typeof("orientation"):
-        # turned or not, the pixels are now as they are meant; TIFF's saver would write the tag
+        # the plan turns the pixels if need be, and TIFF's saver would write the tag
         image = image.copy()
         image.remove("orientation")
     image = _own(image, plan)
@@ -67,7 +67,7 @@ def _opened(loader: str, file: Bytes | Parts, options: dict[str, Any]) -> Image:
         try:
             return ondemand.loaded(loader, file, **options)
         except pyvips.Error:
-            file = ondemand.whole(file)  # what is wrong is always said by the same loader
+            file = ondemand.whole(file)  # so that errors come from the same loader
             warnings.clear()
     return getattr(pyvips.Image, loader)(file, **options)
 
@@ -81,7 +81,7 @@ def _own(image: Image, plan: Plan) -> Image:
 
 
 def _file(source: Source, plan: Plan) -> Bytes | Parts:
-    """What libvips is given: all in memory, or parts that it asks for where that is less work."""
+    """Return the file for libvips: all in memory, or parts read on demand if that is less work."""
     if not isinstance(source.data, Parts):
         return completed(source.data, plan)
     first, *rest = source.data.pieces
@@ -92,7 +92,7 @@ def _file(source: Source, plan: Plan) -> Bytes | Parts:
 
 
 def _share(plan: Plan) -> float:
-    """Down to where a picture is read, from 0 to 1."""
+    """Return the part of the picture, from its top, that is read: 0 to 1."""
     if plan.header.interlaced or plan.result.pages > 1:
         return 1.0
     for step in plan.steps:
@@ -105,9 +105,9 @@ def _share(plan: Plan) -> float:
 
 
 def completed(data: bytes, plan: Plan) -> bytes:
-    """The file, or its beginning, with sides that shrink to whole pixels.
+    """Return the file, or its beginning, with sides in its header that shrink to whole pixels.
 
-    So it is where the loader shrinks a file whose sides do not, and would leave the last ones out.
+    A loader that shrinks other sides would leave out the last pixels.
     """
     header, shrink = plan.header, plan.loader_shrink
     make = CODECS[header.format].completed
@@ -119,10 +119,10 @@ def completed(data: bytes, plan: Plan) -> bytes:
 
 
 def _rounded(image: Image, header: Header, shrink: float) -> Image:
-    """With its sides rounded to the nearest pixel.
+    """Return the image with its sides rounded to the nearest pixel.
 
-    libvips rounds a shrunk JPEG's down. In one that cannot be completed (:func:`completed`) the
-    last pixels again stand for what is lost, so that nothing is moved by more than half.
+    libvips rounds those of a shrunk JPEG down. If that was not avoided by :func:`completed`, the
+    last pixels are repeated, so that nothing is displaced by more than half a pixel.
     """
     width, height = reduced(header, shrink)
     if width <= image.width and height <= image.height:
@@ -131,7 +131,7 @@ def _rounded(image: Image, header: Header, shrink: float) -> Image:
 
 
 def normal(image: Image, header: Header) -> Image:
-    """The same picture in 8 bits of ``header.gamut`` or grey, with alpha if it has one."""
+    """Return the picture in 8 bits of ``header.gamut`` or grey, with alpha if it has any."""
     if header.plain:
         return image
     if header.limited:
@@ -143,14 +143,14 @@ def normal(image: Image, header: Header) -> Image:
     grey = image.bands < 3
     wanted = "b-w" if grey else "srgb"
     if image.interpretation != wanted:
-        if image.interpretation in ("multiband", "matrix", "histogram"):  # says nothing
+        if image.interpretation in ("multiband", "matrix", "histogram"):  # no colour space
             image = image.copy(interpretation="grey16" if grey and header.depth == 16 else wanted)
         image = image.colourspace(wanted)
     return image if image.format == "uchar" else image.cast("uchar")
 
 
 def _from_profile(image: Image, profile: bytes, gamut: Gamut) -> Image:
-    """Through the profile that the file carries; one that does not fit the pixels is ignored."""
+    """Convert by the embedded profile; one that does not fit the pixels is ignored."""
     if icc.is_srgb(profile):
         return image
     try:

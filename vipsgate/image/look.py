@@ -1,21 +1,21 @@
-"""The look at a picture that finds what a window is laid around: ``g_auto`` and ``g_face``.
+"""The detection of the focus for ``g_auto`` and ``g_face``, called a look.
 
-What is looked at is the picture as it goes into the action that cuts: upright, after the crops and
-turns before it, its first frame, at most 320 pixels long, transparency over grey. Marks, levels and
-uniform scaling are left out, as they move nothing, so one look does for all sizes of a page; it is
-kept by what it depends on, the source and :attr:`Look.text`. The answer is a focus
-(:mod:`.gravity`), which holds at any size; sizes and limits never depend on it.
+A look examines the picture as it enters the action that cuts: upright, after earlier crops and
+turns, its first frame, at most 320 pixels a side, transparency on grey. Watermarks, levels and
+uniform scaling are left out, as they move nothing, so one look serves all sizes of a picture. Its
+result is a focus (:mod:`.gravity`), which applies to any size, and on which no size or limit
+depends. It is cached under the source and :attr:`Look.text`.
 
-The look is a plan of its own: loaded as far reduced as the loader can, with an estimate by which it
-is admitted, so that what follows is planned exactly and costs what was said. The other design, to
-take it out of the first picture's pipeline, saves one decoding of each source (50 ms of 146 for 12
-megapixels, bench/windows.py), but holds the decoded source, and begins work whose plan, and with
-it the memory, is not yet known.
+A look has a plan of its own, as far reduced as the loader can, and is admitted by its own estimate;
+so the plan of the picture and its cost are exact. The alternative, a look within the first
+picture's pipeline, saves one decoding of each source (50 ms of 146 for 12 megapixels,
+bench/windows.py), but keeps the decoded source in memory, and begins work before its plan and
+memory are known.
 
 ``auto`` is libvips' attention: edges, skin and bright colours. libvips smooths its map by the size
-of the window; here by that of the whole picture, so that the point is the same for all windows
-(and better: with small windows it went for the brightest spot of most of ten photographs).
-``face`` has a picture without a face looked at as ``auto`` does.
+of the window; here by that of the whole picture, so that the point is the same for all windows (and
+better: with small windows it was the brightest spot of most of ten photographs). ``face`` falls
+back to ``auto`` for a picture without a face.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from .cost import Cost
 from .frame import Header
 from .gravity import FACE
 
-SIDE = 320  # pixels: a face of a 30th of it is found, in 10 to 25 ms
-SECONDS, BYTES = 0.015, 1 << 20  # of what is done at that size besides, at most (bench/windows.py)
-FAST = Rendering(shrink="fast")  # whatever the configuration says: kept places are the same
+SIDE = 320  # pixels: a face of a 30th of it is detected, in 10 to 25 ms
+SECONDS, BYTES = 0.015, 1 << 20  # of everything else at that size, at most (bench/windows.py)
+FAST = Rendering(shrink="fast")  # not as configured, as a cached focus must be the same for all
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is looked for, and in what.
+    """What to detect, and the actions to apply before.
 
     Attributes:
         kind: One of ``gravity.LOOKS``.
-        actions: What is done to the source before.
-        text: Names both; equal texts find the same in a source.
+        actions: The actions that are applied to the source first.
+        text: Both as a text; equal texts have the same result for a source.
     """
 
     kind: str
@@ -55,10 +55,10 @@ class Look:
         object.__setattr__(self, "text", text)
 
     def planned(self, header: Header, limits: Limits) -> plan.Plan:
-        """How the picture that is looked at is made.
+        """Return the plan of the picture that is examined.
 
         Raises:
-            ImageTooLarge: The source, or one on the way, is too large.
+            ImageTooLarge: The source, or an intermediate picture, is too large.
             OssError: An action does not fit the picture.
         """
         small = Resize(w=SIDE, h=SIDE)
@@ -66,7 +66,7 @@ class Look:
         return plan.make(still, (*self.actions, small), limits, FAST, written=False)
 
     def cost(self, planned: plan.Plan) -> Cost:
-        """Of making that picture and looking at it."""
+        """Return the cost of making that picture and examining it."""
         seconds, memory = planned.seconds + SECONDS, planned.memory + BYTES
         if self.kind == FACE:
             seconds, memory = seconds + faces.SECONDS, memory + faces.BYTES
@@ -74,7 +74,7 @@ class Look:
 
 
 def of(actions: Sequence[Action]) -> Look | None:
-    """The look that actions need, as written; ``None`` where none does."""
+    """Return the look that the actions of a process need, or ``None``."""
     for index, action in enumerate(actions):
         if kind := action.look():
             before = [other for other in actions[:index] if other.moves]

@@ -1,15 +1,15 @@
 """Masters: a large source, reduced once, from which its smaller pictures are made.
 
-The widths of one picture are asked for minutes apart, by different readers, and of a large JPEG
-nearly all of each is decoding. So where a chain begins with a resize to less than about half of the
-master, its way is source, master, result, whether the master is kept, lost or has never been: then
-it is made in memory on the way. Whether the way is taken follows from the header, the chain and the
-settings alone, so equal requests have equal bytes, whatever has happened before.
+The widths of one picture are requested minutes apart, by different readers, and most of the time of
+each is spent on decoding the source. So if a chain begins with a resize to less than about half of
+the master, the picture is made from the master; if the master is not cached, it is made in memory
+first. Whether a picture is made from a master depends only on the header, the chain and the
+settings, so equal requests have equal bytes, whatever was requested before.
 
-A master is what the loader gives at that reduction, as any source that is shrunk on load; where the
-codec cannot shrink, it is scaled. So nothing of the geometry knows of it. It is kept as raw
-pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it takes as long as
-half of the source, and writing it a third (bench/README.md).
+A master has the pixels that the loader gives at that reduction, like any source that is shrunk on
+load; if the codec cannot shrink, it is scaled. So it does not affect geometry. It is stored as raw
+pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it would take half
+as long as decoding the source, and writing it a third (bench/README.md).
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from .steps import Size, Step
 if TYPE_CHECKING:
     from pyvips import Image
 
-PIXELS = 4_000_000  # of a source that has one; every codec takes 12 ms or more for them (.cost)
-BYTES = 24 << 20  # that a master may have; so many more times it is reduced
-REDUCTIONS = (2, 4, 8)  # as libjpeg has them; the last one holds for any source that is taken
-DIGITS = 9  # behind the point that the product of some ratios has right
-SIDE = 2  # pixels that it has at least
-# how many times the pixels needed a master must have: what ``balanced`` leaves where the loader
-# shrinks; where it is scaled, and the picture so twice, less would lose more than half a point of
-# SSIMULACRA2
+PIXELS = 4_000_000  # of the smallest source with a master; decoding it takes 12 ms or more (.cost)
+BYTES = 24 << 20  # largest master; larger sources are reduced further
+REDUCTIONS = (2, 4, 8)  # those of libjpeg; the last one is enough for any source within limits
+DIGITS = 9  # decimals to which a product of ratios is exact
+SIDE = 2  # least pixels of a side
+# How many times the pixels needed a master must have. If the loader shrinks it: as many as with
+# ``balanced``. If it is scaled, so that the picture is scaled twice: with fewer, more than half a
+# point of SSIMULACRA2 would be lost.
 MARGIN, SCALED_MARGIN = 2.0, 6.0
-HEAD = struct.Struct("<8sIIIdd")  # mark; width, height and channels; pixels a millimetre
+HEAD = struct.Struct("<8sIIIdd")  # magic number; width, height, channels; pixels per millimetre
 MARK = b"master 1"
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE  # of one that was made
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE  # of a finished one
 
 
 def reduction(header: Header) -> int:
-    """How far a source is reduced for its master; 0 where it has none.
+    """Return the factor by which a source is reduced for its master; 0 if it has none.
 
-    An animation, and a file with further pictures, have none: what is read of them depends on the
-    result.
+    Animations and files with further pictures have none, because the pages that are read of them
+    depend on the result.
     """
     area = header.width * header.height
     if header.pages > 1 or header.more or area < PIXELS:
@@ -61,14 +61,14 @@ def reduction(header: Header) -> int:
 def over(
     header: Header, steps: Sequence[Step], result: Frame, rendering: Rendering, *, own_profile: bool
 ) -> int:
-    """How far the master is reduced over which the way leads; 0 for the way from the source.
+    """Return the reduction of the master that a picture is made from; 0 if from the source.
 
     Args:
-        header: Of the source.
-        steps: Fused, for the source as it is.
-        result: What is written.
-        rendering: How pictures are made.
-        own_profile: Whether the result shall have the profile of the source, which no master has.
+        header: The header of the source.
+        steps: The fused steps, for the unreduced source.
+        result: The frame of the result.
+        rendering: The settings for rendering.
+        own_profile: Whether the result has the source's profile, which a master has not.
     """
     if not rendering.masters or rendering.shrink == "exact" or own_profile or result.pages > 1:
         return 0
@@ -81,17 +81,17 @@ def over(
 
 
 def parts(header: Header, factor: int) -> tuple[float, int]:
-    """How far the loader shrinks a source for its master, and how often it is halved after that."""
+    """Return how far the loader shrinks a source for its master, and the halvings after that."""
     shrink = CODECS[header.format].shrink(factor)
     return shrink, round(factor / shrink).bit_length() - 1
 
 
 def write(image: Image, descriptor: int) -> None:
-    """Compute all pixels of an image into an empty file, behind a head.
+    """Write the pixels of an image to an empty file, behind a header.
 
     Args:
-        image: Grey or three colours, perhaps with alpha; 8 bits.
-        descriptor: Of the file.
+        image: Grey or RGB, with or without alpha; 8 bits.
+        descriptor: The file.
     """
     import pyvips  # only a renderer gets here
 
@@ -101,14 +101,14 @@ def write(image: Image, descriptor: int) -> None:
 
 
 def read(descriptor: int, size: Size) -> Image | None:
-    """Return the image that a file holds; its pixels stay there, mapped into memory.
+    """Return the image in a file, whose pixels are mapped into memory.
 
     Args:
-        descriptor: Of the file; it may be closed behind this.
-        size: Of the image, to the nearest pixel.
+        descriptor: The file; it may be closed afterwards.
+        size: Size of the image, to the nearest pixel.
 
     Returns:
-        ``None`` where the file is no master of that size.
+        ``None`` if the file is not a master of that size.
     """
     import pyvips
 
@@ -116,7 +116,7 @@ def read(descriptor: int, size: Size) -> Image | None:
     if length < HEAD.size:
         return None
     mark, width, height, bands, xres, yres = HEAD.unpack(os.pread(descriptor, HEAD.size, 0))
-    # a pixel that is not whole may be there or not
+    # the last, incomplete pixel of a side may be included or not
     fits = 0 <= width - size[0] <= 1 and 0 <= height - size[1] <= 1
     if mark != MARK or not fits or not 1 <= bands <= 4:
         return None

@@ -1,4 +1,4 @@
-"""Notes: what of a request was not followed to the letter, as ``X-Vipsgate-Notes`` has it.
+"""Notes: what of a request was changed or ignored, for the header ``X-Vipsgate-Notes``.
 
 A note is a name of :data:`NOTES` and a value, ``limit=source``; all of an answer are a tuple of
 them. Some are known from the process text (:meth:`.process.Process.notes`), others only from the
@@ -15,7 +15,7 @@ from ..errors import InvalidArgument
 
 Notes = tuple[str, ...]
 
-NOTES = {  # name -> what it means; the values stand in the meaning, but for those that are names
+NOTES = {  # name -> meaning, in which the values are listed unless they are names
     "ignored": "the parameter of this name has no effect: its action does not know it, or another "
     "one beside it counts; `other` stands for names that are long, odd or many",
     "clipped": "`crop`, `indexcrop`, `circle` or `rounded-corners` asks for more than the picture "
@@ -36,19 +36,19 @@ NOTES = {  # name -> what it means; the values stand in the meaning, but for tho
     "glyphs": "`missing`: no font has some character of the text; a box with its number is drawn",
 }
 VALUE = re.compile(r"[0-9A-Za-z.-]{1,16}")
-OTHER = "other"  # in place of a value that a client has chosen and that is no such word
-MAX_IGNORED = 8  # parameters that are named
-MAX_NOTES = 24  # of a renderer's; each value of each name at most once
+OTHER = "other"  # replaces a value from the client that is not a short plain word
+MAX_IGNORED = 8  # ignored parameters that are named
+MAX_NOTES = 24  # notes of a renderer; each value of each name at most once
 
 
 def note(name: str, value: str) -> str:
-    """One note; a value that is no short plain word is :data:`OTHER`."""
+    """Return a note; a value that is not a short plain word becomes :data:`OTHER`."""
     assert name in NOTES
     return f"{name}={value if VALUE.fullmatch(value) else OTHER}"
 
 
 def ignored(names: Iterable[str]) -> Notes:
-    """Notes of parameters without effect: each once, the first ones by their names."""
+    """Return notes of ignored parameters: each once, the first :data:`MAX_IGNORED` by name."""
     notes = tuple(dict.fromkeys(note("ignored", name) for name in names))
     if len(notes) <= MAX_IGNORED:
         return notes
@@ -56,20 +56,20 @@ def ignored(names: Iterable[str]) -> Notes:
 
 
 def joined(*parts: Iterable[str]) -> Notes:
-    """All of these notes, each once, in their order."""
+    """Return all notes in order, each once."""
     return tuple(dict.fromkeys(item for part in parts for item in part))
 
 
 def names(notes: Notes) -> frozenset[str]:
-    """The names of these notes."""
+    """Return the names of notes."""
     return frozenset(item.partition("=")[0] for item in notes)
 
 
 def read(values: object) -> Notes:
-    """Notes that were written as a JSON list by another process.
+    """Read notes that another process has sent as a JSON list.
 
     Raises:
-        ValueError: They are no notes of ours.
+        ValueError: They are not valid notes.
     """
     if not isinstance(values, list) or len(values) > MAX_NOTES:
         raise ValueError("not a list of notes")
@@ -81,10 +81,10 @@ def read(values: object) -> Notes:
 
 
 def refuse(notes: Notes) -> None:
-    """Refuse an answer that has notes, in a bucket that wants none.
+    """Refuse an answer that has notes, for a bucket with ``strict``.
 
     Raises:
-        InvalidArgument: It has some, which are named.
+        InvalidArgument: There are notes; the message names them.
     """
     if notes:
         reasons = "; ".join(f"{item} ({NOTES[item.partition('=')[0]]})" for item in notes)

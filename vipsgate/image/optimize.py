@@ -1,9 +1,9 @@
-"""Less work for the same picture: steps reordered and joined, and the loader's shrink in front.
+"""Optimises steps: reorders and joins them, and lets the loader shrink the source.
 
-The written chain decides all sizes and all limits; what is run in its place maps every corner of
-the result to the same point of the source. Neighbours are rewritten by :data:`RULES` until no rule
-has anything to say: turns go behind what makes smaller and cuts before turns, equals are joined.
-A step that no rule names stays where it is, and nothing passes it.
+Sizes and limits are decided by the chain as written; the steps that are run instead map every
+corner of the result to the same point of the source. Neighbours are rewritten by :data:`RULES`
+until no rule applies: turns are moved behind steps that reduce, cuts before turns, and equal steps
+are joined. A step without a rule keeps its place, and no other step is moved across it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 from . import pixels
 from .steps import Cut, Levels, Scale, Size, Step, Turn
 
-HALF = 0.5  # pixels of a scaled picture by which a cut in front may lie off, on each of its sides
+HALF = 0.5  # pixels of the scaled picture by which each side of a cut before it may be off
 
-# --- neighbours: the size that goes in, one step and the next -> what does the same, or None
+# --- rules: size, a step and the next one -> equivalent steps, or None
 
 
 def _turns(size: Size, first: Turn, second: Turn) -> tuple[Step, ...]:
@@ -43,13 +43,13 @@ def _scale_turn(size: Size, scale: Scale, turn: Turn) -> tuple[Step, ...] | None
 
 
 def _grows(size: Size, scale: Scale) -> bool:
-    """Is a turn, which holds the picture in memory, cheaper before it than behind it?"""
+    """Return whether a scaling enlarges, so that a turn, which needs memory, goes before it."""
     return scale.width * scale.height > size[0] * size[1]
 
 
 def _scales(size: Size, first: Scale, second: Scale) -> tuple[Step, ...] | None:
     if second.width > first.width or second.height > first.height:
-        return None  # what was lost on the way would be there again
+        return None  # joined, they would restore pixels that the first one has removed
     return (replace(second, size=first.size, ratio=first.ratio * second.ratio),)
 
 
@@ -76,9 +76,9 @@ RULES: dict[tuple[type[Step], type[Step]], Rule] = {
 
 
 def fused(steps: Iterable[Step], size: Size) -> tuple[Step, ...]:
-    """Steps that do the same to a picture of that size, with less work."""
-    done: list[Step] = []  # no rule fits any two neighbours of these
-    sizes = [size]  # before each of them, and behind the last
+    """Return equivalent steps for a picture of this size, with less work."""
+    done: list[Step] = []  # steps to whose neighbours no rule applies
+    sizes = [size]  # before each of them, and after the last
     left = [*steps][::-1]
     while left:
         step = left.pop()
@@ -100,9 +100,9 @@ def fused(steps: Iterable[Step], size: Size) -> tuple[Step, ...]:
 
 
 def lead(steps: Sequence[Step]) -> tuple[Cut | None, Scale | None]:
-    """The first scaling, where nothing before it needs every pixel, and the cut in front of it.
+    """Return the first scaling, if no step before it needs every pixel, and the cut before it.
 
-    The steps are fused, so that there is one cut at most. Levels are the same at any size.
+    The steps are fused, so there is one cut at most. Levels apply at any size.
     """
     cut = None
     for step in steps:
@@ -118,18 +118,17 @@ def lead(steps: Sequence[Step]) -> tuple[Cut | None, Scale | None]:
 def shrunk(
     steps: Sequence[Step], shrink: tuple[float, float], size: Size
 ) -> tuple[Step, ...] | None:
-    """The same steps for a picture that the loader has reduced.
+    """Return the steps for a source that the loader has reduced.
 
     Args:
-        steps: Fused, for a picture of ``size``.
-        shrink: How many times the loader really reduces across and down, 1.0 or more.
-        size: Of the source.
+        steps: Fused steps, for a picture of ``size``.
+        shrink: The exact reduction of width and height, 1.0 or more.
+        size: Size of the source.
 
     Returns:
-        Steps of which a cut is in whole pixels of the reduced picture; ``None`` where one of its
-        sides would then lie more than :data:`HALF` a pixel of the scaled picture off. Nothing is
-        scaled where pixels as they are lie no further off: to scale by less than that takes half as
-        much work again, and blurs more than it moves.
+        Steps with cuts in whole pixels of the reduced picture; ``None`` if a side of a cut would
+        then be off by more than :data:`HALF`. If unscaled pixels are within that, scaling is
+        omitted: it would take half as much work again, and blur more than it moves.
     """
     cut, scale = lead(steps)
     if scale is None:
@@ -155,7 +154,7 @@ def shrunk(
 
 
 def whole_sides(size: Size, shrink: tuple[float, float]) -> Size:
-    """The sides of a picture that a loader has reduced, rounded half up as OSS does."""
+    """Return the sides of a reduced picture, rounded half up as OSS does."""
     width, height = size
     return math.floor(width / shrink[0] + 0.5), math.floor(height / shrink[1] + 0.5)
 
@@ -163,13 +162,13 @@ def whole_sides(size: Size, shrink: tuple[float, float]) -> Size:
 def _as_it_is(
     begin: tuple[float, float], length: tuple[float, float], most: Size, scale: Scale
 ) -> Cut | None:
-    """The part of a reduced picture that shows what is wanted without being scaled.
+    """Return the cut of a reduced picture that needs no scaling, or ``None``.
 
     Args:
         begin: Where it should begin, in pixels of the reduced picture.
         length: Its sides, likewise.
         most: Sides of the reduced picture.
-        scale: To the sides that are wanted.
+        scale: The scaling to the wanted sides.
     """
     left = _first(begin[0], length[0], most[0], scale.width)
     top = _first(begin[1], length[1], most[1], scale.height)
@@ -179,7 +178,7 @@ def _as_it_is(
 
 
 def _first(begin: float, length: float, most: int, wanted: int) -> int | None:
-    """The first of ``wanted`` pixels as far off at either end; ``None`` for over :data:`HALF`."""
+    """Return where ``wanted`` pixels begin, equally off at both ends by up to :data:`HALF`."""
     middle = max(0.0, begin + (length - wanted) / 2)
     first = min(math.floor(middle + HALF), most - wanted)
     off = max(abs(first - begin), abs(first + wanted - begin - length))
@@ -187,16 +186,16 @@ def _first(begin: float, length: float, most: int, wanted: int) -> int | None:
 
 
 def _window(begin: float, length: float, most: int, wanted: int) -> tuple[int, int] | None:
-    """The whole pixels that show ``length`` from ``begin`` best when they are scaled.
+    """Return the whole pixels that best show ``length`` from ``begin`` when they are scaled.
 
     Args:
         begin: Pixels of the reduced picture.
         length: Pixels of the reduced picture.
-        most: Pixels that the reduced picture has.
-        wanted: Pixels of the scaled one.
+        most: Size of the reduced picture in pixels.
+        wanted: Pixels of the scaled picture.
 
     Returns:
-        Where they begin and end; ``None`` where none show it well enough.
+        Where they begin and end; ``None`` if none are within :data:`HALF`.
     """
     end = begin + length
     windows = (
@@ -210,7 +209,7 @@ def _window(begin: float, length: float, most: int, wanted: int) -> tuple[int, i
 
 
 def _off(begin: float, length: float, low: int, high: int, wanted: int) -> float:
-    """How far the borders of what is scaled lie from where they should, in pixels of the result."""
+    """Return how far the borders of a scaled window are off, in pixels of the result."""
     side = high - low
     scale = 1.0 if side == wanted else pixels.factor(side, wanted, length)
     middle, reach = (low + high) / 2, wanted / scale / 2  # scaled around the middle

@@ -1,7 +1,7 @@
-"""libvips calls that lay one picture on another: lines of ink, blocks, tiles, blending.
+"""libvips calls for watermarks: text, shadows, blocks, tiles, blending.
 
-A mark is an 8-bit image in memory with four bands, its alpha not multiplied into its colours. Only
-the part of the picture that it covers is computed, where the picture can be asked for it again.
+A mark is a watermark as an 8-bit image in memory with four bands, whose alpha is not premultiplied.
+Only the part of the picture that it covers is computed, if the picture can be read more than once.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 CLEAR = [0, 0, 0, 0]
 SMALL = 32  # pixels of a tile's side
-WORTH = 2  # times a mark's pixels that a picture has from which only the mark's place is computed
+WORTH = 2  # ratio of the picture's area to the mark's from which only the covered part is computed
 
 
 def inked(mask: Image, colour: Sequence[int]) -> Image:
-    """``colour`` as opaque as the mask, 0-255, says."""
-    # one operation that makes four bands of one; each more takes as long as drawing the text
+    """Return ``colour`` with the mask, 0-255, as its alpha."""
+    # in one operation; each further one would take as long as drawing the text
     ink = mask.linear([0, 0, 0, 1], [*colour, 0], uchar=True)
     return ink.copy(interpretation="srgb")
 
 
 def shaded(line: Image, away: int, percent: int) -> Image:
-    """The line above its own shadow: black, ``away`` pixels to the right and below."""
+    """Return the line above its own shadow: black, ``away`` pixels to the right and below."""
     width, height = line.width + away, line.height + away
     # one band, in memory: the blur of four takes four times as long
     shadow = (line[3] * (percent / 100)).rint().cast("uchar").embed(away, away, width, height)
@@ -34,12 +34,12 @@ def shaded(line: Image, away: int, percent: int) -> Image:
 
 
 def joined(parts: Sequence[Image], interval: int, align: str) -> Image:
-    """One or two marks side by side, ``interval`` pixels apart.
+    """Join one or two marks side by side, ``interval`` pixels apart.
 
     Args:
         parts: From left to right.
         interval: Pixels between them.
-        align: ``low``, ``centre`` or ``high``: upper edges, middles or lower edges are level.
+        align: ``low``, ``centre`` or ``high``: aligns upper edges, middles or lower edges.
     """
     if len(parts) == 1:
         return parts[0]
@@ -49,7 +49,7 @@ def joined(parts: Sequence[Image], interval: int, align: str) -> Image:
 
 
 def faded(mark: Image, percent: int) -> Image:
-    """The mark with ``percent`` of its opacity."""
+    """Return the mark with ``percent`` of its opacity."""
     if percent == 100:
         return mark
     alpha = (mark[3] * (percent / 100)).rint().cast("uchar")
@@ -57,15 +57,15 @@ def faded(mark: Image, percent: int) -> Image:
 
 
 def tiled(mark: Image, left: int, top: int, gap: tuple[int, int], width: int, height: int) -> Image:
-    """The mark again and again over ``width`` by ``height`` pixels.
+    """Repeat the mark over ``width`` by ``height`` pixels.
 
     Args:
         mark: The tile.
-        left: Column where one tile begins; it may lie outside.
-        top: Row where one tile begins.
+        left: Column where a tile begins; it may be outside.
+        top: Row where a tile begins.
         gap: Pixels between tiles, across and down.
-        width: Of the result.
-        height: Of the result.
+        width: Width of the result.
+        height: Height of the result.
     """
     tile = mark.embed(0, 0, mark.width + gap[0], mark.height + gap[1])
     # libvips paints tile by tile
@@ -78,15 +78,15 @@ def tiled(mark: Image, left: int, top: int, gap: tuple[int, int], width: int, he
 
 
 def laid(image: Image, mark: Image, left: int, top: int, *, again: bool) -> Image:
-    """The mark on the picture; what reaches over the border is cut.
+    """Blend the mark over the picture; parts beyond the border are cut off.
 
     Args:
-        image: In 8 bits.
-        mark: What is laid on it.
-        left: Column of the picture where the mark begins; it may lie outside.
+        image: The picture, in 8 bits.
+        mark: The watermark.
+        left: Column of the picture where the mark begins; it may be outside.
         top: Row likewise.
-        again: Whether the picture may be asked for its rows again. A source that is read from top
-            to bottom can give them only once, so its picture must not be parted and put together.
+        again: Whether rows of the picture may be read more than once. A source that is read from
+            top to bottom gives them once, so its picture must not be split and joined.
     """
     x, right = max(0, left), min(left + mark.width, image.width)
     y, bottom = max(0, top), min(top + mark.height, image.height)
@@ -103,7 +103,7 @@ def laid(image: Image, mark: Image, left: int, top: int, *, again: bool) -> Imag
 
 def _blended(image: Image, mark: Image, x: int, y: int) -> Image:
     if image.hasalpha():
-        # in floats, because libvips cuts off what it should round
+        # in floats, because libvips truncates where it should round
         result = image.cast("float").composite2(mark, "over", x=x, y=y)
         return result.rint().cast("uchar")
     alpha, colours = mark[3], mark[0:3]

@@ -1,7 +1,7 @@
-"""The kinds of parameter that an action may take, each with its way in and out of text.
+"""The kinds of parameters of actions, with their parsers and writers.
 
-Each function returns a dataclass field that carries its own reader and writer, so an action
-declares a parameter once: type, wire key, range, default, OSS's sub-code for a bad one.
+Each function returns a dataclass field that has its own parser and writer, so an action declares a
+parameter once: type, wire key, range, default, OSS's sub-code for a bad value.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ COLOUR = re.compile(r"[0-9A-Fa-f]{6}")  # RRGGBB
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """How one parameter is read from the URL and written back.
+    """How a parameter is parsed and written.
 
     Attributes:
         read: Turns the text into a value; raises ``ValueError`` on a bad one.
-        expects: What a good value is, for the error message and the README.
+        expects: A description of valid values, for the error message and the README.
         key: Wire key before the ``_``; ``None`` is the field's own name, ``BARE`` no key at all.
         write: Turns the value into canonical text.
         bad: OSS's sub-code (EC) for a bad value.
-        missing: OSS's sub-code (EC) for no value.
-        flag: The key alone is the value: ``1an``.
+        missing: OSS's sub-code (EC) for a missing value.
+        flag: Whether the key alone is the value: ``1an``.
     """
 
     read: Callable[[str], Any]
@@ -47,7 +47,7 @@ class Param:
 
 
 def parameter(param: Param, default: Any = ...) -> Any:
-    """A field that is read and written by ``param``; ``...`` as default is required."""
+    """Return a field that is read and written by ``param``; required if the default is ``...``."""
     if default is ...:
         return field(kw_only=True, metadata={"param": param})
     return field(default=default, kw_only=True, metadata={"param": param})
@@ -62,7 +62,7 @@ def integer(
     bad: str = "",
     missing: str = "",
 ) -> Any:
-    """A whole number from ``low`` to ``high``, both included; ``...`` as default is required."""
+    """Return a field for an integer, ``low`` to ``high``; required if the default is ``...``."""
 
     def read(text: str) -> int:
         if not NUMBER.fullmatch(text) or not low <= int(text) <= high:
@@ -81,7 +81,7 @@ def choice(
     bad: str = "",
     missing: str = "",
 ) -> Any:
-    """One of a few words; ``alias`` maps other spellings to them."""
+    """Return a field for one of a few words; ``alias`` maps other spellings to them."""
 
     def read(text: str) -> str:
         text = (alias or {}).get(text, text)
@@ -94,7 +94,7 @@ def choice(
 
 
 def colour(*, default: str, key: str | None = None) -> Any:
-    """``RRGGBB`` in hexadecimal digits; the value is in upper case."""
+    """Return a field for ``RRGGBB`` in hexadecimal digits; the value is in upper case."""
 
     def read(text: str) -> str:
         if not COLOUR.fullmatch(text):
@@ -105,7 +105,7 @@ def colour(*, default: str, key: str | None = None) -> Any:
 
 
 def flag(key: str) -> Any:
-    """A switch that is on when its name stands there: ``format,src,1an``."""
+    """Return a field for a switch that is on if its key is present: ``format,src,1an``."""
 
     def read(text: str) -> bool:
         if text:
@@ -116,14 +116,14 @@ def flag(key: str) -> Any:
 
 
 class NotBase64(ValueError):
-    """A value that should be Base64 of UTF-8 is not."""
+    """A value is not Base64 of UTF-8."""
 
 
 def decoded(text: str) -> str:
-    """The text behind Base64: either alphabet, with or without padding (RFC 4648, 4 and 5).
+    """Decode Base64 of UTF-8: either alphabet, with or without padding (RFC 4648, 4 and 5).
 
     Raises:
-        NotBase64: It is no Base64, or what is behind it is not UTF-8.
+        NotBase64: It is not Base64, or not of UTF-8.
     """
     bare = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
@@ -133,18 +133,18 @@ def decoded(text: str) -> str:
 
 
 def encoded(text: str) -> str:
-    """The text in Base64 as OSS writes it: URL-safe, without padding."""
+    """Encode text in Base64 as OSS writes it: URL-safe, without padding."""
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def rgb(text: str) -> list[int]:
-    """``RRGGBB`` as three levels, 0-255."""
+    """Return ``RRGGBB`` as three levels, 0-255."""
     return list(bytes.fromhex(text))
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a parameter lives: the field's name and its default, ``MISSING`` if it has none."""
+    """A field of an action: its name and its default, ``MISSING`` if it has none."""
 
     attribute: str
     param: Param
@@ -153,11 +153,11 @@ class Slot:
 
 @cache
 def slots(kind: Any) -> dict[str, Slot]:
-    """Wire key -> slot of an action's class, in the order of declaration."""
+    """Return the slots of an action's class by wire key, in the order of declaration."""
     slots = {}
     for item in fields(kind):
         param: Param | None = item.metadata.get("param")
-        if param is None:  # ``ignored``, which is none
+        if param is None:  # ``ignored`` is not a parameter
             continue
         key = item.name if param.key is None else param.key
         slots[key] = Slot(item.name, param, item.default)
@@ -181,7 +181,7 @@ def build(kind: type[T], name: str, items: Sequence[str]) -> T:
     for item in items:
         key, text = _split(item, known)
         if key not in known:
-            ignored += [key or text] if item else []  # an empty one is passed over
+            ignored += [key or text] if item else []  # an empty one is not reported
             continue
         slot, label = known[key], key or name
         if slot.attribute in values:
@@ -206,7 +206,7 @@ def build(kind: type[T], name: str, items: Sequence[str]) -> T:
 
 
 def texts(action: Any) -> list[str]:
-    """The items that :func:`build` reads back into an equal action; defaults are left out."""
+    """Return the items from which :func:`build` makes an equal action, without defaults."""
     items = []
     kind: Any = type(action)
     for key, slot in slots(kind).items():
@@ -218,7 +218,7 @@ def texts(action: Any) -> list[str]:
 
 
 def _split(item: str, known: dict[str, Slot]) -> tuple[str, str]:
-    """``w_100`` -> ``w``, ``100``; a text without a key, or for an action without keys, is bare."""
+    """Split ``w_100`` into ``w`` and ``100``; the key is ``BARE`` if there is none."""
     if set(known) == {BARE}:
         return BARE, item
     key, underscore, text = item.partition("_")

@@ -1,7 +1,7 @@
-"""libvips calls that several actions share: scaling, turning, smoothing, masks, with alpha right.
+"""libvips calls that several actions share: scaling, turning, smoothing, masks.
 
-Colours are mixed by weight of their opacity, so a picture with alpha is premultiplied before its
-pixels are averaged and put back after; one without alpha is never touched.
+Colours are averaged by weight of their opacity: a picture with alpha is premultiplied before, and
+converted back afterwards.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
     from pyvips import Image
 
-TAIL = 2e-4  # of a Gaussian's weight, too far out to be seen: 0.05 levels
-EXACT = 20  # pixels of a kernel's radius that is computed in floats
-WORK = 700_000_000  # and its weights times the picture's pixels; that takes about 3 s
-NEAR = 0.49  # pixels off a whole number that is still sure to be rounded to it
-LINES = 16  # that are computed at a time, between the passes of a blur
-SPARE = 4  # times as many that are kept, besides those under the kernel
-WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code takes 64 as it is
+TAIL = 2e-4  # part of a Gaussian's weight that may be cut off: 0.05 levels
+EXACT = 20  # largest radius, in pixels, of a kernel that is computed in floats
+WORK = 700_000_000  # and its largest weights times pixels; takes about 3 s
+NEAR = 0.49  # pixels off a whole number within which rounding is certain
+LINES = 16  # lines that are computed at a time, between the passes of a blur
+SPARE = 4  # times as many are kept, besides those under the kernel
+WHOLE = 63  # largest integer weight of a kernel; libvips' vector code takes up to 64 unchanged
 
 
 def scaled(image: Image, width: int, height: int, size: tuple[float, float]) -> Image:
-    """The picture at exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up.
+    """Scale to exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up.
 
     Args:
         image: In 8 bits.
-        width: Of the result.
-        height: Of the result.
-        size: What it really measures; a loader that shrinks leaves whole pixels of it.
+        width: Width of the result.
+        height: Height of the result.
+        size: Exact size of the picture, of which a loader that shrinks leaves whole pixels.
     """
     if (image.width, image.height) == (width, height):
         return image
@@ -40,9 +40,9 @@ def scaled(image: Image, width: int, height: int, size: tuple[float, float]) -> 
 
 
 def divided(image: Image, factor: int) -> Image:
-    """The picture with one pixel for each ``factor`` across and down, by Lanczos 3.
+    """Reduce by a whole factor across and down, by Lanczos 3.
 
-    Where they do not divide it, the last ones stand for what is missing, as in a JPEG's loader.
+    If a side is not a multiple, its last pixels are repeated, as libjpeg does.
     """
     width, height = -(-image.width // factor), -(-image.height // factor)
     whole = width * factor, height * factor
@@ -52,7 +52,7 @@ def divided(image: Image, factor: int) -> Image:
 
 
 def factor(side: int, wanted: int, size: float) -> float:
-    """By the true size, unless libvips, which rounds, might then make another number of pixels."""
+    """Return the factor by the exact size, or by pixels if libvips might else round differently."""
     return wanted / size if abs(side * wanted / size - wanted) < NEAR else wanted / side
 
 
@@ -68,7 +68,7 @@ def _resampled(image: Image, width: int, height: int, across: float, down: float
 
 
 def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image:
-    """The picture in the middle of an opaque canvas; its own transparency shows the canvas."""
+    """Place the picture in the middle of an opaque canvas, which shows through transparency."""
     if image.bands < 3 and len(set(colour)) > 1:
         image = image.colourspace("srgb")
     background = colour if image.bands > 2 else colour[:1]
@@ -79,7 +79,7 @@ def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image
 
 
 def turned(image: Image, angle: float, width: int, height: int) -> Image:
-    """Turned clockwise by ``angle`` degrees around its middle, on a transparent canvas."""
+    """Turn clockwise by ``angle`` degrees around the middle, on a transparent canvas."""
     if not image.hasalpha():
         image = image.addalpha()
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -91,7 +91,7 @@ def turned(image: Image, angle: float, width: int, height: int) -> Image:
 def _transformed(
     image: Image, matrix: list[float], width: int, height: int, **options: str
 ) -> Image:
-    """Mapped by ``matrix`` from around its middle to around that of ``width`` by ``height``."""
+    """Map by ``matrix`` from around the middle to around that of ``width`` by ``height``."""
     import pyvips  # only a renderer gets here; planning must do without
 
     return image.affine(
@@ -109,12 +109,11 @@ def _transformed(
 
 
 def blurred(image: Image, sigma: float, radius: int) -> Image:
-    """Smoothed by the Gaussian of ``sigma`` pixels, cut off ``radius`` pixels from its middle.
+    """Smooth by the Gaussian of ``sigma`` pixels, cut off ``radius`` pixels from its middle.
 
-    A small kernel is computed in floats. A large one, or one of a huge picture, in 8 bits, 8 to 30
-    times as fast: within 1 level of the float result rounded where the kernel is large, which
-    evens out what is lost between its passes; where it is small, within 1 in photographs and
-    within 5 in noise of black and white.
+    A small kernel is computed in floats. A large one, or one on a huge picture, is computed in 8
+    bits, 8 to 30 times as fast. Its result is within 1 level of the rounded float result, except
+    for small kernels on noise of black and white, where it is within 5.
     """
     weights: Sequence[float] = gaussian(sigma, radius)
     total, precision = 1, "float"
@@ -125,8 +124,8 @@ def blurred(image: Image, sigma: float, radius: int) -> Image:
 
     def smooth(part: Image) -> Image:
         across = part.conv(row, precision=precision)
-        # kept, because each is needed by all the lines of the result around it; ``linecache`` would
-        # keep 512 of them, in floats
+        # cached, because each line is needed by all lines of the result around it; ``linecache``
+        # would keep 512 of them, in floats
         lines = across.tilecache(
             tile_width=image.width,
             tile_height=LINES,
@@ -139,7 +138,7 @@ def blurred(image: Image, sigma: float, radius: int) -> Image:
 
 
 def sharpened(image: Image, amount: float, sigma: float, radius: int) -> Image:
-    """``amount`` times the difference from its own blur added; opacity stays as it is."""
+    """Add ``amount`` times the difference from a blurred copy; opacity is kept."""
     row = _row(gaussian(sigma, radius), 1)
     smooth = _weighted(image, lambda part: part.convsep(row, precision="float"))
     # a half more, since the cast cuts off
@@ -148,7 +147,7 @@ def sharpened(image: Image, amount: float, sigma: float, radius: int) -> Image:
 
 
 def mapped(image: Image, level: Callable[[int], int]) -> Image:
-    """Each level of a colour, 0-255, replaced by another; opacity stays as it is."""
+    """Replace each level of a colour, 0-255, by another; opacity is kept."""
     import pyvips
 
     alpha = int(image.hasalpha())
@@ -158,9 +157,9 @@ def mapped(image: Image, level: Callable[[int], int]) -> Image:
 
 
 def rounded(image: Image, diameter: int) -> Image:
-    """The corners cut along a disc of ``diameter`` pixels, at most the shorter side.
+    """Round the corners by a disc of ``diameter`` pixels, at most the shorter side.
 
-    What is cut off is transparent and keeps its colours.
+    The corners become transparent and keep their colours.
     """
     import pyvips
 
@@ -181,13 +180,13 @@ def rounded(image: Image, diameter: int) -> Image:
 
 @lru_cache(maxsize=1)  # for the pages of an animation
 def quarter(diameter: int) -> bytes:
-    """The upper left quarter of a disc, row by row: how much of each pixel is inside, 0-255.
+    """Return the upper left quarter of a disc, row by row: coverage of each pixel, 0-255.
 
-    An odd disc's middle row and column belong to both halves, so they are in the quarter. Only the
-    pixels on the edge are computed, so that the largest takes some hundredths of a second.
+    The middle row and column of an odd disc are included. Only pixels on the edge are computed, so
+    that the largest disc takes some hundredths of a second.
 
     Args:
-        diameter: Of the disc, in pixels, 1 or more.
+        diameter: Diameter of the disc in pixels, 1 or more.
     """
     radius = diameter / 2
     side = math.ceil(radius)
@@ -207,16 +206,16 @@ def quarter(diameter: int) -> bytes:
 
 
 def _reach(radius: float, height: float) -> float:
-    """Half a disc's width at a height over its middle."""
+    """Return half the width of a disc at a height over its middle."""
     return math.sqrt(max(0.0, radius**2 - height**2))
 
 
 def _share(radius: float, right: float, low: float, high: float) -> float:
-    """How much of a pixel is in a disc around 0, 0.
+    """Return the part of a pixel that is inside a disc around 0, 0.
 
     Args:
-        radius: Of the disc.
-        right: Of the pixel's sides the one that is farther from the middle.
+        radius: Radius of the disc.
+        right: The vertical side of the pixel that is farther from the middle.
         low: The pixel's lower side.
         high: Its upper side.
     """
@@ -226,7 +225,7 @@ def _share(radius: float, right: float, low: float, high: float) -> float:
     none = min(max(_reach(radius, low), left), right)
 
     def under(x: float) -> float:
-        """The area under the arc from 0 to x."""
+        """Return the area under the arc from 0 to x."""
         return (x * _reach(radius, x) + radius**2 * math.asin(min(1.0, x / radius))) / 2
 
     area = (full - left) * (high - low) + under(none) - under(full) - low * (none - full)
@@ -234,9 +233,9 @@ def _share(radius: float, right: float, low: float, high: float) -> float:
 
 
 def gaussian(sigma: float, radius: int) -> list[float]:
-    """Weights of the middle and of the pixels on one side; all, with the other side's, sum to 1.
+    """Return the weights of the middle and of one side; with the other side they sum to 1.
 
-    Those at the end that make no difference are left away.
+    Negligible weights at the end are left out.
     """
     weights = [math.exp(-((x / sigma) ** 2) / 2) for x in range(radius + 1)]
     total = 2 * math.fsum(weights) - weights[0]
@@ -248,11 +247,11 @@ def gaussian(sigma: float, radius: int) -> list[float]:
 
 
 def in_whole(weights: Sequence[float]) -> tuple[list[int], int]:
-    """The weights as whole numbers whose sum, the other side's included, is a power of two.
+    """Return the weights as integers whose sum, with the other side, is a power of two.
 
-    That is what libvips' vector code computes with; other weights it would round by itself, without
-    looking at their sum. What rounding takes from one goes to the next one inwards, so that the
-    weight of all beyond a point, which is what an edge shows, is right to half a number.
+    libvips' vector code computes with such weights, and would round others without regard to their
+    sum. The rounding error of a weight is added to the next one inwards, so that the sum of all
+    weights beyond a point, which determines edges, is exact to 0.5.
 
     Returns:
         The weights, the middle first, and their sum.
@@ -267,7 +266,7 @@ def in_whole(weights: Sequence[float]) -> tuple[list[int], int]:
 
 
 def _row(weights: Sequence[float], total: int) -> Image:
-    """A convolution's matrix of one row, from the middle's weight and those of one side."""
+    """Return a convolution matrix of one row, from the weights of the middle and one side."""
     import pyvips
 
     return pyvips.Image.new_from_array([[*reversed(weights[1:]), *weights]], scale=total)
@@ -282,13 +281,13 @@ def _alpha(image: Image) -> Image:
 
 
 def _weighted(image: Image, change: Callable[[Image], Image]) -> Image:
-    """``change`` of 8 bits of colours weighed by opacity; the result may be in floats."""
+    """Apply ``change`` to premultiplied colours of 8 bits; its result may be in floats."""
     if not image.hasalpha():
         return change(image)
-    # rounded: to cut off would make every half transparent edge darker
+    # rounded, as truncation would darken every semi-transparent edge
     return change(image.premultiply().rint().cast("uchar")).unpremultiply()
 
 
 def _levels(image: Image) -> Image:
-    """In 8 bits, rounded."""
+    """Round to 8 bits."""
     return image if image.format == "uchar" else image.rint().cast("uchar")

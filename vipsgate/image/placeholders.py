@@ -1,10 +1,10 @@
-"""``image/thumbhash``, ``image/blurhash``: what a page shows until the picture is there, as JSON.
+"""``image/thumbhash``, ``image/blurhash``: placeholders until a picture has loaded, as JSON.
 
-Both are of the picture as it is shown: upright, what the actions before them make of it, of an
-animation the first frame; reduced to :data:`MAX_SIDE` pixels, in sRGB. The loader reduces as far as
-it can, since nothing finer than 9 waves is left of it. JSON, as ``average-hue`` has it, and the
-texts as libraries for pages take them: ThumbHash in Base64, which is how its author writes one;
-BlurHash is a text already. ThumbHash keeps transparency, BlurHash has white behind it, as a JPG.
+Both are computed from the result of the actions before them: upright, the first frame of an
+animation, reduced to :data:`MAX_SIDE` pixels, in sRGB. The loader reduces as far as it can, because
+only low frequencies are needed. The values are those that libraries for web pages expect: ThumbHash
+in Base64, as its author writes it; BlurHash is text already. ThumbHash keeps transparency; BlurHash
+has white behind it, like a JPG.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reduce(Resize):
-    """Nobody has asked for this size, so that of a smaller picture nothing is to be noted."""
+    """A resize that the client has not requested, so a smaller picture gives no note."""
 
     def notes(self, frame: Frame, result: Frame) -> Notes:
         return ()
 
 
 REDUCE = Reduce(w=MAX_SIDE, h=MAX_SIDE)
-UPRIGHT = AutoOrient(value=HERE)  # behind it, where any picture is small enough to be turned
+UPRIGHT = AutoOrient(value=HERE)  # after the resize, when the picture is small enough to be turned
 
 
 def planned(
     header: Header, actions: tuple[Action, ...], limits: Limits, rendering: Rendering
 ) -> plan.Plan:
-    """How the picture that the actions make is reduced for it.
+    """Return the plan by which the result of the actions is reduced.
 
     Raises:
         OssError: The picture is too large, or an action does not fit it.
@@ -58,7 +58,7 @@ def planned(
 
 
 def picture(source: Source, actions: tuple[Action, ...], context: RenderContext) -> Image:
-    """That picture, in memory: 8-bit sRGB with alpha.
+    """Return the reduced picture in memory: 8-bit sRGB with alpha.
 
     Raises:
         OssError: It cannot be made.
@@ -70,25 +70,25 @@ def picture(source: Source, actions: tuple[Action, ...], context: RenderContext)
 
 
 def thumb(image: Image) -> str:
-    """The ThumbHash of that picture, in Base64."""
+    """Return the ThumbHash of the reduced picture, in Base64."""
     data = thumbhash.encode(image.width, image.height, bytes(image.write_to_memory()))
     return b64encode(data).decode()
 
 
 def blur(image: Image, hash: BlurHash) -> str:
-    """The BlurHash of that picture."""
+    """Return the BlurHash of the reduced picture."""
     opaque = image.flatten(background=render.WHITE)
     pixels = bytes(opaque.write_to_memory())
     return blurhash.encode(image.width, image.height, pixels, hash.x, hash.y)
 
 
 def thumb_answer(source: Source, actions: tuple[Action, ...], context: RenderContext) -> bytes:
-    """The answer's body, ``{"ThumbHash": "3OcRJYB4d3h/iIeHeEh3eIhw+j2w"}``."""
+    """Return the body, ``{"ThumbHash": "3OcRJYB4d3h/iIeHeEh3eIhw+j2w"}``."""
     return json.dumps({"ThumbHash": thumb(picture(source, actions, context))}).encode()
 
 
 def blur_answer(
     source: Source, actions: tuple[Action, ...], context: RenderContext, hash: BlurHash
 ) -> bytes:
-    """The answer's body, ``{"BlurHash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"}``."""
+    """Return the body, ``{"BlurHash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"}``."""
     return json.dumps({"BlurHash": blur(picture(source, actions, context), hash)}).encode()

@@ -1,7 +1,7 @@
-"""Geometry before pixels: fold the actions over the header's frame, and check every frame.
+"""The plan of a picture: folds the actions over the header's frame, and checks every frame.
 
-A :class:`Plan` decides all sizes, what is run in place of what is written, how far the loader
-shrinks, and how much memory that takes. Whatever passes here may be decoded; nothing else is.
+A :class:`Plan` has all sizes, the steps that are run for the actions, the shrink of the loader, and
+the memory that all this takes. Only a source with a plan is decoded.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from .notes import Notes, joined, note
 from .steps import Cut, Size, Step
 
 MAX_BANDS = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
-MARK_BYTES = 5  # for each pixel of what is laid on the picture: a line of text while it is drawn
-# what any picture takes, measured by bench/estimates.py, at least:
+MARK_BYTES = 5  # for each pixel of a watermark: that of a line of text while it is drawn
+# upper bounds of what bench/estimates.py has measured:
 PIPELINE_BYTES = 20 << 20  # state of libvips and the codecs, and code that runs for the first time
-LINES = 800  # of the source that libvips keeps, to be read once and from top to bottom; wide TIFFs
-DEEP_LINES = 900  # likewise, where it has more than 8 bits
-WRITTEN_LINES = 320  # of the result, between two threads
-ALPHA_LINES = 2.4  # times :attr:`.steps.Step.lines`, where it weighs colours by opacity
+LINES = 800  # lines of the source that libvips keeps while reading once from top to bottom
+DEEP_LINES = 900  # likewise, of a source with more than 8 bits
+WRITTEN_LINES = 320  # lines of the result, between two threads
+ALPHA_LINES = 2.4  # factor for :attr:`.steps.Step.lines` of pictures with alpha
 FRAME_BYTES = 13 << 10  # for each frame of an animation, however small: libvips' image of it
-MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory: its own, and those of its copy
-LAYERS = 8  # times its own lines that a low picture may be held
-AT_ONCE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
-CACHED_PLANS = 512  # plans that are remembered: pages show many pictures of one size
-HALVING = 8e-9  # seconds for each pixel of a source that is halved after it was loaded
-MIN_SIDE = 2  # pixels that the loader must leave of a side; it rounds down
-DIGITS = 9  # behind the point that the product of some ratios has right
-MARGIN = {"fast": 1.0, "balanced": 2.0}  # how many times the pixels needed the loader must leave
+MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory, with a copy of it
+LAYERS = 8  # largest multiple of its own lines that a picture of few lines is held
+AT_ONCE = 0.010  # seconds of one core up to which libvips' threads do not pay off for a still
+CACHED_PLANS = 512  # remembered plans: pages show many pictures of one size
+HALVING = 8e-9  # seconds for each pixel of a source that is halved after loading
+MIN_SIDE = 2  # least pixels of a side that the loader leaves; it rounds down
+DIGITS = 9  # decimals to which a product of ratios is exact
+MARGIN = {"fast": 1.0, "balanced": 2.0}  # least multiple of the pixels needed that is loaded
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How a source is loaded: plans that agree in it begin with the same pixels.
+    """How a source is loaded: plans with an equal one begin with the same pixels.
 
     Attributes:
         header: See :class:`Plan`.
-        shrink: Likewise.
-        halved: Likewise.
+        shrink: See :class:`Plan`.
+        halved: See :class:`Plan`.
         pages: Frames that are read.
-        profile: Whether the source's own profile is remembered.
+        profile: Whether the source's own profile is kept.
     """
 
     header: Header
@@ -63,26 +63,26 @@ class Loading:
 
     @property
     def bytes(self) -> int:
-        """Of all these pixels, at most."""
+        """Upper bound of the bytes of all these pixels."""
         width, height = reduced(self.header, self.shrink / 2**self.halved, self.halved)
         return width * height * self.pages * max(3, self.header.bands)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that is to be done, decided; no pixel has been read.
+    """Everything that is decided about a picture before any pixel is read.
 
     Attributes:
-        header: What the source says of itself.
-        stages: The actions as they are written, in their order; all limits hold of these.
-        steps: What is run: the same in result, with less work (:mod:`.optimize`).
-        result: The frame that is written.
-        shrink: How far the source is reduced before the first step, 1.0 or more.
-        halved: How often it is halved for that, behind a loader that shrinks it by the rest.
-        master: Whether that is its master, which may be kept (:mod:`.masters`).
-        memory: Bytes that rendering is expected to take.
-        seconds: Of one core, likewise.
-        notes: What of the actions is not followed to the letter with this source.
+        header: The header of the source.
+        stages: The actions as written, in order, to which all limits apply.
+        steps: The steps that are run, with the same result and less work (:mod:`.optimize`).
+        result: The frame of the result.
+        shrink: The reduction of the source before the first step, 1.0 or more.
+        halved: How often it is halved for that after loading; the loader shrinks by the rest.
+        master: Whether the reduced source is its master, which may be cached (:mod:`.masters`).
+        memory: Estimated bytes of rendering.
+        seconds: Estimated seconds of one core.
+        notes: Notes on actions that are changed or ignored with this source.
     """
 
     header: Header
@@ -98,33 +98,33 @@ class Plan:
 
     @property
     def cost(self) -> Cost:
-        """What it is admitted by."""
+        """The cost by which it is admitted."""
         return Cost(self.seconds, self.memory, self.result.pages)
 
     @property
     def cost_from_master(self) -> Cost:
-        """Likewise, where its master is there."""
+        """The same if its master is cached."""
         spared = cost.decoding(self.header, self.loader_shrink) if self.master else 0.0
         return replace(self.cost, seconds=max(cost.FIXED, self.seconds - spared))
 
     @property
     def loader_shrink(self) -> float:
-        """How far the loader shrinks the source."""
+        """The part of ``shrink`` that the loader does."""
         return self.shrink / (1 << self.halved)
 
     @property
     def loading(self) -> Loading:
-        """All that :func:`.load.load` asks of it."""
+        """The part of the plan that :func:`.load.load` uses."""
         result = self.result
         return Loading(self.header, self.shrink, self.halved, result.pages, result.profile)
 
     @property
     def at_once(self) -> bool:
-        """Is it so little work that it is done in one go, in one thread?"""
+        """Whether it is so little work that it is done in one thread, without libvips' sinks."""
         return self.result.pages == 1 and self.seconds <= AT_ONCE and not self.result.goal
 
     def explain(self) -> dict[str, Any]:
-        """The plan as plain values, for ``vipsgate render --explain``."""
+        """Return the plan as plain values, for ``vipsgate render --explain``."""
         header = asdict(self.header)
         header["exif"] = len(self.header.exif)
         return {
@@ -167,7 +167,7 @@ class Plan:
 
 
 def _window(stage: Stage) -> dict[str, str]:
-    """Which part of what it is given, or has scaled, an action keeps; nothing for all of it."""
+    """Return the window that an action cuts out of its (scaled) picture, if it cuts."""
     cuts = (step for step in stage.steps() if isinstance(step, Cut))
     cut = next(cuts, None)
     return {"window": str(cut).removeprefix("cut ")} if cut else {}
@@ -177,12 +177,12 @@ def admit(header: Header, pages: int, limits: Limits) -> None:
     """Refuse a source that is too large to be decoded at all.
 
     Args:
-        header: What the source says of itself.
-        pages: Frames that are read of it: all, or the first one where the result has no more.
-        limits: Of every picture.
+        header: The header of the source.
+        pages: Frames that are read: all, or one if the result has only one.
+        limits: The limits of every picture.
 
     Raises:
-        ImageTooLarge: A side, the area times the frames, or the frames pass a limit.
+        ImageTooLarge: A side, the area times the frames, or the frames exceed a limit.
         BadRequest: More channels than a picture has.
     """
     codec = CODECS[header.format]
@@ -212,17 +212,17 @@ def make(
     *,
     written: bool = True,
 ) -> Plan:
-    """Decide every size, the shrink and the cost before anything is decoded.
+    """Make a plan: decide every size, the shrink and the cost before anything is decoded.
 
     Args:
-        header: What the source says of itself.
-        actions: As they are written.
-        limits: Of every picture.
-        rendering: How pictures are made.
-        written: Whether the result is; else it stays in memory, with alpha.
+        header: The header of the source.
+        actions: The actions as written.
+        limits: The limits of every picture.
+        rendering: The settings for rendering.
+        written: Whether the result is encoded; else it stays in memory, with alpha.
 
     Raises:
-        ImageTooLarge: A frame on the way, or the memory, passes a limit.
+        ImageTooLarge: An intermediate frame, or the memory, exceeds a limit.
         OssError: An action does not fit the picture.
     """
     if kind := header.unsupported:
@@ -233,7 +233,7 @@ def make(
     given = tuple(actions)
     ordered = _ordered(given)
     if header.tagged and any(action.own_profile() for action in ordered):
-        header = replace(header, gamut=P3)  # the widest that there are drawn colours for
+        header = replace(header, gamut=P3)  # the widest gamut that drawn colours are converted to
     before = Frame.of(header)
     for action in ordered:
         stages.append(Stage(action, before, action.plan(before)))
@@ -254,13 +254,13 @@ def make(
 def _plans(
     header: Header, stages: Sequence[Stage], frames: Sequence[Frame], *how: Any
 ) -> Iterator[Plan]:
-    """The plans by which a picture can be written as one of the frames, in their order.
+    """Yield the plans of those frames as which a picture can be written, in order.
 
     Raises:
-        ImageTooLarge: Not as the last of them.
+        ImageTooLarge: It cannot be written as the last of them.
     """
     for frame in frames[:-1]:
-        with suppress(ImageTooLarge):  # another format may hold it, or take less
+        with suppress(ImageTooLarge):  # another format may have higher limits, or take less memory
             yield _decided(header, stages, frame, *how)
     yield _decided(header, stages, frames[-1], *how)
 
@@ -273,10 +273,10 @@ def _decided(
     rendering: Rendering,
     written: bool,
 ) -> Plan:
-    """The plan by which the last of the frames is written like that.
+    """Return the plan by which the last frame is written as the given result.
 
     Raises:
-        ImageTooLarge: It cannot be, or takes too much.
+        ImageTooLarge: The format cannot hold it, or it takes too much memory.
     """
     result = _result(frame, rendering)
     fused = _fused(header, stages)
@@ -304,10 +304,10 @@ def _decided(
 
 
 def check_memory(header: Header, memory: int, limits: Limits) -> None:
-    """Refuse a picture that would take too much.
+    """Refuse a picture that would take too much memory.
 
     Raises:
-        ImageTooLarge: It would.
+        ImageTooLarge: It takes more than ``limits.render_bytes``.
     """
     if memory > limits.render_bytes:
         raise ImageTooLarge(
@@ -320,7 +320,7 @@ remembered = lru_cache(maxsize=CACHED_PLANS)(make)  # for headers without EXIF, 
 
 
 def _ordered(actions: Iterable[Action]) -> list[Action]:
-    """As they run: those that come first, then those written, in their order."""
+    """Return the actions in the order in which they run, implied ones included."""
     given = list(actions)
     names = {action.name for action in given}
     given += [kind() for name, kind in ACTIONS.items() if kind.implied and name not in names]
@@ -328,23 +328,23 @@ def _ordered(actions: Iterable[Action]) -> list[Action]:
 
 
 def _notes(header: Header, stages: Iterable[Stage], result: Frame) -> Notes:
-    """What a caller would not expect of the result."""
+    """Return the notes of a plan."""
     notes = [item for stage in stages for item in stage.action.notes(stage.before, result)]
     if header.more and header.format != "png":
         notes.append(note("pages", "first"))
     elif header.more and (result.format == "png" or CODECS[result.format].animated):
-        notes.append(note("apng", "first-frame"))  # it could have been one, or was not asked for
+        notes.append(note("apng", "first-frame"))  # the result could have been animated
     if header.hdr:
         notes.append(note("hdr", "clipped"))
     return joined(notes)
 
 
 def _check(stage: Stage, pages: int, limits: Limits) -> None:
-    """Refuse a picture on the way that is too large, in as many frames as the result has.
+    """Refuse a stage whose picture is too large, with as many frames as the result has.
 
     Raises:
-        ImageTooLarge: A side, the area or the area times the frames passes a limit.
-        BadRequest: It is turned, and a side is too long for that.
+        ImageTooLarge: A side, the area or the area times the frames exceeds a limit.
+        BadRequest: It is turned, and a side exceeds ``limits.rotate_side``.
     """
     action, before, after = stage.action, stage.before, stage.after
     if action.turns(before) and max(before.width, before.height) > limits.rotate_side:
@@ -365,7 +365,7 @@ def _check(stage: Stage, pages: int, limits: Limits) -> None:
 
 
 def _result(frame: Frame, rendering: Rendering) -> Frame:
-    """What is written: the codec's own limits and its default quality."""
+    """Return the frame of the result, with the codec's restrictions and default quality."""
     codec = CODECS[frame.format]
     width, height = codec.saved
     if frame.width > width or frame.height > height:
@@ -392,7 +392,7 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
 
 
 def _fused(header: Header, stages: Iterable[Stage]) -> tuple[Step, ...]:
-    """What is run for the stages, on the source as it is."""
+    """Return the fused steps of the stages, for the unreduced source."""
     steps = (step for stage in stages for step in stage.steps())
     return optimize.fused(steps, (header.width, header.height))
 
@@ -400,7 +400,7 @@ def _fused(header: Header, stages: Iterable[Stage]) -> tuple[Step, ...]:
 def _shrunk(
     header: Header, steps: tuple[Step, ...], result: Frame, rendering: Rendering
 ) -> tuple[float, tuple[Step, ...]]:
-    """How far the loader shrinks, and the steps that follow: as far as both sides of it allow."""
+    """Return how far the loader shrinks, and the steps that follow."""
     cut, scale = optimize.lead(steps)
     if scale is None or rendering.shrink == "exact" or result.pages > 1:
         return 1.0, steps
@@ -421,7 +421,7 @@ def _shrunk(
 
 
 def _scales(steps: tuple[Step, ...]) -> bool:
-    """Is anything left to be scaled before it is otherwise changed?"""
+    """Return whether there is a scaling that no earlier step keeps from the loader."""
     return optimize.lead(steps)[1] is not None
 
 
@@ -432,10 +432,10 @@ def _over_master(
     result: Frame,
     rendering: Rendering,
 ) -> tuple[float, int, tuple[Step, ...]] | None:
-    """How far the loader shrinks for a master, how often that is halved, and the steps that follow.
+    """Return the loader's shrink for a master, the halvings, and the steps that follow.
 
     Returns:
-        ``None`` where the way does not lead over one.
+        ``None`` if the picture is not made from a master.
     """
     own = any(stage.action.own_profile() for stage in stages)
     factor = masters.over(header, steps, result, rendering, own_profile=own)
@@ -448,11 +448,11 @@ def _over_master(
 
 
 def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, float]:
-    """How far a source is really reduced across and down.
+    """Return the exact reduction of width and height.
 
     Args:
-        header: Of the source.
-        shrink: How far its loader is told to shrink it.
+        header: The header of the source.
+        shrink: The requested shrink of the loader.
         halved: How often it is halved after that.
     """
     if not CODECS[header.format].stretches:
@@ -463,14 +463,14 @@ def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, fl
 
 
 def reduced(header: Header, shrink: float, halved: int = 0) -> Size:
-    """The sides of a source that is reduced like that, to the nearest pixel."""
+    """Return the sides of a reduced source, to the nearest pixel."""
     return optimize.whole_sides((header.width, header.height), reduction(header, shrink, halved))
 
 
 def _sized(
     steps: Iterable[Step], header: Header, shrink: float
 ) -> Iterator[tuple[Step, Size, Size]]:
-    """Each step with the sizes that really go in and come out."""
+    """Yield each step with the sizes before and after it, for the reduced source."""
     before = reduced(header, shrink)
     for step in steps:
         after = step.sides(before)
@@ -487,13 +487,13 @@ def _memory(
     limits: Limits,
     written: bool,
 ) -> int:
-    """Decoder, lines, a picture held whole on the way, what is laid on it, encoder."""
+    """Return the bytes of decoder, lines, held pictures, watermarks and encoder."""
     loaded, halved = reduced
     shrink = loaded * 2**halved
     alpha = header.alpha or any(stage.after.alpha for stage in stages)
     total = PIPELINE_BYTES + _decoding(header, loaded, result.pages) + _marks(stages, limits)
     total += _processing(_sized(steps, header, shrink), max(3 + alpha, header.bands), alpha)
-    total += result.copyright * header.stored  # which is read once more, with what pixels lack
+    total += result.copyright * header.stored  # the file is read once more, with its metadata
     if not written:
         return int(total + MEMORY_BYTES * result.area)
     searched = goal.memory(result.goal, result.area, result.pages, 3 + alpha)
@@ -511,7 +511,7 @@ def _decoding(header: Header, shrink: float, pages: int) -> float:
 
 
 def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: bool) -> float:
-    """What the steps keep: their lines, and once, from where on they do not stream, all of it."""
+    """Return the bytes that steps keep: lines, and the whole picture if one does not stream."""
     total, streaming = 0.0, True
     for step, before, after in steps:
         if streaming and not step.streams:
@@ -523,11 +523,11 @@ def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: boo
 
 
 def encoding(result: Frame, bands: int) -> float:
-    """Bytes that encoding takes at most: lines, the codec's own, all frames of an animation.
+    """Return an upper bound of the bytes of encoding.
 
     Args:
-        result: What is written.
-        bands: Channels of it, alpha included.
+        result: The frame of the result.
+        bands: Its channels, alpha included.
     """
     codec = CODECS[result.format]
     lines = bands * result.width * min(WRITTEN_LINES, LAYERS * result.height)
@@ -537,7 +537,7 @@ def encoding(result: Frame, bands: int) -> float:
 
 
 def _marks(stages: Iterable[Stage], limits: Limits) -> int:
-    """Bytes of all that is laid on a picture, in memory."""
+    """Return the bytes of all watermarks of a picture, in memory."""
     most = 2 * limits.output_pixels
     return MARK_BYTES * sum(min(stage.action.holds(stage.before), most) for stage in stages)
 

@@ -1,7 +1,6 @@
-"""The resources of a worker: pictures of other objects, prepared once, and text.
+"""The resources of a worker: overlays from other objects, which are cached, and text.
 
-A picture that is laid on others is wanted again and again, so it is kept as it was prepared: a logo
-is not decoded for every request.
+Overlays are cached as prepared, so that a logo is not decoded for every request.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from .formats.probe import Source, probe
 if TYPE_CHECKING:
     from pyvips import Image
 
-CACHE_BYTES = 32 << 20  # of prepared pictures in one renderer
+CACHE_BYTES = 32 << 20  # of prepared overlays in one renderer
 NO_PICTURE = "0040-00000027"  # EC: the format of the watermark's picture
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """An object that came along with the source.
+    """An object that was sent along with the source.
 
     Attributes:
-        etag: Tells its content from all others.
-        read: Gives its bytes.
+        etag: Identifies its content.
+        read: Returns its bytes.
     """
 
     etag: str
@@ -42,21 +41,21 @@ class Overlay:
 
 
 class PreparedCache:
-    """Prepared pictures by name: those used last, up to so many bytes.
+    """A cache of prepared pictures by name, the most recently used ones.
 
     Args:
-        most: Bytes of all together; a picture above it is not kept at all.
+        most: Bytes of all together; a larger picture is not cached.
     """
 
     def __init__(self, most: int = CACHE_BYTES) -> None:
         self._pictures: LRUCache[tuple[str, str], Image] = LRUCache(most, getsizeof=_size)
 
     def get(self, name: tuple[str, str]) -> Image | None:
-        """The picture of that name, if it is here."""
+        """Return the picture of that name, or ``None``."""
         return self._pictures.get(name)
 
     def keep(self, name: tuple[str, str], picture: Image) -> None:
-        """Put a picture here, for which others may have to go."""
+        """Add a picture, and remove others if need be."""
         if _size(picture) <= self._pictures.maxsize:
             self._pictures[name] = picture
 
@@ -67,7 +66,7 @@ def _size(picture: Image) -> int:
 
 @contextmanager
 def _named(key: str) -> Iterator[None]:
-    """Errors of that object say so."""
+    """Name the object in errors that are raised within."""
     try:
         yield
     except OssError as error:
@@ -78,16 +77,15 @@ def _named(key: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class RenderContext:
-    """What a worker provides as :class:`.resources.Resources`: the same for every job, but for its
-    objects and who watches.
+    """The :class:`.resources.Resources` of a worker; ``objects`` and ``watch`` differ for each job.
 
     Attributes:
-        limits: Of every picture.
-        rendering: How pictures are made.
-        fonts: Those that there are for text.
-        cache: Where prepared pictures stay from job to job.
-        objects: By key, what came along with this job's source.
-        watch: Told of each image before it is computed, so that it can be stopped from outside.
+        limits: The limits of every picture.
+        rendering: The settings for rendering.
+        fonts: The installed fonts.
+        cache: Prepared pictures, kept from job to job.
+        objects: The objects of this job, by key.
+        watch: Called with each image before it is computed, so that it can be stopped from outside.
     """
 
     limits: Limits
@@ -109,10 +107,10 @@ class RenderContext:
         return picture
 
     def memory(self, key: str, actions: tuple[Action, ...]) -> int:
-        """Bytes that making that picture takes at most; 0 for one that is here already.
+        """Return an upper bound of the bytes of making an overlay; 0 for a cached one.
 
         Raises:
-            WatermarkError: It cannot be made of that object.
+            WatermarkError: The overlay cannot be made of that object.
         """
         if self.cache.get(self._name(key, actions)) is not None:
             return 0
@@ -120,11 +118,11 @@ class RenderContext:
             return self._planned(key, actions)[1].memory
 
     def check_overlays(self, planned: plan.Plan) -> None:
-        """Refuse a picture that takes too much with what is laid on it, which is made before.
+        """Refuse a picture that takes too much memory with its overlays, which are made first.
 
         Raises:
-            ImageTooLarge: The picture and the largest of these take more memory than they may.
-            WatermarkError: One of them cannot be planned.
+            ImageTooLarge: The picture and its largest overlay take too much memory.
+            WatermarkError: One of the overlays cannot be planned.
         """
         largest = max(
             (
@@ -141,10 +139,10 @@ class RenderContext:
         return self.objects[key].etag, "/".join(map(str, actions))
 
     def _planned(self, key: str, actions: tuple[Action, ...]) -> tuple[Source, plan.Plan]:
-        """The object's first frame, and how it is made."""
+        """Return the object's source and the plan of its first frame."""
         source = probe(self.objects[key].read())
         still = replace(source, header=replace(source.header, pages=1))
-        endless = replace(self.limits, render_bytes=sys.maxsize)  # its size is told of first
+        endless = replace(self.limits, render_bytes=sys.maxsize)  # errors of size come first
         planned = plan.make(still.header, actions, endless, self.rendering, written=False)
         self.check(planned.result.width, planned.result.height)
         plan.check_memory(still.header, planned.memory, self.limits)

@@ -1,4 +1,4 @@
-"""The text of ``x-oss-process``, read into actions and written back.
+"""Parses the text of ``x-oss-process`` into actions, and writes it back.
 
 ::
 
@@ -7,10 +7,10 @@
     action  = NAME *( "," param )       ; the last one may be an answer (:mod:`.answers`)
     param   = KEY "_" VALUE / VALUE
 
-Actions run from left to right; ``image/a|image/b`` is ``image/a/b``, and so is ``image//a/b/``: an
-empty action is passed over, as an empty parameter is. The stage ``style/NAME`` has
-been replaced before by what the bucket has under that name (``gate.style``). A stage ``video/...``
-stands alone. Equal canonical texts mean equal work, which is what results are known by.
+Actions run from left to right; ``image/a|image/b`` is ``image/a/b``, and so is ``image//a/b/``, as
+empty actions and parameters are skipped. A stage ``style/NAME`` has been replaced before by the
+bucket's style of that name (``gate.style``). A stage ``video/...`` stands alone. Results are cached
+by the canonical text: equal texts mean equal work.
 """
 
 from __future__ import annotations
@@ -32,24 +32,23 @@ from .notes import Notes, ignored
 from .video import snapshot
 from .video.snapshot import Snapshot
 
-LATER_VIDEO = ("animation", "convert")  # known to OSS, which does them later and elsewhere
-MAX_LOOKS = 1  # of a process: each decodes the source once more, and the next one what it has cut
-CACHED_TEXTS = 2048  # parsed texts that are remembered
-MAX_CACHED_LENGTH = 512  # characters of one
+LATER_VIDEO = ("animation", "convert")  # asynchronous actions of OSS
+MAX_LOOKS = 1  # of a process: each decodes the source once more
+CACHED_TEXTS = 2048  # remembered texts
+MAX_CACHED_LENGTH = 512  # characters of a remembered text
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What is to be done with one picture.
+    """The work on one picture.
 
     Attributes:
-        actions: In the order written.
-        answer: What is said of the picture that the actions make, where that is the result.
-        snapshot: What is taken from a video, where the source is one; then there is nothing else.
-        text: The canonical text: parsing it gives an equal process.
-        notes: Parameters of the text as it was written that have no effect; the canonical one may
-            have them no more.
-        look: What the place of a window depends on; ``None`` where no action needs that.
+        actions: The actions, as written.
+        answer: The report on the actions' result, if that is requested.
+        snapshot: The picture to take from a video; it excludes actions and answer.
+        text: The canonical text; parsing it gives an equal process.
+        notes: Notes of parameters without effect, which the canonical text may lack.
+        look: The detection that the actions need, or ``None``.
     """
 
     actions: tuple[Action, ...] = ()
@@ -79,7 +78,7 @@ class Process:
                 yield action.name
 
     def by_default(self, action: Action) -> Process:
-        """The same picture with an action of the bucket's, unless it has one of that name."""
+        """Return the process with an action of the bucket, unless it has one of that name."""
         named = any(own.name == action.name for own in self.actions)
         if named or self.answer or self.snapshot:
             return self
@@ -88,17 +87,17 @@ class Process:
         return result
 
     def needs(self) -> tuple[str, ...]:
-        """Keys of the other objects that the actions use, each once."""
+        """Return the keys of the other objects that the actions need, each once."""
         wanted = (wanted for action in self.actions for wanted in action.needs())
         return tuple(dict.fromkeys(item.key for item in wanted))
 
     def aimed(self, focus: Focus) -> Process:
-        """The same process, under the same text, with what was looked for."""
+        """Return the process with the focus that was detected, under the same text."""
         actions = (action.aimed(focus) if action.look() else action for action in self.actions)
         return replace(self, actions=tuple(actions))
 
     def writes(self) -> str:
-        """All the text that the actions draw."""
+        """All text that the actions draw."""
         return "".join(action.writes() for action in self.actions)
 
     def typefaces(self) -> tuple[str, ...]:
@@ -160,9 +159,10 @@ def _words(stage: str) -> list[str]:
 
 
 def _joined(parts: list[str]) -> Iterator[str]:
-    """The words of a stage; what follows one with Base64 and is no action belongs to it.
+    """Join the parts of actions whose Base64 contains a ``/``.
 
-    The standard alphabet of Base64 has a ``/``, which is also what stands between two actions.
+    The standard alphabet of Base64 has a ``/``, which also separates actions. So a part that
+    follows an action with Base64 and is not an action itself belongs to it.
     """
     word = parts[0]
     for part in parts[1:]:
@@ -177,7 +177,7 @@ def _joined(parts: list[str]) -> Iterator[str]:
 
 
 def _ended(word: str) -> str:
-    """A word without the ``/`` behind it that stand before empty actions.
+    """Return a word without trailing ``/``, which separate empty actions.
 
     Base64 without padding can end in one only where its length is a multiple of four: ``/`` is six
     bits set, and at any other length some of the last six are left over, and zero (RFC 4648, 3.5).
@@ -196,10 +196,10 @@ SLASHES = {name: action.slashes for name, action in ACTIONS.items()}
 
 
 def _answer(words: list[str]) -> Answer | None:
-    """The answer that a process text asks for; ``None`` where it asks for a picture.
+    """Return the answer that a process text requests, or ``None`` for a picture.
 
     Raises:
-        InvalidArgument: Something stands behind it, or before one that stands alone.
+        InvalidArgument: Something follows it, or precedes one that must be alone.
     """
     names = [word.partition(",")[0] for word in words]
     for at, name in enumerate(names):
@@ -216,7 +216,7 @@ def _answer(words: list[str]) -> Answer | None:
 
 
 def _video(text: str) -> Process:
-    word = "/".join(filter(None, text.removeprefix("video/").split("/")))  # no empty action
+    word = "/".join(filter(None, text.removeprefix("video/").split("/")))  # without empty actions
     name = word.partition(",")[0].partition("/")[0]
     if "|" in text or "/" in word:
         raise InvalidArgument(
@@ -233,7 +233,7 @@ def _video(text: str) -> Process:
 
 
 def _counted(words: list[str]) -> int:
-    """How many there are of the caller's own."""
+    """Count the caller's own actions."""
     kinds = (ACTIONS.get(word.partition(",")[0]) for word in words)
     return sum(1 for kind in kinds if kind is None or not kind.policy)
 

@@ -1,9 +1,9 @@
-"""From a plan to a file: load, apply each step, save; one lazy pipeline.
+"""Renders a plan to a file: load, apply each step, save; one lazy pipeline.
 
-The one call that reads pixels is the save or, where a picture is little work, the fetch before it.
-Where a step must see the whole picture, what comes before it is computed into memory first, after
-shrink-on-load and never earlier than needed. The pages of an animation are split and joined here,
-so that no action knows of them.
+Pixels are read by the save or, for a picture that is little work, by a fetch before it. If a step
+needs the whole picture, the steps before it are computed into memory, after shrink-on-load and no
+earlier than needed. The pages of an animation are split and joined here, so actions see single
+pages.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from .resources import Resources
 
-VERSION = 8  # of the pixels: raise it when the same plan gives another picture
-LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
+VERSION = 8  # part of ETags: to be raised when the same plan gives other pixels
+LIBVIPS = (8, 18, 3)  # the first version without known memory faults in its loaders
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
 WHITE = [255, 255, 255]
 FAULTS = (pyvips.Error, UnicodeDecodeError, OSError, ValueError, SyntaxError)  # of the decoders
@@ -52,7 +52,7 @@ def check() -> None:
 def prepare() -> None:
     """Set libvips up for one picture at a time, with the loaders of the allow-list only.
 
-    It holds for the whole process, which therefore is one that does nothing else.
+    This applies to the whole process.
 
     Raises:
         RuntimeError: libvips is older than :data:`LIBVIPS`.
@@ -65,12 +65,12 @@ def prepare() -> None:
 
 
 def identity() -> str:
-    """What the bytes of a result depend on besides source and plan, for ETags."""
+    """Return everything that a result's bytes depend on besides source and plan, for ETags."""
     return f"libvips {version()}, {heif.version()}, pixels {VERSION}"
 
 
 def version() -> str:
-    """libvips' version."""
+    """Return libvips' version."""
     return _dotted([pyvips.version(part) for part in range(3)])
 
 
@@ -85,22 +85,22 @@ def render(
 
     Args:
         source: The file that the plan was made for.
-        plan: What to do.
-        descriptor: Of an empty file, where the result goes; some encoders read and seek in it.
-        resources: Where actions get what they need besides this source.
-        base: The source in memory, as :func:`.load.load` gives it for this plan; ``None`` to have
-            it loaded.
+        plan: The plan.
+        descriptor: An empty file for the result, in which some encoders read and seek.
+        resources: Overlays, text and limits for the actions.
+        base: The source in memory, as :func:`.load.load` gives it for this plan; ``None`` to load
+            it.
 
     Returns:
-        The quality that was searched for; ``None`` where the plan says it.
+        The result of a search for the quality; ``None`` without one.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
-        InvalidArgument: The file cannot be as small as it should be.
-        WatermarkError: An object that is to be laid on it cannot be used.
+        InvalidArgument: The file cannot be as small as requested.
+        WatermarkError: An overlay cannot be made of its object.
     """
-    # what is laid on the picture first: its decoder's memory is free again before ours needs it
+    # overlays first, so that their decoders' memory is free before the source is decoded
     with decoding():
         steps = [step.ready(resources) for step in plan.steps]
         image = load(source, plan) if base is None else base
@@ -129,13 +129,13 @@ def render(
 
 
 def _with_metadata(image: Image, source: Source, plan: Plan) -> Image:
-    """With what ``strip`` keeps of the source, and no other field that an encoder might write."""
+    """Return the image with the metadata that ``strip`` keeps, and no other."""
     result = plan.result
     image = metadata.bare(image, profile=result.profile)
     if plan.header.tagged and image.get_typeof(metadata.PROFILE_DATA):
         try:
             image = icc.exported(image, result.gamut)
-        except pyvips.Error:  # so the result has the profile of what it was brought to
+        except pyvips.Error:  # then the result has the profile that it was converted to
             image.remove(metadata.PROFILE_DATA)
     if result.copyright:
         metadata.attach(image, metadata.read(source))
@@ -144,7 +144,7 @@ def _with_metadata(image: Image, source: Source, plan: Plan) -> Image:
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Raise in OSS's words what stops a decoder.
+    """Convert the errors of decoders to OSS's.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
@@ -166,9 +166,9 @@ def _computed(image: Image) -> Image:
 
 
 def _pixels(image: Image, frame: Frame) -> bytes:
-    """All of them, row by row, computed in this thread.
+    """Return all pixels, row by row, computed in this thread.
 
-    libvips' sinks hand every few lines from thread to thread: 20 changes for a thumbnail, which
+    libvips' sinks pass every few lines from thread to thread: 20 switches for a thumbnail, which
     took a third of its time.
     """
     pixels = bytes(pyvips.Region.new(image).fetch(0, 0, frame.width, frame.height))
@@ -177,12 +177,12 @@ def _pixels(image: Image, frame: Frame) -> bytes:
 
 
 def held(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
-    """The source in memory, as it is loaded for a plan.
+    """Return the source in memory, as loaded for a plan.
 
     Args:
         source: The file that the plan was made for.
-        plan: For which it is loaded.
-        watch: Told of the image before it is computed.
+        plan: The plan.
+        watch: Called with the image before it is computed.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
@@ -195,7 +195,7 @@ def held(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
 
 
 def master(source: Source, plan: Plan, descriptor: int, watch: Callable[[Image], None]) -> None:
-    """Write the master of a source to an empty file, for a plan that leads over it.
+    """Write the master of a source to an empty file, for a plan that uses it.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
@@ -209,12 +209,12 @@ def master(source: Source, plan: Plan, descriptor: int, watch: Callable[[Image],
 
 
 def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
-    """The plan's picture in memory, its first page: 8-bit sRGB with alpha.
+    """Return the first page of a plan's picture in memory: 8-bit sRGB with alpha.
 
     Args:
         source: The file that the plan was made for.
-        plan: What to do; its actions need nothing else.
-        watch: Told of each image before it is computed.
+        plan: The plan, of actions that need no resources.
+        watch: Called with each image before it is computed.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
@@ -228,7 +228,7 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         if not image.hasalpha():
             image = image.addalpha()
         watch(image)
-        # without what the file says besides its pixels, which may be megabytes
+        # without metadata, which may be megabytes
         size = image.width, image.height, image.bands
         pixels = image.write_to_memory()
         warnings.check()
@@ -248,16 +248,16 @@ def _apply(image: Image, steps: Sequence[Step], watch: Callable[[Image], None]) 
 def _joined(
     image: Image, plan: Plan, steps: Sequence[Step], watch: Callable[[Image], None]
 ) -> Image:
-    """Every page through the steps, then one below the other again, with their timing.
+    """Apply the steps to each page, and join the results, with their timing.
 
-    The pages are made in their order, so that the source is still read once from top to bottom.
+    Pages are made in order, so that the source is read once, from top to bottom.
     """
     height, header = plan.header.height, plan.header
     pages = []
     for page in range(plan.result.pages):
         one = _apply(image.crop(0, page * height, header.width, height), steps, watch)
         watch(one)
-        pages.append(_computed(one))  # or every page's pipeline would live until all are joined
+        pages.append(_computed(one))  # else the pipelines of all pages would be held until the end
     joined = pyvips.Image.arrayjoin(pages, across=1).copy()
     joined.set_type(pyvips.GValue.gint_type, "page-height", plan.result.height)
     for name in ("delay", "loop"):

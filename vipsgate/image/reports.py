@@ -21,10 +21,10 @@ MIME = "application/json"
 
 
 def answer(source: Source, process: Process, context: RenderContext) -> bytes:
-    """The body of the answer that a process asks for.
+    """Return the body of the answer that a process requests.
 
     Raises:
-        OssError: It cannot be given.
+        OssError: It cannot be made.
     """
     match process.answer:
         case Info() as options:
@@ -45,7 +45,7 @@ def answer(source: Source, process: Process, context: RenderContext) -> bytes:
 def planned(
     header: Header, process: Process, limits: Limits, rendering: Rendering
 ) -> plan.Plan | None:
-    """How pixels are read for an answer; ``None`` where the header is enough.
+    """Return the plan by which pixels are read for an answer; ``None`` if the header is enough.
 
     Raises:
         OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
@@ -61,9 +61,9 @@ def planned(
 def explanation(
     source: Source, process: Process, limits: Limits, rendering: Rendering, fonts: Fonts
 ) -> dict[str, Any]:
-    """The plan as plain values, with all notes that do not follow from the text of the process.
+    """Return the plan as plain values, with all notes that the process text does not imply.
 
-    Of what is said of a picture it is only the picture itself.
+    For an answer, this is the plan of the picture that it reports on.
 
     Raises:
         OssError: It would be refused; see :func:`vipsgate.image.plan.make`.
@@ -80,5 +80,5 @@ def explanation(
 def explained(
     source: Source, process: Process, limits: Limits, rendering: Rendering, fonts: Fonts
 ) -> bytes:
-    """The :func:`explanation` as JSON."""
+    """Return the :func:`explanation` as JSON."""
     return json.dumps(explanation(source, process, limits, rendering, fonts)).encode()

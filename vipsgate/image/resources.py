@@ -1,6 +1,6 @@
-"""The protocol of what an action may ask of its surroundings, whoever provides it.
+"""The protocol by which actions get overlays, text and limits.
 
-Actions and steps know this module alone; :mod:`.prepared` has what is behind it in a worker.
+Actions and steps import only this module; :mod:`.prepared` implements it for a worker.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ if TYPE_CHECKING:
 
 
 class Resources(Protocol):
-    """Other objects' pictures, lines of text, the limits of a picture, who may stop the work."""
+    """Overlays of other objects, lines of text, the limits of a picture, and its cancellation."""
 
     @property
     def watch(self) -> Callable[[Image], None]:
-        """Is told of each image before it is computed, so that it can be stopped from outside."""
+        """Called with each image before it is computed, so that it can be stopped from outside."""
 
     def picture(self, key: str, actions: tuple[Any, ...]) -> Image:
-        """Another object's picture, for use as an overlay: 8-bit sRGB with alpha, in memory.
+        """Return an overlay made of another object: 8-bit sRGB with alpha, in memory.
 
         Args:
-            key: The object's name, in the bucket of the main picture.
-            actions: What is done to it first: each an :class:`.action.Action`, which is built on
-                this module and so cannot be named here as a type.
+            key: The object's key, in the bucket of the main picture.
+            actions: The actions to apply first, of the type :class:`.action.Action`, which imports
+                this module and so cannot be named as a type here.
 
         Raises:
-            WatermarkError: It cannot be made of that object.
+            WatermarkError: The overlay cannot be made of that object.
         """
 
     def text(self, line: str, font: str, size: int) -> Image | None:
-        """The ink of one line of text in one band, 0-255; ``None`` where there is none.
+        """Return the mask of one line of text in one band, 0-255; ``None`` if nothing is drawn.
 
         Args:
-            line: As it is read: no markup.
+            line: The text, without markup.
             font: One of OSS's names, a key of ``fonts.NAMES``.
             size: Pixels of the font's em.
 
         Raises:
-            ImageTooLarge: It takes more pixels than a picture may have.
+            ImageTooLarge: It has more pixels than a picture may have.
         """
 
     def check(self, width: int, height: int) -> None:
-        """Refuse an overlay that is larger than a picture may be made.
+        """Refuse an overlay that is larger than a result may be.
 
         Raises:
-            ImageTooLarge: A side or the area passes a limit.
+            ImageTooLarge: A side or the area exceeds a limit.
         """

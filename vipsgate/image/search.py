@@ -1,9 +1,8 @@
 """The search for an encoder's quality that just meets a goal; pure.
 
-The tries follow the secant through the two nearest qualities known, which the goal lies between or
-beyond: files and likenesses grow evenly with quality, so three or four tries are enough where a
-bisection takes seven. A curve fitted to each picture's activity before the first try was weighed
-against that: it saves none of them, because the first try tells more than any activity.
+It is a secant search: sizes and likenesses grow smoothly with quality, so three or four tries are
+enough where a bisection takes seven. The alternative, a first try by a curve fitted to the
+picture's activity, saves no tries, because the first try tells more than the activity.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Where a quality is looked for.
+    """The range of qualities to search.
 
     Attributes:
         first: The first try.
         low: The lowest quality.
         high: The highest quality.
-        slope: What the values are expected to grow by a step of quality.
+        slope: Expected growth of the value per step of quality.
     """
 
     first: int
@@ -53,21 +52,21 @@ def crossing(
     tolerance: float,
     tries: int,
 ) -> int | None:
-    """The quality at which a growing value passes 0, on the wanted side of it.
+    """Search for the quality at which a growing value crosses 0, on the wanted side.
 
     Each quality is tried once. More than ``tries`` are made only while none is on the wanted side;
-    those go half the way to the extreme one, which is the last.
+    these bisect towards the extreme quality, which is tried last.
 
     Args:
-        value: Of a quality, growing with it.
-        within: Where to look.
-        above: Whether the lowest quality is wanted whose value is not below 0; else the highest
-            one whose value is not above it.
-        tolerance: How far from 0 a value on the wanted side is near enough.
+        value: Returns the value of a quality, which grows with it.
+        within: The range to search.
+        above: Whether to find the lowest quality with a value of 0 or more; else the highest one
+            with a value of 0 or less.
+        tolerance: Distance from 0 at which a value on the wanted side is accepted.
         tries: How many qualities are tried.
 
     Returns:
-        ``None`` where no quality is on the wanted side.
+        ``None`` if no quality is on the wanted side.
     """
     known: dict[int, float] = {}
     last = within.high if above else within.low
@@ -94,7 +93,7 @@ def _fitting(known: dict[int, float], *, above: bool) -> list[int]:
 
 
 def _bracket(known: dict[int, float], within: Range, *, above: bool) -> tuple[int, int]:
-    """The qualities between which untried ones may be better, themselves not among these."""
+    """Return the two qualities between which untried ones may be better, both exclusive."""
     fits = _fitting(known, above=above)
     misses = [q for q in known if q not in fits]
     if above:
@@ -105,7 +104,7 @@ def _bracket(known: dict[int, float], within: Range, *, above: bool) -> tuple[in
 
 
 def _next(known: dict[int, float], low: int, high: int, within: Range, *, above: bool) -> int:
-    """Where the line through what is known passes 0, on the wanted side, inside of the bracket."""
+    """Return the next quality to try: the zero of the secant, within the bracket."""
     near = sorted(known, key=lambda q: abs(known[q]))[:2]
     if low in known and high in known:
         near = [low, high]

@@ -1,8 +1,8 @@
 """The steps that are run: scaling, cutting, turning, a canvas, levels; each a value.
 
-Most actions are nothing but these (:meth:`.action.Action.steps`), and what is said in values can be
-reordered and joined before any pixel is read (:mod:`.optimize`). Points are counted in pixels from
-the upper left corner; a pixel lies between two whole numbers.
+Most actions consist of these (:meth:`.action.Action.steps`). As values, they can be reordered and
+joined before any pixel is read (:mod:`.optimize`). Coordinates are in pixels from the upper left
+corner, and whole numbers are the borders between pixels.
 """
 
 from __future__ import annotations
@@ -18,53 +18,53 @@ if TYPE_CHECKING:
     from .resources import Resources
 
 Size = tuple[int, int]  # width and height, in pixels
-WINDOW_LINES = 700  # lines that libvips keeps of what is scaled, or sharpened (bench/estimates.py)
+WINDOW_LINES = 700  # lines that libvips keeps to scale or sharpen (bench/estimates.py)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that is done to each page."""
+    """One operation on each page."""
 
     def sides(self, before: Size) -> Size:
-        """The size that comes out when ``before`` goes in."""
+        """Return the size that results from ``before``."""
         return before
 
     def idle(self, before: Size) -> bool:
-        """Does it leave a picture of this size as it is?"""
+        """Return whether it leaves a picture of this size unchanged."""
         return False
 
     @property
     def streams(self) -> bool:
-        """Can it run from top to bottom? If not, the picture is held in memory before it."""
+        """Whether it can run from top to bottom; else its input is held in memory."""
         return True
 
     @property
     def lines(self) -> int:
-        """Lines of a picture without alpha that it keeps, as each of its pixels needs some."""
+        """Lines of a picture without alpha that it keeps in memory."""
         return 0
 
     def cost(self, before: Size) -> float:
-        """Seconds of one core that it is expected to take, for each page (:mod:`.cost`)."""
+        """Return the estimated seconds of one core, for each page (:mod:`.cost`)."""
         return 0.0
 
     def ready(self, resources: Resources) -> Step:
-        """With what is the same for every page, made before the source is read."""
+        """Return the step with what is the same for every page, made before the source is read."""
         return self
 
     def apply(self, image: Image) -> Image:
-        """Add it to the pipeline of one page."""
+        """Add the step to the pipeline of one page."""
         return image
 
 
 @dataclass(frozen=True, slots=True)
 class Scale(Step):
-    """To exactly ``width`` by ``height`` pixels.
+    """Scale to exactly ``width`` by ``height`` pixels.
 
     Attributes:
-        size: What goes in, as it really measures; a loader that shrinks leaves whole pixels of it.
-        width: Of what comes out.
-        height: Of what comes out.
-        ratio: How many times what goes in is as large, before the sides were rounded.
+        size: Exact size of the input, of which a loader that shrinks leaves whole pixels.
+        width: Width of the result.
+        height: Height of the result.
+        ratio: Size of the input divided by that of the result, before sides were rounded.
     """
 
     size: tuple[float, float]
@@ -117,11 +117,11 @@ class Cut(Step):
 
 @dataclass(frozen=True, slots=True)
 class Turn(Step):
-    """One of the eight ways to lay a picture: turn clockwise, then mirror left to right.
+    """One of the eight orientations: turn clockwise, then mirror left to right.
 
     Attributes:
-        quarters: Times 90 degrees, 0-3.
-        mirror: Whether left and right change places after it.
+        quarters: Quarter turns, 0-3.
+        mirror: Whether left and right are swapped after it.
     """
 
     quarters: int
@@ -139,16 +139,16 @@ class Turn(Step):
 
     @property
     def back(self) -> Turn:
-        """The one that undoes it; what mirrors undoes itself."""
+        """The inverse; a mirroring turn is its own inverse."""
         return self if self.mirror else Turn(-self.quarters % 4)
 
     def then(self, other: Turn) -> Turn:
-        """Both in one; behind a mirror, clockwise is the other way round."""
+        """Return both as one turn; after a mirror, the direction of the second is reversed."""
         further = -other.quarters if self.mirror else other.quarters
         return Turn((self.quarters + further) % 4, self.mirror != other.mirror)
 
     def cut(self, cut: Cut, before: Size) -> Cut:
-        """Where a rectangle of a picture of size ``before`` lies when that is turned."""
+        """Return the position of a rectangle of a picture of size ``before`` after the turn."""
         left, top, width, height = cut.left, cut.top, cut.width, cut.height
         wide, high = before
         for _ in range(self.quarters):
@@ -157,7 +157,7 @@ class Turn(Step):
         return Cut(wide - left - width if self.mirror else left, top, width, height)
 
     def scale(self, scale: Scale) -> Scale:
-        """The same scaling of the turned picture."""
+        """Return the same scaling for the turned picture."""
         if self.quarters % 2 == 0:
             return scale
         return replace(scale, size=scale.size[::-1], width=scale.height, height=scale.width)
@@ -178,7 +178,7 @@ class Turn(Step):
 
 @dataclass(frozen=True, slots=True)
 class Canvas(Step):
-    """Lay the picture in the middle of an opaque canvas of this size and colour."""
+    """Place the picture in the middle of an opaque canvas of this size and colour."""
 
     width: int
     height: int

@@ -1,7 +1,7 @@
-"""One line of text as a mask: the ink of its letters, by libvips with Pango and Cairo.
+"""Draws one line of text as a mask, by libvips with Pango and Cairo.
 
-Nothing of a text is markup: only families and language are, which are ours. Every option that
-libvips would fit a text with is left alone; fitting is what ran for ever on emoji (libvips#1173).
+The text itself is escaped; the only markup is the font family and the language, which are ours.
+libvips' options to fit a text to a size are not used: they did not end on emoji (libvips#1173).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .fonts import Run
 if TYPE_CHECKING:
     from pyvips import Image
 
-LANGUAGE = "zh-cn"  # decides between shapes of Han signs; else the machine's locale would
-# Pango aligns a line by its first sign: behind a Han sign it lifts the letters of other fonts off
-# the line. This one is never seen, has no direction, and is of a script that stands as Latin does.
+LANGUAGE = "zh-cn"  # selects the shapes of Han characters, in place of the machine's locale
+# Pango aligns a line by its first character; after a Han character, it would raise the letters of
+# other fonts. This one is invisible, has no direction, and is of a script aligned like Latin.
 LEADER = "\u180e"
 PIXELS_PER_INCH = 72  # so that a point is a pixel
 MEASURED = 64  # size at which a larger text is drawn first; 64 bytes take under 1 ms
@@ -28,18 +28,18 @@ SIDE = 30_000  # pixels; Cairo has no picture above 32,767, and the measure is 3
 
 
 def draw(runs: Sequence[Run], size: int, most: int) -> Image | None:
-    """The ink of a line in one band, 0-255, in memory; ``None`` where there is no ink.
+    """Return the mask of a line in one band, 0-255, in memory; ``None`` if nothing is drawn.
 
-    It is as large as the ink. Its ``xoffset`` and ``yoffset`` say where that begins from the left
-    end of the line, and from the highest ascent of its families.
+    It has the size of the ink. Its ``xoffset`` and ``yoffset`` are the position of the ink from the
+    left end of the line and from the highest ascent of its families.
 
     Args:
-        runs: The line, as :meth:`fonts.Fonts.runs` makes it.
+        runs: The line, from :meth:`fonts.Fonts.runs`.
         size: Pixels of the font's em.
-        most: Pixels that it may take, 5 bytes each while it is drawn.
+        most: Largest number of pixels, 5 bytes each while it is drawn.
 
     Raises:
-        ImageTooLarge: It would take more.
+        ImageTooLarge: It would have more pixels.
     """
     if not runs:
         return None
@@ -68,4 +68,4 @@ def _ink(runs: Sequence[Run], size: int) -> Image | None:
         if "no text to render" in str(error):
             return None
         raise
-    return ink.copy_memory()  # lets go of Cairo's picture, four times as large
+    return ink.copy_memory()  # frees Cairo's picture, four times as large

@@ -1,8 +1,8 @@
 """ThumbHash: a small picture with its proportions and transparency in at most 25 bytes.
 
-Bytes as of the author's own encoder in JavaScript (evanw.github.io/thumbhash), with one difference:
-waves that are nothing but what floating point leaves of a flat channel are written as none. There
-they mean nothing, as their scale is written as 0, and every implementation has others.
+The result is that of the author's encoder in JavaScript (evanw.github.io/thumbhash), with one
+difference: of a flat channel, components that are only rounding errors are written as 0. They have
+no effect, as their scale is 0, and differ between implementations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOISE = 1e-9  # of a channel's range; a step of the smallest scale is 1/63
 
 
 class Waves(NamedTuple):
-    """A channel: its mean, its waves as 0-1, and what these are to be multiplied by."""
+    """A channel: its mean, its components as 0-1, and their scale."""
 
     mean: float
     waves: list[float]
@@ -26,7 +26,7 @@ class Waves(NamedTuple):
 
 
 def encode(width: int, height: int, pixels: bytes) -> bytes:
-    """The hash of a picture.
+    """Return the hash of a picture.
 
     Args:
         width: Pixels, 1 to 100.
@@ -66,7 +66,7 @@ def encode(width: int, height: int, pixels: bytes) -> bytes:
 
 
 def _channels(pixels: bytes) -> Iterator[list[float]]:
-    """Red, green and blue, 0-1, on the mean colour of what is seen; and opacity."""
+    """Yield red, green and blue, 0-1, on the mean visible colour; and opacity."""
     alpha = [level / 255 for level in pixels[3::4]]
     total = sum(alpha)
     for band in range(3):
@@ -94,5 +94,5 @@ def _waves(channel: list[float], width: int, height: int, across: int, down: int
 
 
 def _round(value: float) -> int:
-    """Half up, as JavaScript does."""
+    """Round half up, as JavaScript does."""
     return floor(value + 0.5)

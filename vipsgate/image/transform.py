@@ -1,8 +1,8 @@
-"""The product as a function: a file and a process text in, the result out, in this process.
+"""The pipeline as a function: makes a result from a file and a process text, in this process.
 
-It takes the steps that a renderer takes for a server, and refuses what a server refuses. libvips'
-own settings (its operation cache, its threads, blocked loaders) are left as they are: each loader
-is called by its name, so none is chosen that is not in the table of formats.
+It does what a renderer does for a server, and refuses what a server refuses. libvips' settings (its
+operation cache, threads, blocked loaders) are not changed: loaders are called by name, so only
+those in the table of formats are used.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ class Picture:
     """The result of a process.
 
     Attributes:
-        data: The file: a picture, or JSON where the process asks about one (``image/info``,
+        data: The file: a picture, or JSON for a report on one (``image/info``,
             ``image/average-hue``, ``image/resize,w_400/thumbhash``).
         mime: Its media type: ``image/jpeg``, ``application/json``.
         width: Pixels of one frame; 0 of JSON.
         height: Pixels of one frame; 0 of JSON.
-        plan: How the picture was made; ``None`` of JSON, and of a picture of a video.
-        missing: Characters of its text that no font has; they are drawn as boxes.
-        choice: The quality that was searched for, and how many encodings that took; ``None`` where
-            nothing was.
-        notes: What of the process was not followed to the letter, ``limit=source``, as
-            ``X-Vipsgate-Notes`` of a server has it; :data:`.notes.NOTES` has what they mean.
+        plan: The plan of the picture; ``None`` for JSON, and for a picture of a video.
+        missing: Number of characters of its text that no font has; they are drawn as boxes.
+        choice: The quality that a search has found, and the number of encodings; ``None`` without
+            a search.
+        notes: Notes on what of the process was changed or ignored, such as ``limit=source``, as in
+        a
+            server's ``X-Vipsgate-Notes``; see :data:`.notes.NOTES`.
     """
 
     data: bytes
@@ -76,12 +77,12 @@ def transform(
 
     Args:
         data: The file's bytes, or the descriptor of the open file.
-        process: What is done to it.
-        objects: Bytes by key, of the pictures that are laid on it.
-        taken: Formats that ``format,auto`` may choose, those that are liked better first.
-        limits: Of every picture.
-        rendering: How pictures are made.
-        fonts: Gives the fonts, known to libvips; called where text is drawn.
+        process: The process text.
+        objects: Bytes of the pictures for watermarks, by key.
+        taken: Formats that ``format,auto`` may choose, in order of preference.
+        limits: The limits of every picture.
+        rendering: The settings for rendering.
+        fonts: Returns the fonts, known to libvips; called if text is drawn.
 
     Raises:
         OssError: The process is not valid, or the file cannot be processed like that.
@@ -128,11 +129,11 @@ def explain(
 
     Args:
         data: The picture's bytes, or the descriptor of the open file.
-        process: What would be done to it.
+        process: The process text.
         taken: See :func:`transform`.
-        limits: Of every picture.
-        rendering: How pictures are made.
-        fonts: Gives the fonts; called where text would be drawn.
+        limits: The limits of every picture.
+        rendering: The settings for rendering.
+        fonts: Returns the fonts; called if text would be drawn.
 
     Raises:
         OssError: The process is not valid, or the file would not be processed like that.
@@ -151,7 +152,7 @@ def explain(
 
 
 def _parsed(text: str, taken: Sequence[str], limits: Limits) -> Process:
-    """What is done, for who takes these formats besides the source's own.
+    """Parse a process text, for a client that accepts these formats and the source's own.
 
     Raises:
         OssError: The text is not valid.
@@ -163,14 +164,14 @@ def _parsed(text: str, taken: Sequence[str], limits: Limits) -> Process:
 
 
 def _aimed(process: Process, source: Source, limits: Limits) -> Process:
-    """The same with what its window is laid around, for which the picture is looked at."""
+    """Return the process with the focus for its window, which is detected in the picture."""
     if process.look is None:
         return process
     return process.aimed(attention.find(source, process.look, limits, lambda image: None))
 
 
 def _answer(source: Source, process: Process, context: RenderContext) -> Picture:
-    """What is said of the picture that the actions make."""
+    """Return the report on the actions' result."""
     notes = process.notes
     if isinstance(process.answer, Info) and process.answer.xmp:
         notes = joined(notes, metadata.unread(source))
@@ -184,21 +185,21 @@ def _answer(source: Source, process: Process, context: RenderContext) -> Picture
 
 
 def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:
-    """The picture under a key, for this one call."""
+    """Return the overlay's object under a key."""
     if key not in objects:
         raise WatermarkError(f"The watermark object {shown(key)!r} does not exist.")
     return Overlay(key, partial(_read, objects[key], limits))
 
 
 def _read(data: bytes | int, limits: Limits) -> bytes:
-    """The whole file.
+    """Return the whole file.
 
     Raises:
         ImageTooLarge: It has too many bytes.
     """
     if not isinstance(data, int):
         limits.check_bytes(len(data))
-        return bytes(data)  # as it is, if it is bytes
+        return bytes(data)  # no copy, if it is bytes
     limits.check_bytes(os.fstat(data).st_size)
     return _whole(data)
 
@@ -206,7 +207,7 @@ def _read(data: bytes | int, limits: Limits) -> bytes:
 def _of_video(
     data: bytes | int, process: Process, snapshot: Snapshot, context: RenderContext
 ) -> Picture:
-    """One picture of a video, of which no more is read than it takes."""
+    """Return a picture of a video, which is read only as far as needed."""
     with _memory() as result, _descriptor(data) as film:
         mime = decode.answer(film, snapshot, result, context, lambda: False)
         picture = _whole(result)
@@ -216,7 +217,7 @@ def _of_video(
 
 @contextmanager
 def _descriptor(data: bytes | int) -> Iterator[int]:
-    """Of the file that is open, or of a file in memory."""
+    """Give the descriptor of an open file, or of bytes in a memory file."""
     if isinstance(data, int):
         yield data
         return
@@ -228,7 +229,7 @@ def _descriptor(data: bytes | int) -> Iterator[int]:
 
 @contextmanager
 def _memory() -> Iterator[int]:
-    """The descriptor of an empty file in memory."""
+    """Give the descriptor of an empty memory file."""
     memory = os.memfd_create("vipsgate", os.MFD_CLOEXEC)
     try:
         yield memory
@@ -237,7 +238,7 @@ def _memory() -> Iterator[int]:
 
 
 def _whole(descriptor: int) -> bytes:
-    """All bytes of a file, wherever its descriptor stands."""
+    """Return all bytes of a file, whatever its descriptor's position."""
     size = os.fstat(descriptor).st_size
     data = os.pread(descriptor, size, 0)
     while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):

@@ -1,15 +1,14 @@
-"""Widths for an ``<img srcset>``, chosen by the bytes that each is predicted to take; pure.
+"""Chooses widths for an ``<img srcset>`` by the predicted bytes of each; pure.
 
-Two cheap pictures of the source itself are measured, the smallest of the set and one of half of the
-largest width (a quarter of its pixels). Between and beyond them bytes are a power of the width.
-Measured on about nine photographs, from 320 wide to 2560, this is off in the mean by 3 % as JPG, by
-4 % as WebP and by 6 % as AVIF. One measured width with an exponent for all pictures was off by 10 %
-with 640 wide and by 13 % with 320.
+Two cheap pictures of the source are measured, the smallest of the set and one of half the largest
+width (a quarter of its pixels). Bytes are taken to be a power of the width. On about nine
+photographs, from 320 to 2560 wide, the mean error is 3 % as JPG, 4 % as WebP and 6 % as AVIF. With
+a single measured width and one exponent for all pictures, it was 10 % (640 wide) or 13 % (320).
 
-The widths divide the way from the smallest to the largest evenly, where one unit of the way is what
-is worth a picture of its own: :data:`STEP` bytes while pictures are small, :data:`GROWTH` times as
-many bytes when they are large, and never more than twice the width. The other design, to go down
-from the largest by such steps, leaves a rest at the end that saves nothing.
+The widths are spaced evenly from the smallest to the largest, in units that justify a picture of
+their own: :data:`STEP` more bytes for small pictures, :data:`GROWTH` times as many for large ones,
+and never more than twice the width. The alternative, such steps downwards from the largest width,
+leaves a last step that saves nothing.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-STEP = 24 << 10  # bytes that are worth another picture
-GROWTH = 1.5  # times as many bytes, that are as well where pictures are large
-RATIOS = 1.3, 2.0  # times the width, that one unit of the way has at least and at most
+STEP = 24 << 10  # bytes that justify another picture
+GROWTH = 1.5  # ratio of bytes that does for large pictures
+RATIOS = 1.3, 2.0  # least and largest ratio of widths in one unit
 MAX_WIDTHS = 10
 SMALLEST = 320  # pixels: a small phone's, at one device pixel to a pixel of the page
-EXPONENT = 1.6  # of bytes by width, where one width alone is known; median of what was measured
-STEEPEST = 3.0  # of that: bytes grow with the area at most, and grain a little faster
-TYPICAL = (640, 45_000)  # pixels and bytes of a photograph, where nothing is known
-POINTS = 400  # of the way, at which it is measured
+EXPONENT = 1.6  # of bytes by width, if only one width was measured; the median of photographs
+STEEPEST = 3.0  # largest exponent: bytes grow like the area, and a little faster with grain
+TYPICAL = (640, 45_000)  # width and bytes of a photograph, if nothing was measured
+POINTS = 400  # at which the curve is evaluated
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,10 @@ class Curve:
 
     @classmethod
     def of(cls, measured: Iterable[tuple[int, int]]) -> Curve:
-        """Through what was measured: pairs of a width and its bytes, in any order.
+        """Make a curve from measured pairs of a width and its bytes, in any order.
 
-        A larger picture that has fewer bytes counts as one of as many: a file of another kind, as
-        where a source is answered as it is, says nothing of those between.
+        A larger picture with fewer bytes is taken to have as many as the smaller one: it may be a
+        file of another kind, such as an unchanged source.
         """
         rows = sorted(dict(measured).items())
         largest = accumulate((max(1, size) for _, size in rows), max)
@@ -54,19 +53,19 @@ class Curve:
         return cls(points or (TYPICAL,))
 
     def at(self, width: float) -> float:
-        """The bytes at a width, as predicted."""
+        """Return the predicted bytes at a width."""
         (at, size), exponent = self._segment(width)
         return size * float((width / at) ** exponent)
 
     def slope(self, width: float) -> float:
-        """The bytes that one more unit of the width's logarithm takes, as predicted."""
+        """Return the predicted growth of bytes by the logarithm of the width."""
         return self._segment(width)[1] * self.at(width)
 
     def _segment(self, width: float) -> tuple[tuple[int, int], float]:
-        """A point, and the exponent of the power that leads from there to the width.
+        """Return a measured point, and the exponent of the curve from there to the width.
 
-        Beyond what was measured it goes on as at its end, but no steeper than pictures do: two
-        widths side by side may have bytes of which no power is in reach.
+        Beyond the measured widths the curve is continued, with an exponent of :data:`STEEPEST` at
+        most.
         """
         first, last = self.points[0], self.points[-1]
         if first == last:
@@ -80,38 +79,38 @@ class Curve:
 
 
 def _exponent(low: tuple[int, int], high: tuple[int, int]) -> float:
-    """Of the power of a width that goes through two points."""
+    """Return the exponent of the power curve through two points."""
     return math.log(high[1] / low[1]) / math.log(high[0] / low[0])
 
 
 def ends(width: int, layout: int, density: float) -> tuple[int, int]:
-    """The smallest and the largest width that are of use.
+    """Return the smallest and the largest useful width.
 
     Args:
-        width: Pixels that the picture has; no more can be shown of it.
-        layout: The largest width that it is shown at, in pixels of the page.
-        density: Device pixels to a pixel of the page, of the best screens that count.
+        width: Width of the source in pixels, which is not exceeded.
+        layout: The largest width at which it is shown, in CSS pixels.
+        density: Device pixels per CSS pixel of the best screens to serve.
     """
     largest = max(1, min(width, round(layout * density)))
     return min(SMALLEST, layout, largest), largest
 
 
 def samples(smallest: int, largest: int) -> tuple[int, ...]:
-    """The widths to measure, one or two."""
+    """Return the widths to measure, one or two."""
     return tuple(sorted({smallest, max(smallest, largest // 2)}))
 
 
 def choose(curve: Curve, smallest: int, largest: int, most: int = MAX_WIDTHS) -> tuple[int, ...]:
-    """The widths, rising, both ends among them.
+    """Return the widths in ascending order, including both ends.
 
-    Two neighbours are from 1.14 to 2 times as wide as each other, but that more than ``most`` of
-    them would be needed for it. Where the ends are closer than that, the largest is the only one.
+    Neighbours differ by a factor of 1.14 to 2, unless that would need more than ``most`` widths. If
+    the ends are closer than that, only the largest is returned.
 
     Args:
         curve: Bytes by width.
-        smallest: Pixels of the first.
-        largest: Pixels of the last.
-        most: How many there may be, 2 or more.
+        smallest: The first width in pixels.
+        largest: The last width in pixels.
+        most: Largest number of widths, 2 or more.
     """
     span = math.log(largest / smallest)
     if span < math.log(RATIOS[0]):
@@ -126,14 +125,14 @@ def choose(curve: Curve, smallest: int, largest: int, most: int = MAX_WIDTHS) ->
 
 
 def _way(curve: Curve, grid: list[float], span: float, worth: float, most: int) -> list[float]:
-    """The units of the way from the first width of a grid to each of it.
+    """Return the number of units from the first width of a grid to each of the others.
 
     Args:
         curve: Bytes by width.
-        grid: Widths, each as many times the one before.
-        span: The logarithm of the last by the first.
-        worth: Times as many bytes as :data:`STEP` and :data:`GROWTH` ask for.
-        most: Widths that there may be at last.
+        grid: Widths, in a geometric series.
+        span: The logarithm of the last width divided by the first.
+        worth: Factor for :data:`STEP` and :data:`GROWTH`.
+        most: Largest number of widths.
     """
     narrow, wide = (1 / math.log(ratio) for ratio in RATIOS)
     least = min(wide, (most - 1) / span * (1 - 1e-9))

@@ -4,6 +4,6 @@ RULE: asyncio, and no pyvips. :mod:`.scheduler` is pure and decides which worker
 with the queues of :mod:`.lanes` and the bounds of :mod:`.admission`. :mod:`.pool` takes jobs and
 sends them, :mod:`.workers` starts, replaces and ends the processes, :mod:`.process` is one worker's
 socket and pipe. :mod:`.lending` and :mod:`.lent` are for jobs that other fronts do;
-:mod:`.painting` renders pictures without a source, :mod:`.streaming` those whose sources still
-arrive.
+:mod:`.painting` renders pictures without a source, :mod:`.streaming` those whose sources are still
+arriving.
 """

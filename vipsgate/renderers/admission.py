@@ -1,9 +1,9 @@
-"""Who may wait for a renderer: bounds of predicted wait, number and memory; pure.
+"""Limits of the queue for a renderer: predicted wait, number of jobs and memory; pure.
 
-A wait is predicted from what is ahead: the estimated cost of each job where a renderer has
-estimated it, the mean of what was measured lately where not. Estimates are corrected by what jobs
-with an estimate have really taken. The times are those of the wall, so what the machine does
-besides is in them. No clock, no process, no event loop.
+A wait is predicted from the jobs ahead: by the estimate of each job that a renderer has estimated,
+and by the mean of the latest measured times for the others. Estimates are corrected by the times
+that estimated jobs have taken. All times are wall-clock times, so they include the effect of other
+load on the machine. No clock, no process, no event loop.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-WINDOW = 4.0  # seconds of work that the means reach back
-FIRST_GUESS = 0.01  # seconds of a job while none has been measured: a medium picture's
-WAITING_BYTES = 24 << 10  # of the front's memory for a request that waits, and its connection
-QUEUE_BYTES = 256 << 20  # that these may take together
+WINDOW = 4.0  # seconds of work over which the means are taken
+FIRST_GUESS = 0.01  # seconds of a job before any was measured: those of a medium picture
+WAITING_BYTES = 24 << 10  # of the front's memory for a waiting request and its connection
+QUEUE_BYTES = 256 << 20  # of the front's memory for all waiting requests
 
 
 class Reason(StrEnum):
-    """Why a picture is not made for now."""
+    """Why a job is refused."""
 
     WAIT = "wait"  # it would wait too long
-    LENGTH = "length"  # too many wait
-    MEMORY = "memory"  # those that wait take too much memory
-    DEADLINE = "deadline"  # it was not ready in time
+    LENGTH = "length"  # too many jobs wait
+    MEMORY = "memory"  # the waiting requests take too much memory
+    DEADLINE = "deadline"  # it was accepted, and not done in time
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """That a job may not wait.
+    """The refusal of a job.
 
     Attributes:
-        reason: Which bound it would pass.
-        wait: Seconds that it would wait, as predicted.
+        reason: The limit that it would exceed.
+        wait: Its predicted wait, in seconds.
     """
 
     reason: Reason
@@ -50,12 +50,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may wait.
+    """The limits of the queue.
 
     Attributes:
-        seconds: That a job may have to wait, as predicted (``server.queue_seconds``).
-        jobs: That may wait in all (``server.queue``).
-        memory: Bytes that requests may take which wait (``server.queue_bytes``).
+        seconds: Longest predicted wait of a job (``server.queue_seconds``).
+        jobs: Largest number of waiting jobs (``server.queue``).
+        memory: Largest memory of waiting requests, in bytes (``server.queue_bytes``).
     """
 
     seconds: float
@@ -63,103 +63,106 @@ class Bounds:
     memory: int = QUEUE_BYTES
 
     def holds(self, requests: int) -> bool:
-        """Is there memory for so many requests that wait?"""
+        """Return whether there is memory for this number of waiting requests."""
         return requests * WAITING_BYTES <= self.memory
 
     def refusal(
         self, *, wait: float, jobs: int, room: int, left: float, takes: float, waited: float = 0.0
     ) -> Refusal | None:
-        """Return why the next job may not wait; ``None`` where it may.
+        """Return why the next job is refused, or ``None`` if it may wait.
 
         Args:
-            wait: Seconds that it would wait.
-            jobs: That wait already.
-            room: Jobs that may wait besides, because renderers are free for them.
+            wait: Its predicted wait, in seconds.
+            jobs: Number of jobs that wait already.
+            room: Further jobs that may wait, because free renderers begin as many at once.
             left: Seconds until its deadline.
-            takes: Seconds that it will take itself.
-            waited: Seconds that it has waited already to be asked about.
+            takes: Seconds that the job itself is predicted to take.
+            waited: Seconds that its request has waited before it was admitted.
         """
         if jobs >= self.jobs + room:
             return Refusal(Reason.LENGTH, wait)
-        # one that waits for nobody is tried, however long it is expected to take
+        # a job that can begin at once is tried, however long it is expected to take
         if wait > max(0.0, min(self.seconds, left - takes) - waited):
             return Refusal(Reason.WAIT, wait)
         return None
 
 
 class OtherFronts(Protocol):
-    """What other fronts of the machine have, which shares its bounds with them."""
+    """The other fronts of the machine, which share memory and the queue's limits with this one.
+
+    Heavy jobs are here all but quick ones, so animated ones, too.
+    """
 
     def waiting(self) -> int:
-        """Jobs that wait there."""
+        """Number of jobs that wait in other fronts."""
 
     def held(self) -> int:
-        """Bytes of memory for which jobs other than quick ones have a permit there."""
+        """Bytes of memory for which heavy jobs of other fronts have a permit."""
 
     def hold(self, memory: int) -> None:
-        """Have the others know for how many bytes such jobs have a permit here."""
+        """Tell other fronts for how many bytes heavy jobs of this front have a permit."""
 
     def lock(self) -> AbstractContextManager[None]:
-        """Decide about that memory while no other front does."""
+        """Return a lock under which only one front at a time gives permits for memory."""
 
     def before(self, deadline: float) -> bool:
-        """Does a job with an earlier deadline wait there for that memory, and nothing else?"""
+        """Return whether a job of another front lacks only memory and has an earlier deadline."""
 
     def spread(self, work: float, renderers: int) -> float:
-        """Seconds that the quick jobs of all fronts wait, were they spread evenly.
+        """Return the seconds that quick jobs would wait if spread evenly over all fronts.
 
         Args:
-            work: Seconds that those take which wait here.
-            renderers: How many work here.
+            work: Seconds of work of the quick jobs that wait in this front.
+            renderers: Number of renderers of this front.
         """
 
     def heavy(self) -> tuple[float, int]:
-        """Seconds of one core that other jobs than quick ones take there, and its renderers."""
+        """Return the seconds of heavy work of other fronts, and the number of their renderers."""
 
     def free_front(self) -> int | None:
-        """A front that could begin a job now, which it is taken to do; ``None`` for none."""
+        """Reserve a permit of a front that could begin a job now; return the front, or ``None``."""
 
 
 class NoOtherFronts:
-    """There is one front; see :class:`OtherFronts`."""
+    """:class:`OtherFronts` of a server that has one front."""
 
     def waiting(self) -> int:
-        """None."""
+        """Return 0."""
         return 0
 
     def held(self) -> int:
-        """None."""
+        """Return 0."""
         return 0
 
     def hold(self, memory: int) -> None:
-        """Nobody wants to know."""
+        """Do nothing."""
 
     def lock(self) -> AbstractContextManager[None]:
-        """It is."""
+        """Return a context that locks nothing."""
         return nullcontext()
 
     def before(self, deadline: float) -> bool:
-        """None does."""
+        """Return ``False``."""
         return False
 
     def spread(self, work: float, renderers: int) -> float:
-        """To nobody."""
+        """Return infinity: there is no other front to spread work over."""
         return math.inf
 
     def heavy(self) -> tuple[float, int]:
-        """None."""
+        """Return no work and no renderers."""
         return 0.0, 0
 
     def free_front(self) -> int | None:
-        """There is none."""
+        """Return ``None``."""
         return None
 
 
 class Mean:
-    """A mean of the latest values, each of which counts the less the more work was done since.
+    """A mean of the latest values; the weight of each decays with the work done since.
 
     Args:
-        first: The mean while there is no value.
+        first: The mean before there is a value.
 
     Attributes:
         value: The mean.
@@ -172,12 +175,12 @@ class Mean:
         self._total = self._weight = 0.0
 
     def add(self, value: float, weight: float, seconds: float) -> None:
-        """Take in a value.
+        """Add a value.
 
         Args:
-            value: What was measured, ``weight`` times what the mean is of.
+            value: The measured value, times ``weight``.
             weight: How much it counts.
-            seconds: Of work that were done for it.
+            seconds: Seconds of work that it stands for.
         """
         fades = math.exp(-seconds / WINDOW)
         self._total = self._total * fades + value

@@ -1,10 +1,10 @@
 """The queues of jobs: lanes by cost, permits by memory, bounds of the predicted wait; pure.
 
-Every job begins as a quick one, because nobody knows its cost before its header is read. A worker
-that finds it more expensive hands it back with the cost, and it waits again, among its like. What
-is quick never waits for what is not: when all workers are busy with such work, one more may begin a
-quick one. Thousands may wait, so nothing here looks at all of them but of the heavy ones, which are
-few, since their waits add up.
+Every job enters as a quick one, because its cost is unknown until its header is read. A worker that
+finds it more expensive hands it back with an estimate, and it waits again, in the heavy or the
+animated lane. Quick jobs never wait for those: when all workers are busy with expensive jobs, one
+more may begin a quick one. The quick lane may hold thousands of jobs, so nothing here iterates over
+all of it; the other lanes are short, because their predicted waits add up.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Generic, Protocol, TypeVar
 from ..image.cost import Cost
 from .admission import FIRST_GUESS, Bounds, Mean, NoOtherFronts, OtherFronts, Refusal
 
-QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
-QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
+QUICK_SECONDS = 0.25  # of one core: the highest estimate of a quick job
+QUICK_BYTES = 128 << 20  # of memory, likewise
 NO_LOCK = nullcontext()  # for quick jobs, which share no memory with other fronts
-HEAVY_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
+HEAVY_PART = 4  # the other lanes hold ``Bounds.jobs`` divided by this at most
 
 
 class Lane(StrEnum):
-    """The kinds of work that do not stand in each other's way."""
+    """The kinds of jobs that are queued apart, so that none delays another."""
 
     QUICK = "quick"
     HEAVY = "heavy"
@@ -35,15 +35,16 @@ class Lane(StrEnum):
 
 
 class Waiting(Protocol):
-    """What lanes know of a job.
+    """The attributes of a job that the lanes read.
 
     Attributes:
-        cost: As a worker has estimated it; ``None`` until then.
-        gathering: Whether it waits for others of the same content, and does not begin yet.
-        content: Names the content of the source; jobs with the same one may go together. Empty for
-            one that goes alone.
-        deadline: When nobody will wait for it any more; all have the same time.
-        borrowed: Whether another front has asked for it, so that it is given to no third one.
+        cost: The worker's estimate; ``None`` before there is one.
+        gathering: Whether it is held back a moment for other jobs of the same content.
+        content: Identifies the content of the source; jobs of equal content may be sent to one
+            worker together. Empty for a job that is sent alone.
+        deadline: Time at which the job expires. All jobs are given the same time, so those of a
+            lane expire in the order in which they came.
+        borrowed: Whether it came from another front, and so is not lent to a third one.
     """
 
     cost: Cost | None
@@ -54,7 +55,7 @@ class Waiting(Protocol):
 
 
 def lane_of(cost: Cost | None) -> Lane:
-    """Where a job of this cost belongs; an unknown one is quick until a worker says otherwise."""
+    """Return the lane of a job; one of unknown cost is quick until a worker has estimated it."""
     if cost is None or cost.within(QUICK_SECONDS, QUICK_BYTES):
         return Lane.QUICK
     return Lane.ANIMATED if cost.pages > 1 else Lane.HEAVY
@@ -64,16 +65,16 @@ J = TypeVar("J", bound=Waiting)
 
 
 class Lanes(Generic[J]):
-    """The jobs that wait, and how many of each lane are under work.
+    """The waiting jobs of each lane, and the number that are being worked on.
 
     Args:
-        count: Workers that work at a time.
-        bounds: How much may wait.
+        count: Workers that may work at a time.
+        bounds: Limits of the queue.
         memory: Bytes that jobs other than quick ones may take together.
-        others: What other fronts have of that, and of all that may wait.
+        others: The other fronts, which share ``bounds`` and ``memory``.
 
     Attributes:
-        queued: Jobs that wait, in all lanes.
+        queued: Number of waiting jobs, in all lanes.
     """
 
     def __init__(
@@ -82,14 +83,14 @@ class Lanes(Generic[J]):
         self._count, self._bounds, self._memory = count, bounds, memory
         self._others = others or NoOtherFronts()
         self._waiting: dict[Lane, OrderedDict[J, None]] = {lane: OrderedDict() for lane in Lane}
-        self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick ones, that may go together
+        self._by_content: dict[str, OrderedDict[J, None]] = {}  # quick jobs
         self.queued = 0
         self._working = dict.fromkeys(Lane, 0)
-        self._busy = 0  # of all lanes
-        self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of those under work but for quick ones
+        self._busy = 0  # jobs that are being worked on, in all lanes
+        self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of the jobs in work; not of quick ones
         self._held = 0
         self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
-        self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
+        self._factor = Mean(1.0)  # seconds of any other job, as a multiple of its estimate
 
     def __len__(self) -> int:
         return self.queued
@@ -101,43 +102,43 @@ class Lanes(Generic[J]):
         return job in self._waiting[lane_of(job.cost)]
 
     def waiting(self) -> dict[str, int]:
-        """Jobs that wait, by lane."""
+        """Number of waiting jobs, by lane."""
         return {lane.value: len(jobs) for lane, jobs in self._waiting.items()}
 
     def working(self) -> dict[str, int]:
-        """Jobs under work, by lane."""
+        """Number of jobs that are being worked on, by lane."""
         return {lane.value: count for lane, count in self._working.items()}
 
     def permits(self) -> dict[str, int]:
-        """Jobs that may be under work at a time, by lane."""
+        """Number of jobs that may be worked on at a time, by lane."""
         return {lane.value: self._permits(lane) for lane in Lane}
 
     @property
     def held(self) -> int:
-        """Bytes of memory for which jobs other than quick ones have a permit."""
+        """Bytes of memory that running jobs other than quick ones have a permit for."""
         return self._held
 
     @property
     def heavy_seconds(self) -> float:
-        """That jobs other than quick ones take: those that wait, and half of the others."""
+        """Estimated seconds of waiting heavy and animated jobs, and half those of running ones."""
         lanes = (Lane.HEAVY, Lane.ANIMATED)
         waiting = sum(job.cost.seconds for one in lanes for job in self._waiting[one] if job.cost)
         return waiting + sum(self._estimates[one] for one in lanes) / 2
 
     @property
     def quick(self) -> int:
-        """Quick jobs that wait."""
+        """Number of waiting quick jobs."""
         return len(self._waiting[Lane.QUICK])
 
     @property
     def quick_seconds(self) -> float:
-        """What a quick job takes, more than 0: the mean of those measured lately."""
+        """Mean seconds of the latest quick jobs, more than 0."""
         return max(self._mean.value, 1e-6)
 
     # -- in and out of the queue -----------------------------------------------------------------
 
     def enter(self, job: J) -> None:
-        """Wait for a worker, behind those of the same lane."""
+        """Add a job to the end of its lane."""
         lane = lane_of(job.cost)
         self._waiting[lane][job] = None
         self.queued += 1
@@ -145,12 +146,12 @@ class Lanes(Generic[J]):
             self._by_content.setdefault(job.content, OrderedDict())[job] = None
 
     def enter_again(self, job: J) -> None:
-        """Wait as the first of its lane: it has waited before."""
+        """Add a job to the front of its lane, because it has waited before."""
         self.enter(job)
         self._waiting[lane_of(job.cost)].move_to_end(job, last=False)
 
     def leave(self, job: J) -> bool:
-        """Give up waiting; was it there?"""
+        """Remove a job, and return whether it was waiting."""
         lane = lane_of(job.cost)
         if job not in self._waiting[lane]:
             return False
@@ -163,13 +164,13 @@ class Lanes(Generic[J]):
         return True
 
     def overdue(self, now: float) -> list[J]:
-        """Those whose time is up; they still wait."""
+        """Return the waiting jobs whose deadline has passed; they are not removed."""
         expensive = [job for lane in (Lane.HEAVY, Lane.ANIMATED) for job in self._waiting[lane]]
         quick = takewhile(lambda job: job.deadline <= now, self._waiting[Lane.QUICK])
         return [*(job for job in expensive if job.deadline <= now), *quick]
 
     def clear(self) -> list[J]:
-        """All that wait, who wait no longer."""
+        """Remove all waiting jobs, and return them."""
         every = list(self)
         self._by_content.clear()
         self.queued = 0
@@ -180,13 +181,13 @@ class Lanes(Generic[J]):
     # -- bounds ----------------------------------------------------------------------------------
 
     def wait(self, lane: Lane, more: int = 0) -> float:
-        """Seconds that the next job of a lane would have to wait, as predicted.
+        """Predict how many seconds the next job of a lane would wait.
 
-        What is under work is half done, as far as one can say.
+        Jobs that are being worked on count as half done.
 
         Args:
             lane: Its lane.
-            more: Quick jobs that were given to a worker already, and wait there.
+            more: Quick jobs that wait at a worker already.
         """
         if lane is Lane.QUICK:
             waiting, working = len(self._waiting[lane]), self._working[lane]
@@ -201,12 +202,12 @@ class Lanes(Generic[J]):
         costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
         if not costs and self._may_begin(lane):
             return 0.0
-        # memory is that of the machine, and what waits for none is lent: all fronts are ahead
+        # fronts share the machine's memory and lend each other jobs, so the work of all is ahead
         other_seconds, renderers = self._others.heavy()
         seconds = sum(cost.seconds for cost in costs) + other_seconds
         seconds += sum(self._estimates[one] for one in ahead) / 2
         together = renderers + (1 if self._waiting[Lane.QUICK] else self._permits(lane))
-        if costs:  # so many as there is memory for
+        if costs:  # only as many at a time as there is memory for
             mean = sum(cost.memory for cost in costs) / len(costs)
             together = max(1, min(together, int(self._memory / max(mean, 1))))
         return seconds * self._factor.value / together
@@ -219,20 +220,20 @@ class Lanes(Generic[J]):
         cost: Cost | None = None,
         waited: float = 0.0,
     ) -> Refusal | None:
-        """Return why the next job of a lane would be refused; ``None`` where it would not.
+        """Return why the next job of a lane would be refused, or ``None`` if it would be accepted.
 
         Args:
             lane: Its lane.
             left: Seconds until its deadline.
-            more: Quick jobs that were given to a worker already, and wait there.
-            cost: Its cost, where that is known.
-            waited: Seconds that it has waited already.
+            more: Quick jobs that wait at a worker already.
+            cost: Its cost, if known.
+            waited: Seconds that its request has waited already.
         """
         own, room = self.queued + more, 0
         if not own and lane is Lane.QUICK and self._may_begin(lane):
-            return None  # it waits for nobody
+            return None  # it would begin at once
         jobs = own + self._others.waiting()
-        # those that gather are no queue: some of them are about to begin
+        # gathering jobs begin within milliseconds, so they are not counted as a queue
         if self._may_begin(lane) and all(job.gathering for job in self._waiting[lane]):
             room = self._count
         elif lane is not Lane.QUICK:
@@ -247,32 +248,32 @@ class Lanes(Generic[J]):
     # -- work ------------------------------------------------------------------------------------
 
     def next(self) -> J | None:
-        """The job that a free worker is to begin now; it counts as under work from here on."""
+        """Remove and return the job that a free worker is to begin; it counts as running."""
         for lane in self._order() if self.queued else ():
             jobs = self._waiting[lane]
             if not jobs or not self._may_begin(lane):
-                continue  # thousands may wait, and there is always a spare worker that is free
+                continue  # before the loop, as thousands may wait while the spare worker is idle
             for job in jobs:
                 if not job.gathering and self._begin(lane, job):
                     return job
                 if lane is not Lane.QUICK:
-                    break  # who needs much memory is not passed by others for ever
+                    break  # a job that lacks memory is not overtaken, or it would wait for ever
         return None
 
     def _begin(self, lane: Lane, job: J) -> bool:
-        """Count a job that waits as under work, where it may begin."""
+        """Begin a waiting job if it may begin, and return whether it has."""
         with self._others.lock() if lane is not Lane.QUICK else NO_LOCK:
             if not self._may_begin(lane, job.cost):
                 return False
             if lane is not Lane.QUICK and self._others.before(job.deadline):
-                return False  # nor do those of other fronts pass it
+                return False  # nor is one that waits in another front overtaken
             self.leave(job)
             self.begun(job.cost)
             return True
 
     @property
     def lacking(self) -> float:
-        """Deadline of the first job that waits for memory and nothing else; 0 for none."""
+        """Deadline of the first job that lacks nothing but memory; 0 if there is none."""
         for lane in (Lane.HEAVY, Lane.ANIMATED):
             job = next(iter(self._waiting[lane]), None)
             if job is None or job.gathering or not self._may_begin(lane):
@@ -282,22 +283,22 @@ class Lanes(Generic[J]):
         return 0.0
 
     def next_to_lend(self) -> J | None:
-        """The job that another front is to do, which could begin it now; it does not count here."""
+        """Remove and return the job that another front can begin now."""
         for lane in self._order():
             for job in self._waiting[lane]:
                 if not job.gathering and not job.borrowed and self._has_memory(lane, job.cost):
                     self.leave(job)
                     return job
-                break  # none passes another of its lane
+                break  # the first of a lane is not overtaken
         return None
 
     def ahead(self, *, alone: bool = True) -> J | None:
-        """A quick job to be given to a worker before it is free; it does not count yet.
+        """Remove and return a quick job to queue at a busy worker; it does not count as running.
 
-        None where the next worker that is free is for other work.
+        ``None`` if the next free worker is needed for an expensive job.
 
         Args:
-            alone: Whether it may be one that goes alone.
+            alone: Whether the job may be one without ``content``.
         """
         jobs = self._waiting[Lane.QUICK]
         if len(jobs) < self.queued and self._order()[0] is not Lane.QUICK:
@@ -309,8 +310,8 @@ class Lanes(Generic[J]):
         return job
 
     def alike(self, first: J, count: int) -> list[J]:
-        """Quick jobs of the same content that go along with one, at most so many; they do not count
-        yet.
+        """Remove and return up to ``count`` quick jobs with the content of ``first``; they do not
+        count as running.
         """
         jobs = list(islice(self._by_content.get(first.content, ()), count))
         for job in jobs:
@@ -319,28 +320,28 @@ class Lanes(Generic[J]):
 
     @property
     def open(self) -> bool:
-        """May a job begin at all? No other lane may where the quick one may not."""
+        """Whether a job of any lane may begin: none may if a quick one may not."""
         return self._may_begin(Lane.QUICK)
 
     @property
     def room(self) -> int:
-        """How many more jobs may be under work at a time, as far as workers go."""
+        """How many more jobs the workers could begin."""
         return self._count - self._busy
 
     def may_begin(self, cost: Cost | None) -> bool:
-        """May a worker that is free begin a job of this cost, which does not wait here?"""
+        """Return whether a free worker may begin a job of this cost that is not waiting here."""
         return self._may_begin(lane_of(cost), cost)
 
     def begun(self, cost: Cost | None) -> None:
-        """A job of this cost is under work."""
+        """Count a job as running."""
         self._count_work(cost, 1)
 
     def ended(self, cost: Cost | None, seconds: float | None = None) -> None:
-        """A job is not under work any more.
+        """Count a job as no longer running.
 
         Args:
-            cost: Its cost, as it was when it began.
-            seconds: That it took; ``None`` where that tells nothing of others.
+            cost: Its cost when it began.
+            seconds: How long it took; ``None`` if that must not count towards the predictions.
         """
         self._count_work(cost, -1)
         if seconds is None:
@@ -360,14 +361,17 @@ class Lanes(Generic[J]):
                 self._others.hold(self._held)
             self._estimates[lane] += sign * cost.seconds
             if not self._working[lane]:
-                self._estimates[lane] = 0.0  # but for what rounding has left
+                self._estimates[lane] = 0.0  # without the rest that rounding leaves
 
     def _permits(self, lane: Lane) -> int:
-        """Workers that a lane may have at a time."""
+        """Number of workers that a lane may use at a time."""
         return max(1, self._count // 2) if lane is Lane.ANIMATED else self._count
 
     def _order(self) -> tuple[Lane, ...]:
-        """One worker is for what is not quick while there is such work; then quick goes first."""
+        """Return the order in which a free worker looks for a job.
+
+        One worker is reserved for expensive jobs while there are any; then quick ones go first.
+        """
         if self._working[Lane.HEAVY] + self._working[Lane.ANIMATED]:
             return Lane.QUICK, Lane.HEAVY, Lane.ANIMATED
         return Lane.HEAVY, Lane.ANIMATED, Lane.QUICK
@@ -380,7 +384,7 @@ class Lanes(Generic[J]):
         return self._has_memory(lane, cost)
 
     def _has_memory(self, lane: Lane, cost: Cost | None) -> bool:
-        """Is there memory for a job of this cost? There is for any that is alone."""
+        """Return whether there is memory for a job of this cost; there is for any if none runs."""
         if lane is Lane.QUICK or not cost:
             return True
         held = self._held + self._others.held()

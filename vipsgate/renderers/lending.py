@@ -1,10 +1,10 @@
-"""Jobs that other fronts of the machine do, so that none queues while renderers of another idle.
+"""Lends jobs to other fronts, so that none waits in one front while renderers of another are idle.
 
-Every front has renderers of its own, which spares all jobs a hop. What would wait here for longer
-than the hop takes, and could begin there at once, is asked of that front; a front whose
-renderers have nothing to do says so to one where something waits. The other design, one broker for
-all renderers, costs every job two more messages, a tenth of a thumbnail, and is a front of its own
-that can be full.
+Every front has its own renderers, so a job normally passes no other process. A job that would wait
+longer than the transfer takes, and that another front could begin at once, is sent to that front;
+a front whose renderers are idle notifies one where jobs wait. The alternative, one broker for all
+renderers, costs every job two more messages, a tenth of the time of a thumbnail, and would be one
+more process that can be overloaded.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from .scheduler import LEND_SECONDS, Scheduler
 if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
 
-RENDER, FREE = "render", "free"  # what is asked, and told
-FRESH_SECONDS = 0.001  # for which a look at what waits in other fronts will do
+RENDER, FREE = "render", "free"  # names of a call and of a notice to other fronts
+FRESH_SECONDS = 0.001  # for which the numbers of other fronts are not read again
 
 
 class RefusedError(Exception):
-    """The front that was asked has no renderer for it any more."""
+    """The other front has no free renderer any more."""
 
 
 def choose(front: int, free: Sequence[int]) -> int | None:
-    """Return the front whose renderers could begin the most jobs; ``None`` where none could.
+    """Return the front whose renderers could begin the most jobs, or ``None`` if none could.
 
     Args:
-        front: The one that asks.
-        free: Jobs that could begin, by front.
+        front: The number of this front, which is left out.
+        free: Number of jobs that each front could begin.
     """
     others = [(count, -number) for number, count in enumerate(free) if number != front]
     most, number = max(others, default=(0, 0))
@@ -47,22 +47,22 @@ def choose(front: int, free: Sequence[int]) -> int | None:
 
 
 class Lending:
-    """What one front's pool lends and borrows.
+    """The jobs that one front lends to others and borrows from them.
 
     Args:
-        peers: Where the others are.
+        peers: Access to the other fronts.
     """
 
     def __init__(self, peers: Peers) -> None:
         self.peers, self._scoreboard, self._me = peers, peers.scoreboard, peers.front
         self._published: tuple[int, ...] = ()
-        self._looked = 0.0  # when that was
+        self._looked = 0.0  # when the numbers below were read
         self._waiting, self._work, self._heavy, self._renderers = 0, 0.0, 0.0, 0  # of all others
 
     # -- for the lanes: see vipsgate.renderers.admission.OtherFronts -------------------------------
 
     def waiting(self) -> int:
-        """Jobs that wait in other fronts."""
+        """Number of jobs that wait in other fronts."""
         self._look()
         return self._waiting
 
@@ -71,17 +71,17 @@ class Lending:
         return self._scoreboard.others(self._me, Column.HELD)
 
     def hold(self, memory: int) -> None:
-        """Tell the others for how many bytes heavy jobs have a permit here."""
+        """Tell other fronts for how many bytes heavy jobs of this front have a permit."""
         self._scoreboard.set(self._me, Column.HELD, memory)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Decide about that memory while nobody else does."""
+        """Hold a lock under which only one front at a time gives permits for memory."""
         with self._scoreboard.lock():
             yield
 
     def before(self, deadline: float) -> bool:
-        """Does a job of another front wait for that memory alone, and for longer?"""
+        """Return whether a job of another front lacks only memory and has an earlier deadline."""
         lacking = self._scoreboard.column(Column.LACKING)
         return any(
             0 < other < int(deadline * MICRO) and self._scoreboard.responds(front)
@@ -90,18 +90,18 @@ class Lending:
         )
 
     def spread(self, work: float, renderers: int) -> float:
-        """Seconds that quick work takes which waits here, were all that waits spread evenly."""
+        """Return the seconds that quick jobs would wait if spread evenly over all fronts."""
         self._look()
         renderers += self._renderers
         return (work + self._work) / renderers if renderers else math.inf
 
     def heavy(self) -> tuple[float, int]:
-        """Seconds that heavy jobs of other fronts take, and their renderers."""
+        """Return the seconds of heavy work of other fronts, and the number of their renderers."""
         self._look()
         return self._heavy, self._renderers
 
     def _look(self) -> None:
-        """See what waits in other fronts: it is wanted several times with each picture."""
+        """Read the numbers of other fronts unless they are fresh, as each job needs them often."""
         now = time.monotonic()
         if now - self._looked > FRESH_SECONDS:
             self._looked, scoreboard, me = now, self._scoreboard, self._me
@@ -113,7 +113,7 @@ class Lending:
     # -- for the pool ------------------------------------------------------------------------------
 
     def publish(self, scheduler: Scheduler[PendingJob, WorkerProcess]) -> None:
-        """Tell the others how things are; one where something waits, that renderers are free."""
+        """Publish the numbers of this front, and notify one with waiting jobs of free renderers."""
         lanes = scheduler.lanes
         quick = lanes.quick + scheduler.ahead()
         free, heavy = scheduler.free(), len(lanes) - lanes.quick
@@ -135,7 +135,7 @@ class Lending:
             self.peers.channel.notify(other, FREE, {})
 
     def _needy(self) -> int | None:
-        """The front where most waits, if any would give it away."""
+        """Return the front with the most waiting jobs, or ``None`` if none would lend one."""
         work, heavy = self._scoreboard.column(Column.WORK), self._scoreboard.column(Column.HEAVY)
         most = int(LEND_SECONDS * MICRO)
         waits = [
@@ -146,20 +146,20 @@ class Lending:
         return max(waits)[1] if waits else None
 
     def free_front(self) -> int | None:
-        """A front that could begin a job now; it is taken to have begun one then."""
+        """Reserve a permit of a front that could begin a job now; return the front, or ``None``."""
         free = self._scoreboard.column(Column.FREE)
         free[self._me] = 0
-        if max(free) <= 0:  # as it mostly is where something waits
+        if max(free) <= 0:  # as usual when jobs wait
             return None
         while (other := choose(self._me, free)) is not None:
             if self._scoreboard.responds(other):
-                self._scoreboard.add(other, Column.FREE, -1)  # until it tells anew
+                self._scoreboard.add(other, Column.FREE, -1)  # until it publishes again
                 return other
             free[other] = 0
         return None
 
     def gather(self, content: str) -> Claim:
-        """Claim that jobs of one content gather here."""
+        """Claim that jobs of one content gather in this front."""
         return self.peers.claims.acquire(f"content {content}")
 
     async def ask(
@@ -168,16 +168,16 @@ class Lending:
         """Have another front do a job.
 
         Args:
-            to: Which one.
-            job: The job; its descriptors stay the caller's.
+            to: The number of the front.
+            job: The job; its descriptors stay open and belong to the caller.
             content: See :meth:`vipsgate.renderers.pool.Renderers.render`.
-            cost: As a worker has estimated it.
-            seconds: Until its deadline.
+            cost: A worker's estimate, or ``None``.
+            seconds: Seconds until its deadline.
 
         Raises:
-            RefusedError: It has no renderer for it.
-            FrontLostError: It has ended.
-            OssError: What came of the job.
+            RefusedError: The front has no free renderer.
+            FrontLostError: The front has ended.
+            OssError: The job has failed.
         """
         batch, descriptors = protocol.Batch(1, (job,)).encode()
         estimate = (cost.seconds, cost.memory, cost.pages) if cost else None
@@ -191,7 +191,7 @@ class Lending:
 
 
 def read(body: Message, descriptors: Sequence[int]) -> tuple[protocol.Job, str, Cost | None, float]:
-    """A question of :meth:`Lending.ask` again."""
+    """Read the message of :meth:`Lending.ask`: job, content, cost, seconds until the deadline."""
     job = protocol.Batch.decode(body["batch"], descriptors).jobs[0]
     cost = Cost(*body["cost"]) if body["cost"] else None
     return job, body["content"], cost, body["seconds"]

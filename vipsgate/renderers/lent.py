@@ -1,4 +1,4 @@
-"""Jobs of this pool that other fronts do, until each comes back with a result or undone."""
+"""The jobs of this pool that other fronts do, until each has a result or is given back."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 class LentJobs:
-    """The jobs that are with other fronts.
+    """The jobs that are at other fronts.
 
     Args:
-        lending: How other fronts are asked.
-        take_back: Called with a job that another front has not done and somebody awaits.
+        lending: Sends jobs to other fronts.
+        take_back: Called with each job that a front has not done and that is still awaited.
 
     Attributes:
-        count: Jobs that were ever given to other fronts.
+        count: Number of jobs that were ever lent.
     """
 
     def __init__(self, lending: Lending, take_back: Callable[[PendingJob], None]) -> None:
@@ -39,7 +39,7 @@ class LentJobs:
         task.add_done_callback(lambda _: self._tasks.pop(job, None))
 
     def cancel(self, job: PendingJob) -> bool:
-        """Tell the front that has a job that nobody awaits it any more; does one have it?"""
+        """Cancel a job at the front that has it, and return whether one had it."""
         task = self._tasks.get(job)
         return task is not None and task.cancel()
 

@@ -1,9 +1,9 @@
-"""The lowest lane: pictures that may wait for all others, such as the console's previews.
+"""The lowest lane: pictures that wait for all others, such as the console's previews.
 
-They wait in front of admission, until nothing else waits and a worker is free, and are jobs like
-all others from there on. A lane among the others would need a case in every rule of the scheduler,
-and a request for the same picture that joins would wait in the lowest lane, too; in front of
-admission no request can have joined yet.
+They wait before admission until no other job waits and a worker is free, and are jobs like all
+others from there on. As a lane of the scheduler, this would need a case in each of its rules, and a
+request that joins such a job would wait in the lowest lane, too; before admission there is nothing
+to join.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from contextlib import asynccontextmanager
 
 
 class FullError(Exception):
-    """Too many wait in the lowest lane, or one has waited for too long."""
+    """Too many pictures wait in the lowest lane, or one has waited too long."""
 
 
 class Lowest:
     """The lowest lane.
 
     Args:
-        quiet: Returns whether nothing else waits and a worker is free.
-        permits: Pictures of this lane at a time.
-        queue: That may wait.
-        timeout: Seconds that one may wait.
+        quiet: Returns whether no other job waits and a worker is free.
+        permits: Number of pictures of this lane that may be rendered at a time.
+        queue: Number of pictures that may wait.
+        timeout: Seconds that a picture may wait.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Lowest:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, which lasts as long as the context.
+        """Wait for a permit, which is held until the context ends.
 
         Raises:
-            FullError: There is none.
+            FullError: Too many wait, or the timeout has passed.
         """
         if len(self._waiting) >= self._queue:
             raise FullError
@@ -62,7 +62,7 @@ class Lowest:
             self.advance()
 
     def advance(self) -> None:
-        """Let the first ones begin, where permits and quiet allow; called when that may be so."""
+        """Let waiting pictures begin if they may; to be called whenever that may have changed."""
         while self._waiting and self._working < self._permits and self._quiet():
             turn = self._waiting.popleft()
             if not turn.done():
@@ -70,7 +70,7 @@ class Lowest:
                 turn.set_result(None)
 
     def _give_up(self, turn: asyncio.Future[None]) -> None:
-        """Give a turn back that is not awaited any more; it may have come in the same moment."""
+        """Give back a permit that is not awaited any more, which may just have been granted."""
         if turn.done() and not turn.cancelled():
             self._working -= 1
             self.advance()

@@ -1,7 +1,7 @@
-"""Pictures that have no object as their source, painted by a worker.
+"""Pictures without a source object, painted by a worker.
 
-It joins the names of :mod:`vipsgate.image.synthetic.scene` to the renderers for
-:mod:`vipsgate.store.synthetic`, which knows neither.
+Connects :mod:`vipsgate.store.synthetic` to the names of :mod:`vipsgate.image.synthetic.scene` and
+to the renderers, neither of which it imports.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class PaintingService:
     """See :class:`vipsgate.store.synthetic.Painter`.
 
     Attributes:
-        renderers: Have them painted.
-        limits: Which pictures there are.
+        renderers: The pool that paints them.
+        limits: The sizes that may be painted.
     """
 
     renderers: Renderers

@@ -1,10 +1,11 @@
-"""The pool of worker processes: takes jobs, sends each to a worker, and stops abandoned ones.
+"""The pool of worker processes: accepts jobs, sends each to a worker, and stops abandoned ones.
 
-There is one process more than may work at a time, so that a dead one is replaced by a warm one at
-once, and a quick picture finds one while all others are at expensive work. Which of them does which
-job is decided by :mod:`.scheduler`; the processes themselves are in :mod:`.workers`. A client that
-leaves, and a deadline, are reported to libvips first and enforced by SIGKILL after a grace. Where
-there are several fronts, each has a pool, and they lend each other what is free (:mod:`.lending`).
+There is one process more than may work at a time, so that a process that dies is replaced at once,
+and a quick picture finds a worker while all others are busy with expensive jobs. :mod:`.scheduler`
+decides which worker does which job; :mod:`.workers` starts and ends the processes. If a client
+leaves or a deadline passes, libvips is asked to stop, and the process is killed if it does not stop
+within a grace period. With several fronts, each has a pool, and lends jobs to others that have free
+workers (:mod:`.lending`).
 """
 
 from __future__ import annotations
@@ -36,31 +37,31 @@ from .state import State
 from .tasks import Tasks
 from .workers import COMMAND, Workers
 
-POLL_INTERVAL = 0.05  # seconds between two looks at the workers' memory, and at deadlines
+POLL_INTERVAL = 0.05  # seconds between two checks of the workers' memory, and of deadlines
 GATHER = 0.002  # seconds that a job waits for others of its content; decoding takes ten times that
-MAX_TEXT = 2048  # characters of a process; jobs with longer ones go alone
+MAX_TEXT = 2048  # characters of a process text; jobs with a longer one are sent alone
 MAX_ATTACHMENTS = protocol.MAX_DESCRIPTORS // MAX_TOGETHER - 1  # likewise
 
 
 class GivenBack(Exception):
-    """A job whose source still comes has left its worker to others."""
+    """A job whose source is still arriving has been stopped, as other jobs need its worker."""
 
 
 class Renderers:
-    """The pool.
+    """The pool of one front.
 
     Args:
-        count: Workers that work at a time.
-        queue: Jobs that may wait for one.
-        queue_seconds: That a job may have to wait, as predicted.
-        queue_bytes: Of memory that requests may take which wait.
+        count: Workers that may work at a time.
+        queue: Largest number of waiting jobs.
+        queue_seconds: Longest predicted wait of a job.
+        queue_bytes: Largest memory of waiting requests.
         timeout: Seconds for one job, waiting included.
         ceiling: Bytes of memory above which an idle worker is replaced.
         job_memory: Bytes that a job may take on top of what its worker held before.
-        memory: Bytes that jobs other than quick ones may take together, as estimated.
+        memory: Bytes that jobs other than quick ones may take together, by their estimates.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
-        peers: The other fronts of the machine; ``None`` where there is one.
-        command: What to start; tests start others.
+        peers: Access to the other fronts; ``None`` if there is one front.
+        command: The command that starts a worker; tests start others.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Renderers:
         )
         self._lowest = Lowest(
             lambda: self._scheduler.quiet,
-            permits=max(1, count // 2),  # the next of the others finds a worker
+            permits=max(1, count // 2),  # so that the next job of another lane finds a worker
             queue=queue,
             timeout=timeout,
         )
@@ -112,7 +113,7 @@ class Renderers:
         """Start all workers and wait until they are ready.
 
         Raises:
-            StartError: One of them cannot work here.
+            StartError: A worker cannot run on this machine.
         """
         await self._workers.start()
         self._tasks.run(self._watch())
@@ -123,7 +124,7 @@ class Renderers:
             peers.channel.on_notice(FREE, lambda body, files: self._dispatch())
 
     async def close(self) -> None:
-        """End all workers; what they were doing is lost."""
+        """End all workers; their jobs are lost."""
         self._tasks.cancel()
         lent = self._lent.clear() if self._lent else ()
         for job in (*self._scheduler.clear(), *lent):
@@ -133,16 +134,16 @@ class Renderers:
 
     @property
     def version(self) -> str:
-        """What the workers make pictures with; empty until the first one is ready."""
+        """The versions of the workers' libraries; empty until the first worker is ready."""
         return self._workers.version
 
     @property
     def sandbox(self) -> str:
-        """What the sandbox of the workers consists of here, in words."""
+        """The parts of the workers' sandbox that are in force here, in words."""
         return self._workers.sandbox
 
     def refusal(self, waited: float = 0.0) -> Refusal | None:
-        """Return why the next job would be refused; ``None`` where it would not.
+        """Return why the next job would be refused, or ``None`` if it would be accepted.
 
         Args:
             waited: Seconds that its request has waited already.
@@ -151,33 +152,34 @@ class Renderers:
 
     @property
     def quiet(self) -> bool:
-        """Does nothing wait, and would one more job begin at once?"""
+        """Whether no job waits and one more would begin at once."""
         return self._scheduler.quiet
 
     def check(self) -> None:
-        """Refuse a job before anything is opened for it; whether it is taken is decided later.
+        """Refuse a request before anything is opened for it; its job may still be refused later.
 
         Raises:
-            CpuLimitExceeded: It would be refused if it came now.
+            CpuLimitExceeded: A job would be refused now.
         """
         if refusal := self.refusal():
             raise self.refuse(refusal)
 
     def check_memory(self, requests: int) -> None:
-        """Refuse a request where all that wait would take more memory than they may.
+        """Refuse a request if the waiting requests would take more memory than they may.
 
         Args:
-            requests: That wait, with this one: for a worker, or for the same picture.
+            requests: Number of requests that wait for a worker or for the same picture as another,
+                this one included.
 
         Raises:
-            CpuLimitExceeded: They would.
+            CpuLimitExceeded: They would take more.
         """
         if self._bounds.holds(requests):
             return
         raise self.refuse(Refusal(Reason.MEMORY, self._scheduler.wait()))
 
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
-        """Count a refusal, and return the error that the client gets."""
+        """Count a refusal, and return the error for the client."""
         return self._refusals.refuse(refusal)
 
     def state(self) -> State:
@@ -206,13 +208,13 @@ class Renderers:
 
     @asynccontextmanager
     async def lowest(self, *, counted: bool = True) -> AsyncIterator[None]:
-        """Wait in the lowest lane for a turn; what is rendered within is admitted as all else.
+        """Wait in the lowest lane; jobs within the context are then admitted like all others.
 
         Args:
-            counted: Whether it is a refusal where there is no turn: somebody has asked for it.
+            counted: Whether giving up counts as a refusal, because a client waits for the picture.
 
         Raises:
-            CpuLimitExceeded: Others wait all the time, or too many in this lane.
+            CpuLimitExceeded: Too many wait in this lane, or other jobs have waited all the time.
         """
         try:
             async with self._lowest.turn():
@@ -228,25 +230,26 @@ class Renderers:
         """Have a job done.
 
         Args:
-            job: What is to be done; its descriptors stay the caller's.
-            content: Names the content of the source, so that jobs of one may go together; empty
-                where that is not known.
-            arrival: Of the source, where its bytes still come; such a job goes alone.
+            job: The job; its descriptors stay open and belong to the caller.
+            content: Identifies the content of the source, so that jobs of equal content may be sent
+                together; empty if unknown.
+            arrival: The source, if its bytes are still arriving; such a job is sent alone.
 
         Raises:
-            GivenBack: Its source still comes, and others need the worker or its time is up.
-            CpuLimitExceeded: The queue is full, or the time is up.
-            ImageTooLarge: It took more memory than was foreseen for it.
-            ImageDamage: The decoder died of it, twice.
+            GivenBack: Its source is still arriving, and other jobs need the worker or the deadline
+                has passed.
+            CpuLimitExceeded: The queue is full, or the deadline has passed.
+            ImageTooLarge: It took more memory than its estimate allows.
+            ImageDamage: Two workers have died of it.
             WatermarkError: One of the attachments cannot be used.
-            OssError: What the worker raised.
+            OssError: Any other error of the worker.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         if len(job.process) > MAX_TEXT or len(job.attachments) > MAX_ATTACHMENTS:
             content = ""
         pending = PendingJob(job, begun + self._timeout, loop.create_future(), content, arrival)
-        pending.borrowed = arrival is not None  # its bytes come here
+        pending.borrowed = arrival is not None  # not to be lent: its bytes arrive in this front
         return await self._done(pending, begun)
 
     async def _borrow(self, body: protocol.Message, descriptors: list[int]) -> Reply:
@@ -262,7 +265,7 @@ class Renderers:
         return protocol.Reply(1, 0, result.output()).encode()
 
     async def _done(self, pending: PendingJob, begun: float) -> Result:
-        """See :meth:`render`."""
+        """Submit a job and wait for its result; see :meth:`render`."""
         self._submit(pending)
         try:
             if pending.arrives:
@@ -283,7 +286,7 @@ class Renderers:
             raise
         finally:
             self._arriving.discard(pending)
-        if output.master >= 0 and not pending.job.keep:  # which no renderer of ours does
+        if output.master >= 0 and not pending.job.keep:  # our renderers never send one unasked
             protocol.close([output.master])
             output = output._replace(master=-1)
         return Result.of(output, pending.started - begun, pending.predicted)
@@ -312,7 +315,7 @@ class Renderers:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Do what the scheduler decides."""
+        """Carry out the scheduler's actions."""
         for action in self._scheduler.actions(asyncio.get_running_loop().time()):
             match action:
                 case Give(jobs, worker):
@@ -331,25 +334,25 @@ class Renderers:
             self._lending.publish(self._scheduler)
 
     def _take_back(self, job: PendingJob) -> None:
-        """Do a job here, like any other, that another front has not done."""
+        """Do a job in this front that another front has given back."""
         job.borrowed = True
         self._scheduler.enter_again(job)
         self._dispatch()
 
     def _abandon(self, job: PendingJob) -> None:
-        """Nobody waits for this job any more."""
+        """Drop or cancel a job that is not awaited any more."""
         if self._lent and self._lent.cancel(job):
             return
         if worker := self._scheduler.abandon(job):
             worker.cancel(job.number)
         elif job.result.done() and not job.result.cancelled() and not job.result.exception():
-            protocol.close(job.result.result().descriptors)  # it came as the caller gave up
+            protocol.close(job.result.result().descriptors)  # arrived just as the caller gave up
 
     def _replied(self, worker: WorkerProcess, reply: protocol.Reply) -> None:
-        """A worker is done with the first of its jobs."""
+        """Handle a worker's reply to the first of its jobs."""
         now = asyncio.get_running_loop().time()
         outcome = reply.outcome
-        # one that has not begun its job holds what it held before
+        # a worker that has not begun the job has not grown since the last one
         retire = not isinstance(outcome, Cost) and self._workers.is_too_large(reply.rss)
         job = self._scheduler.finish(worker, now, retire=retire)
         if job is None or not job.awaited:
@@ -364,7 +367,7 @@ class Renderers:
         self._dispatch()
 
     def _enter_again(self, job: PendingJob, cost: Cost, now: float) -> None:
-        """Let a job wait that was not begun because it costs more than a quick one."""
+        """Queue a job again that a worker has handed back as too expensive for a quick one."""
         job.cost = cost
         if refusal := self._scheduler.refusal(job.deadline - now, cost):
             job.result.set_exception(self.refuse(refusal))
@@ -376,18 +379,18 @@ class Renderers:
     # -- workers ---------------------------------------------------------------------------------
 
     def _started(self, worker: WorkerProcess) -> None:
-        """A worker is ready."""
+        """Add a worker that is ready."""
         self._scheduler.add(worker)
         self._dispatch()
 
     def _lost(self, worker: WorkerProcess) -> None:
-        """A worker has ended, with whatever it was at."""
+        """Remove a worker that has ended; its job is retried or fails."""
         if job := self._scheduler.remove(worker, retry=not worker.out_of_memory):
             job.result.set_exception(WorkerDied(worker))
         self._dispatch()
 
     async def _watch(self) -> None:
-        """Kill what takes too much memory, expire deadlines, part what takes too long together."""
+        """Enforce memory limits and deadlines, and let free workers take jobs, at intervals."""
         while True:
             await asyncio.sleep(POLL_INTERVAL)
             self._workers.check_memory(self._scheduler.idle(), self._scheduler.under_work())
@@ -397,7 +400,7 @@ class Renderers:
             self._give_back()
 
     def _give_back(self) -> None:
-        """Take workers from pictures whose sources are late, for jobs that wait for one."""
+        """Stop pictures whose sources are late, one for each job that waits for a worker."""
         late = [job for job in self._arriving if job.late > POLL_INTERVAL]
         if not late or not (waiting := self._scheduler.waiting()):
             return
@@ -407,6 +410,6 @@ class Renderers:
 
 
 def _expire(job: PendingJob) -> None:
-    """Its time is up."""
+    """Fail a job that has reached its deadline."""
     if not job.result.done():
         job.result.set_exception(TimeoutError())

@@ -1,4 +1,4 @@
-"""One worker process as the front sees it: its socket, its pipe for cancel messages, its memory."""
+"""A worker process from the front's side: its socket, its pipe for cancel messages, its memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..store.arrival import Arrival, Bell
 from ..worker import protocol
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-CANCEL_GRACE = 0.25  # seconds that libvips has to stop after a cancel message
-EXIT_GRACE = 0.2  # seconds between the end of its socket and SIGKILL; an exit status tells more
+CANCEL_GRACE = 0.25  # seconds from a cancel message to SIGKILL
+EXIT_GRACE = 0.2  # seconds from closing its socket to SIGKILL; its own exit status says more
 
 
 class WorkerDied(Exception):
-    """The worker has died under its job, and so had another before it."""
+    """The worker has died during the job, and so had another before it."""
 
     def __init__(self, worker: WorkerProcess) -> None:
         super().__init__()
@@ -31,18 +31,18 @@ class PendingJob:
     """A job whose result is awaited; see :class:`vipsgate.renderers.scheduler.Schedulable`.
 
     Attributes:
-        job: What is sent to the worker.
-        deadline: When nobody will wait for it any more, in the loop's time.
-        result: What comes of it.
-        content: Names the content of the source; jobs with the same one may go together.
-        arrival: Of the source, where it was not yet there; such a job goes alone.
-        gathering: Whether it waits for others of its content.
-        cost: As a worker has estimated it; ``None`` until then.
-        retry: Whether it is tried once more when its worker dies.
+        job: The job, as it is sent to a worker.
+        deadline: When it expires, in the loop's time.
+        result: A future of the worker's output.
+        content: Identifies the content of the source; jobs of equal content may be sent together.
+        arrival: The source, if it was still arriving; such a job is sent alone.
+        gathering: Whether it is held back a moment for other jobs of the same content.
+        cost: A worker's estimate; ``None`` before there is one.
+        retry: Whether it is retried if its worker dies.
         started: When a worker began it, in the loop's time.
-        number: Under which its worker knows it.
-        predicted: Seconds that it waits for a worker, as predicted.
-        borrowed: Whether it came from another front, or back from one, so that it stays here.
+        number: Its number among the jobs of its worker.
+        predicted: Predicted seconds of waiting for a worker.
+        borrowed: Whether it came from another front, or back from one, and is not lent any more.
     """
 
     job: protocol.Job
@@ -60,22 +60,22 @@ class PendingJob:
 
     @property
     def awaited(self) -> bool:
-        """Does somebody wait for it?"""
+        """Whether a caller still waits for its result."""
         return not self.result.done()
 
     @property
     def arrives(self) -> bool:
-        """Do bytes of the source still come?"""
+        """Whether its source is still arriving."""
         return self.arrival is not None and not self.arrival.complete
 
     @property
     def late(self) -> float:
-        """Seconds until all of the source is there, as predicted."""
+        """Predicted seconds until its source is complete."""
         return self.arrival.seconds_left() if self.arrival else 0.0
 
     @property
     def telling(self) -> bool:
-        """See :class:`.scheduler.Schedulable`: a wait for bytes says nothing of the work."""
+        """See :class:`.scheduler.Schedulable`; false for a job that has waited for bytes."""
         return self.arrival is None
 
 
@@ -83,22 +83,22 @@ Replied = Callable[["WorkerProcess", protocol.Reply], None]
 
 
 class WorkerProcess:
-    """A process, started, and the socket to it.
+    """A worker process that was started, and the socket to it.
 
     Args:
         process: The process.
-        connection: Our end of the socket.
-        control: Our end of the pipe for cancel messages.
+        connection: The front's end of the socket.
+        control: The front's end of the pipe for cancel messages.
         replied: Called with this worker and its reply when the first of its jobs is done; the
-            descriptors of a result are the callee's.
-        lost: Called with this worker when the process is gone, or has broken the protocol.
+            descriptors of a result then belong to the callee.
+        lost: Called with this worker when the process has ended, or has broken the protocol.
 
     Attributes:
-        ready: What the process says when it has started.
-        started: It has said that it is ready, and was taken in. Set by :mod:`.workers`.
-        out_of_memory: It was killed for the memory it took.
-        base: Bytes of memory that it held when it was done with the last job, or later.
-        unresponsive: It was killed because it did not stop after a cancel message.
+        ready: A future of the message that the process sends when it has started.
+        started: Whether it was ready and has joined the pool. Set by :mod:`.workers`.
+        out_of_memory: Whether it was killed for the memory it took.
+        base: Bytes of memory that it held after its last job, or later.
+        unresponsive: Whether it was killed because it did not stop after a cancel message.
     """
 
     def __init__(
@@ -117,9 +117,9 @@ class WorkerProcess:
         self._connection = connection
         self._control = control
         self._on_reply, self._on_loss = replied, lost
-        self._sent = self._done = 0  # numbers of the last job sent, and of the last one done
+        self._sent = self._done = 0  # number of the last job sent, and of the last one done
         self._cancelled: set[int] = set()
-        self._bells: dict[int, Bell] = {}  # of jobs whose sources still come
+        self._bells: dict[int, Bell] = {}  # of jobs whose sources are still arriving, by number
         self._grace: asyncio.TimerHandle | None = None
         try:
             self._statm = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
@@ -128,9 +128,9 @@ class WorkerProcess:
         self._loop.add_reader(connection.fileno(), self._readable)
 
     def send(self, jobs: Sequence[PendingJob], budget: protocol.Budget | None) -> None:
-        """Have jobs of one source done, behind those that were sent before.
+        """Send jobs of one source, to be done after those sent before.
 
-        One that costs more than the budget comes back.
+        A job that costs more than the budget is handed back.
         """
         first = self._sent + 1
         for job in jobs:
@@ -146,21 +146,21 @@ class WorkerProcess:
             self._bells[first].sent()
 
     def _coming(self, job: PendingJob) -> protocol.Coming | None:
-        """Return what the worker has to know of a source that still arrives."""
+        """Return what the worker has to know about a source that is still arriving."""
         if job.arrival is None or job.arrival.complete:
             return None
         bell = self._bells[job.number] = job.arrival.bell()
         return protocol.Coming(job.arrival.object.size, bell.reader)
 
     def _silence(self, number: int) -> None:
-        """Let a job no longer wait for its source."""
+        """Stop telling the worker of bytes that arrive for a job."""
         if bell := self._bells.pop(number, None):
             bell.close()
 
     def cancel(self, number: int) -> None:
-        """Send a cancel message, and kill the process where it does not stop a job under work.
+        """Cancel a job: the process is killed if it is working on it and does not stop.
 
-        One that was not begun yet will not be.
+        A job that it has not begun is not begun.
         """
         if self._control < 0:
             return
@@ -181,12 +181,12 @@ class WorkerProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End the process now; that it is gone is noticed like any other death."""
+        """Kill the process; its end is noticed like any other."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
     def close(self, grace: float = EXIT_GRACE) -> None:
-        """Close its socket, upon which a worker exits, and kill it if it has not in time."""
+        """Close its socket, upon which a worker exits, and kill it if it does not exit in time."""
         if self._connection.fileno() < 0:
             return
         self._loop.remove_reader(self._connection.fileno())
@@ -194,11 +194,11 @@ class WorkerProcess:
         protocol.close([self._control, self._statm])
         for number in list(self._bells):
             self._silence(number)
-        self._control = self._statm = -1  # others have those numbers from now on
+        self._control = self._statm = -1  # the numbers may be reused from now on
         self._loop.call_later(grace, self.kill)
 
     def rss(self) -> int:
-        """Bytes of memory that it holds now; 0 when it is gone."""
+        """Return the bytes of memory that it holds now; 0 if it has ended."""
         try:
             return int(os.pread(self._statm, 64, 0).split()[1]) * PAGE
         except (OSError, IndexError, ValueError):
@@ -232,7 +232,7 @@ class WorkerProcess:
         if self._grace:
             self._grace.cancel()
         if self._done + 1 in self._cancelled:
-            self._begin_grace()  # it may have begun all the same
+            self._begin_grace()  # the worker may have begun it before the message came
         self._on_reply(self, reply)
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""Refused jobs: the errors that clients get, and how many there were of each kind."""
+"""Refused jobs: the errors that clients get, and their number by reason."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ BUSY = {
 
 
 class Refusals:
-    """A counter of refusals by reason, which makes the errors that clients are given."""
+    """Counts refusals by reason, and makes the errors that clients get."""
 
     def __init__(self) -> None:
         self._counts = dict.fromkeys(Reason, 0)
 
     def counts(self) -> Mapping[str, int]:
-        """How many there were, by reason."""
+        """Number of refusals, by reason."""
         return {reason.value: count for reason, count in self._counts.items()}
 
     def refuse(self, refusal: Refusal) -> errors.CpuLimitExceeded:
-        """Count a job that is not taken, and return the error that says so."""
+        """Count a job that is refused, and return the error for the client."""
         self._counts[refusal.reason] += 1
         error = errors.CpuLimitExceeded(BUSY[refusal.reason], headers=refusal.headers)
         error.hold = max(1.0, refusal.wait)
         return error
 
     def late(self, seconds: float, wait: float) -> errors.CpuLimitExceeded:
-        """Count a job that was taken and is not done in time, and return the error.
+        """Count a job that was accepted and not done in time, and return the error.
 
         Args:
-            seconds: That it had.
-            wait: Seconds that the next one would wait, as predicted.
+            seconds: The time that it had.
+            wait: Predicted wait of the next job, in seconds.
         """
         self._counts[Reason.DEADLINE] += 1
         return errors.CpuLimitExceeded(

@@ -1,4 +1,4 @@
-"""What comes of a job: the finished picture, and what was measured while it was made."""
+"""The result of a job: the finished picture, and the measurements of its rendering."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ..worker import protocol
 
 
 class Result(NamedTuple):
-    """A finished picture, or another answer about one.
+    """A finished picture, or a report about one.
 
     Attributes:
         mime: Content-Type.
-        size: Bytes.
-        descriptor: A memfd with the bytes; who gets the result closes it.
+        size: Size in bytes.
+        descriptor: A memfd with the bytes, to be closed by the receiver of the result.
         queue: Seconds waited for a worker.
-        render: Seconds from the first look at the file to the last byte.
-        missing: Characters of its text that no font has.
-        notes: What was not followed to the letter, but for what the text of the process says.
-        probe: Seconds of ``render`` that reading the header took; 0 for a video.
-        predicted: Seconds of ``queue``, as predicted when it began to wait.
-        choice: The quality that was searched for; ``None`` where none was.
-        master: A memfd with the source's master, where one was made and is wanted, to be closed
-            likewise; -1 else.
+        render: Seconds from opening the source to the last byte.
+        missing: Number of characters of its text that no font has.
+        notes: Notes on what was changed or ignored, except those that the process text implies.
+        probe: Seconds of ``render`` spent on the header; 0 for a video.
+        predicted: The value of ``queue`` that was predicted when it began to wait.
+        choice: The result of a search for a quality; ``None`` without one.
+        master: A memfd with the master of the source, to be closed likewise; -1 if none was made or
+            wanted.
     """
 
     mime: str
@@ -41,12 +41,12 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, output: protocol.Output, queue: float, predicted: float) -> Result:
-        """The result of what a worker has made.
+        """Make a result of a worker's output.
 
         Args:
-            output: What the worker says; its descriptors become the result's.
+            output: The output; its descriptors become those of the result.
             queue: Seconds that the job has waited for a worker.
-            predicted: The same, as predicted when it began to wait.
+            predicted: The value of ``queue`` that was predicted when it began to wait.
         """
         return cls(
             output.mime,
@@ -67,7 +67,7 @@ class Result(NamedTuple):
         protocol.close([self.descriptor] if self.master < 0 else [self.descriptor, self.master])
 
     def output(self) -> protocol.Output:
-        """The same as a worker says it."""
+        """Return the result as a worker's output."""
         return protocol.Output(
             self.mime,
             self.size,

@@ -1,14 +1,14 @@
-"""Which worker does which job; pure.
+"""Assigns jobs to workers; pure.
 
-A worker that is free begins the next job of the lanes (:mod:`.lanes`). One at a quick job is given
-the next quick ones before it is done, as many as it takes not to wait for a front that is late; a
-worker that is free meanwhile takes them away again, and so does one of another front, where that is
-worth the way. Jobs of one content that wait at the same time go along together, since the source is
-read once for all, and decoded once for those that begin with the same pixels; where that takes
-long, they are parted again.
+A free worker begins the next job of the lanes (:mod:`.lanes`). One that is busy with a quick job is
+sent further quick ones in advance, enough to keep it busy while the front is late; a worker that
+becomes free takes them back, and so does another front if that is worth the transfer. Jobs of equal
+content that wait at the same time are sent to one worker: the source is read once for all of them,
+and decoded once for those that begin with the same pixels. If that takes long, other workers take
+some of them.
 
-Events come in by methods; :meth:`Scheduler.actions` says what follows from them. Jobs and workers
-are whatever the caller takes for them. No clock, no process, no event loop.
+Events come in as method calls, and :meth:`Scheduler.actions` yields what is to be done about them.
+Jobs and workers may be of any type. No clock, no process, no event loop.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from ..image.cost import Cost
 from .admission import Bounds, OtherFronts, Refusal
 from .lanes import Lane, Lanes, Waiting, lane_of
 
-LARGE_SOURCE = 512 << 10  # bytes of a source whose jobs wait for others of the same content
-PART_AFTER = 0.15  # seconds that a job takes by itself before those that came with it may leave it
-MAX_TOGETHER = 8  # jobs of one content that go to a worker at once
-AHEAD_SECONDS = 0.025  # of work that a worker is given ahead: so late is a front with 8,000 clients
-MAX_AHEAD = 16  # jobs that this is at most: messages of them fit into the buffer of a socket
-ALONE_AHEAD = 8  # likewise of jobs that go alone, whose messages may be eight times as long
-ALL_AHEAD = 512  # jobs that all workers together have; the kernel counts descriptors under way
+LARGE_SOURCE = 512 << 10  # bytes of a source from which on jobs gather before they are sent
+PART_AFTER = 0.15  # seconds after which jobs that were sent together may go to other workers
+MAX_TOGETHER = 8  # jobs of one content that are sent to a worker at once
+AHEAD_SECONDS = 0.025  # of work sent to a worker in advance: a front with 8,000 clients is so late
+MAX_AHEAD = 16  # jobs sent in advance: their messages fit into the buffer of a socket
+ALONE_AHEAD = 8  # likewise of jobs without ``content``, whose messages may be eight times as long
+ALL_AHEAD = 512  # likewise at all workers: the kernel limits descriptors in flight
 LEND_SECONDS = (
     0.002  # of work that waits, from which on a job is lent: ten times what the way takes
 )
 
 
 class Schedulable(Waiting, Protocol):
-    """What the scheduler knows of a job.
+    """The attributes of a job that the scheduler reads.
 
     Attributes:
-        started: When a worker began it. Set here.
-        retry: Whether it is tried once more when its worker dies. Set here.
+        started: When a worker began it. Set by the scheduler.
+        retry: Whether it is retried if its worker dies. Set by the scheduler.
     """
 
     started: float
@@ -49,11 +49,11 @@ class Schedulable(Waiting, Protocol):
 
     @property
     def awaited(self) -> bool:
-        """Does somebody wait for it?"""
+        """Whether a caller still waits for its result."""
 
     @property
     def telling(self) -> bool:
-        """Does the time that it takes tell what others will take?"""
+        """Whether its time may count towards the predictions for other jobs."""
 
 
 J = TypeVar("J", bound=Schedulable)
@@ -62,7 +62,7 @@ W = TypeVar("W", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Give(Generic[J, W]):
-    """The worker is to do these jobs, behind those that it has."""
+    """Send these jobs to the worker, behind those that it has."""
 
     jobs: tuple[J, ...]
     worker: W
@@ -70,7 +70,7 @@ class Give(Generic[J, W]):
 
 @dataclass(frozen=True, slots=True)
 class Take(Generic[J, W]):
-    """The worker is not to begin this job, which another does; it still says that it has not."""
+    """Cancel this job at the worker, because another one does it; the worker still replies."""
 
     job: J
     worker: W
@@ -78,14 +78,14 @@ class Take(Generic[J, W]):
 
 @dataclass(frozen=True, slots=True)
 class Expire(Generic[J]):
-    """The time of this job is up; it has been given to nobody."""
+    """Fail this job, which has reached its deadline and was sent to no worker."""
 
     job: J
 
 
 @dataclass(frozen=True, slots=True)
 class Lend(Generic[J]):
-    """Another front is to do this job."""
+    """Send this job to another front."""
 
     job: J
     front: int
@@ -93,7 +93,7 @@ class Lend(Generic[J]):
 
 @dataclass(frozen=True, slots=True)
 class Retire(Generic[W]):
-    """The worker is to end; it has no jobs, and gets none."""
+    """End the worker, which has no jobs and gets none."""
 
     worker: W
 
@@ -103,13 +103,13 @@ Action = Give[J, W] | Take[J, W] | Expire[J] | Lend[J] | Retire[W]
 
 @dataclass(slots=True, eq=False)
 class _Turn(Generic[J]):
-    """A job's place at a worker.
+    """A job in the queue of a worker.
 
     Attributes:
         job: The job.
-        cost: Its cost when it was given, by which it is counted.
-        together: Whether it came along with another one.
-        taken: Whether another worker does it.
+        cost: Its cost when it was sent, which the lanes have counted.
+        together: Whether it was sent along with another job.
+        taken: Whether it was taken back, for another worker or front.
     """
 
     job: J
@@ -120,12 +120,12 @@ class _Turn(Generic[J]):
 
 @dataclass(slots=True, eq=False)
 class _Desk(Generic[J]):
-    """What a worker has been given.
+    """The jobs of a worker.
 
     Attributes:
-        turns: Its jobs; the first is under work.
-        started: When it began that one.
-        retiring: Whether it gets no further job.
+        turns: Its jobs in order; it works on the first.
+        started: When it began the first.
+        retiring: Whether it gets no further jobs.
     """
 
     turns: deque[_Turn[J]] = field(default_factory=deque)
@@ -133,7 +133,7 @@ class _Desk(Generic[J]):
     retiring: bool = False
 
     def last(self) -> _Turn[J] | None:
-        """The last of its jobs but the first that is still to be done here."""
+        """Return the last job that it has not begun and is still to do."""
         for turn in islice(reversed(self.turns), len(self.turns) - 1):
             if not turn.taken and turn.job.awaited:
                 return turn
@@ -141,13 +141,13 @@ class _Desk(Generic[J]):
 
 
 class Scheduler(Generic[J, W]):
-    """The jobs that wait, and the workers.
+    """The waiting jobs, and the workers with theirs.
 
     Args:
-        count: Workers that work at a time.
-        bounds: How much may wait.
+        count: Workers that may work at a time.
+        bounds: Limits of the queue.
         memory: Bytes that jobs other than quick ones may take together.
-        others: What other fronts have of that.
+        others: The other fronts, which share ``bounds`` and ``memory``.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Scheduler(Generic[J, W]):
         self._desks: dict[W, _Desk[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
-        self._ahead = 0  # jobs that workers have, have not begun, and shall begin
+        self._ahead = 0  # jobs sent in advance: not begun, and not taken back
 
     # -- workers -----------------------------------------------------------------------------------
 
@@ -166,26 +166,26 @@ class Scheduler(Generic[J, W]):
         return worker in self._desks
 
     def idle(self) -> tuple[W, ...]:
-        """Workers that have nothing to do."""
+        """Return the workers that have no jobs."""
         return tuple(self._idle)
 
     def under_work(self) -> list[tuple[W, Cost | None]]:
-        """The workers that work, each with the cost of its job as it was when it was given."""
+        """Return the busy workers, each with the cost of its job when it was sent."""
         return [(worker, desk.turns[0].cost) for worker, desk in self._desks.items() if desk.turns]
 
     def add(self, worker: W) -> None:
-        """A worker has started."""
+        """Add a worker that has started."""
         self._desks[worker] = _Desk()
         self._idle.append(worker)
 
     def remove(self, worker: W, *, retry: bool = True) -> J | None:
-        """A worker has ended. Return the job that it was at, where that is not tried again.
+        """Remove a worker that has ended, and return its job if that is not to be retried.
 
-        Its other jobs wait as the first of their lanes: they have waited before.
+        Its other jobs return to the front of their lanes.
 
         Args:
-            worker: One that is known here.
-            retry: Whether that job may be tried again, once.
+            worker: A worker that was added.
+            retry: Whether its job may be retried; each job is, once at most.
         """
         turns = self._desks.pop(worker).turns
         if worker in self._idle:
@@ -207,19 +207,19 @@ class Scheduler(Generic[J, W]):
         return lost
 
     def finish(self, worker: W, now: float, *, retire: bool = False) -> J | None:
-        """A worker is done with the first of its jobs, and begins the next one.
+        """Handle a worker's reply to the first of its jobs; it begins the next one.
 
         Args:
             worker: One that has a job.
             now: Seconds, by any clock.
-            retire: Whether it is to end when it has no more jobs.
+            retire: Whether to end the worker when it has no more jobs.
 
         Returns:
-            That job; ``None`` where another worker does it.
+            The job that it is done with; ``None`` if that had been taken back.
         """
         desk = self._desks[worker]
         turn = desk.turns.popleft()
-        # one that was stopped tells nothing of others, nor one that has waited for bytes
+        # the time of a job that was stopped, or has waited for bytes, predicts nothing
         tells = not turn.taken and turn.job.awaited and turn.job.telling
         self.lanes.ended(turn.cost, now - desk.started if tells else None)
         desk.retiring = desk.retiring or retire
@@ -237,24 +237,24 @@ class Scheduler(Generic[J, W]):
     # -- jobs --------------------------------------------------------------------------------------
 
     def enter(self, job: J, size: int = 0) -> bool:
-        """A job waits. Return whether it waits for others of its content, too.
+        """Add a job, and return whether it is held back for others of its content.
 
-        For that it has a moment, after which the caller calls :meth:`gathered`.
+        If so, the caller calls :meth:`gathered` after a moment.
 
         Args:
             job: The job.
-            size: Bytes of its source.
+            size: Size of its source, in bytes.
         """
         job.gathering = bool(job.content) and size >= LARGE_SOURCE
         self.lanes.enter(job)
         return job.gathering
 
     def gathered(self, job: J) -> None:
-        """It has waited for others long enough."""
+        """Let a job begin that was held back for others of its content."""
         job.gathering = False
 
     def abandon(self, job: J) -> W | None:
-        """Nobody waits for a job any more. Return the worker that has it, if any: it may stop."""
+        """Drop a job that is not awaited any more; return the worker to cancel it at, if any."""
         if not self.lanes.leave(job):
             for worker, desk in self._desks.items():
                 if any(turn.job is job and not turn.taken for turn in desk.turns):
@@ -262,61 +262,62 @@ class Scheduler(Generic[J, W]):
         return None
 
     def overdue(self, now: float) -> list[J]:
-        """Jobs whose time is up; they stay where they are until they are abandoned."""
+        """Return the jobs whose deadline has passed; the caller abandons them."""
         return [*self.lanes.overdue(now), *(job for job in self._given() if job.deadline <= now)]
 
     def clear(self) -> list[J]:
-        """All jobs; none waits any more, and no worker gets one."""
+        """Remove all waiting jobs, send no more, and return all jobs."""
         self._idle.clear()
         return [*self.lanes.clear(), *self._given()]
 
     def enter_again(self, job: J) -> None:
-        """A job waits as the first of its lane, which was given away in vain."""
+        """Add a job to the front of its lane that another front has given back."""
         self.lanes.enter_again(job)
 
     # -- bounds ------------------------------------------------------------------------------------
 
     def ahead(self) -> int:
-        """Jobs that wait at a worker."""
+        """Number of jobs that wait at a worker."""
         return self._ahead
 
     def free(self) -> int:
-        """Jobs that could begin now, besides those that wait."""
+        """Number of further jobs that could begin now."""
         return 0 if self.lanes.queued else max(0, min(len(self._idle), self.lanes.room))
 
     @property
     def quiet(self) -> bool:
-        """Does nothing wait, and may one more job begin?"""
+        """Whether no job waits and one more could begin."""
         return not (self.lanes.queued or self._ahead) and self.lanes.room > 0
 
     def waiting(self) -> int:
-        """Jobs that would begin if a worker were free."""
+        """Number of jobs that would begin if a worker were free."""
         return self._ahead + sum(not job.gathering for job in self.lanes)
 
     def waits(self, job: J) -> bool:
-        """Has no worker been given this job?"""
+        """Return whether a job waits and was sent to no worker."""
         return job in self.lanes
 
     def wait(self, lane: Lane = Lane.QUICK) -> float:
-        """Seconds that the next job of a lane would have to wait, as predicted."""
+        """Predict how many seconds the next job of a lane would wait."""
         return self.lanes.wait(lane, self._ahead)
 
     def refusal(self, left: float, cost: Cost | None = None, waited: float = 0.0) -> Refusal | None:
-        """Return why the next job would be refused; ``None`` where it would not.
+        """Return why the next job would be refused, or ``None`` if it would be accepted.
 
         Args:
             left: Seconds until its deadline.
-            cost: Its cost, where that is known.
-            waited: Seconds that it has waited already.
+            cost: Its cost, if known.
+            waited: Seconds that its request has waited already.
         """
         return self.lanes.refusal(lane_of(cost), left, self._ahead, cost, waited)
 
     # -- decisions ---------------------------------------------------------------------------------
 
     def actions(self, now: float) -> Iterator[Action[J, W]]:
-        """What is to be done now. Each counts as done when it is handed out.
+        """Yield what is to be done now; each action counts as done when it is yielded.
 
-        To do one may call methods of this scheduler, also this one: what follows is decided then.
+        While it is done, any method may be called, including this one: the next action is decided
+        afterwards.
         """
         while self._retired:
             yield Retire(self._retired.pop())
@@ -341,7 +342,7 @@ class Scheduler(Generic[J, W]):
             yield from self._give_ahead(now)
 
     def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
-        """Give workers what they are to begin next, each its first one before any has a second."""
+        """Send workers quick jobs in advance, one to each before a second to any."""
         most = math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds)
         most = min(most, MAX_AHEAD, max(1, ALL_AHEAD // max(1, len(self._desks))))
         while self.lanes.queued and (worker := self._least(most)) is not None:
@@ -351,7 +352,7 @@ class Scheduler(Generic[J, W]):
             yield self._give(job, worker, now)
 
     def _least(self, most: int) -> W | None:
-        """The worker at quick jobs that has the fewest, up to ``most``; ``None`` for none."""
+        """Return the worker with the fewest quick jobs, up to ``most``, and no other job."""
         result, fewest = None, most + 1
         for worker, desk in self._desks.items():
             count = len(desk.turns)
@@ -360,7 +361,7 @@ class Scheduler(Generic[J, W]):
         return result
 
     def _steal(self, now: float) -> Take[J, W] | None:
-        """Take a job away from a worker that has not begun it; it counts as under work."""
+        """Take a job back from a worker that has not begun it; it counts as running."""
         for worker, desk in self._desks.items():
             turn = desk.last() if len(desk.turns) > 1 else None
             if turn is None or (turn.together and now - desk.started < PART_AFTER):
@@ -377,7 +378,7 @@ class Scheduler(Generic[J, W]):
         self._ahead -= 1
 
     def _lend(self, others: OtherFronts) -> Iterator[Action[J, W]]:
-        """Give jobs to other fronts that could begin them now."""
+        """Lend jobs to other fronts that could begin them now."""
         while self._worth_lending() and (front := others.free_front()) is not None:
             if job := self.lanes.next_to_lend():
                 yield Lend(job, front)
@@ -388,13 +389,13 @@ class Scheduler(Generic[J, W]):
                 return
 
     def _worth_lending(self) -> bool:
-        """Does so much wait that it is worth the way?"""
+        """Return whether so much waits that lending is worth the transfer."""
         lanes = self.lanes
         quick = lanes.quick + self._ahead
         return quick * lanes.quick_seconds > LEND_SECONDS or lanes.queued > lanes.quick
 
     def _recall(self) -> Take[J, W] | None:
-        """Take a job away from a worker that has not begun it; it does not count here any more."""
+        """Take a job back from a worker that has not begun it, to lend it."""
         for worker, desk in self._desks.items():
             turn = desk.last() if len(desk.turns) > 1 else None
             if turn and not turn.together and not turn.job.borrowed:
@@ -403,7 +404,7 @@ class Scheduler(Generic[J, W]):
         return None
 
     def _give(self, first: J, worker: W, now: float) -> Give[J, W]:
-        """Give a job to a worker, with those that can go along."""
+        """Send a job to a worker, with others of its content."""
         alike = [] if first.cost else self.lanes.alike(first, MAX_TOGETHER - 1)
         desk = self._desks[worker]
         begins = not desk.turns
@@ -421,6 +422,6 @@ class Scheduler(Generic[J, W]):
             desk.turns[0].job.started = now
 
     def _given(self) -> Iterator[J]:
-        """Jobs that workers have."""
+        """Yield the jobs that workers have."""
         for desk in self._desks.values():
             yield from (turn.job for turn in desk.turns if not turn.taken)

@@ -1,4 +1,4 @@
-"""What the pool is doing at a moment, as plain numbers: for metrics and the console."""
+"""A snapshot of the pool as plain numbers, for metrics and the console."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the pool is doing, and how often it lost a worker.
+    """A snapshot of the pool.
 
     Attributes:
-        permits: Jobs that may be worked on at a time, by lane.
-        working: Jobs that are worked on, by lane.
-        waiting: Jobs that wait, by lane.
-        held: Bytes of memory for which jobs other than quick ones have a permit.
-        waits: Seconds that the next job would wait, as predicted, by lane.
-        queue: Jobs that may wait, in all lanes.
-        queue_seconds: That a job may have to wait, as predicted.
-        refusals: Jobs that were refused or not done in time, by reason.
-        lent: Jobs that were given to other fronts.
+        permits: Number of jobs that may be worked on at a time, by lane.
+        working: Number of jobs that are being worked on, by lane.
+        waiting: Number of waiting jobs, by lane.
+        held: Bytes of memory that running jobs other than quick ones have a permit for.
+        waits: Predicted wait of the next job in seconds, by lane.
+        queue: Number of jobs that may wait, in all lanes.
+        queue_seconds: Longest predicted wait of a job.
+        refusals: Number of jobs refused or not done in time, by reason.
+        lent: Number of jobs lent to other fronts so far.
         memory: Bytes that each worker holds, the spare one included.
-        starts: Workers that were ever ready.
-        ends: Workers that have ended since, by reason, a word of :data:`.workers.ENDS`.
+        starts: Number of workers that have become ready so far.
+        ends: Number of those that have ended, by reason (:data:`.workers.ENDS`).
     """
 
     permits: Mapping[str, int]

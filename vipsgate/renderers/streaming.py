@@ -1,10 +1,10 @@
-"""Pictures whose sources still come: when a worker gets one, and when it is taken back.
+"""Pictures whose sources are still arriving: when a worker gets one, and when it gives it back.
 
-A worker that waits for bytes is lost to all others, so one gets such a picture only while it has
-nothing else to do, and no sooner than that the rest is there about when it has decoded what came
-before: it takes about as long as decoding, not as long as the download. Where bytes are late after
-all and others wait, it is given back (:class:`vipsgate.renderers.pool.GivenBack`), and rendered
-when all is there, as are several pictures of one source, which then go together.
+A worker that waits for bytes is lost to other jobs, so it gets such a picture only when no other
+job waits, and only when the rest is predicted to arrive by the time it has decoded the beginning:
+it is then busy for about as long as decoding takes, not as long as the download. If bytes are late
+and other jobs wait, the job is given back (:class:`vipsgate.renderers.pool.GivenBack`) and rendered
+when the source is complete. Several pictures of one source wait for that as well, and go together.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from ..worker.protocol import Job
 from .pool import GivenBack, Renderers
 from .result import Result
 
-LEAST = 1 << 20  # bytes of a source that is worth it: a smaller one is decoded within 0.06 s
-DECODES = 60e-9  # seconds for a byte of a source, at most: JPEG and PNG 20, progressive JPEG 60
+LEAST = 1 << 20  # bytes of a source: decoding a smaller one takes 0.06 s at most
+DECODES = 60e-9  # seconds per byte of a source, at most: JPEG and PNG 20e-9, progressive JPEG 60e-9
 
 
 def begins(size: int, seconds_left: float) -> bool:
-    """Is it time to decode what is there of a source?
+    """Return whether to begin decoding a source that is still arriving.
 
     Args:
-        size: Bytes of all of it.
-        seconds_left: Until all is there, as predicted.
+        size: Size of the whole source, in bytes.
+        seconds_left: Predicted seconds until it is complete.
     """
     return seconds_left <= DECODES * size
 
 
 async def render(renderers: Renderers, job: Job, content: str, source: Arriving) -> Result:
-    """Have a job done, perhaps while its source still comes.
+    """Have a job done, if possible while its source is still arriving.
 
     Args:
-        renderers: By whom.
-        job: A job to render, which stays the caller's, as ``source`` does.
-        content: Names the content of the source; see :meth:`.pool.Renderers.render`.
+        renderers: The pool.
+        job: The job; it belongs to the caller, as ``source`` does.
+        content: Identifies the content of the source; see :meth:`.pool.Renderers.render`.
         source: The source.
 
     Raises:
-        OssError: The source does not come, or see :meth:`.pool.Renderers.render`.
+        OssError: The source has failed to arrive, or see :meth:`.pool.Renderers.render`.
     """
     if await _waits(renderers, source):
         with contextlib.suppress(GivenBack):
@@ -53,7 +53,7 @@ async def render(renderers: Renderers, job: Job, content: str, source: Arriving)
 
 
 async def _waits(renderers: Renderers, source: Arriving) -> bool:
-    """Wait until it is time to begin, or all is there; is it time?"""
+    """Wait until it is time to begin or the source is complete; return whether it is time."""
     arrival = source.arrival
     while not arrival.complete:
         if arrival.arrived >= HEAD_BYTES:
@@ -66,16 +66,16 @@ async def _waits(renderers: Renderers, source: Arriving) -> bool:
 
 
 def _is_time(arrival: Arrival) -> bool:
-    """Is there one picture of it, which is to begin? Several are made when all is there."""
+    """Return whether to begin the only picture of a source; several wait for all of it."""
     return arrival.openers == 1 and begins(arrival.object.size, arrival.seconds_left())
 
 
 async def _streamed(renderers: Renderers, job: Job, source: Arriving) -> Result:
-    """Have it done now. Nothing is answered before all of the source has come, and was right.
+    """Render now, and return the result when the source has arrived in full and is intact.
 
     Raises:
-        GivenBack: The worker is for others; the source still comes.
-        OssError: The source does not come, or see :meth:`.pool.Renderers.render`.
+        GivenBack: Other jobs need the worker, and the source is still arriving.
+        OssError: The source has failed to arrive, or see :meth:`.pool.Renderers.render`.
     """
     work = asyncio.ensure_future(renderers.render(job, arrival=source.arrival))
     whole = asyncio.ensure_future(source.whole())
@@ -98,7 +98,7 @@ async def _streamed(renderers: Renderers, job: Job, source: Arriving) -> Result:
 
 
 async def _end(work: asyncio.Future[Result]) -> None:
-    """Nobody waits for it any more; a result that has come meanwhile is closed."""
+    """Cancel work that is not awaited any more, and close a result that it may have."""
     work.cancel()
     await asyncio.wait({work})
     if not work.cancelled() and not work.exception():

@@ -1,4 +1,4 @@
-"""Background tasks: referenced while they run, and logged where they fail."""
+"""Background tasks, which are referenced while they run and logged if they fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tasks:
         task.add_done_callback(self._ended)
 
     def cancel(self) -> None:
-        """Cancel all that run."""
+        """Cancel all running tasks."""
         for task in self._running:
             task.cancel()
 

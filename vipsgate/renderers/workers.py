@@ -1,10 +1,9 @@
-"""The worker processes of a pool: started, replaced where they end, watched for their memory.
+"""Starts the worker processes of a pool, replaces those that end, and limits their memory.
 
-Which of them does which job is for :mod:`.scheduler` and :mod:`.pool` to say. The memory
-of the workers is watched from here: RLIMIT_AS makes libvips crash, and an encoder does not stop
-when asked. Each job is held to its own estimate, on top of what its worker held before: one that
-was handed back came with its estimate, and a worker that begins one without handing it back has
-found it to be a quick one.
+:mod:`.scheduler` and :mod:`.pool` decide which of them does which job. The memory of the workers is
+watched from outside, because libvips crashes under RLIMIT_AS and an encoder does not stop when
+asked. Each job is held to its estimate, on top of what its worker held before. A job without one is
+held to the limit of quick jobs, as a worker hands back any other.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from .process import Replied, WorkerDied, WorkerProcess
 from .tasks import Tasks
 
 START_TIMEOUT = 30.0  # seconds for a worker to be ready; 0.3 is usual
-FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # seconds before a start that has failed is tried again
+FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # seconds before a failed start is retried
 COMMAND = (sys.executable, "-m", "vipsgate.worker.main")
 RETRY_SOON = {"Retry-After": "1"}
 ENDS = ("died", "memory", "overdue", "replaced")  # why a worker ended: values of a metric's label
-# what a worker inherits of the environment: keys of stores and secrets are none of its business
+# Environment variables that a worker inherits; others may hold secrets.
 INHERITED = (
     "HOME LANG LC_ALL LC_CTYPE LD_LIBRARY_PATH LD_PRELOAD MALLOC_CONF PATH PYTHONHOME PYTHONPATH "
     "TZ VIRTUAL_ENV".split()
@@ -43,15 +42,15 @@ log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """No worker can be started; the text says why."""
+    """A worker cannot be started; the text says why."""
 
 
 class Workers:
     """All worker processes of a pool, those that are still starting included.
 
     Args:
-        count: How many there are to be.
-        command: What to start.
+        count: How many to run.
+        command: The command that starts one.
         settings: ``limits`` and ``image`` of the configuration, as plain values.
         ceiling: Bytes of memory above which an idle worker is to be replaced.
         job_memory: Bytes that a job may take on top of what its worker held before.
@@ -60,10 +59,10 @@ class Workers:
         lost: Called with a worker that was ready and has ended, or has broken the protocol.
 
     Attributes:
-        version: What the workers make pictures with; empty until the first one is ready.
-        sandbox: What their sandbox consists of here, in words.
-        starts: Workers that were ever ready.
-        ends: Workers that have ended since, by reason, a word of :data:`ENDS`.
+        version: The versions of their libraries; empty until the first worker is ready.
+        sandbox: The parts of their sandbox that are in force here, in words.
+        starts: Number of workers that have become ready so far.
+        ends: Number of those that have ended, by reason (:data:`ENDS`).
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class Workers:
         """Start all of them and wait until they are ready.
 
         Raises:
-            StartError: One of them cannot work here.
+            StartError: A worker cannot run on this machine.
         """
         starts = [asyncio.ensure_future(self._start_one()) for _ in range(self._count)]
         try:
@@ -113,7 +112,7 @@ class Workers:
             raise
 
     async def close(self) -> None:
-        """End all of them; what they were doing is lost."""
+        """End all of them; their jobs are lost."""
         self._closed = True
         self._tasks.cancel()
         workers = list(self._all)
@@ -124,17 +123,17 @@ class Workers:
         self._all.clear()
 
     def replace(self, worker: WorkerProcess) -> None:
-        """Let an idle worker end, and start another one."""
+        """End an idle worker, and start another one."""
         self.ends["replaced"] += 1
         self._all.discard(worker)
         worker.close()
         self._tasks.run(self._start_another())
 
     async def _start_one(self) -> None:
-        """Start a worker and take it in when it is ready.
+        """Start a worker, and add it to the pool when it is ready.
 
         Raises:
-            StartError: It cannot work here.
+            StartError: It cannot run on this machine.
         """
         worker = await self._process()
         self._all.add(worker)
@@ -157,7 +156,7 @@ class Workers:
         self._on_start(worker)
 
     async def _start_another(self) -> None:
-        """Start a worker in the place of one that has ended, again and again until that works."""
+        """Start a worker in place of one that has ended, retrying until that works."""
         delay = FIRST_DELAY
         while True:
             try:
@@ -182,7 +181,7 @@ class Workers:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # the front's own standard output carries the ready line only
                 env=inherited | ENVIRONMENT,
-                start_new_session=True,  # Ctrl-C is for the front, which drains
+                start_new_session=True,  # so that Ctrl-C reaches only the front, which drains
             )
         except BaseException:
             ours.close()
@@ -194,9 +193,9 @@ class Workers:
         return WorkerProcess(process, ours, control, self._on_reply, self._lost)
 
     def _lost(self, worker: WorkerProcess) -> None:
-        """A worker has ended, or has broken the protocol; another one takes its place."""
+        """Handle a worker that has ended or broken the protocol, and start another one."""
         self._all.discard(worker)
-        if not worker.started:  # _start_one gets an exception
+        if not worker.started:  # ``_start_one`` gets an exception
             return
         if not self._closed:
             dead = "overdue" if worker.unresponsive else "died"
@@ -208,11 +207,11 @@ class Workers:
     # -- memory ----------------------------------------------------------------------------------
 
     def memory(self) -> tuple[int, ...]:
-        """Bytes that each worker holds."""
+        """Bytes of memory that each worker holds."""
         return tuple(worker.rss() for worker in self._all)
 
     def is_too_large(self, rss: int) -> bool:
-        """Is a worker that holds so many bytes, and has nothing to do, to be replaced?"""
+        """Return whether an idle worker that holds ``rss`` bytes is to be replaced."""
         return rss > self._ceiling
 
     def check_memory(
@@ -220,17 +219,17 @@ class Workers:
         idle: Iterable[WorkerProcess],
         working: Iterable[tuple[WorkerProcess, Cost | None]],
     ) -> None:
-        """Kill those whose jobs take more memory than these may.
+        """Kill the workers whose jobs take more memory than they may.
 
         Args:
-            idle: Those that have nothing to do; what such a one has given back by now is not for
-                its next job.
+            idle: Idle workers; memory that one has returned to the system by now is not counted as
+                held before its next job.
             working: The others, each with the estimated cost of its job.
         """
         for worker in idle:
             worker.base = worker.rss()
         for worker, cost in working:
-            held = min(worker.base, self._ceiling)  # whatever it says of itself
+            held = min(worker.base, self._ceiling)  # a worker's own figure is not trusted
             if worker.rss() > held + self._allowance(cost):
                 worker.out_of_memory = True
                 worker.kill()
@@ -240,11 +239,11 @@ class Workers:
         return min(self._job_memory, cost.memory if cost else QUICK_BYTES)
 
     async def error_for_exit(self, worker: WorkerProcess, cost: Cost | None) -> errors.OssError:
-        """Return why a worker has died under its job, in the client's terms.
+        """Return the error of a job whose worker has died.
 
         Args:
-            worker: One that was lost; its end is waited for.
-            cost: Of its job, as estimated; ``None`` for a quick one.
+            worker: The worker; its exit status is waited for.
+            cost: The estimated cost of the job; ``None`` for a quick one.
         """
         code = await worker.process.wait()
         if worker.out_of_memory:
@@ -252,6 +251,6 @@ class Workers:
                 f"The picture took more than the {self._allowance(cost)} bytes of memory "
                 "it may take."
             )
-        if code == -signal.SIGKILL:  # by another process, or the kernel for want of memory
+        if code == -signal.SIGKILL:  # by another process, or by the kernel when memory ran out
             return errors.ServiceUnavailable("The renderer was killed.", headers=RETRY_SOON)
         return errors.ImageDamage("The image file may be damaged. Its decoder died of it.")

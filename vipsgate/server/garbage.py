@@ -1,11 +1,12 @@
-"""When the garbage collector looks through the objects of a front: often, and at few of them.
+"""When the garbage collector runs in a front: often, and over few objects at a time.
 
-Nobody is answered while it does, for 0.3 microseconds an object that is in use. By itself it looks
-at new objects when there are so many more of them than have been freed (``gc.set_threshold``).
-Where thousands of requests wait, old ones are freed as new ones are made, so that it looks seldom,
-and then at 100,000 of them: 60 ms. So here it looks by the clock, too. An object that has been seen
-once is looked at again when nobody asks for anything, or a few times an hour: answers leave no
-garbage, and 8,000 connections have 600,000 objects.
+A collection takes 0.3 microseconds for each object in use, and nothing is answered meanwhile. By
+itself, the collector looks at new objects once enough more of them have been made than freed
+(``gc.set_threshold``). While thousands of requests wait, old objects are freed as fast as new ones
+are made, so it runs seldom, and then over 100,000 objects: 60 ms. Here it also runs by the clock.
+
+Objects that survive one collection are looked at again when no requests come, or else a few times
+an hour. Answers leave no garbage, and 8,000 connections hold 600,000 objects.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ import asyncio
 import gc
 from collections.abc import Callable
 
-YOUNG = 10_000  # more objects that are new than have been freed: a look at these, 3 ms
-YOUNG_SECONDS = 0.05  # between two looks at new objects while requests come
-IDLE_SECONDS = 1.0  # without a request, after which nobody asks for anything
-OLD_SECONDS = 60.0  # between two looks at all objects, where nobody asks for anything
-BUSY_SECONDS = 900.0  # likewise, where somebody does
-NEVER = 1 << 30  # looks at new objects before one at older ones
+YOUNG = 10_000  # objects made and not freed after which new ones are looked at, which takes 3 ms
+YOUNG_SECONDS = 0.05  # between two collections of new objects while requests come
+IDLE_SECONDS = 1.0  # without a request after which a front counts as idle
+OLD_SECONDS = 60.0  # between two collections of all objects, if the front is idle
+BUSY_SECONDS = 900.0  # the same if it is not
+NEVER = 1 << 30  # collections of new objects before one of older ones
 
 
 def spare() -> None:
-    """Keep what is there by now out of what is looked through: it stays.
+    """Exclude all objects that exist now from collections: they stay for good.
 
-    A full collection of it takes 20 ms.
+    A collection of them takes 20 ms.
     """
     gc.collect()
     gc.freeze()
@@ -33,10 +34,10 @@ def spare() -> None:
 
 
 async def collect(requests: Callable[[], int]) -> None:
-    """Look for garbage, for as long as this task lives.
+    """Run the garbage collector until cancelled.
 
     Args:
-        requests: Returns how many requests have come so far.
+        requests: Returns the number of requests so far.
     """
     loop = asyncio.get_running_loop()
     seen, looked, busy, clean = requests(), loop.time(), False, True

@@ -1,13 +1,14 @@
 """Connections that have been accepted and are not set up yet.
 
-To set a connection up, transport, protocol, parser and task, takes 50 microseconds. Where thousands
-connect at once, that is half a second in which whoever asks for something light is behind all of
-them. So the first ones in an iteration of the loop are set up at once, and the others are looked at
-before, which takes 10 microseconds:
+To set up a connection (transport, protocol, parser and task) takes about 50 microseconds. Where
+thousands of clients connect at once, that adds up to half a second, and a client that wants
+something light would wait behind all of them. So only the first few in an iteration of the loop are
+set up at once. The others are looked at first, which takes 10 microseconds:
 
-* What has sent a request for work is set up when the turn of that request comes (:mod:`.turns`).
-* What has sent nothing yet is set up when it has, or after a while.
-* All else is set up.
+* A connection whose client has sent a request for work is set up when the turn of that request
+  comes (:mod:`.turns`).
+* One whose client has sent nothing yet is set up when it has, or after :data:`SILENT_SECONDS`.
+* Any other one is set up.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from .connection import Work
 from .turns import ONE, Turns
 
 AT_ONCE = 16  # connections in an iteration of the loop that are set up without a look
-MAX_LOOKED_AT = 64  # of those that have sent something, in one iteration
-PEEK_BYTES = 1 << 12  # of what a client has sent
-SILENT_SECONDS = 1.0  # after which a connection that has sent nothing is set up
+MAX_LOOKED_AT = 64  # silent connections that are handled in an iteration once they have data
+PEEK_BYTES = 1 << 12  # of what a client has sent, to tell what it wants
+SILENT_SECONDS = 1.0  # after which a connection whose client has sent nothing is set up
 
 SetUp = Callable[[socket.socket, float], None]  # a connection, and Connection's ``came``
 
@@ -34,9 +35,9 @@ class Arrivals:
     """The connections of a port that are not set up yet; an event loop is running.
 
     Args:
-        turns: Whose turn it is to have work begun.
-        work: Which requests are work.
-        set_up: Sets a connection up.
+        turns: Decides when a request for work begins.
+        work: Tells which requests are work.
+        set_up: Called with a connection to set it up.
     """
 
     def __init__(self, turns: Turns, work: Work, set_up: SetUp) -> None:
@@ -50,7 +51,7 @@ class Arrivals:
         return len(self._waiting) + len(self._silent)
 
     def add(self, connection: socket.socket) -> bool:
-        """Set a connection up, at once or later. Return whether it has been set up at once."""
+        """Set up a connection, now or later. Return whether it was done now."""
         if not self._turns.busy and self._at_once.take():
             self._set_up(connection, 0.0)
             return True
@@ -61,12 +62,12 @@ class Arrivals:
         return self._add(connection, data)
 
     def flush(self) -> None:
-        """Set all connections up now."""
+        """Set up all connections now."""
         while self._waiting:
             self._set_up(self._waiting.pop(), 0.0)
         for descriptor in list(self._silent):
-            self._set_up(self._heard(descriptor), 0.0)
-        self._watch_no_more()
+            self._set_up(self._unwatch(descriptor), 0.0)
+        self._close_epoll()
 
     def _add(self, connection: socket.socket, data: bytes) -> bool:
         work = self._work
@@ -78,8 +79,8 @@ class Arrivals:
         return False
 
     def _begin(self, connection: socket.socket, came: float) -> float:
-        """Set up a connection whose turn has come. Return how much of a turn it takes."""
-        if connection not in self._waiting:  # it has been set up since
+        """Set up a connection whose turn has come. Return how much of a turn that takes."""
+        if connection not in self._waiting:  # :meth:`flush` has set it up
             return 0.0
         self._waiting.discard(connection)
         self._set_up(connection, came)
@@ -90,40 +91,40 @@ class Arrivals:
         if self._epoll is None:
             self._epoll = select.epoll()
             loop.add_reader(self._epoll.fileno(), self._on_data)
-            loop.call_later(SILENT_SECONDS, self._give_up)
+            loop.call_later(SILENT_SECONDS, self._set_up_old)
         descriptor = connection.fileno()
         self._epoll.register(descriptor, select.EPOLLIN)
         self._silent[descriptor] = connection, loop.time()
 
-    def _heard(self, descriptor: int) -> socket.socket:
-        """Return a silent connection, which is none any more."""
+    def _unwatch(self, descriptor: int) -> socket.socket:
+        """Stop watching a silent connection, and return it."""
         assert self._epoll
         connection, _ = self._silent.pop(descriptor)
         self._epoll.unregister(descriptor)
         return connection
 
     def _on_data(self) -> None:
-        """Look at connections that have sent something, or that the client has closed."""
+        """Handle connections whose client has sent something, or has closed them."""
         if self._epoll is None:
             return
         for descriptor, _ in self._epoll.poll(0, MAX_LOOKED_AT):
-            connection = self._heard(descriptor)
+            connection = self._unwatch(descriptor)
             self._add(connection, _peek(connection) or b"")
 
-    def _give_up(self) -> None:
-        """Set up the connections that have been silent for long."""
+    def _set_up_old(self) -> None:
+        """Set up connections that have been silent for :data:`SILENT_SECONDS`."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         old = [number for number, (_, at) in self._silent.items() if at <= now - SILENT_SECONDS]
         for descriptor in old[:MAX_LOOKED_AT]:
-            self._set_up(self._heard(descriptor), 0.0)
+            self._set_up(self._unwatch(descriptor), 0.0)
         if self._silent:
             oldest = next(at for _, at in self._silent.values())
-            loop.call_at(max(oldest + SILENT_SECONDS, now), self._give_up)
+            loop.call_at(max(oldest + SILENT_SECONDS, now), self._set_up_old)
         else:
-            self._watch_no_more()
+            self._close_epoll()
 
-    def _watch_no_more(self) -> None:
+    def _close_epoll(self) -> None:
         if self._epoll is not None:
             asyncio.get_running_loop().remove_reader(self._epoll.fileno())
             self._epoll.close()
@@ -131,10 +132,10 @@ class Arrivals:
 
 
 def _peek(connection: socket.socket) -> bytes | None:
-    """Return what a client has sent so far; ``None`` for nothing."""
+    """Return what a client has sent so far; ``None`` if that is nothing."""
     try:
         return connection.recv(PEEK_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return None
-    except OSError:  # it is set up, and found to be closed
+    except OSError:  # the connection is broken, which its protocol is told once it is set up
         return b""

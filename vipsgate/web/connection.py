@@ -1,15 +1,16 @@
-"""A client's connection: requests are answered one by one, and it is closed so that answers arrive.
+"""A client's connection: its requests are answered in order, and no answer is lost when it closes.
 
-Built on aiohttp's own server, which is replaced in five points:
+Built on aiohttp's server protocol, from which it differs in five points:
 
-* Requests are read by :mod:`.parser`. What is no request is refused in OSS's words, and the
-  connection is closed behind it.
-* A body that nobody has read is read to its end if that is near. If not, the connection is closed,
-  and first only in one direction (:mod:`.lingering`).
-* Requests for what is work wait for their turn before they are parsed (:mod:`.turns`).
-* Such a request is refused as soon as it is parsed where there is no time for it, and one whose
-  answer is at hand is answered: no task is begun for it, and nothing of it is left but the answer.
-* Refusals for want of time may be held back (:mod:`.throttle`).
+* Requests are read by :mod:`.parser`. A malformed one is refused with OSS's XML, and the connection
+  is then closed.
+* A request body that the handler has not read is read to its end if little is left. Otherwise the
+  connection is closed, first in one direction only (:mod:`.lingering`).
+* Requests for pictures that must be made wait for their turn before they are parsed
+  (:mod:`.turns`).
+* If such a request is refused, or the answer to a request is cached, the answer is sent as soon as
+  the request is parsed, without a task.
+* Refusals under overload may be held back (:mod:`.throttle`).
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from .prebuilt import HOLD, Ready
 from .throttle import Throttle
 from .turns import ONE, Turns
 
-KEEPALIVE_SECONDS = 75.0  # that a connection may be unused; nginx's own default
-BODY_BUFFER_BYTES = 1 << 16  # of a body, half of what is held while nobody reads it
-STALL_SECONDS = 60.0  # that a client may take nothing of an answer; nginx's send_timeout
-DRAIN_BYTES = 1 << 16  # of a body that nobody wants, read so that the connection stays open
-DRAIN_SECONDS = 2.0  # for them to come
-AT_ONCE = ONE / 4  # of a turn that a request takes which is refused at once
-BUSY = HTTPStatus.SERVICE_UNAVAILABLE.value  # of answers that may be held back
+KEEPALIVE_SECONDS = 75.0  # for which a connection may be unused; nginx's keepalive_timeout
+BODY_BUFFER_BYTES = 1 << 16  # read buffer of a body; aiohttp holds up to twice as much unread
+STALL_SECONDS = 60.0  # for which a client may read nothing of an answer; nginx's send_timeout
+DRAIN_BYTES = 1 << 16  # of an unread body that are read so that the connection stays open
+DRAIN_SECONDS = 2.0  # to wait for those bytes
+AT_ONCE = ONE / 4  # turns used by a request that is refused or answered without a task
+BUSY = HTTPStatus.SERVICE_UNAVAILABLE.value  # the status of answers that may be held back
 NOBODY: Any = None
 
 Refuse = Callable[[web.BaseRequest, OssError], web.StreamResponse]
@@ -51,65 +52,66 @@ log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """Which requests are work, and which are answered before a task is begun for them."""
+    """Tells which requests wait for a turn, and answers some before a task is started."""
 
     def knows(self, data: bytes) -> bool:
-        """Return whether the answer to a request that begins so may be at hand."""
+        """Return whether the answer to a request that begins so may be cached."""
 
     def answer(self, request: web.BaseRequest) -> Ready | None:
-        """Return the answer to a request that is known; ``None`` where it is to be handled."""
+        """Return the cached answer to a request, or ``None`` if it is to be handled."""
 
     def waits(self, data: bytes) -> bool:
-        """Return whether any other request that begins so is to wait for its turn."""
+        """Return whether a request that begins so is to wait for its turn."""
 
     def full(self, waited: float) -> bool:
-        """Return whether a request is to be refused, as far as one can say before it is parsed.
+        """Return whether a request would be refused, as far as can be told before it is parsed.
 
         Args:
             waited: Seconds that it has waited for its turn.
         """
 
     def refusal(self, request: web.BaseRequest) -> Ready | None:
-        """Return the answer to a request that is refused; ``None`` where it is to be handled."""
+        """Return the answer to a request that is refused, or ``None`` if it is to be handled."""
 
 
 class NoWork:
-    """Nothing waits for a turn, and nothing is at hand."""
+    """:class:`Work` of a port without pictures: no request waits, and none is answered early."""
 
     def knows(self, data: bytes) -> bool:
-        """It is not."""
+        """Return ``False``."""
         return False
 
     def answer(self, request: web.BaseRequest) -> None:
-        """There is none."""
+        """Return ``None``."""
 
     def waits(self, data: bytes) -> bool:
-        """It does not."""
+        """Return ``False``."""
         return False
 
     def full(self, waited: float) -> bool:
-        """There is none."""
+        """Return ``False``."""
         return False
 
     def refusal(self, request: web.BaseRequest) -> None:
-        """Nothing is refused."""
+        """Return ``None``."""
 
 
 class Connection(web.RequestHandler):
-    """One connection, and the requests on it.
+    """One connection and its requests.
 
     Args:
         manager: The server, which counts its connections.
-        loop: Where it runs.
-        refuse: Makes the answer to what is no request, and in place of one that a handler owes.
+        loop: The event loop.
+        refuse: Makes the answer to a malformed request, or to one whose handler has failed.
         throttle: Holds refusals back.
-        turns: When a request begins that is work.
-        work: Which one is, and which is refused.
-        came: When it was accepted, where its first request has waited for its turn since; else 0.
+        turns: Decides when a request that waits for its turn begins.
+        work: Tells which requests wait for a turn, and which are refused.
+        came: When the connection was accepted, where its first request has waited for its turn
+            since then, by ``time.perf_counter``; else 0.
         options: See ``web.RequestHandler``.
 
     Attributes:
-        came: When the latest request that waited for its turn came, see :func:`came`.
+        came: When the latest request arrived, if it waited for its turn; see :func:`came`.
     """
 
     __slots__ = (
@@ -135,7 +137,7 @@ class Connection(web.RequestHandler):
             keepalive_timeout=KEEPALIVE_SECONDS,
             read_bufsize=BODY_BUFFER_BYTES,
             auto_decompress=False,  # a body is stored as it comes
-            lingering_time=0,  # what aiohttp does for it has no bound of bytes
+            lingering_time=0,  # aiohttp's lingering has no limit of bytes
             **options,
         )
         make = partial(
@@ -156,18 +158,18 @@ class Connection(web.RequestHandler):
         self._turns, self._work, self.came = turns, work, 0.0
         self._accepted = came
         self._resuming = self._holding = False
-        self._left = 0  # bytes of an answer that the client has not taken at the last look
+        self._left = 0  # bytes of an answer that were unsent at the last check
         self._stall: asyncio.TimerHandle | None = None
 
     def idle_since(self) -> float | None:
-        """When it began to wait for a request, in the loop's time; ``None`` where it does not."""
+        """Return when it began to wait for a request, in the loop's time; ``None`` if busy."""
         waiter = self._waiter
         if self._holding or waiter is None or waiter.done():
             return None
         return self._next_keepalive_close_time - KEEPALIVE_SECONDS
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client has sent; where that is work, when its turn comes."""
+        """Handle received bytes: at once, or in turn if they ask for a picture to be made."""
         transport = self.transport
         if transport is None or self._is_busy():
             super().data_received(data)
@@ -180,13 +182,13 @@ class Connection(web.RequestHandler):
             super().data_received(data)
 
     def _is_busy(self) -> bool:
-        """Is a request under way, or its answer? What comes next is answered behind it."""
+        """Return whether an earlier request is still to be answered."""
         if self._messages:
             return True
         waiter = self._waiter
         if waiter is not None:
             return waiter.done()
-        return self._request_count > 0  # else nobody has begun to wait for the first one
+        return self._request_count > 0  # if 0, the task that waits for requests has not yet run
 
     def _wait_for_turn(self, data: bytes, transport: asyncio.Transport) -> None:
         self.came, self._accepted = self._accepted, 0.0
@@ -200,7 +202,7 @@ class Connection(web.RequestHandler):
         self._turns.wait(partial(self._begin_later, data, transport))
 
     def _begin_later(self, data: bytes, transport: asyncio.Transport) -> float:
-        """Begin what has waited for its turn. Return how much of one it takes."""
+        """Begin a request whose turn has come, and return the turns that it uses."""
         self._holding = False
         if transport.is_closing() or self.transport is None:
             return 0.0
@@ -215,9 +217,9 @@ class Connection(web.RequestHandler):
         return self._begin(data, transport, refusal)
 
     def _begin(self, data: bytes, transport: asyncio.Transport, answer: Answer | None) -> float:
-        """Answer a request at once, or have it handled. Return how much of a turn it takes.
+        """Answer a request at once, or have it handled, and return the turns that it uses.
 
-        A client that has not taken its last answer has the next one written in its own time.
+        While an earlier answer is not fully sent, the next one is always left to a handler.
         """
         taken = not transport.get_write_buffer_size()
         if answer and taken and (response := self._answer(data, answer)):
@@ -227,7 +229,7 @@ class Connection(web.RequestHandler):
         return ONE
 
     def _answer(self, data: bytes, answer: Answer) -> Ready | None:
-        """The answer to a request for which no task is begun."""
+        """Return the answer to a request if it can be given without a task, else ``None``."""
         parser: Any = self._parser
         messages, _, _ = parser.look_ahead(data)
         manager = self._manager
@@ -236,7 +238,7 @@ class Connection(web.RequestHandler):
         message, body = messages[0]
         if isinstance(message, _ErrInfo) or body is not EMPTY_PAYLOAD or message.should_close:
             return None
-        # what is sent is bytes, which need no writer, and nobody waits for the request in a task
+        # the answer is bytes, so the request needs neither a payload writer nor a task
         response = answer(manager.request_factory(message, body, self, NOBODY, NOBODY))
         if response is not None:
             parser.drop()
@@ -245,7 +247,7 @@ class Connection(web.RequestHandler):
         return response
 
     def _send(self, response: Ready, transport: asyncio.Transport) -> None:
-        """Send an answer, at once or later; then the connection is unused."""
+        """Send an answer, at once or later, and start the time for which it may be unused."""
         self._set_unused()
         if (hold := _hold(response)) and (seconds := self._throttle.delay(hold)):
             self._hold(response, transport, seconds)
@@ -253,32 +255,32 @@ class Connection(web.RequestHandler):
             response.send()
 
     def _hold(self, response: Ready, transport: asyncio.Transport, seconds: float) -> None:
-        """Have an answer sent later; what comes next is read behind it."""
+        """Send an answer later, and read nothing before."""
         transport.pause_reading()
         self._holding = True
         self._throttle.hold(seconds, partial(self._send_and_read_on, response, transport))
 
     def _set_unused(self) -> None:
-        """It is unused from now on, as far as its end is concerned."""
+        """Start the time for which the connection may be unused."""
         self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_SECONDS
         if self._keepalive_handle is None:
             at = self._next_keepalive_close_time
             self._keepalive_handle = self._loop.call_at(at, self._process_keepalive)
 
     def pause_writing(self) -> None:
-        """The client does not take its answer as fast as it is given; it has a while."""
+        """Start the stall timeout, as the client reads more slowly than it is sent to."""
         super().pause_writing()
         self._watch_stall()
 
     def resume_writing(self) -> None:
-        """It has taken it."""
+        """Stop the stall timeout, as the client has read what was sent."""
         super().resume_writing()
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """It is closed, from either end."""
+        """Clean up after the connection was closed by either end."""
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
@@ -297,10 +299,10 @@ class Connection(web.RequestHandler):
             transport.abort()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Go on with a body that was not taken fast enough, after the loop's next turn.
+        """Continue reading a body, in the next iteration of the loop.
 
-        A block from the kernel may have 40,000 chunks of one byte; at once they would all be parsed
-        inside of one read, and nobody else be answered for a quarter of a second.
+        One read may contain 40,000 chunks of one byte. Parsed all at once, they would block the
+        loop for a quarter of a second.
         """
         if not resume_parser:
             super().resume_reading(resume_parser=False)
@@ -320,10 +322,10 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Return the answer in place of one that a handler has failed to give.
+        """Return the answer to a request whose handler has failed.
 
         Raises:
-            ConnectionError: A part of another one has been sent already.
+            ConnectionError: A part of another answer has been sent already.
         """
         log.error("a request has failed: %s %s", request.method, request.path, exc_info=exc)
         if request.writer.output_size > 0:
@@ -335,12 +337,12 @@ class Connection(web.RequestHandler):
     def _make_error_handler(
         self, err_info: _ErrInfo
     ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-        """Return what answers in place of a request that is none."""
+        """Return the handler that refuses a malformed request."""
         error = err_info.exc
         assert isinstance(error, OssError)
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
-            request._version = HttpVersion11  # aiohttp's stand-in for a request says 1.0
+            request._version = HttpVersion11  # aiohttp's substitute for the request has 1.0
             return self._refuse(request, error)
 
         return answer
@@ -348,7 +350,7 @@ class Connection(web.RequestHandler):
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """Send the answer; what then happens to the connection is decided here."""
+        """Send the answer, and then drain, linger or keep the connection."""
         if (hold := _hold(resp)) and (seconds := self._throttle.delay(hold)):
             if isinstance(resp, Ready) and request.content.is_eof() and not self._messages:
                 return self._finish_later(request, resp, seconds)
@@ -361,10 +363,7 @@ class Connection(web.RequestHandler):
     async def _finish_later(
         self, request: web.BaseRequest, response: Ready, seconds: float
     ) -> tuple[web.StreamResponse, bool]:
-        """Have the answer sent later, and hold nothing of the request meanwhile.
-
-        Nothing is read before: what comes next is answered after this.
-        """
+        """Send the answer later, without keeping the request; nothing is read before."""
         request._finish()
         transport = self.transport
         if transport is not None and not transport.is_closing():
@@ -384,7 +383,7 @@ class Connection(web.RequestHandler):
         start_time: float | None,
         seconds: float,
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer later, where more is to be done than to send it."""
+        """Send the answer later, and then drain, linger or keep the connection."""
         turn = self._loop.create_future()
         self._throttle.hold(seconds, partial(_set, turn))
         await turn
@@ -397,7 +396,7 @@ class Connection(web.RequestHandler):
         response: web.StreamResponse,
         finish: Coroutine[Any, Any, tuple[web.StreamResponse, bool]],
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer that may be the last one on this connection."""
+        """Send an answer that may be the last one of this connection."""
         body = request.content
         stays = request.keep_alive and _is_nearly_read(request)
         if not stays and not response.prepared:
@@ -410,7 +409,7 @@ class Connection(web.RequestHandler):
         return finished
 
     def _linger(self) -> None:
-        """Send nothing more, and throw away what comes until the client has closed, too."""
+        """Close the sending side, and discard what comes until the client has closed its own."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -421,9 +420,9 @@ class Connection(web.RequestHandler):
 
 
 def came(request: web.BaseRequest) -> float:
-    """When a request came, by ``time.perf_counter``; 0 where it waited for nothing since.
+    """Return when a request arrived, by ``time.perf_counter``; 0 if it has not waited for a turn.
 
-    It is said once, so that it is not said of the next request on the same connection.
+    The time is reset, so that it does not apply to the next request of the same connection.
     """
     protocol = request.protocol
     if not isinstance(protocol, Connection):
@@ -433,7 +432,7 @@ def came(request: web.BaseRequest) -> float:
 
 
 def _hold(response: web.StreamResponse) -> float:
-    """Seconds that an answer may be held back; 0 for nearly all."""
+    """Return the seconds for which an answer may be held back; 0 for all but refusals."""
     if response.status != BUSY or HOLD not in response:
         return 0.0
     return response[HOLD]
@@ -445,15 +444,15 @@ def _set(turn: asyncio.Future[None]) -> None:
 
 
 def _is_nearly_read(request: web.BaseRequest) -> bool:
-    """Is it worth while to wait for the rest of the body, so that the connection stays open?"""
+    """Return whether the rest of the body is short enough to be read."""
     length = request.content_length
-    if length is None or request.headers.get("Expect"):  # such a client may never send it
+    if length is None or request.headers.get("Expect"):  # may never be sent
         return request.content.is_eof()
     return length - request.content.total_bytes <= DRAIN_BYTES
 
 
 async def _drain(body: StreamReader) -> None:
-    """Read a body to its end, if that comes soon."""
+    """Read the rest of a body, if it arrives soon."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             while not body.is_eof():

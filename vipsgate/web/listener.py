@@ -1,8 +1,8 @@
 """A port: accepting connections up to a limit, and closing without leaving a client unanswered.
 
 The event loop by itself accepts one connection in each of its iterations (libuv), so that under
-load a new client would wait for seconds. Here it is all of the accept queue, up to a number; not
-all of these are set up at once (:mod:`.arrivals`).
+load a new client would wait for seconds. Here it is all of the accept queue, up to a number, though
+not all of them are set up at once (:mod:`.arrivals`).
 
 A server that only closes its sockets resets the connections that are still in the accept queue, and
 loses what a client sends at the very moment on a connection that was open for more. So the queue is

@@ -1,10 +1,10 @@
-"""Refusals are answered at a bounded rate, so that clients who retry at once take no core.
+"""Limits the rate at which refusals are sent, so that clients which retry at once take no core.
 
-To refuse takes a fifth of what a small picture takes. Some thousand clients that ask again as soon
-as they are refused would keep the front busy with nothing else, and the renderers from the cores.
-So a few refusals a second are answered at once, which is all where clients obey Retry-After; others
-are held back, up to the time after which the client was to come again. What is held is the answer
-as bytes; the connection is not read from meanwhile.
+A refusal takes a fifth of the time of a small picture. Some thousand clients that retry as soon as
+they are refused would keep the front busy, and take the cores from the renderers. So a limited
+number of refusals a second is sent at once, which is enough for clients that obey Retry-After.
+Further ones are held back, at most for the time in their Retry-After. A held refusal is kept as
+bytes, and its connection is not read from meanwhile.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import asyncio
 from collections.abc import Callable
 
 RATE = 100.0  # refusals a second that are answered at once: 2 % of a core
-BURST = 20  # of them together
-MAX_HOLD = 30.0  # seconds; an unused connection is closed after 75
+BURST = 20  # refusals that are sent at once after a pause
+MAX_HOLD = 30.0  # seconds; less than the 75 after which an unused connection is closed
 
 
 class RateLimit:
-    """A limit of events a second, which may come in bursts; pure (GCRA).
+    """A limit of events a second that allows bursts (generic cell rate algorithm); pure.
 
     Args:
         rate: Events a second.
@@ -48,21 +48,21 @@ class RateLimit:
 
         Args:
             now: Seconds, by any clock.
-            most: Seconds that it waits at most; the rate is passed rather.
+            most: Longest wait, in seconds; the rate is exceeded rather than this.
         """
         at = max(self._next, now)
         delay = min(max(0.0, at - self._tolerance - now), most)
-        # who did not wait for its turn leaves the turns of others where they are
+        # an event that was let through early does not delay later ones
         self._next = min(at + self._interval, now + most + self._tolerance + self._interval)
         return delay
 
 
 class Throttle:
-    """The refusals of a port that are held back.
+    """The refusals of one port that are held back.
 
     Args:
-        most: Seconds that one is held, up to :data:`MAX_HOLD`.
-        limit: How many a second are sent at once.
+        most: Longest time to hold one, in seconds, up to :data:`MAX_HOLD`.
+        limit: Rate at which refusals are sent at once.
     """
 
     def __init__(self, most: float = MAX_HOLD, limit: RateLimit | None = None) -> None:
@@ -73,21 +73,21 @@ class Throttle:
 
     @property
     def held(self) -> int:
-        """Refusals that are held back now."""
+        """Number of refusals that are held back now."""
         return len(self._held)
 
     def delay(self, wait: float) -> float:
-        """Return the seconds that the next refusal is to be held back; 0 for not at all.
+        """Return the seconds for which to hold the next refusal back; 0 for not at all.
 
         Args:
-            wait: After which the client is to come again.
+            wait: Seconds after which the client is to retry.
         """
         if not self._open:
             return 0.0
         return self._limit.delay(asyncio.get_running_loop().time(), min(wait, self._most))
 
     def hold(self, seconds: float, send: Callable[[], None]) -> None:
-        """Send a refusal later."""
+        """Call ``send`` after ``seconds``."""
 
         def release() -> None:
             del self._held[send]
@@ -96,7 +96,7 @@ class Throttle:
         self._held[send] = asyncio.get_running_loop().call_later(seconds, release)
 
     def release(self) -> None:
-        """Send all that is held back, and hold no more: the server ends."""
+        """Send all held refusals, and hold no more, because the server is stopping."""
         self._open = False
         held, self._held = self._held, {}
         for send, timer in held.items():

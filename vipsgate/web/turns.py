@@ -1,10 +1,9 @@
-"""New pictures begin by turns, so that a burst of them keeps nobody else waiting.
+"""Limits how many new pictures begin in one iteration of the event loop.
 
-A thousand clients that ask at once are a thousand requests which the loop would parse and begin one
-after the other, at half a millisecond each, before it sees who comes next: a hit, a look at the
-health, a renderer that is done. So only a few begin in one iteration of the loop, in the order in
-which they came; whatever else is there to do is done in between. A request that waits is bytes that
-nobody has parsed.
+Without a limit, a burst of a thousand requests would be parsed and begun one after the other, at
+half a millisecond each, before the loop could handle anything else: a cache hit, a health check, a
+renderer's result. So only a few begin in one iteration, in the order in which they came, and the
+others wait. A waiting request is kept as bytes that are not yet parsed.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-ONE = 1.0  # turn
-MAX_BEGUN = 8 * ONE  # pictures in an iteration of the loop: 2 to 4 ms
+ONE = 1.0  # turn: the time to begin one picture
+MAX_BEGUN = 8 * ONE  # turns in an iteration of the loop: 2 to 4 ms
 
-Begin = Callable[[], float]  # return how much of a turn it has taken; nothing where it has left
+Begin = Callable[[], float]  # returns the turns that it has used; 0 if the client has left
 
 
 class Turns:
-    """Who begins in this iteration of the loop, and who waits for one of the next.
+    """The turns that are left in this iteration of the loop, and the requests that wait for one.
 
     Args:
-        most: How many begin in one.
+        most: Turns in one iteration.
     """
 
     def __init__(self, most: float = MAX_BEGUN) -> None:
@@ -36,11 +35,11 @@ class Turns:
 
     @property
     def busy(self) -> bool:
-        """Whether who asks for a turn now has to wait for it."""
+        """Whether a request that comes now has to wait for its turn."""
         return self._left <= 0 or bool(self._waiting)
 
     def take(self) -> bool:
-        """Take a turn of this iteration, where there is one and nobody waits for it."""
+        """Take a turn of this iteration if one is left and no request waits; return whether so."""
         if self.busy:
             return False
         self._left -= ONE
@@ -48,7 +47,7 @@ class Turns:
         return True
 
     def wait(self, begin: Begin) -> None:
-        """Have ``begin`` called when its turn comes."""
+        """Call ``begin`` when its turn has come."""
         self._waiting.append(begin)
         self._call()
 

@@ -111,7 +111,7 @@ def fed(data):
 
 
 @pytest.mark.parametrize("name", FED)
-def test_is_what_the_whole_is(name):
+def test_a_file_that_arrives_is_read_like_the_whole(name):
     source = probe(FED[name])
     assert fed(FED[name]) == (source.header, source.data)
 

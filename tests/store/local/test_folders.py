@@ -115,7 +115,7 @@ async def test_where_it_cannot_be_done_nothing_changes(store, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("step", ["_sync", "_exchange", "unlink"])
-async def test_whoever_dies_on_the_way_leaves_nothing_behind_and_loses_nothing(
+async def test_a_process_that_dies_midway_leaves_nothing_behind_and_loses_nothing(
     store, tmp_path, step
 ):
     """A process that ends without a word, after each step; the next start sweeps."""

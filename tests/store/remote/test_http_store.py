@@ -112,7 +112,7 @@ async def test_a_tag_is_strong_whatever_the_origin_says(told):
             assert (await store.stat("photos", "a")).etag != info.etag
 
 
-async def test_versions_that_nobody_could_tell_apart():
+async def test_versions_that_cannot_be_told_apart():
     async with website() as (store, server, _):
         server.tags = lambda data: []
         with pytest.raises(BadGateway, match="neither ETag nor Last-Modified"):

@@ -52,7 +52,7 @@ def there(held, path, found):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
-async def test_is_for_nobody_else(tmp_path, umask):
+async def test_files_are_not_readable_by_other_users(tmp_path, umask):
     (tmp_path / "old" / ".sources").mkdir(parents=True)
     (tmp_path / "old" / ".sources").chmod(0o755)
     before = os.umask(umask)
@@ -169,7 +169,7 @@ async def test_a_replaced_object_is_another_one(store):
     assert after.etag != before.etag
 
 
-async def test_who_leaves_leaves_nothing(store, gets, tmp_path):
+async def test_a_request_that_leaves_leaves_nothing(store, gets, tmp_path):
     descriptors = len(os.listdir("/proc/self/fd"))
     asking = asyncio.create_task(store.open("photos", "a"))
     await asyncio.sleep(0.005)

@@ -41,8 +41,8 @@ VALUE = Param(_read, "an integer from 0 to 1", key=BARE, write=_write)
 class AutoOrient(Action):
     """1 turns by EXIF Orientation before all else, 0 leaves the pixels as stored.
 
-    It runs first wherever it is written, and as 1 when it is not (OSS guide, Auto-orient). The old
-    API has ``1o``, which turns behind the scaling; ``here`` is how its words are put into these.
+    It runs first wherever it is written, and as 1 if it is not (OSS guide, Auto-orient). The old
+    API has ``1o``, which turns after scaling; ``here`` is its equivalent.
     """
 
     name = "auto-orient"

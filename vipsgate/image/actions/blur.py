@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class Blur(Action):
     """Blur by the Gaussian of ``s`` pixels, cut off at ``r`` pixels from its middle.
 
-    Both are needed in all examples of the OSS guide, Blur; what they mean is that of ImageMagick's
-    ``-blur RxS`` (inferred). From ``r`` three times ``s`` on it is the Gaussian itself.
+    Both are required, as in all examples of the OSS guide, Blur; their meaning is that of
+    ImageMagick's ``-blur RxS`` (inferred). With ``r`` at least three times ``s``, nothing visible
+    is cut off.
     """
 
     name = "blur"

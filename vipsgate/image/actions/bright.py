@@ -24,7 +24,7 @@ class Bright(Action):
     percent: int = integer(-100, 100, key=BARE)
 
     def level(self, old: int) -> int:
-        """What becomes of a level, 0-255; halves go up."""
+        """Return the new value of a level, 0-255, rounded half up."""
         return min(255, max(0, old + (255 * self.percent + 50) // 100))
 
     def steps(self, frame: Frame) -> tuple[Levels, ...]:

@@ -28,7 +28,7 @@ class Contrast(Action):
     percent: int = integer(-100, 100, key=BARE)
 
     def level(self, old: int) -> int:
-        """What becomes of a level, 0-255; halves go up."""
+        """Return the new value of a level, 0-255, rounded half up."""
         # at 100 the tangent is some 1e16: no level is the middle itself, so each goes to its end
         slope = math.tan(math.pi / 4 * (self.percent / 100 + 1))
         return math.floor(min(255.0, max(0.0, MIDDLE + slope * (old - MIDDLE))) + 0.5)

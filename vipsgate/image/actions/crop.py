@@ -56,7 +56,7 @@ class Crop(Action):
         return replace(self, focus=focus)
 
     def corner(self, frame: Frame) -> tuple[int, int]:
-        """Where the rectangle begins, in pixels from the picture's upper left."""
+        """Return where the rectangle begins, in pixels from the picture's upper left."""
         if self.g in SMART:
             focus = gravity.point(self.fx, self.fy) if self.g == POINT else self.focus
             width = min(self.w or frame.width, frame.width)
@@ -91,5 +91,5 @@ class Crop(Action):
 
 
 def _start(anchor: int, side: int, part: int) -> int:
-    """Begin of ``part`` pixels on ``side``: 0 at the start, 1 in the middle, 2 at the end."""
+    """Return the begin of ``part`` pixels on ``side``: 0 start, 1 middle, 2 end."""
     return max(0, (0, side // 2 - part // 2, side - part)[anchor])

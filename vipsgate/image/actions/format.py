@@ -59,7 +59,7 @@ class Format(Action):
         moving = frame.pages > 1
         formats = {
             SOURCE: "jpg" if still else source,
-            AUTO: source,  # what is chosen instead, the plan decides at its end
+            AUTO: source,  # the plan chooses another one at its end
             "gif": "gif" if moving else source,
         }
         result = formats.get(self.value, self.value)

@@ -40,9 +40,9 @@ class Quality(Action):
     AVIF. Formats that lose nothing are left as they are (OSS guide, Quality, for JPG and WebP;
     AVIF follows them).
 
-    Not OSS's: with ``auto`` (good), ``ssim_N`` (0-100) and ``bytes_N`` the quality is searched
-    for: the smallest file that is as like as that, or the best one of at most so many bytes. The
-    source's own quality does not matter then.
+    Not OSS's: ``auto`` (good), ``ssim_N`` (0-100) and ``bytes_N`` search for the quality: that of
+    the smallest file with this likeness, or of the best file with at most ``N`` bytes. The source's
+    own quality has no effect then.
     """
 
     name = "quality"
@@ -71,7 +71,7 @@ class Quality(Action):
 
     @property
     def goal(self) -> Goal | None:
-        """What the quality is searched for; ``None`` where it is said."""
+        """The goal of a search for the quality; ``None`` if the quality is given."""
         if self.auto or self.ssim or self.size:
             return Goal(self.ssim or 0, self.size or 0)
         return None
@@ -85,7 +85,7 @@ class Quality(Action):
             return replace(frame, goal=goal, lossless=False)
         frame = replace(frame, goal=None)
         bound = self.absolute or self.bare
-        own = frame.header.quality  # 0 where the source tells none
+        own = frame.header.quality  # 0 if unknown
         if bound:
             return replace(frame, quality=min(own, bound) if own else bound, lossless=False)
         if self.lossless or self.relative == LOSSLESS:

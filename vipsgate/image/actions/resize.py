@@ -71,14 +71,14 @@ class Resize(Action):
         return replace(self, focus=focus)
 
     def _aims(self) -> bool:
-        """Does it cut around a focus?"""
+        """Whether it cuts around a focus."""
         return self.m == "fill" and self.g in SMART and bool(self.w or self.h or self.l or self.s)
 
     def notes(self, frame: Frame, result: Frame) -> Notes:
         return (note("limit", "source"),) if self._scale(frame)[0] is frame else ()
 
     def box(self, frame: Frame) -> tuple[int, int] | None:
-        """The sides asked for, 0 for one that follows from the other; ``None`` for percent."""
+        """Return the requested sides, 0 for one that follows from the other; ``None`` for ``p``."""
         if self.w or self.h:
             size = self.w or 0, self.h or 0
         elif self.l or self.s:
@@ -91,14 +91,14 @@ class Resize(Action):
         return size
 
     def scaled(self, frame: Frame) -> Frame:
-        """The picture after scaling, before ``fill`` crops or ``pad`` paints.
+        """Return the frame after scaling, before ``fill`` crops or ``pad`` paints.
 
-        It is ``frame`` itself where ``limit`` forbids to make it larger.
+        It is ``frame`` itself if ``limit`` forbids enlarging it.
         """
         return self._scale(frame)[0]
 
     def _scale(self, frame: Frame) -> tuple[Frame, float]:
-        """The scaled picture, and how many times the source is as large before rounding."""
+        """Return the scaled frame, and the exact ratio of the source's size to it."""
         box = self.box(frame)
         if box is None:
             percent = self.p or 100
@@ -127,7 +127,7 @@ class Resize(Action):
         return self.scaled(frame)
 
     def _focus(self) -> Focus:
-        """What ``fill`` cuts around."""
+        """The focus that ``fill`` cuts around."""
         if not self._aims():
             return MIDDLE
         return gravity.point(self.fx, self.fy) if self.g == POINT else self.focus
@@ -149,10 +149,10 @@ class Resize(Action):
 
 @dataclass(frozen=True, slots=True)
 class Portion(Resize):
-    """``resize`` of a picture that is laid on another, by that one's size if ``P`` says so.
+    """``resize`` of an overlay, with ``P`` for a size relative to the main picture.
 
-    ``P`` is the percentage of the main picture's sides that make the box, into which the picture
-    is scaled up or down; other sizes are passed over then (OSS guide, Add watermarks).
+    ``P`` is the percentage of the main picture's sides that make the box into which the overlay is
+    scaled, up or down; other sizes are ignored then (OSS guide, Add watermarks).
     """
 
     portion: int | None = integer(1, 100, key="P", default=None)
@@ -176,7 +176,7 @@ class Portion(Resize):
 
 
 def _across(frame: Frame, width: int, height: int, *, cover: bool) -> bool:
-    """Is it the width that decides the scale? ``cover`` takes the larger one of two."""
+    """Return whether the width decides the scale; ``cover`` takes the larger of both scales."""
     if not (width and height):
         return bool(width)
     wide, high = width * frame.height, height * frame.width

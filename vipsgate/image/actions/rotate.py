@@ -63,5 +63,5 @@ class Rotate(Action):
 
 
 def _whole(length: float) -> int:
-    """The pixels that hold ``length``; a float's last digit makes no further one."""
+    """Return the pixels that contain ``length``, rounded up, tolerating a float's last digit."""
     return math.ceil(length - 1e-6)

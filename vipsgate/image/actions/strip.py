@@ -13,7 +13,7 @@ COPYRIGHT, ICC = "copyright", "icc"
 
 @dataclass(frozen=True, slots=True)
 class Strip(Action):
-    """``all`` leaves nothing, which is what happens where neither a text nor the bucket says more.
+    """``all`` removes everything, which is the default.
 
     ``keep_copyright`` keeps copyright and author, ``keep_icc`` the profile of red, green and blue,
     ``keep_copyright-icc`` both. All else goes whatever is kept: position, device, history, C2PA
@@ -37,7 +37,7 @@ class Strip(Action):
     )
 
     def kept(self) -> frozenset[str]:
-        """What is kept."""
+        """The kinds of metadata that are kept."""
         return frozenset(self.value.removeprefix("keep_").split("-")) - {"all"}
 
     def own_profile(self) -> bool:
@@ -52,5 +52,5 @@ class Strip(Action):
 
 
 def keeping(kept: tuple[str, ...]) -> Strip:
-    """The action that keeps these, in any order."""
+    """Return the action that keeps these kinds, in any order."""
     return Strip(value=f"keep_{'-'.join(sorted(set(kept)))}" if kept else "all")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TEXT_BYTES = 64  # of UTF-8; OSS guide, Add watermarks
 MAX_PIXELS = 4096  # pixels; OSS guide, Add watermarks
 SHADOW = 16  # the part of a font's size by which its shadow is shifted
-HELD = 4_000_000  # pixels of a picture that is held in memory for its mark
+HELD = 4_000_000  # pixels of the largest picture that is held in memory for its watermark
 ALIGN = ("low", "centre", "high")  # OSS's 0, 1, 2
 PROCESS = "?x-oss-process=image/"  # between an object's name and what is done to it
 PREPARING: dict[str, type[Action]] = {
@@ -39,7 +39,7 @@ def _read_picture(value: str) -> Wanted:
     key, mark, process = decoded(value).partition(PROCESS)
     if not key:
         raise ValueError
-    words = list(filter(None, process.split("/"))) or [""]  # an empty action is passed over
+    words = list(filter(None, process.split("/"))) or [""]  # without empty actions
     return Wanted(key, tuple(read(word, PREPARING) for word in words) if mark else ())
 
 
@@ -139,14 +139,14 @@ class Watermark(Action):
         return (self.type,) if self.text else ()
 
     def holds(self, frame: Frame) -> int:
-        # a picture may be as large as the main one, a line two ems high and an em for each sign
+        # a picture may be as large as the main one, a line two ems high and an em per character
         return bool(self.image) * frame.area + len(self.text) * 2 * self.size**2
 
     def streams(self, frame: Frame) -> bool:
-        return frame.area > HELD  # to lay a mark on a picture in memory takes half the time
+        return frame.area > HELD  # blending onto a picture in memory takes half the time
 
     def corner(self, frame: Frame, width: int, height: int) -> tuple[int, int]:
-        """Where a block of that size begins, in pixels from the picture's upper left."""
+        """Return where a block of this size begins, in pixels from the picture's upper left."""
         across, down = ANCHORS[self.g]
         left = (self.x, (frame.width - width) // 2, frame.width - width - self.x)[across]
         middle = (frame.height - height) // 2 + self.voffset

@@ -1,8 +1,8 @@
-"""BMP in and out through Pillow: libvips' wheel has none.
+"""Reads and writes BMP by Pillow, as libvips' wheel has no BMP.
 
-Pixels whose channels are given by masks are read here, whatever the masks. Transparency, which
-Pillow cannot write, is written here: a version 4 header with a mask for alpha. The layout is that
-of BITMAPV4HEADER (Windows GDI): rows from the bottom up, blue first.
+Pixels whose channels are given by masks are read here, with any masks. Transparency, which Pillow
+cannot write, is written here, with a version 4 header and a mask for alpha. The layout is that of
+BITMAPV4HEADER (Windows GDI): rows from the bottom up, blue first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RESOLUTION = 2835  # pixels for a metre, 72 for an inch
 
 
 def header(data: bytes) -> Header:
-    """What the file says of itself.
+    """Read the header of a file.
 
     Raises:
         ImageDamage: It has no size.
@@ -62,7 +62,7 @@ def header(data: bytes) -> Header:
 
 
 def _unsupported(data: bytes, bits: int, kind: int) -> str:
-    """What of the file's kind is not read; empty where all of it is."""
+    """Return why files of this kind cannot be read; empty if they can."""
     (size,) = struct.unpack_from("<I", data, FILE)
     if kind not in DEPTHS or (size == OS2 and kind in MASKED):
         return f"compression {COMPRESSIONS.get(kind, kind)}"
@@ -87,7 +87,7 @@ def _masked_header(data: bytes, width: int, height: int) -> Header:
 
 
 def _masks(data: bytes) -> tuple[int, ...]:
-    """Of red, green, blue and alpha; 0 for none (Windows GDI, BITMAPV4HEADER)."""
+    """Return the masks of red, green, blue and alpha; 0 for none (Windows GDI, BITMAPV4HEADER)."""
     size, kind = struct.unpack_from("<I", data, FILE)[0], struct.unpack_from("<I", data, 30)[0]
     count = 4 if size >= 56 or kind == ALPHA_BITFIELDS else 3
     if len(data) < FILE + SMALLEST + 4 * count:
@@ -100,7 +100,7 @@ def _shift(mask: int) -> int:
 
 
 def _load_masked(data: bytes, header: Header) -> Image:
-    """Each channel's bits, 0 to all of them, as 0 to 255."""
+    """Load pixels by masks, and scale each channel to 0-255."""
     import pyvips
 
     (begin,), (rows,) = struct.unpack_from("<I", data, 10), struct.unpack_from("<i", data, 22)
@@ -125,10 +125,10 @@ def _damaged(what: str) -> ImageDamage:
 
 
 def load(data: bytes, header: Header) -> Image:
-    """Its pixels: 8 bits of grey or sRGB, with alpha if it has one.
+    """Load the pixels: 8-bit grey or sRGB, with alpha if it has any.
 
     Raises:
-        ImageDamage: There are fewer than it says.
+        ImageDamage: There are fewer than its header says.
         Exception: Of any class, where Pillow cannot read it.
     """
     import pyvips
@@ -152,7 +152,7 @@ def load(data: bytes, header: Header) -> Image:
 
 
 def write(image: Image, descriptor: int, frame: Frame) -> None:
-    """Write 8-bit grey or sRGB; with alpha as 32 bits."""
+    """Write 8-bit grey or sRGB; with alpha, as 32 bits a pixel."""
     if image.hasalpha():
         return _write_alpha(image.colourspace("srgb"), descriptor)
     from PIL import Image as Pillow

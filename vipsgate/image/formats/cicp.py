@@ -1,8 +1,8 @@
-"""Colours by code points (ITU-T H.273), as AVIF and HEIC (nclx) and PNG (cICP) carry them.
+"""Colours by code points (ITU-T H.273), as in AVIF and HEIC (nclx) and PNG (cICP).
 
-One function says what they mean here: sRGB is left as it is, Display P3 keeps its pixels and gets a
-profile, all else is brought to sRGB once, as it is loaded. What is brighter than the white of a
-page (PQ, HLG) is cut to white (ITU-R BT.2408, 203 cd/m2).
+sRGB is left unchanged, Display P3 keeps its pixels and gets a profile, and everything else is
+converted to sRGB when it is loaded. Colours brighter than diffuse white (PQ, HLG) are clipped to
+white (ITU-R BT.2408, 203 cd/m2).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Matrix = list[list[float]]
 
 
 def meaning(primaries: int, transfer: int) -> tuple[Gamut, Codes | None]:
-    """The gamut of pixels with these codes, and what they are converted from to get there."""
+    """Return the gamut of pixels with these codes, and the codes to convert from, if any."""
     if primaries not in PRIMARIES:
         primaries = SRGB_PRIMARIES
     if transfer in (PQ, HLG) or transfer in GAMMAS:
@@ -45,12 +45,12 @@ def meaning(primaries: int, transfer: int) -> tuple[Gamut, Codes | None]:
 
 
 def is_hdr(codes: Codes | None) -> bool:
-    """Can they say what is brighter than white?"""
+    """Return whether the codes allow colours brighter than white."""
     return codes is not None and codes[1] in (PQ, HLG)
 
 
 def converted(image: Image, codes: Codes) -> Image:
-    """8 bits of sRGB or grey, of 8 or 16 bits with these codes; with alpha if it has one."""
+    """Convert 8 or 16 bits with these codes to 8-bit sRGB or grey; alpha is kept."""
     import pyvips
 
     primaries, transfer = codes
@@ -71,11 +71,11 @@ def converted(image: Image, codes: Codes) -> Image:
 
 
 def full_range(image: Image, *, bands: int) -> Image:
-    """Levels from 16 to 235 (H.273, VideoFullRangeFlag) as levels from 0 to 255.
+    """Expand levels from 16-235 (H.273, VideoFullRangeFlag) to 0-255.
 
     Args:
-        image: Of 8 or 16 bits.
-        bands: Those of its first channels that have such levels.
+        image: In 8 or 16 bits.
+        bands: The number of its first channels that have such levels.
     """
     unit = 256 if image.format == "ushort" else 1
     black, most = 16 * unit, 256 * unit - 1
@@ -87,7 +87,7 @@ def full_range(image: Image, *, bands: int) -> Image:
 
 
 def _linear(value: Image, transfer: int) -> Image:
-    """Light, 1 for white, of values 0-1."""
+    """Convert values 0-1 to linear light, 1 for white."""
     if transfer == PQ:  # SMPTE ST 2084
         root = value ** (1 / 78.84375)
         above = root > 0.8359375
@@ -102,19 +102,19 @@ def _linear(value: Image, transfer: int) -> Image:
 
 
 def _displayed(light: Image, primaries: int) -> Image:
-    """What a display makes of a scene's light (ITU-R BT.2100, table 5, OOTF), 1 for white."""
+    """Convert scene light to display light, 1 for white (ITU-R BT.2100, table 5, OOTF)."""
     whole = light.recomb([_to_xyz(primaries)[1]]) if light.bands > 1 else light
     return light * whole**0.2 * (PEAK / WHITE)
 
 
 def _encoded(light: Image) -> Image:
-    """sRGB's curve (IEC 61966-2-1), cut to 0-1."""
+    """Apply sRGB's curve (IEC 61966-2-1), clipped to 0-1."""
     light = (light > 1).ifthenelse(1, light)
     return (light <= 0.0031308).ifthenelse(light * 12.92, light ** (1 / 2.4) * 1.055 - 0.055)
 
 
 def _to_xyz(primaries: int) -> Matrix:
-    """Rows that give X, Y and Z of red, green and blue, together D65 (SMPTE RP 177)."""
+    """Return the matrix from RGB to XYZ, with D65 as white (SMPTE RP 177)."""
     numbers = PRIMARIES[primaries]
     columns = [(x / y, 1.0, (1 - x - y) / y) for x, y in zip(*[iter(numbers)] * 2, strict=True)]
     rows = [list(row) for row in zip(*columns, strict=True)]

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from pyvips import Image
 
 WEBP_EFFORT = 4  # 0-6; libwebp's own default
-WEBP_QUICK = 20  # 0-100, how hard a large one without loss is tried to be made smaller
-# 0-9; 2 has 0.6 more of SSIMULACRA2 in as many bytes, in 1.7 times the time, libvips' default of 4
-# takes five times as long; 0 takes a third, and 8 % more bytes for an equal score
+WEBP_QUICK = 20  # 0-100, effort of a large lossless one
+# 0-9; 2 scores 0.6 more in SSIMULACRA2 with as many bytes, in 1.7 times the time; libvips' default
+# of 4 takes five times as long; 0 takes a third, and 8 % more bytes for an equal score
 AVIF_EFFORT = 1
 AVIF_THRIFTY = 3  # 5 % fewer bytes at an equal SSIMULACRA2 in 1.6 times the time of 2
-FULL_COLOUR = 90  # quality from which on libvips keeps colours at every pixel
+FULL_COLOUR = 90  # quality from which libvips does not subsample colours
 GIF_EFFORT = 3  # 1-10; libvips' default of 7 takes about ten times as long
 XMP = "xmp-data"
 KEEP = {"exif-data": 1, XMP: 2, "icc-profile-data": 8}  # field -> its bit of VipsForeignKeep
@@ -44,7 +44,7 @@ def _jpg(image: Image, descriptor: int, frame: Frame) -> None:
 
 
 def _thrifty_jpg(frame: Frame) -> dict[str, Any]:
-    """What makes a JPEG smaller for a goal: 13 % at an equal SSIMULACRA2, 5 % more in scans.
+    """Return options that make a JPEG smaller: by 13 % at an equal SSIMULACRA2, 5 % more in scans.
 
     The table of quantisers is ImageMagick's (N. Robidoux). Trellis quantisation would give 2 %
     more, in six times the time (bench/README.md).
@@ -56,7 +56,7 @@ def _thrifty_jpg(frame: Frame) -> dict[str, Any]:
 
 
 def _jpg_at_once(pixels: bytes, frame: Frame) -> bytes:
-    """As :func:`_jpg` codes them, by Pillow's libjpeg-turbo, with a JFIF header in front."""
+    """Encode like :func:`_jpg`, by Pillow's libjpeg-turbo, with a JFIF header."""
     from PIL import Image
 
     assert frame.quality is not None  # the plan has decided it
@@ -80,7 +80,7 @@ def _jpg_writes(frame: Frame) -> float:
 
 
 def _png(image: Image, descriptor: int, frame: Frame) -> None:
-    # XMP not by libvips, which writes it as a zTXt, where hardly anybody looks for it
+    # not XMP, which libvips writes as a zTXt, where few programs look for it
     image.pngsave_target(_target(descriptor), **_options(image, frame, but=XMP))
     if frame.copyright and image.get_typeof(XMP):
         png.write_packet(descriptor, bytes(image.get(XMP)))
@@ -89,7 +89,7 @@ def _png(image: Image, descriptor: int, frame: Frame) -> None:
 def _webp(image: Image, descriptor: int, frame: Frame) -> None:
     image.webpsave_target(
         _target(descriptor),
-        # of a lossless one it is a measure of effort; more of it makes a large one no smaller
+        # of a lossless one this is the effort; more of it makes a large one no smaller
         Q=WEBP_QUICK if frame.lossless and frame.large else frame.quality,
         lossless=frame.lossless,
         effort=_webp_effort(frame),
@@ -119,10 +119,10 @@ def _webp_encoding(frame: Frame) -> float:
 
 
 def _say_transparent(descriptor: int) -> None:
-    """Set the flag of an extended header (WebP container, VP8X).
+    """Set the alpha flag of an extended header (WebP container, VP8X).
 
-    The encoder cuts each frame of an animation to what is seen of it, and where that is an opaque
-    rectangle it says that nothing is transparent, while all around it is.
+    The encoder crops each frame of an animation to its visible part. If that is opaque, it clears
+    the flag, although the surroundings are transparent.
     """
     mark, flags = os.pread(descriptor, 4, 12), os.pread(descriptor, 1, 20)
     if mark == b"VP8X":
@@ -144,10 +144,10 @@ def _tiff(image: Image, descriptor: int, frame: Frame) -> None:
 
 
 class _OneThread:
-    """Within it libvips has one thread for a picture; several pictures may be within at a time.
+    """A context in which libvips uses one thread for a picture; several threads may enter it.
 
-    libaom cuts a picture by the number of its threads, which libvips gives it no other way: the
-    same plan would give other bytes on another machine.
+    libaom divides a picture by its number of threads, which cannot be set in another way: the same
+    plan would give other bytes on another machine.
     """
 
     def __init__(self) -> None:
@@ -198,20 +198,20 @@ def _heic_encoding(frame: Frame) -> float:
 
 
 def _full(frame: Frame) -> bool:
-    """Does libvips keep colours at every pixel, or may it, where the quality is searched for?"""
+    """Return whether libvips does not subsample colours, or may not do so during a search."""
     return frame.quality is None or frame.quality >= FULL_COLOUR
 
 
 def _options(image: Image, frame: Frame, but: str = "") -> dict[str, Any]:
-    """What is written besides pixels: nothing, or libvips' own profile of 480 bytes.
+    """Return the options for metadata and profile: nothing, or libvips' own profile of 480 bytes.
 
-    Where something of the source is kept, the image has no fields but those for it
+    If metadata of the source is kept, the image has only the fields for it
     (:func:`.metadata.bare`).
 
     Args:
-        image: What is written.
-        frame: Says what of it.
-        but: The field that is not written by libvips.
+        image: The image to write.
+        frame: The frame of the result.
+        but: A field that libvips is not to write.
     """
     if not (frame.copyright or frame.profile):
         return {"keep": "icc", "profile": "p3"} if frame.gamut == P3 else {"keep": "none"}
@@ -234,35 +234,36 @@ class Codec:
 
     Attributes:
         mime: Content-Type of a result.
-        loader: libvips' operation that reads it; empty where it has none.
-        save: Writes the image to a descriptor as the frame says.
-        at_once: Makes the same of pixels in memory, row by row, 8 bits of grey or sRGB, where that
-            is less work than libvips' threads.
-        header: Reads what a file says of itself, where libvips does not.
-        load: Gives its pixels, where libvips does not.
-        side: Pixels of a source's side; ``None`` leaves it to ``limits.source_side``.
+        loader: libvips' operation that reads it; empty if there is none.
+        save: Writes the image to a descriptor, by the frame.
+        at_once: Encodes pixels in memory, row by row, 8-bit grey or sRGB, if that is less work than
+            libvips' threads.
+        header: Reads the header, if libvips does not.
+        load: Reads the pixels, if libvips does not.
+        side: Largest side of a source in pixels; ``None`` for ``limits.source_side``.
         side_ec: OSS's sub-code for a larger one.
-        saved: Pixels that the encoder takes, width and height.
+        saved: Largest width and height that the encoder takes.
         saved_ec: OSS's sub-code for more.
-        quality: Encoder quality where a request names none, 0 for ``image.jpeg_quality``; ``None``
-            where a result loses nothing.
-        alpha: Whether it can hold transparency.
-        animated: Whether it can hold frames.
-        profile: Whether it can say what its colours mean.
-        rights: Whether it can say whose a picture is.
+        quality: Encoder quality if a request names none, 0 for ``image.jpeg_quality``; ``None`` for
+            a lossless format.
+        alpha: Whether it supports transparency.
+        animated: Whether it supports animations.
+        profile: Whether it supports profiles.
+        rights: Whether it supports copyright and author.
         shrink: The part of an allowed shrink that the loader can do itself.
-        stretches: Whether the whole pixels of a reduced picture show all of the source; else the
-            last ones reach over its border.
+        stretches: Whether the pixels of a reduced picture cover exactly the source; else the last
+            ones extend beyond its border.
         options: The loader's options for that shrink.
-        completed: Makes the file, once more in memory, one of other sides, so that a shrunk picture
-            has the last pixels, too, which show more than the source has.
-        fail_on: libvips' word for what stops the loader. By default what would leave a part
-            missing; what a codec only warns of is drawn as it is.
+        completed: Returns a copy of the file with larger sides, so that a shrunk picture has all
+            pixels of the source, and its last ones extend beyond the source.
+        fail_on: libvips' word for errors that stop the loader; by default those after which a part
+            would be missing. After others, the picture is rendered as decoded.
         copies: How often the file is in memory while it is decoded.
-        held: Bytes for each pixel of the source that decoding keeps, given that shrink; lines and
-            the file itself are not counted (see :func:`.plan.make`). At least what
-            bench/estimates.py has measured, of pictures of all kinds and up to 250 megapixels.
-        encoding: Bytes for each pixel of the result, of one frame, that encoding keeps (likewise).
+        held: Bytes for each pixel of the source that decoding keeps, given that shrink, without
+        lines
+            and the file itself (see :func:`.plan.make`). An upper bound of what
+            bench/estimates.py has measured, with pictures of all kinds and up to 250 megapixels.
+        encoding: Bytes for each pixel of one frame of the result that encoding keeps (likewise).
         holds_frames: Whether decoding keeps the pixels of all frames that are read.
         frame_bytes: Likewise, for each pixel of every frame of an animation.
         reads: Nanoseconds for each pixel of the source that decoding takes, given that shrink
@@ -290,7 +291,7 @@ class Codec:
     options: Callable[[float], dict[str, Any]] = lambda shrink: {}
     completed: Callable[[bytes, int, int], bytes] | None = None
     fail_on: Callable[[Header], str] = lambda header: "truncated"
-    copies: int = 2  # ours, and the one that pyvips makes
+    copies: int = 2  # ours, and that of pyvips
     held: Callable[[Header, float], float] = lambda header, shrink: 0.0
     encoding: Callable[[Frame], float] = lambda frame: 0.0
     holds_frames: bool = False
@@ -367,10 +368,10 @@ CODECS: dict[str, Codec] = {
         _tiff,
         side=16384,
         side_ec="0040-00000018",
-        # without odd tags (:mod:`.tiff`), libtiff's errors mean pixels; of tiles libvips hears of
-        # none but with the warnings
+        # without unusual tags (:mod:`.tiff`), libtiff's errors mean missing pixels; those of tiles
+        # reach libvips only as warnings
         fail_on=lambda header: "warning" if header.tiled else "error",
-        copies=3,  # the one that is washed, too
+        copies=3,  # and the rewritten one
         held=lambda header, shrink: header.bands * header.depth / 8 * header.rows / header.height,
     ),
     "bmp": Codec(
@@ -394,7 +395,7 @@ CODECS: dict[str, Codec] = {
         saved=(4096, 2304),
         saved_ec="0040-00000014",
         quality=60,
-        copies=5,  # with the one whose alpha is turned
+        copies=5,  # with the one that has its alpha turned
         held=lambda header, shrink: (
             (25 + 5 * header.alpha if header.depth > 8 else 17.5 + 2.5 * header.alpha)
             * max(1, header.coded / (header.width * header.height))
@@ -440,7 +441,7 @@ MAGIC = {
 
 
 def sniff(data: bytes) -> str:
-    """The format that the bytes themselves show.
+    """Recognise a format by the first bytes.
 
     Raises:
         BadRequest: None of those in :data:`CODECS`.
@@ -465,10 +466,10 @@ BRANDS = re.compile(rb"mif[12]|msf1|miaf|he[iv][cxms]|avi[fs]|avc[is]|jpe?gs?|vv
 
 
 def is_picture(head: bytes) -> bool:
-    """Do the first bytes show what OSS calls an image object?
+    """Return whether the first bytes are those of what OSS calls an image object.
 
-    JPG, PNG, BMP, GIF, WebP, TIFF, HEIC and AVIF (OSS guide, Image processing), also those that no
-    loader here takes. Not SVG, which OSS does not process.
+    These are JPG, PNG, BMP, GIF, WebP, TIFF, HEIC and AVIF (OSS guide, Image processing), including
+    kinds that cannot be read here; not SVG, which OSS does not process.
 
     Args:
         head: The first :data:`HEAD_BYTES` of the file, or all of a shorter one.
@@ -478,7 +479,7 @@ def is_picture(head: bytes) -> bool:
 
 
 def _has_brand(head: bytes) -> bool:
-    """Is one of the brands of an ``ftyp`` box a picture's (ISO 14496-12, 4.3)?"""
+    """Return whether one of the brands of an ``ftyp`` box is a picture's (ISO 14496-12, 4.3)."""
     if head[4:8] != b"ftyp":
         return False
     size = int.from_bytes(head[:4])

@@ -1,7 +1,7 @@
-"""The kinds of file that hold a video, told by their first bytes.
+"""The containers of videos, recognised by their first bytes.
 
 This table is the allow-list of FFmpeg's demuxers, as :mod:`.codecs` is that of libvips' loaders:
-of its hundreds no other is ever given a file, and the one that is has been named here.
+the demuxer of a file is always taken from here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ class Container:
     """One kind of file.
 
     Attributes:
-        names: What people call it, for messages.
-        demuxer: FFmpeg's name of what reads it.
-        magic: What its files begin with.
+        names: Its usual names, for messages.
+        demuxer: FFmpeg's name of its demuxer.
+        magic: The first bytes of its files.
     """
 
     names: str
@@ -38,8 +38,8 @@ NAMES = ", ".join(container.names for container in CONTAINERS)
 
 
 def find(data: bytes) -> Container | None:
-    """The kind of a file by its beginning; ``None`` for none of these.
+    """Return the container of a file by its beginning, or ``None``.
 
-    What also begins like a picture is one: a HEIC is made of the boxes of an MP4.
+    A file that begins like a picture is one, because a HEIC has the boxes of an MP4.
     """
     return next((item for item in CONTAINERS if item.magic.match(data)), None)

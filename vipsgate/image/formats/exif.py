@@ -6,8 +6,8 @@ denominators as they are, which exifread has already interpreted ("Pixels/Inch")
 
 1. The first directory that has a name wins: IFD0, Exif, GPS, Interoperability, then the
    thumbnail's IFD1.
-2. The block is a stranger's. What it can cost is bounded here: reads, bytes decoded, characters,
-   tags. (Pillow bounds bytes read only.) What cannot be read is left out, and nothing raises.
+2. The block is untrusted. Reads, decoded bytes, characters and tags are limited here (Pillow limits
+   only bytes read). What cannot be read is left out, and nothing raises.
 """
 
 import io
@@ -86,9 +86,9 @@ SHORT = 3
 
 
 def orientation(tiff: bytes) -> int:
-    """How the camera was held, as EXIF counts it.
+    """Return the EXIF Orientation.
 
-    A bounded look through IFD0 that takes microseconds and imports nothing.
+    A bounded search of IFD0 that takes microseconds and imports nothing.
 
     Args:
         tiff: the EXIF block from its byte order on (``II*\\0`` or ``MM\\0*``).
@@ -132,8 +132,8 @@ def read(tiff: bytes) -> dict[str, str]:
     tags: dict[str, str] = {}
     if tiff[:4] not in BYTE_ORDERS or len(tiff) < 8:
         return tags
-    # Pillow warns of each damaged tag. Those texts, which a stranger words, would be printed and
-    # kept for ever in the registry of warnings. (catch_warnings is not safe among threads.)
+    # Pillow warns of each damaged tag. These texts, which contain untrusted data, would be printed
+    # and kept in the registry of warnings. (catch_warnings is not thread-safe.)
     warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
     room = DECODED
     for names, directory in _directories(tiff):
@@ -184,9 +184,9 @@ def _directories(tiff: bytes) -> Iterator[tuple[Mapping[int, str], "Directory"]]
 
 
 class _Ration(io.BytesIO):
-    """The block as a file that runs dry, the one bound that Pillow's reader heeds.
+    """The block as a file that ends after a number of reads, which limits Pillow's reader.
 
-    A read costs one, and one more for each 256 bytes it brings.
+    A read counts as one, and one more for each 256 bytes.
     """
 
     left = READS

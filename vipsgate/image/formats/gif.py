@@ -1,8 +1,8 @@
-"""A GIF whose first frame is smaller than its screen, which is transparent around it.
+"""GIFs whose first frame is smaller than the screen, which is transparent around it.
 
-libvips looks for frames that name a transparent colour; where none does, it drops what was never
-painted as if it were black. Such a file gets one more frame at its end that names one. That frame
-is never shown (GIF89a, 18 to 27).
+libvips gives an image alpha only if a frame has a transparent colour; else, unpainted areas become
+black. So such a file gets a further frame with a transparent colour at its end, which is never
+shown (GIF89a, 18 to 27).
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ MAX_BLOCKS = 200_000  # of a file; in its longest ones that are 51 MB
 # a control extension with a transparent colour, and one pixel in the codes 4, 0 and 5
 UNSEEN = bytes.fromhex("21f9040100000000 2c0000000001000100 00 0202440100")
 # XMP: an application extension whose text others read as lengths of blocks; each leads to some byte
-# behind it, and at last to the 0 that ends the extension (XMP Specification, Part 3, 1.1.2)
+# after it, and finally to the 0 that ends the extension (XMP Specification, Part 3, 1.1.2)
 PACKET = b"\x21\xff\x0bXMP DataXMP"
 BEHIND = bytes((1, *range(255, -1, -1), 0))
 
 
 def packet(data: bytes) -> bytes:
-    """The XMP of a file; empty where there is none."""
+    """Return the XMP of a file; empty if there is none."""
     _, mark, rest = data.partition(PACKET)
     end = rest.find(BEHIND) if mark else -1
     return rest[:end] if end >= 0 else b""
 
 
 def write_packet(descriptor: int, xmp: bytes) -> None:
-    """Put a packet, in UTF-8, behind the colours of a file that has just been written."""
+    """Insert a packet, in UTF-8, after the colour table of a file that has just been written."""
     start = SCREEN + _colours(os.pread(descriptor, SCREEN, 0), 10)
     insert(descriptor, start, PACKET + xmp + BEHIND)
 
 
 def with_surroundings(data: bytes) -> tuple[bytes, int]:
-    """The file as libvips may see it, and how many frames behind its own are not to be shown.
+    """Return the file for libvips, and the number of frames at its end that are not to be shown.
 
     Raises:
         ImageDamage: The file has too many blocks.
@@ -64,18 +64,18 @@ def with_surroundings(data: bytes) -> tuple[bytes, int]:
         at += 1
     cut = at > len(data) or (at < len(data) and data[at] in (EXTENSION, IMAGE))
     if first or cut:
-        return data, 0  # of what is missing, libvips says so
+        return data, 0  # libvips reports what is missing
     return data[:at] + UNSEEN + bytes((TRAILER,)), 1
 
 
 def _covers(data: bytes, at: int) -> bool:
-    """Is this image as large as the screen?"""
+    """Return whether this image is as large as the screen."""
     width, height = struct.unpack_from("<HH", data, 6)
     left, top, wide, high = struct.unpack_from("<4H", data, at + 1)
     return not (left or top) and wide >= width and high >= height
 
 
 def _colours(data: bytes, at: int) -> int:
-    """Bytes of the table of colours whose flags stand there."""
+    """Return the bytes of the colour table whose flags are at a position."""
     flags = data[at] if at < len(data) else 0
     return 3 * (2 << (flags & 7)) if flags & 0x80 else 0

@@ -1,8 +1,8 @@
-"""The size of a file's header: how many bytes ``image/info`` needs; pure arithmetic.
+"""The size of a file's header: the number of bytes that ``image/info`` needs; pure arithmetic.
 
-For remote files: the rest need not come. A format is in :data:`FORMATS` where its order
-makes that certain. It is not for PNG, whose EXIF may stand behind the pixels, nor for GIF, whose
-frames are counted by walking through them, nor for TIFF and HEIC, whose parts may be anywhere.
+Of a remote file, only these bytes are fetched. :data:`FORMATS` has the formats whose structure
+allows that. It does not for PNG, whose EXIF may follow the pixels, for GIF, whose frames must be
+counted, and for TIFF and HEIC, whose parts may be anywhere.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ BITMAP = 14 + 124  # bytes of a BMP's two headers, the second in its longest ver
 
 
 def needed(data: bytes) -> int:
-    """Bytes from the beginning that it takes; all where nobody can tell so.
+    """Return the number of bytes from the beginning that are needed; all of them if unknown.
 
     Args:
-        data: The beginning. Where the answer is more than it has, that many or more are needed.
+        data: The beginning. If the result is more than its length, as many or more are needed.
     """
     for magic, measure in FORMATS:
         if magic.match(data):

@@ -1,7 +1,7 @@
-"""HEIC in and out through pillow-heif, an optional part: libvips' wheel has no HEVC.
+"""Reads and writes HEIC by pillow-heif, an optional dependency, as libvips' wheel has no HEVC.
 
-Only the primary picture is decoded, and never when a file is opened. libheif turns and crops it as
-the file says, so its EXIF orientation, which repeats that, must not turn it again.
+Only the primary picture is decoded, and not when a file is opened. libheif turns and crops it as
+the file says, so the EXIF orientation, which repeats that, must not be applied again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'vipsgate[heif]'"
 SAMPLES = {420: 1.5, 422: 2.0, 444: 3.0}  # of a pixel, by how the colours are sampled
-UNSAID = 2  # a code (ITU-T H.273)
+UNSAID = 2  # the code for "unspecified" (ITU-T H.273)
 # pixels of a tile's side, of what is written in tiles: 11 bytes a pixel in place of 25 of noise at
 # quality 50, 21 in place of 54 without loss; it makes a photograph 1 % larger. Phones write such
 TILE = 512
@@ -26,7 +26,7 @@ KEPT = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": "icc-profile-data
 ENCODER = {
     # a third of the next preset's time for files as large (2 megapixels: 0.5 s, 350 KB)
     "preset": "ultrafast",
-    # no threads of its own: one renderer, one CPU
+    # no threads: one renderer, one CPU
     "x265:pools": "none",
     "x265:frame-threads": 1,
     # else 16 for a narrow picture, with which it takes no side above 4208
@@ -35,7 +35,7 @@ ENCODER = {
 
 
 def library() -> Any:
-    """The module ``pillow_heif``, set up for one picture and one thread.
+    """Return the module ``pillow_heif``, set up for one picture and one thread.
 
     Raises:
         BadRequest: It is not installed.
@@ -43,7 +43,7 @@ def library() -> Any:
     try:
         import pillow_heif
 
-        pillow_heif.libheif_version()  # the first to touch what is compiled
+        pillow_heif.libheif_version()  # the first call that uses the compiled library
     except ImportError:
         raise BadRequest(
             f"HEIC is an optional part that is not installed here: {INSTALL}."
@@ -55,7 +55,7 @@ def library() -> Any:
 
 
 def installed() -> bool:
-    """Can HEIC be read and written here?"""
+    """Return whether HEIC can be read and written here."""
     try:
         library()
     except BadRequest:
@@ -64,16 +64,16 @@ def installed() -> bool:
 
 
 def version() -> str:
-    """Of what reads and writes HEIC."""
+    """Return the version of libheif, in words."""
     return f"libheif {library().libheif_version()}" if installed() else "no libheif"
 
 
 def header(data: bytes) -> Header:
-    """What the file says of its primary picture, as it will be after libheif has turned it.
+    """Read the header of the primary picture, as turned by libheif.
 
     Raises:
         BadRequest: HEIC is not installed.
-        ImageDamage: Its table of contents makes no sense.
+        ImageDamage: Its table of contents is not valid.
         Exception: Of many classes, where libheif cannot read it.
     """
     opener, coded = library(), isobmff.coded(data)
@@ -107,7 +107,7 @@ def header(data: bytes) -> Header:
 
 
 def load(data: bytes, header: Header) -> Image:
-    """The primary picture, decoded: 8 bits, or 16 for a deep grey one.
+    """Decode the primary picture: 8 bits, or 16 for a deep grey one.
 
     Raises:
         ImageDamage: It has another size than its header says.
@@ -135,16 +135,16 @@ def load(data: bytes, header: Header) -> Image:
 
 
 def write(image: Image, descriptor: int, frame: Frame) -> None:
-    """Write 8-bit grey or colours, with alpha or without, and of the source what is kept.
+    """Write 8-bit grey or RGB, with or without alpha, and the source's metadata that is kept.
 
     Raises:
         BadRequest: HEIC is not installed, or x265 does not take a picture like this.
     """
     encode = library().encode
-    # colours, and a quarter of them at any quality: many decoders know nothing else (HEVC Main)
+    # in colour and 4:2:0 at any quality: many decoders support nothing else (HEVC Main)
     image = image.colourspace("srgb") if image.bands < 3 else image
     options: dict[str, Any] = {"quality": frame.quality, "chroma": 420}
-    if frame.lossless:  # red, green and blue as they are, not as brightness and colours
+    if frame.lossless:  # RGB, not YCbCr
         options = {"quality": -1, "chroma": 444, "matrix_coefficients": 0, "full_range_flag": 1}
     if tiled(frame):
         options["tile_size"] = TILE
@@ -167,16 +167,16 @@ def write(image: Image, descriptor: int, frame: Frame) -> None:
 
 
 def tiled(frame: Frame) -> bool:
-    """Is it written in tiles, so that no more than one of them is encoded at a time?
+    """Return whether it is written in tiles, which are encoded one at a time.
 
-    Of what loses nothing nobody can see it. Alpha cannot be: libheif attaches none to a grid.
+    Not with alpha, which libheif does not attach to a grid.
     """
     pays = frame.area > 4 * TILE**2 if frame.lossless else frame.large
     return pays and not frame.alpha
 
 
 def _colours(info: dict[str, Any]) -> tuple[Gamut, Codes | None]:
-    """By the profile, or by the codes that may stand in its place."""
+    """Return the gamut and codes, by the profile or by the code points in its place."""
     if "icc_profile" in info:
         return icc.gamut(info["icc_profile"]), None
     nclx = info.get("nclx_profile", {})

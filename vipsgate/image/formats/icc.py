@@ -1,4 +1,4 @@
-"""Colour profiles: which one is sRGB or Display P3, told by its own name, and the way between both.
+"""Colour profiles: recognises sRGB and Display P3 by name, and converts between them.
 
 A picture in Display P3 keeps its pixels and goes out with a small profile of 480 bytes, because
 sRGB cannot say its colours. Every other profile is left behind in :mod:`.load`
@@ -46,7 +46,7 @@ ACROSS: dict[tuple[Gamut, Gamut], tuple[tuple[float, float, float], ...]] = {
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Does it call itself sRGB? Then its pixels need no transformation."""
+    """Return whether its name is sRGB's, so that pixels need no conversion."""
     return description(profile).startswith(SRGB_NAMES)
 
 
@@ -56,15 +56,14 @@ def gamut(profile: bytes) -> Gamut:
 
 
 def is_other(profile: bytes) -> bool:
-    """Is it one of red, green and blue, but neither sRGB nor Display P3?"""
+    """Return whether it is an RGB profile other than sRGB and Display P3."""
     return profile[16:20] == b"RGB " and gamut(profile) == SRGB and not is_srgb(profile)
 
 
 def cleaned(profile: bytes) -> bytes:
-    """The profile anew, with nothing but its name and what its colours mean; empty for none.
+    """Return a copy of the profile with only its name and the tags for its colours; or empty.
 
-    Whatever else a stranger may have put into it stays behind: private tags, gaps, and in its
-    header its maker, its device and its date.
+    Everything else is left out: private tags, gaps, and in its header the maker, device and date.
     """
     rows = range(132, 132 + 12 * min(MAX_TAGS, _number(profile, 128)), 12)
     tags: dict[bytes, bytes] = {}
@@ -87,7 +86,7 @@ def cleaned(profile: bytes) -> bytes:
 
 
 def converted(image: Image, source: Gamut, target: Gamut) -> Image:
-    """The picture's colours in another gamut; those that it has not are cut to its border.
+    """Convert colours to another gamut; those outside it are clipped.
 
     Args:
         image: 8 bits; red, green, blue and perhaps alpha. Grey means the same in both.

@@ -1,4 +1,4 @@
-"""Bytes put into the midst of a file that has just been written, which is not held in memory."""
+"""Inserts bytes into a file that has just been written, without reading it into memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PIECE = 1 << 20  # bytes that are moved at a time
 
 
 def insert(descriptor: int, at: int, data: bytes) -> None:
-    """Put bytes before those that stand at a place; these and all behind are moved on."""
+    """Insert bytes at a position; those from there on are moved."""
     end = os.fstat(descriptor).st_size
     while end > at:  # the last first
         begin = max(at, end - PIECE)

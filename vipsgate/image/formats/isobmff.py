@@ -1,4 +1,4 @@
-"""A HEIC's or AVIF's table of contents, read before libheif sees it: how much is really inside?
+"""Reads the table of contents of a HEIC or AVIF before libheif does, to limit its real size.
 
 pillow-heif reads all metadata of all pictures when a file is opened, and items may share their
 bytes: 4 MB became 7.6 GB. libheif decodes no more than a picture's own size property says, but a
@@ -49,7 +49,7 @@ def largest(data: bytes) -> int:
 
 
 def has_sequence(data: bytes) -> bool:
-    """Does it carry a sequence of pictures besides its primary one (ISO 23008-12, 7)?
+    """Return whether it has a sequence besides its primary picture (ISO 23008-12, 7).
 
     Raises:
         ImageDamage: There are too many boxes.
@@ -236,10 +236,10 @@ def _damaged(what: str) -> ImageDamage:
 
 
 def with_alpha_turned(data: bytes) -> bytes:
-    """The file in which an alpha picture is cropped and turned as the picture that it belongs to.
+    """Return the file with an alpha picture that is cropped and turned like its main picture.
 
-    Older writers did not say so of alpha. Its table of contents is written anew behind the file,
-    so that everything else stays where it is.
+    Older writers did not set this for alpha. The table of contents is written anew at the end of
+    the file, so that everything else keeps its position.
 
     Raises:
         ImageDamage: There are too many boxes.

@@ -5,12 +5,11 @@ the segments that no pixel depends on: libvips would parse EXIF for half a milli
 may carry thousands of them. Kept are tables, frames and scans, Adobe's colour mark and the ICC
 profile (ITU-T T.81, B.1).
 
-It finds its way as libjpeg does (jdmarker.c, next_marker): what stands between two segments and
-begins none is skipped, and a file that ends behind its last scan lacks nothing but the end marker.
-libvips sees neither: what is skipped is left out, and the marker is added. Between scans libjpeg
-skips by itself.
+Markers are found as by libjpeg (jdmarker.c, next_marker): bytes between two segments that belong to
+none are skipped, and a file may end after its last scan without an end marker. For libvips, such
+bytes are removed and the marker is added; between scans, libjpeg skips bytes itself.
 
-Whether the bits of a scan are all there, only their decoder can tell (:mod:`.warnings`).
+Whether the bits of a scan are complete can only be told by its decoder (:mod:`.warnings`).
 """
 
 from __future__ import annotations

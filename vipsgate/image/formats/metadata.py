@@ -1,15 +1,16 @@
-"""What files say of pictures besides pixels: read by parts, and written anew from what was read.
+"""Metadata of pictures: parsed into single values, and written anew from these.
 
-A derivative has none of it, unless ``strip`` keeps copyright and author. Then these two are parsed
-from EXIF, XMP and IPTC, and a new EXIF block and a new XMP packet are written with nothing else;
-no block of a source is ever copied, so what else one may hide (a position, a maker's note, C2PA)
-has no way through. libvips writes both, told by fields of the image, of which all that a loader has
-put there go first; what it has no place for, XMP in PNG and GIF and tags of a TIFF, the format's
-own module puts into the file behind it. Splicing all of it into files here was the other way: it
-takes a writer of boxes for AVIF and HEIC, which libheif has.
+A derivative has no metadata, unless ``strip`` keeps copyright and author. Then these two are parsed
+from EXIF, XMP and IPTC, and a new EXIF block and a new XMP packet are written with nothing else. No
+block of a source is ever copied, so nothing else (a position, a maker's note, C2PA) can pass.
+libvips writes both from fields of the image, after all fields of the loader were removed. What it
+cannot write, XMP in PNG and GIF and tags of a TIFF, is inserted by the format's module afterwards.
+The alternative, to insert everything into the files here, would need a writer of boxes for AVIF and
+HEIC, which libheif has.
 
-Each value goes where it stood. What one of EXIF and XMP lacks is taken from the other, or from
-IPTC, which is not written: its readers read XMP (IPTC Photo Metadata Standard, mapping).
+Each value is written where it was found. One that is missing in EXIF or XMP is taken from the
+other, or from IPTC. IPTC itself is not written, because its readers also read XMP (IPTC Photo
+Metadata Standard, mapping).
 """
 
 from __future__ import annotations

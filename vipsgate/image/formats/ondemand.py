@@ -1,8 +1,8 @@
-"""Files that are read where somebody looks, and what libvips is given of them.
+"""Files that are read on demand, and the parts of them that libvips is given.
 
-A header takes some KB of a file, and a part of a picture takes a part of it. So parsers look into a
-:class:`File` as they would into bytes, and what they leave for libvips are :class:`Parts`: bytes of
-ours and spans of the file, of which nothing has been read.
+A header needs some KB of a file, and a part of a picture needs a part of it. So parsers slice a
+:class:`File` as they would slice bytes, and return :class:`Parts` for libvips: bytes of ours, and
+spans of the file that have not been read.
 
 libvips reads these by calls of Python that read from the descriptor (:meth:`Parts.source`), which
 take 5 microseconds each, or is given all of them in memory, read at once and copied once. With a

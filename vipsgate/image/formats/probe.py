@@ -1,7 +1,7 @@
-"""Bytes to :class:`Header`: what a file says of itself, read without decoding a pixel.
+"""Recognises a file and reads its :class:`Header`, without decoding a pixel.
 
-JPEG, PNG and TIFF are read here (:mod:`.jpeg`, :mod:`.png`, :mod:`.tiff`), because libvips has to
-be kept from parts of them; of the others libvips reads the header, or what stands in for it
+JPEG, PNG and TIFF are parsed here (:mod:`.jpeg`, :mod:`.png`, :mod:`.tiff`), because parts of them
+must be kept from libvips; other headers are read by libvips, or by the module of the format
 (:mod:`.bmp`, :mod:`.heif`).
 """
 
@@ -28,12 +28,12 @@ class Source:
     """A picture's file, recognised.
 
     Attributes:
-        header: What it says of itself.
-        data: The file as libvips may see it.
-        size: Bytes of the file as stored.
-        samples: What makes a picture of what libvips loads, where that takes more than libvips.
-        original: Gives the file as it is stored, with what libvips may not see of it.
-        pipe: Descriptor of a pipe from which libvips is to read the data, which still come.
+        header: Its header.
+        data: The file for libvips, without the parts that are kept from it.
+        size: Size of the stored file in bytes.
+        samples: Converts what libvips loads, if its samples need more than libvips does.
+        original: Returns the file as stored.
+        pipe: Descriptor of a pipe from which libvips reads a file that is still arriving.
     """
 
     header: Header
@@ -45,7 +45,7 @@ class Source:
 
 
 def begin(file: File) -> Source:
-    """As :func:`probe`, of a file that is read on demand: no more than it takes.
+    """Do the same as :func:`probe` with a file that is read on demand, as far as needed.
 
     The scans of a JPEG are counted when all of it is read.
 
@@ -72,7 +72,7 @@ def begin(file: File) -> Source:
 
 
 def _needed(file: File) -> int:
-    """Bytes of a file's beginning that have its header; more than it has where all of it must."""
+    """Return the bytes of a file's beginning that have its header; more than its size for all."""
     least = 0
     while (needed := header_size.needed(file.head(least))) > len(file.head(least)):
         least = max(needed, 2 * len(file.head(least)))  # there may be thousands of small segments
@@ -90,7 +90,7 @@ def probe(data: bytes) -> Source:
 
     Raises:
         BadRequest: It is not a picture of a known format, or of a kind that no decoder here reads.
-        ImageDamage: It begins like one, but has no readable header.
+        ImageDamage: It begins like a picture, but has no readable header.
     """
     name, samples = codecs.sniff(data), None
     washed: bytes | Parts
@@ -111,13 +111,13 @@ def probe(data: bytes) -> Source:
 
 
 def stored(header: Header, size: int) -> Header:
-    """The header of a file of so many bytes."""
+    """Return the header for a file of ``size`` bytes."""
     whole = size >> MEBI << MEBI
     return replace(header, stored=whole) if whole else header
 
 
 def _header(name: str, data: bytes, size: int = 0) -> Header:
-    """What libvips reads, or what stands in for it, of a file or of the beginning of one."""
+    """Read the header of a file, or of its beginning, by libvips or the format's module."""
     read = codecs.CODECS[name].header
     if read is None:
         return _vips(name, data, size)
@@ -125,7 +125,7 @@ def _header(name: str, data: bytes, size: int = 0) -> Header:
         return read(data)
     except OssError:
         raise
-    except Exception as error:  # a parser's own errors are of any class
+    except Exception as error:  # parsers raise errors of any class
         raise unreadable(error) from None
 
 
@@ -185,7 +185,7 @@ def _field(image: Image, name: str, default: T) -> T:
 
 
 def _gamut(image: Image) -> Gamut:
-    """A profile counts for what it is made for."""
+    """Return the gamut of an image by its profile."""
     coloured = image.interpretation in ("srgb", "rgb16", "scrgb")
     return icc.gamut(_field(image, "icc-profile-data", b"")) if coloured else SRGB
 
@@ -209,13 +209,13 @@ FAULT = re.compile(r"Invalid input")
 
 
 def unreadable(error: Exception) -> OssError:
-    """A decoder's failure in OSS's words, with the decoder's first cause as a hint.
+    """Return OSS's error for a decoder's failure, with the decoder's first message as a hint.
 
-    libvips gathers one line after the other, and each further one is a consequence of those before.
-    It repeats bytes of the file in its messages, which pyvips may fail to read as UTF-8.
+    libvips collects messages, and each further one is a consequence of those before. They may
+    contain bytes of the file, which pyvips may fail to read as UTF-8.
 
     Returns:
-        BadRequest where the file is of a kind that is not supported here; else ImageDamage.
+        BadRequest if the file is of a kind that is not supported; else ImageDamage.
     """
     words = "" if isinstance(error, UnicodeDecodeError) else str(error)
     lines = words.replace("load_source", "load_buffer").strip().splitlines()

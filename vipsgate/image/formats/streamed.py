@@ -1,11 +1,11 @@
-"""Files that are decoded before their last byte is there: what is certain by their beginning.
+"""Files that are decoded while they are arriving.
 
-A format is in :data:`FORMATS` where its loader reads from top to bottom and asks for nothing again.
-The header is taken from the beginning; of the rest, what libvips may see is passed on as it comes.
-Whether the whole would have been read in the same way is known at its end: a PNG whose EXIF stands
-behind its pixels is not what it seemed, and a JPEG without its end marker gets one. Then the
-picture made so far does not count (:class:`UncertainError`), and is made of the whole. The other
-design, which compared the bytes with those of the whole, took a fifth of the time of decoding.
+:data:`FORMATS` has the formats whose loaders read from top to bottom and never go back. The header
+is read from the beginning, and of the rest, what libvips may see is passed on as it arrives. Only
+at the end is it known whether the whole file would have been read in the same way: a PNG may have
+EXIF after its pixels, and a JPEG without an end marker gets one. If not, the picture is discarded
+(:class:`UncertainError`) and made of the whole file. The alternative, to compare the bytes with
+those of the whole, took a fifth of the time of decoding.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Look = Callable[[int, int], bytes]  # so many bytes from a place on, as soon as 
 
 
 class UncertainError(Exception):
-    """The whole of a file is read in another way than its beginning was."""
+    """The whole of a file is to be read differently than its beginning was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +81,30 @@ class Feed(Protocol):
 
 
 class Arriving(Protocol):
-    """A file whose bytes still come.
+    """A file whose bytes are still arriving.
 
     Attributes:
-        size: Bytes that there will be.
+        size: Size of the whole file in bytes.
     """
 
     size: int
 
     def head(self, least: int) -> bytes:
-        """The first bytes, so many or all of a shorter file, as soon as they are there."""
+        """Return the first ``least`` bytes, or all of a shorter file, once they have arrived."""
 
     def feed(self, front: Front) -> AbstractContextManager[Feed]:
-        """Give libvips the file as it comes; at the end of the context all of it is there."""
+        """Pass the file to libvips as it arrives; when the context ends, all of it has arrived."""
 
 
 def streams(head: bytes) -> bool:
-    """May a file that begins so be decoded while it comes?"""
+    """Return whether a file that begins so may be decoded while it is arriving."""
     return any(codecs.MAGIC[name].match(head) for name in FORMATS)
 
 
 def front(file: Arriving) -> Front | None:
-    """The beginning of a file, as soon as it is there; ``None`` where all of it is to be seen.
+    """Return the beginning of a file as soon as it has arrived, or ``None`` to wait for all of it.
 
-    What is wrong with it, the whole will tell.
+    Errors are left to the reader of the whole file.
     """
     least = FIRST
     while True:

@@ -1,11 +1,11 @@
 """A TIFF's first directory, read before libvips sees it, and written anew for it.
 
-libtiff goes on where it should not: of a compression that it lacks, or of strips behind the end of
-the file, it only warns, and the picture comes out black; and libvips takes several kinds of samples
-for others. So the directory is read here, whether the file's kind is right or is not read is said
-by tables (:data:`READ`, :data:`COMPRESSIONS`; tests/e2e/pixels/test_tiff.py has tried all of it),
-and libvips is given a directory of nothing but what the pixels depend on. Since no odd tag is left
-in it, every error of libtiff means pixels that are missing (TIFF 6.0; BigTIFF, Aware Systems).
+libtiff only warns of a compression that it lacks, or of strips beyond the end of the file, and the
+picture is then black; and libvips mistakes several kinds of samples for others. So the directory is
+read here; tables say which kinds of files are read (:data:`READ`, :data:`COMPRESSIONS`; all are
+tested in tests/e2e/pixels/test_tiff.py), and libvips is given a directory of only those tags that
+pixels depend on. As it has no unusual tags, every error of libtiff means missing pixels (TIFF 6.0;
+BigTIFF, Aware Systems).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What libjpeg only warns of, though pixels are wrong for it: bits of a scan that are cut or bad.
+"""Detects wrong pixels of which libjpeg only warns: truncated or corrupt bits of a scan.
 
-It goes on with grey. libvips can stop at any warning, but not at those of the last rows, and would
-stop at harmless ones; it puts them into its error buffer, however, which is read here.
+libjpeg replaces them by grey. libvips can stop at any warning, but would stop at harmless ones,
+too, and not at those of the last rows. It adds warnings to its error buffer, which is read here.
 """
 
 from __future__ import annotations
 
 import re
 
-# those after which each pixel is what the file says (libjpeg's jerror.h, JWRN_)
+# warnings that leave all pixels right (libjpeg's jerror.h, JWRN_)
 HARMLESS = re.compile(
     r"extraneous bytes before marker|unknown JFIF revision|Adobe color transform code"
     r"|Invalid SOS parameters|Inconsistent progression"
@@ -16,7 +16,7 @@ HARMLESS = re.compile(
 
 
 def clear() -> None:
-    """Forget all warnings: another picture is to be decoded."""
+    """Clear all warnings before another picture is decoded."""
     import pyvips
 
     pyvips.vips_lib.vips_error_clear()
@@ -25,9 +25,9 @@ def clear() -> None:
 def check() -> None:
     """Refuse pixels that have been decoded with a warning.
 
-    It is to be called behind each reading of pixels, before anything else: an attribute of an image
-    that pyvips looks up may clear the buffer. libjpeg writes the first warning of a picture only,
-    so that a harmless one hides those that follow.
+    To be called right after each reading of pixels, as pyvips may clear the buffer when it looks up
+    an attribute of an image. libjpeg writes only the first warning of a picture, so a harmless one
+    hides those that follow.
 
     Raises:
         pyvips.Error: A decoder has warned that pixels are wrong.
@@ -40,7 +40,7 @@ def check() -> None:
 
 
 def damage(messages: str) -> str:
-    """The first of libvips' messages, a line each, that says that pixels are wrong; else empty."""
+    """Return the first of libvips' messages, one a line, that tells of wrong pixels, or ``""``."""
     for line in messages.splitlines():
         domain, _, warning = line.partition(": ")
         if domain == "VipsJpeg" and not HARMLESS.search(warning):

@@ -1,7 +1,7 @@
-"""XMP: a packet's plain properties, and a fresh packet with nothing but copyright and author.
+"""XMP: reads a packet's plain properties, and writes a packet with copyright and author only.
 
-A packet is a stranger's. It is read by defusedxml, which refuses a document type and with it every
-entity, up to :data:`MAX_PACKET`; what cannot be read raises :class:`Unreadable` with a word for it.
+A packet is untrusted. It is read by defusedxml, which refuses document types and so all entities,
+up to :data:`MAX_PACKET`; one that cannot be read raises :class:`Unreadable` with a word for it.
 Read are texts and lists of texts of the namespaces in :data:`PREFIXES`, under exiv2's names
 (``Xmp.dc.creator``). JPEG's extended packets are not: what matters here stands in the main one (XMP
 Specification, Part 1, 7; Part 3, 1.1.3.1).

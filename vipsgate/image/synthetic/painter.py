@@ -1,12 +1,13 @@
-"""A landscape for every seed, like a photograph in what it costs: detail at all scales, and grain.
+"""Paints a landscape for every seed, as costly as a photograph: detail at all scales, and grain.
 
-Strategy: what is large in it is painted small. A field says how far down the picture each pixel
-lies, with noise on it; it is enlarged by a power of two, gets finer noise from a tile, and one
-table turns it into colours. Where the table jumps there is a ridge, sharp at every size. So a pixel
-costs one interpolation, two tiles and a look-up, however large the picture is.
+Strategy: large shapes are painted small. A field has the height of each pixel in the picture, with
+noise; it is enlarged by a power of two, gets finer noise from a tile, and is mapped to colours by a
+table. Where the table jumps there is a ridge, sharp at every size. So a pixel costs one
+interpolation, two tiles and a look-up, however large the picture is.
 
-Rule: equal pixels on every machine. Chance comes from seeds, arithmetic keeps to what IEEE 754 says
-to the last bit (no powers, no sines), and no pixel depends on how libvips cuts the work.
+Rule: equal pixels on every machine. Random numbers come from seeds, arithmetic is limited to what
+IEEE 754 defines to the last bit (no powers, no sines), and no pixel depends on how libvips divides
+the work.
 """
 
 from __future__ import annotations

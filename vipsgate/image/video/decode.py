@@ -1,11 +1,11 @@
-"""One picture of a video through PyAV, an optional part: FFmpeg seeks, decodes, and no more.
+"""Takes one picture of a video by PyAV, an optional dependency, with FFmpeg.
 
 A video is read through its descriptor, never whole: FFmpeg seeks to the key frame before the
-moment, packets are read from there on, and only those behind the last key frame are decoded.
+moment, packets are read from there, and only those from the last key frame on are decoded.
 
-FFmpeg is told the demuxer by our own table, knows two decoders, opens nothing by name, and has one
-thread; how much it takes at once is bounded, because a file of a hundred bytes may claim an index
-of gigabytes.
+The demuxer is taken from our own table, only two decoders are allowed, FFmpeg opens no file by name
+and has one thread. Its allocations are limited, because a file of a hundred bytes may claim an
+index of gigabytes.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def library() -> Any:
 
 
 def installed() -> bool:
-    """Can pictures of videos be taken here?"""
+    """Return whether pictures of videos can be taken here."""
     try:
         library()
     except BadRequest:
@@ -93,15 +93,15 @@ def installed() -> bool:
 
 
 def version() -> str:
-    """Of what decodes videos."""
+    """Return the version of FFmpeg, in words."""
     return f"FFmpeg {library().ffmpeg_version_info}" if installed() else "no FFmpeg"
 
 
 class TooExpensive(Exception):
-    """It would take more memory than this job may; nothing has been decoded for it.
+    """The picture would take more memory than its job may; nothing has been decoded.
 
     Args:
-        cost: What it is expected to take.
+        cost: The estimated cost.
     """
 
     def __init__(self, cost: Cost) -> None:
@@ -109,10 +109,10 @@ class TooExpensive(Exception):
 
 
 def cost(snapshot: Snapshot, limits: Limits) -> Cost:
-    """What a picture is expected to take, as long as nothing is known of its video.
+    """Return the estimated cost of a picture before its video is opened.
 
-    That is as much as any may. To open a video takes a fifth of the work, so only a key frame by
-    itself is told by the video's size, by :class:`TooExpensive`.
+    This is the largest cost of any. Opening a video takes a fifth of the work, so only a single key
+    frame is estimated by the video's size, by :class:`TooExpensive`.
     """
     return Cost(NEAREST, 0) if snapshot.m == "fast" else Cost(EXACT, limits.render_bytes)
 
@@ -123,9 +123,9 @@ class Shot:
 
     Attributes:
         image: In memory, 8-bit sRGB, not turned.
-        turns: libvips' operations that show it upright, where that was asked for.
+        turns: libvips' operations that turn it upright, if requested.
         at: Milliseconds from the video's first picture.
-        decoded: Pictures that were decoded for it.
+        decoded: Number of pictures that were decoded for it.
     """
 
     image: Image
@@ -149,7 +149,7 @@ def answer(
         snapshot: Which picture.
         memory: Of an empty file.
         context: Limits, rendering, and who watches.
-        stopped: Does nobody wait for it any more?
+        stopped: Returns whether the job was cancelled.
         most: Bytes that it may take; ``None`` for ``limits.render_bytes``.
 
     Raises:
@@ -226,14 +226,14 @@ def take(
 
 
 class _File:
-    """The file as FFmpeg reads it: at places of its own, for the descriptor's is shared."""
+    """The file for FFmpeg, with a position of its own, as the descriptor's is shared."""
 
     def __init__(self, descriptor: int, stopped: Callable[[], bool]) -> None:
         self._descriptor, self._stopped, self._at = descriptor, stopped, 0
 
     def read(self, count: int) -> bytes:
         if self._stopped():
-            return b""  # the end; who reads on will notice
+            return b""  # like the end of the file
         data = os.pread(self._descriptor, count, self._at)
         self._at += len(data)
         return data
@@ -252,13 +252,13 @@ class _File:
 
 
 def _closed(url: str, flags: int, options: dict[str, str]) -> Any:
-    """What a file says of other files is nobody's business."""
+    """Refuse to open other files that a file refers to."""
     raise PermissionError("The file refers to another one.")
 
 
 @cache
 def _bound(most: int) -> None:
-    """FFmpeg's largest piece of memory: 30 million entries of an index are 700 MB of it."""
+    """Limit FFmpeg's allocations: 30 million entries of an index would take 700 MB."""
     ctypes.CDLL(library()._core.__file__).av_max_alloc(ctypes.c_size_t(most))
 
 
@@ -274,7 +274,7 @@ def _demuxer(begin: bytes) -> str:
 
 
 def _stream(container: Any) -> Any:
-    """The first video that is more than a cover; the others are not even read.
+    """Return the first video stream that is not a cover; other streams are not read.
 
     Raises:
         BadRequest: There is none, or it has another codec.

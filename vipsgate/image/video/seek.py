@@ -1,8 +1,8 @@
-"""From a moment of a video to the picture shown there, by way of the key frame before it.
+"""Finds the picture at a moment of a video, by way of the key frame before it.
 
-A seek lands where the container's index has an entry, which may be several key frames too early, or
-one too late, as many indexes know decoding times only. So packets are read from there without being
-decoded, and each key frame up to the moment lets those before it go; what is left is decoded.
+A seek leads to an entry of the container's index, which may be several key frames too early, or one
+too late, as many indexes have decoding times only. So packets are read from there without being
+decoded, and dropped at each key frame up to the moment; the remaining ones are decoded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import BadRequest, ImageDamage, ImageTooLarge, ServiceUnavailable
 from ..config import Limits
 
-FARTHER = 4  # times as far back, after a second, when nothing was found
+FARTHER = 4  # factor by which to seek further back, from a second on, if nothing was found
 M_FAST = "m_fast takes the key frame itself."
 
 
@@ -25,7 +25,7 @@ class Reel:
         container: PyAV's, in which only ``stream`` is read.
         stream: The video.
         limits: Of which ``video_frames`` and ``render_bytes`` count.
-        stopped: Does nobody wait for it any more?
+        stopped: Returns whether the job was cancelled.
 
     Attributes:
         decoded: Pictures decoded so far.
