@@ -16,7 +16,13 @@ from . import serve
 
 @click.command("demo")
 @click.option("--port", type=int, default=8080, show_default=True, help="Public port.")
-@click.option("--admin-port", type=int, default=8081, show_default=True, help="Port of health.")
+@click.option(
+    "--admin-port",
+    type=int,
+    default=8081,
+    show_default=True,
+    help="Port of health, metrics and console.",
+)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),

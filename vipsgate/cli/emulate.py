@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..settings import SettingsError
-from .shared import CONFIG, Usage
+from .shared import CONFIG, Usage, start_failure
 
 
 @click.command("emulate")
@@ -61,7 +61,9 @@ def run(seed: Path | None, config: Path | None, flags: dict[str, Any], parent: i
         uvloop.run(main.run(folder, settings, parent, click.echo))
     except SettingsError as error:
         raise Usage(str(error)) from None
-    except (OssError, OSError) as error:
+    except OssError as error:
         raise click.ClickException(f"cannot start: {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"cannot start: {start_failure(error)}") from None
     finally:
         folder.remove()

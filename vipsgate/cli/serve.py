@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..settings import Settings, SettingsError, load
-from .shared import CONFIG, Usage, address
+from .shared import CONFIG, Usage, address, start_failure
 
 
 @click.command("serve")
@@ -18,7 +18,7 @@ from .shared import CONFIG, Usage, address
 @CONFIG
 @click.option("--host", help="Address of the public port.  [127.0.0.1]")
 @click.option("--port", type=int, help="Public port, 0 picks a free one.  [8080]")
-@click.option("--admin-port", type=int, help="Port of health.  [8081]")
+@click.option("--admin-port", type=int, help="Port of health, metrics and console.  [8081]")
 @click.option("--fronts", type=int, help="Front processes.  [one for each four usable CPUs]")
 @click.option("--renderers", type=int, help="Renderer processes.  [one per usable CPU]")
 @click.option("--reuse-port", is_flag=True, default=None, help="Share the port with others.")
@@ -55,8 +55,10 @@ def run(read: Callable[[], Settings], show: Callable[[str, str], None]) -> None:
             _alone(settings, read, show)
     except SettingsError as error:
         raise Usage(str(error)) from None
-    except (child.FrontError, OSError) as error:
+    except child.FrontError as error:
         raise click.ClickException(f"cannot start: {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"cannot start: {start_failure(error)}") from None
 
 
 def _alone(

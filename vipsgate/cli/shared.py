@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import click
@@ -23,3 +24,9 @@ class Usage(click.ClickException):
     """Wrong usage or configuration."""
 
     exit_code = 2
+
+
+def start_failure(error: OSError) -> str:
+    """Return why a server cannot start, and what to do about it, without the error's number."""
+    hint = "; choose other ones with --port and --admin-port"
+    return f"{error.strerror or error}{hint if error.errno == errno.EADDRINUSE else ''}"

@@ -80,13 +80,13 @@ TOUR = (
         "jpg",
     ),
     Stop(
-        "a picture, by the size of the main one",
+        "a picture as a watermark",
         "sea.jpg",
         f"image/resize,w_240/watermark,image_{LOGO},g_nw,t_90",
         "jpg",
     ),
     Stop(
-        "both as one, turned and tiled",
+        "picture and text, turned and tiled",
         "sea.jpg",
         f"image/resize,w_240/watermark,image_{LOGO},text_{NAME},size_14,color_FFFFFF,interval_4,"
         "align_1,rotate_30,t_60,fill_1,padx_20,pady_12",

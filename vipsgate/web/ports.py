@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from . import synfilter
 
@@ -45,7 +46,7 @@ def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
             try:
                 item.bind(address)
             except OSError as error:
-                text = f"cannot listen on {address[:2]}: {error.strerror}"
+                text = f"cannot listen on {_url(address)}: {error.strerror}"
                 raise OSError(error.errno, text) from None
     except BaseException:
         close(result)
@@ -61,7 +62,11 @@ def listen(sockets: Sequence[socket.socket]) -> None:
 
 def address_of(item: socket.socket) -> str:
     """The address of a socket as the beginning of a URL."""
-    host, port = item.getsockname()[:2]
+    return _url(item.getsockname())
+
+
+def _url(address: tuple[Any, ...]) -> str:
+    host, port = address[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
