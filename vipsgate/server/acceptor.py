@@ -24,6 +24,7 @@ from ..worker import protocol
 from .notices import CLOSE_IDLE, CONNECTIONS, LAST
 
 Notify = Callable[[int, str, protocol.Message, Sequence[int]], None]
+FULL_SECONDS = 1.0  # at the end, for a front whose socket is full
 log = logging.getLogger(__name__)
 
 
@@ -43,12 +44,13 @@ class Acceptor:
     ) -> None:
         self._sockets, self._scoreboard, self._notify = sockets, scoreboard, notify
         self._limit = ConnectionLimit(limit)
+        self._held: list[socket.socket] = []  # accepted, and no front takes them at present
         self._open = self._paused = False
 
     @property
     def listening(self) -> Sequence[socket.socket]:
         """The sockets that connections are accepted from at present."""
-        return self._sockets if self._open and not self._paused else ()
+        return self._sockets if self._open and not self._paused and not self._held else ()
 
     def open(self) -> None:
         """Listen."""
@@ -58,7 +60,8 @@ class Acceptor:
     def accept(self, listening: socket.socket) -> None:
         """Accept what is in the queue of a socket, up to the limit, and pass it to the fronts."""
         loads = balance.loads(self._scoreboard)
-        self._accept(listening, self._limit.acceptable(sum(loads.values())), loads)
+        open_now = sum(loads.values()) + len(self._held)
+        self._accept(listening, self._limit.acceptable(open_now), loads)
 
     def _accept(self, listening: socket.socket, most: int, loads: dict[int, int]) -> int:
         connections: list[socket.socket] = []
@@ -67,34 +70,57 @@ class Acceptor:
         except OSError as error:  # no descriptor, or no memory
             log.error("connections cannot be accepted: %s", error.strerror)
             time.sleep(RETRY_SECONDS)
-        try:
-            self._pass_on(connections, loads)
-        finally:
-            ports.close(connections)
+        self._pass_on(connections, loads)
         return len(connections)
 
     def _pass_on(self, connections: Sequence[socket.socket], loads: dict[int, int]) -> None:
-        rest = iter(connections)
-        for front, count in balance.spread(len(connections), loads).items():
-            for part in _parts(list(islice(rest, count)), protocol.MAX_DESCRIPTORS):
-                self._scoreboard.add(front, Column.SENT, len(part))
-                try:
-                    self._notify(front, CONNECTIONS, {}, [item.fileno() for item in part])
-                except OSError as error:  # its socket is full: it has not read for long
-                    self._scoreboard.add(front, Column.SENT, -len(part))
-                    log.error("front %d takes no connections: %s", front, error.strerror)
+        """Pass connections on to fronts, and hold those that none of them takes."""
+        waiting, loads = list(connections), dict(loads)
+        while waiting and loads:
+            shares, rest, waiting = balance.spread(len(waiting), loads), iter(waiting), []
+            for front, count in shares.items():
+                for part in _parts(list(islice(rest, count)), protocol.MAX_DESCRIPTORS):
+                    if front in loads and self._send(front, part):
+                        loads[front] += len(part)
+                        ports.close(part)
+                    else:
+                        loads.pop(front, None)
+                        waiting += part
+        self._held += waiting
 
-    def check_limit(self) -> None:
-        """Accept nothing while too many connections are open, and have unused ones closed."""
+    def _send(self, front: int, connections: Sequence[socket.socket]) -> bool:
+        """Pass connections on to a front. Return whether its socket has room for them."""
+        self._scoreboard.add(front, Column.SENT, len(connections))
+        try:
+            self._notify(front, CONNECTIONS, {}, [item.fileno() for item in connections])
+        except OSError as error:  # it has not read for long
+            self._scoreboard.add(front, Column.SENT, -len(connections))
+            if not self._held:
+                log.warning("front %d takes no connections: %s", front, error.strerror)
+            return False
+        return True
+
+    def check(self) -> None:
+        """Pass on what no front took, and accept nothing while too many connections are open.
+
+        Where they are too many, unused ones are closed.
+        """
         loads = balance.loads(self._scoreboard)
+        self._pass_on_held(loads)
         self._paused = self._limit.is_full(sum(loads.values()), paused=self._paused)
         if self._paused and loads:
             front = max(loads, key=lambda one: loads[one])
             with contextlib.suppress(OSError):
                 self._notify(front, CLOSE_IDLE, {"count": self._limit.part}, ())
 
+    def _pass_on_held(self, loads: dict[int, int]) -> None:
+        held, self._held = self._held, []
+        self._pass_on(held, loads)
+
     def close(self, *, shared: bool) -> None:
         """Accept all that is in the queues, beyond the limit, too, and then no more.
+
+        What no front takes within :data:`FULL_SECONDS` is closed.
 
         Args:
             shared: Whether other servers listen there, too.
@@ -105,6 +131,11 @@ class Acceptor:
             for item in self._sockets:
                 while self._accept(item, MAX_ACCEPTED, balance.loads(self._scoreboard)):
                     pass
+        end = time.monotonic() + FULL_SECONDS
+        while self._held and time.monotonic() < end:
+            time.sleep(FULL_SECONDS / 100)
+            self._pass_on_held(balance.loads(self._scoreboard))
+        ports.close(self._held)
         self._open = False
         ports.close(self._sockets)
 

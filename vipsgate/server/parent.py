@@ -229,7 +229,7 @@ class Parent:
             self._fronts.start_due()
         self._fronts.kill_hung(lambda number: self._scoreboard.get(number, Column.BEAT) / MICRO)
         if self._serving:
-            self._acceptor.check_limit()
+            self._acceptor.check()
 
     def _open(self) -> None:
         """All fronts are ready: listen, and say so."""
