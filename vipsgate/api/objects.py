@@ -39,18 +39,20 @@ async def get(call: Call) -> web.StreamResponse:
 
 async def picture_of(call: Call, target: Target) -> web.StreamResponse:
     """Answer with an object or with what is made of it."""
+    version = call.services.fastpath.version()  # nothing was awaited since the gate has looked
     for _ in range(TRIES):
         try:
-            return await _answer(call, target, derivatives.fetch)
+            return await _answer(call, target, derivatives.fetch, version)
         except ReplacedError:
             continue
-    return await _answer(call, target, derivatives.fetch_anew)
+    return await _answer(call, target, derivatives.fetch_anew, version)
 
 
 async def _answer(
     call: Call,
     target: Target,
     fetch: Callable[[Services, Order], Awaitable[Content]],
+    version: tuple[int, int, int],
 ) -> web.StreamResponse:
     request, services = call.request, call.services
     record = request[responses.RECORD]
@@ -76,7 +78,7 @@ async def _answer(
         headers |= _described(call, content)
         record.notes = content.notes
         if content.derivative is None or derivatives.is_current(services, content):
-            await services.fastpath.learn(request, content, headers)
+            await services.fastpath.learn(request, content, headers, version)
         if content.derivative:
             headers |= _made(request, content.derivative)
             headers |= services.handed(content.derivative.entry.file)
