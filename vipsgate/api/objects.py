@@ -16,6 +16,7 @@ from ..delivery.services import Services
 from ..errors import (
     InvalidArgument,
     NoSuchKey,
+    ServiceUnavailable,
     shown,
 )
 from ..gate import accept, conditional, style, webhook
@@ -45,7 +46,10 @@ async def picture_of(call: Call, target: Target) -> web.StreamResponse:
             return await _answer(call, target, derivatives.fetch, version)
         except ReplacedError:
             continue
-    return await _answer(call, target, derivatives.fetch_anew, version)
+    try:
+        return await _answer(call, target, derivatives.fetch_anew, version)
+    except ReplacedError:
+        raise ServiceUnavailable(derivatives.BUSY) from None
 
 
 async def _answer(
@@ -83,7 +87,11 @@ async def _answer(
             headers |= _made(request, content.derivative)
             headers |= services.handed(content.derivative.entry.file)
         modified = content.order.modified
-        return await responses.content(request, content.body, content.size, modified, headers)
+        response = await responses.content(request, content.body, content.size, modified, headers)
+        # of what is sent from the file, the beginning is with the client by now
+        if content.opened and not response.prepared and content.opened.changed():
+            raise ReplacedError
+        return response
 
 
 def _described(call: Call, content: Content) -> dict[str, str]:
