@@ -1,9 +1,9 @@
 """Files in a folder, within a budget, that several processes may share.
 
 ``FOLDER/<bucket>/<hash of the key>/<variant>``: the folder of a source makes forgetting it one
-removal. A file is the body and behind it, in JSON, what is said of it with a checksum; so the body
-can be sent from the file as it is. Nothing is flushed: what a crash has cut is found by the
-checksum, which is looked at when a process sees a file for the first time.
+removal. A file is the body and behind it, in JSON, what is said of it, and a checksum of both; so
+the body can be sent from the file as it is. Nothing is flushed: what a crash has cut is found by
+the checksum, which is looked at when a process sees a file for the first time.
 
 Where a server in front sends files itself, which it can only do to their end, a larger body that is
 asked for again gets a file of its own beside the first: ``<variant>.exact``.
@@ -44,8 +44,8 @@ from .entry import CacheKey, Entry
 from .ledger import Ledger
 
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
-TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
-MARK = b"vipsgat1"
+TAIL = struct.Struct("<II8s")  # checksum, length of the JSON, and a mark
+MARK = b"vipsgat2"
 TAIL_BYTES = 1024  # read at once; JSON is about 100 bytes, with all notes that there are 300
 CHUNK = 1 << 20  # bytes copied at a time
 SEEN = 65536  # files whose checksum is known to be right
@@ -199,8 +199,9 @@ class Disk:
     def _read(self, variant: str, descriptor: int) -> Entry | None:
         facts = os.fstat(descriptor)
         end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
-        length, mark = TAIL.unpack(end[-TAIL.size :])
-        about = orjson.loads(end[-TAIL.size - length : -TAIL.size])
+        checksum, length, mark = TAIL.unpack(end[-TAIL.size :])
+        text = end[-TAIL.size - length : -TAIL.size]
+        about = orjson.loads(text)
         entry = Entry(
             about["mime"],
             about["missing"],
@@ -212,7 +213,7 @@ class Disk:
             return None
         name = (variant, facts.st_ino, facts.st_size)
         if name not in self._seen:
-            if _checksum(entry) != about["crc"]:
+            if _checksum(entry, text) != checksum:
                 return None
             self._see(name, entry.size)
         budgets.touch(descriptor, facts)
@@ -257,8 +258,8 @@ class Disk:
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
         """Write a file; its inode and its bytes."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
-        text = orjson.dumps({**about, "notes": entry.notes, "crc": _checksum(entry)})
-        behind = text + TAIL.pack(len(text), MARK)
+        text = orjson.dumps({**about, "notes": entry.notes})
+        behind = text + TAIL.pack(_checksum(entry, text), len(text), MARK)
         return self._put(self._path(cache_key), entry, behind)
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
@@ -428,10 +429,11 @@ def _write(descriptor: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "the disk is full")
 
 
-def _checksum(entry: Entry) -> int:
+def _checksum(entry: Entry, text: bytes) -> int:
+    """That of a body, and of what is said of it."""
     if entry.data is not None:
-        return zlib.crc32(entry.data)
+        return zlib.crc32(text, zlib.crc32(entry.data))
     crc = 0
     for start in range(0, entry.size, CHUNK):
         crc = zlib.crc32(os.pread(entry.descriptor, min(CHUNK, entry.size - start), start), crc)
-    return crc
+    return zlib.crc32(text, crc)
