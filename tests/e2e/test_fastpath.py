@@ -8,10 +8,16 @@ import urllib.request
 from dataclasses import dataclass
 
 import pytest
+from support.served import BUCKET, running
 from support.server import Site
 
+from vipsgate.cache.memory import Memory
+from vipsgate.cache.purges import Rule
+from vipsgate.cache.tiers import Cache
 from vipsgate.gate import sign
+from vipsgate.settings import Settings
 from vipsgate.store.local import attribute_cache
+from vipsgate.store.local.store import LocalStore
 
 CONFIG = """
 [[credentials]]
@@ -327,3 +333,77 @@ def test_purged(bucket):
     bucket.call("DELETE", "panda.png")
     assert bucket.ask(MARKED).code == "WatermarkError"
     assert bucket.ask(PATH).status == 200
+
+
+# --- what changes while an answer is made
+
+OPEN = {"acl": "public-read", "styles": {"small": "image/resize,w_70"}}
+LINE = f"/{BUCKET}/a.jpg?x-oss-process=style/small"
+UNSTYLED = f"/{BUCKET}/a.jpg?x-oss-process=image/resize,w_70"
+
+
+def configured(served):
+    declared = {BUCKET: {"acl": "private"}}
+    served.services.adopt(Settings(credentials=[{**KEYS}], buckets=declared))
+
+
+async def purged(served):
+    await served.services.cache.renew(Rule(BUCKET, "key", "a.jpg"))
+
+
+def ruled(**changes):
+    return lambda served: served.rule(**{**OPEN, **changes})
+
+
+KEYS = {"access_key_id": "key1", "access_key_secret": "secret1"}
+PAGES = {"allow_empty": False, "whitelist": ["http://a"]}
+PROTECTED = {"enabled": True, "extensions": ["jpg"]}
+BEFORE, AFTER = "image/resize,w_70", "image/resize,w_50"
+MEANWHILE = {  # what happens -> status and process of the next answer, request, jobs in all
+    "nothing": (lambda served: None, 200, BEFORE, LINE, 1),
+    "bucket closed": (ruled(acl="private"), 403, "", LINE, 1),
+    "picture protected": (ruled(protection=PROTECTED), 403, "", UNSTYLED, 1),
+    "hotlinks refused": (ruled(referer=PAGES), 403, "", LINE, 1),
+    "style changed": (ruled(styles={"small": AFTER}), 200, AFTER, LINE, 2),
+    "style gone": (ruled(styles={}), 404, "", LINE, 1),
+    "configuration read": (configured, 403, "", LINE, 1),
+    "purged": (purged, 200, BEFORE, LINE, 2),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+async def test_what_changes_while_a_picture_is_made(tmp_path, what):
+    """The gate has let the request pass before; the next one is asked anew."""
+    change, status, process, line, jobs = MEANWHILE[what]
+    async with running(LocalStore(tmp_path), cache=Cache(Memory(1 << 20), None)) as served:
+        await served.rule(**OPEN)
+        await served.put("a.jpg", b"of a")
+        renderers = served.services.renderers
+        render = renderers.render
+
+        async def late(job, content=""):
+            if (happens := change(served)) is not None:
+                await happens
+            return await render(job, content)
+
+        renderers.render = late
+        assert (await served.ask("GET", line)).status == 200
+        renderers.render = render
+        for _ in range(3):
+            answer = await served.ask("GET", line)
+            assert answer.status == status
+            assert status != 200 or answer.body == f"{process} of of a".encode()
+        assert len(renderers.jobs) == jobs
+
+
+async def test_long_requests_are_not_remembered(tmp_path):
+    """Whatever they are long of: of all that are known each would be held in memory."""
+    async with running(LocalStore(tmp_path), cache=Cache(Memory(1 << 20), None)) as served:
+        await served.rule(**OPEN)
+        await served.put("a.jpg", b"of a")
+        known = served.services.fastpath._known
+        assert (await served.ask("GET", LINE, headers={"Host": "h" * 30000})).status == 200
+        assert (await served.ask("GET", f"{LINE}&{'x' * 30000}=1")).status == 200
+        assert not known
+        assert (await served.ask("GET", LINE)).status == 200
+        assert len(known) == 1

@@ -15,6 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from vipsgate.buckets import INTERNAL
+from vipsgate.cache.tiers import Cache
 from vipsgate.catalog.documents import Documents
 from vipsgate.delivery.services import Services
 from vipsgate.gate import sign, target
@@ -160,7 +161,9 @@ class Served:
 
 
 @asynccontextmanager
-async def running(place: Store, **settings: Any) -> AsyncIterator[Served]:
+async def running(
+    place: Store, *, cache: Cache | None = None, **settings: Any
+) -> AsyncIterator[Served]:
     """The server on a store; its bucket is private."""
     credentials = [
         {name: getattr(item, name) for name in item.__slots__}
@@ -173,6 +176,7 @@ async def running(place: Store, **settings: Any) -> AsyncIterator[Served]:
         place,
         Renderers(),
         Documents(place, chosen.limits),
+        cache=cache,
         clock=lambda: clock[-1] if clock else time.time(),
     )
     await place.create(BUCKET)

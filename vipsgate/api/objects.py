@@ -16,6 +16,7 @@ from ..delivery.services import Services
 from ..errors import (
     InvalidArgument,
     NoSuchKey,
+    ServiceUnavailable,
     shown,
 )
 from ..gate import accept, conditional, style, webhook
@@ -39,18 +40,23 @@ async def get(call: Call) -> web.StreamResponse:
 
 async def picture_of(call: Call, target: Target) -> web.StreamResponse:
     """Answer with an object or with what is made of it."""
+    version = call.services.fastpath.version()  # nothing was awaited since the gate has looked
     for _ in range(TRIES):
         try:
-            return await _answer(call, target, derivatives.fetch)
+            return await _answer(call, target, derivatives.fetch, version)
         except ReplacedError:
             continue
-    return await _answer(call, target, derivatives.fetch_anew)
+    try:
+        return await _answer(call, target, derivatives.fetch_anew, version)
+    except ReplacedError:
+        raise ServiceUnavailable(derivatives.BUSY) from None
 
 
 async def _answer(
     call: Call,
     target: Target,
     fetch: Callable[[Services, Order], Awaitable[Content]],
+    version: tuple[int, int, int],
 ) -> web.StreamResponse:
     request, services = call.request, call.services
     record = request[responses.RECORD]
@@ -76,12 +82,16 @@ async def _answer(
         headers |= _described(call, content)
         record.notes = content.notes
         if content.derivative is None or derivatives.is_current(services, content):
-            await services.fastpath.learn(request, content, headers)
+            await services.fastpath.learn(request, content, headers, version)
         if content.derivative:
             headers |= _made(request, content.derivative)
             headers |= services.handed(content.derivative.entry.file)
         modified = content.order.modified
-        return await responses.content(request, content.body, content.size, modified, headers)
+        response = await responses.content(request, content.body, content.size, modified, headers)
+        # of what is sent from the file, the beginning is with the client by now
+        if content.opened and not response.prepared and content.opened.changed():
+            raise ReplacedError
+        return response
 
 
 def _described(call: Call, content: Content) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Cache entries as files in a folder, within a budget, that several processes may share.
 
 The path is ``FOLDER/<bucket>/<hash of the key>/<variant>``, so one removal of a folder purges a
-source. A file is the body, followed by its metadata in JSON with a checksum; so the body can be
-sent from the file. Nothing is flushed to the disk: a file that a crash has truncated is detected by
-its checksum, which is checked when a process reads a file for the first time.
+source. A file is the body, followed by its metadata in JSON and a checksum of both; so the body can
+be sent from the file. Nothing is flushed to the disk: a file that a crash has truncated is detected
+by its checksum, which is checked when a process reads a file for the first time.
 
 A server in front (nginx) can only send whole files. If it does so, a larger body that is requested
 again gets a second file, without the metadata: ``<variant>.exact``.
@@ -44,8 +44,8 @@ from .entry import CacheKey, Entry
 from .ledger import Ledger
 
 TEMPORARY = ".new"  # the folder of files that are being written; not a valid bucket name
-TAIL = struct.Struct("<I8s")  # length of the JSON, and a magic number
-MARK = b"vipsgat1"
+TAIL = struct.Struct("<II8s")  # checksum, length of the JSON, and a magic number
+MARK = b"vipsgat2"
 TAIL_BYTES = 1024  # read at once; the JSON has about 100 bytes, and 300 with all notes
 CHUNK = 1 << 20  # bytes copied at a time
 SEEN = 65536  # files remembered as having the right checksum
@@ -199,8 +199,9 @@ class Disk:
     def _read(self, variant: str, descriptor: int) -> Entry | None:
         facts = os.fstat(descriptor)
         end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
-        length, mark = TAIL.unpack(end[-TAIL.size :])
-        about = orjson.loads(end[-TAIL.size - length : -TAIL.size])
+        checksum, length, mark = TAIL.unpack(end[-TAIL.size :])
+        text = end[-TAIL.size - length : -TAIL.size]
+        about = orjson.loads(text)
         entry = Entry(
             about["mime"],
             about["missing"],
@@ -212,7 +213,7 @@ class Disk:
             return None
         name = (variant, facts.st_ino, facts.st_size)
         if name not in self._seen:
-            if _checksum(entry) != about["crc"]:
+            if _checksum(entry, text) != checksum:
                 return None
             self._see(name, entry.size)
         budgets.touch(descriptor, facts)
@@ -257,8 +258,8 @@ class Disk:
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
         """Write the file of an entry, and return its inode and size."""
         about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
-        text = orjson.dumps({**about, "notes": entry.notes, "crc": _checksum(entry)})
-        behind = text + TAIL.pack(len(text), MARK)
+        text = orjson.dumps({**about, "notes": entry.notes})
+        behind = text + TAIL.pack(_checksum(entry, text), len(text), MARK)
         return self._put(self._path(cache_key), entry, behind)
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
@@ -428,10 +429,11 @@ def _write(descriptor: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "the disk is full")
 
 
-def _checksum(entry: Entry) -> int:
+def _checksum(entry: Entry, text: bytes) -> int:
+    """That of a body, and of what is said of it."""
     if entry.data is not None:
-        return zlib.crc32(entry.data)
+        return zlib.crc32(text, zlib.crc32(entry.data))
     crc = 0
     for start in range(0, entry.size, CHUNK):
         crc = zlib.crc32(os.pread(entry.descriptor, min(CHUNK, entry.size - start), start), crc)
-    return crc
+    return zlib.crc32(text, crc)

@@ -24,6 +24,7 @@ from ..renderers import streaming
 from ..store.arrival import Arriving
 from ..store.base import Opened, RangeReader
 from ..web import responses
+from ..worker import protocol
 from ..worker.protocol import Attachment, Job
 from . import looks, masters, peer_calls
 from . import partial as remote
@@ -34,6 +35,7 @@ from .services import Services
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 LATER = notes.note("later", "avif")  # of a picture in whose place an AVIF will come
 BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
+BUSY = "The object is written to all the time."
 TAGS = 4096  # that are remembered: that of one answer is asked for several times
 
 
@@ -149,6 +151,10 @@ async def fetch_anew(services: Services, order: Order) -> Content:
     """As :func:`fetch`, of the objects as they are when they are opened; nothing is kept.
 
     For objects that are replaced faster than they can be looked at and opened.
+
+    Raises:
+        ServiceUnavailable: One is written to while it is read.
+        OssError: See :func:`fetch`.
     """
     opened = await _open(services, order)
     try:
@@ -163,7 +169,7 @@ async def fetch_anew(services: Services, order: Order) -> Content:
         try:
             result = await _render(services, order, opened)
         except SourceChanged:
-            raise ServiceUnavailable("The object is written to all the time.") from None
+            raise ServiceUnavailable(BUSY) from None
     finally:
         _close(opened)
     return _content(order, result, None)
@@ -341,6 +347,9 @@ async def _render(
         kept.close(services)
     kept.keep(services, done)
     queue, render = seen.queue + done.queue, seen.render + done.render
+    if any(item.changed() for item in others):  # the worker has looked at the source
+        protocol.close([done.descriptor])
+        raise SourceChanged("What is laid on the picture was written to while it was made.")
     services.recorder.rendered(begun, queue, seen.queue + done.predicted, done.probe, render)
     entry = Entry(done.mime, done.missing, done.size, None, done.descriptor, notes=done.notes)
     if done.size <= MAX_AT_ONCE:

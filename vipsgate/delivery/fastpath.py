@@ -134,7 +134,7 @@ class FastPath:
                 text = (*text, *taken, OTHERS)
                 if (known := self._known.get(text)) is None:
                     return None
-        if known.version != self._version() or (hit := self._hit(known)) is None:
+        if known.version != self.version() or (hit := self._hit(known)) is None:
             del self._known[text]
             return None
         entry, tier = hit
@@ -167,10 +167,26 @@ class FastPath:
             return False
         return (line[1].decode("latin-1"), host[1].decode("latin-1")) in self._known
 
+    def version(self) -> tuple[int, int, int]:
+        """Return a value that changes with any setting, document or purge."""
+        return (*self._registry.version, self._cache.purges.version if self._cache else 0)
+
     async def learn(
-        self, request: web.BaseRequest, content: Content, headers: Mapping[str, str]
+        self,
+        request: web.BaseRequest,
+        content: Content,
+        headers: Mapping[str, str],
+        version: tuple[int, int, int],
     ) -> None:
-        """Remember a request that has just been answered, if its answer may be repeated."""
+        """Remember a request that has just been answered, if its answer may be repeated.
+
+        Args:
+            request: The request.
+            content: What it is answered with.
+            headers: Headers of the answer, without those that are new each time.
+            version: :meth:`version` as it was when access was checked. While the answer was made,
+                access to its bucket may have been closed.
+        """
         order = content.order
         bucket = order.grant.bucket
         text = _text(request)
@@ -184,12 +200,12 @@ class FastPath:
             or order.stand_in
             or bucket.legacy_at_api
             or self._legacy
-            or len(text[0]) > MAX_LENGTH
+            or sum(map(len, text)) > MAX_LENGTH
             or _is_particular(request)
             or (content.derivative is None and not _is_small_object(content))
         ):
             return
-        target, version, name = order.target, self._version(), order.target.bucket
+        target, name = order.target, order.target.bucket
         links = [link for link in order.links if link]
         objects = [*zip(order.keys, order.objects, strict=True)]
         objects += [(link.key, link.object) for link in links]
@@ -222,9 +238,6 @@ class FastPath:
             self._known[(*text, *taken, OTHERS)] = fresh
         while len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
-
-    def _version(self) -> tuple[int, int, int]:
-        return (*self._registry.version, self._cache.purges.version if self._cache else 0)
 
 
 def _text(request: web.BaseRequest) -> tuple[str, ...]:

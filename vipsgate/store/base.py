@@ -105,6 +105,19 @@ class Opened:
             reason = os.strerror(error.errno or 0)
             raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
 
+    def changed(self) -> bool:
+        """Has somebody written to the file since it was opened?
+
+        Asked behind a read, it tells whether what was read is the object. A file that has lost its
+        last name is what it was: another one has taken its place.
+        """
+        if self.times is None:
+            return False
+        facts = os.fstat(self.descriptor)
+        if (facts.st_mtime_ns, facts.st_size) != (self.times[0], self.object.size):
+            return True
+        return facts.st_ctime_ns != self.times[1] and facts.st_nlink > 0
+
     def dup(self) -> Opened:
         """The same for somebody else, who closes it."""
         return Opened(self.object, os.dup(self.descriptor), times=self.times)

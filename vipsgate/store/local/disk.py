@@ -152,7 +152,8 @@ class Disk:
     ) -> bytes | None:
         """The bytes of an object that still has a fingerprint, and no more than so many.
 
-        The opened file is compared, so no other one can be put in its place.
+        The opened file is compared, so no other one can be put in its place, and it is compared
+        behind the read: the kernel notes the time of a write before it takes any byte of it.
         """
         try:
             descriptor, facts = _found(f"{self.root.path}/{bucket}/{key}", READ)
@@ -160,11 +161,12 @@ class Disk:
             return None
         try:
             names = self._aliases(bucket, key) if aliases else None
-            size = facts.st_size
-            if size > most or _fingerprint(facts, names) != fingerprint:
+            if facts.st_size > most:
                 return None
-            data = os.pread(descriptor, size, 0)
-            return data if len(data) == size else None
+            data = os.pread(descriptor, facts.st_size, 0)
+            facts = os.fstat(descriptor)
+            same = len(data) == facts.st_size and _fingerprint(facts, names) == fingerprint
+            return data if same else None
         except OSError:
             return None
         finally:
