@@ -42,6 +42,7 @@ from aiofiles.os import wrap
 from . import budget as budgets
 from .entry import CacheKey, Entry
 from .ledger import Ledger
+from .open_files import OpenFiles
 
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
 TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
@@ -52,6 +53,7 @@ SEEN = 65536  # files whose checksum is known to be right
 STALE = 600.0  # seconds after which a file that is being written is nobody's
 LEAST = 1 << 16  # bytes between two scans at least
 EXACT, EXACT_BYTES = ".exact", 1 << 16  # ending of a file with the body alone; least size of one
+SMALL = 1 << 16  # bytes of a file that stays open, at most
 FILE, FOLDER = 0o600, 0o700  # modes
 EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # of what a server in front opens, and of the way to it
 WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
@@ -73,6 +75,8 @@ class Disk:
         folder: Is made if it is not there.
         budget: Bytes of all files in it.
         exact: Whether larger bodies get files of their own.
+        open_files: How many small files may stay open for the next hit; fewer where these, which
+            another process may have removed, could be more than a scan leaves out of account.
 
     Attributes:
         ledger: Which purges the folder has seen.
@@ -81,8 +85,12 @@ class Disk:
         OSError: The folder cannot be had.
     """
 
-    def __init__(self, folder: Path, budget: int, *, exact: bool = False) -> None:
+    def __init__(
+        self, folder: Path, budget: int, *, exact: bool = False, open_files: int = 0
+    ) -> None:
         self._folder, self._budget, self._exact = os.fspath(folder), budget, exact
+        most = budgets.scan_interval(budget) // SMALL
+        self._open_files = OpenFiles(min(open_files, most))
         self._copying: dict[str, asyncio.Task[None]] = {}
         self._written = budget  # since the last scan; the first is due at once
         # files whose checksum is right, and the bytes of their bodies; an inode may come again, for
@@ -115,8 +123,12 @@ class Disk:
             cache_key: Its name.
             most: Bytes up to which the body is read into memory.
         """
+        data = self._open_files.read(cache_key)
+        if data is not None and len(data) <= most:
+            return Entry("", 0, len(data), data)
+        path = self._path(cache_key)
         try:
-            descriptor = os.open(self._path(cache_key), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -128,7 +140,10 @@ class Disk:
             size = -1
         if size > most:
             return self._with_file(cache_key, Entry("", 0, size, descriptor=descriptor))
-        os.close(descriptor)
+        if 0 <= size <= SMALL:
+            self._open_files.keep(cache_key, path, descriptor, size, facts)
+        else:
+            os.close(descriptor)
         return Entry("", 0, size, data) if size >= 0 else None
 
     async def put(self, cache_key: CacheKey, entry: Entry) -> None:
@@ -141,11 +156,16 @@ class Disk:
 
     async def purge(self, bucket: str, key: str, before: float | None = None) -> None:
         """Remove all entries of an object, or those that nobody has used since a time."""
+        self.release(bucket, key)
         source = self._source(CacheKey(bucket, key, ""))
         if before is None:
             await wrap(shutil.rmtree)(source, ignore_errors=True)
         else:
             await wrap(_remove_unused)(source, before)
+
+    def release(self, bucket: str, key: str) -> None:
+        """Close the files of an object that are open, which another process has removed."""
+        self._open_files.forget(bucket, key)
 
     async def begin(self, cache_key: CacheKey) -> bool:
         """Be the only one of all processes that makes this, until :meth:`end`.
@@ -168,6 +188,7 @@ class Disk:
 
     async def close(self) -> None:
         """Wait for a scan that is under way, and for files that are being written."""
+        self._open_files.close()
         if self._scanning:
             await self._scanning
         if self._copying:

@@ -122,11 +122,17 @@ class Cache:
 
     async def remove(self, bucket: str, key: str) -> None:
         """Remove all entries of an object from memory and disk."""
-        self.memory.purge(bucket, key)
+        self.forget(bucket, key)
         if self.masters:
             await self.masters.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key)
+
+    def forget(self, bucket: str, key: str) -> None:
+        """Drop what this process has of an object that another one has removed from the disk."""
+        self.memory.purge(bucket, key)
+        if self._disk:
+            self._disk.release(bucket, key)
 
     async def sweep(self, bucket: str, key: str, before: float) -> None:
         """Remove files of an object that nobody has used since a time, from the disk."""
@@ -182,7 +188,7 @@ class Cache:
         """Take over purges; what they cover leaves memory."""
         for rule in self.purges.merge(numbers):
             if rule.kind == "key":
-                self.memory.purge(rule.bucket, rule.text)
+                self.forget(rule.bucket, rule.text)
 
     async def close(self) -> None:
         """Wait until all entries are stored."""

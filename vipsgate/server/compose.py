@@ -24,6 +24,7 @@ from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
 from ..store.base import Store
 from ..store.writes import Writes
+from ..web import descriptors
 from ..web.throttle import BURST, RATE, RateLimit, Throttle
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
     folder = settings.cache_folder()
     if cache.disk_bytes and folder:
         try:
-            disk = Disk(folder, cache.disk_bytes, exact=bool(settings.server.accel_redirect))
+            exact, files = bool(settings.server.accel_redirect), descriptors.cache_files()
+            disk = Disk(folder, cache.disk_bytes, exact=exact, open_files=files)
         except OSError as error:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
