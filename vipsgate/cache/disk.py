@@ -43,6 +43,7 @@ from . import budget as budgets
 from .entry import CacheKey, Entry
 from .ledger import Ledger
 from .open_files import OpenFiles
+from .write_queue import Write, WriteQueue
 
 TEMPORARY = ".new"  # the folder of files that are being written; no bucket has such a name
 TAIL = struct.Struct("<I8s")  # length of the JSON, and a mark
@@ -62,6 +63,7 @@ PLACE_DIGITS = 15  # of a variant, hexadecimal, that are a place in it: 60 bits 
 LOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, 0 (fcntl(2))
 SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
 OLD_LOCK = ".lock"  # ending of a file that an earlier version has left
+CLOSE_SECONDS = 10.0  # that are waited for what is not written yet, at the end
 POLL = 0.02  # seconds between two looks at work that another process does
 log = logging.getLogger(__name__)
 
@@ -91,8 +93,11 @@ class Disk:
         self._folder, self._budget, self._exact = os.fspath(folder), budget, exact
         most = budgets.scan_interval(budget) // SMALL
         self._open_files = OpenFiles(min(open_files, most))
+        self._queue = WriteQueue()
         self._copying: dict[str, asyncio.Task[None]] = {}
-        self._written = budget  # since the last scan; the first is due at once
+        # bytes written by the queue's thread, and for a server in front; and how many of both a
+        # scan has seen: the first is due at once
+        self._stored, self._copied, self._scanned = 0, 0, -budget
         # files whose checksum is right, and the bytes of their bodies; an inode may come again, for
         # another file, which then has another name
         self._seen: OrderedDict[Seen, int] = OrderedDict()
@@ -114,10 +119,10 @@ class Disk:
 
     async def get(self, cache_key: CacheKey) -> Entry | None:
         """Return the entry."""
-        return self._open(cache_key)
+        return self._queue.get(cache_key) or self._open(cache_key)
 
     def get_nowait(self, cache_key: CacheKey, most: int) -> Entry | None:
-        """A file that has been seen before, at once; its type is not told.
+        """A file that has been seen before, or will be, at once; its type is not told.
 
         Args:
             cache_key: Its name.
@@ -126,6 +131,8 @@ class Disk:
         data = self._open_files.read(cache_key)
         if data is not None and len(data) <= most:
             return Entry("", 0, len(data), data)
+        if (entry := self._queue.get(cache_key)) is not None:
+            return entry
         path = self._path(cache_key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -148,24 +155,29 @@ class Disk:
 
     async def put(self, cache_key: CacheKey, entry: Entry) -> None:
         """Keep it; a folder that cannot be written keeps nothing. The caller's stays open."""
-        with contextlib.suppress(OSError):
-            inode, size = await wrap(self._write)(cache_key, entry)
-            self._see((cache_key.variant, inode, size), entry.size)
-            self._written += size
+        self._put_soon(cache_key, entry, self._store)
+        await self._queue.flush()
         self._scan_if_due()
+
+    def put_made(self, cache_key: CacheKey, entry: Entry) -> None:
+        """Keep what has been made, soon, and then :meth:`end` it; the caller's stays open."""
+        if not self._put_soon(cache_key, entry, self._store_made):
+            self.end(cache_key)
+        self._scan_if_due()  # by what has been written before
 
     async def purge(self, bucket: str, key: str, before: float | None = None) -> None:
         """Remove all entries of an object, or those that nobody has used since a time."""
-        self.release(bucket, key)
         source = self._source(CacheKey(bucket, key, ""))
         if before is None:
+            self.release(bucket, key)
             await wrap(shutil.rmtree)(source, ignore_errors=True)
         else:
             await wrap(_remove_unused)(source, before)
 
     def release(self, bucket: str, key: str) -> None:
-        """Close the files of an object that are open, which another process has removed."""
+        """Let go of an object's files that are open, and of those that are not written yet."""
         self._open_files.forget(bucket, key)
+        self._queue.forget(bucket, key)
 
     async def begin(self, cache_key: CacheKey) -> bool:
         """Be the only one of all processes that makes this, until :meth:`end`.
@@ -183,12 +195,15 @@ class Disk:
     def end(self, cache_key: CacheKey) -> None:
         """It is made, or will not be."""
         place = _place(cache_key)
-        self._making.discard(place)
         self._lock(place, fcntl.F_UNLCK)
+        self._making.discard(place)  # last, or the lock of who begins now, in the loop, is undone
 
     async def close(self) -> None:
-        """Wait for a scan that is under way, and for files that are being written."""
+        """Wait for files that are being written, and for a scan that is under way."""
         self._open_files.close()
+        with contextlib.suppress(TimeoutError):  # the disk hangs; the thread holds up no exit
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._queue.flush()
         if self._scanning:
             await self._scanning
         if self._copying:
@@ -270,10 +285,36 @@ class Disk:
             with contextlib.closing(entry), contextlib.suppress(OSError):
                 inode, size = await wrap(self._put_exact)(path, entry)
                 self._see((os.path.basename(path), inode, size), entry.size)
-                self._written += entry.size
+                self._copied += entry.size
         finally:
             del self._copying[path]
         self._scan_if_due()
+
+    def _put_soon(self, cache_key: CacheKey, entry: Entry, write: Write) -> bool:
+        """Have a copy of it written by the queue's thread; ``False`` where too much waits."""
+        own = entry.dup()
+        if self._queue.add(cache_key, own, write):
+            return True
+        own.close()
+        return False
+
+    def _store_made(self, cache_key: CacheKey, entry: Entry) -> None:
+        """Write it, in the queue's thread; other processes that want it wait until then."""
+        try:
+            self._store(cache_key, entry)
+        finally:
+            self.end(cache_key)
+
+    def _store(self, cache_key: CacheKey, entry: Entry) -> None:
+        """Write it, in the queue's thread, if it is not purged before or meanwhile."""
+        if not self._queue.has(cache_key, entry):
+            return
+        with contextlib.suppress(OSError):
+            inode, size = self._write(cache_key, entry)
+            self._see((cache_key.variant, inode, size), entry.size)
+            self._stored += size
+            if not self._queue.has(cache_key, entry):
+                os.unlink(self._path(cache_key))
 
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
         """Write a file; its inode and its bytes."""
@@ -363,11 +404,12 @@ class Disk:
         return True
 
     def _scan_if_due(self) -> None:
-        if self._written >= max(LEAST, budgets.scan_interval(self._budget)) and not self._scanning:
+        written = self._stored + self._copied - self._scanned
+        if written >= max(LEAST, budgets.scan_interval(self._budget)) and not self._scanning:
             self._scanning = asyncio.create_task(self._scan())
 
     async def _scan(self) -> None:
-        self._written = 0
+        self._scanned = self._stored + self._copied
         try:
             await wrap(self._tidy)()
         finally:

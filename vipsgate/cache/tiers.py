@@ -102,7 +102,7 @@ class Cache:
                 self.memory.put(cache_key, entry)
                 return entry, JOINED
             entry, tier = await self._make(cache_key, make)
-            self._later(self._store(disk, cache_key, entry.dup()))
+            disk.put_made(cache_key, entry)
             storing = True
             return entry, tier
         finally:
@@ -219,12 +219,3 @@ class Cache:
         if self._shared and not shared:
             self._later(self._share(self._shared, cache_key, entry.dup()))
         return entry, SHARED if shared else MISS
-
-    @staticmethod
-    async def _store(disk: Disk, cache_key: CacheKey, entry: Entry) -> None:
-        """Put a copy of the entry on disk; other processes that want it wait until then."""
-        try:
-            with closing(entry):
-                await disk.put(cache_key, entry)
-        finally:
-            disk.end(cache_key)
