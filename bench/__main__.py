@@ -31,6 +31,7 @@ SCRIPTS = {  # in the order of a whole run: what --quick gives to each; figures 
     "bodies": ["--runs", "1", "--seconds", "1"],
     "observed": ["--runs", "1"],
     "pages": ["--runs", "3"],
+    "keeping": ["--rounds", "1", "--seconds", "1"],
     "hits": ["--pairs", "1", "--seconds", "1"],
     "overload": ["--seconds", "3", "--scenes", "small", "--times", "10"],
     "lanes": ["--seconds", "5"],

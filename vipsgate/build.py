@@ -32,6 +32,8 @@ from .store.threaded.threads import Threads
 from .store.writes import Writes
 
 SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
+# of a cache's folder; what is asked of it is asked in the loop
+ON_NETWORK = "and while that does not answer, no request is answered; set cache.dir to a local disk"
 SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
 
 
@@ -178,6 +180,35 @@ def shared_of(settings: Settings) -> RemoteCache | None:
         return RemoteCache(StoreClient(connect(url, SHARED_SECONDS), SHARED_SECONDS))
     except ValueError as error:
         raise SettingsError(f"cache.url = {url!r}: {error}") from None
+
+
+def cache_file_system(folder: Path, seconds: float) -> str:
+    """The name of the file system of the cache's folder, where that lets its reader wait.
+
+    It is empty for any other one, and where it cannot be told.
+
+    Args:
+        folder: Need not be there yet.
+        seconds: That it may take to answer.
+
+    Raises:
+        OssError: It does not answer in time.
+    """
+
+    def look() -> str:
+        there = folder.absolute()
+        try:
+            while not there.exists():
+                there = there.parent
+            return filesystems.blocking(str(there))
+        except OSError:  # who makes the folder will say so
+            return ""
+
+    threads = Threads("start", seconds)
+    try:
+        return threads.now(look)
+    finally:
+        threads.close()
 
 
 def _source_cache(settings: Settings, url: str) -> SourceCache | None:

@@ -205,8 +205,8 @@ class Cache(Record):
     """``[cache]``: where derivatives are kept.
 
     Attributes:
-        dir: Folder on the disk; several servers of one user may share it. Empty: ``vipsgate`` in
-            the user's cache directory.
+        dir: Folder on a disk of this machine, as it is read in between answers; several servers of
+            one user may share it. Empty: ``vipsgate`` in the user's cache directory.
         disk_bytes: Bytes that the folder may hold.
         memory_bytes: Bytes that the front may hold in memory.
         master_bytes: Bytes that the masters of large sources may take in the folder, besides

@@ -120,8 +120,7 @@ async def keep(cache):
 
     entry, _ = await cache.obtain(name(cache), make)
     entry.close()
-    while cache._storing:
-        await asyncio.sleep(0)
+    await cache.close()
 
 
 async def found(cache):

@@ -3,6 +3,7 @@
 import errno
 import re
 import socket
+import time
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -185,3 +186,13 @@ def test_a_stand_in_is_kept_for_a_moment(given, brief):
     headers = {"Cache-Control": given, "Expires": "Thu, 01 Jan 2099 00:00:00 GMT", "ETag": "x"}
     responses.shorten(headers)
     assert headers == {"Cache-Control": brief, "ETag": "x"}
+
+
+def test_a_hit_has_waited_for_nothing():
+    shown = r"queue;dur=0\.00, open;dur=(\d+\.\d\d), render;dur=0\.00, total;dur=(\d+\.\d\d)"
+    hit = re.fullmatch(shown, responses.timing(time.perf_counter() - 1.5))
+    assert hit[1] == hit[2]
+    assert 1500 <= float(hit[1]) < 10_000
+    miss = responses.timing(time.perf_counter() - 1.5, queue=0.25, render=1, encode="q=80")
+    pattern = r"queue;dur=250\.00, open;dur=\d+\.\d\d, render;dur=1000\.00, total;dur=\d+\.\d\d, "
+    assert re.fullmatch(pattern + 'encode;desc="q=80"', miss)

@@ -42,6 +42,8 @@ from aiofiles.os import wrap
 from . import budget as budgets
 from .entry import CacheKey, Entry
 from .ledger import Ledger
+from .open_files import OpenFiles
+from .write_queue import Write, WriteQueue
 
 TEMPORARY = ".new"  # the folder of files that are being written; not a valid bucket name
 TAIL = struct.Struct("<II8s")  # checksum, length of the JSON, and a magic number
@@ -52,6 +54,7 @@ SEEN = 65536  # files remembered as having the right checksum
 STALE = 600.0  # seconds after which an unfinished file is taken to be abandoned
 LEAST = 1 << 16  # least bytes to write between two scans
 EXACT, EXACT_BYTES = ".exact", 1 << 16  # suffix of a file with the body alone; least size of one
+SMALL = 1 << 16  # most bytes of a file that is kept open
 FILE, FOLDER = 0o600, 0o700  # modes
 EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # modes of files for a server in front, and their folders
 WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
@@ -60,6 +63,7 @@ PLACE_DIGITS = 15  # hexadecimal digits of a variant that give the offset: 60 bi
 LOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, 0 (fcntl(2))
 SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
 OLD_LOCK = ".lock"  # suffix of lock files of an earlier version
+CLOSE_SECONDS = 10.0  # most seconds to wait at the end for files that are not written yet
 POLL = 0.02  # seconds between two attempts to lock what another process makes
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,8 @@ class Disk:
         folder: Created if missing.
         budget: Bytes that all files in it may have.
         exact: Whether larger bodies get ``.exact`` files for a server in front.
+        open_files: Most small files that are kept open for the next hit. Fewer are, if so many that
+            another process has removed could exceed what a scan leaves out of account.
 
     Attributes:
         ledger: The record of purges in the folder.
@@ -81,10 +87,17 @@ class Disk:
         OSError: The folder cannot be created or used.
     """
 
-    def __init__(self, folder: Path, budget: int, *, exact: bool = False) -> None:
+    def __init__(
+        self, folder: Path, budget: int, *, exact: bool = False, open_files: int = 0
+    ) -> None:
         self._folder, self._budget, self._exact = os.fspath(folder), budget, exact
+        most = budgets.scan_interval(budget) // SMALL
+        self._open_files = OpenFiles(min(open_files, most))
+        self._queue = WriteQueue()
         self._copying: dict[str, asyncio.Task[None]] = {}
-        self._written = budget  # since the last scan; the first is due at once
+        # bytes written by the queue's thread, and for a server in front; and the sum of both at the
+        # last scan: the first is due at once
+        self._stored, self._copied, self._scanned = 0, 0, -budget
         # sizes of the bodies of files whose checksum is right; an inode may be reused, but for a
         # file of another name
         self._seen: OrderedDict[Seen, int] = OrderedDict()
@@ -106,17 +119,23 @@ class Disk:
 
     async def get(self, cache_key: CacheKey) -> Entry | None:
         """Return the entry, or ``None``."""
-        return self._open(cache_key)
+        return self._queue.get(cache_key) or self._open(cache_key)
 
     def get_nowait(self, cache_key: CacheKey, most: int) -> Entry | None:
-        """Return an entry of a file that was read before, without waiting and without its type.
+        """Return an entry that was read before or is queued, without waiting and without its type.
 
         Args:
             cache_key: Its name.
             most: Largest body that is read into memory, in bytes.
         """
+        data = self._open_files.read(cache_key)
+        if data is not None and len(data) <= most:
+            return Entry("", 0, len(data), data)
+        if (entry := self._queue.get(cache_key)) is not None:
+            return entry
+        path = self._path(cache_key)
         try:
-            descriptor = os.open(self._path(cache_key), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -128,24 +147,37 @@ class Disk:
             size = -1
         if size > most:
             return self._with_file(cache_key, Entry("", 0, size, descriptor=descriptor))
-        os.close(descriptor)
+        if 0 <= size <= SMALL:
+            self._open_files.keep(cache_key, path, descriptor, size, facts)
+        else:
+            os.close(descriptor)
         return Entry("", 0, size, data) if size >= 0 else None
 
     async def put(self, cache_key: CacheKey, entry: Entry) -> None:
         """Store a copy of an entry; nothing is stored if the folder cannot be written."""
-        with contextlib.suppress(OSError):
-            inode, size = await wrap(self._write)(cache_key, entry)
-            self._see((cache_key.variant, inode, size), entry.size)
-            self._written += size
+        self._put_soon(cache_key, entry, self._store)
+        await self._queue.flush()
         self._scan_if_due()
+
+    def put_made(self, cache_key: CacheKey, entry: Entry) -> None:
+        """Keep what has been made, soon, and then :meth:`end` it; the caller's stays open."""
+        if not self._put_soon(cache_key, entry, self._store_made):
+            self.end(cache_key)
+        self._scan_if_due()  # by what has been written before
 
     async def purge(self, bucket: str, key: str, before: float | None = None) -> None:
         """Remove all entries of an object, or those last used before a time."""
         source = self._source(CacheKey(bucket, key, ""))
         if before is None:
+            self.release(bucket, key)
             await wrap(shutil.rmtree)(source, ignore_errors=True)
         else:
             await wrap(_remove_unused)(source, before)
+
+    def release(self, bucket: str, key: str) -> None:
+        """Let go of an object's files that are open, and of those that are not written yet."""
+        self._open_files.forget(bucket, key)
+        self._queue.forget(bucket, key)
 
     async def begin(self, cache_key: CacheKey) -> bool:
         """Wait until no other process makes this entry, and lock it until :meth:`end`.
@@ -163,11 +195,15 @@ class Disk:
     def end(self, cache_key: CacheKey) -> None:
         """Release the lock of :meth:`begin`."""
         place = _place(cache_key)
-        self._making.discard(place)
         self._lock(place, fcntl.F_UNLCK)
+        self._making.discard(place)  # last, or the lock of who begins now, in the loop, is undone
 
     async def close(self) -> None:
-        """Wait for the scan and for files that are being written."""
+        """Wait for files that are being written, and for the scan."""
+        self._open_files.close()
+        with contextlib.suppress(TimeoutError):  # the disk hangs; the thread holds up no exit
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._queue.flush()
         if self._scanning:
             await self._scanning
         if self._copying:
@@ -250,10 +286,36 @@ class Disk:
             with contextlib.closing(entry), contextlib.suppress(OSError):
                 inode, size = await wrap(self._put_exact)(path, entry)
                 self._see((os.path.basename(path), inode, size), entry.size)
-                self._written += entry.size
+                self._copied += entry.size
         finally:
             del self._copying[path]
         self._scan_if_due()
+
+    def _put_soon(self, cache_key: CacheKey, entry: Entry, write: Write) -> bool:
+        """Have a copy of it written by the queue's thread; ``False`` where too much waits."""
+        own = entry.dup()
+        if self._queue.add(cache_key, own, write):
+            return True
+        own.close()
+        return False
+
+    def _store_made(self, cache_key: CacheKey, entry: Entry) -> None:
+        """Write it, in the queue's thread; other processes that want it wait until then."""
+        try:
+            self._store(cache_key, entry)
+        finally:
+            self.end(cache_key)
+
+    def _store(self, cache_key: CacheKey, entry: Entry) -> None:
+        """Write it, in the queue's thread, if it is not purged before or meanwhile."""
+        if not self._queue.has(cache_key, entry):
+            return
+        with contextlib.suppress(OSError):
+            inode, size = self._write(cache_key, entry)
+            self._see((cache_key.variant, inode, size), entry.size)
+            self._stored += size
+            if not self._queue.has(cache_key, entry):
+                os.unlink(self._path(cache_key))
 
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
         """Write the file of an entry, and return its inode and size."""
@@ -343,11 +405,12 @@ class Disk:
         return True
 
     def _scan_if_due(self) -> None:
-        if self._written >= max(LEAST, budgets.scan_interval(self._budget)) and not self._scanning:
+        written = self._stored + self._copied - self._scanned
+        if written >= max(LEAST, budgets.scan_interval(self._budget)) and not self._scanning:
             self._scanning = asyncio.create_task(self._scan())
 
     async def _scan(self) -> None:
-        self._written = 0
+        self._scanned = self._stored + self._copied
         try:
             await wrap(self._tidy)()
         finally:

@@ -102,7 +102,7 @@ class Cache:
                 self.memory.put(cache_key, entry)
                 return entry, JOINED
             entry, tier = await self._make(cache_key, make)
-            self._later(self._store(disk, cache_key, entry.dup()))
+            disk.put_made(cache_key, entry)
             storing = True
             return entry, tier
         finally:
@@ -122,11 +122,17 @@ class Cache:
 
     async def remove(self, bucket: str, key: str) -> None:
         """Remove all entries of an object from memory and disk."""
-        self.memory.purge(bucket, key)
+        self.forget(bucket, key)
         if self.masters:
             await self.masters.purge(bucket, key)
         if self._disk:
             await self._disk.purge(bucket, key)
+
+    def forget(self, bucket: str, key: str) -> None:
+        """Drop what this process has of an object that another one has removed from the disk."""
+        self.memory.purge(bucket, key)
+        if self._disk:
+            self._disk.release(bucket, key)
 
     async def sweep(self, bucket: str, key: str, before: float) -> None:
         """Remove files of an object from the disk that were last used before a time."""
@@ -182,7 +188,7 @@ class Cache:
         """Add purges, and remove what they cover from memory."""
         for rule in self.purges.merge(numbers):
             if rule.kind == "key":
-                self.memory.purge(rule.bucket, rule.text)
+                self.forget(rule.bucket, rule.text)
 
     async def close(self) -> None:
         """Wait until all pending entries are stored."""
@@ -213,12 +219,3 @@ class Cache:
         if self._shared and not shared:
             self._later(self._share(self._shared, cache_key, entry.dup()))
         return entry, SHARED if shared else MISS
-
-    @staticmethod
-    async def _store(disk: Disk, cache_key: CacheKey, entry: Entry) -> None:
-        """Store a copy of the entry on disk, and then release its lock."""
-        try:
-            with closing(entry):
-                await disk.put(cache_key, entry)
-        finally:
-            disk.end(cache_key)

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from .. import transform
 from ..buckets import Bucket
-from ..build import client_of, shared_of, store_of
+from ..build import ON_NETWORK, cache_file_system, client_of, shared_of, store_of
 from ..cache.disk import Disk
 from ..cache.entry import CacheKey, Entry
 from ..cache.remote import RemoteCache
@@ -179,8 +179,7 @@ def _walls() -> Finding:
 
 
 def _cache(settings: Settings) -> Finding:
-    """A file is kept and found again."""
-
+    """A file is kept and found again; on the network, with a warning."""
     if not (settings.cache.enabled and settings.cache.disk_bytes):
         return Finding("disk cache", None, "not wanted")
 
@@ -193,10 +192,15 @@ def _cache(settings: Settings) -> Finding:
         folder = settings.cache_folder()
         if folder is None:
             return Finding("disk cache", None, "there is no home for it; set cache.dir")
+        kind = cache_file_system(folder, settings.store.timeout_seconds)
         works = asyncio.run(tried(Disk(folder, settings.cache.disk_bytes)))
+    except OssError:
+        return Finding("disk cache", False, f"{folder}: its file system hangs")
     except OSError as error:
         return Finding("disk cache", False, str(error))
-    return Finding("disk cache", works, str(folder))
+    return Finding(
+        "disk cache", works, f"on {kind}, {ON_NETWORK}: {folder}" if kind else str(folder)
+    )
 
 
 def _shared(settings: Settings) -> Finding:

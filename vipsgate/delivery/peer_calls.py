@@ -53,9 +53,9 @@ async def _write(services: Services, body: Message) -> Reply:
 
 
 async def _object(services: Services, body: Message) -> Reply:
-    """An object was replaced: what was made of it leaves memory; the disk is shared."""
+    """An object was replaced: what was made of it is gone from the disk, which is shared."""
     if services.cache:
-        services.cache.memory.purge(body["bucket"], body["key"])
+        services.cache.forget(body["bucket"], body["key"])
     return DONE
 
 

@@ -6,16 +6,18 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..build import client_of, shared_of, store_of
+from ..build import ON_NETWORK, cache_file_system, client_of, shared_of, store_of
 from ..cache.disk import Disk
 from ..cache.masters import Masters
 from ..cache.memory import Memory
 from ..cache.tiers import Cache
 from ..catalog.documents import Documents
 from ..delivery.services import LOOKUPS, Services
+from ..errors import OssError
 from ..fronts.peers import Peers
 from ..observe.accesslog import AccessLog
 from ..observe.recorder import Recorder
@@ -24,6 +26,7 @@ from ..renderers.pool import Renderers
 from ..settings import Settings, SettingsError
 from ..store.base import Store
 from ..store.writes import Writes
+from ..web import descriptors
 from ..web.throttle import BURST, RATE, RateLimit, Throttle
 
 if TYPE_CHECKING:
@@ -100,22 +103,43 @@ def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
     if not cache.enabled:
         return None
     disk = None
-    folder = settings.cache_folder()
+    folder = _folder(settings)
     if cache.disk_bytes and folder:
         try:
-            disk = Disk(folder, cache.disk_bytes, exact=bool(settings.server.accel_redirect))
+            exact, files = bool(settings.server.accel_redirect), descriptors.cache_files()
+            disk = Disk(folder, cache.disk_bytes, exact=exact, open_files=files)
         except OSError as error:
             if cache.dir:
                 raise SettingsError(f"cache.dir = {cache.dir!r}: {error.strerror}") from None
             _warn(f"nothing is kept on disk: {folder}: {error.strerror}")
-    return Cache(
-        Memory(cache.memory_bytes // fronts), disk, shared_of(settings), masters_of(settings)
-    )
+    masters = _masters(settings, folder)
+    return Cache(Memory(cache.memory_bytes // fronts), disk, shared_of(settings), masters)
 
 
-def masters_of(settings: Settings) -> Masters | None:
+def _folder(settings: Settings) -> Path | None:
+    """The cache's folder, where there is one that answers; a warning is printed if it may not.
+
+    Raises:
+        SettingsError: It is named, and does not answer.
+    """
+    cache, folder = settings.cache, settings.cache_folder()
+    wanted = cache.disk_bytes or (settings.image.masters and cache.master_bytes)
+    if not (wanted and folder):
+        return None
+    try:
+        kind = cache_file_system(folder, settings.store.timeout_seconds)
+    except OssError:
+        if cache.dir:
+            raise SettingsError(f"cache.dir = {cache.dir!r}: its file system hangs") from None
+        _warn(f"nothing is kept on disk: {folder}: its file system hangs")
+        return None
+    if kind:
+        _warn(f"the cache is on {kind}, {ON_NETWORK}: {folder}")
+    return folder
+
+
+def _masters(settings: Settings, folder: Path | None) -> Masters | None:
     """Where masters of large sources are kept; ``None`` where none are."""
-    folder = settings.cache_folder()
     if not (settings.image.masters and settings.cache.master_bytes and folder):
         return None
     try:

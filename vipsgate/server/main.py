@@ -56,6 +56,7 @@ async def run(
         OSError: A port cannot be had.
     """
     server, peers = settings.server, context.peers() if context else None
+    raise_limit()
     services = await services_of(settings, peers=peers)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -63,7 +64,6 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _read_again, services, reload)
 
-    raise_limit()
     port, limit = app.public(services), server.connections or room_here()
     runner = web.ServerRunner(port, shutdown_timeout=server.drain_seconds)
     if peers:

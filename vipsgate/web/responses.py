@@ -113,6 +113,9 @@ def timing(begun: float, *, queue: float = 0.0, render: float = 0.0, encode: str
         encode: What is told of the encoding, plain text without quotes; empty for nothing.
     """
     total = (time.perf_counter() - begun) * 1e3
+    if not (queue or render or encode):  # a hit
+        took = f"{total:.2f}"
+        return f"queue;dur=0.00, open;dur={took}, render;dur=0.00, total;dur={took}"
     queue, render = queue * 1e3, render * 1e3
     rest = max(0.0, total - queue - render)
     return f"queue;dur={queue:.2f}, open;dur={rest:.2f}, render;dur={render:.2f}, " + (

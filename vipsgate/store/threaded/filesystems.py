@@ -88,7 +88,16 @@ def is_blocking(path: str) -> bool:
     Raises:
         OSError: It cannot be told.
     """
-    return kind(path) in BLOCKING
+    return bool(blocking(path))
+
+
+def blocking(path: str) -> str:
+    """The name of a folder's file system that lets its reader wait; empty for any other one.
+
+    Raises:
+        OSError: It cannot be told.
+    """
+    return BLOCKING.get(kind(path), "")
 
 
 def kind(path: str) -> int:
