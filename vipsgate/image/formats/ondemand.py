@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import OssError, ServiceUnavailable
+from ...errors import OssError, ServiceUnavailable, SourceChanged
 
 if TYPE_CHECKING:
     from pyvips import Image, SourceCustom
 
+CHANGED = "The source was written to while it was read."
 LEAST = 256 << 10  # bytes of a file that is worth it; less is read in 0.05 ms
 HEAD = 64 << 10  # bytes that are read first: a header is seldom longer
 LOOK = 32  # bytes that are read where fewer are looked at
@@ -108,6 +110,26 @@ class File:
         if (facts.st_mtime_ns, facts.st_size) != (times[0], self._size):
             return True
         return facts.st_ctime_ns != times[1] and facts.st_nlink > 0
+
+    @contextmanager
+    def unchanged(self, times: tuple[int, int] | None) -> Iterator[None]:
+        """Within it something is made of the file.
+
+        Args:
+            times: See :meth:`changed`.
+
+        Raises:
+            SourceChanged: It was written to meanwhile, so that nothing of it counts.
+            ServiceUnavailable: Something that libvips has asked for could not be read.
+        """
+        try:
+            yield
+        except OssError as error:
+            if self.changed(times):
+                raise SourceChanged(CHANGED) from None
+            raise self.failure or error from None
+        if self.changed(times):
+            raise SourceChanged(CHANGED)
 
     def whole(self) -> bytes:
         """All of it, in one piece."""
