@@ -105,8 +105,8 @@ def transform(
     a decoder, which would cost a server one renderer, is a fault of this process.
 
     Args:
-        data: The file's bytes, or the descriptor of an open file; of a video, no more of a file is
-            read than it takes.
+        data: The file's bytes, or the descriptor of an open file, of which no more is read than it
+            takes, from wherever it stands.
         process: The value of ``x-oss-process``: ``image/...`` or ``video/snapshot,...``.
         objects: Bytes by key, of the pictures that ``watermark`` lays on this one.
         accept: For whom ``format,auto`` chooses, as a client says it: ``image/avif,image/webp``.

@@ -164,7 +164,8 @@ class Store(Record):
             0: none are kept.
         video_fetch_bytes: Bytes of a video that is fetched for a snapshot from an object store, or
             a file system that may hang.
-        streaming: Whether a picture is begun while its source still comes from an object store.
+        streaming: Whether a picture is begun while its source still comes, from an object store or
+            a file system that may hang.
     """
 
     url: str = ""

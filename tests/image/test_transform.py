@@ -1,14 +1,24 @@
 """The way from a file to a result: what it takes, what it gives, what it refuses."""
 
 import base64
+import io
 import json
 import os
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from vipsgate.errors import ImageTooLarge, OssError, Unimplemented, WatermarkError
+from vipsgate.errors import (
+    ImageTooLarge,
+    OssError,
+    ServiceUnavailable,
+    Unimplemented,
+    WatermarkError,
+)
 from vipsgate.image import render
 from vipsgate.image.config import Limits
+from vipsgate.image.formats import ondemand
 from vipsgate.image.transform import explain, transform
 
 LOGO = base64.urlsafe_b64encode(b"logo.png").decode().rstrip("=")
@@ -49,6 +59,62 @@ def test_a_file_is_left_open_and_where_it_stands(picture, tmp_path):
         file.seek(7)
         assert transform(file.fileno(), "image/resize,w_9").width == 9
         assert file.tell() == os.lseek(file.fileno(), 0, os.SEEK_CUR) == 7
+
+
+def photo(kind, **options):
+    pixels = np.random.default_rng(2).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Bytes that have been read of files, one number for each call."""
+    counts, real = [], os.pread
+
+    def pread(*where):
+        counts.append(len(data := real(*where)))
+        return data
+
+    monkeypatch.setattr(ondemand.os, "pread", pread)
+    return counts
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"])
+def test_a_file_gives_what_its_bytes_give(kind, tmp_path, reads):
+    data = photo(kind, **{"quality": 95, "speed": 10} if kind in ("JPEG", "WEBP", "AVIF") else {})
+    (tmp_path / "file").write_bytes(data)
+    assert len(data) > 1 << 18
+    with (tmp_path / "file").open("rb") as file:
+        for process in ("image/info", "image/crop,w_90,h_20/format,png", "image/resize,w_99"):
+            reads.clear()
+            made = transform(file.fileno(), process)
+            assert made == transform(data, process)
+            if process == "image/info":
+                assert kind == "GIF" or sum(reads) <= 100_000
+            elif kind == "TIFF" and "crop" in process:
+                assert sum(reads) < len(data) // 3
+        reads.clear()
+        assert explain(file.fileno(), "image/resize,w_9") == explain(data, "image/resize,w_9")
+        assert kind == "GIF" or sum(reads) <= 100_000
+
+
+@pytest.mark.parametrize("size", [20_000, 400_000])
+def test_a_file_that_is_written_to_meanwhile_gives_no_picture(size, tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(photo("BMP")[:size])
+    os.utime(path, (1, 1))
+    real = os.pread
+
+    def pread(*where):
+        with path.open("r+b") as file:
+            file.write(b"BM")
+        return real(*where)
+
+    monkeypatch.setattr(ondemand.os, "pread", pread)
+    with path.open("rb") as file, pytest.raises(ServiceUnavailable, match="written to"):
+        transform(file.fileno(), "image/info")
 
 
 def test_nothing_is_left_open(picture):

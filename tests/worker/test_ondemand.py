@@ -5,6 +5,7 @@ import os
 import time
 
 import numpy as np
+import pillow_heif
 import pytest
 import pyvips
 from PIL import Image
@@ -37,6 +38,22 @@ def pillow(kind, **options):
     return file.getvalue()
 
 
+def animated():
+    pixels = np.random.default_rng(5).integers(0, 256, (6, 600, 700, 3), dtype=np.uint8)
+    first, *others = map(Image.fromarray, pixels)
+    file = io.BytesIO()
+    first.save(file, "WEBP", save_all=True, append_images=others, quality=90, method=0)
+    return file.getvalue()
+
+
+def heic():
+    pixels = np.random.default_rng(5).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    picture, options = pillow_heif.from_pillow(Image.fromarray(pixels)), {"preset": "ultrafast"}
+    picture.save(file, quality=90, exif=exif().tobytes(), enc_params=options)
+    return file.getvalue()
+
+
 def exif(orientation=1):
     block = Image.Exif()
     block[0x0112], block[0x010E], block[0x8298] = orientation, "x" * 20_000, "(c) Somebody"
@@ -59,6 +76,12 @@ FILES = {
     "WebP": (lambda: pillow("WEBP", quality=95, method=0), None),
     "BMP": (lambda: pillow("BMP"), None),
 }
+OUTLINED = {  # whose header stands in several places
+    "WebP with EXIF": lambda: pillow("WEBP", quality=95, method=0, exif=exif(6)),
+    "animated WebP": animated,
+    "AVIF": lambda: pillow("AVIF", quality=90, speed=10, exif=exif()),
+    "HEIC": heic,
+}
 PROCESSES = (
     *(TOP, "image/crop,w_300,h_200,y_800", "image/resize,w_200", "image/resize,w_1000"),
     *("image/rotate,90/crop,w_50", "image/average-hue", "image/resize,w_9/format,png"),
@@ -79,7 +102,7 @@ def source(tmp_path_factory):
     def path(name):
         file = folder / name.replace(" ", "-")
         if not file.exists():
-            file.write_bytes(FILES[name][0]())
+            file.write_bytes(OUTLINED[name]() if name in OUTLINED else FILES[name][0]())
         return file
 
     return path
@@ -130,7 +153,7 @@ def outcomes(worker, path, *processes, times=None):
         os.close(descriptor)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *OUTLINED])
 def test_info_and_refusals_read_the_header(worker, source, reads, name):
     path = source(name)
     assert path.stat().st_size > 10 * FEW
@@ -171,6 +194,29 @@ def test_pictures_are_those_of_the_whole(worker, source, monkeypatch, name):
     monkeypatch.setattr(ondemand, "LEAST", 1 << 40)
     assert one_by_one == [outcomes(worker, path, text)[0] for text in PROCESSES]
     assert together == outcomes(worker, path, *PROCESSES)
+
+
+@pytest.mark.parametrize("name", OUTLINED)
+def test_answers_are_those_of_the_whole(worker, source, monkeypatch, name):
+    path = source(name)
+    texts = ("image/info", "image/info,xmp_1", "image/resize,w_100/format,jpg")
+    results = outcomes(worker, path, *texts)
+    assert all(isinstance(result, bytes) for result in results)
+    monkeypatch.setattr(ondemand, "LEAST", 1 << 40)
+    assert outcomes(worker, path, *texts) == results
+
+
+@pytest.mark.parametrize("name", OUTLINED)
+@pytest.mark.parametrize("text", ["image/info", "image/resize,w_100"])
+def test_of_a_file_that_is_cut_the_same_is_said(worker, source, tmp_path, monkeypatch, name, text):
+    data = source(name).read_bytes()
+    for part in (0.3, 0.7, 0.999):
+        path = tmp_path / str(part)
+        path.write_bytes(data[: int(part * len(data))])
+        [result] = outcomes(worker, path, text)
+        monkeypatch.setattr(ondemand, "LEAST", 1 << 40)
+        assert outcomes(worker, path, text) == [result]
+        monkeypatch.undo()
 
 
 def test_masters_are_those_of_the_whole(source, monkeypatch):

@@ -15,14 +15,15 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import Unimplemented, WatermarkError, shown
+from ..errors import ServiceUnavailable, SourceChanged, Unimplemented, WatermarkError, shown
 from . import accepting, attention, automatic, plan, render, reports
 from .answers import Info
 from .config import Limits, Rendering
 from .fonts import Fonts
-from .formats import metadata
+from .formats import metadata, ondemand
 from .formats.codecs import CODECS
-from .formats.probe import Source, probe
+from .formats.ondemand import File
+from .formats.probe import Source, begin, probe
 from .notes import Notes, joined
 from .plan import Plan
 from .prepared import Overlay, RenderContext
@@ -90,30 +91,17 @@ def transform(
     """
     render.check()
     parsed = _parsed(process, taken, limits)
-    written = parsed.writes()
     context = RenderContext(
         limits,
         rendering,
-        fonts() if written else Fonts(),
+        fonts() if parsed.writes() else Fonts(),
         objects={key: _overlay(key, objects, limits) for key in parsed.needs()},
     )
     if parsed.snapshot:
         return _of_video(data, parsed, parsed.snapshot, context)
-    source = replace(probe(raw := _read(data, limits)), original=lambda: raw)
-    if parsed.answer:
-        return _answer(source, _aimed(parsed, source, limits), context)
-    parsed = _aimed(parsed, source, limits)
-    planned = plan.make(source.header, parsed.actions, limits, rendering)
-    context.check_overlays(planned)
-    with _memory() as memory:
-        choice = render.render(source, planned, memory, context)
-        result = _whole(memory)
-    mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
-    missing = context.fonts.missing(written)
-    drawn = context.fonts.notes(parsed.typefaces(), missing)
-    kept = metadata.notes(source, planned)
-    notes = joined(parsed.notes, planned.notes, kept, drawn)
-    return Picture(result, mime, *size, planned, missing, notes, choice)
+    with _source(data, limits) as source:
+        parsed = _aimed(parsed, source, limits)
+        return (_answer if parsed.answer else _picture)(source, parsed, context)
 
 
 def explain(
@@ -143,10 +131,10 @@ def explain(
     parsed = _parsed(process, taken, limits)
     if parsed.snapshot:
         raise Unimplemented("A picture of a video has no plan: what it takes is known afterwards.")
-    source = probe(_read(data, limits))
-    parsed = _aimed(parsed, source, limits)
-    there = fonts() if parsed.writes() else Fonts()
-    result = reports.explanation(source, parsed, limits, rendering, there)
+    with _source(data, limits) as source:
+        parsed = _aimed(parsed, source, limits)
+        there = fonts() if parsed.writes() else Fonts()
+        result = reports.explanation(source, parsed, limits, rendering, there)
     notes = joined(parsed.notes, result.get("notes", ()))
     return {"process": str(parsed)} | result | {"notes": list(notes)}
 
@@ -170,6 +158,21 @@ def _aimed(process: Process, source: Source, limits: Limits) -> Process:
     return process.aimed(attention.find(source, process.look, limits, lambda image: None))
 
 
+def _picture(source: Source, process: Process, context: RenderContext) -> Picture:
+    """The picture that the actions make."""
+    planned = plan.make(source.header, process.actions, context.limits, context.rendering)
+    context.check_overlays(planned)
+    with _memory() as memory:
+        choice = render.render(source, planned, memory, context)
+        result = _whole(memory)
+    mime, size = CODECS[planned.result.format].mime, (planned.result.width, planned.result.height)
+    missing = context.fonts.missing(process.writes())
+    drawn = context.fonts.notes(process.typefaces(), missing)
+    kept = metadata.notes(source, planned)
+    notes = joined(process.notes, planned.notes, kept, drawn)
+    return Picture(result, mime, *size, planned, missing, notes, choice)
+
+
 def _answer(source: Source, process: Process, context: RenderContext) -> Picture:
     """Return the report on the actions' result."""
     notes = process.notes
@@ -191,17 +194,39 @@ def _overlay(key: str, objects: Mapping[str, bytes], limits: Limits) -> Overlay:
     return Overlay(key, partial(_read, objects[key], limits))
 
 
-def _read(data: bytes | int, limits: Limits) -> bytes:
+def _read(data: bytes, limits: Limits) -> bytes:
     """Return the whole file.
 
     Raises:
         ImageTooLarge: It has too many bytes.
     """
+    limits.check_bytes(len(data))
+    return bytes(data)  # as it is, if it is bytes
+
+
+@contextmanager
+def _source(data: bytes | int, limits: Limits) -> Iterator[Source]:
+    """The file, recognised; of one that is open no more is read than is asked for.
+
+    Raises:
+        ImageTooLarge: It has too many bytes.
+        ServiceUnavailable: It cannot be read, or was written to meanwhile.
+    """
     if not isinstance(data, int):
-        limits.check_bytes(len(data))
-        return bytes(data)  # no copy, if it is bytes
-    limits.check_bytes(os.fstat(data).st_size)
-    return _whole(data)
+        yield _recognised(_read(data, limits))
+        return
+    facts = os.fstat(data)
+    limits.check_bytes(facts.st_size)
+    file = File(data, facts.st_size)
+    try:
+        with file.unchanged((facts.st_mtime_ns, facts.st_ctime_ns)):
+            yield begin(file) if len(file) >= ondemand.LEAST else _recognised(file.whole())
+    except SourceChanged as error:
+        raise ServiceUnavailable(error.message) from None
+
+
+def _recognised(data: bytes) -> Source:
+    return replace(probe(data), original=lambda: data)
 
 
 def _of_video(

@@ -32,8 +32,6 @@ from .arriving import Arriving
 from .interrupt import CANCELLED, Interrupt
 from .protocol import Batch, Budget, Job, Output, close
 
-CHANGED = "The source was written to while it was read."
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -104,18 +102,17 @@ class Worker:
         Raises:
             OssError: It cannot be done.
         """
-        file, times = task.file, task.job.times
+        if task.file is None:
+            return self._do(task)
+        outcome = None
         try:
-            outcome = self._do(task)
-        except OssError as error:
-            if file and file.changed(times):
-                raise errors.SourceChanged(CHANGED) from None
-            raise (file and file.failure) or error from None
-        if file and file.changed(times):
+            with task.file.unchanged(task.job.times):
+                outcome = self._do(task)
+            return outcome
+        except OssError:
             if isinstance(outcome, Output):
                 close(outcome.descriptors)
-            raise errors.SourceChanged(CHANGED)
-        return outcome
+            raise
 
     def _do(self, task: Task) -> Output | Cost:
         match task.job.kind:

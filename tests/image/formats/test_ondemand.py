@@ -4,8 +4,11 @@ import io
 import os
 import struct
 from contextlib import contextmanager
+from functools import cache
+from unittest import mock
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -97,6 +100,115 @@ def test_also_of_every_layout_of_a_tiff(big, order, tile, share, at, value):
 
 def chunk(name, body):
     return struct.pack(">I", len(body)) + name + body + bytes(4)
+
+
+# --- files whose header stands in several places
+
+SHORT = 160  # bytes of a beginning that a small file is much longer than
+
+
+def saved(kind, mode="RGB", pages=1, **options):
+    """Noise; each page another one."""
+    chance = np.random.default_rng(9)
+    shape = (70, 90, len(mode))
+    noise = [Image.fromarray(chance.integers(0, 256, shape, dtype=np.uint8)) for _ in range(pages)]
+    file = io.BytesIO()
+    if kind == "HEIC":
+        pictures = pillow_heif.HeifFile()
+        for page in noise:
+            pictures.add_from_pillow(page)
+        pictures.save(file, save_all=True, **options)
+    else:
+        more = {
+            "save_all": True,
+            "append_images": noise[1:],
+            "duration": [40 + n for n in range(pages)],
+        }
+        noise[0].save(file, kind, **options, **(more if pages > 1 else {}))
+    return file.getvalue()
+
+
+def exif():
+    block = Image.Exif()
+    block[0x0112], block[0x010E], block[0x8298] = 6, "x" * 300, "(c) Somebody"
+    return block.tobytes()
+
+
+OUTLINED = {
+    "webp": lambda: saved("WEBP", quality=90),
+    "webp, lossless": lambda: saved("WEBP", "RGBA", lossless=True),
+    "webp, exif": lambda: saved("WEBP", quality=90, exif=exif()),
+    "webp, exif, xmp, profile, alpha": lambda: saved(
+        "WEBP", "RGBA", exif=exif(), xmp=b"<x:xmpmeta/>", icc_profile=bytes(500)
+    ),
+    "webp, animated": lambda: saved("WEBP", pages=4, exif=exif()),
+    "webp, animated, alpha": lambda: saved("WEBP", "RGBA", pages=4),
+    "webp, animated, lossless": lambda: saved("WEBP", "RGBA", pages=3, lossless=True),
+    "avif": lambda: saved("AVIF", quality=90),
+    "avif, exif, alpha": lambda: saved("AVIF", "RGBA", exif=exif(), quality=90),
+    "avif, sequence": lambda: saved("AVIF", pages=3),
+    "heic": lambda: saved("HEIC", quality=90),
+    "heic, exif, alpha": lambda: saved("HEIC", "RGBA", exif=exif(), quality=90),
+    "heic, several": lambda: saved("HEIC", pages=2, quality=90),
+}
+outlined = cache(lambda name: OUTLINED[name]())
+
+
+def read_bytes(data):
+    """How many bytes of a file are read for its header."""
+    counts, real = [], os.pread
+    with opened(data) as file, mock.patch.object(ondemand, "HEAD", SHORT):
+
+        def pread(*where):
+            counts.append(len(part := real(*where)))
+            return part
+
+        with mock.patch.object(ondemand.os, "pread", pread):
+            probe.begin(file)
+    return sum(counts)
+
+
+@pytest.mark.parametrize("name", OUTLINED)
+def test_of_pixels_nothing_is_read(name):
+    data = outlined(name)
+    told = len(probe.probe(data).header.exif)
+    assert read_bytes(data) < told + 1100 < len(data)
+    with mock.patch.object(ondemand, "HEAD", SHORT):
+        same(data)
+
+
+@pytest.mark.parametrize("name", OUTLINED)
+@settings(max_examples=times(150), deadline=None)
+@given(
+    share=st.floats(0, 1),
+    places=st.lists(
+        st.one_of(st.integers(0, 900), st.integers(0, 1 << 20)), min_size=1, max_size=3
+    ),
+    value=st.integers(0, 255),
+    more=st.binary(max_size=20),
+)
+def test_also_of_what_is_cut_or_bent_behind_the_beginning(name, share, places, value, more):
+    data = bend = outlined(name)
+    for at in places:
+        bend = bent(bend, at, value)
+    with mock.patch.object(ondemand, "HEAD", SHORT):
+        same(data[: SHORT + int(share * (len(data) - SHORT))])
+        same(data + more)
+        same(bend)
+
+
+@pytest.mark.parametrize("name", ["webp, exif", "avif, exif, alpha", "heic, exif, alpha"])
+def test_where_a_header_has_most_of_a_file_all_of_it_is_read(name):
+    data = outlined(name)
+    with mock.patch.object(ondemand, "MOST", 100):
+        assert read_bytes(data) > len(data)
+        with mock.patch.object(ondemand, "HEAD", SHORT):
+            same(data)
+
+
+def test_of_a_gif_all_is_read():
+    data = saved("GIF", pages=3)
+    assert read_bytes(data) >= len(data)
 
 
 def long_header(kind):

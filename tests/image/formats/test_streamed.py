@@ -28,8 +28,8 @@ class File:
         return self.data[at : at + size]
 
 
-def photo(kind, **options):
-    noise = Image.effect_noise((400, 300), 90).convert("RGB")
+def photo(kind, mode="RGB", **options):
+    noise = Image.effect_noise((400, 300), 90).convert(mode)
     file = io.BytesIO()
     noise.save(file, kind, **options)
     return file.getvalue()
@@ -70,10 +70,13 @@ FED = {
     "jpeg": JPEG,
     "jpeg, bare": photo("JPEG"),
     "jpeg, progressive": PROGRESSIVE,
-    "jpeg, grey": photo("JPEG", optimize=True),
+    "jpeg, grey": photo("JPEG", "L"),
+    "jpeg, cmyk": photo("JPEG", "CMYK"),
+    "jpeg, tables of its own": photo("JPEG", optimize=True),
     "jpeg, trailing bytes and an end": JPEG + b"more" + jpeg.END,
     "png": PNG,
     "png, bare": BARE,
+    "png, grey": photo("PNG", "L"),
     "png, a long text in front": PNG[:33] + TEXT + PNG[33:],
     "png, a text behind": before_end(PNG, TEXT),
     "png, in pieces": in_pieces(BARE),
@@ -108,6 +111,11 @@ def fed(data):
         return None
     spans = list(front.rest(front, file.look))
     return front.header, front.washed + b"".join(data[begin:end] for begin, end in spans)
+
+
+def test_cases_are_what_they_are_called():
+    bands = {"jpeg, grey": 1, "jpeg, cmyk": 4, "png, grey": 1, "png": 3}
+    assert {name: probe(FED[name]).header.bands for name in bands} == bands
 
 
 @pytest.mark.parametrize("name", FED)

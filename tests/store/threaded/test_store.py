@@ -42,11 +42,18 @@ async def _open(store):
         return opened.read()
 
 
+async def _begin(store):
+    with closing(await store.begin("photos", "large")) as opened:
+        await opened.whole()
+        return os.pread(opened.descriptor, len(LARGE) + 1, 0)
+
+
 # every call of a store that waits; those of a bucket, and those of the root
 CALLS = {
     "stat": lambda store: store.stat("photos", "a"),
     "stat of nothing": lambda store: store.stat("photos", "dir/none"),
     "open": _open,
+    "begin": _begin,
     "read": _read,
     "list": lambda store: store.list("photos", limit=9),
     "put": lambda store: put(store, "dir/new", b"new"),
@@ -243,12 +250,13 @@ async def test_no_descriptor_is_lost(files, reach):
     steps = ("open", "read", "write", "fsync", "create", "pread", "getxattr", "rename")
     for step in steps:
         files.hang(step)
-        for name in ("open", "read", "put", "list"):
+        for name in ("open", "begin", "read", "put", "list"):
             with contextlib.suppress(OssError):
                 await CALLS[name](store)
-        task = asyncio.ensure_future(_open(store))
+        tasks = [asyncio.ensure_future(call(store)) for call in (_open, _begin)]
         await asyncio.sleep(0.01)
-        task.cancel()  # its client leaves
+        for task in tasks:
+            task.cancel()  # its client leaves
         files.go_on()
         await settled(store)
     pieces = await store.read("photos", "large", store.known, range(9))
@@ -291,6 +299,36 @@ async def test_it_counts_for_a_moment(files, reach):
     with pytest.raises(OssError):
         await store.stat("photos", "a")
     assert store.fingerprint("photos", "a") == ()
+
+
+async def test_a_file_is_read_while_it_is_copied(files, reach, monkeypatch):
+    store, patient = await reach(), await reach(10)
+    gate, write = asyncio.Event(), module.spool.write
+
+    async def slow(descriptor, piece):
+        await gate.wait()
+        await write(descriptor, piece)
+
+    monkeypatch.setattr(module.spool, "write", slow)
+    with closing(await patient.begin("photos", "large")) as opened:
+        assert (opened.object, opened.arrival.arrived) == (store.known, 0)
+        gate.set()
+        await opened.more()
+        assert opened.arrival.arrived == 1 << 20
+        assert os.pread(opened.descriptor, len(LARGE) + 1, 0)[: 1 << 20] == LARGE[: 1 << 20]
+        await opened.whole()
+        assert os.pread(opened.descriptor, len(LARGE) + 1, 0) == LARGE
+    gate.clear()
+    with closing(await store.begin("photos", "large")) as opened:
+        files.hang("read", "pread")
+        gate.set()
+        with pytest.raises(GatewayTimeout):
+            await opened.whole()
+        assert opened.arrival.failed
+        files.go_on()
+    (await patient.begin("photos", "large")).close()  # nobody waits for it any more
+    await settled(store)
+    await settled(patient)
 
 
 async def test_a_file_is_passed_on_in_pieces(files, reach):

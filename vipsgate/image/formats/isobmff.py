@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ...errors import ImageDamage
 from ..frame import Codes
+from .ondemand import File, Memory, Outline
 
 MAX_BOXES = 20_000  # in a row
 MAX_ITEMS = 1_000  # libheif's own limits; 200 megapixels of a phone are 768 tiles
@@ -22,10 +24,37 @@ CODED = {b"hvcC", b"av1C"}  # what a picture's own configuration is called
 MONOCHROME = 0x10  # in the third byte of an av1C
 TURNS = (b"clap", b"irot", b"imir")  # what is done to a decoded picture
 ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+M = TypeVar("M", bound=Memory)
 FULL = (b"meta", b"iref")  # boxes with version and flags in front of those inside them
+PIXELS = (b"av01", b"hvc1")  # types of items that nobody looks into before they are decoded
 
 
-def coded(data: bytes) -> int:
+def outline(file: File) -> Outline | None:
+    """The file without its coded pictures, by which its header is read.
+
+    Returns:
+        ``None`` where it is not so plain that libheif certainly sees the same.
+
+    Raises:
+        ImageDamage: There are too many boxes, or rows of a table.
+        ServiceUnavailable: It cannot be read.
+    """
+    result, end = Outline(file), 0
+    for kind, at, begin, end in _places(file):
+        if end > len(file):
+            return None
+        result.add(at, begin if kind == b"mdat" else end)
+    if end < len(file) or result.large:
+        return None
+    view = memoryview(result.memory)
+    kinds = _kinds(view)
+    for item, at, size in _extents(view):
+        if kinds.get(item) not in PIXELS:
+            result.add(at, at + size)
+    return None if result.large else result
+
+
+def coded(data: Memory) -> int:
     """Pixels of the largest picture inside, be it a tile, a mask, or cropped.
 
     Raises:
@@ -39,7 +68,7 @@ def coded(data: bytes) -> int:
     return largest(data)
 
 
-def largest(data: bytes) -> int:
+def largest(data: Memory) -> int:
     """Pixels of the largest picture inside, be it a tile, a mask, or cropped; 0 for none.
 
     Raises:
@@ -48,7 +77,7 @@ def largest(data: bytes) -> int:
     return max(_areas(memoryview(data)), default=0)
 
 
-def has_sequence(data: bytes) -> bool:
+def has_sequence(data: Memory) -> bool:
     """Return whether it has a sequence besides its primary picture (ISO 23008-12, 7).
 
     Raises:
@@ -60,7 +89,7 @@ def has_sequence(data: bytes) -> bool:
 class _Reader:
     """Numbers from a box, one behind the other; 0 behind its end."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview | bytes) -> None:
         self.data, self.at = data, 0
 
     def number(self, size: int) -> int:
@@ -76,21 +105,28 @@ class _Reader:
         return range(count)
 
 
-def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and content of each box in a row."""
+def _places(data: memoryview | File) -> Iterator[tuple[bytes, int, int, int]]:
+    """Kind of each box in a row, where it begins, where its content does, and where it ends."""
     at = 0
     for _ in range(MAX_BOXES):
-        reader = _Reader(data[at : at + 16])
-        length, kind = reader.number(4), bytes(data[at + 4 : at + 8])
+        front = data[at : at + 16]
+        reader = _Reader(front)
+        length, kind = reader.number(4), bytes(front[4:8])
         reader.number(4)
         if length == 1:
             length = reader.number(8)
         length = length or len(data) - at  # 0: up to the end
         if at + reader.at > len(data) or length < reader.at:
             return
-        yield kind, data[at + reader.at : at + length]
+        yield kind, at, at + reader.at, at + length
         at += length
     raise _damaged(f"has over {MAX_BOXES} boxes")
+
+
+def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Kind and content of each box in a row."""
+    for kind, _, begin, end in _places(data):
+        yield kind, data[begin:end]
 
 
 def _all(data: memoryview, *path: bytes) -> Iterator[memoryview]:
@@ -102,21 +138,44 @@ def _all(data: memoryview, *path: bytes) -> Iterator[memoryview]:
 
 
 def _sizes(file: memoryview) -> dict[int, int]:
-    """Bytes of each item (ItemLocationBox)."""
+    """Bytes of each item."""
     sizes: dict[int, int] = {}
+    for item, _, size in _extents(file):
+        sizes[item] = sizes.get(item, 0) + size
+    return sizes
+
+
+def _extents(file: memoryview) -> Iterator[tuple[int, int, int]]:
+    """The pieces of each item: its number, where one begins, and its bytes (ItemLocationBox)."""
     for body in _all(file, b"meta", b"iloc"):
         reader = _Reader(body)
         version, _, widths, more = (reader.number(size) for size in (1, 3, 1, 1))
-        offset, length, base, index = widths >> 4, widths & 15, more >> 4, more & 15
+        fields = widths >> 4, widths & 15, more >> 4, more & 15
+        # there are no others; of one of 2 bytes libheif reads none
+        offset, length, base, index = (size if size in (4, 8) else 0 for size in fields)
         wide = 4 if version == 2 else 2
         for _ in reader.rows(wide, MAX_ITEMS):
             item = reader.number(wide)
-            reader.number((4 if version else 2) + base)
+            reader.number(4 if version else 2)
+            start = reader.number(base)
             for _ in reader.rows(2, MAX_EXTENTS):
-                reader.number((index if version else 0) + offset)
-                whole = len(file)  # what a length of 0 means
-                sizes[item] = sizes.get(item, 0) + (reader.number(length) or whole)
-    return sizes
+                reader.number(index if version else 0)
+                at = start + reader.number(offset)
+                yield item, at, reader.number(length) or len(file)  # 0: the whole file
+
+
+def _kinds(file: memoryview) -> dict[int, bytes]:
+    """The type of each item (ItemInfoBox), of those that say one."""
+    kinds: dict[int, bytes] = {}
+    for body in _all(file, b"meta", b"iinf"):
+        start = 8 if _Reader(body).number(1) else 6  # behind version, flags, and how many there are
+        for kind, entry in _boxes(body[start:]):
+            reader = _Reader(entry)
+            version, _ = reader.number(1), reader.number(3)
+            if kind == b"infe" and version in (2, 3):
+                item, _ = reader.number(2 * version - 2), reader.number(2)
+                kinds[item] = bytes(entry[reader.at : reader.at + 4])
+    return kinds
 
 
 def _described(file: memoryview) -> Iterator[int]:
@@ -205,7 +264,7 @@ class Colours:
     limited: bool = False
 
 
-def colours(data: bytes) -> Colours:
+def colours(data: Memory) -> Colours:
     """Of an AVIF's primary picture (ISO 14496-12, 12.1.5; AV1 codec ISO media file format, 2.3).
 
     Raises:
@@ -235,7 +294,7 @@ def _damaged(what: str) -> ImageDamage:
 # --- alpha that is not turned
 
 
-def with_alpha_turned(data: bytes) -> bytes:
+def with_alpha_turned(data: M) -> M | bytes:
     """Return the file with an alpha picture that is cropped and turned like its main picture.
 
     Older writers did not set this for alpha. The table of contents is written anew at the end of
@@ -245,12 +304,12 @@ def with_alpha_turned(data: bytes) -> bytes:
         ImageDamage: There are too many boxes.
     """
     file = memoryview(data)
-    if not any(turn in data for turn in TURNS):
-        return data
-    item = _primary(file)
-    alphas = {one for one, others in _referred(file, b"auxl") if item in others}
     for inside in _all(file, b"meta", b"iprp"):
         properties = _properties(inside)
+        if not any(kind in TURNS for kind, _ in properties):
+            return data
+        item = _primary(file)
+        alphas = {one for one, others in _referred(file, b"auxl") if item in others}
         numbers = {one: own for body in _all(inside, b"ipma") for one, own in _associated(body)}
         turns = _turns(properties, numbers.get(item, []))
         contents = _contents(properties, turns)

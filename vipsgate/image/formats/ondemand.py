@@ -17,18 +17,21 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import OssError, ServiceUnavailable
+from ...errors import OssError, ServiceUnavailable, SourceChanged
 
 if TYPE_CHECKING:
     from pyvips import Image, SourceCustom
 
+CHANGED = "The source was written to while it was read."
 LEAST = 256 << 10  # bytes of a file that is worth it; less is read in 0.05 ms
 HEAD = 64 << 10  # bytes that are read first: a header is seldom longer
 LOOK = 32  # bytes that are read where fewer are looked at
+MOST = 4 << 20  # bytes behind its beginning that an outline has
 GRAIN = 16 << 10  # bytes that a call should bring, so that it costs less than to read all at once
 
 Span = tuple[int, int]  # of a file: the first byte, and the one behind the last
@@ -108,6 +111,26 @@ class File:
             return True
         return facts.st_ctime_ns != times[1] and facts.st_nlink > 0
 
+    @contextmanager
+    def unchanged(self, times: tuple[int, int] | None) -> Iterator[None]:
+        """Within it something is made of the file.
+
+        Args:
+            times: See :meth:`changed`.
+
+        Raises:
+            SourceChanged: It was written to meanwhile, so that nothing of it counts.
+            ServiceUnavailable: Something that libvips has asked for could not be read.
+        """
+        try:
+            yield
+        except OssError as error:
+            if self.changed(times):
+                raise SourceChanged(CHANGED) from None
+            raise self.failure or error from None
+        if self.changed(times):
+            raise SourceChanged(CHANGED)
+
     def whole(self) -> bytes:
         """All of it, in one piece."""
         return self.read(0, self._size)
@@ -138,6 +161,7 @@ def _shorter() -> ServiceUnavailable:
 
 
 Bytes = bytes | bytearray
+Memory = Bytes | mmap.mmap
 Data = bytes | File  # a file, in memory or read on demand
 
 
@@ -271,7 +295,7 @@ def whole(data: Bytes | Parts) -> bytes:
     return bytes(data.whole() if isinstance(data, Parts) else data)
 
 
-def loaded(loader: str, data: Bytes | mmap.mmap | Parts, **options: Any) -> Image:
+def loaded(loader: str, data: Memory | Parts, **options: Any) -> Image:
     """An image that libvips loads from memory without a copy of it, or from a file on demand.
 
     Args:
@@ -288,8 +312,38 @@ def loaded(loader: str, data: Bytes | mmap.mmap | Parts, **options: Any) -> Imag
     return image
 
 
-def hollow(head: bytes, size: int) -> mmap.mmap:
-    """Memory of so many bytes that begins so; the rest is 0, and takes none."""
-    memory = mmap.mmap(-1, size)
-    memory[: len(head)] = head
-    return memory
+class Outline:
+    """A file in memory with parts of it only: the rest is 0, and takes none.
+
+    A decoder that finds its way through a file by lengths sees in it what the file says of itself.
+
+    Args:
+        file: The file, of which the beginning is there at once.
+
+    Attributes:
+        memory: As long as the file.
+        large: Whether so much of the file is wanted that all of it may as well be read.
+    """
+
+    def __init__(self, file: File) -> None:
+        self._file, self._room = file, MOST
+        self.memory = mmap.mmap(-1, len(file))
+        head = file.head()
+        self.memory[: len(head)] = head
+        self._have = len(head)
+
+    @property
+    def large(self) -> bool:
+        return self._room < 0
+
+    def add(self, begin: int, end: int) -> None:
+        """Put a part of the file there, as far as the file goes and there is room.
+
+        Raises:
+            ServiceUnavailable: It cannot be read.
+        """
+        begin, end = max(begin, self._have), min(end, len(self._file))
+        if begin < end:
+            self._room -= end - begin
+            if not self.large:
+                self.memory[begin:end] = self._file[begin:end]

@@ -3,9 +3,10 @@
 What is known of an object counts for a moment, and for longer where its file system does not
 answer, as with an object store (:mod:`vipsgate.store.remote.head_cache`), so that what is cached is
 still answered. A file is read as a remote object is: passed on in pieces as it comes, or copied
-whole into a file in memory. So neither the front nor a renderer has a descriptor of it: with one,
-sendfile(2) and a decoder's read hang in the kernel, and a renderer in a read that cannot be
-interrupted (an NFS mount without an answer, a disk with an error) does not even die by kill -9.
+whole into a file in memory, which is rendered while it grows. So neither the front nor a renderer
+has a descriptor of it: with one, sendfile(2) and a decoder's read hang in the kernel, and a
+renderer in a read that cannot be interrupted (an NFS mount without an answer, a disk with an error)
+does not even die by kill -9.
 
 The other design was a switch in :class:`~vipsgate.store.local.store.LocalStore`, in the loop or in
 a thread: each of its calls would ask which, and whoever had a descriptor of it would have to.
@@ -23,6 +24,7 @@ from typing import TypeVar
 
 from ...buckets import INTERNAL
 from ...errors import GatewayTimeout, NoSuchKey, OssError, ServiceUnavailable
+from ..arrival import Arrival, Arriving, leave
 from ..base import Object, Opened, Page, Properties, Store
 from ..local.disk import Disk, absent, known
 from ..local.paths import BucketFolder
@@ -161,24 +163,25 @@ class ThreadedStore:
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked."""
         opened = await file.opened(self._threads(bucket), self._disk, bucket, key)
-        size = opened.object.size
-        descriptor = spool.begin(size)
-        try:
-            async with contextlib.aclosing(opened.pieces(range(size))) as pieces:
-                async for piece in pieces:
-                    await spool.write(descriptor, piece)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return Opened(opened.object, descriptor)
+        descriptor = spool.begin(opened.object.size)
+        return await _copied(opened, descriptor, Arrival(opened.object, descriptor))
 
     def ranged(self, bucket: str) -> ThreadedStore:
         """See :class:`vipsgate.store.base.Store`."""
         return self
 
     async def begin(self, bucket: str, key: str) -> Opened:
-        """See :class:`vipsgate.store.base.RangeReader`; a copy."""
-        return await self.open(bucket, key)
+        """See :class:`vipsgate.store.base.RangeReader`; of a copy that grows."""
+        opened = await file.opened(self._threads(bucket), self._disk, bucket, key)
+        descriptor = spool.begin(opened.object.size)
+        arrival = Arrival(opened.object, descriptor)
+        fetch = asyncio.ensure_future(_copied(opened, descriptor, arrival))
+        try:
+            await asyncio.sleep(0)  # it has begun: cancelled before, it would not close anything
+            return await fetch if fetch.done() else Arriving.of(arrival, fetch)
+        except BaseException:
+            leave(fetch)
+            raise
 
     async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
         """See :class:`vipsgate.store.base.RangeReader`."""
@@ -255,6 +258,20 @@ class ThreadedStore:
             return Head(await self._run(bucket, partial(self._disk.stat, bucket, key)), since=since)
         except NoSuchKey:
             return Head(None, since=since)
+
+
+async def _copied(opened: file.File, descriptor: int, arrival: Arrival) -> Opened:
+    """A file's copy, which whoever reads it meanwhile is told of."""
+    try:
+        async with contextlib.aclosing(opened.pieces(range(opened.object.size))) as pieces:
+            async for piece in pieces:
+                await spool.write(descriptor, piece)
+                arrival.advance(len(piece))
+    except BaseException:
+        arrival.failed = True
+        os.close(descriptor)
+        raise
+    return Opened(opened.object, descriptor)
 
 
 async def _tried(work: Awaitable[None]) -> None:
