@@ -96,11 +96,23 @@ class OtherFronts(Protocol):
     def held(self) -> int:
         """Bytes of memory for which jobs other than quick ones have a permit there."""
 
-    def hold(self, memory: int) -> None:
-        """Have the others know for how many bytes such jobs have a permit here."""
+    def animations(self, deadline: float) -> int:
+        """Animations that are under work there, and those that are to begin before another one.
+
+        Args:
+            deadline: Of that other one; one of a front that has an earlier one is to begin before.
+        """
+
+    def hold(self, memory: int, animations: int) -> None:
+        """Have the others know what such jobs have here.
+
+        Args:
+            memory: Bytes for which they have a permit.
+            animations: How many of them are animations under work.
+        """
 
     def lock(self) -> AbstractContextManager[None]:
-        """Decide about that memory while no other front does."""
+        """Decide about memory and animations while no other front does."""
 
     def before(self, deadline: float) -> bool:
         """Does a job with an earlier deadline wait there for that memory, and nothing else?"""
@@ -113,11 +125,21 @@ class OtherFronts(Protocol):
             renderers: How many work here.
         """
 
-    def heavy(self) -> tuple[float, int]:
-        """Seconds of one core that other jobs than quick ones take there, and its renderers."""
+    def lane(self, lane: str) -> tuple[int, float]:
+        """Jobs of a lane that wait there, and seconds of one core for these and half of the others.
+
+        Args:
+            lane: Any but the quick one.
+        """
+
+    def renderers(self) -> tuple[int, int]:
+        """Renderers of the fronts before this one, and of those behind it."""
 
     def free_front(self) -> int | None:
-        """A front that could begin a job now, which it is taken to do; ``None`` for none."""
+        """A front that could begin a job now; ``None`` for none."""
+
+    def lent(self, front: int) -> None:
+        """Take it that a front has begun a job, until it says otherwise."""
 
 
 class NoOtherFronts:
@@ -131,7 +153,11 @@ class NoOtherFronts:
         """None."""
         return 0
 
-    def hold(self, memory: int) -> None:
+    def animations(self, deadline: float) -> int:
+        """None."""
+        return 0
+
+    def hold(self, memory: int, animations: int) -> None:
         """Nobody wants to know."""
 
     def lock(self) -> AbstractContextManager[None]:
@@ -146,13 +172,20 @@ class NoOtherFronts:
         """To nobody."""
         return math.inf
 
-    def heavy(self) -> tuple[float, int]:
+    def lane(self, lane: str) -> tuple[int, float]:
         """None."""
-        return 0.0, 0
+        return 0, 0.0
+
+    def renderers(self) -> tuple[int, int]:
+        """None."""
+        return 0, 0
 
     def free_front(self) -> int | None:
         """There is none."""
         return None
+
+    def lent(self, front: int) -> None:
+        """Nothing is."""
 
 
 class Mean:
