@@ -350,7 +350,7 @@ class Lanes(Generic[J]):
     @property
     def pressing(self) -> bool:
         """Does a job wait that lacks nothing but a worker or memory?"""
-        return bool(self._waiting[Lane.QUICK]) or bool(self._firsts())
+        return self.queued > 0 and bool(self._waiting[Lane.QUICK] or self._firsts())
 
     @property
     def lacking(self) -> float:
