@@ -2,12 +2,15 @@
 
 All servers run at once and are asked in turn, by 64 connections, so that what else the machine does
 meets all alike, and so that each of 8 fronts has several, too: new small pictures, plain objects,
-hits and denials. Told are milliseconds of CPU of all processes of a server for one answer, of its
-fronts alone, and on this machine's cores answers a second. A server has as many renderers as it has
-fronts, 2 at least.
+hits and denials; where asked for, medium and large pictures, too. Told are milliseconds of CPU of
+all processes of a server for one answer, of its fronts alone, and on this machine's cores answers a
+second. A server has as many renderers as it has fronts, 2 at least. ``2 apart`` are two servers of
+one front and one renderer each that know nothing of each other: what they cost more than one is
+not the price of what fronts tell each other, but of more processes on these cores.
 
-    python bench/fronts.py [--rounds 5] [--seconds 2] [--fronts 1,2,4,8] [--json FILE]
-        [--chart FILE]
+    python bench/fronts.py [--rounds 5] [--seconds 2] [--fronts 1,2,4,8] [--jobs WORDS]
+        [--json FILE] [--chart FILE]
+    python bench/fronts.py --fronts "1,2,2 apart" --jobs "new small picture"
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import contextlib
 import statistics
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import chart
@@ -36,34 +40,55 @@ acl = "public-read"
 AIM = 0.05  # of the cost with one front
 CONNECTIONS = 64
 CACHE = {"VIPSGATE_CACHE__DISK_BYTES": "0"}
-SMALL = "image/resize,w_100"
+SIZES = ("small", "medium", "large")
+JOBS = "new small picture,object,hit,denial"
 
 
 def jobs() -> dict[str, list[str]]:
     """Paths, by job; of new pictures a side that binds nothing is another one in each."""
-    names = [pictures.path("small", number).partition("?")[0] for number in range(pictures.NAMES)]
+    names = {
+        size: [pictures.path(size, number).partition("?")[0] for number in range(pictures.NAMES)]
+        for size in SIZES
+    }
+    texts = {size: f"image/resize,w_{pictures.JOBS[size].made[0]}" for size in SIZES}
+    new = {
+        size: [f"{name}?x-oss-process={texts[size]},h_{load.SERIAL}" for name in names[size]]
+        for size in SIZES
+    }
     return {
-        "new small picture": [f"{name}?x-oss-process={SMALL},h_{load.SERIAL}" for name in names],
-        "object": names,
-        "hit": [f"{name}?x-oss-process={SMALL}" for name in names],
+        **{f"new {size} picture": paths for size, paths in new.items()},
+        "object": names["small"],
+        "hit": [f"{name}?x-oss-process={texts['small']}" for name in names["small"]],
         "denial": [f"/shut/{number}.jpg" for number in range(64)],
     }
 
 
 class Many:
-    """A server with so many fronts."""
+    """A server with so many fronts, or so many servers.
 
-    def __init__(self, root: Path, config: Path, fronts: int) -> None:
-        options = ["--config", str(config), "--fronts", str(fronts)]
-        options += ["--renderers", str(max(2, fronts)), "--cache-dir", str(root / f".{fronts}")]
-        self.server, self._several = server.Server(root, options, CACHE), fronts > 1
-        self._first = load.FIRST
+    Args:
+        root: The store.
+        config: The configuration.
+        name: How many fronts; ``2 apart`` for servers of one.
+    """
+
+    def __init__(self, root: Path, config: Path, name: str) -> None:
+        number, _, apart = name.partition(" ")
+        fronts = 1 if apart else int(number)
+        renderers = 1 if apart else max(2, fronts)
+        options = ["--config", str(config), "--fronts", str(fronts), "--renderers", str(renderers)]
+        self.servers = [
+            server.Server(root, [*options, "--cache-dir", str(root / f".{name} {one}")], CACHE)
+            for one in range(int(number) if apart else 1)
+        ]
+        self._several, self._first = fronts > 1, load.FIRST
 
     def _cpu(self) -> tuple[Mapping[int, float], Mapping[int, float]]:
         """Seconds of CPU: of the parent and the fronts, and of the renderers."""
-        fronts = server.children(self.server.pid) if self._several else [self.server.pid]
+        top = [one.pid for one in self.servers]
+        fronts = server.children(top[0]) if self._several else top
         renderers = [pid for front in fronts for pid in server.children(front)]
-        own = {self.server.pid, *fronts}
+        own = {*top, *fronts}
         return {pid: report.cpu_seconds(pid) for pid in own}, {
             pid: report.cpu_seconds(pid) for pid in renderers
         }
@@ -71,21 +96,31 @@ class Many:
     def run(self, paths: list[str], seconds: float) -> dict[str, float]:
         """Milliseconds of CPU for one answer, and answers a second."""
         before = self._cpu()
-        done = load.load(
-            self.server.address, paths, seconds, first=self._first, connections=CONNECTIONS
-        )
+        connections = CONNECTIONS // len(self.servers)
+        with ThreadPoolExecutor(len(self.servers)) as pool:
+            asked = [
+                pool.submit(
+                    load.load,
+                    *(one.address, paths, seconds),
+                    first=self._first,
+                    connections=connections,
+                )
+                for one in self.servers
+            ]
+        loads = [one.result() for one in asked]
         after = self._cpu()
-        self._first += done.requests // len(paths) + 1
+        requests = sum(one.requests for one in loads)
+        self._first += requests // len(paths) + 1
         front, renderers = (
-            server.cpu_since(one, other) / done.requests * 1e3
+            server.cpu_since(one, other) / requests * 1e3
             for one, other in zip(before, after, strict=True)
         )
         return {
             "all": front + renderers,
             "fronts": front,
             "renderers": renderers,
-            "rate": done.requests / done.seconds,
-            "failed": done.failed / done.requests,
+            "rate": sum(one.requests / one.seconds for one in loads),
+            "failed": sum(one.failed for one in loads) / requests,
         }
 
 
@@ -95,22 +130,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of every job and server")
     parser.add_argument("--seconds", type=float, default=2.0, help="of one run")
     parser.add_argument("--fronts", default="1,2,4,8", help="the servers, the first one's the base")
+    parser.add_argument("--jobs", default=JOBS, help=f"of {', '.join(jobs())}")
     parser.add_argument("--json", type=Path, help="where all runs go")
     chart.add_option(parser)
     options = parser.parse_args()
-    counts = [int(word) for word in options.fronts.split(",")]
+    counts = options.fronts.split(",")
     print(report.heading())
-    found: dict[str, dict[int, list[dict[str, float]]]] = {}
+    found: dict[str, dict[str, list[dict[str, float]]]] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         root, config = Path(folder) / "root", Path(folder) / "vipsgate.toml"
         root.mkdir()
         config.write_text(CONFIG)
-        pictures.make(root, ["small"])
+        wanted = {name: paths for name, paths in jobs().items() if name in options.jobs.split(",")}
+        pictures.make(root, SIZES)
         (root / "shut").mkdir()
         servers = {count: Many(root, config, count) for count in counts}
         for one in servers.values():
-            stack.enter_context(one.server)
-        for name, paths in jobs().items():
+            for running in one.servers:
+                stack.enter_context(running)
+        for name, paths in wanted.items():
             found[name] = {count: [] for count in counts}
             for one in servers.values():
                 one.run(paths, 1)
@@ -133,7 +171,7 @@ def main() -> None:
             ]
             cells = [report.cell(value, 0 if key == "rate" else 3) for value in values.values()]
             rows.append([name, *cells, " ".join(f"{ratio:.2f}" for ratio in ratios[1:])])
-        head = ["answer", *(f"{count} fronts" for count in counts), f"to {counts[0]}"]
+        head = ["answer", *(_title(count) for count in counts), f"to {counts[0]}"]
         print(report.table(title, head, rows))
     if options.chart:
         values = [
@@ -144,10 +182,14 @@ def main() -> None:
             "What a request costs with more fronts",
             "ms of CPU of all processes for one answer",
             list(found),
-            {f"{count} fronts": value for count, value in zip(counts, values, strict=True)},
+            {_title(count): value for count, value in zip(counts, values, strict=True)},
             f"Aim: within {AIM:.0%} of one front",
         )
     report.write(options.json, found)
+
+
+def _title(name: str) -> str:
+    return name if " " in name else f"{name} fronts"
 
 
 if __name__ == "__main__":

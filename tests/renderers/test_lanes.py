@@ -15,7 +15,7 @@ from vipsgate.renderers.admission import (
     Refusal,
 )
 from vipsgate.renderers.lanes import (
-    HEAVY_PART,
+    EXPENSIVE_PART,
     QUICK_BYTES,
     QUICK_SECONDS,
     Lane,
@@ -83,7 +83,7 @@ BEGUN = [
     (1, "h1 q1 q2", "h1 q1"),  # the spare one takes what is quick
     (1, "q1 h1", "h1 q1"),
     (4, "a1 a2 a3 a4", "a1 a2"),  # animations have half of them
-    (4, "a1 a2 a3 h1 h2 h3", "h1 h2 h3 a1"),
+    (4, "a1 a2 a3 h1 h2 h3", "h1 a1 h2 h3"),  # in turns
     (4, "m1 m2 m3", "m1"),  # memory for one
     (4, "m1 h1 m2 h2 q1", "m1 q1 h1"),  # and who needs much is not passed for ever
     (2, "k1 q1 k2", "k1 q1"),
@@ -242,7 +242,7 @@ def test_expensive_work_fills_only_its_part_of_the_queue() -> None:
     while not full(queue, Lane.HEAVY):
         queue.enter(job("h1"))
         taken += 1
-    assert taken == min(40 // HEAVY_PART, taken)
+    assert taken == min(40 // EXPENSIVE_PART, taken)
     assert not full(queue, Lane.QUICK)
     assert not full(queue, Lane.ANIMATED)
 
@@ -282,9 +282,11 @@ WAITS = [
     (2, "h q", "q q q", "0.35 0.13 0.13"),  # one worker is taken, for the heavy one
     (2, "q q", "q h", "0.2 0.26 0.26"),
     (1, "h", "q q", "0.2 0.13 0.13"),  # the spare worker
-    (2, "a q", "a a", "0.05 0 5"),  # what is heavy goes before what is animated
-    (2, "h h", "h h h h", "0 0.65 1.3"),
-    (4, "m", "m m m", "0 0.035 0.035"),  # memory for one at a time
+    (2, "a q", "a a", "0.05 3 5"),  # the worker of the quick one is as good as taken
+    (2, "h h", "h h h h", "0 0.65 0.26"),  # the animation is next but one
+    (1, "h", "h h", "0 0.65 0.39"),
+    (1, "h", "h h a", "0 2.65 2.65"),
+    (4, "m", "m m m", "0 0.035 0.015"),  # memory for one at a time
     (2, "k", "k", "0.075 0 0"),
 ]
 
@@ -432,11 +434,18 @@ class Others(NoOtherFronts):
     """Another front, with heavy work of its own."""
 
     def __init__(self, seconds: float = 0.0, renderers: int = 0) -> None:
-        self.work = seconds, renderers
+        self.work, self.before_and_behind = seconds, (0, renderers)
         self.memory, self.deadline = 0, 0.0
+        self.at_work, self.first = 0, 0.0  # animations
 
-    def heavy(self) -> tuple[float, int]:
-        return self.work
+    def lane(self, lane: str) -> tuple[int, float]:
+        return 0, self.work if lane == "heavy" else 0.0
+
+    def renderers(self) -> tuple[int, int]:
+        return self.before_and_behind
+
+    def animations(self, deadline: float) -> int:
+        return self.at_work + (0 < self.first < deadline)
 
     def held(self) -> int:
         return self.memory
@@ -464,6 +473,57 @@ def test_heavy_jobs_of_all_fronts_are_ahead(
         heavy.cost = Cost(1.0, 600 * MB)
         queue.enter(heavy)
     assert queue.wait(Lane.HEAVY) == pytest.approx(wait)
+
+
+def test_an_animation_that_lacks_memory_is_passed_by_no_heavy_one() -> None:
+    queue = lanes(4)
+    for one in (first := job("h1"), large := job("a1"), job("h2")):
+        queue.enter(one)
+    large.cost = Cost(2.0, 995 * MB, 30)
+    assert queue.next() is first
+    assert queue.next() is None  # it is the animation's turn
+    queue.ended(first.cost)
+    assert queue.next() is large
+
+
+def test_an_animation_that_lacks_a_permit_is_passed_by_heavy_ones() -> None:
+    queue = lanes(2)
+    for name in "a1 a2 a3 h1 h2".split():
+        queue.enter(job(name))
+    assert [one.name for one in iter(queue.next, None)] == ["h1", "a1"]
+    queue.ended(COSTS["h"])
+    assert queue.pressing  # h2
+    assert [one.name for one in iter(queue.next, None)] == ["h2"]
+    queue.ended(COSTS["h"])
+    assert not queue.pressing
+    assert queue.to_lend() is None
+    queue.ended(COSTS["a"])
+    assert queue.to_lend() is next(one for one in queue if one.name == "a2")
+
+
+def test_permits_of_animations_are_the_machine_s() -> None:
+    others = Others(renderers=1)
+    queue: Lanes[Job] = Lanes(count=1, bounds=Bounds(60, 100), memory=1000 * MB, others=others)
+    one = job("a1")
+    queue.enter(one)
+    others.at_work = 1
+    assert queue.next() is None
+    assert not queue.pressing
+    others.at_work, others.first = 0, one.deadline - 1
+    assert queue.next() is None  # an older one of another front goes first
+    others.first = one.deadline + 1
+    assert queue.next() is one
+
+
+@pytest.mark.parametrize("counts", [(1,), (2,), (1, 1), (3, 3), (1, 1, 1), (2, 2, 2, 2)], ids=str)
+def test_the_parts_of_all_fronts_are_half_of_the_renderers(counts: tuple[int, ...]) -> None:
+    parts = []
+    for front, count in enumerate(counts):
+        others = Others()
+        others.before_and_behind = sum(counts[:front]), sum(counts[front + 1 :])
+        made: Lanes[Job] = Lanes(count=count, bounds=Bounds(5, 9), memory=MB, others=others)
+        parts.append(made.permits()["animated"])
+    assert sum(parts) == max(1, sum(counts) // 2)
 
 
 def test_a_job_that_lacks_memory_is_not_passed_by_jobs_of_other_fronts() -> None:

@@ -45,3 +45,36 @@ def test_who_waits_longer_for_memory(lacking, late, before, monkeypatch):
     monkeypatch.setattr(scoreboard, "responds", lambda front: front != late)
     lending = Lending(SimpleNamespace(scoreboard=scoreboard, front=0))
     assert lending.before(10.0) is before
+
+
+@pytest.mark.parametrize(
+    ("at_work", "first", "late", "count"),
+    [
+        ([0, 0, 0], [0, 0, 0], None, 0),
+        ([1, 0, 0], [1, 0, 0], None, 0),  # its own
+        ([0, 2, 1], [0, 0, 0], None, 3),
+        ([0, 0, 1], [0, 9, 0], None, 2),
+        ([0, 0, 1], [0, 10, 0], None, 1),
+        ([0, 1, 1], [0, 9, 9], 2, 3),  # what a front that does not respond has at work it still has
+    ],
+)
+def test_animations_of_other_fronts(at_work, first, late, count, monkeypatch):
+    scoreboard = Scoreboard(3)
+    for front in range(3):
+        scoreboard.set(front, Column.ANIMATIONS, at_work[front])
+        scoreboard.set(front, Column.FIRST_ANIMATION, first[front] * MICRO)
+    monkeypatch.setattr(scoreboard, "responds", lambda front: front != late)
+    lending = Lending(SimpleNamespace(scoreboard=scoreboard, front=0))
+    assert lending.animations(10.0) == count
+    assert lending.animations(float("inf")) >= count
+
+
+def test_equal_deadlines_do_not_wait_for_each_other():
+    scoreboard = Scoreboard(2)
+    deadline = 10.0000009
+    for front in range(2):
+        scoreboard.set(front, Column.BEAT, int(1e18))
+        scoreboard.set(front, Column.ALIVE, 1)
+        scoreboard.set(front, Column.FIRST_ANIMATION, int(deadline * MICRO))
+    for front in range(2):
+        assert not Lending(SimpleNamespace(scoreboard=scoreboard, front=front)).animations(deadline)

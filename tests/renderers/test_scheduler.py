@@ -85,10 +85,11 @@ class Others(NoOtherFronts):
     free = 0
 
     def free_front(self) -> int | None:
-        if not self.free:
-            return None
+        return 7 if self.free else None
+
+    def lent(self, front: int) -> None:
+        assert front == 7
         self.free -= 1
-        return 7
 
 
 class World:

@@ -32,11 +32,15 @@ class Column(IntEnum):
     RENDERERS = auto()  # that work at a time
     FREE = auto()  # jobs that its renderers could begin now
     WAITING = auto()  # jobs that wait
-    HEAVY = auto()  # those of them that are no quick ones
+    HEAVY = auto()  # those of them that are heavy pictures
+    ANIMATED = auto()  # those of them that are animations
     WORK = auto()  # time that its renderers need for the quick ones that wait
-    HEAVY_WORK = auto()  # time of one core for those that are no quick ones, waiting or under work
-    HELD = auto()  # bytes of memory for which heavy jobs have a permit
-    LACKING = auto()  # deadline of its first job that waits for such a permit and nothing else
+    HEAVY_WORK = auto()  # time of one core for heavy pictures that wait and half of those at work
+    ANIMATED_WORK = auto()  # likewise for animations
+    HELD = auto()  # bytes of memory for which jobs that are no quick ones have a permit
+    LACKING = auto()  # deadline of its job that waits for such a permit and nothing else
+    ANIMATIONS = auto()  # that are under work
+    FIRST_ANIMATION = auto()  # deadline of the first one that waits
 
 
 class Scoreboard:

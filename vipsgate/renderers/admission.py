@@ -99,11 +99,23 @@ class OtherFronts(Protocol):
     def held(self) -> int:
         """Bytes of memory for which heavy jobs of other fronts have a permit."""
 
-    def hold(self, memory: int) -> None:
-        """Tell other fronts for how many bytes heavy jobs of this front have a permit."""
+    def animations(self, deadline: float) -> int:
+        """Animations that are under work there, and those that are to begin before another one.
+
+        Args:
+            deadline: Of that other one; one of a front that has an earlier one is to begin before.
+        """
+
+    def hold(self, memory: int, animations: int) -> None:
+        """Have the others know what such jobs have here.
+
+        Args:
+            memory: Bytes for which they have a permit.
+            animations: How many of them are animations under work.
+        """
 
     def lock(self) -> AbstractContextManager[None]:
-        """Return a lock under which only one front at a time gives permits for memory."""
+        """Decide about memory and animations while no other front does."""
 
     def before(self, deadline: float) -> bool:
         """Return whether a job of another front lacks only memory and has an earlier deadline."""
@@ -116,11 +128,21 @@ class OtherFronts(Protocol):
             renderers: Number of renderers of this front.
         """
 
-    def heavy(self) -> tuple[float, int]:
-        """Return the seconds of heavy work of other fronts, and the number of their renderers."""
+    def lane(self, lane: str) -> tuple[int, float]:
+        """Jobs of a lane that wait there, and seconds of one core for these and half of the others.
+
+        Args:
+            lane: Any but the quick one.
+        """
+
+    def renderers(self) -> tuple[int, int]:
+        """Renderers of the fronts before this one, and of those behind it."""
 
     def free_front(self) -> int | None:
-        """Reserve a permit of a front that could begin a job now; return the front, or ``None``."""
+        """A front that could begin a job now; ``None`` for none."""
+
+    def lent(self, front: int) -> None:
+        """Take it that a front has begun a job, until it says otherwise."""
 
 
 class NoOtherFronts:
@@ -134,8 +156,12 @@ class NoOtherFronts:
         """Return 0."""
         return 0
 
-    def hold(self, memory: int) -> None:
-        """Do nothing."""
+    def animations(self, deadline: float) -> int:
+        """None."""
+        return 0
+
+    def hold(self, memory: int, animations: int) -> None:
+        """Nobody wants to know."""
 
     def lock(self) -> AbstractContextManager[None]:
         """Return a context that locks nothing."""
@@ -149,13 +175,20 @@ class NoOtherFronts:
         """Return infinity: there is no other front to spread work over."""
         return math.inf
 
-    def heavy(self) -> tuple[float, int]:
-        """Return no work and no renderers."""
-        return 0.0, 0
+    def lane(self, lane: str) -> tuple[int, float]:
+        """None."""
+        return 0, 0.0
+
+    def renderers(self) -> tuple[int, int]:
+        """None."""
+        return 0, 0
 
     def free_front(self) -> int | None:
         """Return ``None``."""
         return None
+
+    def lent(self, front: int) -> None:
+        """Nothing is."""
 
 
 class Mean:

@@ -1,10 +1,19 @@
 """The queues of jobs: lanes by cost, permits by memory, bounds of the predicted wait; pure.
 
-Every job enters as a quick one, because its cost is unknown until its header is read. A worker that
-finds it more expensive hands it back with an estimate, and it waits again, in the heavy or the
-animated lane. Quick jobs never wait for those: when all workers are busy with expensive jobs, one
-more may begin a quick one. The quick lane may hold thousands of jobs, so nothing here iterates over
-all of it; the other lanes are short, because their predicted waits add up.
+Every job begins as a quick one, because nobody knows its cost before its header is read. A worker
+that finds it more expensive hands it back with the cost, and it waits again, among its like. What
+is quick never waits for what is not: when all workers are busy with such work, one more may begin a
+quick one.
+
+What is not quick takes turns by seconds (:mod:`.turns`), so that neither heavy pictures nor
+animations keep the other ones out, however many come; and each lane has bounds of its own, so that
+neither fills the queue. The one whose turn it is may lack memory: then none passes it, here or in
+other fronts. An animation that lacks a permit is passed by heavy pictures, which need none. The
+other design was one queue for both, by age: simpler, but where a thousand clients want heavy
+pictures, they fill it, and the one that wants an animation finds no place.
+
+Thousands may wait, so nothing here looks at all of them but of the expensive ones, which are few,
+since their waits add up.
 """
 
 from __future__ import annotations
@@ -12,18 +21,17 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import nullcontext
 from enum import StrEnum
 from itertools import chain, islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
 from .admission import FIRST_GUESS, Bounds, Mean, NoOtherFronts, OtherFronts, Refusal
+from .turns import Turns
 
-QUICK_SECONDS = 0.25  # of one core: the highest estimate of a quick job
-QUICK_BYTES = 128 << 20  # of memory, likewise
-NO_LOCK = nullcontext()  # for quick jobs, which share no memory with other fronts
-HEAVY_PART = 4  # the other lanes hold ``Bounds.jobs`` divided by this at most
+QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
+QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
+EXPENSIVE_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
 
 
 class Lane(StrEnum):
@@ -32,6 +40,10 @@ class Lane(StrEnum):
     QUICK = "quick"
     HEAVY = "heavy"
     ANIMATED = "animated"
+
+
+EXPENSIVE = (Lane.HEAVY, Lane.ANIMATED)
+OTHER = {Lane.HEAVY: Lane.ANIMATED, Lane.ANIMATED: Lane.HEAVY}
 
 
 class Waiting(Protocol):
@@ -59,6 +71,11 @@ def lane_of(cost: Cost | None) -> Lane:
     if cost is None or cost.within(QUICK_SECONDS, QUICK_BYTES):
         return Lane.QUICK
     return Lane.ANIMATED if cost.pages > 1 else Lane.HEAVY
+
+
+def animations(renderers: int) -> int:
+    """How many animations may be under work at a time on so many renderers: on half of them."""
+    return max(1, renderers // 2)
 
 
 J = TypeVar("J", bound=Waiting)
@@ -90,7 +107,8 @@ class Lanes(Generic[J]):
         self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of the jobs in work; not of quick ones
         self._held = 0
         self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
-        self._factor = Mean(1.0)  # seconds of any other job, as a multiple of its estimate
+        self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
+        self._turns = Turns(EXPENSIVE)
 
     def __len__(self) -> int:
         return self.queued
@@ -110,20 +128,31 @@ class Lanes(Generic[J]):
         return {lane.value: count for lane, count in self._working.items()}
 
     def permits(self) -> dict[str, int]:
-        """Number of jobs that may be worked on at a time, by lane."""
-        return {lane.value: self._permits(lane) for lane in Lane}
+        """Jobs that may be under work at a time, by lane; of animations this front's part."""
+        before, behind = self._others.renderers()
+        part = (before + self._count) // 2 - before // 2 if before or behind else self._animations()
+        return {Lane.QUICK.value: self._count, Lane.HEAVY.value: self._count, "animated": part}
 
     @property
     def held(self) -> int:
         """Bytes of memory that running jobs other than quick ones have a permit for."""
         return self._held
 
+    def seconds(self, lane: Lane) -> float:
+        """That the jobs of an expensive lane take: those that wait, and half of the others."""
+        waiting = sum(job.cost.seconds for job in self._waiting[lane] if job.cost)
+        return waiting + self._estimates[lane] / 2
+
     @property
-    def heavy_seconds(self) -> float:
-        """Estimated seconds of waiting heavy and animated jobs, and half those of running ones."""
-        lanes = (Lane.HEAVY, Lane.ANIMATED)
-        waiting = sum(job.cost.seconds for one in lanes for job in self._waiting[one] if job.cost)
-        return waiting + sum(self._estimates[one] for one in lanes) / 2
+    def first_animation(self) -> float:
+        """Deadline of the first animation that waits; 0 for none."""
+        job = next(iter(self._waiting[Lane.ANIMATED]), None)
+        return job.deadline if job and not job.gathering else 0.0
+
+    @property
+    def expensive(self) -> bool:
+        """Does a job wait that is no quick one, or is one under work?"""
+        return not self._reserves or self.queued > len(self._waiting[Lane.QUICK])
 
     @property
     def quick(self) -> int:
@@ -164,8 +193,8 @@ class Lanes(Generic[J]):
         return True
 
     def overdue(self, now: float) -> list[J]:
-        """Return the waiting jobs whose deadline has passed; they are not removed."""
-        expensive = [job for lane in (Lane.HEAVY, Lane.ANIMATED) for job in self._waiting[lane]]
+        """Those whose time is up; they still wait."""
+        expensive = [job for lane in EXPENSIVE for job in self._waiting[lane]]
         quick = takewhile(lambda job: job.deadline <= now, self._waiting[Lane.QUICK])
         return [*(job for job in expensive if job.deadline <= now), *quick]
 
@@ -192,25 +221,43 @@ class Lanes(Generic[J]):
         if lane is Lane.QUICK:
             waiting, working = len(self._waiting[lane]), self._working[lane]
             jobs = waiting + more
-            if not jobs and self._may_begin(lane):
+            if not jobs and self.open:
                 return 0.0
             expensive = self._busy + self.queued > working + waiting
             seconds = (jobs + working / 2) * self._mean.value
             spread = self._others.spread(seconds, self._count)
             return min(seconds / max(1, self._count - expensive), spread)
-        ahead = (Lane.HEAVY,) if lane is Lane.HEAVY else (Lane.HEAVY, Lane.ANIMATED)
-        costs = [job.cost for one in ahead for job in self._waiting[one] if job.cost]
-        if not costs and self._may_begin(lane):
+        if not self._waiting[lane] and not self._firsts() and self._could_begin(lane):
             return 0.0
-        # fronts share the machine's memory and lend each other jobs, so the work of all is ahead
-        other_seconds, renderers = self._others.heavy()
-        seconds = sum(cost.seconds for cost in costs) + other_seconds
-        seconds += sum(self._estimates[one] for one in ahead) / 2
-        together = renderers + (1 if self._waiting[Lane.QUICK] else self._permits(lane))
-        if costs:  # only as many at a time as there is memory for
-            mean = sum(cost.memory for cost in costs) / len(costs)
+        return self._wait_by_turns(lane) * self._factor.value
+
+    def _wait_by_turns(self, lane: Lane) -> float:
+        """Seconds that the next job of an expensive lane would have to wait, as estimated."""
+        other = OTHER[lane]
+        costs = {one: [job.cost for job in self._waiting[one] if job.cost] for one in EXPENSIVE}
+        # memory is that of the machine, and what waits for none is lent: all fronts are ahead
+        work = {
+            one: sum(cost.seconds for cost in costs[one]) + self._others.lane(one)[1]
+            for one in EXPENSIVE
+        }
+        # the other lane has as much by then, and its turn may have come
+        turns = work[lane] + self._turns.lead(lane, other)
+        if turns >= 0 and costs[other]:
+            turns += costs[other][0].seconds
+        ahead = work[lane] + max(0.0, min(work[other], turns))
+        ahead += sum(self._estimates[one] for one in EXPENSIVE) / 2
+        # what quick jobs have they keep, but for one
+        here = 1 if self._waiting[Lane.QUICK] else max(1, self._count - self._working[Lane.QUICK])
+        together = sum(self._others.renderers()) + here
+        if every := [*costs[lane], *costs[other]]:  # so many as there is memory for
+            mean = sum(cost.memory for cost in every) / len(every)
             together = max(1, min(together, int(self._memory / max(mean, 1))))
-        return seconds * self._factor.value / together
+        own, permits = work[lane] + self._estimates[lane] / 2, self._animations()
+        if lane is Lane.ANIMATED:
+            return max(ahead / together, own / permits)
+        if together > permits:  # so many are for heavy ones at any time
+            return min(ahead / together, own / (together - permits))
+        return ahead / together
 
     def refusal(
         self,
@@ -230,15 +277,16 @@ class Lanes(Generic[J]):
             waited: Seconds that its request has waited already.
         """
         own, room = self.queued + more, 0
-        if not own and lane is Lane.QUICK and self._may_begin(lane):
-            return None  # it would begin at once
-        jobs = own + self._others.waiting()
-        # gathering jobs begin within milliseconds, so they are not counted as a queue
-        if self._may_begin(lane) and all(job.gathering for job in self._waiting[lane]):
+        if not own and lane is Lane.QUICK and self.open:
+            return None  # it waits for nobody
+        if lane is Lane.QUICK:
+            jobs = own + self._others.waiting()
+        else:  # it has found a place among all once; of its like no more than a part may wait
+            part = -(-self._bounds.jobs // EXPENSIVE_PART)
+            jobs = len(self._waiting[lane]) + self._others.lane(lane)[0] + self._bounds.jobs - part
+        # those that gather are no queue: some of them are about to begin
+        if self._could_begin(lane) and all(job.gathering for job in self._waiting[lane]):
             room = self._count
-        elif lane is not Lane.QUICK:
-            part = -(-self._bounds.jobs // HEAVY_PART)
-            jobs = max(jobs, len(self._waiting[lane]) + self._bounds.jobs - part)
         takes = cost.seconds * self._factor.value if cost else self._mean.value
         wait = self.wait(lane, more)
         return self._bounds.refusal(
@@ -248,49 +296,85 @@ class Lanes(Generic[J]):
     # -- work ------------------------------------------------------------------------------------
 
     def next(self) -> J | None:
-        """Remove and return the job that a free worker is to begin; it counts as running."""
-        for lane in self._order() if self.queued else ():
-            jobs = self._waiting[lane]
-            if not jobs or not self._may_begin(lane):
-                continue  # before the loop, as thousands may wait while the spare worker is idle
-            for job in jobs:
-                if not job.gathering and self._begin(lane, job):
-                    return job
-                if lane is not Lane.QUICK:
-                    break  # a job that lacks memory is not overtaken, or it would wait for ever
+        """The job that a free worker is to begin now; it counts as under work from here on."""
+        if not self.queued:
+            return None
+        if self._reserves:
+            return self._next_expensive() or self._next_quick()
+        return self._next_quick() or self._next_expensive()
+
+    def _next_quick(self) -> J | None:
+        if not self.open:
+            return None  # thousands may wait, and there is always a spare worker that is free
+        for job in self._waiting[Lane.QUICK]:
+            if not job.gathering:
+                self.leave(job)
+                self.begun(job.cost)
+                return job
         return None
 
-    def _begin(self, lane: Lane, job: J) -> bool:
-        """Begin a waiting job if it may begin, and return whether it has."""
-        with self._others.lock() if lane is not Lane.QUICK else NO_LOCK:
-            if not self._may_begin(lane, job.cost):
-                return False
-            if lane is not Lane.QUICK and self._others.before(job.deadline):
-                return False  # nor is one that waits in another front overtaken
+    def _next_expensive(self) -> J | None:
+        if self._busy >= self._count or len(self._waiting[Lane.QUICK]) == self.queued:
+            return None
+        with self._others.lock():
+            firsts = self._firsts()
+            if not firsts or self._lacks_memory(firsts[0]):
+                return None
+            job = firsts[0]
+            if job.cost:  # one that takes longer than all may wait counts as if it took so long
+                seconds = min(job.cost.seconds, self._bounds.seconds)
+                lanes = [lane_of(one.cost) for one in firsts]
+                self._turns.begun(lanes[0], seconds, lanes)
             self.leave(job)
             self.begun(job.cost)
-            return True
+            return job
+
+    @property
+    def _reserves(self) -> bool:
+        """Is the next worker for what is expensive? One is, while there is such work."""
+        return not (self._working[Lane.HEAVY] or self._working[Lane.ANIMATED])
+
+    def _firsts(self) -> list[J]:
+        """The first job of each expensive lane that lacks no permit, by their turns."""
+        firsts = (next(iter(self._waiting[lane]), None) for lane in self._turns.order())
+        return [
+            job
+            for job in firsts
+            if job and not job.gathering and self._has_permit(lane_of(job.cost), job.deadline)
+        ]
+
+    @property
+    def _all_expensive(self) -> bool:
+        """Are all workers that work at a time at what is expensive?"""
+        return self._working[Lane.HEAVY] + self._working[Lane.ANIMATED] >= self._count
+
+    @property
+    def pressing(self) -> bool:
+        """Does a job wait that lacks nothing but a worker or memory?"""
+        return self.queued > 0 and bool(self._waiting[Lane.QUICK] or self._firsts())
 
     @property
     def lacking(self) -> float:
-        """Deadline of the first job that lacks nothing but memory; 0 if there is none."""
-        for lane in (Lane.HEAVY, Lane.ANIMATED):
-            job = next(iter(self._waiting[lane]), None)
-            if job is None or job.gathering or not self._may_begin(lane):
-                continue
-            if not self._has_memory(lane, job.cost):
-                return job.deadline
-        return 0.0
+        """Deadline of the job that waits for memory and nothing else; 0 for none."""
+        # a worker at a quick job is soon free for it, where no other quick one goes first
+        if not self._reserves and (self._waiting[Lane.QUICK] or self._all_expensive):
+            return 0.0
+        firsts = self._firsts()
+        return firsts[0].deadline if firsts and not self._has_memory(firsts[0].cost) else 0.0
 
-    def next_to_lend(self) -> J | None:
-        """Remove and return the job that another front can begin now."""
-        for lane in self._order():
-            for job in self._waiting[lane]:
-                if not job.gathering and not job.borrowed and self._has_memory(lane, job.cost):
-                    self.leave(job)
-                    return job
-                break  # the first of a lane is not overtaken
-        return None
+    def to_lend(self) -> J | None:
+        """The job that another front is to do, which could begin it now; it still waits here."""
+        quick = next(iter(self._waiting[Lane.QUICK]), None)
+        if quick and (quick.gathering or quick.borrowed):
+            quick = None  # none passes another of its lane
+        if quick and not self._reserves:
+            return quick
+        for job in self._firsts():
+            if self._lacks_memory(job):
+                break  # nor any that lacks memory
+            if not job.borrowed:
+                return job
+        return quick
 
     def ahead(self, *, alone: bool = True) -> J | None:
         """Remove and return a quick job to queue at a busy worker; it does not count as running.
@@ -301,7 +385,7 @@ class Lanes(Generic[J]):
             alone: Whether the job may be one without ``content``.
         """
         jobs = self._waiting[Lane.QUICK]
-        if len(jobs) < self.queued and self._order()[0] is not Lane.QUICK:
+        if len(jobs) < self.queued and self._reserves and self._firsts():
             return None
         job = next(iter(jobs), None)
         if job is None or job.gathering or not (alone or job.content):
@@ -320,17 +404,13 @@ class Lanes(Generic[J]):
 
     @property
     def open(self) -> bool:
-        """Whether a job of any lane may begin: none may if a quick one may not."""
-        return self._may_begin(Lane.QUICK)
+        """May a quick job begin? No other lane may where the quick one may not."""
+        return self._busy < self._count or not self._working[Lane.QUICK]
 
     @property
     def room(self) -> int:
         """How many more jobs the workers could begin."""
         return self._count - self._busy
-
-    def may_begin(self, cost: Cost | None) -> bool:
-        """Return whether a free worker may begin a job of this cost that is not waiting here."""
-        return self._may_begin(lane_of(cost), cost)
 
     def begun(self, cost: Cost | None) -> None:
         """Count a job as running."""
@@ -356,36 +436,36 @@ class Lanes(Generic[J]):
         self._working[lane] += sign
         self._busy += sign
         if cost and lane is not Lane.QUICK:
-            if cost.memory:
-                self._held += sign * cost.memory
-                self._others.hold(self._held)
+            self._held += sign * cost.memory
+            self._others.hold(self._held, self._working[Lane.ANIMATED])
             self._estimates[lane] += sign * cost.seconds
             if not self._working[lane]:
                 self._estimates[lane] = 0.0  # without the rest that rounding leaves
 
-    def _permits(self, lane: Lane) -> int:
-        """Number of workers that a lane may use at a time."""
-        return max(1, self._count // 2) if lane is Lane.ANIMATED else self._count
+    def _animations(self) -> int:
+        """Animations that may be under work at a time, in all fronts."""
+        return animations(self._count + sum(self._others.renderers()))
 
-    def _order(self) -> tuple[Lane, ...]:
-        """Return the order in which a free worker looks for a job.
-
-        One worker is reserved for expensive jobs while there are any; then quick ones go first.
+    def _has_permit(self, lane: Lane, deadline: float = math.inf) -> bool:
+        """Is there a permit for a job of an expensive lane, besides those for animations of other
+        fronts that have waited longer?
         """
-        if self._working[Lane.HEAVY] + self._working[Lane.ANIMATED]:
-            return Lane.QUICK, Lane.HEAVY, Lane.ANIMATED
-        return Lane.HEAVY, Lane.ANIMATED, Lane.QUICK
-
-    def _may_begin(self, lane: Lane, cost: Cost | None = None) -> bool:
-        if lane is Lane.QUICK:
-            return self._busy < self._count or not self._working[lane]
-        if self._busy >= self._count or self._working[lane] >= self._permits(lane):
-            return False
-        return self._has_memory(lane, cost)
-
-    def _has_memory(self, lane: Lane, cost: Cost | None) -> bool:
-        """Return whether there is memory for a job of this cost; there is for any if none runs."""
-        if lane is Lane.QUICK or not cost:
+        if lane is Lane.HEAVY:
             return True
+        taken = self._working[lane] + self._others.animations(deadline)
+        return taken < self._animations()
+
+    def _could_begin(self, lane: Lane) -> bool:
+        """Could a job of this lane begin, as far as workers and permits go?"""
+        if lane is Lane.QUICK:
+            return self.open
+        return self._busy < self._count and self._has_permit(lane)
+
+    def _has_memory(self, cost: Cost | None) -> bool:
+        """Is there memory for an expensive job of this cost? There is for any that is alone."""
         held = self._held + self._others.held()
-        return not held or held + cost.memory <= self._memory
+        return not (held and cost) or held + cost.memory <= self._memory
+
+    def _lacks_memory(self, job: J) -> bool:
+        """Is there none for an expensive job, or does one of another front wait longer for it?"""
+        return not self._has_memory(job.cost) or self._others.before(job.deadline)

@@ -10,6 +10,7 @@ more process that can be overloaded.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,13 +22,21 @@ from ..fronts.scoreboard import MICRO, Column
 from ..image.cost import Cost
 from ..worker import protocol
 from ..worker.protocol import Message
+from .lanes import Lane, Lanes, animations
 from .scheduler import LEND_SECONDS, Scheduler
 
 if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
 
-RENDER, FREE = "render", "free"  # names of a call and of a notice to other fronts
-FRESH_SECONDS = 0.001  # for which the numbers of other fronts are not read again
+RENDER, FREE = "render", "free"  # what is asked, and told
+WAITING = {"heavy": Column.HEAVY, "animated": Column.ANIMATED}  # by lane
+WORK = {"heavy": Column.HEAVY_WORK, "animated": Column.ANIMATED_WORK}
+EXPENSIVE = (
+    *(Column.HEAVY, Column.ANIMATED, Column.HEAVY_WORK, Column.ANIMATED_WORK),
+    *(Column.LACKING, Column.FIRST_ANIMATION),
+)
+NOTHING = (0,) * len(EXPENSIVE)
+FRESH_SECONDS = 0.001  # for which a look at what waits in other fronts will do
 
 
 class RefusedError(Exception):
@@ -56,8 +65,9 @@ class Lending:
     def __init__(self, peers: Peers) -> None:
         self.peers, self._scoreboard, self._me = peers, peers.scoreboard, peers.front
         self._published: tuple[int, ...] = ()
-        self._looked = 0.0  # when the numbers below were read
-        self._waiting, self._work, self._heavy, self._renderers = 0, 0.0, 0.0, 0  # of all others
+        self._expensive: tuple[int, ...] = ()
+        self._looked = 0.0  # when that was
+        self._waiting, self._work, self._renderers = 0, 0.0, (0, 0)  # of all others
 
     # -- for the lanes: see vipsgate.renderers.admission.OtherFronts -------------------------------
 
@@ -70,35 +80,49 @@ class Lending:
         """Bytes of memory for which heavy jobs of other fronts have a permit."""
         return self._scoreboard.others(self._me, Column.HELD)
 
-    def hold(self, memory: int) -> None:
-        """Tell other fronts for how many bytes heavy jobs of this front have a permit."""
+    def animations(self, deadline: float) -> int:
+        """Animations of other fronts that are under work, or are to begin before another one."""
+        at_work = self._scoreboard.others(self._me, Column.ANIMATIONS)
+        return at_work + self._earlier(Column.FIRST_ANIMATION, deadline)
+
+    def hold(self, memory: int, animations: int) -> None:
+        """Tell the others what jobs that are no quick ones have here."""
         self._scoreboard.set(self._me, Column.HELD, memory)
+        self._scoreboard.set(self._me, Column.ANIMATIONS, animations)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold a lock under which only one front at a time gives permits for memory."""
+        """Decide about memory and animations while nobody else does."""
         with self._scoreboard.lock():
             yield
 
     def before(self, deadline: float) -> bool:
-        """Return whether a job of another front lacks only memory and has an earlier deadline."""
-        lacking = self._scoreboard.column(Column.LACKING)
-        return any(
-            0 < other < int(deadline * MICRO) and self._scoreboard.responds(front)
-            for front, other in enumerate(lacking)
-            if front != self._me
+        """Does a job of another front wait for that memory alone, and for longer?"""
+        return self._earlier(Column.LACKING, deadline) > 0
+
+    def _earlier(self, column: Column, deadline: float) -> int:
+        """How many other fronts that respond have an earlier deadline in a column."""
+        latest = int(min(deadline * MICRO, sys.maxsize))
+        return sum(
+            front != self._me and 0 < other < latest and self._scoreboard.responds(front)
+            for front, other in enumerate(self._scoreboard.column(column))
         )
 
     def spread(self, work: float, renderers: int) -> float:
         """Return the seconds that quick jobs would wait if spread evenly over all fronts."""
         self._look()
-        renderers += self._renderers
+        renderers += sum(self._renderers)
         return (work + self._work) / renderers if renderers else math.inf
 
-    def heavy(self) -> tuple[float, int]:
-        """Return the seconds of heavy work of other fronts, and the number of their renderers."""
+    def lane(self, lane: str) -> tuple[int, float]:
+        """Jobs of a lane that wait in other fronts, and seconds for them and half of the others."""
+        others, me = self._scoreboard.others, self._me
+        return others(me, WAITING[lane]), others(me, WORK[lane]) / MICRO
+
+    def renderers(self) -> tuple[int, int]:
+        """Renderers of the fronts before this one, and of those behind it."""
         self._look()
-        return self._heavy, self._renderers
+        return self._renderers
 
     def _look(self) -> None:
         """Read the numbers of other fronts unless they are fresh, as each job needs them often."""
@@ -107,56 +131,64 @@ class Lending:
             self._looked, scoreboard, me = now, self._scoreboard, self._me
             self._waiting = scoreboard.others(me, Column.WAITING)
             self._work = scoreboard.others(me, Column.WORK) / MICRO
-            self._heavy = scoreboard.others(me, Column.HEAVY_WORK) / MICRO
-            self._renderers = scoreboard.others(me, Column.RENDERERS)
+            renderers = scoreboard.column(Column.RENDERERS)
+            self._renderers = sum(renderers[:me]), sum(renderers[me + 1 :])
 
     # -- for the pool ------------------------------------------------------------------------------
 
     def publish(self, scheduler: Scheduler[PendingJob, WorkerProcess]) -> None:
-        """Publish the numbers of this front, and notify one with waiting jobs of free renderers."""
+        """Have the others know how things are."""
         lanes = scheduler.lanes
-        quick = lanes.quick + scheduler.ahead()
-        free, heavy = scheduler.free(), len(lanes) - lanes.quick
-        work, heavy_work = quick * lanes.quick_seconds, lanes.heavy_seconds
-        lacking = lanes.lacking if heavy else 0.0
-        numbers = (
-            *(free, quick + heavy, heavy, int(work * MICRO), int(heavy_work * MICRO)),
-            int(lacking * MICRO),
-        )
-        if numbers != self._published or free:
+        free, ahead = scheduler.free(), scheduler.ahead()
+        work = int((lanes.quick + ahead) * lanes.quick_seconds * MICRO)
+        numbers = (free, lanes.queued + ahead, work)
+        if free or numbers != self._published:  # what is free others change, too
             self._published = numbers
-            columns = (
-                *(Column.FREE, Column.WAITING, Column.HEAVY),
-                *(Column.WORK, Column.HEAVY_WORK, Column.LACKING),
-            )
-            for column, value in zip(columns, numbers, strict=True):
-                self._scoreboard.set(self._me, column, value)
-        if free and (other := self._needy()) is not None:
+            self._write((Column.FREE, Column.WAITING, Column.WORK), numbers)
+        expensive = _expensive(lanes) if lanes.expensive else NOTHING
+        if expensive != self._expensive:
+            self._expensive = expensive
+            self._write(EXPENSIVE, expensive)
+
+    def offer(self) -> None:
+        """Tell a front where something waits that renderers are free here, where they are."""
+        if self._published[0] and (other := self._needy()) is not None:
             self.peers.channel.notify(other, FREE, {})
 
+    def _write(self, columns: Sequence[Column], numbers: Sequence[int]) -> None:
+        for column, number in zip(columns, numbers, strict=True):
+            self._scoreboard.set(self._me, column, number)
+
     def _needy(self) -> int | None:
-        """Return the front with the most waiting jobs, or ``None`` if none would lend one."""
-        work, heavy = self._scoreboard.column(Column.WORK), self._scoreboard.column(Column.HEAVY)
+        """The front where most waits, if any would give it away."""
+        column = self._scoreboard.column
+        work, heavy, animated = column(Column.WORK), column(Column.HEAVY), column(Column.ANIMATED)
         most = int(LEND_SECONDS * MICRO)
+        permit = any(animated) and sum(column(Column.ANIMATIONS)) < animations(
+            sum(column(Column.RENDERERS))
+        )
         waits = [
             (own, number)
             for number, own in enumerate(work)
-            if number != self._me and (own > most or heavy[number])
+            if number != self._me and (own > most or heavy[number] or (permit and animated[number]))
         ]
         return max(waits)[1] if waits else None
 
     def free_front(self) -> int | None:
-        """Reserve a permit of a front that could begin a job now; return the front, or ``None``."""
+        """A front that could begin a job now; ``None`` for none."""
         free = self._scoreboard.column(Column.FREE)
         free[self._me] = 0
         if max(free) <= 0:  # as usual when jobs wait
             return None
         while (other := choose(self._me, free)) is not None:
             if self._scoreboard.responds(other):
-                self._scoreboard.add(other, Column.FREE, -1)  # until it publishes again
                 return other
             free[other] = 0
         return None
+
+    def lent(self, front: int) -> None:
+        """Count a job that a front is given as begun there, until it tells anew."""
+        self._scoreboard.add(front, Column.FREE, -1)
 
     def gather(self, content: str) -> Claim:
         """Claim that jobs of one content gather in this front."""
@@ -188,6 +220,16 @@ class Lending:
         outcome = protocol.Reply.decode(answer, files, 1).outcome
         assert isinstance(outcome, protocol.Output)
         return outcome
+
+
+def _expensive(lanes: Lanes[PendingJob]) -> tuple[int, ...]:
+    """The numbers of the columns :data:`EXPENSIVE`."""
+    waiting = lanes.waiting()
+    times = (
+        *(lanes.seconds(Lane.HEAVY), lanes.seconds(Lane.ANIMATED)),
+        *(lanes.lacking, lanes.first_animation),
+    )
+    return waiting[Lane.HEAVY], waiting[Lane.ANIMATED], *(int(time * MICRO) for time in times)
 
 
 def read(body: Message, descriptors: Sequence[int]) -> tuple[protocol.Job, str, Cost | None, float]:

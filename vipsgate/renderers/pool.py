@@ -121,7 +121,8 @@ class Renderers:
             peers = self._lending.peers
             peers.publish(Column.RENDERERS, self._count)
             peers.channel.on_call(RENDER, self._borrow)
-            peers.channel.on_notice(FREE, lambda body, files: self._dispatch())
+            # which is not answered with the same, where neither may begin what waits
+            peers.channel.on_notice(FREE, lambda body, files: self._dispatch(offer=False))
 
     async def close(self) -> None:
         """End all workers; their jobs are lost."""
@@ -314,8 +315,12 @@ class Renderers:
         self._scheduler.gathered(job)
         self._dispatch()
 
-    def _dispatch(self) -> None:
-        """Carry out the scheduler's actions."""
+    def _dispatch(self, *, offer: bool = True) -> None:
+        """Do what the scheduler decides.
+
+        Args:
+            offer: Whether another front is told of renderers that are free then.
+        """
         for action in self._scheduler.actions(asyncio.get_running_loop().time()):
             match action:
                 case Give(jobs, worker):
@@ -332,6 +337,8 @@ class Renderers:
         self._lowest.advance()
         if self._lending:
             self._lending.publish(self._scheduler)
+            if offer:
+                self._lending.offer()
 
     def _take_back(self, job: PendingJob) -> None:
         """Do a job in this front that another front has given back."""

@@ -281,8 +281,8 @@ class Scheduler(Generic[J, W]):
         return self._ahead
 
     def free(self) -> int:
-        """Number of further jobs that could begin now."""
-        return 0 if self.lanes.queued else max(0, min(len(self._idle), self.lanes.room))
+        """Jobs that could begin now, besides those that wait."""
+        return 0 if self.lanes.pressing else max(0, min(len(self._idle), self.lanes.room))
 
     @property
     def quiet(self) -> bool:
@@ -366,8 +366,6 @@ class Scheduler(Generic[J, W]):
             turn = desk.last() if len(desk.turns) > 1 else None
             if turn is None or (turn.together and now - desk.started < PART_AFTER):
                 continue
-            if not self.lanes.may_begin(turn.cost):
-                return None
             self._take(turn)
             self.lanes.begun(turn.cost)
             return Take(turn.job, worker)
@@ -380,13 +378,16 @@ class Scheduler(Generic[J, W]):
     def _lend(self, others: OtherFronts) -> Iterator[Action[J, W]]:
         """Lend jobs to other fronts that could begin them now."""
         while self._worth_lending() and (front := others.free_front()) is not None:
-            if job := self.lanes.next_to_lend():
-                yield Lend(job, front)
+            job = self.lanes.to_lend()
+            if job:
+                self.lanes.leave(job)
             elif take := self._recall():
                 yield take
-                yield Lend(take.job, front)
+                job = take.job
             else:
                 return
+            others.lent(front)
+            yield Lend(job, front)
 
     def _worth_lending(self) -> bool:
         """Return whether so much waits that lending is worth the transfer."""
