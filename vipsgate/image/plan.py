@@ -35,7 +35,10 @@ ALPHA_LINES = 2.4  # times :attr:`.steps.Step.lines`, where it weighs colours by
 FRAME_BYTES = 13 << 10  # for each frame of an animation, however small: libvips' image of it
 MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory: its own, and those of its copy
 LAYERS = 8  # times its own lines that a low picture may be held
-AT_ONCE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
+LITTLE = 0.010  # seconds of one core, up to which a still is not worth libvips' threads
+AT_ONCE = 1 << 20  # pixels of a result for which another encoder than libvips' gets them all
+UNHEARD = 0.1  # seconds that it may take, as it cannot be told to stop
+AT_ONCE_BYTES = 12  # for each pixel: libvips', ours, Pillow's
 CACHED_PLANS = 512  # plans that are remembered: pages show many pictures of one size
 HALVING = 8e-9  # seconds for each pixel of a source that is halved after it was loaded
 MIN_SIDE = 2  # pixels that the loader must leave of a side; it rounds down
@@ -120,8 +123,14 @@ class Plan:
 
     @property
     def at_once(self) -> bool:
-        """Is it so little work that it is done in one go, in one thread?"""
-        return self.result.pages == 1 and self.seconds <= AT_ONCE and not self.result.goal
+        """Are all pixels made first, and encoded then by :attr:`.formats.codecs.Codec.at_once`?"""
+        still = self.result.pages == 1 and not self.result.goal
+        return still and (self.is_little or _whole(self.result))
+
+    @property
+    def is_little(self) -> bool:
+        """Is it so little work that its pixels are made in one go, in one thread?"""
+        return self.seconds <= LITTLE
 
     def explain(self) -> dict[str, Any]:
         """The plan as plain values, for ``vipsgate render --explain``."""
@@ -533,7 +542,16 @@ def encoding(result: Frame, bands: int) -> float:
     lines = bands * result.width * min(WRITTEN_LINES, LAYERS * result.height)
     frames = result.pages if result.pages > 1 else 0
     animation = ((bands + codec.frame_bytes(result)) * result.area + FRAME_BYTES) * frames
-    return lines + codec.encoding(result) * result.area + animation
+    pixels = AT_ONCE_BYTES * result.area * _whole(result)
+    return lines + codec.encoding(result) * result.area + animation + pixels
+
+
+def _whole(result: Frame) -> bool:
+    """Is nothing lost by waiting for all pixels, and is it not too much?"""
+    codec = CODECS[result.format]
+    if not codec.whole or result.area > AT_ONCE:
+        return False
+    return codec.writes(result) * result.area * 1e-9 <= UNHEARD
 
 
 def _marks(stages: Iterable[Stage], limits: Limits) -> int:
