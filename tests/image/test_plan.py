@@ -397,3 +397,20 @@ def test_default_quality_is_a_setting(planned):
     assert (
         planned("png 9x9", "format,jpg", rendering=Rendering(jpeg_quality=70)).result.quality == 70
     )
+
+
+AT_ONCE = {
+    # what is written -> whether its encoder gets all pixels in one piece
+    ("resize,w_400/format,webp", "jpg 1600x1067"): True,
+    ("resize,w_1200/format,webp", "jpg 4000x3000"): False,  # above a megapixel
+    ("resize,w_400/format,webp", "png 1600x1200 alpha"): True,
+    ("resize,w_600", "jpg 4000x3000"): False,  # by libvips, while it is decoded
+    ("resize,w_100", "jpg 400x267"): True,
+    ("resize,w_100", "gif 400x300x5"): False,
+    ("format,webp/quality,auto", "jpg 400x267"): False,
+}
+
+
+@pytest.mark.parametrize(("text", "source"), AT_ONCE)
+def test_at_once(text, source, planned):
+    assert planned(source, text).at_once == AT_ONCE[text, source]

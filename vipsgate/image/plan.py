@@ -35,7 +35,10 @@ ALPHA_LINES = 2.4  # factor for :attr:`.steps.Step.lines` of pictures with alpha
 FRAME_BYTES = 13 << 10  # for each frame of an animation, however small: libvips' image of it
 MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory, with a copy of it
 LAYERS = 8  # largest multiple of its own lines that a picture of few lines is held
-AT_ONCE = 0.010  # seconds of one core up to which libvips' threads do not pay off for a still
+LITTLE = 0.010  # seconds of one core up to which libvips' threads do not pay off for a still
+AT_ONCE = 1 << 20  # most pixels of a result that another encoder than libvips' gets in one piece
+UNCANCELLED = 0.1  # most seconds that this encoder may take, because it cannot be cancelled
+AT_ONCE_BYTES = 12  # for each pixel then: libvips' copy, ours, and Pillow's
 CACHED_PLANS = 512  # remembered plans: pages show many pictures of one size
 HALVING = 8e-9  # seconds for each pixel of a source that is halved after loading
 MIN_SIDE = 2  # least pixels of a side that the loader leaves; it rounds down
@@ -120,8 +123,14 @@ class Plan:
 
     @property
     def at_once(self) -> bool:
-        """Whether it is so little work that it is done in one thread, without libvips' sinks."""
-        return self.result.pages == 1 and self.seconds <= AT_ONCE and not self.result.goal
+        """Whether all pixels are made first, and then encoded by ``Codec.at_once``."""
+        still = self.result.pages == 1 and not self.result.goal
+        return still and (self.is_little or _whole(self.result))
+
+    @property
+    def is_little(self) -> bool:
+        """Whether it is so little work that its pixels are made in one thread."""
+        return self.seconds <= LITTLE
 
     def explain(self) -> dict[str, Any]:
         """Return the plan as plain values, for ``vipsgate render --explain``."""
@@ -533,7 +542,16 @@ def encoding(result: Frame, bands: int) -> float:
     lines = bands * result.width * min(WRITTEN_LINES, LAYERS * result.height)
     frames = result.pages if result.pages > 1 else 0
     animation = ((bands + codec.frame_bytes(result)) * result.area + FRAME_BYTES) * frames
-    return lines + codec.encoding(result) * result.area + animation
+    pixels = AT_ONCE_BYTES * result.area * _whole(result)
+    return lines + codec.encoding(result) * result.area + animation + pixels
+
+
+def _whole(result: Frame) -> bool:
+    """Is nothing lost by waiting for all pixels, and is it not too much?"""
+    codec = CODECS[result.format]
+    if not codec.whole or result.area > AT_ONCE:
+        return False
+    return codec.writes(result) * result.area * 1e-9 <= UNCANCELLED
 
 
 def _marks(stages: Iterable[Stage], limits: Limits) -> int:

@@ -158,7 +158,12 @@ def main() -> None:
     settings = orjson.loads(sys.argv[3])
     # what is imported lazily must be there before the files are out of reach; the front, which
     # reads this module too, needs none of it
-    from PIL import BmpImagePlugin, JpegImagePlugin, TiffImagePlugin  # noqa: F401
+    from PIL import (  # noqa: F401
+        BmpImagePlugin,
+        JpegImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
     from ..image import faces
     from . import fontfiles, sandbox

@@ -138,3 +138,23 @@ def test_a_jpeg_made_at_once_is_the_one_that_libvips_makes(mode, size, quality, 
     os.close(descriptor)
     assert made[:2] + made[20:] == theirs
     assert made[2:20].startswith(b"\xff\xe0\0\x10JFIF\0")
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("quality", [1, 80, 100])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("size", [(1, 1), (17, 9), (300, 201)])
+def test_a_webp_made_at_once_is_the_one_that_libvips_makes(mode, size, quality, lossless):
+    picture = Image.effect_mandelbrot(size, (-2, -1.5, 1, 1.5), 90).convert(mode)
+    if mode.endswith("A"):
+        picture.putalpha(Image.linear_gradient("L").resize(size))
+    bands = len(mode)
+    header = Header("webp", *size, bands=bands, alpha=mode.endswith("A"))
+    frame = replace(Frame.of(header), quality=quality, lossless=lossless)
+    image = pyvips.Image.new_from_memory(picture.tobytes(), *size, bands, "uchar")
+    image = image.copy(interpretation="srgb" if bands > 2 else "b-w")
+    descriptor = os.memfd_create("result")
+    codecs.CODECS["webp"].save(image, descriptor, frame)
+    theirs = os.pread(descriptor, 1 << 20, 0)
+    os.close(descriptor)
+    assert codecs.CODECS["webp"].at_once(picture.tobytes(), frame) == theirs
