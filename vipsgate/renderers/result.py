@@ -23,8 +23,8 @@ class Result(NamedTuple):
         probe: Seconds of ``render`` that reading the header took; 0 for a video.
         predicted: Seconds of ``queue``, as predicted when it began to wait.
         choice: The quality that was searched for; ``None`` where none was.
-        master: A memfd with the source's master, where one was made and is wanted, to be closed
-            likewise; -1 else.
+        master: The file for a master, where one was made and is wanted, to be closed likewise; -1
+            else.
     """
 
     mime: str
