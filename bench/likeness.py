@@ -30,7 +30,7 @@ def reference(source: Path, width: int, height: int) -> Image.Image:
     """
     with Image.open(source) as opened:
         picture = ImageOps.exif_transpose(opened)
-    return _srgb(picture.resize((width, height), Image.Resampling.LANCZOS))
+    return srgb(picture.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def score(best: Image.Image, made: bytes) -> float:
@@ -38,12 +38,12 @@ def score(best: Image.Image, made: bytes) -> float:
     from ssimulacra2 import compute_ssimulacra2
 
     with Image.open(io.BytesIO(made)) as opened:
-        result = _srgb(opened)
+        result = srgb(opened)
     return float(compute_ssimulacra2(_file(best), _file(result)))
 
 
-def _srgb(picture: Image.Image) -> Image.Image:
-    """In RGB, by its profile where it has one; on white where it has alpha."""
+def srgb(picture: Image.Image) -> Image.Image:
+    """The picture in sRGB, by its profile where it has one; on white where it has alpha."""
     if picture.has_transparency_data:
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)

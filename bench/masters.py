@@ -1,11 +1,12 @@
 """What do smaller pictures of a large source cost over a kept master, and how good are they?
 
-A worker's own code does the jobs, one at a time in a child process without a front, each with the
-reading of the source and of its master. ``today`` is without masters, ``first`` makes the master on
-its way and hands it back, ``next`` is given it. The widths are asked for one after the other, each
-once; the last row of a source is their sum, beside the largest alone. Then the likeness of the
-results (SSIMULACRA2, see ``likeness.py``) of ten photographs, most of them too small for a master,
-which are given one all the same; and what other forms of a master would take.
+A worker's own code does the jobs, one at a time in a child process, each with the reading of the
+source and of its master, and with what a front does to keep that. ``today`` is without masters,
+``first`` makes the master on its way, ``next`` is given it. The widths are asked for one after the
+other, each once; the last row of a source is their sum, beside the largest alone. Then the likeness
+of the results (SSIMULACRA2, see ``likeness.py``) of photographs as every kind of source, most of
+them too small for a master, which are given one all the same; and what other forms of a master
+would take.
 
     python bench/masters.py [--rounds 5] [--source NAME] [--only cost,likeness,forms]
 """
@@ -13,8 +14,10 @@ which are given one all the same; and what other forms of a master would take.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,19 +25,26 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pictures
 import report
 
 from vipsgate.worker.main import ENVIRONMENT
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 SOURCES = {  # name -> width, height, suffix with libvips' options
     "24 MP JPEG": (6000, 4000, "jpg[Q=90,keep=none]"),
     "24 MP JPEG, progressive": (6000, 4000, "jpg[Q=90,interlace,keep=none]"),
     "12 MP JPEG": (4000, 3000, "jpg[Q=90,keep=none]"),
+    "24 MP PNG": (6000, 4000, "png[compression=3,keep=none]"),
     "12 MP PNG": (4000, 3000, "png[compression=3,keep=none]"),
+    "24 MP WebP": (6000, 4000, "webp[Q=85,effort=2,keep=none]"),
     "12 MP WebP": (4000, 3000, "webp[Q=85,effort=2,keep=none]"),
+    "12 MP AVIF": (4000, 3000, "avif[Q=60,effort=0,keep=none]"),
+    "12 MP TIFF": (4000, 3000, "tiff[compression=lzw,predictor=horizontal,keep=none]"),
 }
 LARGEST = "24 MP JPEG"
 WIDTHS = (1280, 960, 800, 640, 480, 320)
@@ -44,9 +54,17 @@ NEXT, FIRST, ALL, LIKE = 0.2, 1.15, 1.4, 0.5  # aims
 PHOTOGRAPHS = (
     *("photo-2725x2225.jpg", "flowers.jpeg", "photo-1024x772.webp", "Landscape_6.jpg"),
     *("Portrait_8.jpg", "cmyk.jpg", "alpha-2048x1536.png", "f.jpg", "example.jpg"),
-    *("photo-2725x2225.png", "Landscape_6.png", "photo-2725x2225.webp"),  # of the JPEG
 )
-FACTORS = (4.5, 7.0, 12.5)
+KINDS: dict[str, dict[str, Any]] = {  # suffix of what they are converted to -> how, by Pillow
+    "jpg": {"quality": 95},
+    "webp": {"quality": 95},
+    "png": {},
+    "tiff": {},
+    "bmp": {},
+    "avif": {"quality": 90},
+    "heic": {"quality": 90},
+}
+FACTORS = (4.1, 5.0, 6.0, 7.0, 9.0, 12.5)
 LEAST = 64  # pixels of a result's shorter side
 
 
@@ -67,15 +85,15 @@ class Child:
             env={**os.environ, **ENVIRONMENT},
         )
 
-    def run(self, source: Path, process: str, master: Path | None = None) -> dict[str, Any]:
-        """Do a job; a master that it makes is written to ``master``, and taken from there.
+    def run(self, source: Path, process: str, way: str) -> dict[str, Any]:
+        """Do a job, as ``today``, ``first`` or ``next``; the file is left beside the source.
 
         Returns:
             ``cpu`` in seconds, whether a master was ``made`` and its ``kept`` bytes.
         """
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps([str(source), process, master and str(master)]) + "\n")
+        self._process.stdin.write(json.dumps([str(source), process, way]) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
@@ -85,8 +103,10 @@ class Child:
         self._process.communicate()
 
 
-def serve(on: bool, least: int | None) -> None:
+async def serve(on: bool, least: int | None) -> None:
     """Be the child."""
+    from vipsgate.cache.entry import CacheKey
+    from vipsgate.cache.masters import Masters
     from vipsgate.image import masters
     from vipsgate.image.config import Limits, Rendering
     from vipsgate.image.fonts import Fonts
@@ -99,25 +119,36 @@ def serve(on: bool, least: int | None) -> None:
     worker = Worker(
         Limits(source_bytes=1 << 30), Rendering(jpeg_quality=80, masters=on), Fonts(), Interrupt()
     )
-    for line in sys.stdin:
-        source, process, kept = json.loads(line)
+    folder = Path(tempfile.mkdtemp())
+    kept = Masters(folder / "masters", 1 << 30)
+    for line in sys.stdin:  # nothing else is to be done meanwhile
+        source, process, way = json.loads(line)
+        cache_key = CacheKey("bench", source, "0" * 32)
+        if way == "first":
+            await kept.purge("bench", source)
         descriptor = os.open(source, os.O_RDONLY)
-        there = bool(kept) and os.path.exists(kept)
-        master = os.open(kept, os.O_RDONLY) if there else None
         begun = time.process_time()
-        job = Job("render", process, descriptor, master=master, keep=bool(kept))
+        master = kept.open(cache_key) if way == "next" else None
+        blank = kept.blank() if way == "first" else None
+        job = Job("render", process, descriptor, master=master, blank=blank)
         output = worker.do(worker.tasks(Batch(1, (job,)))[0])
-        cpu = time.process_time() - begun
         assert isinstance(output, Output)
+        for one in (*(blank or ()), *(() if master is None else (master,))):
+            os.close(one)
         made = output.master >= 0
         if made:
-            size = os.fstat(output.master).st_size
-            Path(kept).write_bytes(os.pread(output.master, size, 0))
+            kept.keep(cache_key, output.master)
+        cpu = time.process_time() - begun
         Path(source + ".result").write_bytes(os.pread(output.descriptor, output.size, 0))
-        for one in (descriptor, *output.descriptors, *(() if master is None else (master,))):
-            os.close(one)
-        size = os.path.getsize(kept) if kept and os.path.exists(kept) else 0
+        os.close(output.descriptor)
+        os.close(descriptor)
+        there = None if way == "today" else kept.open(cache_key)
+        size = 0
+        if there is not None:
+            size = os.fstat(there).st_size
+            os.close(there)
         print(json.dumps({"cpu": cpu, "made": made, "kept": size}), flush=True)
+    shutil.rmtree(folder)
 
 
 def make(folder: Path, names: Sequence[str]) -> dict[str, Path]:
@@ -143,7 +174,6 @@ def costs(folder: Path, names: Sequence[str], rounds: int) -> dict[str, Any]:
     sources = make(folder, names)
     today, over = Child(masters=False), Child(masters=True)
     found: dict[str, Any] = {}
-    master = folder / "master"
     for name, path in sources.items():
         rows: dict[int, dict[str, list[float]]] = {
             width: {"today": [], "first": [], "next": []} for width in WIDTHS
@@ -152,10 +182,9 @@ def costs(folder: Path, names: Sequence[str], rounds: int) -> dict[str, Any]:
         for turn in range(rounds + 1):
             for width in WIDTHS:
                 process = f"image/resize,w_{width}/format,jpg"
-                run = today.run(path, process)
-                master.unlink(missing_ok=True)
-                first = over.run(path, process, master)
-                follows = over.run(path, process, master) if first["made"] else first
+                run = today.run(path, process, "today")
+                first = over.run(path, process, "first")
+                follows = over.run(path, process, "next") if first["made"] else first
                 kept = max(kept, follows["kept"])
                 if turn:  # the first round warms
                     for what, one in (("today", run), ("first", first), ("next", follows)):
@@ -203,50 +232,63 @@ def cost_rows(found: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def likenesses(folder: Path) -> list[list[str]]:
-    """A row for each photograph and factor: SSIMULACRA2 of the JPEG today and over a master."""
+def likenesses(folder: Path, found: dict[str, Any]) -> list[list[str]]:
+    """A row for each kind of source: SSIMULACRA2 of the JPEG over a master, beside today's."""
     import likeness
-    from PIL import Image, ImageOps
+    from PIL import Image
+    from pillow_heif import register_heif_opener
 
+    register_heif_opener()
     today, over = Child(masters=False), Child(masters=True, least=0)
-    rows, master, worst, means = [], folder / "master", 100.0, []
-    for name in PHOTOGRAPHS:
-        source = folder / name
-        if (pictures.DATA / name).is_file():
-            source.write_bytes((pictures.DATA / name).read_bytes())
-        else:  # in another format
-            with Image.open((pictures.DATA / name).with_suffix(".jpg")) as picture:
-                ImageOps.exif_transpose(picture).save(source, quality=95)
-        with Image.open(source) as picture:
-            width, height = ImageOps.exif_transpose(picture).size
+    rows = []
+    for kind, options in KINDS.items():
+        runs = found[kind] = []
+        for name in PHOTOGRAPHS:
+            source = folder / f"{name}.{kind}"
+            picture = photograph(name, alpha=kind in ("png", "webp"))
+            picture.save(source, **options)
+            for factor in FACTORS:
+                if min(picture.size) / factor < LEAST:
+                    continue
+                process = f"image/resize,w_{round(picture.width / factor)}/format,jpg"
+                scores, made = [], False
+                for child, way in ((today, "today"), (over, "first")):
+                    made = child.run(source, process, way)["made"]
+                    data = Path(f"{source}.result").read_bytes()
+                    with Image.open(f"{source}.result") as result:
+                        best = likeness.reference(source, *result.size)
+                    scores.append(likeness.score(best, data))
+                runs.append({"name": name, "factor": factor, "made": made, "scores": scores})
         for factor in FACTORS:
-            if min(width, height) / factor < LEAST:
+            of_it = [run for run in runs if run["factor"] == factor and run["made"]]
+            if not of_it:
                 continue
-            process = f"image/auto-orient,1/resize,w_{round(width / factor)}/format,jpg"
-            scores = []
-            for child in (today, over):
-                master.unlink(missing_ok=True)
-                run = child.run(source, process, master if child is over else None)
-                data = Path(f"{source}.result").read_bytes()
-                with Image.open(f"{source}.result") as picture:
-                    best = likeness.reference(source, *picture.size)
-                scores.append(likeness.score(best, data))
-            difference = scores[1] - scores[0]
-            worst = min(worst, difference)
-            means.append(difference)
+            by = [run["scores"][1] - run["scores"][0] for run in of_it]
+            low, high = min(by), max(by)
             rows.append(
                 [
-                    f"{name}, {width}x{height}",
+                    kind,
                     f"1/{factor:g}",
-                    *(f"{score:.2f}" for score in scores),
-                    f"{difference:+.2f}",
-                    "yes" if run["made"] else "no",
+                    f"{len(by)}",
+                    f"{statistics.mean(run['scores'][0] for run in of_it):.2f}",
+                    f"{statistics.mean(by):+.2f}",
+                    f"{low:+.2f} {of_it[by.index(low)]['name']}",
+                    f"{high:+.2f}",
                 ]
             )
-    rows.append(["all", "", "", f"mean {statistics.mean(means):+.2f}", f"worst {worst:+.2f}", ""])
     today.close()
     over.close()
     return rows
+
+
+def photograph(name: str, *, alpha: bool) -> Image.Image:
+    """A photograph of the data, upright, in sRGB or with alpha if it has it."""
+    import likeness
+    from PIL import Image, ImageOps
+
+    with Image.open(pictures.DATA / name) as opened:
+        picture = ImageOps.exif_transpose(opened)
+    return picture if alpha and picture.mode == "RGBA" else likeness.srgb(picture)
 
 
 def forms(folder: Path) -> list[list[str]]:
@@ -319,9 +361,9 @@ def main() -> None:
                 f"next {follows / base:.2f}, aim {NEXT}\n"
             )
         if "likeness" in only:
-            head = ["photograph", "reduction", "today", "over a master", "difference", "master"]
-            title = f"SSIMULACRA2 of the JPEG, aim: {LIKE} at most below today's"
-            print(report.table(title, head, likenesses(folder)))
+            head = ["source", "reduced to", "pictures", "today", "over a master", "worst", "best"]
+            title = f"SSIMULACRA2 of the JPEG over a master, beside today's; aim: -{LIKE}"
+            print(report.table(title, head, likenesses(folder, found.setdefault("likeness", {}))))
         if "forms" in only:
             head = ["form", "MB", "to write, ms", "to read, ms"]
             print(
@@ -332,6 +374,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if "--child" in sys.argv:
-        serve(*json.loads(sys.argv[2]))
+        asyncio.run(serve(*json.loads(sys.argv[2])))
     else:
         main()

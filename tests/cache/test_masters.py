@@ -1,14 +1,18 @@
 """Masters in their folder: kept, lent, within their budget, and gone with their source."""
 
+import asyncio
+import errno
 import fcntl
+import mmap
 import os
+import shutil
 import stat
 import time
 
 import pytest
 
 from vipsgate.cache.entry import CacheKey
-from vipsgate.cache.masters import Masters
+from vipsgate.cache.masters import WAITS, Masters
 from vipsgate.cache.memory import Memory
 from vipsgate.cache.purges import Rule
 from vipsgate.cache.tiers import Cache
@@ -16,12 +20,12 @@ from vipsgate.cache.tiers import Cache
 KEY = CacheKey("photos", "dir/西湖.jpg", "AB" * 16)
 
 
-def memfd(data=b"pixels", sealed=True):
-    descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
-    os.write(descriptor, data)
-    if sealed:
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-    return descriptor
+def written(masters, data=b"pixels"):
+    """A file that holds this, to read it; nobody can write it any more."""
+    writing, reading = masters.blank()
+    os.write(writing, data)
+    os.close(writing)
+    return reading
 
 
 def cache_key(number):
@@ -52,11 +56,9 @@ async def masters(folder):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_it_is_lent_at_once_and_when_it_is_stored(masters, folder):
+async def test_it_is_lent_at_once(masters, folder):
     assert content(masters) is None
-    masters.keep(KEY, memfd())
-    assert content(masters) == b"pixels"
-    await masters.close()
+    masters.keep(KEY, written(masters))
     assert masters.stored == 1
     assert content(masters) == b"pixels"
     assert content(Masters(folder, 1 << 20)) == b"pixels"  # another process
@@ -65,21 +67,49 @@ async def test_it_is_lent_at_once_and_when_it_is_stored(masters, folder):
 
 
 async def test_two_of_one_source_are_one(masters):
-    for _ in range(2):
-        masters.keep(KEY, memfd())
-    await masters.close()
+    for data in (b"pixels", b"others"):
+        masters.keep(KEY, written(masters, data))
+    assert masters.stored == 1
+    assert content(masters) == b"pixels"
+
+
+@pytest.mark.parametrize("holder", ["descriptor", "duplicate", "mapping"])
+async def test_it_is_not_lent_while_somebody_can_write_it(masters, holder):
+    writing, reading = masters.blank()
+    os.write(writing, b"pixels")
+    held = os.dup(writing) if holder == "duplicate" else None
+    mapping = mmap.mmap(writing, 6) if holder == "mapping" else None
+    if holder != "descriptor":
+        os.close(writing)
+    masters.keep(KEY, reading)
+    masters.keep(KEY, written(masters))  # the first one counts
+    for _ in range(3):
+        await asyncio.sleep(WAITS[0])
+        assert content(masters) is None
+    if mapping:
+        mapping.close()
+    else:
+        os.close(writing if held is None else held)
+    async with asyncio.timeout(sum(WAITS)):
+        while content(masters) is None:
+            await asyncio.sleep(WAITS[0])
+    assert content(masters) == b"pixels"
     assert masters.stored == 1
 
 
-@pytest.mark.parametrize("when", ["while it is stored", "later"])
+@pytest.mark.parametrize("when", ["while it can be written", "later"])
 async def test_a_purge_takes_it_away(masters, folder, when):
     other = CacheKey("photos", "other.jpg", KEY.variant)
-    masters.keep(KEY, memfd())
-    masters.keep(other, memfd())
+    writing, reading = masters.blank()
     if when == "later":
-        await masters.close()
+        os.close(writing)
+    masters.keep(KEY, reading)
+    masters.keep(other, written(masters))
+    await asyncio.sleep(0)
     await masters.purge("photos", "dir/西湖.jpg")
-    await masters.close()
+    if when != "later":
+        os.close(writing)
+    await asyncio.sleep(2 * WAITS[0])
     assert content(masters) is None
     assert content(masters, other) == b"pixels"
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 1
@@ -93,8 +123,7 @@ async def test_every_purge_of_a_source_reaches_its_masters(masters):
         lambda: cache.renew(Rule(KEY.bucket, "key", KEY.key)),
     )
     for way in ways:
-        masters.keep(KEY, memfd())
-        await masters.close()
+        masters.keep(KEY, written(masters))
         assert content(masters) == b"pixels"
         await way()
         assert content(masters) is None
@@ -103,7 +132,7 @@ async def test_every_purge_of_a_source_reaches_its_masters(masters):
 async def test_those_used_longest_ago_leave_first(folder):
     masters = Masters(folder, 10_000)
     for number in range(30):
-        masters.keep(cache_key(number), memfd(bytes(1000)))
+        masters.keep(cache_key(number), written(masters, bytes(1000)))
         await masters.close()
         for old in range(number):
             path = masters._path(cache_key(old))
@@ -117,22 +146,50 @@ async def test_those_used_longest_ago_leave_first(folder):
 
 async def test_what_is_not_stored(folder, tmp_path):
     masters = Masters(folder, 100)
-    masters.keep(KEY, memfd(bytes(26)))  # more than a quarter of the budget
-    masters.keep(KEY, memfd(sealed=False))  # a renderer could cut it while others read it
+    masters.keep(KEY, written(masters, bytes(26)))  # more than a quarter of the budget
+    memory = os.memfd_create("test")
+    os.write(memory, b"pixels")
+    masters.keep(KEY, os.open(f"/proc/self/fd/{memory}", os.O_RDONLY))  # on no disk
+    os.close(memory)
     (tmp_path / "file").write_bytes(b"pixels")
-    masters.keep(KEY, os.open(tmp_path / "file", os.O_RDONLY))  # no memory of a renderer's
-    await masters.close()
+    masters.keep(KEY, os.open(tmp_path / "file", os.O_RDONLY))  # somebody's file
+    masters.keep(KEY, os.open(tmp_path, os.O_RDONLY))
+    pipe, end = os.pipe()
+    masters.keep(KEY, pipe)
+    os.close(end)
     assert content(masters) is None
     assert masters.stored == 0
+    assert (tmp_path / "file").stat().st_nlink == 1
 
 
-async def test_a_folder_that_cannot_be_written_fails_nothing(masters, folder):
-    for path in folder.iterdir():
-        path.rmdir()
-    masters.keep(KEY, memfd())
-    assert content(masters) == b"pixels"
-    await masters.close()
+async def test_a_folder_that_is_gone_fails_nothing(masters, folder):
+    reading = written(masters)
+    shutil.rmtree(folder)
+    masters.keep(KEY, reading)
+    assert masters.blank() is None
     assert content(masters) is None
+
+
+async def test_what_waits_does_not_hold_up_the_end(masters):
+    writing, reading = masters.blank()
+    masters.keep(KEY, reading)
+    async with asyncio.timeout(WAITS[-1] / 2):
+        await masters.close()
+    os.close(writing)
+    assert content(masters) is None
+
+
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_cannot_is_refused_at_the_start(folder, monkeypatch, error):
+    def refuse(*words):
+        raise OSError(error, os.strerror(error))
+
+    if error == errno.EOPNOTSUPP:
+        monkeypatch.setattr(Masters, "_blank", refuse)  # no files without a name
+    else:
+        monkeypatch.setattr(fcntl, "fcntl", refuse)  # no leases
+    with pytest.raises(OSError, match=os.strerror(error)):
+        Masters(folder, 1 << 20)
 
 
 def test_those_of_an_earlier_start_of_the_machine_go(folder):

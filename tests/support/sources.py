@@ -250,8 +250,6 @@ def _grouped(data, texts, limits=LIMITS, rendering=RENDERING, budget=None, objec
             found.append(error)
         finally:
             os.close(descriptor)
-            if (master := made.new_master()) >= 0:
-                os.close(master)
     return found
 
 

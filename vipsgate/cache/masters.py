@@ -1,10 +1,15 @@
 """Masters of large sources: files within a budget of their own, that several processes may share.
 
-The path is ``FOLDER/<boot of the machine>/<bucket>/<hash of the key>/<variant>``, so one removal of
-a folder purges a source. A master is larger than the pictures made of it, and can be made again, so
-it is kept more simply than other entries: never in memory, and without a checksum. Nothing is
-flushed to the disk, and a crash of the machine may truncate files, so masters are discarded when
-the machine has been started again. The reader of a master checks its size.
+``FOLDER/<start of the machine>/<bucket>/<hash of the key>/<variant>``: the folder of a source makes
+forgetting it one removal. They are larger than what is made of them, and losing one costs no more
+than the time to make it, so there is less to them than to other entries: they are never in memory,
+have no checksum, and end with the start of the machine, because nothing is flushed to the disk and
+a crash may cut a file. Who reads one checks its size.
+
+A renderer writes one itself, into a file without a name, which spares a copy of it: that would take
+the front half as long as a picture takes that is made of it. It gets its name once the kernel says
+that nobody has it open for writing any more (a lease, fcntl(2)); so no renderer, whatever it has
+been given to decode, changes or cuts what others read.
 """
 
 from __future__ import annotations
@@ -13,9 +18,8 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
-import time
+import stat
 from pathlib import Path
 
 from aiofiles.os import wrap
@@ -24,11 +28,12 @@ from . import budget as budgets
 from .entry import CacheKey
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-NEW = ".new"  # suffix of a file that is being written
-MAX_SHARE = 4  # one master takes at most 1/4 of the budget
-FOLDER, FILE = 0o700, 0o600  # modes: some pictures are not public
-STALE = 600.0  # seconds after which an unfinished file is taken to be abandoned
-WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+MAX_SHARE = 4  # one master takes at most this part of the budget
+FOLDER, FILE = 0o700, 0o600  # modes: in them is what not everybody may see
+READ = os.O_RDONLY | os.O_CLOEXEC
+# seconds between looks whether a new one is still open for writing: what came with the same batch
+# of pictures, or was lent to another front, has it open until its own answer is there
+WAITS = (0.02, 0.1, 0.5, 2.0, 8.0)
 
 
 class Masters:
@@ -42,16 +47,16 @@ class Masters:
         stored: Number of masters that this process has stored.
 
     Raises:
-        OSError: The folder cannot be created or used.
+        OSError: The folder cannot be had, or its file system has no files without a name, or no
+            leases.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
         now = BOOT.read_text().strip()
         self._folder, self._budget = f"{folder}/{now}", budget
         self._written = budget  # since the last scan; the first is due at once
-        self._storing: dict[CacheKey, list[int]] = {}  # being written: each a list of its memfd
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._scanning = False
+        self._tasks: dict[CacheKey, asyncio.Task[None]] = {}  # that wait for those to be written
+        self._scan: asyncio.Task[None] | None = None
         self.stored = 0
         os.makedirs(folder.parent, exist_ok=True)
         for path in (folder, Path(self._folder)):
@@ -60,87 +65,123 @@ class Masters:
         for name in os.listdir(folder):
             if name != now:
                 shutil.rmtree(folder / name, ignore_errors=True)
+        writing, reading = self._blank()
+        os.close(writing)
+        try:
+            _check_unwritten(reading)
+        finally:
+            os.close(reading)
 
     def open(self, cache_key: CacheKey) -> int | None:
-        """Return a master's descriptor, for the caller to close, or ``None``."""
-        if (storing := self._storing.get(cache_key)) is not None:
-            return os.dup(storing[0])
+        """Return a master's descriptor, for the caller to close; ``None`` where there is none."""
         try:
-            descriptor = os.open(self._path(cache_key), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path(cache_key), READ)
         except OSError:
             return None
         with contextlib.suppress(OSError):  # the file belongs to another user
             budgets.touch(descriptor, os.fstat(descriptor))
         return descriptor
 
-    def keep(self, cache_key: CacheKey, descriptor: int) -> None:
-        """Store a master in the background; its descriptor is closed here.
+    def blank(self) -> tuple[int, int] | None:
+        """Return descriptors of an empty file, to write and to read it, for the caller to close.
 
-        It is not stored if it is too large for the budget, if a renderer could still truncate it,
-        or if the folder cannot be written.
+        It has no name, and is gone with its descriptors. ``None`` where there is no folder.
         """
-        size = os.fstat(descriptor).st_size
-        fits = size * MAX_SHARE <= self._budget and _is_sealed(descriptor)
-        if cache_key in self._storing or not fits:
+        try:
+            return self._blank()
+        except OSError:
+            return None
+
+    def keep(self, cache_key: CacheKey, descriptor: int) -> None:
+        """Store a master that was written to a file of :meth:`blank`, beside the answer.
+
+        One that is too large for the budget is not stored, nor is one that somebody can still
+        write, nor one that has a name, nor anything in a folder that cannot be written.
+
+        Args:
+            cache_key: Its name.
+            descriptor: To read it; is closed here.
+        """
+        facts = os.fstat(descriptor)
+        fits = stat.S_ISREG(facts.st_mode) and not facts.st_nlink
+        if cache_key in self._tasks or not fits or facts.st_size * MAX_SHARE > self._budget:
             os.close(descriptor)
             return
-        storing = self._storing[cache_key] = [descriptor]
-        task = asyncio.create_task(self._store(cache_key, storing, size))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if self._stored(cache_key, descriptor, facts.st_size):
+            os.close(descriptor)
+            return
+        waiting = self._wait(cache_key, descriptor, facts.st_size)
+        task = self._tasks[cache_key] = asyncio.create_task(waiting)
+
+        def done(_: asyncio.Task[None]) -> None:
+            os.close(descriptor)
+            del self._tasks[cache_key]
+
+        task.add_done_callback(done)
 
     async def purge(self, bucket: str, key: str) -> None:
         """Remove all masters of an object."""
-        for cache_key in list(self._storing):
+        for cache_key, task in self._tasks.items():
             if (cache_key.bucket, cache_key.key) == (bucket, key):
-                os.close(self._storing.pop(cache_key)[0])  # the writer has its own
+                task.cancel()
         await wrap(shutil.rmtree)(self._source(CacheKey(bucket, key, "")), ignore_errors=True)
 
     async def close(self) -> None:
-        """Wait until all masters are stored."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait for no more of them."""
+        tasks = [*self._tasks.values(), *([self._scan] if self._scan else [])]
+        for task in self._tasks.values():
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
-    async def _store(self, cache_key: CacheKey, storing: list[int], size: int) -> None:
-        if self._storing.get(cache_key) is not storing:
-            return
-        own = os.dup(storing[0])
+    async def _wait(self, cache_key: CacheKey, descriptor: int, size: int) -> None:
+        for seconds in WAITS:
+            await asyncio.sleep(seconds)
+            if self._stored(cache_key, descriptor, size):
+                break
+
+    def _stored(self, cache_key: CacheKey, descriptor: int, size: int) -> bool:
+        """Name a file, where nobody can write it any more; is there nothing left to be done?"""
+        try:
+            _check_unwritten(descriptor)
+            self._name(cache_key, descriptor, size)
+        except BlockingIOError:
+            return False
+        except OSError:  # it has its name, or there is no room
+            pass
+        return True
+
+    def _name(self, cache_key: CacheKey, descriptor: int, size: int) -> None:
+        """Give a file its name.
+
+        Raises:
+            OSError: It cannot be, or another one has that name.
+        """
         path = self._path(cache_key)
-        temporary = f"{self._folder}/{secrets.token_hex(16)}{NEW}"
-        try:
-            with contextlib.suppress(OSError):
-                await wrap(self._write)(own, temporary, size)
-                if self._storing.get(cache_key) is storing:  # not purged meanwhile
-                    for folder in (f"{self._folder}/{cache_key.bucket}", os.path.dirname(path)):
-                        with contextlib.suppress(FileExistsError):
-                            os.mkdir(folder, FOLDER)
-                    os.rename(temporary, path)
-                    self._written += size
-                    self.stored += 1
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            os.close(own)
-            if self._storing.get(cache_key) is storing:
-                os.close(self._storing.pop(cache_key)[0])
-        if self._written >= budgets.scan_interval(self._budget) and not self._scanning:
-            self._written, self._scanning = 0, True
-            try:
-                await wrap(self._tidy)()
-            finally:
-                self._scanning = False
+        for folder in (f"{self._folder}/{cache_key.bucket}", os.path.dirname(path)):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, FOLDER)
+        # with a folder's descriptor, which an absolute path does without, it is linkat(2)
+        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+        self.stored += 1
+        self._written += size
+        if self._written >= budgets.scan_interval(self._budget) and not self._scan:
+            self._written = 0
+            self._scan = asyncio.create_task(self._tidied())
 
-    @staticmethod
-    def _write(memory: int, path: str, size: int) -> None:
-        descriptor = os.open(path, WRITE, FILE)
+    async def _tidied(self) -> None:
         try:
-            sent = 0
-            while sent < size:
-                if not (count := os.sendfile(descriptor, memory, sent, size - sent)):
-                    raise OSError("a master has been cut while it was written")
-                sent += count
+            await wrap(self._tidy)()
         finally:
-            os.close(descriptor)
+            self._scan = None
+
+    def _blank(self) -> tuple[int, int]:
+        writing = os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, FILE)
+        try:
+            return writing, os.open(f"/proc/self/fd/{writing}", READ)
+        except OSError:
+            os.close(writing)
+            raise
 
     def _source(self, cache_key: CacheKey) -> str:
         return f"{self._folder}/{cache_key.bucket}/{cache_key.source}"
@@ -149,26 +190,29 @@ class Masters:
         return f"{self._source(cache_key)}/{cache_key.variant}"
 
     def _tidy(self) -> None:
-        """Remove the least recently used files until the budget is kept."""
-        now = time.time()
+        """Take away what was not used for longest, until there is room again."""
         files: list[budgets.File] = []
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 path = f"{folder}/{name}"
                 with contextlib.suppress(OSError):  # removed by another process
                     facts = os.stat(path)
-                    if not name.endswith(NEW):
-                        files.append((facts.st_mtime, facts.st_size, path))
-                    elif facts.st_mtime < now - STALE:
-                        os.unlink(path)
+                    files.append((facts.st_mtime, facts.st_size, path))
         for path in budgets.excess(files, self._budget):
             with contextlib.suppress(OSError):
                 os.unlink(path)
                 os.rmdir(os.path.dirname(path))
 
 
-def _is_sealed(descriptor: int) -> bool:
-    try:
-        return bool(fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
-    except OSError:  # not a memfd
-        return False
+def _check_unwritten(descriptor: int) -> None:
+    """Check that nobody has a file open for writing.
+
+    Args:
+        descriptor: Of the file, open for reading alone.
+
+    Raises:
+        BlockingIOError: Somebody has.
+        OSError: The file system cannot tell.
+    """
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

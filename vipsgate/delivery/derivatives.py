@@ -336,7 +336,7 @@ async def _render(
             strict,
             seen.focus,
             kept.descriptor,
-            kept.masters is not None,
+            kept.blank,
             times=source.times,
         )
         if isinstance(source, Arriving):

@@ -19,6 +19,8 @@ from ..store.base import Opened
 from .order import Order
 from .services import Services
 
+LEAST = 64 << 10  # bytes of a source whose master is kept; most that have less have few pixels
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -28,11 +30,14 @@ class Kept:
         masters: Where it is kept; ``None`` where it is not.
         cache_key: Its name.
         descriptor: Of its file; ``None`` where there is none.
+        blank: Descriptors of a file for one that is made, to write and to read it; ``None`` where
+            there is one, or none is kept.
     """
 
     masters: Masters | None = None
     cache_key: CacheKey | None = None
     descriptor: int | None = None
+    blank: tuple[int, int] | None = None
 
     def keep(self, services: Services, done: Result) -> None:
         """Keep what has come back with a picture, and count how the picture was made."""
@@ -45,8 +50,10 @@ class Kept:
         """Give it back, and count that it was lent."""
         if self.descriptor is not None:
             services.recorder.counters.masters.sums["lent",] += 1
-            with suppress(OSError):
-                os.close(self.descriptor)
+        for descriptor in (self.descriptor, *(self.blank or ())):
+            if descriptor is not None:
+                with suppress(OSError):
+                    os.close(descriptor)
 
 
 NOTHING = Kept()
@@ -64,8 +71,12 @@ def opened(services: Services, order: Order, source: Opened) -> Kept:
     process = order.process
     if masters is None or process is None or process.answer or process.snapshot:
         return NOTHING
+    if source.object.size < LEAST:
+        return NOTHING
     cache_key = _cache_key(services, order, source)
-    return Kept(masters, cache_key, masters.open(cache_key))
+    descriptor = masters.open(cache_key)
+    blank = masters.blank() if descriptor is None else None
+    return Kept(masters, cache_key, descriptor, blank)
 
 
 def _cache_key(services: Services, order: Order, source: Opened) -> CacheKey:

@@ -14,11 +14,11 @@ one.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import OssError
@@ -37,6 +37,7 @@ from .notes import Notes, joined
 from .plan import Loading, Plan
 from .process import Process
 from .search import Choice
+from .steps import Size
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -50,14 +51,16 @@ class Group:
     """The pictures and answers to be made of one source.
 
     Args:
-        read: Returns the file's bytes.
-        processes: The process of each picture or answer.
-        limits: The limits of every picture.
-        rendering: The settings for rendering.
-        budget: Seconds and bytes that each may cost; ``None`` for no limit.
-        kept: Descriptor of the source's cached master, or ``None``.
-        arriving: The file, if its bytes are still arriving.
-        file: The file, if it may be read on demand.
+        read: Gives the file's bytes.
+        processes: What is to be done with it, once for each picture or answer.
+        limits: Of every picture.
+        rendering: How pictures are made.
+        budget: Seconds and bytes that each may cost; ``None`` for any.
+        kept: Descriptor of the source's master as it is kept; ``None`` where it is not.
+        blank: Descriptors of a file in which one may be kept, to write and to read it; the former
+            writes no longer once it is there. ``None`` for no such file.
+        arriving: The file, where its bytes still come.
+        file: The file, where it may be read on demand.
 
     Attributes:
         probe_seconds: Seconds spent on reading the file and its header.
@@ -72,15 +75,16 @@ class Group:
         rendering: Rendering,
         budget: tuple[float, int] | None = None,
         kept: int | None = None,
+        blank: tuple[int, int] | None = None,
         arriving: streamed.Arriving | None = None,
         file: File | None = None,
     ) -> None:
         self._file = file
         self._read, self._processes, self._budget = read, processes, budget
-        self._left = [*processes]  # not yet made
-        self._kept = kept
+        self._left = [*processes]  # that have not been made
+        self._kept, self._blank = kept, blank
         self._master: Image | None = None
-        self._new_master = -1
+        self._new = False
         self._limits, self._rendering = limits, rendering
         self._source: Source | None = None
         self._arriving = arriving
@@ -340,13 +344,10 @@ class Group:
                 room += masters.BYTES
         return room
 
-    def new_master(self) -> int:
-        """Return the descriptor of the master that was made here, or -1.
-
-        It is returned once, and then belongs to the caller, so this must be called.
-        """
-        master, self._new_master = self._new_master, -1
-        return master
+    def new_master(self) -> bool:
+        """Has the source's master been written since this was asked last?"""
+        new, self._new = self._new, False
+        return new
 
     @property
     def _has_master(self) -> bool:
@@ -362,15 +363,18 @@ class Group:
         if self._master is None and self._kept is not None:
             self._master = masters.read(self._kept, size)
         if self._master is None:
-            memory = os.memfd_create("master", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            try:
-                all_of_it = replace(planned, steps=())
-                render.master(self._probed(), all_of_it, memory, context.watch)
-                fcntl.fcntl(memory, fcntl.F_ADD_SEALS, masters.SEALS)
-                self._master = masters.read(memory, size)
-                assert self._master, "a master that is none"
-            except BaseException:
-                os.close(memory)
-                raise
-            self._new_master = memory
+            self._master = self._made(replace(planned, steps=()), size, context)
         return self._master
+
+    def _made(self, planned: Plan, size: Size, context: RenderContext) -> Image:
+        """The source's master: in a file, or in memory where there is none or no room in it."""
+        if self._blank:
+            writing, reading = self._blank
+            self._blank = None
+            keep = partial(masters.write, descriptor=writing)
+            written = render.master(self._probed(), planned, context.watch, keep)
+            os.dup2(reading, writing, inheritable=False)  # so that nothing can write it from now on
+            if written and (master := masters.read(reading, size)):
+                self._new = True
+                return master
+        return render.master(self._probed(), planned, context.watch, masters.held)

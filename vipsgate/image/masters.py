@@ -6,20 +6,20 @@ the master, the picture is made from the master; if the master is not cached, it
 first. Whether a picture is made from a master depends only on the header, the chain and the
 settings, so equal requests have equal bytes, whatever was requested before.
 
-A master has the pixels that the loader gives at that reduction, like any source that is shrunk on
-load; if the codec cannot shrink, it is scaled. So it does not affect geometry. It is stored as raw
-pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it would take half
-as long as decoding the source, and writing it a third (bench/README.md).
+A master is what the loader gives at that reduction, as any source that is shrunk on load; where the
+codec cannot shrink, it is scaled. So nothing of the geometry knows of it. It is kept as raw
+pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it takes as long as
+half of the source, and writing it a third (bench/README.md). It is written to the file in which it
+is kept: a copy of 18 MB takes as long as a tenth of decoding their JPEG.
 """
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import optimize
 from .config import Rendering
@@ -30,18 +30,15 @@ from .steps import Size, Step
 if TYPE_CHECKING:
     from pyvips import Image
 
-PIXELS = 4_000_000  # of the smallest source with a master; decoding it takes 12 ms or more (.cost)
-BYTES = 24 << 20  # largest master; larger sources are reduced further
-REDUCTIONS = (2, 4, 8)  # those of libjpeg; the last one is enough for any source within limits
-DIGITS = 9  # decimals to which a product of ratios is exact
-SIDE = 2  # least pixels of a side
-# How many times the pixels needed a master must have. If the loader shrinks it: as many as with
-# ``balanced``. If it is scaled, so that the picture is scaled twice: with fewer, more than half a
-# point of SSIMULACRA2 would be lost.
-MARGIN, SCALED_MARGIN = 2.0, 6.0
-HEAD = struct.Struct("<8sIIIdd")  # magic number; width, height, channels; pixels per millimetre
+PIXELS = 4_000_000  # of a source that has one; every codec takes 12 ms or more for them (.cost)
+BYTES = 24 << 20  # that a master may have; so many more times it is reduced
+REDUCTIONS = (2, 4, 8)  # as libjpeg has them; the last one holds for any source that is taken
+DIGITS = 9  # behind the point that the product of some ratios has right
+SIDE = 2  # pixels that it has at least
+MARGIN = 2.0  # times the pixels needed that a master must have at least, as ``balanced`` leaves
+LINES = 64  # that are written at a time: half a megabyte is still near, and few calls write it
+HEAD = struct.Struct("<8sIIIdd")  # mark; width, height and channels; pixels a millimetre
 MARK = b"master 1"
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE  # of a finished one
 
 
 def reduction(header: Header) -> int:
@@ -76,8 +73,7 @@ def over(
     if scale is None or cut:
         return 0
     factor = reduction(header)
-    margin = SCALED_MARGIN if factor and parts(header, factor)[1] else MARGIN
-    return factor if round(scale.ratio, DIGITS) >= factor * margin else 0
+    return factor if round(scale.ratio, DIGITS) >= factor * MARGIN else 0
 
 
 def parts(header: Header, factor: int) -> tuple[float, int]:
@@ -86,18 +82,43 @@ def parts(header: Header, factor: int) -> tuple[float, int]:
     return shrink, round(factor / shrink).bit_length() - 1
 
 
-def write(image: Image, descriptor: int) -> None:
-    """Write the pixels of an image to an empty file, behind a header.
+def write(image: Image, descriptor: int) -> bool:
+    """Compute all pixels of an image into a file, behind a head, in place of what is there.
 
     Args:
-        image: Grey or RGB, with or without alpha; 8 bits.
-        descriptor: The file.
+        image: Grey or three colours, perhaps with alpha; 8 bits.
+        descriptor: Of the file.
+
+    Returns:
+        Whether all of it could be written; the disk may be full.
     """
     import pyvips  # only a renderer gets here
 
     size = image.width, image.height, image.bands
-    os.write(descriptor, HEAD.pack(MARK, *size, image.xres, image.yres))
-    image.rawsave_target(pyvips.Target.new_to_descriptor(descriptor), keep="none")
+    region, end = pyvips.Region.new(image), HEAD.size
+    data: Any = HEAD.pack(MARK, *size, image.xres, image.yres)
+    if not _put(data, descriptor, 0):
+        return False
+    for top in range(0, image.height, LINES):
+        data = region.fetch(0, top, image.width, min(LINES, image.height - top))
+        if not _put(data, descriptor, end):
+            return False
+        end += len(data)
+    os.ftruncate(descriptor, end)
+    return True
+
+
+def _put(data: Any, descriptor: int, place: int) -> bool:
+    try:
+        return os.pwrite(descriptor, data, place) == len(data)
+    except OSError:
+        return False
+
+
+def held(image: Image) -> Image:
+    """Return the image that :func:`read` would return of its file, without a file."""
+    size = image.width, image.height, image.bands
+    return _image(image.write_to_memory(), size, (image.xres, image.yres))
 
 
 def read(descriptor: int, size: Size) -> Image | None:
@@ -110,8 +131,6 @@ def read(descriptor: int, size: Size) -> Image | None:
     Returns:
         ``None`` if the file is not a master of that size.
     """
-    import pyvips
-
     length = os.fstat(descriptor).st_size
     if length < HEAD.size:
         return None
@@ -123,6 +142,14 @@ def read(descriptor: int, size: Size) -> Image | None:
     if length != HEAD.size + width * height * bands:
         return None
     pixels = memoryview(mmap.mmap(descriptor, length, prot=mmap.PROT_READ))[HEAD.size :]
-    image = pyvips.Image.new_from_memory(pixels, width, height, bands, "uchar")
-    interpretation = "b-w" if bands < 3 else "srgb"
-    return image.copy(interpretation=interpretation, xres=xres, yres=yres)
+    return _image(pixels, (width, height, bands), (xres, yres))
+
+
+def _image(pixels: Any, size: tuple[int, int, int], resolution: tuple[float, float]) -> Image:
+    """Pixels row by row, with what is said of them in a head and nothing else."""
+    import pyvips
+
+    interpretation = "b-w" if size[2] < 3 else "srgb"
+    return pyvips.Image.new_from_memory(pixels, *size, "uchar").copy(
+        interpretation=interpretation, xres=resolution[0], yres=resolution[1]
+    )

@@ -453,7 +453,11 @@ def _over_master(
     loaded, halved = masters.parts(header, factor)
     size = header.width, header.height
     shrunk = optimize.shrunk(steps, reduction(header, loaded, halved), size)
-    return None if shrunk is None else (loaded, halved, shrunk)
+    if shrunk is None:
+        return None
+    scale = optimize.lead(shrunk)[1]
+    held = (replace(step, held=True) if step is scale else step for step in shrunk)
+    return loaded, halved, tuple(held)
 
 
 def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, float]:
@@ -464,11 +468,14 @@ def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, fl
         shrink: The requested shrink of the loader.
         halved: How often it is halved after that.
     """
-    if not CODECS[header.format].stretches:
-        return shrink * 2**halved, shrink * 2**halved
-    # as libvips rounds; a side that ends in a half is told by the last digit of the reciprocal
-    across, down = (side / round(side * (1 / shrink)) for side in (header.width, header.height))
-    return across * 2**halved, down * 2**halved
+    size = header.width, header.height
+    if halved:
+        width, height = optimize.whole_sides(size, (shrink * 2**halved,) * 2)
+    elif not CODECS[header.format].stretches:
+        return shrink, shrink
+    else:  # as libvips rounds; a side that ends in a half is told by the reciprocal's last digit
+        width, height = (round(side * (1 / shrink)) for side in size)
+    return size[0] / width, size[1] / height
 
 
 def reduced(header: Header, shrink: float, halved: int = 0) -> Size:

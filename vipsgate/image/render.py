@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import PIL
 import pyvips
 
 from ..errors import OssError
-from . import encode, masters
+from . import encode
 from .formats import heif, icc, metadata, warnings
 from .formats.codecs import CODECS
 from .formats.probe import Source, unreadable
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     from .resources import Resources
 
-VERSION = 8  # part of ETags: to be raised when the same plan gives other pixels
-LIBVIPS = (8, 18, 3)  # the first version without known memory faults in its loaders
+T = TypeVar("T")
+
+VERSION = 9  # of the pixels: raise it when the same plan gives another picture
+LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
 WHITE = [255, 255, 255]
 FAULTS = (pyvips.Error, UnicodeDecodeError, OSError, ValueError, SyntaxError)  # of the decoders
@@ -199,8 +201,19 @@ def held(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
         return _computed(image)
 
 
-def master(source: Source, plan: Plan, descriptor: int, watch: Callable[[Image], None]) -> None:
-    """Write the master of a source to an empty file, for a plan that uses it.
+def master(
+    source: Source, plan: Plan, watch: Callable[[Image], None], keep: Callable[[Image], T]
+) -> T:
+    """Compute the master of a source, for a plan that leads over it.
+
+    Args:
+        source: The file that the plan was made for.
+        plan: For which it is computed.
+        watch: Told of the image before it is computed.
+        keep: Computes it, as :func:`.masters.write` or :func:`.masters.held`.
+
+    Returns:
+        What ``keep`` has returned.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
@@ -209,8 +222,9 @@ def master(source: Source, plan: Plan, descriptor: int, watch: Callable[[Image],
     with decoding():
         image = load(source, plan)
         watch(image)
-        masters.write(image, descriptor)
+        kept = keep(image)
         warnings.check()
+        return kept
 
 
 def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:

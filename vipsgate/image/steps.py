@@ -61,16 +61,18 @@ class Scale(Step):
     """Scale to exactly ``width`` by ``height`` pixels.
 
     Attributes:
-        size: Exact size of the input, of which a loader that shrinks leaves whole pixels.
-        width: Width of the result.
-        height: Height of the result.
-        ratio: Size of the input divided by that of the result, before sides were rounded.
+        size: What goes in, as it really measures; a loader that shrinks leaves whole pixels of it.
+        width: Of what comes out.
+        height: Of what comes out.
+        ratio: How many times what goes in is as large, before the sides were rounded.
+        held: Whether what goes in is in memory.
     """
 
     size: tuple[float, float]
     width: int
     height: int
     ratio: float
+    held: bool = False
 
     def sides(self, before: Size) -> Size:
         return self.width, self.height
@@ -87,7 +89,7 @@ class Scale(Step):
         return 8e-9 * _area(before) + larger * 25e-9 * self.width * self.height
 
     def apply(self, image: Image) -> Image:
-        return pixels.scaled(image, self.width, self.height, self.size)
+        return pixels.scaled(image, self.width, self.height, self.size, held=self.held)
 
     def __str__(self) -> str:
         return f"scale {self.width}x{self.height}"

@@ -287,7 +287,7 @@ class Renderers:
             raise
         finally:
             self._arriving.discard(pending)
-        if output.master >= 0 and not pending.job.keep:  # our renderers never send one unasked
+        if output.master >= 0 and not pending.job.blank:  # which no renderer of ours does
             protocol.close([output.master])
             output = output._replace(master=-1)
         return Result.of(output, pending.started - begun, pending.predicted)

@@ -88,6 +88,7 @@ class Worker:
                 self._rendering,
                 batch.budget,
                 batch.jobs[0].master,
+                batch.jobs[0].blank,
                 coming if batch.jobs[0].kind == "render" else None,
                 file,
             )
@@ -148,18 +149,12 @@ class Worker:
         if cost:
             return cost
         with _result() as memory:
-            try:
-                mime = group.write(process, memory, context)
-            except BaseException:
-                close([group.new_master()])
-                raise
-            master = group.new_master()
-            if not task.job.keep:
-                close([master])
-                master = -1
+            mime = group.write(process, memory, context)
             probe, choice = group.probe_seconds, group.choice
             output = _output(mime, memory, begun, probe, missing, notes, choice)
-            return output._replace(master=master)
+            if task.job.blank and group.new_master():
+                output = output._replace(master=os.dup(task.job.blank[1]))
+            return output
 
     def explain(self, task: Task) -> Output:
         """Say as JSON how the picture would be made."""

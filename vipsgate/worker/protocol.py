@@ -28,7 +28,8 @@ from ..image.search import Choice
 
 KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
-MAX_DESCRIPTORS = 35  # the source, its bell, its master, the attachments (Limits.watermarks)
+# the source, its bell, its master or a file for one, the attachments (Limits.watermarks)
+MAX_DESCRIPTORS = 36
 ANCILLARY_BYTES = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
 CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an enum is slower, and there are four a picture
 
@@ -66,7 +67,8 @@ class Job(NamedTuple):
             have it looked for.
         master: Descriptor of the source's master (:mod:`..image.masters`); ``None`` where there is
             none.
-        keep: Whether a master that is made on the way is handed back.
+        blank: Descriptors of an empty file, to write and to read it: for a master that is made on
+            the way. ``None`` where none is kept.
         times: When the source was last written, and when what is known of it last changed, in
             nanoseconds since the epoch, as it was opened; ``None`` where nobody writes to it.
     """
@@ -78,7 +80,7 @@ class Job(NamedTuple):
     strict: bool = False
     focus: Focus | None = None
     master: int | None = None
-    keep: bool = False
+    blank: tuple[int, int] | None = None
     times: tuple[int, int] | None = None
 
 
@@ -116,9 +118,12 @@ class Batch(NamedTuple):
         bell = self.coming.bell if self.coming else None
         master = next((job.master for job in self.jobs if job.master is not None), None)
         descriptors = [item for item in (source, bell, master) if item is not None]
-        rows, keep = [], False
-        for kind, process, _, attachments, strict, focus, _, kept, _ in self.jobs:
-            keep = keep or kept
+        blank = None
+        if master is None:
+            blank = next((job.blank for job in self.jobs if job.blank), None)
+            descriptors += blank or ()
+        rows = []
+        for kind, process, _, attachments, strict, focus, *_ in self.jobs:
             etags = []
             for etag, descriptor in attachments:
                 etags.append(etag)
@@ -130,7 +135,7 @@ class Batch(NamedTuple):
             "source": source is not None,
             "coming": self.coming and self.coming.size,
             "master": master is not None,
-            "keep": keep,
+            "blank": blank is not None,
             "times": self.jobs[0].times,
             "jobs": rows,
         }
@@ -144,11 +149,12 @@ class Batch(NamedTuple):
         size, times = message["coming"], message["times"] and tuple(message["times"])
         coming = None if size is None else Coming(size, next(rest))
         master = next(rest) if message["master"] else None
+        blank = (next(rest), next(rest)) if message["blank"] else None
         jobs = []
         for kind, process, etags, strict, focus in message["jobs"]:
             attachments = tuple(map(Attachment, etags, rest)) if etags else ()
             seen = gravity.read(focus) if focus else None
-            shared = master, message["keep"], times
+            shared = master, blank, times
             jobs.append(Job(kind, process, source, attachments, strict, seen, *shared))
         budget = message["budget"]
         return cls(message["id"], tuple(jobs), (budget[0], budget[1]) if budget else None, coming)
@@ -166,8 +172,8 @@ class Output(NamedTuple):
         missing: Characters of its text that no font has.
         notes: What was not followed to the letter, but for what the text of the process says.
         choice: The quality that was searched for; ``None`` where none was.
-        master: Descriptor of a memfd with the source's master, made on the way and wanted; likewise
-            closed by whoever gets it. -1 where there is none.
+        master: Descriptor of the file for a master, which now has one; likewise closed by whoever
+            gets it. -1 where none has been made.
     """
 
     mime: str
