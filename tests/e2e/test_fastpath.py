@@ -261,6 +261,21 @@ def test_a_symlink(bucket):
     assert bucket.ask(path).code == "NoSuchKey"
 
 
+@BOTH
+@pytest.mark.parametrize("to", ["outside", "other bucket"])
+def test_a_folder_that_is_moved_and_linked(bucket, tmp_path, to):
+    """The file stays what it is; only its name, which decides who may have it, is another."""
+    paths = [path.replace("example.jpg", "sub/folder/example.jpg") for path in (PATH, OBJECT)]
+    (bucket.folder / "sub/folder").mkdir(parents=True)
+    shutil.copy(bucket.folder / "example.jpg", bucket.folder / "sub/folder/example.jpg")
+    settle(bucket, *paths)
+    other = bucket.folder.with_name(f"{bucket.name}-closed")
+    place = tmp_path / "away" if to == "outside" else other
+    shutil.move(bucket.folder / "sub", place)
+    (bucket.folder / "sub").symlink_to(place)
+    until(lambda: {bucket.ask(path).code for path in paths} == {"NoSuchKey"})
+
+
 RULED = PUBLIC % (70, ', "protection": {"enabled": true, "rules": [{"prefix": "private/"}]}')
 
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
     from ..cache.tiers import Cache
     from ..catalog.registry import Registry
     from ..observe.record import RequestRecord
-    from ..store.base import Store
+    from ..store.base import Object, Store
     from .order import Content
 
 MAX_REQUESTS = 16384  # remembered requests, of about 1 KB each
 MAX_LENGTH = 1024  # characters of a remembered request
+NAMES_SECONDS = 1.0  # between two comparisons of the names of a request's objects
 # headers that change the answer; a request with one of them is not remembered
 PARTICULAR = (
     *(hdrs.AUTHORIZATION, hdrs.IF_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_NONE_MATCH),
@@ -70,6 +71,8 @@ class Known:
         offered: The formats of which Accept selects one; empty if it selects none.
         taken: Those of them that the client accepts.
         size: Size of the body, in bytes.
+        named: ``fingerprints``, but covering all names of the objects in any case.
+        due: When ``named`` is to be compared, by ``time.monotonic``.
     """
 
     version: tuple[int, int, int]
@@ -86,6 +89,8 @@ class Known:
     offered: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     size: int = 0
+    named: tuple[tuple[str, str, object], ...] = ()
+    due: float = math.inf
 
     def tell(self, record: RequestRecord, tier: str) -> None:
         """Fill in the record of a request; ``tier`` is empty for an unprocessed object."""
@@ -134,22 +139,34 @@ class FastPath:
                 text = (*text, *taken, OTHERS)
                 if (known := self._known.get(text)) is None:
                     return None
-        if known.version != self.version() or (hit := self._hit(known)) is None:
+        now = time.monotonic()
+        due = now >= known.due
+        hit = self._hit(known, due=due) if known.version == self.version() else None
+        if hit is None:
             del self._known[text]
             return None
+        if due:
+            self._known[text] = replace(known, due=now + NAMES_SECONDS)
         entry, tier = hit
         known.tell(record, tier)
         return entry, known
 
-    def _hit(self, known: Known) -> tuple[Entry, str] | None:
-        """Return the cached answer and its tier, or ``None`` if it is not cached any more."""
-        by_names = known.by_names
+    def _hit(self, known: Known, *, due: bool) -> tuple[Entry, str] | None:
+        """Return the cached answer and its tier, or ``None`` if it is not valid any more.
+
+        Args:
+            known: The request.
+            due: Whether to compare the names of its objects in any case. A folder above one of them
+                may have been moved, perhaps out of the store, and a symlink left in its place.
+        """
+        by_names = due or known.by_names
+        fingerprints = known.named if due else known.fingerprints
         if known.cache_key is None:
-            bucket, key, before = known.fingerprints[0]
+            bucket, key, before = fingerprints[0]
             data = self._store.reread(bucket, key, before, known.size, aliases=by_names)
             return None if data is None else (Entry("", 0, len(data), data), "")
         fingerprint = self._store.fingerprint
-        for bucket, key, before in known.fingerprints:
+        for bucket, key, before in fingerprints:
             if fingerprint(bucket, key, aliases=by_names) != before:
                 if self._store.stale_ok(bucket):
                     break
@@ -210,34 +227,45 @@ class FastPath:
         objects = [*zip(order.keys, order.objects, strict=True)]
         objects += [(link.key, link.object) for link in links]
         by_names = bucket.protection.enabled and not style.pure(target.process)
-        fingerprint = partial(self._store.fingerprint, name, aliases=by_names)
         # an object whose key is the whole name would take precedence
-        marks = {} if order.literal in order.keys else {order.literal: fingerprint(order.literal)}
-        for key, item in objects:
-            if item.mark:
-                marks[key] = (*item.mark, item.aliases if by_names else None)
-            else:
-                marks[key] = fingerprint(key)
-        if None in marks.values():
+        literal = {} if order.literal in order.keys else {order.literal: None}
+        items = {**literal, **dict(objects)}
+        named = self._fingerprints(name, items, aliases=True)
+        fingerprints = named if by_names else self._fingerprints(name, items, aliases=False)
+        if any(mark is None for _, _, mark in (*named, *fingerprints)):
             return
         # fingerprints taken now that equal those from before: nothing has changed in between
         unsettled = [(key, item) for key, item in objects if not item.mark]
         if any([await self._store.stat(name, key) != item for key, item in unsettled]):
             return
-        fingerprints = tuple([(name, key, mark) for key, mark in marks.items()])
-        named = style.named(target.process, bucket.styles)
+        style_name = style.named(target.process, bucket.styles)
         fields = {**headers, **responses.HIT} if content.derivative else responses.of_body(headers)
         head = responses.kept_head(fields)
         sharing = None if cors.is_silent(bucket) else bucket
         taken = _taken(request, order.offered) if order.offered else ()
-        about = target.key, target.process, named, by_names, content.notes, sharing
-        choice = order.offered, taken, content.size
+        about = target.key, target.process, style_name, by_names, content.notes, sharing
+        due = math.inf if by_names else time.monotonic() + NAMES_SECONDS
+        choice = order.offered, taken, content.size, named, due
         fresh = Known(version, fingerprints, content.cache_key, fields, head, *about, *choice)
         self._known[text] = fresh
         if order.offered:
             self._known[(*text, *taken, OTHERS)] = fresh
         while len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
+
+    def _fingerprints(
+        self, bucket: str, items: Mapping[str, Object | None], *, aliases: bool
+    ) -> tuple[tuple[str, str, object], ...]:
+        """Return the fingerprints of objects by key, as they were if that is known."""
+        return tuple(
+            (
+                *(bucket, key),
+                (*item.mark, item.aliases if aliases else None)
+                if item and item.mark
+                else self._store.fingerprint(bucket, key, aliases=aliases),
+            )
+            for key, item in items.items()
+        )
 
 
 def _text(request: web.BaseRequest) -> tuple[str, ...]:
