@@ -31,7 +31,7 @@ from .turns import Turns
 
 QUICK_SECONDS = 0.25  # of one core: the highest estimate of a quick job
 QUICK_BYTES = 128 << 20  # of memory, likewise
-EXPENSIVE_PART = 4  # the other lanes hold ``Bounds.jobs`` divided by this at most
+EXPENSIVE_PART = 4  # each other lane holds ``Bounds.jobs`` divided by this at most
 
 
 class Lane(StrEnum):
