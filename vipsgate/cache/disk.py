@@ -160,10 +160,13 @@ class Disk:
         self._scan_if_due()
 
     def put_made(self, cache_key: CacheKey, entry: Entry) -> None:
-        """Keep what has been made, soon, and then :meth:`end` it; the caller's stays open."""
+        """Store a copy of an entry in the background, and then release the lock of :meth:`begin`.
+
+        The lock is released at once if too much waits to be written.
+        """
         if not self._put_soon(cache_key, entry, self._store_made):
             self.end(cache_key)
-        self._scan_if_due()  # by what has been written before
+        self._scan_if_due()  # counts what was written before this entry
 
     async def purge(self, bucket: str, key: str, before: float | None = None) -> None:
         """Remove all entries of an object, or those last used before a time."""
@@ -175,7 +178,7 @@ class Disk:
             await wrap(_remove_unused)(source, before)
 
     def release(self, bucket: str, key: str) -> None:
-        """Let go of an object's files that are open, and of those that are not written yet."""
+        """Close the open files of an object, and drop its entries that are not written yet."""
         self._open_files.forget(bucket, key)
         self._queue.forget(bucket, key)
 
@@ -196,12 +199,12 @@ class Disk:
         """Release the lock of :meth:`begin`."""
         place = _place(cache_key)
         self._lock(place, fcntl.F_UNLCK)
-        self._making.discard(place)  # last, or the lock of who begins now, in the loop, is undone
+        self._making.discard(place)  # last, or the call above might release a lock taken since
 
     async def close(self) -> None:
         """Wait for files that are being written, and for the scan."""
         self._open_files.close()
-        with contextlib.suppress(TimeoutError):  # the disk hangs; the thread holds up no exit
+        with contextlib.suppress(TimeoutError):  # the disk hangs; the exit does not wait
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._queue.flush()
         if self._scanning:
@@ -292,7 +295,7 @@ class Disk:
         self._scan_if_due()
 
     def _put_soon(self, cache_key: CacheKey, entry: Entry, write: Write) -> bool:
-        """Have a copy of it written by the queue's thread; ``False`` where too much waits."""
+        """Queue a copy of an entry for writing; return ``False`` if too much waits."""
         own = entry.dup()
         if self._queue.add(cache_key, own, write):
             return True
@@ -300,14 +303,14 @@ class Disk:
         return False
 
     def _store_made(self, cache_key: CacheKey, entry: Entry) -> None:
-        """Write it, in the queue's thread; other processes that want it wait until then."""
+        """Write an entry, in the queue's thread, and then release its lock."""
         try:
             self._store(cache_key, entry)
         finally:
             self.end(cache_key)
 
     def _store(self, cache_key: CacheKey, entry: Entry) -> None:
-        """Write it, in the queue's thread, if it is not purged before or meanwhile."""
+        """Write an entry, in the queue's thread, unless it is purged before or meanwhile."""
         if not self._queue.has(cache_key, entry):
             return
         with contextlib.suppress(OSError):
@@ -493,7 +496,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _checksum(entry: Entry, text: bytes) -> int:
-    """That of a body, and of what is said of it."""
+    """Return the checksum of a body and of the JSON that follows it."""
     if entry.data is not None:
         return zlib.crc32(text, zlib.crc32(entry.data))
     crc = 0

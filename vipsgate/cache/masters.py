@@ -1,15 +1,15 @@
 """Masters of large sources: files within a budget of their own, that several processes may share.
 
-``FOLDER/<start of the machine>/<bucket>/<hash of the key>/<variant>``: the folder of a source makes
-forgetting it one removal. They are larger than what is made of them, and losing one costs no more
-than the time to make it, so there is less to them than to other entries: they are never in memory,
-have no checksum, and end with the start of the machine, because nothing is flushed to the disk and
-a crash may cut a file. Who reads one checks its size.
+The path is ``FOLDER/<boot of the machine>/<bucket>/<hash of the key>/<variant>``, so one removal of
+a folder purges a source. A master is larger than the pictures made of it, and can be made again, so
+it is kept more simply than other entries: never in memory, and without a checksum. Nothing is
+flushed to the disk, and a crash of the machine may truncate files, so masters are discarded when
+the machine has been started again. The reader of a master checks its size.
 
-A renderer writes one itself, into a file without a name, which spares a copy of it: that would take
-the front half as long as a picture takes that is made of it. It gets its name once the kernel says
-that nobody has it open for writing any more (a lease, fcntl(2)); so no renderer, whatever it has
-been given to decode, changes or cuts what others read.
+A renderer writes a master directly into a file without a name, so that it is not copied: a copy
+would take the front half as long as making a picture from the master. The file is given its name
+when the kernel confirms that no process has it open for writing (by a lease, fcntl(2)). So a
+renderer that a malicious source has taken over cannot change or truncate what others read.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from . import budget as budgets
 from .entry import CacheKey
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-MAX_SHARE = 4  # one master takes at most this part of the budget
-FOLDER, FILE = 0o700, 0o600  # modes: in them is what not everybody may see
+MAX_SHARE = 4  # one master takes at most 1/4 of the budget
+FOLDER, FILE = 0o700, 0o600  # modes: some pictures are not public
 READ = os.O_RDONLY | os.O_CLOEXEC
-# seconds between looks whether a new one is still open for writing: what came with the same batch
-# of pictures, or was lent to another front, has it open until its own answer is there
+# seconds between checks whether a new master is still open for writing: jobs of the same batch, or
+# that were lent to another front, have it open until their own results are there
 WAITS = (0.02, 0.1, 0.5, 2.0, 8.0)
 
 
@@ -47,15 +47,15 @@ class Masters:
         stored: Number of masters that this process has stored.
 
     Raises:
-        OSError: The folder cannot be had, or its file system has no files without a name, or no
-            leases.
+        OSError: The folder cannot be created or used, or its file system does not support files
+            without a name, or leases.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
         now = BOOT.read_text().strip()
         self._folder, self._budget = f"{folder}/{now}", budget
         self._written = budget  # since the last scan; the first is due at once
-        self._tasks: dict[CacheKey, asyncio.Task[None]] = {}  # that wait for those to be written
+        self._tasks: dict[CacheKey, asyncio.Task[None]] = {}  # each waits until one may be named
         self._scan: asyncio.Task[None] | None = None
         self.stored = 0
         os.makedirs(folder.parent, exist_ok=True)
@@ -73,7 +73,7 @@ class Masters:
             os.close(reading)
 
     def open(self, cache_key: CacheKey) -> int | None:
-        """Return a master's descriptor, for the caller to close; ``None`` where there is none."""
+        """Return a master's descriptor, for the caller to close, or ``None``."""
         try:
             descriptor = os.open(self._path(cache_key), READ)
         except OSError:
@@ -83,9 +83,10 @@ class Masters:
         return descriptor
 
     def blank(self) -> tuple[int, int] | None:
-        """Return descriptors of an empty file, to write and to read it, for the caller to close.
+        """Return two descriptors of a new file, to write and to read it, for the caller to close.
 
-        It has no name, and is gone with its descriptors. ``None`` where there is no folder.
+        The file has no name, so it is removed when all its descriptors are closed. ``None`` if it
+        cannot be created.
         """
         try:
             return self._blank()
@@ -93,14 +94,14 @@ class Masters:
             return None
 
     def keep(self, cache_key: CacheKey, descriptor: int) -> None:
-        """Store a master that was written to a file of :meth:`blank`, beside the answer.
+        """Store a master that was written to a file of :meth:`blank`, now or in the background.
 
-        One that is too large for the budget is not stored, nor is one that somebody can still
-        write, nor one that has a name, nor anything in a folder that cannot be written.
+        It is not stored if it is too large for the budget, if it has a name already, if a process
+        still has it open for writing after about 10 s, or if the folder cannot be written.
 
         Args:
             cache_key: Its name.
-            descriptor: To read it; is closed here.
+            descriptor: The descriptor that reads it, which is closed here.
         """
         facts = os.fstat(descriptor)
         fits = stat.S_ISREG(facts.st_mode) and not facts.st_nlink
@@ -127,7 +128,7 @@ class Masters:
         await wrap(shutil.rmtree)(self._source(CacheKey(bucket, key, "")), ignore_errors=True)
 
     async def close(self) -> None:
-        """Wait for no more of them."""
+        """Discard masters that are not stored yet, and wait for a running scan."""
         tasks = [*self._tasks.values(), *([self._scan] if self._scan else [])]
         for task in self._tasks.values():
             task.cancel()
@@ -141,13 +142,13 @@ class Masters:
                 break
 
     def _stored(self, cache_key: CacheKey, descriptor: int, size: int) -> bool:
-        """Name a file, where nobody can write it any more; is there nothing left to be done?"""
+        """Name a file, unless it is still open for writing; return whether that is settled."""
         try:
             _check_unwritten(descriptor)
             self._name(cache_key, descriptor, size)
         except BlockingIOError:
             return False
-        except OSError:  # it has its name, or there is no room
+        except OSError:  # there is a master of that name, or no space
             pass
         return True
 
@@ -155,13 +156,13 @@ class Masters:
         """Give a file its name.
 
         Raises:
-            OSError: It cannot be, or another one has that name.
+            OSError: The folder cannot be written, or another file has that name.
         """
         path = self._path(cache_key)
         for folder in (f"{self._folder}/{cache_key.bucket}", os.path.dirname(path)):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, FOLDER)
-        # with a folder's descriptor, which an absolute path does without, it is linkat(2)
+        # ``src_dir_fd`` selects linkat(2); it has no other effect, as the path is absolute
         os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
         self.stored += 1
         self._written += size
@@ -190,7 +191,7 @@ class Masters:
         return f"{self._source(cache_key)}/{cache_key.variant}"
 
     def _tidy(self) -> None:
-        """Take away what was not used for longest, until there is room again."""
+        """Remove the least recently used files until the budget is kept."""
         files: list[budgets.File] = []
         for folder, _, names in os.walk(self._folder):
             for name in names:
@@ -205,14 +206,14 @@ class Masters:
 
 
 def _check_unwritten(descriptor: int) -> None:
-    """Check that nobody has a file open for writing.
+    """Check that no process has a file open for writing.
 
     Args:
-        descriptor: Of the file, open for reading alone.
+        descriptor: A descriptor of the file, open for reading only.
 
     Raises:
-        BlockingIOError: Somebody has.
-        OSError: The file system cannot tell.
+        BlockingIOError: A process has it open for writing.
+        OSError: The file system does not support leases.
     """
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

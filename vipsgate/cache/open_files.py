@@ -1,11 +1,10 @@
-"""Small files that are asked for again, kept open: those read last.
+"""Keeps the most recently read small files open.
 
-To read a file that is open takes one call of the system, where to open, look at, read and close it
-takes four, and with them a fifth of what a hit costs. What the files are about never changes, for
-their names cover all that their bytes depend on, and they are replaced and never written to. So one
-that is open has the right bytes even when another process has removed it. It is looked for under
-its name only now and then, so that it is missed as soon as that, and its bytes on the disk are
-free.
+Reading an open file takes one system call, instead of four to open, stat, read and close it, which
+is a fifth of the cost of a hit. The content of a file never changes: its name covers everything
+that its bytes depend on, and files are replaced, never written to. So an open file has the right
+bytes even if another process has removed it. Once a second it is checked that the file still has
+its name; if not, it is closed, which frees its space on the disk.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from typing import NamedTuple
 from . import budget as budgets
 from .entry import CacheKey
 
-LOOK_INTERVAL = 1.0  # seconds between two looks whether a file is still there
+LOOK_INTERVAL = 1.0  # seconds between two checks that a file still has its name
 
 
 class OpenFile(NamedTuple):
-    """A file that is open.
+    """An open file.
 
     Attributes:
-        path: Its name.
+        path: Its path.
         descriptor: Its descriptor.
-        size: Bytes of the body that it begins with.
-        facts: Its device and its inode.
-        due: When it is looked for under its name, in seconds of the clock.
+        size: Size of the body, at its beginning, in bytes.
+        facts: Its device and inode.
+        due: When it is next checked that it has its name, in seconds of the clock.
     """
 
     path: str
@@ -45,8 +44,8 @@ class OpenFiles:
     """Open files by cache key.
 
     Args:
-        most: How many there may be; 0 for none.
-        clock: Seconds.
+        most: The most files to keep open; 0 for none.
+        clock: Returns a monotonic time, in seconds.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +57,7 @@ class OpenFiles:
         return len(self._files)
 
     def read(self, cache_key: CacheKey) -> bytes | None:
-        """Return a body; ``None`` where its file is not open, or not there any more."""
+        """Return a body, or ``None`` if its file is not open or was removed."""
         file = self._files.get(cache_key)
         if file is None:
             return None
@@ -77,14 +76,14 @@ class OpenFiles:
     def keep(
         self, cache_key: CacheKey, path: str, descriptor: int, size: int, facts: os.stat_result
     ) -> None:
-        """Keep a file open, if that may be; its descriptor is closed here, now or later.
+        """Keep a file open; if there are too many, close the one that was not read for longest.
 
         Args:
-            cache_key: What is in it; its file is not open yet.
-            path: Its name.
-            descriptor: Its descriptor.
-            size: Bytes of the body that it begins with.
-            facts: Its facts of this moment.
+            cache_key: The name of its entry, which has no open file yet.
+            path: Its path.
+            descriptor: Its descriptor, which is closed here, now or later.
+            size: Size of the body, at its beginning, in bytes.
+            facts: Its current facts.
         """
         due, which = self._clock() + LOOK_INTERVAL, (facts.st_dev, facts.st_ino)
         self._files[cache_key] = OpenFile(path, descriptor, size, which, due)
@@ -92,19 +91,19 @@ class OpenFiles:
             self._drop(next(iter(self._files)))
 
     def forget(self, bucket: str, key: str) -> None:
-        """Close all files of an object."""
+        """Close all open files of an object."""
         for cache_key in [each for each in self._files if each[:2] == (bucket, key)]:
             self._drop(cache_key)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all files."""
         _close_all(self._files)
 
     def _is_there(self, cache_key: CacheKey, file: OpenFile, now: float) -> bool:
-        """Is it still there under its name? Scans are told that it is used.
+        """Return whether a file still has its name, and mark it as used, for scans.
 
         Raises:
-            OSError: It is not, or nobody can tell.
+            OSError: There is no file of that name, or the file system fails.
         """
         facts = os.stat(file.path)
         if (facts.st_dev, facts.st_ino) != file.facts:

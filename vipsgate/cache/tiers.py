@@ -129,7 +129,10 @@ class Cache:
             await self._disk.purge(bucket, key)
 
     def forget(self, bucket: str, key: str) -> None:
-        """Drop what this process has of an object that another one has removed from the disk."""
+        """Remove all entries of an object from memory, and close its files.
+
+        The disk is left alone, as another process has removed them there.
+        """
         self.memory.purge(bucket, key)
         if self._disk:
             self._disk.release(bucket, key)

@@ -1,12 +1,12 @@
-"""Entries on their way to the disk: a queue, and the one thread that writes them in turn.
+"""A queue of entries to be written to the disk, and the one thread that writes them in order.
 
-A file takes some calls of the system, each of which may wait for the disk, so they are not for the
-loop. A pool of threads has a way back to the loop for each entry, and several threads that wait for
-the interpreter; this one has only a way there, and takes a tenth less of the front's CPU
+Writing a file takes several system calls that may wait for the disk, so the event loop does not
+make them. A pool of threads reports every entry back to the loop, and several of its threads wait
+for the GIL; this thread reports nothing, and takes a tenth less of the front's CPU
 (bench/README.md, "What it costs to keep a picture").
 
-Where the disk does not keep up, no more than so many bytes wait: what comes then is not stored.
-What waits is answered from here.
+The queue is bounded: if the disk is too slow, further entries are not stored. Waiting entries can
+be read from the queue.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from functools import partial
 
 from .entry import CacheKey, Entry
 
-MAX_BYTES, MAX_ENTRIES = 16 << 20, 1024  # that wait, at most
-WARNING_INTERVAL = 60.0  # seconds between two warnings that the disk does not keep up
+MAX_BYTES, MAX_ENTRIES = 16 << 20, 1024  # the most that wait
+WARNING_INTERVAL = 60.0  # seconds between two warnings that the disk is too slow
 log = logging.getLogger(__name__)
 
 Job = Callable[[], None]
@@ -32,31 +32,29 @@ Write = Callable[[CacheKey, Entry], None]
 
 
 class WriteQueue:
-    """Entries by cache key, until they are written.
+    """The entries that wait to be written, by cache key.
 
     Args:
-        max_bytes: Bytes of bodies that may wait.
+        max_bytes: The most bytes of bodies that may wait.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes, self._bytes = max_bytes, 0
         self._entries: dict[CacheKey, Entry] = {}
-        self._lock = threading.Lock()  # a descriptor is not closed while it is being duplicated
+        self._lock = threading.Lock()  # so that no descriptor is closed while it is duplicated
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._warned = -WARNING_INTERVAL
-        weakref.finalize(self, self._jobs.put, None)  # the thread holds nothing but the queue
+        weakref.finalize(self, self._jobs.put, None)  # the thread refers only to the queue
 
     def add(self, cache_key: CacheKey, entry: Entry, write: Write) -> bool:
-        """Have an entry written.
+        """Queue an entry, if there is room, and return whether there is.
 
         Args:
             cache_key: Its name.
-            entry: It itself, which is closed when it is written.
-            write: Writes it, in the thread.
-
-        Returns:
-            Whether there is room for it; if not, it is the caller's still.
+            entry: The entry, which is closed after it was written; without room, the caller still
+                has to close it.
+            write: Called in the thread to write it.
         """
         with self._lock:
             most = self._max_bytes - entry.size
@@ -71,7 +69,7 @@ class WriteQueue:
         return True
 
     def get(self, cache_key: CacheKey) -> Entry | None:
-        """Return an entry that waits, for the caller to close."""
+        """Return a copy of a waiting entry, for the caller to close, or ``None``."""
         if not self._entries:
             return None
         with self._lock:
@@ -79,23 +77,23 @@ class WriteQueue:
             return entry.dup() if entry else None
 
     def has(self, cache_key: CacheKey, entry: Entry) -> bool:
-        """Is this very entry still wanted?"""
+        """Return whether this entry is still to be written, and was not dropped or replaced."""
         return self._entries.get(cache_key) is entry
 
     def forget(self, bucket: str, key: str) -> None:
-        """Have no entries of an object written."""
+        """Drop all waiting entries of an object."""
         with self._lock:
             for cache_key in [each for each in self._entries if each[:2] == (bucket, key)]:
-                del self._entries[cache_key]  # it is closed when its turn comes
+                del self._entries[cache_key]  # the thread closes it when it gets there
 
     async def flush(self) -> None:
-        """Wait until all is written that waits now."""
+        """Wait until all entries that wait now are written."""
         if self._thread is None:
             return
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def tell() -> None:
-            with suppress(RuntimeError):  # nobody waits any more, and the loop is closed
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
                 loop.call_soon_threadsafe(done.set)
 
         self._submit(tell)
@@ -127,10 +125,10 @@ class WriteQueue:
 
 
 def _work(jobs: queue.SimpleQueue[Job | None]) -> None:
-    """Be the thread."""
+    """Do the jobs in order; this is the thread's function."""
     while job := jobs.get():
         try:
             job()
-        except Exception:  # a fault of ours, after which this must go on
+        except Exception:  # a bug must not end the thread
             log.exception("an entry of the cache could not be stored")
-        del job  # what it had is not held until the next one comes
+        del job  # or its entry would be held until the next job comes

@@ -199,10 +199,10 @@ class FastPath:
 
         Args:
             request: The request.
-            content: What it is answered with.
-            headers: Headers of the answer, without those that are new each time.
-            version: :meth:`version` as it was when access was checked. While the answer was made,
-                access to its bucket may have been closed.
+            content: The content of the answer.
+            headers: Headers of the answer, except those that differ each time.
+            version: The :meth:`version` at the time when access was checked, as access may have
+                been revoked while the answer was made.
         """
         order = content.order
         bucket = order.grant.bucket

@@ -1,8 +1,8 @@
 """The scoreboard: shared memory in which every front publishes numbers about itself.
 
-Every number has one writer and is eight bytes at an address that divides by eight, so reading takes
-no lock. What only one process at a time may decide takes the lock: a record lock of the file behind
-the memory, which the kernel releases when a process ends.
+Each number has one writer and eight bytes, aligned to eight, so it is read without a lock. There is
+a lock for decisions that only one process at a time may make: a record lock on the memory file,
+which the kernel releases when a process ends.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ import time
 from collections.abc import Iterator
 from enum import IntEnum, auto
 
-CLAIM_SLOTS = 4096  # of a front, see .claims; many more than it has pictures under way
+CLAIM_SLOTS = 4096  # of a front, see .claims; many more than the pictures that it makes at a time
 CELL = 8  # bytes
-LATE_SECONDS = 3.0  # without a heartbeat, of one a second; then the front does not respond
+LATE_SECONDS = 3.0  # without a heartbeat, due each second, after which a front does not respond
 MICRO = 1_000_000
 
 
 class Column(IntEnum):
     """The numbers of a front; times in microseconds."""
 
-    ALIVE = 0  # 1 from when it serves until it ends
+    ALIVE = 0  # 1 while it serves
     SENT = auto()  # connections that were passed to it; written by the parent
     RECEIVED = auto()  # those of them that it has received
-    CONNECTIONS = auto()  # that are open
-    BEAT = auto()  # its latest heartbeat, by the monotonic clock, which all processes share
-    RENDERERS = auto()  # that work at a time
+    CONNECTIONS = auto()  # open connections
+    BEAT = auto()  # time of its latest heartbeat, by the monotonic clock, which all processes share
+    RENDERERS = auto()  # renderers that work at a time
     FREE = auto()  # jobs that its renderers could begin now
     WAITING = auto()  # jobs that wait
-    HEAVY = auto()  # those of them that are heavy pictures
-    ANIMATED = auto()  # those of them that are animations
-    WORK = auto()  # time that its renderers need for the quick ones that wait
-    HEAVY_WORK = auto()  # time of one core for heavy pictures that wait and half of those at work
+    HEAVY = auto()  # heavy jobs that wait
+    ANIMATED = auto()  # animations that wait
+    WORK = auto()  # time that its renderers need for the quick jobs that wait
+    HEAVY_WORK = auto()  # time of one core for waiting heavy jobs, and half of the running ones
     ANIMATED_WORK = auto()  # likewise for animations
-    HELD = auto()  # bytes of memory for which jobs that are no quick ones have a permit
-    LACKING = auto()  # deadline of its job that waits for such a permit and nothing else
-    ANIMATIONS = auto()  # that are under work
-    FIRST_ANIMATION = auto()  # deadline of the first one that waits
+    HELD = auto()  # bytes of memory for which heavy jobs and animations have a permit
+    LACKING = auto()  # deadline of the job that lacks only such a permit; 0 for none
+    ANIMATIONS = auto()  # animations that run
+    FIRST_ANIMATION = auto()  # deadline of the first animation that waits; 0 for none
 
 
 class Scoreboard:
     """The numbers of all fronts, a row each.
 
     Args:
-        fronts: How many there are.
+        fronts: Number of fronts.
 
     Attributes:
-        fronts: Likewise.
+        fronts: Number of fronts.
         claims: The slots of :mod:`.claims`, by front.
-        totals: Descriptor of a file in memory in which the leader keeps what its successor needs.
+        totals: Descriptor of a memory file in which the leader stores totals for its successor.
     """
 
     def __init__(self, fronts: int) -> None:
@@ -93,13 +93,13 @@ class Scoreboard:
             self.set(front, column, 0)
 
     def responds(self, front: int) -> bool:
-        """Does a front serve, and was there a heartbeat lately?"""
+        """Return whether a front serves, and its latest heartbeat is not late."""
         late = time.monotonic() - LATE_SECONDS
         return bool(self.get(front, Column.ALIVE)) and self.get(front, Column.BEAT) > late * MICRO
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the lock, for a few microseconds; no other process has it meanwhile."""
+        """Return a context that holds the lock, which is meant for microseconds."""
         fcntl.lockf(self._file, fcntl.LOCK_EX)
         try:
             yield

@@ -51,16 +51,16 @@ class Group:
     """The pictures and answers to be made of one source.
 
     Args:
-        read: Gives the file's bytes.
-        processes: What is to be done with it, once for each picture or answer.
-        limits: Of every picture.
-        rendering: How pictures are made.
-        budget: Seconds and bytes that each may cost; ``None`` for any.
-        kept: Descriptor of the source's master as it is kept; ``None`` where it is not.
-        blank: Descriptors of a file in which one may be kept, to write and to read it; the former
-            writes no longer once it is there. ``None`` for no such file.
-        arriving: The file, where its bytes still come.
-        file: The file, where it may be read on demand.
+        read: Returns the file's bytes.
+        processes: The process of each picture or answer.
+        limits: The limits of every picture.
+        rendering: The settings for rendering.
+        budget: Seconds and bytes that each may cost; ``None`` for no limit.
+        kept: Descriptor of the source's cached master, or ``None``.
+        blank: Descriptors of an empty file for a new master, to write and to read it, or ``None``.
+            After the master is written, the former is made a copy of the latter.
+        arriving: The file, if its bytes are still arriving.
+        file: The file, if it may be read on demand.
 
     Attributes:
         probe_seconds: Seconds spent on reading the file and its header.
@@ -81,7 +81,7 @@ class Group:
     ) -> None:
         self._file = file
         self._read, self._processes, self._budget = read, processes, budget
-        self._left = [*processes]  # that have not been made
+        self._left = [*processes]  # not yet made
         self._kept, self._blank = kept, blank
         self._master: Image | None = None
         self._new = False
@@ -345,7 +345,7 @@ class Group:
         return room
 
     def new_master(self) -> bool:
-        """Has the source's master been written since this was asked last?"""
+        """Return whether a master was written to ``blank`` since the last call."""
         new, self._new = self._new, False
         return new
 
@@ -367,13 +367,13 @@ class Group:
         return self._master
 
     def _made(self, planned: Plan, size: Size, context: RenderContext) -> Image:
-        """The source's master: in a file, or in memory where there is none or no room in it."""
+        """Make the source's master, in the ``blank`` file, or in memory if that is not possible."""
         if self._blank:
             writing, reading = self._blank
             self._blank = None
             keep = partial(masters.write, descriptor=writing)
             written = render.master(self._probed(), planned, context.watch, keep)
-            os.dup2(reading, writing, inheritable=False)  # so that nothing can write it from now on
+            os.dup2(reading, writing, inheritable=False)  # closes the only one that can write
             if written and (master := masters.read(reading, size)):
                 self._new = True
                 return master

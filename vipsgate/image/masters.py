@@ -6,11 +6,11 @@ the master, the picture is made from the master; if the master is not cached, it
 first. Whether a picture is made from a master depends only on the header, the chain and the
 settings, so equal requests have equal bytes, whatever was requested before.
 
-A master is what the loader gives at that reduction, as any source that is shrunk on load; where the
-codec cannot shrink, it is scaled. So nothing of the geometry knows of it. It is kept as raw
-pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it takes as long as
-half of the source, and writing it a third (bench/README.md). It is written to the file in which it
-is kept: a copy of 18 MB takes as long as a tenth of decoding their JPEG.
+A master has the pixels that the loader gives at that reduction, like any source that is shrunk on
+load; if the codec cannot shrink, it is scaled. So it does not affect geometry. It is stored as raw
+pixels. As a JPEG of quality 95 it would have a tenth of the bytes, but decoding it would take half
+as long as decoding the source, and writing it a third (bench/README.md). It is written directly to
+the file in which it is kept: a copy of 18 MB would take a tenth of the time of decoding that JPEG.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .steps import Size, Step
 if TYPE_CHECKING:
     from pyvips import Image
 
-PIXELS = 4_000_000  # of a source that has one; every codec takes 12 ms or more for them (.cost)
-BYTES = 24 << 20  # that a master may have; so many more times it is reduced
-REDUCTIONS = (2, 4, 8)  # as libjpeg has them; the last one holds for any source that is taken
-DIGITS = 9  # behind the point that the product of some ratios has right
-SIDE = 2  # pixels that it has at least
-MARGIN = 2.0  # times the pixels needed that a master must have at least, as ``balanced`` leaves
-LINES = 64  # that are written at a time: half a megabyte is still near, and few calls write it
-HEAD = struct.Struct("<8sIIIdd")  # mark; width, height and channels; pixels a millimetre
+PIXELS = 4_000_000  # of the smallest source with a master; decoding it takes 12 ms or more (.cost)
+BYTES = 24 << 20  # largest master; larger sources are reduced further
+REDUCTIONS = (2, 4, 8)  # those of libjpeg; the last one is enough for any source within limits
+DIGITS = 9  # decimals to which a product of ratios is exact
+SIDE = 2  # least pixels of a side
+MARGIN = 2.0  # least size of a master, as a multiple of the pixels needed; as with ``balanced``
+LINES = 64  # written at a time: half a megabyte, which fits into the CPU's cache, in few calls
+HEAD = struct.Struct("<8sIIIdd")  # magic number; width, height, channels; pixels per millimetre
 MARK = b"master 1"
 
 
@@ -83,14 +83,14 @@ def parts(header: Header, factor: int) -> tuple[float, int]:
 
 
 def write(image: Image, descriptor: int) -> bool:
-    """Compute all pixels of an image into a file, behind a head, in place of what is there.
+    """Compute the pixels of an image, and write them to a file, after a header.
 
     Args:
-        image: Grey or three colours, perhaps with alpha; 8 bits.
-        descriptor: Of the file.
+        image: Grey or RGB, with or without alpha; 8 bits.
+        descriptor: The file, whose previous content is replaced.
 
     Returns:
-        Whether all of it could be written; the disk may be full.
+        ``False`` if not all of it could be written, for example because the disk is full.
     """
     import pyvips  # only a renderer gets here
 
@@ -146,7 +146,13 @@ def read(descriptor: int, size: Size) -> Image | None:
 
 
 def _image(pixels: Any, size: tuple[int, int, int], resolution: tuple[float, float]) -> Image:
-    """Pixels row by row, with what is said of them in a head and nothing else."""
+    """Return an image from pixels in memory, without metadata except the resolution.
+
+    Args:
+        pixels: The pixels, row by row.
+        size: Width, height and channels.
+        resolution: Pixels per millimetre, across and down.
+    """
     import pyvips
 
     interpretation = "b-w" if size[2] < 3 else "srgb"

@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
     from pyvips import Image
 
-GAP = 2.0  # what libvips averages whole pixels for, before Lanczos reduces it by as much or more
-AVERAGED = 8  # times, from which on that is quicker even of a picture in memory
-TAIL = 2e-4  # of a Gaussian's weight, too far out to be seen: 0.05 levels
-EXACT = 20  # pixels of a kernel's radius that is computed in floats
-WORK = 700_000_000  # and its weights times the picture's pixels; that takes about 3 s
-NEAR = 0.49  # pixels off a whole number that is still sure to be rounded to it
-LINES = 16  # that are computed at a time, between the passes of a blur
-SPARE = 4  # times as many that are kept, besides those under the kernel
-WHOLE = 63  # a kernel's largest weight in whole numbers; libvips' vector code takes 64 as it is
+GAP = 2.0  # libvips averages whole pixels first, so far that Lanczos reduces by 2 or more
+AVERAGED = 8  # reduction from which on that is faster even for a picture in memory
+TAIL = 2e-4  # part of a Gaussian's weight that may be cut off: 0.05 levels
+EXACT = 20  # largest radius, in pixels, of a kernel that is computed in floats
+WORK = 700_000_000  # and its largest weights times pixels; takes about 3 s
+NEAR = 0.49  # pixels off a whole number within which rounding is certain
+LINES = 16  # lines that are computed at a time, between the passes of a blur
+SPARE = 4  # times as many are kept, besides those under the kernel
+WHOLE = 63  # largest integer weight of a kernel; libvips' vector code takes up to 64 unchanged
 
 
 def scaled(
     image: Image, width: int, height: int, size: tuple[float, float], *, held: bool = False
 ) -> Image:
-    """The picture at exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up.
+    """Scale to exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up.
 
     Args:
         image: In 8 bits.
-        width: Of the result.
-        height: Of the result.
-        size: What it really measures; a loader that shrinks leaves whole pixels of it.
-        held: Whether it is in memory, where what lies under a large kernel costs nothing to make.
+        width: Width of the result.
+        height: Height of the result.
+        size: Exact size of the picture, of which a loader that shrinks leaves whole pixels.
+        held: Whether it is in memory, so that the lines under a large kernel need not be decoded.
     """
     if (image.width, image.height) == (width, height):
         return image
@@ -48,11 +48,12 @@ def scaled(
 
 
 def divided(image: Image, factor: int) -> Image:
-    """The picture with one pixel for each ``factor`` across and down, to the nearest pixel.
+    """Reduce by a whole factor across and down, by Catmull-Rom; sides are rounded.
 
-    It shows the whole picture where they do not divide it, too: with the last pixels reaching over
-    the border, what is made of it would be moved by an eighth of a pixel, which costs a photograph
-    5 of SSIMULACRA2. Catmull and Rom's kernel rings less than Lanczos', which follows.
+    The result covers exactly the picture, even if its sides are not multiples of the factor. If its
+    last pixels extended beyond the border instead, pictures made from it would be shifted by an
+    eighth of a pixel, which costs a photograph 5 points of SSIMULACRA2. The kernel rings less than
+    that of Lanczos, which is applied to the result later.
     """
     width, height = (math.floor(side / factor + 0.5) for side in (image.width, image.height))
     across, down = width / image.width, height / image.height

@@ -473,7 +473,7 @@ def reduction(header: Header, shrink: float, halved: int = 0) -> tuple[float, fl
         width, height = optimize.whole_sides(size, (shrink * 2**halved,) * 2)
     elif not CODECS[header.format].stretches:
         return shrink, shrink
-    else:  # as libvips rounds; a side that ends in a half is told by the reciprocal's last digit
+    else:  # as libvips rounds; the last digit of the reciprocal decides about a half
         width, height = (round(side * (1 / shrink)) for side in size)
     return size[0] / width, size[1] / height
 
@@ -554,7 +554,11 @@ def encoding(result: Frame, bands: int) -> float:
 
 
 def _whole(result: Frame) -> bool:
-    """Is nothing lost by waiting for all pixels, and is it not too much?"""
+    """Return whether a still is encoded from all pixels at once however much work it is.
+
+    It is if its codec needs them all anyway, and neither memory nor the time without cancellation
+    is too much.
+    """
     codec = CODECS[result.format]
     if not codec.whole or result.area > AT_ONCE:
         return False

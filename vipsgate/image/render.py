@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-VERSION = 9  # of the pixels: raise it when the same plan gives another picture
-LIBVIPS = (8, 18, 3)  # the lowest without known memory faults in its loaders
+VERSION = 9  # part of ETags: to be raised when the same plan gives other pixels
+LIBVIPS = (8, 18, 3)  # the first version without known memory faults in its loaders
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
 WHITE = [255, 255, 255]
 FAULTS = (pyvips.Error, UnicodeDecodeError, OSError, ValueError, SyntaxError)  # of the decoders
@@ -204,16 +204,16 @@ def held(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
 def master(
     source: Source, plan: Plan, watch: Callable[[Image], None], keep: Callable[[Image], T]
 ) -> T:
-    """Compute the master of a source, for a plan that leads over it.
+    """Compute the master of a source, for a plan that uses it.
 
     Args:
         source: The file that the plan was made for.
-        plan: For which it is computed.
-        watch: Told of the image before it is computed.
-        keep: Computes it, as :func:`.masters.write` or :func:`.masters.held`.
+        plan: The plan, without its steps.
+        watch: Called with the image before it is computed.
+        keep: Computes it: :func:`.masters.write` or :func:`.masters.held`.
 
     Returns:
-        What ``keep`` has returned.
+        The result of ``keep``.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.

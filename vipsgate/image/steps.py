@@ -61,11 +61,11 @@ class Scale(Step):
     """Scale to exactly ``width`` by ``height`` pixels.
 
     Attributes:
-        size: What goes in, as it really measures; a loader that shrinks leaves whole pixels of it.
-        width: Of what comes out.
-        height: Of what comes out.
-        ratio: How many times what goes in is as large, before the sides were rounded.
-        held: Whether what goes in is in memory.
+        size: Exact size of the input, of which a loader that shrinks leaves whole pixels.
+        width: Width of the result.
+        height: Height of the result.
+        ratio: Size of the input divided by that of the result, before sides were rounded.
+        held: Whether the input is in memory.
     """
 
     size: tuple[float, float]

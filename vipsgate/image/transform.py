@@ -159,7 +159,7 @@ def _aimed(process: Process, source: Source, limits: Limits) -> Process:
 
 
 def _picture(source: Source, process: Process, context: RenderContext) -> Picture:
-    """The picture that the actions make."""
+    """Return the picture that the actions make."""
     planned = plan.make(source.header, process.actions, context.limits, context.rendering)
     context.check_overlays(planned)
     with _memory() as memory:
@@ -201,12 +201,12 @@ def _read(data: bytes, limits: Limits) -> bytes:
         ImageTooLarge: It has too many bytes.
     """
     limits.check_bytes(len(data))
-    return bytes(data)  # as it is, if it is bytes
+    return bytes(data)  # no copy, if it is bytes
 
 
 @contextmanager
 def _source(data: bytes | int, limits: Limits) -> Iterator[Source]:
-    """The file, recognised; of one that is open no more is read than is asked for.
+    """Return a context with the recognised file; an open file is read on demand, within it.
 
     Raises:
         ImageTooLarge: It has too many bytes.

@@ -5,5 +5,5 @@ with the queues of :mod:`.lanes`, the order of :mod:`.turns` and the bounds of :
 :mod:`.pool` takes jobs and sends them, :mod:`.workers` starts, replaces and ends the processes,
 :mod:`.process` is one worker's socket and pipe. :mod:`.lending` and :mod:`.lent` are for jobs that
 other fronts do; :mod:`.painting` renders pictures without a source, :mod:`.streaming` those whose
-sources still arrive.
+sources are still arriving.
 """

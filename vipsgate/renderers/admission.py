@@ -100,22 +100,23 @@ class OtherFronts(Protocol):
         """Bytes of memory for which heavy jobs of other fronts have a permit."""
 
     def animations(self, deadline: float) -> int:
-        """Animations that are under work there, and those that are to begin before another one.
+        """Return the number of animations that other fronts run, or are to begin before this one.
 
         Args:
-            deadline: Of that other one; one of a front that has an earlier one is to begin before.
+            deadline: Deadline of an animation of this front. Each front whose first waiting
+                animation has an earlier one begins that first.
         """
 
     def hold(self, memory: int, animations: int) -> None:
-        """Have the others know what such jobs have here.
+        """Publish what the running heavy jobs of this front take.
 
         Args:
-            memory: Bytes for which they have a permit.
-            animations: How many of them are animations under work.
+            memory: Bytes of memory for which they have a permit.
+            animations: Number of them that are animations.
         """
 
     def lock(self) -> AbstractContextManager[None]:
-        """Decide about memory and animations while no other front does."""
+        """Return a lock under which only one front at a time gives permits for heavy jobs."""
 
     def before(self, deadline: float) -> bool:
         """Return whether a job of another front lacks only memory and has an earlier deadline."""
@@ -129,20 +130,22 @@ class OtherFronts(Protocol):
         """
 
     def lane(self, lane: str) -> tuple[int, float]:
-        """Jobs of a lane that wait there, and seconds of one core for these and half of the others.
+        """Return the number of jobs of a lane that wait in other fronts, and the work of the lane.
+
+        The work is in seconds of one core: all of the waiting jobs, and half of the running ones.
 
         Args:
-            lane: Any but the quick one.
+            lane: Any lane but the quick one.
         """
 
     def renderers(self) -> tuple[int, int]:
-        """Renderers of the fronts before this one, and of those behind it."""
+        """Return the number of renderers of the fronts before this one, and of those after it."""
 
     def free_front(self) -> int | None:
-        """A front that could begin a job now; ``None`` for none."""
+        """Return a front that could begin a job now, or ``None``."""
 
     def lent(self, front: int) -> None:
-        """Take it that a front has begun a job, until it says otherwise."""
+        """Count a job as begun in a front, until that front publishes its numbers again."""
 
 
 class NoOtherFronts:
@@ -157,11 +160,11 @@ class NoOtherFronts:
         return 0
 
     def animations(self, deadline: float) -> int:
-        """None."""
+        """Return 0."""
         return 0
 
     def hold(self, memory: int, animations: int) -> None:
-        """Nobody wants to know."""
+        """Do nothing."""
 
     def lock(self) -> AbstractContextManager[None]:
         """Return a context that locks nothing."""
@@ -176,11 +179,11 @@ class NoOtherFronts:
         return math.inf
 
     def lane(self, lane: str) -> tuple[int, float]:
-        """None."""
+        """Return no jobs and no work."""
         return 0, 0.0
 
     def renderers(self) -> tuple[int, int]:
-        """None."""
+        """Return no renderers."""
         return 0, 0
 
     def free_front(self) -> int | None:
@@ -188,7 +191,7 @@ class NoOtherFronts:
         return None
 
     def lent(self, front: int) -> None:
-        """Nothing is."""
+        """Do nothing."""
 
 
 class Mean:

@@ -1,19 +1,19 @@
 """The queues of jobs: lanes by cost, permits by memory, bounds of the predicted wait; pure.
 
-Every job begins as a quick one, because nobody knows its cost before its header is read. A worker
-that finds it more expensive hands it back with the cost, and it waits again, among its like. What
-is quick never waits for what is not: when all workers are busy with such work, one more may begin a
-quick one.
+Every job enters as a quick one, because its cost is unknown until its header is read. A worker that
+finds it more expensive hands it back with an estimate, and it waits again, in the heavy or the
+animated lane. Quick jobs never wait for those: when all workers are busy with expensive jobs, one
+more may begin a quick one.
 
-What is not quick takes turns by seconds (:mod:`.turns`), so that neither heavy pictures nor
-animations keep the other ones out, however many come; and each lane has bounds of its own, so that
-neither fills the queue. The one whose turn it is may lack memory: then none passes it, here or in
-other fronts. An animation that lacks a permit is passed by heavy pictures, which need none. The
-other design was one queue for both, by age: simpler, but where a thousand clients want heavy
-pictures, they fill it, and the one that wants an animation finds no place.
+Heavy and animated jobs take turns by seconds (:mod:`.turns`), so that neither keeps the other out,
+however many come; and each lane has a bound of its own, so that neither fills the queue. If the job
+whose turn it is lacks memory, no other expensive job overtakes it, in this front or another one. An
+animation that lacks a permit is overtaken by heavy pictures, which need none. The alternative was
+one queue for both, in order of arrival: simpler, but when a thousand clients request heavy
+pictures, these fill it, and a request for an animation is refused.
 
-Thousands may wait, so nothing here looks at all of them but of the expensive ones, which are few,
-since their waits add up.
+The quick lane may hold thousands of jobs, so nothing here iterates over all of it; the other lanes
+are short, because their predicted waits add up.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from ..image.cost import Cost
 from .admission import FIRST_GUESS, Bounds, Mean, NoOtherFronts, OtherFronts, Refusal
 from .turns import Turns
 
-QUICK_SECONDS = 0.25  # of one core, as estimated; above, a job is no quick one
-QUICK_BYTES = 128 << 20  # of memory, as estimated, likewise
-EXPENSIVE_PART = 4  # the queue of each other lane is this much shorter than that of quick jobs
+QUICK_SECONDS = 0.25  # of one core: the highest estimate of a quick job
+QUICK_BYTES = 128 << 20  # of memory, likewise
+EXPENSIVE_PART = 4  # each other lane holds ``Bounds.jobs`` divided by this at most
 
 
 class Lane(StrEnum):
@@ -74,7 +74,7 @@ def lane_of(cost: Cost | None) -> Lane:
 
 
 def animations(renderers: int) -> int:
-    """How many animations may be under work at a time on so many renderers: on half of them."""
+    """Return how many animations this number of renderers may run at a time: half, at least 1."""
     return max(1, renderers // 2)
 
 
@@ -107,7 +107,7 @@ class Lanes(Generic[J]):
         self._estimates = dict.fromkeys(Lane, 0.0)  # seconds of the jobs in work; not of quick ones
         self._held = 0
         self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
-        self._factor = Mean(1.0)  # what others have taken, as a multiple of their estimates
+        self._factor = Mean(1.0)  # seconds of any other job, as a multiple of its estimate
         self._turns = Turns(EXPENSIVE)
 
     def __len__(self) -> int:
@@ -128,7 +128,10 @@ class Lanes(Generic[J]):
         return {lane.value: count for lane, count in self._working.items()}
 
     def permits(self) -> dict[str, int]:
-        """Jobs that may be under work at a time, by lane; of animations this front's part."""
+        """Number of jobs that may be worked on at a time, by lane; of animations, a fair share.
+
+        All fronts may run :func:`animations` together, which are divided by their renderers.
+        """
         before, behind = self._others.renderers()
         part = (before + self._count) // 2 - before // 2 if before or behind else self._animations()
         return {Lane.QUICK.value: self._count, Lane.HEAVY.value: self._count, "animated": part}
@@ -139,19 +142,23 @@ class Lanes(Generic[J]):
         return self._held
 
     def seconds(self, lane: Lane) -> float:
-        """That the jobs of an expensive lane take: those that wait, and half of the others."""
+        """Return the estimated seconds of a lane: of waiting jobs, and half of the running ones.
+
+        Args:
+            lane: Any lane but the quick one.
+        """
         waiting = sum(job.cost.seconds for job in self._waiting[lane] if job.cost)
         return waiting + self._estimates[lane] / 2
 
     @property
     def first_animation(self) -> float:
-        """Deadline of the first animation that waits; 0 for none."""
+        """Deadline of the first animation that waits; 0 if there is none."""
         job = next(iter(self._waiting[Lane.ANIMATED]), None)
         return job.deadline if job and not job.gathering else 0.0
 
     @property
     def expensive(self) -> bool:
-        """Does a job wait that is no quick one, or is one under work?"""
+        """Whether a heavy or animated job waits or runs."""
         return not self._reserves or self.queued > len(self._waiting[Lane.QUICK])
 
     @property
@@ -193,7 +200,7 @@ class Lanes(Generic[J]):
         return True
 
     def overdue(self, now: float) -> list[J]:
-        """Those whose time is up; they still wait."""
+        """Return the waiting jobs whose deadline has passed; they are not removed."""
         expensive = [job for lane in EXPENSIVE for job in self._waiting[lane]]
         quick = takewhile(lambda job: job.deadline <= now, self._waiting[Lane.QUICK])
         return [*(job for job in expensive if job.deadline <= now), *quick]
@@ -232,30 +239,30 @@ class Lanes(Generic[J]):
         return self._wait_by_turns(lane) * self._factor.value
 
     def _wait_by_turns(self, lane: Lane) -> float:
-        """Seconds that the next job of an expensive lane would have to wait, as estimated."""
+        """Return the seconds that the next job of an expensive lane would wait, by estimates."""
         other = OTHER[lane]
         costs = {one: [job.cost for job in self._waiting[one] if job.cost] for one in EXPENSIVE}
-        # memory is that of the machine, and what waits for none is lent: all fronts are ahead
+        # fronts share the machine's memory and lend each other jobs, so the work of all is ahead
         work = {
             one: sum(cost.seconds for cost in costs[one]) + self._others.lane(one)[1]
             for one in EXPENSIVE
         }
-        # the other lane has as much by then, and its turn may have come
+        # the other lane is given as many seconds meanwhile, and one job more if its turn comes
         turns = work[lane] + self._turns.lead(lane, other)
         if turns >= 0 and costs[other]:
             turns += costs[other][0].seconds
         ahead = work[lane] + max(0.0, min(work[other], turns))
         ahead += sum(self._estimates[one] for one in EXPENSIVE) / 2
-        # what quick jobs have they keep, but for one
+        # while quick jobs wait, they take all workers but one; else they keep those that they have
         here = 1 if self._waiting[Lane.QUICK] else max(1, self._count - self._working[Lane.QUICK])
         together = sum(self._others.renderers()) + here
-        if every := [*costs[lane], *costs[other]]:  # so many as there is memory for
+        if every := [*costs[lane], *costs[other]]:  # only as many at a time as there is memory for
             mean = sum(cost.memory for cost in every) / len(every)
             together = max(1, min(together, int(self._memory / max(mean, 1))))
         own, permits = work[lane] + self._estimates[lane] / 2, self._animations()
         if lane is Lane.ANIMATED:
             return max(ahead / together, own / permits)
-        if together > permits:  # so many are for heavy ones at any time
+        if together > permits:  # the rest of the workers always serve heavy jobs
             return min(ahead / together, own / (together - permits))
         return ahead / together
 
@@ -278,13 +285,13 @@ class Lanes(Generic[J]):
         """
         own, room = self.queued + more, 0
         if not own and lane is Lane.QUICK and self.open:
-            return None  # it waits for nobody
+            return None  # it would begin at once
         if lane is Lane.QUICK:
             jobs = own + self._others.waiting()
-        else:  # it has found a place among all once; of its like no more than a part may wait
+        else:  # it was counted when it entered, so only the part of its own lane limits it
             part = -(-self._bounds.jobs // EXPENSIVE_PART)
             jobs = len(self._waiting[lane]) + self._others.lane(lane)[0] + self._bounds.jobs - part
-        # those that gather are no queue: some of them are about to begin
+        # gathering jobs begin within milliseconds, so they are not counted as a queue
         if self._could_begin(lane) and all(job.gathering for job in self._waiting[lane]):
             room = self._count
         takes = cost.seconds * self._factor.value if cost else self._mean.value
@@ -296,7 +303,7 @@ class Lanes(Generic[J]):
     # -- work ------------------------------------------------------------------------------------
 
     def next(self) -> J | None:
-        """The job that a free worker is to begin now; it counts as under work from here on."""
+        """Remove and return the job that a free worker is to begin; it counts as running."""
         if not self.queued:
             return None
         if self._reserves:
@@ -305,7 +312,7 @@ class Lanes(Generic[J]):
 
     def _next_quick(self) -> J | None:
         if not self.open:
-            return None  # thousands may wait, and there is always a spare worker that is free
+            return None  # before the loop, as thousands may wait while the spare worker is idle
         for job in self._waiting[Lane.QUICK]:
             if not job.gathering:
                 self.leave(job)
@@ -321,7 +328,7 @@ class Lanes(Generic[J]):
             if not firsts or self._lacks_memory(firsts[0]):
                 return None
             job = firsts[0]
-            if job.cost:  # one that takes longer than all may wait counts as if it took so long
+            if job.cost:  # no job counts for more seconds than a job may wait
                 seconds = min(job.cost.seconds, self._bounds.seconds)
                 lanes = [lane_of(one.cost) for one in firsts]
                 self._turns.begun(lanes[0], seconds, lanes)
@@ -331,11 +338,11 @@ class Lanes(Generic[J]):
 
     @property
     def _reserves(self) -> bool:
-        """Is the next worker for what is expensive? One is, while there is such work."""
+        """Whether no expensive job runs, so that the next worker is reserved for one."""
         return not (self._working[Lane.HEAVY] or self._working[Lane.ANIMATED])
 
     def _firsts(self) -> list[J]:
-        """The first job of each expensive lane that lacks no permit, by their turns."""
+        """Return the first job of each expensive lane that has a permit, in order of turns."""
         firsts = (next(iter(self._waiting[lane]), None) for lane in self._turns.order())
         return [
             job
@@ -345,33 +352,33 @@ class Lanes(Generic[J]):
 
     @property
     def _all_expensive(self) -> bool:
-        """Are all workers that work at a time at what is expensive?"""
+        """Whether as many expensive jobs run as workers may work at a time."""
         return self._working[Lane.HEAVY] + self._working[Lane.ANIMATED] >= self._count
 
     @property
     def pressing(self) -> bool:
-        """Does a job wait that lacks nothing but a worker or memory?"""
+        """Whether a job waits that lacks only a worker or memory."""
         return self.queued > 0 and bool(self._waiting[Lane.QUICK] or self._firsts())
 
     @property
     def lacking(self) -> float:
-        """Deadline of the job that waits for memory and nothing else; 0 for none."""
-        # a worker at a quick job is soon free for it, where no other quick one goes first
+        """Deadline of the job that lacks only memory; 0 if there is none."""
+        # a worker with a quick job is soon free for it, unless another quick job goes first
         if not self._reserves and (self._waiting[Lane.QUICK] or self._all_expensive):
             return 0.0
         firsts = self._firsts()
         return firsts[0].deadline if firsts and not self._has_memory(firsts[0].cost) else 0.0
 
     def to_lend(self) -> J | None:
-        """The job that another front is to do, which could begin it now; it still waits here."""
+        """Return the job to lend to a front that could begin it now; it is not removed."""
         quick = next(iter(self._waiting[Lane.QUICK]), None)
         if quick and (quick.gathering or quick.borrowed):
-            quick = None  # none passes another of its lane
+            quick = None  # the first of a lane is not overtaken
         if quick and not self._reserves:
             return quick
         for job in self._firsts():
             if self._lacks_memory(job):
-                break  # nor any that lacks memory
+                break  # nor is a job that lacks memory
             if not job.borrowed:
                 return job
         return quick
@@ -404,7 +411,7 @@ class Lanes(Generic[J]):
 
     @property
     def open(self) -> bool:
-        """May a quick job begin? No other lane may where the quick one may not."""
+        """Whether a quick job may begin; if not, no job of another lane may."""
         return self._busy < self._count or not self._working[Lane.QUICK]
 
     @property
@@ -443,12 +450,15 @@ class Lanes(Generic[J]):
                 self._estimates[lane] = 0.0  # without the rest that rounding leaves
 
     def _animations(self) -> int:
-        """Animations that may be under work at a time, in all fronts."""
+        """Return how many animations all fronts together may run at a time."""
         return animations(self._count + sum(self._others.renderers()))
 
     def _has_permit(self, lane: Lane, deadline: float = math.inf) -> bool:
-        """Is there a permit for a job of an expensive lane, besides those for animations of other
-        fronts that have waited longer?
+        """Return whether there is a permit for a job of an expensive lane.
+
+        Args:
+            lane: Its lane; heavy jobs need no permit.
+            deadline: Its deadline: animations of other fronts with an earlier one go first.
         """
         if lane is Lane.HEAVY:
             return True
@@ -456,16 +466,16 @@ class Lanes(Generic[J]):
         return taken < self._animations()
 
     def _could_begin(self, lane: Lane) -> bool:
-        """Could a job of this lane begin, as far as workers and permits go?"""
+        """Return whether workers and permits allow a job of this lane to begin."""
         if lane is Lane.QUICK:
             return self.open
         return self._busy < self._count and self._has_permit(lane)
 
     def _has_memory(self, cost: Cost | None) -> bool:
-        """Is there memory for an expensive job of this cost? There is for any that is alone."""
+        """Return whether there is memory for an expensive job; there is for any if none runs."""
         held = self._held + self._others.held()
         return not (held and cost) or held + cost.memory <= self._memory
 
     def _lacks_memory(self, job: J) -> bool:
-        """Is there none for an expensive job, or does one of another front wait longer for it?"""
+        """Return whether memory is lacking for a job, or one of another front goes first."""
         return not self._has_memory(job.cost) or self._others.before(job.deadline)

@@ -28,7 +28,7 @@ from .scheduler import LEND_SECONDS, Scheduler
 if TYPE_CHECKING:
     from .process import PendingJob, WorkerProcess
 
-RENDER, FREE = "render", "free"  # what is asked, and told
+RENDER, FREE = "render", "free"  # names of a call and of a notice to other fronts
 WAITING = {"heavy": Column.HEAVY, "animated": Column.ANIMATED}  # by lane
 WORK = {"heavy": Column.HEAVY_WORK, "animated": Column.ANIMATED_WORK}
 EXPENSIVE = (
@@ -36,7 +36,7 @@ EXPENSIVE = (
     *(Column.LACKING, Column.FIRST_ANIMATION),
 )
 NOTHING = (0,) * len(EXPENSIVE)
-FRESH_SECONDS = 0.001  # for which a look at what waits in other fronts will do
+FRESH_SECONDS = 0.001  # for which the numbers of other fronts are not read again
 
 
 class RefusedError(Exception):
@@ -66,7 +66,7 @@ class Lending:
         self.peers, self._scoreboard, self._me = peers, peers.scoreboard, peers.front
         self._published: tuple[int, ...] = ()
         self._expensive: tuple[int, ...] = ()
-        self._looked = 0.0  # when that was
+        self._looked = 0.0  # when the numbers below were read
         self._waiting, self._work, self._renderers = 0, 0.0, (0, 0)  # of all others
 
     # -- for the lanes: see vipsgate.renderers.admission.OtherFronts -------------------------------
@@ -81,27 +81,27 @@ class Lending:
         return self._scoreboard.others(self._me, Column.HELD)
 
     def animations(self, deadline: float) -> int:
-        """Animations of other fronts that are under work, or are to begin before another one."""
+        """Return the number of animations that other fronts run, or are to begin before this."""
         at_work = self._scoreboard.others(self._me, Column.ANIMATIONS)
         return at_work + self._earlier(Column.FIRST_ANIMATION, deadline)
 
     def hold(self, memory: int, animations: int) -> None:
-        """Tell the others what jobs that are no quick ones have here."""
+        """Publish what the running heavy jobs of this front take."""
         self._scoreboard.set(self._me, Column.HELD, memory)
         self._scoreboard.set(self._me, Column.ANIMATIONS, animations)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Decide about memory and animations while nobody else does."""
+        """Hold a lock under which only one front at a time gives permits for heavy jobs."""
         with self._scoreboard.lock():
             yield
 
     def before(self, deadline: float) -> bool:
-        """Does a job of another front wait for that memory alone, and for longer?"""
+        """Return whether a job of another front lacks only memory and has an earlier deadline."""
         return self._earlier(Column.LACKING, deadline) > 0
 
     def _earlier(self, column: Column, deadline: float) -> int:
-        """How many other fronts that respond have an earlier deadline in a column."""
+        """Return how many other fronts that respond have an earlier deadline in a column."""
         latest = int(min(deadline * MICRO, sys.maxsize))
         return sum(
             front != self._me and 0 < other < latest and self._scoreboard.responds(front)
@@ -115,12 +115,12 @@ class Lending:
         return (work + self._work) / renderers if renderers else math.inf
 
     def lane(self, lane: str) -> tuple[int, float]:
-        """Jobs of a lane that wait in other fronts, and seconds for them and half of the others."""
+        """Return the number of jobs of a lane that wait in other fronts, and their seconds."""
         others, me = self._scoreboard.others, self._me
         return others(me, WAITING[lane]), others(me, WORK[lane]) / MICRO
 
     def renderers(self) -> tuple[int, int]:
-        """Renderers of the fronts before this one, and of those behind it."""
+        """Return the number of renderers of the fronts before this one, and of those after it."""
         self._look()
         return self._renderers
 
@@ -137,12 +137,12 @@ class Lending:
     # -- for the pool ------------------------------------------------------------------------------
 
     def publish(self, scheduler: Scheduler[PendingJob, WorkerProcess]) -> None:
-        """Have the others know how things are."""
+        """Publish the numbers of this front."""
         lanes = scheduler.lanes
         free, ahead = scheduler.free(), scheduler.ahead()
         work = int((lanes.quick + ahead) * lanes.quick_seconds * MICRO)
         numbers = (free, lanes.queued + ahead, work)
-        if free or numbers != self._published:  # what is free others change, too
+        if free or numbers != self._published:  # other fronts change FREE, too
             self._published = numbers
             self._write((Column.FREE, Column.WAITING, Column.WORK), numbers)
         expensive = _expensive(lanes) if lanes.expensive else NOTHING
@@ -151,7 +151,7 @@ class Lending:
             self._write(EXPENSIVE, expensive)
 
     def offer(self) -> None:
-        """Tell a front where something waits that renderers are free here, where they are."""
+        """If renderers are free here, notify the front that has the most waiting jobs."""
         if self._published[0] and (other := self._needy()) is not None:
             self.peers.channel.notify(other, FREE, {})
 
@@ -160,7 +160,7 @@ class Lending:
             self._scoreboard.set(self._me, column, number)
 
     def _needy(self) -> int | None:
-        """The front where most waits, if any would give it away."""
+        """Return the front with the most waiting jobs, or ``None`` if none would lend one."""
         column = self._scoreboard.column
         work, heavy, animated = column(Column.WORK), column(Column.HEAVY), column(Column.ANIMATED)
         most = int(LEND_SECONDS * MICRO)
@@ -175,7 +175,7 @@ class Lending:
         return max(waits)[1] if waits else None
 
     def free_front(self) -> int | None:
-        """A front that could begin a job now; ``None`` for none."""
+        """Return a front that could begin a job now, or ``None``."""
         free = self._scoreboard.column(Column.FREE)
         free[self._me] = 0
         if max(free) <= 0:  # as usual when jobs wait
@@ -187,7 +187,7 @@ class Lending:
         return None
 
     def lent(self, front: int) -> None:
-        """Count a job that a front is given as begun there, until it tells anew."""
+        """Count a job as begun in a front, until that front publishes its numbers again."""
         self._scoreboard.add(front, Column.FREE, -1)
 
     def gather(self, content: str) -> Claim:
@@ -223,7 +223,7 @@ class Lending:
 
 
 def _expensive(lanes: Lanes[PendingJob]) -> tuple[int, ...]:
-    """The numbers of the columns :data:`EXPENSIVE`."""
+    """Return the numbers of this front for the columns :data:`EXPENSIVE`."""
     waiting = lanes.waiting()
     times = (
         *(lanes.seconds(Lane.HEAVY), lanes.seconds(Lane.ANIMATED)),

@@ -121,7 +121,7 @@ class Renderers:
             peers = self._lending.peers
             peers.publish(Column.RENDERERS, self._count)
             peers.channel.on_call(RENDER, self._borrow)
-            # which is not answered with the same, where neither may begin what waits
+            # not answered with an offer: two fronts could notify each other for ever
             peers.channel.on_notice(FREE, lambda body, files: self._dispatch(offer=False))
 
     async def close(self) -> None:
@@ -287,7 +287,7 @@ class Renderers:
             raise
         finally:
             self._arriving.discard(pending)
-        if output.master >= 0 and not pending.job.blank:  # which no renderer of ours does
+        if output.master >= 0 and not pending.job.blank:  # our renderers never send one unasked
             protocol.close([output.master])
             output = output._replace(master=-1)
         return Result.of(output, pending.started - begun, pending.predicted)
@@ -316,10 +316,10 @@ class Renderers:
         self._dispatch()
 
     def _dispatch(self, *, offer: bool = True) -> None:
-        """Do what the scheduler decides.
+        """Carry out the scheduler's actions.
 
         Args:
-            offer: Whether another front is told of renderers that are free then.
+            offer: Whether to notify another front of renderers that are free afterwards.
         """
         for action in self._scheduler.actions(asyncio.get_running_loop().time()):
             match action:

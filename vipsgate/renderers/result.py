@@ -17,14 +17,14 @@ class Result(NamedTuple):
         size: Size in bytes.
         descriptor: A memfd with the bytes, to be closed by the receiver of the result.
         queue: Seconds waited for a worker.
-        render: Seconds from the first look at the file to the last byte.
-        missing: Characters of its text that no font has.
-        notes: What was not followed to the letter, but for what the text of the process says.
-        probe: Seconds of ``render`` that reading the header took; 0 for a video.
-        predicted: Seconds of ``queue``, as predicted when it began to wait.
-        choice: The quality that was searched for; ``None`` where none was.
-        master: The file for a master, where one was made and is wanted, to be closed likewise; -1
-            else.
+        render: Seconds from opening the source to the last byte.
+        missing: Number of characters of its text that no font has.
+        notes: Notes on what was changed or ignored, except those that the process text implies.
+        probe: Seconds of ``render`` spent on the header; 0 for a video.
+        predicted: The value of ``queue`` that was predicted when it began to wait.
+        choice: The result of a search for a quality; ``None`` without one.
+        master: A descriptor of the file with the master of the source, to be closed likewise; -1 if
+            none was made or wanted.
     """
 
     mime: str

@@ -102,7 +102,7 @@ Action = Give[J, W] | Take[J, W] | Expire[J] | Lend[J] | Retire[W]
 
 
 @dataclass(slots=True, eq=False)
-class _Turn(Generic[J]):
+class _Slot(Generic[J]):
     """A job in the queue of a worker.
 
     Attributes:
@@ -119,24 +119,24 @@ class _Turn(Generic[J]):
 
 
 @dataclass(slots=True, eq=False)
-class _Desk(Generic[J]):
+class _WorkerQueue(Generic[J]):
     """The jobs of a worker.
 
     Attributes:
-        turns: Its jobs in order; it works on the first.
+        slots: Its jobs in order; it works on the first.
         started: When it began the first.
         retiring: Whether it gets no further jobs.
     """
 
-    turns: deque[_Turn[J]] = field(default_factory=deque)
+    slots: deque[_Slot[J]] = field(default_factory=deque)
     started: float = 0.0
     retiring: bool = False
 
-    def last(self) -> _Turn[J] | None:
+    def last(self) -> _Slot[J] | None:
         """Return the last job that it has not begun and is still to do."""
-        for turn in islice(reversed(self.turns), len(self.turns) - 1):
-            if not turn.taken and turn.job.awaited:
-                return turn
+        for slot in islice(reversed(self.slots), len(self.slots) - 1):
+            if not slot.taken and slot.job.awaited:
+                return slot
         return None
 
 
@@ -155,7 +155,7 @@ class Scheduler(Generic[J, W]):
     ) -> None:
         self.lanes: Lanes[J] = Lanes(count=count, bounds=bounds, memory=memory, others=others)
         self._others = others
-        self._desks: dict[W, _Desk[J]] = {}
+        self._queues: dict[W, _WorkerQueue[J]] = {}
         self._idle: list[W] = []
         self._retired: list[W] = []
         self._ahead = 0  # jobs sent in advance: not begun, and not taken back
@@ -163,7 +163,7 @@ class Scheduler(Generic[J, W]):
     # -- workers -----------------------------------------------------------------------------------
 
     def __contains__(self, worker: W) -> bool:
-        return worker in self._desks
+        return worker in self._queues
 
     def idle(self) -> tuple[W, ...]:
         """Return the workers that have no jobs."""
@@ -171,11 +171,13 @@ class Scheduler(Generic[J, W]):
 
     def under_work(self) -> list[tuple[W, Cost | None]]:
         """Return the busy workers, each with the cost of its job when it was sent."""
-        return [(worker, desk.turns[0].cost) for worker, desk in self._desks.items() if desk.turns]
+        return [
+            (worker, queue.slots[0].cost) for worker, queue in self._queues.items() if queue.slots
+        ]
 
     def add(self, worker: W) -> None:
         """Add a worker that has started."""
-        self._desks[worker] = _Desk()
+        self._queues[worker] = _WorkerQueue()
         self._idle.append(worker)
 
     def remove(self, worker: W, *, retry: bool = True) -> J | None:
@@ -187,19 +189,19 @@ class Scheduler(Generic[J, W]):
             worker: A worker that was added.
             retry: Whether its job may be retried; each job is, once at most.
         """
-        turns = self._desks.pop(worker).turns
+        slots = self._queues.pop(worker).slots
         if worker in self._idle:
             self._idle.remove(worker)
-        if not turns:
+        if not slots:
             return None
-        first = turns.popleft()
+        first = slots.popleft()
         self.lanes.ended(first.cost)
-        self._ahead -= sum(not turn.taken for turn in turns)
+        self._ahead -= sum(not slot.taken for slot in slots)
         lost = first.job if not first.taken and first.job.awaited else None
-        for turn in reversed(turns):
-            if not turn.taken and turn.job.awaited:
-                self.lanes.enter_again(turn.job)
-        turns.clear()
+        for slot in reversed(slots):
+            if not slot.taken and slot.job.awaited:
+                self.lanes.enter_again(slot.job)
+        slots.clear()
         if lost and lost.retry and retry:
             lost.retry = False
             self.lanes.enter_again(lost)
@@ -217,22 +219,22 @@ class Scheduler(Generic[J, W]):
         Returns:
             The job that it is done with; ``None`` if that had been taken back.
         """
-        desk = self._desks[worker]
-        turn = desk.turns.popleft()
+        queue = self._queues[worker]
+        slot = queue.slots.popleft()
         # the time of a job that was stopped, or has waited for bytes, predicts nothing
-        tells = not turn.taken and turn.job.awaited and turn.job.telling
-        self.lanes.ended(turn.cost, now - desk.started if tells else None)
-        desk.retiring = desk.retiring or retire
-        if desk.turns:
-            self._ahead -= not desk.turns[0].taken
-            self._begin(desk, now)
-            self.lanes.begun(desk.turns[0].cost)
-        elif desk.retiring:
-            del self._desks[worker]
+        tells = not slot.taken and slot.job.awaited and slot.job.telling
+        self.lanes.ended(slot.cost, now - queue.started if tells else None)
+        queue.retiring = queue.retiring or retire
+        if queue.slots:
+            self._ahead -= not queue.slots[0].taken
+            self._begin(queue, now)
+            self.lanes.begun(queue.slots[0].cost)
+        elif queue.retiring:
+            del self._queues[worker]
             self._retired.append(worker)
         else:
             self._idle.append(worker)
-        return None if turn.taken else turn.job
+        return None if slot.taken else slot.job
 
     # -- jobs --------------------------------------------------------------------------------------
 
@@ -256,8 +258,8 @@ class Scheduler(Generic[J, W]):
     def abandon(self, job: J) -> W | None:
         """Drop a job that is not awaited any more; return the worker to cancel it at, if any."""
         if not self.lanes.leave(job):
-            for worker, desk in self._desks.items():
-                if any(turn.job is job and not turn.taken for turn in desk.turns):
+            for worker, queue in self._queues.items():
+                if any(slot.job is job and not slot.taken for slot in queue.slots):
                     return worker
         return None
 
@@ -281,7 +283,7 @@ class Scheduler(Generic[J, W]):
         return self._ahead
 
     def free(self) -> int:
-        """Jobs that could begin now, besides those that wait."""
+        """Number of further jobs that could begin now."""
         return 0 if self.lanes.pressing else max(0, min(len(self._idle), self.lanes.room))
 
     @property
@@ -344,9 +346,9 @@ class Scheduler(Generic[J, W]):
     def _give_ahead(self, now: float) -> Iterator[Action[J, W]]:
         """Send workers quick jobs in advance, one to each before a second to any."""
         most = math.ceil(AHEAD_SECONDS / self.lanes.quick_seconds)
-        most = min(most, MAX_AHEAD, max(1, ALL_AHEAD // max(1, len(self._desks))))
+        most = min(most, MAX_AHEAD, max(1, ALL_AHEAD // max(1, len(self._queues))))
         while self.lanes.queued and (worker := self._least(most)) is not None:
-            alone = len(self._desks[worker].turns) <= ALONE_AHEAD
+            alone = len(self._queues[worker].slots) <= ALONE_AHEAD
             if (job := self.lanes.ahead(alone=alone)) is None:
                 return
             yield self._give(job, worker, now)
@@ -354,25 +356,25 @@ class Scheduler(Generic[J, W]):
     def _least(self, most: int) -> W | None:
         """Return the worker with the fewest quick jobs, up to ``most``, and no other job."""
         result, fewest = None, most + 1
-        for worker, desk in self._desks.items():
-            count = len(desk.turns)
-            if 0 < count < fewest and desk.turns[0].cost is None and not desk.retiring:
+        for worker, queue in self._queues.items():
+            count = len(queue.slots)
+            if 0 < count < fewest and queue.slots[0].cost is None and not queue.retiring:
                 result, fewest = worker, count
         return result
 
     def _steal(self, now: float) -> Take[J, W] | None:
         """Take a job back from a worker that has not begun it; it counts as running."""
-        for worker, desk in self._desks.items():
-            turn = desk.last() if len(desk.turns) > 1 else None
-            if turn is None or (turn.together and now - desk.started < PART_AFTER):
+        for worker, queue in self._queues.items():
+            slot = queue.last() if len(queue.slots) > 1 else None
+            if slot is None or (slot.together and now - queue.started < PART_AFTER):
                 continue
-            self._take(turn)
-            self.lanes.begun(turn.cost)
-            return Take(turn.job, worker)
+            self._take(slot)
+            self.lanes.begun(slot.cost)
+            return Take(slot.job, worker)
         return None
 
-    def _take(self, turn: _Turn[J]) -> None:
-        turn.taken = True
+    def _take(self, slot: _Slot[J]) -> None:
+        slot.taken = True
         self._ahead -= 1
 
     def _lend(self, others: OtherFronts) -> Iterator[Action[J, W]]:
@@ -397,32 +399,32 @@ class Scheduler(Generic[J, W]):
 
     def _recall(self) -> Take[J, W] | None:
         """Take a job back from a worker that has not begun it, to lend it."""
-        for worker, desk in self._desks.items():
-            turn = desk.last() if len(desk.turns) > 1 else None
-            if turn and not turn.together and not turn.job.borrowed:
-                self._take(turn)
-                return Take(turn.job, worker)
+        for worker, queue in self._queues.items():
+            slot = queue.last() if len(queue.slots) > 1 else None
+            if slot and not slot.together and not slot.job.borrowed:
+                self._take(slot)
+                return Take(slot.job, worker)
         return None
 
     def _give(self, first: J, worker: W, now: float) -> Give[J, W]:
         """Send a job to a worker, with others of its content."""
         alike = [] if first.cost else self.lanes.alike(first, MAX_TOGETHER - 1)
-        desk = self._desks[worker]
-        begins = not desk.turns
+        queue = self._queues[worker]
+        begins = not queue.slots
         self._ahead += len(alike) + (not begins)
-        desk.turns.append(_Turn(first, first.cost))
-        desk.turns.extend(_Turn(job, job.cost, together=True) for job in alike)
+        queue.slots.append(_Slot(first, first.cost))
+        queue.slots.extend(_Slot(job, job.cost, together=True) for job in alike)
         if begins:
-            self._begin(desk, now)
+            self._begin(queue, now)
         return Give((first, *alike), worker)
 
     @staticmethod
-    def _begin(desk: _Desk[J], now: float) -> None:
-        desk.started = now
-        if not desk.turns[0].taken:
-            desk.turns[0].job.started = now
+    def _begin(queue: _WorkerQueue[J], now: float) -> None:
+        queue.started = now
+        if not queue.slots[0].taken:
+            queue.slots[0].job.started = now
 
     def _given(self) -> Iterator[J]:
         """Yield the jobs that workers have."""
-        for desk in self._desks.values():
-            yield from (turn.job for turn in desk.turns if not turn.taken)
+        for queue in self._queues.values():
+            yield from (slot.job for slot in queue.slots if not slot.taken)

@@ -1,7 +1,7 @@
-"""Whose turn it is among kinds of work that share workers: each gets equal seconds; pure.
+"""Decides which kind of work goes next, so that each gets an equal share of seconds; pure.
 
-Start-time fair queueing (Goyal, Vin and Cheng, 1996): the next is of the kind that has been given
-less. A kind of which nothing waits has no claim to what it did not use meanwhile.
+This is start-time fair queueing (Goyal, Vin and Cheng, 1996): the next job is of the kind that has
+been given the fewest seconds. A kind without waiting jobs saves up nothing for later.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ class Turns(Generic[K]):
     """The seconds that each kind has been given.
 
     Args:
-        kinds: The kinds; at first their turns come in this order.
+        kinds: The kinds, in the order of their first turns.
     """
 
     def __init__(self, kinds: Sequence[K]) -> None:
         self._given = dict.fromkeys(kinds, 0.0)
 
     def order(self) -> list[K]:
-        """The kinds, the one whose turn it is first."""
+        """Return the kinds, the one whose turn it is first."""
         return sorted(self._given, key=self._given.__getitem__)
 
     def lead(self, kind: K, other: K) -> float:
-        """Seconds that a kind has been given more than another one; below 0 where less."""
+        """Return how many more seconds a kind has been given than another; below 0 for fewer."""
         return self._given[kind] - self._given[other]
 
     def begun(self, kind: K, seconds: float, waiting: Collection[K]) -> None:
-        """A job begins.
+        """Count a job that begins.
 
         Args:
             kind: Its kind.
-            seconds: That it takes.
-            waiting: The kinds of which a job could have begun in its place.
+            seconds: The seconds that it is expected to take.
+            waiting: The kinds of which a job could have begun in its place, with ``kind`` itself.
         """
         start = self._given[kind]
         for other, given in self._given.items():

@@ -71,7 +71,7 @@ def _jpg_at_once(pixels: bytes, frame: Frame) -> bytes:
 
 
 def _by_pillow(pixels: bytes, frame: Frame, name: str, **options: Any) -> bytes:
-    """The pixels, row by row, as a file of Pillow's."""
+    """Return a file that Pillow encodes from pixels in memory, row by row."""
     from PIL import Image
 
     mode = MODES[len(pixels) // frame.area]
@@ -107,9 +107,9 @@ def _webp(image: Image, descriptor: int, frame: Frame) -> None:
 
 
 def _webp_at_once(pixels: bytes, frame: Frame) -> bytes:
-    """As :func:`_webp` codes them, byte by byte, by Pillow's build of libwebp.
+    """Encode to the same bytes as :func:`_webp`, by Pillow's build of libwebp.
 
-    That takes a sixth less time than the one that libvips is built with.
+    It takes a sixth less time than the build that libvips uses.
     """
     return _by_pillow(
         pixels,
@@ -122,15 +122,18 @@ def _webp_at_once(pixels: bytes, frame: Frame) -> bytes:
 
 
 def _webp_quality(frame: Frame) -> int | None:
-    """Of a lossless one it is a measure of effort; more of it makes a large one no smaller."""
+    """Return libwebp's quality; for a lossless picture it is an effort, low for a large one.
+
+    More of it makes a large lossless picture no smaller.
+    """
     return WEBP_QUICK if frame.lossless and frame.large else frame.quality
 
 
 def _webp_effort(frame: Frame) -> int:
-    """0-6: less for a large picture, which takes memory: bytes a pixel of 12 megapixels of noise.
+    """Return the effort, 0-6: less for a large picture, because a high effort takes much memory.
 
-    Without loss 28 at 0 and 44 at 4, with alpha 31 and 39, else 11 at 2 and 31 at 4. A photograph
-    gets 6 to 18 % larger by it.
+    Bytes for each pixel of 12 megapixels of noise: lossless 28 at 0 and 44 at 4, with alpha 31 and
+    39, else 11 at 2 and 31 at 4. A photograph gets 6 to 18 % larger.
     """
     if not frame.large:
         return WEBP_EFFORT
@@ -263,10 +266,10 @@ class Codec:
         mime: Content-Type of a result.
         loader: libvips' operation that reads it; empty if there is none.
         save: Writes the image to a descriptor, by the frame.
-        at_once: Encodes pixels in memory, row by row, 8-bit grey or sRGB, if that is less work than
-            libvips' threads.
-        whole: Whether encoding begins when all pixels are there, and ``at_once`` is less work for
-            them than ``save``.
+        at_once: Encodes pixels in memory, row by row, 8-bit grey or sRGB, if that can be less work
+            than ``save``.
+        whole: Whether ``save`` also needs all pixels before it begins, and ``at_once`` is less work
+            for a picture of any size.
         header: Reads the header, if libvips does not.
         load: Reads the pixels, if libvips does not.
         side: Largest side of a source in pixels; ``None`` for ``limits.source_side``.
@@ -289,8 +292,7 @@ class Codec:
             would be missing. After others, the picture is rendered as decoded.
         copies: How often the file is in memory while it is decoded.
         held: Bytes for each pixel of the source that decoding keeps, given that shrink, without
-        lines
-            and the file itself (see :func:`.plan.make`). An upper bound of what
+            lines and the file itself (see :func:`.plan.make`). An upper bound of what
             bench/estimates.py has measured, with pictures of all kinds and up to 250 megapixels.
         encoding: Bytes for each pixel of one frame of the result that encoding keeps (likewise).
         holds_frames: Whether decoding keeps the pixels of all frames that are read.

@@ -26,18 +26,19 @@ TURNS = (b"clap", b"irot", b"imir")  # what is done to a decoded picture
 ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 M = TypeVar("M", bound=Memory)
 FULL = (b"meta", b"iref")  # boxes with version and flags in front of those inside them
-PIXELS = (b"av01", b"hvc1")  # types of items that nobody looks into before they are decoded
+PIXELS = (b"av01", b"hvc1")  # types of items that are not read before they are decoded
 
 
 def outline(file: File) -> Outline | None:
-    """The file without its coded pictures, by which its header is read.
+    """Return the file without its coded pictures, which is enough to read its header.
 
     Returns:
-        ``None`` where it is not so plain that libheif certainly sees the same.
+        ``None`` if libheif might read another header from it than from the whole file, or if too
+        much of the file would be needed.
 
     Raises:
         ImageDamage: There are too many boxes, or rows of a table.
-        ServiceUnavailable: It cannot be read.
+        ServiceUnavailable: The file cannot be read.
     """
     result, end = Outline(file), 0
     for kind, at, begin, end in _places(file):
@@ -55,7 +56,7 @@ def outline(file: File) -> Outline | None:
 
 
 def coded(data: Memory) -> int:
-    """Pixels of the largest picture inside, be it a tile, a mask, or cropped.
+    """Return the pixels of the largest picture inside, including tiles, masks and cropped parts.
 
     Raises:
         ImageDamage: Items are longer than the file, or a picture has no size.
@@ -69,7 +70,7 @@ def coded(data: Memory) -> int:
 
 
 def largest(data: Memory) -> int:
-    """Pixels of the largest picture inside, be it a tile, a mask, or cropped; 0 for none.
+    """Return the pixels of the largest picture, as :func:`coded`, unchecked; 0 if there is none.
 
     Raises:
         ImageDamage: A picture has no size, or there are too many boxes.
@@ -87,7 +88,7 @@ def has_sequence(data: Memory) -> bool:
 
 
 class _Reader:
-    """Numbers from a box, one behind the other; 0 behind its end."""
+    """Reads numbers from a box, one after the other; 0 after its end."""
 
     def __init__(self, data: memoryview | bytes) -> None:
         self.data, self.at = data, 0
@@ -106,7 +107,7 @@ class _Reader:
 
 
 def _places(data: memoryview | File) -> Iterator[tuple[bytes, int, int, int]]:
-    """Kind of each box in a row, where it begins, where its content does, and where it ends."""
+    """Yield the kind of each box, and the offsets of its start, of its content and of its end."""
     at = 0
     for _ in range(MAX_BOXES):
         front = data[at : at + 16]
@@ -124,13 +125,13 @@ def _places(data: memoryview | File) -> Iterator[tuple[bytes, int, int, int]]:
 
 
 def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and content of each box in a row."""
+    """Yield the kind and the content of each box."""
     for kind, _, begin, end in _places(data):
         yield kind, data[begin:end]
 
 
 def _all(data: memoryview, *path: bytes) -> Iterator[memoryview]:
-    """The content of every box that is reached by these kinds, one in the other."""
+    """Yield the content of every box on a path of kinds, each inside the one before."""
     for kind, body in _boxes(data):
         if kind == path[0]:
             inside = body[4:] if kind in FULL else body
@@ -138,7 +139,7 @@ def _all(data: memoryview, *path: bytes) -> Iterator[memoryview]:
 
 
 def _sizes(file: memoryview) -> dict[int, int]:
-    """Bytes of each item."""
+    """Return the number of bytes of each item."""
     sizes: dict[int, int] = {}
     for item, _, size in _extents(file):
         sizes[item] = sizes.get(item, 0) + size
@@ -146,12 +147,12 @@ def _sizes(file: memoryview) -> dict[int, int]:
 
 
 def _extents(file: memoryview) -> Iterator[tuple[int, int, int]]:
-    """The pieces of each item: its number, where one begins, and its bytes (ItemLocationBox)."""
+    """Yield the pieces of items: item number, offset and size in bytes (ItemLocationBox)."""
     for body in _all(file, b"meta", b"iloc"):
         reader = _Reader(body)
         version, _, widths, more = (reader.number(size) for size in (1, 3, 1, 1))
         fields = widths >> 4, widths & 15, more >> 4, more & 15
-        # there are no others; of one of 2 bytes libheif reads none
+        # other sizes are not valid; for one of 2 libheif reads no bytes
         offset, length, base, index = (size if size in (4, 8) else 0 for size in fields)
         wide = 4 if version == 2 else 2
         for _ in reader.rows(wide, MAX_ITEMS):
@@ -165,10 +166,10 @@ def _extents(file: memoryview) -> Iterator[tuple[int, int, int]]:
 
 
 def _kinds(file: memoryview) -> dict[int, bytes]:
-    """The type of each item (ItemInfoBox), of those that say one."""
+    """Return the type of each item that has one (ItemInfoBox)."""
     kinds: dict[int, bytes] = {}
     for body in _all(file, b"meta", b"iinf"):
-        start = 8 if _Reader(body).number(1) else 6  # behind version, flags, and how many there are
+        start = 8 if _Reader(body).number(1) else 6  # after version, flags and count
         for kind, entry in _boxes(body[start:]):
             reader = _Reader(entry)
             version, _ = reader.number(1), reader.number(3)
@@ -179,13 +180,13 @@ def _kinds(file: memoryview) -> dict[int, bytes]:
 
 
 def _described(file: memoryview) -> Iterator[int]:
-    """Each item of metadata, once for every picture that it describes (ItemReferenceBox)."""
+    """Yield each item of metadata, once for every picture it describes (ItemReferenceBox)."""
     for item, others in _referred(file, b"cdsc"):
         yield from (item for _ in others)
 
 
 def _areas(file: memoryview) -> Iterator[int]:
-    """Width by height of every picture (ImageSpatialExtentsProperty)."""
+    """Yield the pixels of every picture (ImageSpatialExtentsProperty)."""
     for inside in _all(file, b"meta", b"iprp"):
         properties = _properties(inside)
         kinds = [kind for kind, _ in properties]
@@ -201,12 +202,15 @@ def _areas(file: memoryview) -> Iterator[int]:
 
 
 def _properties(inside: memoryview) -> list[tuple[bytes, memoryview]]:
-    """Kind and content of all, which count from 1 (ItemPropertyContainerBox)."""
+    """Return the kind and content of all properties (ItemPropertyContainerBox).
+
+    The file numbers them from 1.
+    """
     return [pair for body in _all(inside, b"ipco") for pair in _boxes(body)]
 
 
 def _associated(body: memoryview) -> Iterator[tuple[int, list[int]]]:
-    """Each item, and the numbers of its properties (ItemPropertyAssociationBox)."""
+    """Yield each item with the numbers of its properties (ItemPropertyAssociationBox)."""
     reader = _Reader(body)
     version, flags = reader.number(1), reader.number(3)
     wide, number = (2, 0x7FFF) if flags & 1 else (1, 0x7F)
@@ -217,9 +221,10 @@ def _associated(body: memoryview) -> Iterator[tuple[int, list[int]]]:
 
 
 def _own(inside: memoryview, item: int) -> dict[bytes, memoryview]:
-    """The properties of an item, by kind; of several of a kind, the first.
+    """Return the properties of an item, by kind; of several of one kind, the first.
 
-    A colr is one kind with nclx, others with a profile: a picture may have both.
+    The kind of a colr includes its type, because a picture may have one with nclx and one with a
+    profile.
     """
     properties, own = _properties(inside), dict[bytes, memoryview]()
     for body in _all(inside, b"ipma"):
@@ -233,7 +238,7 @@ def _own(inside: memoryview, item: int) -> dict[bytes, memoryview]:
 
 
 def _referred(file: memoryview, wanted: bytes) -> Iterator[tuple[int, list[int]]]:
-    """From which item to which others references of a kind go (ItemReferenceBox)."""
+    """Yield each item with references of a kind, and the items referred to (ItemReferenceBox)."""
     for body in _all(file, b"meta", b"iref"):
         wide = 4 if body[0:1].tobytes() == b"\1" else 2
         for kind, reference in _boxes(body[4:]):
@@ -253,11 +258,11 @@ def _primary(file: memoryview) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """What the properties of the primary picture say of its colours.
+    """The colours of the primary picture, by its properties.
 
     Attributes:
-        codes: By which its colours are meant; 2 for what is not said (ITU-T H.273).
-        limited: A grey one whose levels go from 16 to 235.
+        codes: Primaries and transfer function (ITU-T H.273); 2 if unspecified.
+        limited: Whether it is grey, with levels from 16 to 235.
     """
 
     codes: Codes = (2, 2)
@@ -265,7 +270,9 @@ class Colours:
 
 
 def colours(data: Memory) -> Colours:
-    """Of an AVIF's primary picture (ISO 14496-12, 12.1.5; AV1 codec ISO media file format, 2.3).
+    """Return the colours of an AVIF's primary picture.
+
+    See ISO 14496-12, 12.1.5, and AV1 codec ISO media file format, 2.3.
 
     Raises:
         ImageDamage: There are too many boxes.
@@ -274,7 +281,7 @@ def colours(data: Memory) -> Colours:
     item = _primary(file)
     for inside in _all(file, b"meta", b"iprp"):
         own = _own(inside, item)
-        if b"av1C" not in own:  # a grid; its tiles are alike
+        if b"av1C" not in own:  # a grid, all of whose tiles have equal properties
             tile = next((to[0] for grid, to in _referred(file, b"dimg") if grid == item and to), 0)
             own = _own(inside, tile) | own
         reader = _Reader(own.get(b"av1C", memoryview(b"")))
@@ -342,7 +349,14 @@ def _retold(
     turns: list[int],
     properties: list[tuple[bytes, memoryview]],
 ) -> bytes:
-    """With a new table of contents behind it; the old one becomes free space."""
+    """Return the file with a new table of contents at its end; the old one becomes free space.
+
+    Args:
+        file: The file.
+        wrong: The items of alpha pictures to be turned.
+        turns: The numbers of the main picture's properties that turn or crop it.
+        properties: All properties.
+    """
 
     def associations(body: memoryview) -> bytes:
         reader = _Reader(body)
@@ -365,7 +379,7 @@ def _retold(
     result, at, new = bytearray(file), 0, b""
     for kind, body in _boxes(file):
         end = at + len(body) + _start(file, at)
-        if result[at : at + 4] == bytes(4):  # up to the end, which is no longer its
+        if result[at : at + 4] == bytes(4):  # it extended to the end of the file
             result[at : at + 4] = (len(file) - at).to_bytes(4)
         if kind == b"meta" and not new:
             result[at + 4 : at + 8] = b"free"
@@ -387,7 +401,7 @@ def _retold(
 
 
 def _start(file: memoryview, at: int) -> int:
-    """Bytes in front of a box's content."""
+    """Return the number of bytes before a box's content."""
     return 16 if file[at : at + 4].tobytes() == b"\0\0\0\1" else 8
 
 

@@ -1,16 +1,17 @@
 """Files that are read on demand, and the parts of them that libvips is given.
 
-A header needs some KB of a file, and a part of a picture needs a part of it. So parsers slice a
-:class:`File` as they would slice bytes, and return :class:`Parts` for libvips: bytes of ours, and
-spans of the file that have not been read.
+Reading a header takes some KB of a file, and a part of a picture takes a part of it. So parsers
+slice a :class:`File` as they would slice bytes, and return :class:`Parts` for libvips: bytes from
+memory, and spans of the file that have not been read.
 
-libvips reads these by calls of Python that read from the descriptor (:meth:`Parts.source`), which
-take 5 microseconds each, or is given all of them in memory, read at once and copied once. With a
-TIFF of 18 MB a call brings a strip: 13 ms for all of it, where all at once takes 23, and 2 ms in
-place of 12 for a crop at its top. libjpeg calls for every 4 KB: a JPEG of 10 MB takes 128 ms in
-place of 120, also through a pipe that a thread fills; it is read so where its upper part will do.
-The other design, libvips' own source on the descriptor, maps files (one that is cut meanwhile would
-kill the process), shares its place in them with other processes, and cannot leave anything out.
+libvips reads these by callbacks that read from the descriptor (:meth:`Parts.source`) and take 5
+microseconds each, or gets all of them in memory, read at once and copied once. With a TIFF of 18 MB
+a callback reads a strip: all of it takes 13 ms, instead of 23 ms at once, and a crop at its top
+2 ms instead of 12. libjpeg reads 4 KB at a time: a JPEG of 10 MB takes 128 ms instead of 120, also
+through a pipe that a thread fills, so this is done only if its upper part is enough.
+
+The alternative, libvips' own source on the descriptor, maps files (truncating one meanwhile would
+kill the process), shares the file position with other processes, and cannot leave anything out.
 """
 
 from __future__ import annotations
@@ -28,25 +29,25 @@ if TYPE_CHECKING:
     from pyvips import Image, SourceCustom
 
 CHANGED = "The source was written to while it was read."
-LEAST = 256 << 10  # bytes of a file that is worth it; less is read in 0.05 ms
-HEAD = 64 << 10  # bytes that are read first: a header is seldom longer
-LOOK = 32  # bytes that are read where fewer are looked at
-MOST = 4 << 20  # bytes behind its beginning that an outline has
-GRAIN = 16 << 10  # bytes that a call should bring, so that it costs less than to read all at once
+LEAST = 256 << 10  # bytes of the smallest file read on demand; a smaller one is read in 0.05 ms
+HEAD = 64 << 10  # bytes that are read first; few headers are longer
+LOOK = 32  # the least bytes to read after that
+MOST = 4 << 20  # the most bytes of an outline, besides the first ones of the file
+GRAIN = 16 << 10  # least bytes for each callback, for it to cost less than reading all at once
 
-Span = tuple[int, int]  # of a file: the first byte, and the one behind the last
+Span = tuple[int, int]  # of a file: the first byte, and the one after the last
 Piece = bytes | Span
 
 
 class File:
-    """A file on a descriptor that looks like its bytes, as far as slices of them go.
+    """A file that can be sliced like bytes.
 
     Args:
-        descriptor: Of the file, which stays its owner's.
-        size: Bytes that it has.
+        descriptor: Its descriptor, which is not closed here.
+        size: Its size in bytes.
 
     Attributes:
-        failure: Why something that libvips has asked for could not be read.
+        failure: The error of a callback of libvips; ``None`` without one.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
@@ -70,17 +71,17 @@ class File:
         return self._near[begin - self._at : end - self._at]
 
     def head(self, least: int = 0) -> bytes:
-        """The first :data:`HEAD` bytes, or so many if that is more, or all of a shorter file."""
+        """Return the first :data:`HEAD` or ``least`` bytes, or all of a shorter file."""
         wanted = min(max(least, HEAD), self._size)
         if len(self._head) < wanted:
             self._head = self.read(0, wanted)
         return self._head
 
     def read(self, at: int, size: int) -> bytes:
-        """Bytes from a place on, fewer at the end only.
+        """Return ``size`` bytes from the offset ``at`` on, fewer only at the end.
 
         Raises:
-            ServiceUnavailable: They cannot be read, or are not there any more.
+            ServiceUnavailable: They cannot be read, or the file has been truncated.
         """
         size = min(size, self._size - at)
         try:
@@ -96,13 +97,13 @@ class File:
         return data
 
     def changed(self, times: tuple[int, int] | None) -> bool:
-        """Has it been written to since?
+        """Return whether the file has been written to since it was opened.
 
-        One that has lost its last name is what it was: another one has taken its place.
+        A file that has lost its last name has not: another file has replaced it.
 
         Args:
-            times: When it was last written, and when what is known of it last changed, in
-                nanoseconds since the epoch; ``None`` where nobody writes to it.
+            times: Its mtime and ctime when it was opened, in nanoseconds; ``None`` for a file that
+                is never written to.
         """
         if times is None:
             return False
@@ -113,14 +114,14 @@ class File:
 
     @contextmanager
     def unchanged(self, times: tuple[int, int] | None) -> Iterator[None]:
-        """Within it something is made of the file.
+        """Return a context in which the file is read, and after which it must not have changed.
 
         Args:
             times: See :meth:`changed`.
 
         Raises:
-            SourceChanged: It was written to meanwhile, so that nothing of it counts.
-            ServiceUnavailable: Something that libvips has asked for could not be read.
+            SourceChanged: It was written to meanwhile, so that no result or error is valid.
+            ServiceUnavailable: libvips has failed to read a part of it.
         """
         try:
             yield
@@ -132,14 +133,14 @@ class File:
             raise SourceChanged(CHANGED)
 
     def whole(self) -> bytes:
-        """All of it, in one piece."""
+        """Return the whole file."""
         return self.read(0, self._size)
 
     def fill(self, at: int, buffer: memoryview) -> None:
-        """Read into a buffer as many bytes as it has.
+        """Fill a buffer from the offset ``at`` on.
 
         Raises:
-            ServiceUnavailable: They cannot be read, or are not there any more.
+            ServiceUnavailable: The bytes cannot be read, or the file has been truncated.
         """
         while buffer:
             try:
@@ -171,13 +172,14 @@ def _as_it_is(data: Bytes) -> Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What libvips may see of a file that is read on demand: pieces, one behind the other.
+    """The parts of a file that libvips may see, in order, as one file that is read on demand.
 
     Attributes:
         file: The file.
-        pieces: Of ours, or of the file.
-        grain: Bytes that libvips asks for at a time; 0 where it must have all at once.
-        finish: Has a last look at all of it in memory; may raise, or put something behind.
+        pieces: Bytes, or spans of the file.
+        grain: Bytes that libvips reads at a time; 0 if it needs all of them at once.
+        finish: Called with all bytes in memory; returns them, perhaps with more at the end, or
+            raises an error.
     """
 
     file: File
@@ -189,10 +191,10 @@ class Parts:
         return sum(map(_length, self.pieces))
 
     def whole(self) -> Bytes:
-        """All of it in memory.
+        """Return all parts in memory.
 
         Raises:
-            OssError: It cannot be read, or is refused.
+            OssError: They cannot be read, or ``finish`` refuses them.
         """
         if len(self.pieces) == 1 and isinstance(self.pieces[0], tuple):
             begin, end = self.pieces[0]
@@ -209,13 +211,13 @@ class Parts:
         return self.finish(memory)
 
     def pays(self, share: float) -> bool:
-        """Is it less work for libvips to ask for each part, if that share of it is wanted?"""
+        """Return whether reading by callbacks is less work if libvips needs this share, 0-1."""
         return self.grain >= GRAIN * share
 
     def source(self) -> SourceCustom:
-        """A source of libvips' that reads what it is asked for.
+        """Return a libvips source that reads on demand.
 
-        What cannot be read is missing, and the ``failure`` of the file says why.
+        If something cannot be read, the source ends there, and ``file.failure`` is set.
         """
         import pyvips
 
@@ -227,11 +229,11 @@ class Parts:
 
 
 class _Reader:
-    """Reads pieces as if they were a file, from where it stands."""
+    """Reads pieces as one file, from a position."""
 
     def __init__(self, parts: Parts) -> None:
         self._file, self._at = parts.file, 0
-        self._rows: list[tuple[int, int, Piece]] = []  # where each begins and ends
+        self._rows: list[tuple[int, int, Piece]] = []  # begin and end of each, and the piece
         end = 0
         for piece in parts.pieces:
             begin, end = end, end + _length(piece)
@@ -239,7 +241,10 @@ class _Reader:
         self._size, self._row = end, 0
 
     def read(self, size: int) -> bytes | None:
-        """Up to so many bytes; ``None`` at the end. Nothing may be raised through libvips."""
+        """Return up to ``size`` bytes; ``None`` at the end.
+
+        A callback of libvips must not raise, so ``None`` is also returned on errors.
+        """
         at = self._at
         if at >= self._size:
             return None
@@ -260,7 +265,7 @@ class _Reader:
         return data
 
     def seek(self, offset: int, whence: int) -> int:
-        """Go to a place, as ``io.IOBase.seek`` does."""
+        """Set the position and return it, as ``io.IOBase.seek`` does."""
         self._at = offset + (0, self._at, self._size)[whence]
         return self._at
 
@@ -274,11 +279,11 @@ def _clipped(piece: Piece, size: int) -> Piece:
 
 
 def joined(data: Data, pieces: Iterable[Piece], grain: int = 0) -> bytes | Parts:
-    """Pieces of a file one behind the other, in memory where the file is.
+    """Return pieces of a file, joined: as bytes if the file is in memory, else as parts.
 
     Args:
         data: The file.
-        pieces: Of which the last of the file may begin and end behind its end.
+        pieces: Bytes, or spans of the file; a span is cut off at the end of the file.
         grain: See :class:`Parts`.
     """
     if isinstance(data, File):
@@ -291,17 +296,17 @@ def joined(data: Data, pieces: Iterable[Piece], grain: int = 0) -> bytes | Parts
 
 
 def whole(data: Bytes | Parts) -> bytes:
-    """All of it in memory."""
+    """Return all bytes of a file, read if they are not in memory."""
     return bytes(data.whole() if isinstance(data, Parts) else data)
 
 
 def loaded(loader: str, data: Memory | Parts, **options: Any) -> Image:
-    """An image that libvips loads from memory without a copy of it, or from a file on demand.
+    """Return an image that libvips loads from memory without copying it, or from a file on demand.
 
     Args:
-        loader: That of memory, ``jpegload_buffer``.
+        loader: The name of the loader from memory, such as ``jpegload_buffer``.
         data: The file.
-        options: The loader's.
+        options: The loader's options.
     """
     import pyvips
 
@@ -313,16 +318,16 @@ def loaded(loader: str, data: Memory | Parts, **options: Any) -> Image:
 
 
 class Outline:
-    """A file in memory with parts of it only: the rest is 0, and takes none.
+    """A sparse copy of a file in memory: the parts that are not added are 0, and take no memory.
 
-    A decoder that finds its way through a file by lengths sees in it what the file says of itself.
+    A decoder that skips pixels by their lengths reads the same header from it as from the file.
 
     Args:
-        file: The file, of which the beginning is there at once.
+        file: The file, whose first bytes are copied at once.
 
     Attributes:
-        memory: As long as the file.
-        large: Whether so much of the file is wanted that all of it may as well be read.
+        memory: The copy, as long as the file.
+        large: Whether more than :data:`MOST` bytes were added; then the whole file is to be read.
     """
 
     def __init__(self, file: File) -> None:
@@ -337,10 +342,14 @@ class Outline:
         return self._room < 0
 
     def add(self, begin: int, end: int) -> None:
-        """Put a part of the file there, as far as the file goes and there is room.
+        """Copy a part of the file, up to the end of the file, unless it is too large.
+
+        Args:
+            begin: Offset of the first byte.
+            end: Offset after the last byte.
 
         Raises:
-            ServiceUnavailable: It cannot be read.
+            ServiceUnavailable: The part cannot be read.
         """
         begin, end = max(begin, self._have), min(end, len(self._file))
         if begin < end:

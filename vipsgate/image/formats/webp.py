@@ -1,6 +1,6 @@
-"""A WebP's chunks, walked through without the pixels that they hold (WebP container specification).
+"""Reads the chunks of a WebP without their pixels (WebP container specification).
 
-libwebp walks likewise; of a picture it looks at the first bytes, which say its size.
+libwebp's own parser does the same: of a picture it reads only the first bytes, which have its size.
 """
 
 from __future__ import annotations
@@ -9,28 +9,29 @@ from collections.abc import Iterator
 
 from .ondemand import File, Memory, Outline
 
-RIFF, CHUNK = 12, 8  # bytes in front of the first chunk, and of a chunk in front of its content
-FRAME = 16  # bytes of an ANMF in front of the chunks in it
+RIFF, CHUNK = 12, 8  # bytes before the first chunk, and bytes of a chunk before its content
+FRAME = 16  # bytes of an ANMF's content before the chunks inside it
 LOSSLESS = b"VP8L"
 PICTURES = (b"VP8 ", LOSSLESS, b"ALPH")
-BEGINNING = 32  # bytes of a picture; a VP8's own header has 10
-MAX_CHUNKS = 5000  # a frame has three at most
-NEAR = 65536  # bytes of a file in front of which its first picture begins
+BEGINNING = 32  # bytes of a picture that are read; the header of a VP8 has 10
+MAX_CHUNKS = 5000  # of a file; a frame has three at most
+NEAR = 65536  # a picture that begins before this offset decides whether a file is lossless
 
 
 def is_lossless(data: Memory) -> bool:
-    """Does a picture that begins near the beginning lose nothing?"""
+    """Return whether a picture that begins within the first :data:`NEAR` bytes is lossless."""
     return any(name == LOSSLESS and at < NEAR for name, at, _, _ in _chunks(data))
 
 
 def outline(file: File) -> Outline | None:
-    """The file without its pictures, by which its header is read.
+    """Return the file without its pictures, which is enough to read its header.
 
     Returns:
-        ``None`` where it is not so plain that libwebp certainly sees the same.
+        ``None`` if libwebp might read another header from it than from the whole file, or if too
+        much of the file would be needed.
 
     Raises:
-        ServiceUnavailable: It cannot be read.
+        ServiceUnavailable: The file cannot be read.
     """
     result, end = Outline(file), RIFF
     for name, at, begin, end in _chunks(file):
@@ -41,7 +42,10 @@ def outline(file: File) -> Outline | None:
 
 
 def _chunks(data: Memory | File) -> Iterator[tuple[bytes, int, int, int]]:
-    """Name of each, where it begins, where its content does, and where the next one begins."""
+    """Yield the name of each chunk, and the offsets of its start, its content and the next chunk.
+
+    Chunks inside an ANMF follow it as if they were not nested.
+    """
     at, end = RIFF, min(_end(data), len(data))
     for _ in range(MAX_CHUNKS):
         begin = at + CHUNK

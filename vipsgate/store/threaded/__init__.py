@@ -1,5 +1,5 @@
-"""A folder whose file system may let its reader wait: NFS, CephFS, SMB, FUSE.
+"""A store in a folder whose file system may block its readers: NFS, CephFS, SMB, FUSE.
 
-RULE: nothing here touches a file but in a thread of its bucket (:mod:`.threads`), and no descriptor
-of such a file leaves this package: a copy does.
+RULE: files are accessed only in threads of their bucket (:mod:`.threads`), and no descriptor of
+such a file leaves this package, only those of copies.
 """

@@ -1,4 +1,4 @@
-"""Drafts on a file system that may hang: every step in a thread of its bucket, within its time."""
+"""Drafts on a file system that may hang: each step runs in a thread, with a time limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..local.draft import LocalDraft
 from ..local.paths import BucketFolder
 from .threads import Call, Threads
 
-SLOWEST = 1 << 20  # bytes a second that a file system takes at least, when they are made durable
+SLOWEST = 1 << 20  # bytes per second that a file system is expected to flush at least
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,15 +23,15 @@ T = TypeVar("T")
 class ThreadedDraft(LocalDraft):
     """See :class:`vipsgate.store.base.Draft`.
 
-    One step is under way at a time. The draft ends behind the last one, however long that hangs:
-    before, its descriptor would become another file's, and the step would write into that.
+    Only one step runs at a time. The draft is closed after the last one, however long that hangs:
+    if its descriptor were closed before, and reused for another file, the step would write to that.
 
     Args:
         bucket: The bucket's folder.
-        look: Key -> what is known of the object; ``None`` where there is none.
-        known: Descriptor of a file -> what is known of it.
-        threads: Those of the file system.
-        kept: Told of the key of an object that may be another one now.
+        look: Returns the object of a key, or ``None``.
+        known: Returns the object of an open file, by its descriptor.
+        threads: The threads of the file system.
+        kept: Called with the key of an object that may have been replaced.
     """
 
     thread_bytes = 0
@@ -46,7 +46,7 @@ class ThreadedDraft(LocalDraft):
     ) -> None:
         super().__init__(bucket, look, known)
         self._threads, self._kept = threads, kept
-        self._step: Call[Any] | None = None  # under way, or the last one
+        self._step: Call[Any] | None = None  # the current or latest one
 
     async def __aenter__(self) -> ThreadedDraft:
         try:
@@ -65,7 +65,7 @@ class ThreadedDraft(LocalDraft):
         if error is not None:
             self._end_behind()
             return
-        with contextlib.suppress(OssError):  # the object is kept; its file is closed some time
+        with contextlib.suppress(OssError):  # the object is kept, and its file is closed later
             await self._apart(self._end)
 
     async def keep(
@@ -83,7 +83,7 @@ class ThreadedDraft(LocalDraft):
         return await self._threads.wait(call)
 
     def _end_behind(self) -> None:
-        """End it behind the step that is under way; nobody waits for either."""
+        """Close the draft after the current step, without waiting for either."""
         step = self._step
         if step is None or not step.abandon(lambda result: self._end()):
             self._threads.submit(self._end)

@@ -1,4 +1,4 @@
-"""An opened file of a file system that may hang, which only threads touch."""
+"""An open file of a file system that may hang, accessed only in threads."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..local.disk import Disk
 from .threads import Threads
 
 PIECE = 1 << 20  # bytes that are read at a time
-WHOLE = range(1 << 62)  # of a file of whatever size
+WHOLE = range(1 << 62)  # the whole of a file of any size
 
 
 class File:
-    """A file, with the piece of it that was read when it was opened.
+    """An open file, with the piece of it that was read when it was opened.
 
     Args:
-        threads: Those of the file system.
-        object: What is known of it.
-        descriptor: Of the file.
-        start: Where the piece begins.
-        piece: Bytes.
+        threads: The threads of the file system.
+        object: The object that the file has.
+        descriptor: The file's descriptor.
+        start: Offset of the piece.
+        piece: The bytes that were read.
 
     Attributes:
-        object: Likewise.
+        object: The object that the file has.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class File:
         self._start, self._piece = start, piece
 
     async def pieces(self, span: range) -> AsyncGenerator[bytes, None]:
-        """A part of the file, as it comes; the file is closed behind it.
+        """Yield a part of the file, in pieces, and then close the file.
 
         Args:
-            span: Which bytes; begins where the file has been read.
+            span: The bytes to read, from ``start`` on.
 
         Raises:
             GatewayTimeout: The file system hangs.
-            ServiceUnavailable: The file is shorter by now, or cannot be read.
+            ServiceUnavailable: The file has been truncated, or cannot be read.
         """
         try:
             at, piece = self._start, self._piece[: len(span)]
@@ -60,12 +60,12 @@ class File:
             self.close()
 
     def close(self) -> None:
-        """Close it, some time: that may hang, too."""
+        """Close the file in the background, because that may hang, too."""
         if self._descriptor >= 0:
             self._threads.submit(os.close, self._descriptor)
             self._descriptor = -1
 
-    def __del__(self) -> None:  # whoever has it may never begin to read
+    def __del__(self) -> None:  # the generator of ``pieces`` may never have been started
         self.close()
 
 
@@ -77,19 +77,19 @@ async def opened(
     span: range = WHOLE,
     info: Object | None = None,
 ) -> File:
-    """An object's file, with its first piece, in one go.
+    """Open an object's file and read its first piece, in one call of a thread.
 
     Args:
-        threads: Those of the file system.
-        disk: The store's.
-        bucket: Where it is.
-        key: Its name.
-        span: Which part of it will be read.
-        info: What is known of it; ``None`` for whatever there is.
+        threads: The threads of the file system.
+        disk: The disk of the store.
+        bucket: The name of the bucket.
+        key: The object's key.
+        span: The part of it that will be read.
+        info: The object that is expected; ``None`` for any.
 
     Raises:
-        PreconditionFailed: It is another one than ``info``.
-        OssError: It cannot be had.
+        PreconditionFailed: The object is another one than ``info``.
+        OssError: It cannot be opened or read.
     """
     return await threads.run(partial(_open, threads, disk, bucket, key, span, info))
 
@@ -97,7 +97,7 @@ async def opened(
 def _open(
     threads: Threads, disk: Disk, bucket: str, key: str, span: range, info: Object | None
 ) -> File:
-    """The same, in a thread."""
+    """Do the work of :func:`opened`, in a thread."""
     result = disk.open(bucket, key)
     try:
         if info is not None and result.object != info:

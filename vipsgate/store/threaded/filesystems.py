@@ -1,7 +1,7 @@
-"""Which file systems let their readers wait for a server.
+"""Finds out which folders are on file systems whose readers may have to wait for a server.
 
-The kernel says what a folder lies on (statfs(2)). Its answer may itself be long in coming, so it is
-waited for in a thread. A file system that is not in the table counts as one of this machine.
+statfs(2) returns the type of a folder's file system. The call itself may block, so it is made in a
+thread. A file system that is not in the table counts as a local one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# f_type of statfs(2). Without a word on it: linux/magic.h
+# f_type of statfs(2); from linux/magic.h, unless another source is named
 BLOCKING = {
     0x6969: "NFS",
     0x517B: "SMB",
@@ -27,11 +27,11 @@ BLOCKING = {
     0x73757245: "Coda",
     0x564C: "NCP",
     0x7461636F: "OCFS2",
-    0x0187: "autofs",  # what is mounted there when somebody looks
+    0x0187: "autofs",  # mounts another file system on access
     0x786F4256: "VirtualBox shared folder",
     0x01161970: "GFS2",  # linux/gfs2_ondisk.h
     0x0BD00BD0: "Lustre",  # lustre_user.h, LL_SUPER_MAGIC
-    # coreutils, src/stat.c, where it calls them remote
+    # coreutils, src/stat.c, as remote ones
     0x47504653: "GPFS",
     0x19830326: "BeeGFS",  # fhgfs
     0xAAD7AAEA: "PanFS",
@@ -49,12 +49,12 @@ BUFFER_BYTES = 256  # of struct statfs, which has 120
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a bucket's folder is.
+    """The facts of a bucket's folder.
 
     Attributes:
-        blocking: Whether it, or something mounted below it, may let its reader wait.
+        blocking: Whether its file system, or one mounted below it, may block readers.
         own: Whether its file system is another one than the root's.
-        modified: Seconds since the epoch.
+        modified: Its mtime, in seconds since the epoch.
     """
 
     blocking: bool
@@ -63,16 +63,16 @@ class Folder:
 
 
 def inspect(root: str, name: str) -> Folder | None:
-    """What the folder of this name in the root is; ``None`` for none.
+    """Return the facts of a folder in the root, or ``None`` if there is none.
 
     Raises:
-        OSError: It cannot be had.
+        OSError: The folder cannot be accessed.
     """
     path = f"{root}/{name}"
     try:
         facts = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        if os.path.islink(path):  # the place of a bucket that is elsewhere is away
+        if os.path.islink(path):  # a link to a bucket elsewhere, which is unavailable
             raise
         return None
     if not stat.S_ISDIR(facts.st_mode):
@@ -83,28 +83,28 @@ def inspect(root: str, name: str) -> Folder | None:
 
 
 def is_blocking(path: str) -> bool:
-    """Does the file system of a folder let its reader wait?
+    """Return whether the file system of a folder may block readers.
 
     Raises:
-        OSError: It cannot be told.
+        OSError: Its type cannot be read.
     """
     return bool(blocking(path))
 
 
 def blocking(path: str) -> str:
-    """The name of a folder's file system that lets its reader wait; empty for any other one.
+    """Return the name of a folder's file system if it may block readers, else an empty string.
 
     Raises:
-        OSError: It cannot be told.
+        OSError: Its type cannot be read.
     """
     return BLOCKING.get(kind(path), "")
 
 
 def kind(path: str) -> int:
-    """The magic number of a folder's file system.
+    """Return the magic number of a folder's file system.
 
     Raises:
-        OSError: It cannot be told.
+        OSError: It cannot be read.
     """
     buffer = ctypes.create_string_buffer(BUFFER_BYTES)
     if _LIBC.statfs(os.fsencode(path), buffer):
@@ -114,17 +114,17 @@ def kind(path: str) -> int:
 
 
 def mounts() -> bytes:
-    """Something that is another one as soon as something is mounted or unmounted."""
+    """Return the kernel's table of mounts, which changes with any mount or unmount."""
     with open(MOUNTS, "rb") as file:
         return file.read()
 
 
 def _below(top: str) -> Iterator[str]:
-    """The mount points below a folder."""
+    """Yield the mount points below a folder."""
     for line in os.fsdecode(mounts()).splitlines():
         point = ESCAPED.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4])
         if point.startswith(f"{top.rstrip('/')}/"):
             yield point
 
 
-_LIBC = ctypes.CDLL(None, use_errno=True)  # lets other threads run meanwhile
+_LIBC = ctypes.CDLL(None, use_errno=True)  # releases the GIL during calls

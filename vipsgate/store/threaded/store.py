@@ -1,15 +1,15 @@
-"""A root of which some buckets, or all, are on file systems that may hang.
+"""A store in a root of which some or all buckets are on file systems that may hang.
 
-What is known of an object counts for a moment, and for longer where its file system does not
-answer, as with an object store (:mod:`vipsgate.store.remote.head_cache`), so that what is cached is
-still answered. A file is read as a remote object is: passed on in pieces as it comes, or copied
-whole into a file in memory, which is rendered while it grows. So neither the front nor a renderer
-has a descriptor of it: with one, sendfile(2) and a decoder's read hang in the kernel, and a
-renderer in a read that cannot be interrupted (an NFS mount without an answer, a disk with an error)
-does not even die by kill -9.
+The facts of an object are cached for a moment, and used for longer if its file system does not
+respond, as with an object store (:mod:`vipsgate.store.remote.head_cache`), so that cached pictures
+are still served. A file is read like a remote object: it is sent in pieces as they are read, or
+copied into a memory file, which is rendered while it grows. So neither the front nor a renderer has
+a descriptor of the file itself: otherwise sendfile(2) or a decoder's read could hang in the kernel,
+and a renderer in an uninterruptible read (of an NFS mount that does not respond, or a failing disk)
+is not even ended by kill -9.
 
-The other design was a switch in :class:`~vipsgate.store.local.store.LocalStore`, in the loop or in
-a thread: each of its calls would ask which, and whoever had a descriptor of it would have to.
+The alternative was a switch in :class:`~vipsgate.store.local.store.LocalStore` between the loop and
+a thread: each of its methods would have to check it, and so would every user of its descriptors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .buckets import Buckets
 from .draft import ThreadedDraft
 from .threads import Threads
 
-REFRESH_TIMEOUT = 1.0  # seconds that a file system has to say whether what is known still holds
+REFRESH_TIMEOUT = 1.0  # seconds to wait for a file system before cached facts are used
 
 T = TypeVar("T")
 
@@ -46,17 +46,16 @@ class ThreadedStore:
     """See :class:`vipsgate.store.base.Store`.
 
     Args:
-        disk: What is done on the disk.
-        seconds: That a call may take.
-        fresh: Seconds for which what is known of an object counts as that of now.
-        stale: Seconds for which it will do where its file system does not answer.
-        quick: The store for buckets whose files do not block; ``None`` where all count as blocking.
-        clock: Seconds.
-        writes: Told of names that are written.
+        disk: The operations on the disk.
+        seconds: Seconds that a call may take.
+        fresh: Seconds for which the facts of an object count as current.
+        stale: Seconds for which they may be used if the file system does not respond.
+        quick: The store for buckets that do not block; ``None`` if all count as blocking.
+        clock: Returns a monotonic time, in seconds.
+        writes: Announces names that are written.
 
     Attributes:
-        direct: The buckets whose files do not block, with their store: what is asked of them is
-            better asked there.
+        direct: The store of each bucket that does not block, which is better used directly.
     """
 
     def __init__(
@@ -81,12 +80,12 @@ class ThreadedStore:
 
     @property
     def stuck(self) -> int:
-        """How many threads are in a call whose time is over."""
+        """Number of threads in a call whose deadline has passed."""
         return self._buckets.stuck()
 
     @property
     def away(self) -> str:
-        """See :class:`vipsgate.store.base.Store`; of a root that may hang, as it was last seen."""
+        """See :class:`vipsgate.store.base.Store`; for a root that may hang, as last seen."""
         if self._quick:
             return self._disk.root.fault()
         if self._buckets.root.stuck:
@@ -94,14 +93,14 @@ class ThreadedStore:
         return self._disk.root.reason
 
     def stale_ok(self, bucket: str) -> bool:
-        """What may be told while it is away, it tells by itself: :meth:`stat`."""
+        """Return ``False``: :meth:`stat` itself returns stale facts while the store is away."""
         return False
 
     def has(self, bucket: str) -> bool:
-        """Is there such a bucket, or was there at the last look?
+        """Return whether there is a bucket of this name, or was at the latest look.
 
         Raises:
-            ServiceUnavailable: Nobody can tell, for the store is away.
+            ServiceUnavailable: It is not known, and the store is away.
         """
         if self._buckets.has(bucket):
             return True
@@ -114,7 +113,7 @@ class ThreadedStore:
         await self._buckets.look()
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
-        """See :class:`vipsgate.store.base.Store`; one that hangs is among them."""
+        """See :class:`vipsgate.store.base.Store`; a bucket that hangs is included."""
         await self._buckets.look(anew=True)
         names = [name for name in self._buckets.names() if name != INTERNAL]
         return [(name, self._buckets.modified(name)) for name in names]
@@ -130,7 +129,7 @@ class ThreadedStore:
         self._buckets.drop(bucket)
 
     async def sweep(self) -> None:
-        """See :class:`vipsgate.store.base.Store`; a bucket that hangs keeps no other."""
+        """See :class:`vipsgate.store.base.Store`; a bucket that hangs does not delay others."""
         sweeps = (
             self._run(name, partial(self._disk.sweep_bucket, name))
             for name in self._buckets.names()
@@ -144,24 +143,24 @@ class ThreadedStore:
         return True
 
     async def stat(self, bucket: str, key: str) -> Object:
-        """See :class:`vipsgate.store.base.Store`; where its file system hangs, as it was."""
+        """See :class:`vipsgate.store.base.Store`; stale if the file system hangs."""
         info = (await self._see(bucket, key)).object
         if info is None:
             raise absent(key)
         return info
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
-        """See :class:`vipsgate.store.base.Store`: what was seen a moment ago."""
+        """See :class:`vipsgate.store.base.Store`; from facts that are still fresh."""
         head = self._heads.fresh(f"{bucket}/{key}")
         return head and (head.object or ())
 
     def reread(
         self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
     ) -> None:
-        """See :class:`vipsgate.store.base.Store`: nothing is read at once."""
+        """Return ``None``, as a file here cannot be read without waiting."""
 
     async def open(self, bucket: str, key: str) -> Opened:
-        """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked."""
+        """See :class:`vipsgate.store.base.Store`; a copy in memory."""
         opened = await file.opened(self._threads(bucket), self._disk, bucket, key)
         descriptor = spool.begin(opened.object.size)
         return await _copied(opened, descriptor, Arrival(opened.object, descriptor))
@@ -171,13 +170,13 @@ class ThreadedStore:
         return self
 
     async def begin(self, bucket: str, key: str) -> Opened:
-        """See :class:`vipsgate.store.base.RangeReader`; of a copy that grows."""
+        """See :class:`vipsgate.store.base.RangeReader`; a copy in memory that grows."""
         opened = await file.opened(self._threads(bucket), self._disk, bucket, key)
         descriptor = spool.begin(opened.object.size)
         arrival = Arrival(opened.object, descriptor)
         fetch = asyncio.ensure_future(_copied(opened, descriptor, arrival))
         try:
-            await asyncio.sleep(0)  # it has begun: cancelled before, it would not close anything
+            await asyncio.sleep(0)  # a task that is cancelled before it begins closes nothing
             return await fetch if fetch.done() else Arriving.of(arrival, fetch)
         except BaseException:
             leave(fetch)
@@ -219,7 +218,7 @@ class ThreadedStore:
         work = partial(self._disk.list, bucket, prefix, delimiter, after, limit)
         return await self._run(bucket, work)
 
-    # -- as they are done ------------------------------------------------------------------------
+    # -- internals -------------------------------------------------------------------------------
 
     def _threads(self, bucket: str) -> Threads:
         return self._buckets.threads(bucket)
@@ -228,21 +227,21 @@ class ThreadedStore:
         return await self._threads(bucket).run(work)
 
     async def _forget(self, bucket: str, key: str) -> None:
-        """The object may be another one now."""
+        """Drop the facts of an object that may have been replaced, in all processes."""
         self._heads.drop(f"{bucket}/{key}")
         await self._writes.announce(f"{bucket}/{key}")
 
     async def _see(self, bucket: str, key: str) -> Head:
-        """What is there, or was a moment ago, or where nobody can tell, longer ago.
+        """Return the facts of an object: fresh, read now, or stale if the file system hangs.
 
-        Whoever asks for an object that is known waits no longer than :data:`REFRESH_TIMEOUT`; the
-        asking goes on.
+        For a known object the caller waits at most :data:`REFRESH_TIMEOUT`; the read goes on in the
+        background.
         """
         path = f"{bucket}/{key}"
         if head := self._heads.fresh(path):
             return head
         before = self._heads.stale(path)
-        known = before if before and before.object else None  # what was missing may have come
+        known = before if before and before.object else None  # a missing one may exist by now
         wait = REFRESH_TIMEOUT - self._heads.waited(path) if known else None
         try:
             async with asyncio.timeout(wait):
@@ -261,7 +260,7 @@ class ThreadedStore:
 
 
 async def _copied(opened: file.File, descriptor: int, arrival: Arrival) -> Opened:
-    """A file's copy, which whoever reads it meanwhile is told of."""
+    """Copy a file to a memory file, advancing ``arrival`` for those who read it meanwhile."""
     try:
         async with contextlib.aclosing(opened.pieces(range(opened.object.size))) as pieces:
             async for piece in pieces:
@@ -275,5 +274,5 @@ async def _copied(opened: file.File, descriptor: int, arrival: Arrival) -> Opene
 
 
 async def _tried(work: Awaitable[None]) -> None:
-    with contextlib.suppress(OssError):  # one need not keep the others
+    with contextlib.suppress(OssError):  # a failure must not stop the others
         await work

@@ -1,10 +1,10 @@
-"""Threads for calls of the kernel that may hang, each call within its time.
+"""Threads for system calls that may hang, with a time limit for each call.
 
-A thread in such a call cannot be stopped. So there are only so many of them, for each file system
-its own; when all are stuck the next call is refused at once. What a stuck call would still have
-given is put away by the thread itself, when the file system comes back. They are daemons: a process
-that ends does not wait for them. :class:`concurrent.futures.ThreadPoolExecutor` has the threads and
-the bound, but its own are waited for at the end of the process, however long they hang.
+A thread in such a call cannot be stopped. So each file system has a limited number of threads of
+its own; when all are stuck, the next call is refused at once. The late result of a stuck call is
+discarded by its thread, when the file system responds again. The threads are daemons, so that a
+process does not wait for them when it ends; it would for those of
+:class:`concurrent.futures.ThreadPoolExecutor`, however long they hang.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ...errors import GatewayTimeout, OssError, ServiceUnavailable
 from ..local import abandoned, paths
 from ..local.root import away
 
-MAX_THREADS = 16  # of one file system
+MAX_THREADS = 16  # for each file system
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,35 +33,35 @@ Jobs = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]  # None: 
 
 
 class State(enum.Enum):
-    """Of a call."""
+    """The states of a call."""
 
     WAITING, RUNNING, DONE, DROPPED = range(4)
 
 
 class Call(Generic[T]):
-    """Work for a thread.
+    """A function call to be made in a thread.
 
     Args:
-        work: What is done.
-        until: Seconds of the clock after which nobody waits for it.
+        work: The function.
+        until: Its deadline, in seconds of the clock.
 
     Attributes:
-        until: Likewise.
+        until: Its deadline, in seconds of the clock.
     """
 
     def __init__(self, work: Callable[[], T], until: float) -> None:
         self._work, self.until = work, until
         self._lock, self._state = threading.Lock(), State.WAITING
         self._result: T | None = None
-        self._next: Callable[[T | None], object] | None = None  # behind it, if it is abandoned
+        self._next: Callable[[T | None], object] | None = None  # called after it, if abandoned
 
     @property
     def is_abandoned(self) -> bool:
-        """Does nobody wait for it any more?"""
+        """Whether its result is not awaited any more."""
         return self._next is not None
 
     def __call__(self) -> T | None:
-        """Do it, in a thread."""
+        """Make the call, in a thread."""
         with self._lock:
             if self._state is State.DROPPED:
                 return None
@@ -80,15 +80,15 @@ class Call(Generic[T]):
                 following(result)
 
     def abandon(self, following: Callable[[T | None], object]) -> bool:
-        """Nobody waits for it any more.
+        """Stop waiting for the call, and have its result discarded.
 
         Args:
-            following: What is done behind it, with its result; with ``None`` where it failed, or
-                never begins. It takes the place of an earlier one.
+            following: Called by the thread after the call, with its result, or ``None`` if it
+                failed. It replaces an earlier one.
 
         Returns:
-            Whether its thread will do that. If not, the call is over, and the caller is to see to
-            it by :meth:`result`.
+            Whether ``following`` will be called. If not, the call has ended or will never begin,
+            and the caller has to discard its :attr:`result`.
         """
         with self._lock:
             self._next = following
@@ -98,18 +98,18 @@ class Call(Generic[T]):
 
     @property
     def result(self) -> T | None:
-        """What it gave, once it is over."""
+        """The result, after the call has ended; ``None`` before, or if it failed."""
         return self._result
 
 
 class Threads(Executor):
-    """Those of one file system.
+    """The threads of one file system.
 
     Args:
-        name: Of the threads.
-        seconds: That a call may take, waiting for a thread included.
-        most: How many threads there are at most.
-        clock: Seconds.
+        name: Prefix of the names of the threads.
+        seconds: Seconds that a call may take, including the wait for a thread.
+        most: Largest number of threads.
+        clock: Returns a monotonic time, in seconds.
     """
 
     def __init__(
@@ -121,20 +121,20 @@ class Threads(Executor):
     ) -> None:
         self._name, self._seconds, self._most, self._clock = name, seconds, most, clock
         self._jobs, self._idle, self._count = Jobs(), threading.Semaphore(0), 0
-        self._lock = threading.RLock()  # a file that is collected meanwhile submits that it closes
-        self._ends: dict[Call[Any], float] = {}  # of calls that are in a thread now
+        self._lock = threading.RLock()  # ``File.__del__`` may submit while it is held
+        self._ends: dict[Call[Any], float] = {}  # deadlines of the calls that are in a thread now
 
     @property
     def stuck(self) -> int:
-        """Threads in a call whose time is over."""
+        """Number of threads in a call whose deadline has passed."""
         now = self._clock()
         return sum(until < now for until in tuple(self._ends.values()))
 
     def check(self) -> None:
-        """Refuse at once what would find no thread.
+        """Check that not all threads are stuck.
 
         Raises:
-            ServiceUnavailable: All are stuck.
+            ServiceUnavailable: All threads are stuck.
         """
         if len(self._ends) >= self._most and self.stuck >= self._most:
             raise away("The store's file system does not answer.")
@@ -146,17 +146,17 @@ class Threads(Executor):
         discard: Callable[[T | None], object] = lambda result: None,
         seconds: float = 0,
     ) -> T:
-        """Work in a thread, within its time.
+        """Call a function in a thread, and return its result.
 
         Args:
-            work: What is done.
-            discard: Puts the result away where nobody waits for it any more; in a thread.
-            seconds: That this work may take longer than others.
+            work: The function.
+            discard: Called in a thread with a result that is not awaited any more, or ``None``.
+            seconds: Seconds that this call may take longer than others.
 
         Raises:
-            GatewayTimeout: It is not done in time.
+            GatewayTimeout: The call has reached its deadline.
             ServiceUnavailable: All threads are stuck, or the file system fails.
-            OssError: What the work raises.
+            OssError: The function has raised it.
         """
         call = self.call(work, seconds)
         try:
@@ -167,11 +167,11 @@ class Threads(Executor):
             raise
 
     def call(self, work: Callable[[], T], seconds: float = 0) -> Call[T]:
-        """Work that is to begin with :meth:`wait`; the arguments are those of :meth:`run`."""
+        """Return a call that begins with :meth:`wait`; for the arguments see :meth:`run`."""
         return Call(work, self._clock() + self._seconds + seconds)
 
     async def wait(self, call: Call[T]) -> T:
-        """Do a call, and wait for it within its time; see :meth:`run`."""
+        """Make a call, and return its result; see :meth:`run`."""
         self.check()
         try:
             async with asyncio.timeout(call.until - self._clock()):
@@ -179,21 +179,21 @@ class Threads(Executor):
                 return result
         except OssError:
             raise
-        except OSError as error:  # also that the time is over
+        except OSError as error:  # including TimeoutError
             raise refusal(error) from None
 
     def _noted(self, call: Call[T]) -> T:
         self._ends[call] = call.until
         try:
-            return call()  # type: ignore[return-value]  # None: nobody waits for it
+            return call()  # type: ignore[return-value]  # None: it is not awaited
         finally:
             del self._ends[call]
 
     def now(self, work: Callable[[], T]) -> T:
-        """Work in a thread, for a caller without a loop; see :meth:`run`."""
+        """Do the same as :meth:`run`, for a caller without an event loop."""
         try:
             return self.submit(work).result(self._seconds)
-        except OSError as error:  # also that the time is over
+        except OSError as error:  # including TimeoutError
             raise refusal(error) from None
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
@@ -208,7 +208,7 @@ class Threads(Executor):
         return future
 
     def close(self) -> None:
-        """Let the threads end, each behind what it is doing; what still comes has new ones."""
+        """End the threads, each after its current call; further calls start new ones."""
         with self._lock:
             for _ in range(self._count):
                 self._jobs.put(None)
@@ -216,7 +216,7 @@ class Threads(Executor):
 
 
 def _work(jobs: Jobs, idle: threading.Semaphore) -> None:
-    """A thread."""
+    """Make the calls in order; this is the threads' function."""
     while job := jobs.get():
         future, work = job
         if future.set_running_or_notify_cancel():
@@ -224,12 +224,12 @@ def _work(jobs: Jobs, idle: threading.Semaphore) -> None:
                 future.set_result(work())
             except BaseException as error:
                 future.set_exception(error)
-        del job, future, work  # what was given is not held until the next call
+        del job, future, work  # or they would be held until the next call
         idle.release()
 
 
 def refusal(error: OSError) -> OssError:
-    """What is to be told of a call that has failed, or whose time is over."""
+    """Return OSS's error for a call that has failed, or has reached its deadline."""
     if isinstance(error, TimeoutError):  # of the loop, without a number
         error = OSError(errno.ETIMEDOUT, "")
     return paths.unavailable(error, "had")
