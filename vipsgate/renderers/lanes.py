@@ -5,12 +5,12 @@ finds it more expensive hands it back with an estimate, and it waits again, in t
 animated lane. Quick jobs never wait for those: when all workers are busy with expensive jobs, one
 more may begin a quick one.
 
-Heavy and animated jobs take turns by seconds (:mod:`.turns`), so that neither keeps the other out,
-however many come; and each lane has a bound of its own, so that neither fills the queue. If the job
-whose turn it is lacks memory, no other expensive job overtakes it, in this front or another one. An
-animation that lacks a permit is overtaken by heavy pictures, which need none. The alternative was
-one queue for both, in order of arrival: simpler, but when a thousand clients request heavy
-pictures, these fill it, and a request for an animation is refused.
+Heavy and animated jobs share workers by seconds (:mod:`.fair_share`), so that neither keeps the
+other out, however many come; and each lane has a bound of its own, so that neither fills the queue.
+If the job whose turn it is lacks memory, no other expensive job overtakes it, in this front or
+another one. An animation that lacks a permit is overtaken by heavy pictures, which need none. The
+alternative was one queue for both, in order of arrival: simpler, but when a thousand clients
+request heavy pictures, these fill it, and a request for an animation is refused.
 
 The quick lane may hold thousands of jobs, so nothing here iterates over all of it; the other lanes
 are short, because their predicted waits add up.
@@ -27,7 +27,7 @@ from typing import Generic, Protocol, TypeVar
 
 from ..image.cost import Cost
 from .admission import FIRST_GUESS, Bounds, Mean, NoOtherFronts, OtherFronts, Refusal
-from .turns import Turns
+from .fair_share import FairShare
 
 QUICK_SECONDS = 0.25  # of one core: the highest estimate of a quick job
 QUICK_BYTES = 128 << 20  # of memory, likewise
@@ -108,7 +108,7 @@ class Lanes(Generic[J]):
         self._held = 0
         self._mean = Mean(FIRST_GUESS)  # seconds of a quick job
         self._factor = Mean(1.0)  # seconds of any other job, as a multiple of its estimate
-        self._turns = Turns(EXPENSIVE)
+        self._share = FairShare(EXPENSIVE)
 
     def __len__(self) -> int:
         return self.queued
@@ -248,7 +248,7 @@ class Lanes(Generic[J]):
             for one in EXPENSIVE
         }
         # the other lane is given as many seconds meanwhile, and one job more if its turn comes
-        turns = work[lane] + self._turns.lead(lane, other)
+        turns = work[lane] + self._share.lead(lane, other)
         if turns >= 0 and costs[other]:
             turns += costs[other][0].seconds
         ahead = work[lane] + max(0.0, min(work[other], turns))
@@ -331,7 +331,7 @@ class Lanes(Generic[J]):
             if job.cost:  # no job counts for more seconds than a job may wait
                 seconds = min(job.cost.seconds, self._bounds.seconds)
                 lanes = [lane_of(one.cost) for one in firsts]
-                self._turns.begun(lanes[0], seconds, lanes)
+                self._share.begun(lanes[0], seconds, lanes)
             self.leave(job)
             self.begun(job.cost)
             return job
@@ -343,7 +343,7 @@ class Lanes(Generic[J]):
 
     def _firsts(self) -> list[J]:
         """Return the first job of each expensive lane that has a permit, in order of turns."""
-        firsts = (next(iter(self._waiting[lane]), None) for lane in self._turns.order())
+        firsts = (next(iter(self._waiting[lane]), None) for lane in self._share.order())
         return [
             job
             for job in firsts

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 
 
-class Turns(Generic[K]):
+class FairShare(Generic[K]):
     """The seconds that each kind has been given.
 
     Args:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vipsgate.renderers.turns import Turns
+from vipsgate.renderers.fair_share import FairShare
 
 # what begins: a kind and its seconds, and the kinds that wait besides -> whose turn it is then
 ORDERS = [
@@ -20,9 +20,9 @@ ORDERS = [
 
 @pytest.mark.parametrize(("begun", "order"), ORDERS)
 def test_whose_turn_it_is(begun: str, order: str) -> None:
-    turns = Turns("ab")
+    share = FairShare("ab")
     for one in begun.split():
         job, _, waiting = one.partition("+")
-        turns.begun(job[0], float(job[1:]), waiting)
-    assert "".join(turns.order()) == order
-    assert turns.lead(order[0], order[1]) <= 0 <= turns.lead(order[1], order[0])
+        share.begun(job[0], float(job[1:]), waiting)
+    assert "".join(share.order()) == order
+    assert share.lead(order[0], order[1]) <= 0 <= share.lead(order[1], order[0])
