@@ -24,6 +24,26 @@ def test_the_oldest_go(files, most, removed):
     assert budget.excess(iter(files), most) == removed
 
 
+MANY = [(float(number), 10, f"{number}") for number in range(16)]  # 160 bytes
+
+
+@pytest.mark.parametrize(
+    ("files", "lacking", "removed"),
+    [
+        ([], 1, []),
+        (MANY, 1, ["0", "1"]),  # an eighth
+        (MANY, 20, ["0", "1"]),
+        (MANY, 21, ["0", "1", "2"]),  # as much as is needed
+        (MANY, 160, [path for _, _, path in MANY]),
+        (MANY, 161, []),  # all of them would not be enough
+        (FILES, 1, ["old"]),
+        (FILES[:1], 1, ["new"]),
+    ],
+)
+def test_the_oldest_make_room_on_a_full_disk(files, lacking, removed):
+    assert budget.excess_for(reversed(files), lacking) == removed
+
+
 @pytest.mark.parametrize(("size", "bytes_between"), [(1600, 100), (15, 0), (0, 0)])
 def test_when_a_scan_is_due(size, bytes_between):
     assert budget.scan_interval(size) == bytes_between
