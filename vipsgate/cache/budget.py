@@ -10,6 +10,7 @@ scan is due as soon as a file cannot be written.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -73,5 +74,23 @@ def touch(file: str | int, facts: os.stat_result) -> None:
     Raises:
         OSError: The file belongs to another user.
     """
-    if facts.st_mtime < time.time() - RECENT:
+    if abs(facts.st_mtime - time.time()) > RECENT:
         os.utime(file)
+
+
+def last_use(path: str, facts: os.stat_result, now: float) -> float:
+    """Return the time of a file's last use, or of its last change where it is a temporary one.
+
+    A time in the future, from before the clock was set back, is set to now. Such a file would stay
+    until that time has come, whoever looks; from now on it is as old as any other.
+
+    Args:
+        path: Its path.
+        facts: Its facts.
+        now: Seconds since the epoch.
+    """
+    if facts.st_mtime <= now + RECENT:
+        return facts.st_mtime
+    with contextlib.suppress(OSError):  # it belongs to another user
+        os.utime(path, (now, now))
+    return now

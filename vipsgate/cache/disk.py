@@ -468,11 +468,12 @@ class Disk:
                     facts = os.stat(path)
                     if ours:
                         self._shut(path, facts)
+                    used = budgets.last_use(path, facts, now)
                     if folder.endswith(f"/{TEMPORARY}") or name.endswith(OLD_LOCK):
-                        if facts.st_mtime < now - STALE:
+                        if used < now - STALE:
                             os.unlink(path)
                         continue
-                    files.append((facts.st_mtime, facts.st_size, path))
+                    files.append((used, facts.st_size, path))
         excess = budgets.excess(files, self._budget)
         if lacking and not excess:
             excess = budgets.excess_for(files, lacking)
