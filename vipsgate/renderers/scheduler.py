@@ -178,7 +178,7 @@ class Scheduler(Generic[J, W]):
         self._desks[worker] = _Desk()
         self._idle.append(worker)
 
-    def remove(self, worker: W, *, retry: bool = True) -> J | None:
+    def remove(self, worker: W, *, retry: bool = True, begun: bool = True) -> J | None:
         """Remove a worker that has ended, and return its job if that is not to be retried.
 
         Its other jobs return to the front of their lanes.
@@ -186,6 +186,7 @@ class Scheduler(Generic[J, W]):
         Args:
             worker: A worker that was added.
             retry: Whether its job may be retried; each job is, once at most.
+            begun: Whether it can have begun its job; if not, the job waits for another worker.
         """
         turns = self._desks.pop(worker).turns
         if worker in self._idle:
@@ -200,8 +201,8 @@ class Scheduler(Generic[J, W]):
             if not turn.taken and turn.job.awaited:
                 self.lanes.enter_again(turn.job)
         turns.clear()
-        if lost and lost.retry and retry:
-            lost.retry = False
+        if lost and (not begun or (lost.retry and retry)):
+            lost.retry = lost.retry and not begun
             self.lanes.enter_again(lost)
             return None
         return lost
