@@ -55,33 +55,34 @@ def store_of(
     Raises:
         SettingsError: There is none, or it is of a kind that there is not.
     """
+    copies = _copies(settings)
     painted = PaintedCache(painter) if painter else None
     outgoing = client or client_of(settings)
 
     def reach(bucket: str, origin: Origin) -> Store:
         if origin.url.startswith(HTTP):
-            return _website(settings, outgoing, origin.url, bucket)
+            return _website(settings, copies, outgoing, origin.url, bucket)
         if origin.url != SYNTHETIC:
-            return _cloud(settings, origin.url, bucket)
+            return _cloud(settings, copies, origin.url, bucket)
         if painted is None:
             raise ValueError("there are no renderers here that would paint")
         chance = random.Random(bucket).random  # the same faults after every start
         return Synthetic(painted, origin.delay_ms / 1000, origin.error_rate, chance)
 
-    base = _base(settings, writes)
+    base = _base(settings, copies, writes)
     if isinstance(base, ThreadedStore):
         return Routing(base, reach, base.direct)
     return Routing(base, reach)
 
 
-def _base(settings: Settings, writes: Writes | None) -> Store:
+def _base(settings: Settings, copies: Path | None, writes: Writes | None) -> Store:
     url = settings.store.url
     scheme = urlsplit(url).scheme
     if not url:
         raise SettingsError("store.url: is not set; name a folder: vipsgate serve ROOT")
     if scheme in SCHEMES:
         try:
-            return _cloud(settings, url, writes=writes)
+            return _cloud(settings, copies, url, writes=writes)
         except ValueError as error:
             raise SettingsError(f"store.url = {url!r}: {error}") from None
     if scheme != "file":
@@ -126,7 +127,11 @@ def _folder(root: Path, options: StoreSettings, writes: Writes | None) -> Store 
 
 
 def _cloud(
-    settings: Settings, url: str, bucket: str = "", writes: Writes | None = None
+    settings: Settings,
+    copies: Path | None,
+    url: str,
+    bucket: str = "",
+    writes: Writes | None = None,
 ) -> CloudStore:
     """A place in an object store, of many buckets or of one.
 
@@ -139,7 +144,7 @@ def _cloud(
         client,
         options.fresh_seconds,
         options.stale_seconds,
-        _source_cache(settings, url),
+        _source_cache(settings, copies, url),
         writes=writes,
     )
     parts = urlsplit(url)
@@ -151,7 +156,9 @@ def client_of(settings: Settings) -> Client:
     return Client(settings.origins.hosts, settings.origins.timeout_seconds)
 
 
-def _website(settings: Settings, client: Client, url: str, bucket: str) -> HttpStore:
+def _website(
+    settings: Settings, copies: Path | None, client: Client, url: str, bucket: str
+) -> HttpStore:
     """A bucket on a server of HTTP.
 
     Raises:
@@ -160,7 +167,7 @@ def _website(settings: Settings, client: Client, url: str, bucket: str) -> HttpS
     options = settings.store
     source = HttpClient(client, url)
     objects = HttpReader(
-        source, options.fresh_seconds, options.stale_seconds, _source_cache(settings, url)
+        source, options.fresh_seconds, options.stale_seconds, _source_cache(settings, copies, url)
     )
     return HttpStore(objects, bucket, settings.origins.fetch_bytes)
 
@@ -211,12 +218,33 @@ def cache_file_system(folder: Path, seconds: float) -> str:
         threads.close()
 
 
-def _source_cache(settings: Settings, url: str) -> SourceCache | None:
-    """Where copies of a store's objects are kept, beside what is made of them."""
+def _copies(settings: Settings) -> Path | None:
+    """The folder of copies of remote objects, in that of what is made of them, if that answers.
+
+    ``None`` where no copies are wanted, and where the user's home hangs.
+
+    Raises:
+        SettingsError: The cache's folder is named, and its file system hangs.
+    """
     folder = settings.cache_folder()
     if not (settings.store.source_cache_bytes and folder):
         return None
     try:
-        return SourceCache(folder / SOURCES, settings.store.source_cache_bytes, url)
+        cache_file_system(folder, settings.store.timeout_seconds)
+    except OssError:
+        if settings.cache.dir:
+            raise SettingsError(
+                f"cache.dir = {settings.cache.dir!r}: its file system hangs"
+            ) from None
+        return None
+    return folder / SOURCES
+
+
+def _source_cache(settings: Settings, copies: Path | None, url: str) -> SourceCache | None:
+    """Where copies of a store's objects are kept."""
+    if copies is None:
+        return None
+    try:
+        return SourceCache(copies, settings.store.source_cache_bytes, url)
     except OSError as error:
         raise ValueError(f"store.source_cache_bytes: {error.filename}: {error.strerror}") from None

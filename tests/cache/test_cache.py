@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from vipsgate.cache.disk import EXACT_BYTES, LOCKS, Disk
+from vipsgate.cache.disk import EXACT_BYTES, LOCKS, STALE, Disk
 from vipsgate.cache.entry import CacheKey, Entry
 from vipsgate.cache.memory import OVERHEAD, Memory
 from vipsgate.cache.tiers import DISK, JOINED, MEMORY, MISS, Cache
@@ -178,6 +178,34 @@ async def test_keeps_its_budget(tmp_path):
     assert await disk.get(cache_key(0, "k0"))
     assert await disk.get(cache_key(1, "k1")) is None
     assert not list((tmp_path / ".new").iterdir())
+
+
+async def test_the_clock_was_set_back_since(tmp_path, monkeypatch):
+    """What was left unfinished goes when its time is over; what was used before is no newer."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    disk = Disk(tmp_path, 1 << 20)
+    for number in range(50):
+        await disk.put(cache_key(number), kept(os.urandom(10_000)))
+    temporary = tmp_path / ".new" / "0"
+    temporary.touch()
+    for path in (temporary, *(disk._path(cache_key(number)) for number in range(50))):
+        os.utime(path, (now + 1e8, now + 1e8))
+    disk._tidy()
+    assert temporary.exists()
+    now += STALE + 1
+    for number in range(50, 100):
+        await disk.put(cache_key(number), kept(os.urandom(10_000)))
+        os.utime(disk._path(cache_key(number)), (now, now))
+    disk._tidy()
+    assert not temporary.exists()
+    for number in range(100, 130):
+        await disk.put(cache_key(number), kept(os.urandom(10_000)))
+        os.utime(disk._path(cache_key(number)), (now, now))
+    disk._tidy()
+    await disk.close()
+    assert await disk.get(cache_key(0)) is None
+    assert all([await disk.get(cache_key(number)) for number in range(50, 130)])
 
 
 async def test_several_keep_one_budget(tmp_path):

@@ -144,6 +144,21 @@ async def test_those_used_longest_ago_leave_first(folder):
     assert content(masters, cache_key(0)) is None
 
 
+async def test_the_clock_was_set_back_since(folder, monkeypatch):
+    masters, now = Masters(folder, 4000), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    for number in range(5):
+        masters.keep(cache_key(number), written(masters, bytes(1000)))
+        await masters.close()
+        if number == 0:
+            os.utime(masters._path(cache_key(0)), (now + 1e8, now + 1e8))
+            masters._tidy()
+            now += 100
+    masters._tidy()
+    assert content(masters, cache_key(0)) is None
+    assert content(masters, cache_key(4)) == bytes(1000)
+
+
 async def test_what_is_not_stored(folder, tmp_path):
     masters = Masters(folder, 100)
     masters.keep(KEY, written(masters, bytes(26)))  # more than a quarter of the budget

@@ -1,4 +1,7 @@
-"""A disk without room: writes are refused and leave nothing, reads go on."""
+"""A disk without room: writes are refused and leave nothing, reads go on.
+
+Where it is the cache's, what was not used for longest makes room.
+"""
 
 import os
 import subprocess
@@ -78,3 +81,32 @@ def test_writes_are_refused_whole_and_reads_go_on(site, disk):
         assert site.ask("/photos/example.jpg?x-oss-process=image/resize,w_50").status == 200
     assert ask(site, "DELETE", "first").status == 204
     assert ask(site, "PUT", "second", body=data).status == 200
+
+
+def test_a_cache_that_fills_its_disk_keeps_new_pictures(serving, disk, tmp_path, root):
+    """Its budget is larger than the disk."""
+    (tmp_path / "vipsgate.toml").write_text("[cache]\nmemory_bytes = 0\n")
+    settings = ("--config", str(tmp_path / "vipsgate.toml"), "--cache-dir", str(disk / "cache"))
+    with serving(root, *settings) as site:
+
+        def answer(width):
+            got = site.get("example.jpg", f"image/resize,w_{width}/format,bmp")
+            assert got.status == 200
+            return got
+
+        first = answer(400)
+        filling = ROOM // len(first.body) + 1
+        for width in range(399, 399 - filling, -1):
+            answer(width)
+        for width in range(399 - filling, 300, -1):  # some of them come between two scans
+            new = answer(width)
+            again = answer(width)
+            assert again.body == new.body
+            if again.headers["X-Vipsgate-Cache"] == "hit":
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail("nothing new is kept")
+        assert answer(400).body == first.body
+        assert "the cache's disk is full" in site.log.read_text()
+    assert not list((disk / "cache" / ".new").iterdir())

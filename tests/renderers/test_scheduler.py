@@ -371,6 +371,17 @@ def test_a_worker_that_dies_as_it_is_given_a_job_loses_nothing() -> None:
     assert said == ["B+q1", "C+q2"]
 
 
+def test_what_a_worker_that_dies_cannot_have_begun_may_still_be_retried() -> None:
+    world = World(1)
+    world.happen("+q1")
+    for _ in range(3):
+        (action,) = world.scheduler.actions(0.0)
+        assert isinstance(action, Give)
+        assert world.scheduler.remove(action.worker, retry=False, begun=False) is None
+        world.start(action.worker)
+        assert world.jobs["q1"].retry
+
+
 # -- whatever happens ------------------------------------------------------------------------------
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support import fuse
 
+from vipsgate.buckets import Origin
+from vipsgate.build import SOURCES, store_of
 from vipsgate.cli import findings
 from vipsgate.server import compose
 from vipsgate.settings import Settings, SettingsError
@@ -79,6 +81,47 @@ async def test_nothing_is_kept_where_the_home_hangs(tmp_path, monkeypatch, hangi
     async with cache_of(settings("")):
         assert "nothing is kept on disk" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def remote(folder, url, copies=1 << 20):
+    """A store with copies beside the cache, and nothing else that is looked at."""
+    store = {"url": url, "timeout_seconds": SECONDS, "threads": False, "source_cache_bytes": copies}
+    return Settings(cache={"dir": str(folder)}, store=store)
+
+
+@pytest.fixture(params=["all of it", "a bucket"])
+def elsewhere(request, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    if request.param == "all of it":
+        return "s3://pictures/all"
+    (tmp_path / "root").mkdir()
+    return f"file://{tmp_path}/root"
+
+
+def test_copies_in_a_named_folder_that_hangs_stop_the_start(tmp_path, elsewhere, hanging):
+    place = tmp_path / "cache"
+    with pytest.raises(SettingsError, match=r"^cache.dir = '.*': its file system hangs$"):
+        store_of(remote(place, elsewhere))
+    assert not place.exists()
+
+
+def test_no_copies_are_kept_where_the_home_hangs(tmp_path, monkeypatch, elsewhere, hanging):
+    home = tmp_path / "home"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    store_of(remote("", elsewhere))._reach("a", Origin("s3://pictures/a"))
+    assert not home.exists()
+
+
+def test_copies_are_kept_where_the_folder_answers(tmp_path, elsewhere):
+    store_of(remote(tmp_path / "cache", elsewhere))._reach("a", Origin("s3://pictures/a"))
+    assert (tmp_path / "cache" / SOURCES).is_dir()
+
+
+def test_nobody_looks_where_no_copies_are_wanted(tmp_path, monkeypatch, elsewhere):
+    monkeypatch.setattr(filesystems, "kind", lambda path: pytest.fail("a look"))
+    monkeypatch.setattr(filesystems, "blocking", lambda path: pytest.fail("a look"))
+    store_of(remote(tmp_path / "cache", elsewhere, copies=0))
 
 
 async def test_a_mounted_one(tmp_path, capsys):

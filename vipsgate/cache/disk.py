@@ -63,6 +63,7 @@ PLACE_DIGITS = 15  # hexadecimal digits of a variant that give the offset: 60 bi
 LOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, 0 (fcntl(2))
 SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
 OLD_LOCK = ".lock"  # suffix of lock files of an earlier version
+WARNING_INTERVAL = 60.0  # seconds between two warnings that the disk has no room
 CLOSE_SECONDS = 10.0  # most seconds to wait at the end for files that are not written yet
 POLL = 0.02  # seconds between two attempts to lock what another process makes
 log = logging.getLogger(__name__)
@@ -98,6 +99,9 @@ class Disk:
         # bytes written by the queue's thread, and for a server in front; and the sum of both at the
         # last scan: the first is due at once
         self._stored, self._copied, self._scanned = 0, 0, -budget
+        # bytes of the smallest file for which there was no room since the last scan, 0 for none;
+        # when that may cause a scan again, and when it was last logged, in seconds of the clock
+        self._lacking, self._patient_until, self._warned = 0, 0.0, -WARNING_INTERVAL
         # sizes of the bodies of files whose checksum is right; an inode may be reused, but for a
         # file of another name
         self._seen: OrderedDict[Seen, int] = OrderedDict()
@@ -286,10 +290,12 @@ class Disk:
 
     async def _copy(self, path: str, entry: Entry) -> None:
         try:
-            with contextlib.closing(entry), contextlib.suppress(OSError):
+            with contextlib.closing(entry):
                 inode, size = await wrap(self._put_exact)(path, entry)
                 self._see((os.path.basename(path), inode, size), entry.size)
                 self._copied += entry.size
+        except OSError as error:
+            self._note(error, entry)
         finally:
             del self._copying[path]
         self._scan_if_due()
@@ -313,12 +319,29 @@ class Disk:
         """Write an entry, in the queue's thread, unless it is purged before or meanwhile."""
         if not self._queue.has(cache_key, entry):
             return
-        with contextlib.suppress(OSError):
+        try:
             inode, size = self._write(cache_key, entry)
             self._see((cache_key.variant, inode, size), entry.size)
             self._stored += size
             if not self._queue.has(cache_key, entry):
                 os.unlink(self._path(cache_key))
+        except OSError as error:
+            self._note(error, entry)
+
+    def _note(self, error: OSError, entry: Entry) -> None:
+        """Have files removed soon if an entry could not be written for want of room."""
+        if error.errno not in budgets.NO_ROOM:
+            return
+        size = entry.size + TAIL_BYTES
+        self._lacking = min(self._lacking, size) if self._lacking else size
+        now = time.monotonic()
+        if now >= self._warned + WARNING_INTERVAL:
+            self._warned = now
+            log.warning(
+                "the cache's disk is full, with less than cache.disk_bytes in the cache (%s): "
+                "what was not used for longest is removed",
+                error.strerror,
+            )
 
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
         """Write the file of an entry, and return its inode and size."""
@@ -409,18 +432,32 @@ class Disk:
 
     def _scan_if_due(self) -> None:
         written = self._stored + self._copied - self._scanned
-        if written >= max(LEAST, budgets.scan_interval(self._budget)) and not self._scanning:
+        due = written >= max(LEAST, budgets.scan_interval(self._budget)) or self._is_full()
+        if due and not self._scanning:
             self._scanning = asyncio.create_task(self._scan())
+
+    def _is_full(self) -> bool:
+        """Return whether room has to be made on the disk, and may be."""
+        return self._lacking > 0 and time.monotonic() >= self._patient_until
 
     async def _scan(self) -> None:
         self._scanned = self._stored + self._copied
+        lacking = self._lacking if self._is_full() else 0
         try:
-            await wrap(self._tidy)()
+            await wrap(self._tidy)(lacking)
         finally:
             self._scanning = None
+        if lacking:
+            self._open_files.close()  # or what was removed of them goes on taking room
+            self._lacking = 0  # what had no room meanwhile may have it now
+            self._patient_until = time.monotonic() + budgets.FULL_INTERVAL
 
-    def _tidy(self) -> None:
-        """Remove the least recently used files until the budget is kept."""
+    def _tidy(self, lacking: int = 0) -> None:
+        """Remove the least recently used files until the budget is kept.
+
+        Args:
+            lacking: Bytes of a file for which the disk had no room; 0 if it has had room.
+        """
         now = time.time()
         files: list[budgets.File] = []
         for folder, folders, names in os.walk(self._folder):
@@ -434,12 +471,16 @@ class Disk:
                     facts = os.stat(path)
                     if ours:
                         self._shut(path, facts)
+                    used = budgets.last_use(path, facts, now)
                     if folder.endswith(f"/{TEMPORARY}") or name.endswith(OLD_LOCK):
-                        if facts.st_mtime < now - STALE:
+                        if used < now - STALE:
                             os.unlink(path)
                         continue
-                    files.append((facts.st_mtime, facts.st_size, path))
-        for path in budgets.excess(files, self._budget):
+                    files.append((used, facts.st_size, path))
+        excess = budgets.excess(files, self._budget)
+        if lacking and not excess:
+            excess = budgets.excess_for(files, lacking)
+        for path in excess:
             with contextlib.suppress(OSError):
                 os.unlink(path)
                 os.rmdir(os.path.dirname(path))

@@ -20,6 +20,7 @@ import fcntl
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
 from aiofiles.os import wrap
@@ -192,13 +193,15 @@ class Masters:
 
     def _tidy(self) -> None:
         """Remove the least recently used files until the budget is kept."""
+        now = time.time()
         files: list[budgets.File] = []
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 path = f"{folder}/{name}"
                 with contextlib.suppress(OSError):  # removed by another process
                     facts = os.stat(path)
-                    files.append((facts.st_mtime, facts.st_size, path))
+                    used = budgets.last_use(path, facts, now)
+                    files.append((used, facts.st_size, path))
         for path in budgets.excess(files, self._budget):
             with contextlib.suppress(OSError):
                 os.unlink(path)

@@ -392,7 +392,8 @@ class Renderers:
 
     def _lost(self, worker: WorkerProcess) -> None:
         """Remove a worker that has ended; its job is retried or fails."""
-        if job := self._scheduler.remove(worker, retry=not worker.out_of_memory):
+        retry, begun = not worker.out_of_memory, worker.begun
+        if job := self._scheduler.remove(worker, retry=retry, begun=begun):
             job.result.set_exception(WorkerDied(worker))
         self._dispatch()
 

@@ -117,7 +117,8 @@ class WorkerProcess:
         self._connection = connection
         self._control = control
         self._on_reply, self._on_loss = replied, lost
-        self._sent = self._done = 0  # number of the last job sent, and of the last one done
+        # numbers of the last job sent, the last one that has reached it, and the last one done
+        self._sent = self._delivered = self._done = 0
         self._cancelled: set[int] = set()
         self._bells: dict[int, Bell] = {}  # of jobs whose sources are still arriving, by number
         self._grace: asyncio.TimerHandle | None = None
@@ -125,7 +126,7 @@ class WorkerProcess:
             self._statm = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # it has ended already
             self._statm = -1
-        self._loop.add_reader(connection.fileno(), self._readable)
+        self._loop.add_reader(connection.fileno(), self._read)
 
     def send(self, jobs: Sequence[PendingJob], budget: protocol.Budget | None) -> None:
         """Send jobs of one source, to be done after those sent before.
@@ -140,10 +141,19 @@ class WorkerProcess:
         batch = protocol.Batch(first, tuple(job.job for job in jobs), budget, coming)
         try:
             protocol.send(self._connection, *batch.encode())
+        except (BrokenPipeError, ConnectionResetError):  # it has died
+            self._loop.call_soon(self._read_rest)
+            return
         except OSError:
             return self._end()
+        self._delivered = self._sent
         if coming:
             self._bells[first].sent()
+
+    @property
+    def begun(self) -> bool:
+        """Whether it can have begun the first of its jobs."""
+        return self._done < self._delivered
 
     def _coming(self, job: PendingJob) -> protocol.Coming | None:
         """Return what the worker has to know about a source that is still arriving."""
@@ -204,19 +214,37 @@ class WorkerProcess:
         except (OSError, IndexError, ValueError):
             return 0
 
-    def _readable(self) -> None:
+    def _read_rest(self) -> None:
+        """Handle the replies that a worker has sent before it died, and then its end.
+
+        All at once, because uvloop does not watch a socket any more that has had an error.
+        """
+        while self._connection.fileno() >= 0:
+            if not self._read():
+                self._end()
+
+    def _read(self) -> bool:
+        """Handle the next message, or its end; return ``False`` if there is neither."""
         try:
             message, descriptors = protocol.receive(self._connection)
         except BlockingIOError:
-            return
+            return False
+        except ConnectionResetError:  # it has died with jobs unread
+            self._read_rest()
+            return True
         except (OSError, ValueError):
-            return self._end()
+            self._end()
+            return True
+        self._handle(message, descriptors)
+        return True
+
+    def _handle(self, message: protocol.Message | None, descriptors: list[int]) -> None:
         try:
             if message is None:
                 raise ValueError("the process has ended")
             if not self.ready.done() and not descriptors:
                 return self.ready.set_result(message)
-            if self._done == self._sent:
+            if not self.begun:
                 raise ValueError("a reply to no job")
             reply = protocol.Reply.decode(message, descriptors, self._done + 1)
         except ValueError:
@@ -229,6 +257,7 @@ class WorkerProcess:
         self._cancelled.discard(reply.number)
         self._silence(reply.number)
         self.base = reply.rss
+        self.out_of_memory = False  # if it is being killed, that was for the job that is done
         if self._grace:
             self._grace.cancel()
         if self._done + 1 in self._cancelled:

@@ -180,7 +180,7 @@ class Scheduler(Generic[J, W]):
         self._queues[worker] = _WorkerQueue()
         self._idle.append(worker)
 
-    def remove(self, worker: W, *, retry: bool = True) -> J | None:
+    def remove(self, worker: W, *, retry: bool = True, begun: bool = True) -> J | None:
         """Remove a worker that has ended, and return its job if that is not to be retried.
 
         Its other jobs return to the front of their lanes.
@@ -188,6 +188,7 @@ class Scheduler(Generic[J, W]):
         Args:
             worker: A worker that was added.
             retry: Whether its job may be retried; each job is, once at most.
+            begun: Whether it can have begun its job; if not, the job waits for another worker.
         """
         slots = self._queues.pop(worker).slots
         if worker in self._idle:
@@ -202,8 +203,8 @@ class Scheduler(Generic[J, W]):
             if not slot.taken and slot.job.awaited:
                 self.lanes.enter_again(slot.job)
         slots.clear()
-        if lost and lost.retry and retry:
-            lost.retry = False
+        if lost and (not begun or (lost.retry and retry)):
+            lost.retry = lost.retry and not begun
             self.lanes.enter_again(lost)
             return None
         return lost

@@ -1061,6 +1061,24 @@ async def test_a_job_that_waits_at_a_renderer_outlives_it(
         await whole(pool, 1)
 
 
+@pytest.mark.parametrize("death", ["signal 11", "exit 3"])
+@on_uvloop
+async def test_what_is_done_before_a_death_is_not_done_again(
+    state: State, source: int, death: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop stands still meanwhile, and another job is unread: its socket then has an error."""
+    monkeypatch.setattr(scheduler, "AHEAD_SECONDS", 8 * FIRST_GUESS)
+    async with started(1) as pool:
+        texts = ("sleep 0.05", "answer 1", death, "answer 2")
+        tasks = [asyncio.create_task(render(pool, text, source)) for text in texts]
+        await state.begun(1)
+        time.sleep(0.4)
+        found = await asyncio.gather(*map(outcome, tasks))
+        assert found == ["done", "done", "ImageDamage", "done"]
+        assert sorted(state.jobs()) == sorted([*texts, death])
+        await whole(pool, 1)
+
+
 @on_uvloop
 async def test_jobs_of_one_source_go_together(state: State) -> None:
     async with large() as source, started(2) as pool:

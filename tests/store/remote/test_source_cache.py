@@ -111,6 +111,25 @@ async def test_what_was_not_used_for_longest_goes_first(tmp_path):
     assert held.begin("large", replace(ONE, size=5000)) is None
 
 
+async def test_the_clock_was_set_back_since(tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    held = SourceCache(tmp_path, 10_000, "s3://a")
+    unfinished = held.begin("unfinished", ONE)
+    os.close(unfinished.descriptor)
+    await kept(held, "old", ONE)
+    for path in (unfinished.path, held._place("old", ONE)):
+        os.utime(path, (now + 1e8, now + 1e8))
+    held._tidy()
+    assert os.path.exists(unfinished.path)
+    now += source_cache.STALE + 1
+    for number in range(20):
+        await kept(held, f"{number}", ONE)
+    held._tidy()
+    assert not os.path.exists(unfinished.path)
+    assert not there(held, "old", ONE)
+
+
 async def test_what_an_earlier_start_of_the_machine_has_left_goes(tmp_path, monkeypatch):
     await kept(SourceCache(tmp_path, 100_000, "s3://a"), "a", ONE)
     boot = tmp_path / "boot"

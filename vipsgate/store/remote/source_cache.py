@@ -116,10 +116,11 @@ class SourceCache:
             for entry in entries:
                 with contextlib.suppress(OSError):  # another process was faster
                     facts = entry.stat()
-                    if NEW in entry.name and facts.st_mtime < now - STALE:
+                    used = budgets.last_use(entry.path, facts, now)
+                    if NEW in entry.name and used < now - STALE:
                         os.unlink(entry.path)
                     elif NEW not in entry.name:
-                        files.append((facts.st_mtime, facts.st_size, entry.path))
+                        files.append((used, facts.st_size, entry.path))
         for path in budgets.excess(files, self._budget):
             with contextlib.suppress(OSError):
                 os.unlink(path)
