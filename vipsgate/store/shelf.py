@@ -157,5 +157,5 @@ class _Parts:
 
 
 def over(store: Store, shelf: Shelf) -> Store:
-    """The store with what is on the shelf."""
+    """Return a store with the objects of a shelf layered over it."""
     return cast(Store, Shelved(store, shelf))
