@@ -1,10 +1,10 @@
-"""Objects that are opened while their bytes still come: how far they are, and who waits for them.
+"""Objects that are opened while their bytes are still arriving, and the readers that wait for them.
 
-The bytes come into a file that grows, so its length says how far they are, to any process that has
-its descriptor, and a reader may begin again with it. A reader in another process has a
-:class:`Bell` besides: a byte means that the file is longer, its end that nobody waits for that
-reader any more. The other design, the bytes themselves in a pipe to the reader, serves one reader
-once: not several pictures of one source, and not the renderer that is tried after one that died.
+The bytes are written to a file that grows. Its length tells any process with a descriptor how many
+have arrived, and a reader can start over at any time. A reader in another process also has a
+:class:`Bell`, a pipe: a byte means that the file has grown, end of file that the reader's result is
+no longer wanted. The alternative, the bytes themselves in a pipe, serves one reader once: not
+several pictures of one source, and not a second renderer after the first one died.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .base import Object, Opened
 
 
 class Bell:
-    """Tells one reader in another process that more bytes have come.
+    """Tells one reader in another process that more bytes have arrived.
 
     Attributes:
-        reader: The descriptor that the reader gets.
+        reader: The descriptor for the reader; -1 once it is closed here.
     """
 
     __slots__ = ("_rung", "_writer", "reader")
@@ -36,18 +36,18 @@ class Bell:
         rung.add(self)
 
     def ring(self) -> None:
-        """More bytes have come; a reader that has heard nothing yet needs no second byte."""
+        """Tell the reader that more bytes have arrived, unless the pipe is full or closed."""
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._writer, b"\0")
 
     def sent(self) -> None:
-        """The reader has its descriptor, and this process needs none."""
+        """Close this process's copy of ``reader``, once that was sent to the other process."""
         if self.reader >= 0:
             os.close(self.reader)
             self.reader = -1
 
     def close(self) -> None:
-        """Nobody waits for the reader any more."""
+        """Close both ends: the reader's result is no longer wanted."""
         self.sent()
         if self._writer >= 0:
             self._rung.discard(self)
@@ -60,14 +60,14 @@ class Arrival:
 
     Args:
         item: The object.
-        descriptor: Of the file, empty.
-        clock: Seconds.
+        descriptor: The descriptor of the file, which is empty.
+        clock: Returns the time in seconds.
 
     Attributes:
         object: The object.
         arrived: Bytes that are in the file.
-        openers: How many have opened it, and not closed it again.
-        failed: Whether no more bytes will come.
+        openers: Number of readers that have it open.
+        failed: Whether the transfer has failed, so that no more bytes arrive.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class Arrival:
 
     @property
     def complete(self) -> bool:
-        """Are all bytes there?"""
+        """Whether all bytes have arrived."""
         return self.arrived >= self.object.size
 
     def advance(self, count: int) -> None:
-        """So many more bytes are in the file."""
+        """Note that ``count`` more bytes are in the file, and wake all readers."""
         self.arrived += count
         self._latest = self._clock()
         for bell in self._bells:
@@ -94,11 +94,14 @@ class Arrival:
         more.set_result(None)
 
     def more(self) -> asyncio.Future[None]:
-        """Is done as soon as more bytes are there."""
+        """Return a future that is done as soon as more bytes have arrived."""
         return self._more
 
     def seconds_left(self) -> float:
-        """How long the rest takes, as predicted: at the pace so far, or as long as the silence."""
+        """Predict the seconds until all bytes have arrived; infinite before the first one.
+
+        That is at the average pace so far, but no less than the time since the last byte arrived.
+        """
         if self.complete:
             return 0.0
         if not self.arrived:
@@ -108,25 +111,26 @@ class Arrival:
         return max(left, now - self._latest)
 
     def head(self, size: int) -> bytes:
-        """The first bytes, as far as they are there."""
+        """Return the first ``size`` bytes, or as many as have arrived."""
         return os.pread(self._descriptor, size, 0)
 
     def open(self) -> int:
-        """Another descriptor of the file, which can be read and not written."""
+        """Return a new read-only descriptor of the file."""
         return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDONLY | os.O_CLOEXEC)
 
     def bell(self) -> Bell:
-        """A bell that rings from now on."""
+        """Return a new bell that rings whenever bytes arrive."""
         return Bell(self._bells)
 
 
 @dataclass(frozen=True, slots=True)
 class Arriving(Opened):
-    """An object that was opened before all of its bytes were there.
+    """An object that was opened before all of its bytes had arrived.
 
     Attributes:
-        arrival: How far they are.
-        fetch: What waits for all of them; while it does, they are fetched.
+        arrival: The file that is being filled.
+        fetch: A task of this reader that waits for the whole object. The transfer goes on as long
+            as a reader's task does.
     """
 
     arrival: Arrival
@@ -134,16 +138,16 @@ class Arriving(Opened):
 
     @classmethod
     def of(cls, arrival: Arrival, fetch: asyncio.Task[Opened]) -> Arriving:
-        """One more who reads it."""
+        """Return one for another reader."""
         descriptor = arrival.open()
         arrival.openers += 1
         return cls(arrival.object, descriptor, arrival, fetch)
 
     async def more(self) -> None:
-        """Wait until more bytes are there.
+        """Wait until more bytes have arrived.
 
         Raises:
-            OssError: They will not come.
+            OssError: The transfer failed.
         """
         waiting: set[asyncio.Future[Any]] = {self.fetch, self.arrival.more()}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -151,22 +155,22 @@ class Arriving(Opened):
             self.fetch.result()
 
     async def whole(self) -> None:
-        """Wait until all bytes are there.
+        """Wait until all bytes have arrived.
 
         Raises:
-            OssError: They will not come.
+            OssError: The transfer failed.
         """
         await asyncio.shield(self.fetch)
 
     def close(self) -> None:
-        """Give it back; what nobody waits for is not fetched to its end."""
+        """Close it; a transfer that no reader waits for is stopped."""
         self.arrival.openers -= 1
         os.close(self.descriptor)
         leave(self.fetch)
 
 
 def leave(fetch: asyncio.Task[Opened]) -> None:
-    """Wait for an object no longer; what has come is closed."""
+    """Stop waiting for an object, and close it if it is complete already."""
     fetch.cancel()
     fetch.add_done_callback(_close)
 

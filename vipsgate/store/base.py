@@ -14,17 +14,17 @@ from ..errors import ServiceUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """What is kept with an object besides its bytes, as its writer has said it.
+    """The metadata that is stored with an object, as its writer set it.
 
     Attributes:
-        content_type: Empty where the object's name tells it.
+        content_type: Empty if it follows from the object's name.
         acl: ``private``, ``public-read`` or ``public-read-write``; empty for that of the bucket.
         headers: Cache-Control, Content-Disposition, Content-Encoding, Content-Language, Expires;
             names in lower case.
         meta: The ``x-oss-meta-`` headers, without that prefix, in lower case.
         kind: ``x-oss-object-type``: ``Normal``, ``Multipart``, ``Appendable``, ``Symlink``.
         tags: Keys and values, up to 10.
-        target: The key that a symlink of OSS's leads to, in the same bucket; empty for any other
+        target: The key that an OSS symlink points to, in the same bucket; empty for any other
             object. A store does not follow it.
     """
 
@@ -38,23 +38,23 @@ class Properties:
 
 
 PLAIN = Properties()
-MD5 = re.compile(r'"[0-9A-F]{32}"')  # as a tag
+MD5 = re.compile(r'"[0-9A-F]{32}"')  # as an ETag
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """What is known of an object without reading it.
+    """The facts of an object that are known without reading its bytes.
 
     Attributes:
         size: Bytes.
-        etag: Strong entity tag, quoted; another one as soon as the bytes may be others.
+        etag: Strong entity tag, quoted; it changes whenever the bytes may have changed.
         modified: Seconds since the epoch.
-        properties: What its writer has said of it.
-        crc: CRC-64/XZ of the bytes, ``x-oss-hash-crc64ecma``; ``None`` where it is not known.
-        aliases: Other keys of the same object, where the one asked for is a symlink of the disk.
-        md5: MD5 of the bytes, in hexadecimal digits; empty where it is not known.
-        mark: What its fingerprint has but for aliases, where it has been the same for so long that
-            no change can have been missed; ``None`` where that is not so, or not known.
+        properties: Its metadata.
+        crc: CRC-64/XZ of the bytes, ``x-oss-hash-crc64ecma``; ``None`` if it is not known.
+        aliases: Other keys of the same object, if the requested key is a symlink on the disk.
+        md5: MD5 of the bytes, in hexadecimal digits; empty if it is not known.
+        mark: Its fingerprint without aliases, if that has been the same for so long that no change
+            can have been missed; otherwise ``None``.
     """
 
     size: int
@@ -68,25 +68,25 @@ class Object:
 
 
 def md5_of(etag: str, crc: int | None) -> str:
-    """The MD5 that a tag is, in hexadecimal digits; empty for one of parts (``...-2``), and others.
+    """Return the MD5 in a tag, in hexadecimal digits; empty if the tag is not an MD5.
 
     Args:
-        etag: That a draft was kept with, quoted.
-        crc: That was kept with it; without one nobody here has seen the bytes, and a store's own
-            tag need not be what it looks like.
+        etag: The tag that was stored with the object, quoted.
+        crc: The checksum that was stored with it. ``None`` if the object was not written by
+            vipsgate: a store's own tag need not be an MD5 even if it looks like one.
     """
     return etag[1:-1] if crc is not None and MD5.fullmatch(etag) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An object with a descriptor of its bytes, which whoever opened it closes.
+    """An object with a descriptor of its bytes, which the caller closes.
 
     Attributes:
-        object: What is known of it.
-        descriptor: Of its file.
-        times: When the file was last written, and when what is known of it last changed, in
-            nanoseconds since the epoch; ``None`` for a copy of our own, which nobody writes to.
+        object: The object.
+        descriptor: The descriptor of its file.
+        times: ``st_mtime_ns`` and ``st_ctime_ns`` of the file, in nanoseconds since the epoch;
+            ``None`` for vipsgate's own copy, which is never written to again.
     """
 
     object: Object
@@ -94,10 +94,10 @@ class Opened:
     times: tuple[int, int] | None = field(default=None, kw_only=True)
 
     def read(self) -> bytes:
-        """All bytes, for a small object.
+        """Return all bytes of a small object.
 
         Raises:
-            ServiceUnavailable: The disk cannot give them now.
+            ServiceUnavailable: The disk cannot read them now.
         """
         try:
             return os.pread(self.descriptor, self.object.size, 0)
@@ -106,10 +106,10 @@ class Opened:
             raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
 
     def changed(self) -> bool:
-        """Has somebody written to the file since it was opened?
+        """Return whether the file was written to since it was opened.
 
-        Asked behind a read, it tells whether what was read is the object. A file that has lost its
-        last name is what it was: another one has taken its place.
+        Called after a read, it tells whether the bytes that were read are those of the object. A
+        file that was removed or replaced has not changed.
         """
         if self.times is None:
             return False
@@ -119,11 +119,11 @@ class Opened:
         return facts.st_ctime_ns != self.times[1] and facts.st_nlink > 0
 
     def dup(self) -> Opened:
-        """The same for somebody else, who closes it."""
+        """Return a copy with a descriptor of its own, for the caller to close."""
         return Opened(self.object, os.dup(self.descriptor), times=self.times)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         os.close(self.descriptor)
 
 
@@ -132,9 +132,9 @@ class Page:
     """A part of a listing, in the order of the keys' bytes in UTF-8.
 
     Attributes:
-        objects: Keys and what is known of them.
-        prefixes: Common prefixes, each up to and with the delimiter.
-        next: The key or prefix behind which the listing goes on; empty at its end.
+        objects: Keys and their objects.
+        prefixes: Common prefixes, each up to and including the delimiter.
+        next: The key or prefix after which the next page begins; empty on the last page.
     """
 
     objects: Sequence[tuple[str, Object]]
@@ -143,7 +143,7 @@ class Page:
 
 
 class Draft(Protocol):
-    """Bytes that are about to become an object; what is not kept leaves no trace.
+    """An object that is being written; unless it is kept, it is discarded without a trace.
 
     Attributes:
         size: Bytes so far.
@@ -172,7 +172,7 @@ class Draft(Protocol):
 
         Raises:
             InsufficientStorage: The store is full.
-            ServiceUnavailable: The file ends before.
+            ServiceUnavailable: The file ends before that.
         """
 
     async def keep(
@@ -183,20 +183,21 @@ class Draft(Protocol):
         etag: str = "",
         expected: str | None = None,
     ) -> Object:
-        """Make the bytes the object of this name, durably and in one step.
+        """Store the bytes as the object of this name, durably and atomically.
 
         Args:
             key: The object's name.
-            properties: What is kept with it.
+            properties: The metadata to store with it.
             etag: Its tag, quoted; empty for the MD5 of the bytes. A store that has tags of its
-                own may give it one of them instead.
-            expected: The tag that the present object must have; empty: there must be none.
+                own may use one of them instead.
+            expected: The tag that the present object must have; empty if there must be none,
+                ``None`` for no condition.
 
         Raises:
-            NoSuchBucket: It is gone.
+            NoSuchBucket: The bucket has been removed.
             InvalidObjectName: The store cannot have an object of this name.
             PreconditionFailed: The present object is not the expected one.
-            MetadataTooLarge: The properties are larger than the store keeps them.
+            MetadataTooLarge: The properties are larger than the store allows.
             Unimplemented: The store cannot keep such properties.
             InsufficientStorage: The store is full.
         """
@@ -212,169 +213,173 @@ class Draft(Protocol):
 
 
 class RangeReader(Protocol):
-    """What can be had of remote objects besides a descriptor of a copy."""
+    """Reads objects in part, or while they are still being fetched."""
 
     async def begin(self, bucket: str, key: str) -> Opened:
-        """The object, opened for reading as soon as its bytes begin to come.
+        """Open an object for reading as soon as its first bytes arrive.
 
         Returns:
-            An :class:`.arrival.Arriving`, or where all bytes are there already a copy.
+            An :class:`.arrival.Arriving`, or a complete copy if there is one.
 
         Raises:
-            NoSuchKey: There is none of this name.
+            NoSuchKey: There is no such object.
         """
 
     async def read(self, bucket: str, key: str, info: Object, span: range) -> AsyncIterator[bytes]:
-        """A part of the object, as it comes.
+        """Return a part of an object, in pieces as they arrive.
 
         Args:
-            bucket: Where it is.
+            bucket: Its bucket.
             key: Its name.
-            info: What is known of it.
-            span: Which bytes.
+            info: The object, as :meth:`Store.stat` returned it.
+            span: The offsets of the bytes to read.
 
         Raises:
-            NoSuchKey: There is none of this name.
-            PreconditionFailed: It is another one by now.
+            NoSuchKey: There is no such object.
+            PreconditionFailed: The object was replaced.
         """
 
 
 class Store(Protocol):
     """Objects by bucket and key.
 
-    Keys come from :mod:`vipsgate.gate.target`, decoded and checked; a store still has to see to it
-    that none leads out of its bucket. The bucket :data:`vipsgate.buckets.INTERNAL` is our own and
-    always there.
+    Keys come from :mod:`vipsgate.gate.target`, decoded and checked; a store must still ensure that
+    none leads out of its bucket. The bucket :data:`vipsgate.buckets.INTERNAL` is vipsgate's own and
+    always exists.
     """
 
     @property
     def away(self) -> str:
-        """Why nothing can be had of it now, for the operator; empty where it can."""
+        """Why the store is unavailable now, for the operator; empty if it is available."""
 
     def stale_ok(self, bucket: str) -> bool:
-        """May an answer from before do, because nobody can be asked for a new one?
+        """Return whether cached answers may be served although they cannot be revalidated.
 
-        That is, the store is away, has not been for long, and does not itself tell what it knew.
+        That is so for a limited time after the store has become unavailable; never for a store
+        that itself returns what it last knew of its objects.
         """
 
     async def look(self) -> None:
-        """Find out, now and then, which buckets others have made or taken away.
+        """Find out, now and then, which buckets other processes have created or removed.
 
         Raises:
-            OssError: The store is away.
+            OssError: The store is unavailable.
         """
 
     def has(self, bucket: str) -> bool:
-        """Is there such a bucket, or was there at the last look?
+        """Return whether a bucket exists, or did at the last :meth:`look`.
 
         Raises:
-            ServiceUnavailable: Nobody can tell, for the store is away.
+            ServiceUnavailable: The store is unavailable.
         """
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
-        """The names of all buckets but our own, in order, and when each was made."""
+        """Return the sorted names of all buckets but the internal one, and when each was created.
+
+        Times are in seconds since the epoch; 0 if not known.
+        """
 
     async def create(self, bucket: str) -> None:
-        """Make a bucket; one that is there stays as it is."""
+        """Create a bucket, unless it exists."""
 
     async def remove(self, bucket: str) -> None:
-        """Take away an empty bucket.
+        """Remove an empty bucket.
 
         Raises:
-            NoSuchBucket: There is none of this name.
+            NoSuchBucket: There is no such bucket.
             BucketNotEmpty: There are objects in it.
         """
 
     async def sweep(self) -> None:
-        """Take away what processes that died while they were writing have left behind."""
+        """Remove drafts that were left behind by processes that died."""
 
     def object_acls(self, bucket: str) -> bool:
-        """May objects of this bucket have ACLs of their own?
+        """Return whether objects of this bucket may have ACLs of their own.
 
-        If not, the bucket's decides before any look, which may be expensive: what is looked at may
-        have to be made first.
+        If not, access is decided by the bucket's ACL before :meth:`stat`, which may be expensive:
+        a synthetic picture has to be painted for it.
         """
 
     async def stat(self, bucket: str, key: str) -> Object:
-        """What is known of the object.
+        """Return an object's size, tag, times and metadata.
 
         Raises:
-            NoSuchKey: There is none of this name.
+            NoSuchKey: There is no such object.
         """
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
-        """Something that stays equal as long as the object stays the same, at once.
+        """Return a value that stays equal as long as the object stays the same, without waiting.
 
-        That covers its bytes, its properties and whether it is there; ``None`` where nobody can
-        tell so quickly.
+        It covers the object's bytes, its properties and whether it exists: ``()`` if it does not.
+        ``None`` if that cannot be told without waiting.
 
         Args:
-            bucket: Where it is.
+            bucket: Its bucket.
             key: Its name.
-            aliases: Cover its aliases, too, where there can be any.
+            aliases: Whether to cover its aliases, too.
         """
 
     def reread(
         self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
     ) -> bytes | None:
-        """The bytes of an object that still has a fingerprint, at once.
+        """Return the bytes of an object that still has a fingerprint, without waiting.
 
-        ``None`` where it has another one, and where they are not to be had so quickly.
+        ``None`` if its fingerprint has changed, or if it cannot be read without waiting.
 
         Args:
-            bucket: Where it is.
+            bucket: Its bucket.
             key: Its name.
-            fingerprint: That it has to have, from :meth:`fingerprint`.
-            most: Bytes of an object that is read.
+            fingerprint: The expected fingerprint, from :meth:`fingerprint`.
+            most: The largest size that is read, in bytes.
             aliases: Whether the fingerprint covers its aliases.
         """
 
     async def open(self, bucket: str, key: str) -> Opened:
-        """The object, opened for reading.
+        """Open an object for reading.
 
         Raises:
-            NoSuchKey: There is none of this name.
+            NoSuchKey: There is no such object.
         """
 
     def ranged(self, bucket: str) -> RangeReader | None:
-        """How to have less than all of an object, where all would have to be fetched first."""
+        """Return a reader of parts of objects, or ``None`` if :meth:`open` copies nothing first."""
 
     def draft(self, bucket: str) -> Draft:
-        """Begin an object of this bucket; ``async with`` it, which raises NoSuchBucket."""
+        """Return a draft of an object; entering it (``async with``) may raise NoSuchBucket."""
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
-        """Keep other properties with an object, whose bytes and times stay.
+        """Replace an object's properties; its bytes and its modification time stay.
 
         Raises:
-            NoSuchKey: There is none of this name.
-            MetadataTooLarge: They are larger than the store keeps them.
+            NoSuchKey: There is no such object.
+            MetadataTooLarge: The properties are larger than the store allows.
         """
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
-        """Take an object away; one that is not there is none already.
+        """Delete an object, if it exists.
 
         Args:
-            bucket: Where it is.
+            bucket: Its bucket.
             key: Its name.
-            expected: The tag that it must have, where that counts.
+            expected: The tag that it must have; ``None`` for any.
 
         Raises:
-            PreconditionFailed: It is there, with another tag.
+            PreconditionFailed: It exists with another tag.
         """
 
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
     ) -> Page:
-        """A page of the bucket's objects, in memory that does not grow with the bucket.
+        """Return a page of the bucket's objects, in memory that does not grow with the bucket.
 
-        An object that cannot be looked at now is not left out: the page is refused. Where looking
-        at each would be asking for each, properties and checksum may be left out; never the tag.
+        If an object cannot be looked at now, an error is raised; it is never left out. If a request
+        for each object would be needed, properties and checksum may be missing, but never the tag.
 
         Args:
-            bucket: Which one.
-            prefix: What the keys begin with; one that no key can have, such as ``../``, has an
-                empty page.
-            delimiter: Keys that have it behind the prefix are one common prefix up to it.
-            after: Only keys and common prefixes that come behind this text.
-            limit: How many objects and prefixes together, at least 1.
+            bucket: The bucket.
+            prefix: What the keys begin with; for a prefix that no key can have, such as ``../``,
+                the page is empty.
+            delimiter: Keys that contain it after the prefix are folded to a common prefix.
+            after: Only keys and common prefixes after this text are listed.
+            limit: The largest number of objects and prefixes together, at least 1.
         """

@@ -1,8 +1,7 @@
-"""A store of which some buckets are elsewhere: each at a place of its own, and read-only.
+"""A store in which some buckets have an origin elsewhere, and are read-only.
 
-Such a bucket belongs to somebody else, who puts objects into it in his own way, or its objects are
-painted (:mod:`.synthetic`); here it is looked at, listed and read. That it is written only there is
-a promise to its owner.
+The objects of such a bucket are written by its owner, by other means, or are painted
+(:mod:`.synthetic`); vipsgate lists and reads them, and never writes to the origin.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ class Routing:
     """See :class:`vipsgate.store.base.Store`.
 
     Args:
-        base: Where all other buckets are, and our own documents.
-        reach: Opens the store of one bucket, by its name and its origin; raises ValueError where
-            it cannot.
-        direct: Buckets of the base that are better asked of another store, with it; may change.
+        base: The store of all other buckets, and of the internal documents.
+        reach: Opens the store of one bucket, by its name and its origin; raises ValueError if it
+            cannot.
+        direct: Stores that are used in place of the base, by bucket; the mapping may change.
 
     Attributes:
-        faults: Why a bucket's place cannot be opened, by bucket.
+        faults: Why a bucket's origin cannot be opened, by bucket.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Routing:
         self._stores: dict[str, Store] = {}
 
     def assign(self, places: Mapping[str, Origin]) -> None:
-        """Say which buckets are elsewhere; those that stay where they were are not opened anew."""
+        """Set the origins of buckets; those that have not changed are not opened again."""
         for name in self._places.keys() - places.keys():
             self._stores.pop(name, None)
             self.faults.pop(name, None)
@@ -60,10 +59,10 @@ class Routing:
         self._places = dict(places)
 
     def _of(self, bucket: str) -> Store:
-        """The store of a bucket.
+        """Return the store of a bucket.
 
         Raises:
-            BadGateway: It cannot be opened.
+            BadGateway: The bucket's origin cannot be opened.
         """
         if bucket in self.faults:
             raise BadGateway("The bucket's origin cannot be reached.")
@@ -73,12 +72,12 @@ class Routing:
 
     @property
     def away(self) -> str:
-        """Of the base; of a bucket elsewhere its own requests are told."""
+        """Why the base is unavailable; for other origins, each request fails by itself."""
         return self._base.away
 
     @property
     def stuck(self) -> int:
-        """Threads of the base that are in a call which hangs."""
+        """Number of threads of the base that hang in a system call."""
         stuck: int = getattr(self._base, "stuck", 0)  # an object store has none
         return stuck
 
@@ -91,11 +90,11 @@ class Routing:
         await self._base.look()
 
     def has(self, bucket: str) -> bool:
-        """Is it elsewhere, or in the base?"""
+        """Return whether a bucket has an origin, or is in the base."""
         return bucket in self._places or self._direct.get(bucket, self._base).has(bucket)
 
     def beneath(self, bucket: str) -> bool:
-        """Is it in the base, too, wherever it is served from?"""
+        """Return whether a bucket is in the base, even if it is served from an origin."""
         return self._direct.get(bucket, self._base).has(bucket)
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
@@ -109,7 +108,7 @@ class Routing:
             await self._base.create(bucket)
 
     async def remove(self, bucket: str) -> None:
-        """See :class:`vipsgate.store.base.Store`; one that is elsewhere stays there."""
+        """See :class:`vipsgate.store.base.Store`; does nothing to a bucket with an origin."""
         if bucket not in self._places:
             await self._base.remove(bucket)
 
@@ -175,7 +174,7 @@ class Routing:
 
 
 class Refused:
-    """A draft that cannot be begun."""
+    """A draft in a read-only bucket, which raises AccessDenied when it is entered."""
 
     size, md5, crc = 0, b"", 0
 
@@ -206,7 +205,7 @@ class Refused:
 
 
 def refuse(bucket: str) -> NoReturn:
-    """Nothing is written to a bucket that is elsewhere.
+    """Refuse to write to a bucket that has an origin.
 
     Raises:
         AccessDenied: Always.

@@ -1,10 +1,9 @@
-"""Objects that a bucket does not have and that are shown for a while: what a mirror passes through.
+"""Objects of a mirror that are served for a while without being stored in the bucket.
 
-They lie over a store: whatever the store has comes first. An object is there for who looks as long
-as it is fresh, and is held longer, so that its server can be asked whether it is still the same.
-Nothing is written anywhere: what is held is a file without a name within a budget. The other
-design, a request that carries its object with it, would make every reader of objects know of two
-kinds.
+They are layered over a store, whose own objects take precedence. ``stat`` finds an object as long
+as it is fresh; it is held longer, so that its server can be asked whether it has changed. An object
+is held as a file without a name, within a budget. The alternative, to pass the object along with
+the request, would make every user of objects handle two kinds of them.
 """
 
 from __future__ import annotations
@@ -20,21 +19,20 @@ from ..errors import NoSuchKey
 from .base import Object, Opened, RangeReader, Store
 from .remote.objects import copied
 
-HELD_BYTES = 64 << 20  # of objects that are held; the last one is, however large
-MAX_HELD = 512  # of them: each is a descriptor
+HELD_BYTES = 64 << 20  # bytes of objects that are held; the last one is, however large
+MAX_HELD = 512  # objects that are held: each is a descriptor
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One object.
+    """An object on the shelf.
 
     Attributes:
-        object: What is known of it.
-        descriptor: Of its bytes.
-        until: When it is to be asked for again, in seconds of the clock.
-        validators: What its server knows it by: headers of a request that asks whether it is
-            another one.
-        url: Where it came from.
+        object: The object.
+        descriptor: The descriptor of a file with its bytes.
+        until: When it stops being fresh, in seconds of the clock.
+        validators: Headers of a conditional request, which asks its server whether it has changed.
+        url: The URL that it came from.
     """
 
     object: Object
@@ -45,11 +43,11 @@ class Held:
 
 
 class Shelf:
-    """The objects put there last.
+    """The most recently added objects.
 
     Args:
-        clock: Seconds.
-        most: Bytes that are held.
+        clock: Returns the time in seconds.
+        most: Bytes that are held at most.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = HELD_BYTES) -> None:
@@ -58,18 +56,18 @@ class Shelf:
         self.clock, self._most = clock, most
 
     def fresh(self, bucket: str, key: str) -> Held | None:
-        """An object that counts as that of now."""
+        """Return an object if it is held and fresh."""
         if (held := self._held.get((bucket, key))) and held.until > self.clock():
             self._held.move_to_end((bucket, key))
             return held
         return None
 
     def known(self, bucket: str, key: str) -> Held | None:
-        """An object, of whenever."""
+        """Return an object if it is held, however old."""
         return self._held.get((bucket, key))
 
     def put(self, bucket: str, key: str, held: Held) -> None:
-        """Hold an object; those put there longest ago go, as far as there is no room."""
+        """Hold an object; the least recently used ones are dropped to keep the budget."""
         self.drop(bucket, key)
         self._held[bucket, key] = held
         self._bytes += held.object.size
@@ -77,28 +75,28 @@ class Shelf:
             self.drop(*next(iter(self._held)))
 
     def renew(self, bucket: str, key: str, held: Held, until: float) -> None:
-        """An object that is still held is still the same."""
+        """Extend the time for which an object is fresh, if it is still held."""
         if self._held.get((bucket, key)) is held:
             self._held[bucket, key] = replace(held, until=until)
 
     def drop(self, bucket: str, key: str) -> None:
-        """Let go of an object, if it is held."""
+        """Drop an object, if it is held."""
         if held := self._held.pop((bucket, key), None):
             self._bytes -= held.object.size
             os.close(held.descriptor)
 
 
 class Shelved:
-    """A store with what lies on a shelf over it.
+    """A store with a shelf of further objects layered over it.
 
     Args:
-        store: What it has comes first.
-        shelf: What else is there.
+        store: The store, whose objects take precedence.
+        shelf: The further objects.
     """
 
     def __init__(self, store: Store, shelf: Shelf) -> None:
         self._store, self._shelf = store, shelf
-        # asked for every answer
+        # called for every answer, so without a detour through ``__getattr__``
         self.has, self.object_acls, self.reread = store.has, store.object_acls, store.reread
 
     def __getattr__(self, name: str) -> Any:
@@ -136,7 +134,7 @@ class Shelved:
 
 
 class _Parts:
-    """Parts of remote objects, and of those on a shelf."""
+    """Reads parts of remote objects, and of objects on a shelf."""
 
     def __init__(self, reader: RangeReader, shelf: Shelf) -> None:
         self._reader, self._shelf = reader, shelf
@@ -159,5 +157,5 @@ class _Parts:
 
 
 def over(store: Store, shelf: Shelf) -> Store:
-    """The store with what is on the shelf."""
+    """Return a store with the objects of a shelf layered over it."""
     return cast(Store, Shelved(store, shelf))

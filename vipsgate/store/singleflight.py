@@ -1,8 +1,8 @@
-"""Equal work that is wanted by several at once is done once.
+"""Does equal work that several callers want at the same time only once.
 
-The work runs in a task of its own, so that whoever asked first may leave; when the last one has
-left, it is cancelled. It tells each who waits by a future of his own, in its last step:
-``asyncio.shield`` would take one more iteration of the loop for that.
+The work runs in a task of its own, so that the first caller may be cancelled; when no caller waits
+any more, the task is cancelled. Each caller has a future, which the task resolves in its last step:
+``asyncio.shield`` would take one more iteration of the loop.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Generic, Protocol, Self, TypeVar
 
 
 class Shareable(Protocol):
-    """A result that several get, each of whom closes it."""
+    """A result of which each caller gets a copy, and closes it."""
 
     def dup(self) -> Self:
-        """The same for somebody else."""
+        """Return a copy for another caller."""
 
     def close(self) -> None:
-        """Give it back."""
+        """Release its resources."""
 
 
 R = TypeVar("R", bound=Shareable)
@@ -29,15 +29,15 @@ R = TypeVar("R", bound=Shareable)
 @dataclass(slots=True)
 class _Flight(Generic[R]):
     task: asyncio.Task[R]
-    futures: list[asyncio.Future[R]]  # of those who wait, or have left
+    futures: list[asyncio.Future[R]]  # of callers that wait, or were cancelled
     waiting: int = 0
 
 
 class SingleFlight(Generic[R]):
-    """Work under way, by what it is.
+    """The work under way, by name.
 
     Attributes:
-        waiting: How many wait for it, all together.
+        waiting: Number of callers that wait for any of it.
     """
 
     def __init__(self) -> None:
@@ -51,22 +51,22 @@ class SingleFlight(Generic[R]):
         return name in self._flights
 
     def task(self, name: Hashable) -> asyncio.Task[R] | None:
-        """The work of that name, where it is under way."""
+        """Return the task of that name, or ``None`` if it is not under way."""
         flight = self._flights.get(name)
         return flight.task if flight else None
 
     async def join(self, name: Hashable, work: Callable[[], Awaitable[R]]) -> tuple[R, bool]:
-        """Have work done, or wait for the same that is being done.
+        """Do work, or wait for equal work that is under way.
 
         Args:
-            name: Equal names are equal work.
-            work: Does it; called by the first who wants it.
+            name: Names the work; equal names mean equal work.
+            work: Does it; only called if it is not under way.
 
         Returns:
-            The result, for the caller to close, and whether others had begun it.
+            The result, for the caller to close, and whether it was under way already.
 
         Raises:
-            Exception: What the work raises, for all who wait.
+            Exception: Whatever the work raises, for all that wait.
         """
         flight = self._flights.get(name)
         joined = flight is not None
@@ -85,7 +85,7 @@ class SingleFlight(Generic[R]):
                 self._land(name, flight)
 
     def _land(self, name: Hashable, flight: _Flight[R]) -> None:
-        """Nobody waits any more: nobody joins any more, and nothing is left open."""
+        """Forget work that no caller waits for; cancel it, or close its result."""
         if self._flights.get(name) is flight:
             del self._flights[name]
         if not flight.task.done():
@@ -94,7 +94,7 @@ class SingleFlight(Generic[R]):
 
 
 def _result(flight: _Flight[R]) -> asyncio.Future[R]:
-    """What comes of it; whoever gives up this future stops nothing."""
+    """Return a future of the result; cancelling the future does not cancel the work."""
     if flight.task.done():
         return flight.task
     future = flight.task.get_loop().create_future()
@@ -118,7 +118,7 @@ async def _run(work: Callable[[], Awaitable[R]], futures: list[asyncio.Future[R]
 
 
 def _open(futures: list[asyncio.Future[R]]) -> list[asyncio.Future[R]]:
-    """Those of whoever has not left."""
+    """Return the futures that are not cancelled."""
     return [future for future in futures if not future.done()]
 
 

@@ -1,10 +1,10 @@
-"""A store of pictures that are painted when they are asked for: for load tests, and of no end.
+"""A store of pictures that are painted on request: an endless supply for load tests.
 
-The last part of a key names the picture, whatever stands before it and in whichever bucket. Its tag
-follows from its name; its size is known once it has been painted, so the first look has it painted
-and holds it for the opening that usually follows. The other way, a look that leaves the size open,
-would be cheaper once per picture and start of the server, and every reader of an object's size
-would have to know of it. Nothing is written anywhere: what is held is memory within a budget.
+The last part of a key names the picture; the rest of the key and the bucket make no difference. Its
+tag follows from its name. Its size is only known once it has been painted, so the first ``stat``
+paints it and holds it for the ``open`` that usually follows. A ``stat`` without a size would be
+cheaper, once per picture and start of the server, but every user of an object's size would have to
+handle that. Nothing is written to a disk: pictures are held in memory, within a budget.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .routing import Refused, refuse
 from .singleflight import SingleFlight
 
 NAMES = 65536  # pictures whose size is remembered; one takes about 400 bytes
-HELD_BYTES = 64 << 20  # of pictures that are held; the last one is, however large
-MAX_HELD = 512  # of them: each is a descriptor, and a memory page at least
+HELD_BYTES = 64 << 20  # bytes of pictures that are held; the last one is, however large
+MAX_HELD = 512  # pictures that are held: each is a descriptor, and a memory page at least
 FAULT = "This is one of the faults that the bucket's error_rate asks for."
 
 
 class Painter(Protocol):
-    """Who makes the pictures.
+    """Paints the pictures.
 
     Attributes:
-        identity: What their bytes depend on besides their names.
-        modified: When that changed last, in seconds since the epoch.
+        identity: Names everything that their bytes depend on besides their names.
+        modified: When ``identity`` changed last, in seconds since the epoch.
     """
 
     @property
@@ -45,26 +45,26 @@ class Painter(Protocol):
     def modified(self) -> float: ...
 
     def check(self, name: str) -> None:
-        """Is there a picture of this name?
+        """Check that there is a picture of this name.
 
         Raises:
             NoSuchKey: There is none.
         """
 
     async def paint(self, name: str) -> int:
-        """The descriptor of a file that begins with it and is its own, for the caller to close.
+        """Paint a picture; return the descriptor of a file with it, for the caller to close.
 
         Raises:
-            OssError: It cannot be had now.
+            OssError: It cannot be painted now.
         """
 
 
 class PaintedCache:
-    """What has been painted, for all synthetic buckets of a server.
+    """The pictures that have been painted, for all synthetic buckets of a server.
 
     Args:
-        painter: Who does that.
-        names: Pictures whose size is remembered.
+        painter: Paints them.
+        names: Number of pictures whose size is remembered.
         held: Bytes of pictures that are held.
     """
 
@@ -76,19 +76,19 @@ class PaintedCache:
         self._painting: SingleFlight[Opened] = SingleFlight()
 
     def tag(self, key: str) -> str:
-        """The tag of a picture, quoted.
+        """Return the tag of a picture, quoted.
 
         Raises:
-            NoSuchKey: There is none of this name.
+            NoSuchKey: There is no such picture.
         """
         name = self._name(key)
         return info.etag if (info := self._known.get(name)) else self._tag(name)
 
     async def stat(self, key: str) -> Object:
-        """What is known of a picture; the first time it is painted for that.
+        """Return a picture's size, tag and time; the first time, it is painted for that.
 
         Raises:
-            NoSuchKey: There is none of this name.
+            NoSuchKey: There is no such picture.
             OssError: It cannot be painted now.
         """
         name = self._name(key)
@@ -98,7 +98,7 @@ class PaintedCache:
             return painted.object
 
     async def open(self, key: str) -> Opened:
-        """A picture, held or painted now; raises as :meth:`stat` does."""
+        """Return a picture, painted now if it is not held; raises as :meth:`stat` does."""
         name = self._name(key)
         info, held = self._known.get(name), self._held.get(name)
         if info and held is not None:
@@ -121,7 +121,7 @@ class PaintedCache:
         return f'"{hashlib.sha256(fingerprints.encode()).hexdigest()[:32].upper()}"'
 
     async def _painted(self, name: str) -> Opened:
-        """Have it painted, once for all who want it at the same time."""
+        """Paint a picture, once for all requests at the same time."""
         painted, _ = await self._painting.join(name, lambda: self._paint(name))
         return painted
 
@@ -134,7 +134,7 @@ class PaintedCache:
         return Opened(info, descriptor)
 
     def _hold(self, name: str, descriptor: int, size: int) -> None:
-        """Hold this one; those opened longest ago go, as far as there is no room."""
+        """Hold a picture; the least recently opened ones are dropped to keep the budget."""
         if (before := self._held.pop(name, None)) is not None:
             self._let_go(before)
         self._held[name] = descriptor
@@ -152,10 +152,10 @@ class Synthetic:
 
     Args:
         cache: The pictures.
-        delay: Seconds that each look and each opening takes.
-        error_rate: The part of the looks that fail, 0-1. Openings do not: a request looks at each
-            of its objects before it opens one, and counts once.
-        chance: Gives numbers from 0 to below 1, of which those below ``error_rate`` are faults.
+        delay: Seconds that each ``stat`` and each ``open`` takes.
+        error_rate: The share of calls of ``stat`` that fail, 0 to 1. ``open`` does not fail: a
+            request calls ``stat`` of an object before it opens it, and is to count once.
+        chance: Returns random numbers in [0, 1); one below ``error_rate`` is a fault.
     """
 
     away = ""
@@ -167,28 +167,28 @@ class Synthetic:
         self._error_rate, self._chance = error_rate, chance
 
     def stale_ok(self, bucket: str) -> bool:
-        """It is never away."""
+        """See :class:`vipsgate.store.base.Store`: it is always available."""
         return False
 
     async def look(self) -> None:
-        """Nothing: there is one bucket, for ever."""
+        """Do nothing: there is one bucket, and it always exists."""
 
     def has(self, bucket: str) -> bool:
         """See :class:`vipsgate.store.base.Store`."""
         return True
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
-        """None that it could name: whoever asks has named it."""
+        """Return none: the store does not know the name of its bucket."""
         return []
 
     async def create(self, bucket: str) -> None:
-        """Nothing: it is there."""
+        """Do nothing: the bucket exists."""
 
     async def remove(self, bucket: str) -> None:
-        """Nothing: there is nothing in it."""
+        """Do nothing: nothing is stored."""
 
     async def sweep(self) -> None:
-        """Nothing: nothing is ever left behind."""
+        """Do nothing: no drafts are left behind."""
 
     def object_acls(self, bucket: str) -> bool:
         """See :class:`vipsgate.store.base.Store`."""
@@ -198,7 +198,7 @@ class Synthetic:
         """See :class:`vipsgate.store.base.Store`.
 
         Raises:
-            ServiceUnavailable: It is one of the looks that fail.
+            ServiceUnavailable: It is one of the calls that are to fail.
         """
         await self._wait()
         if self._error_rate and self._chance() < self._error_rate:
@@ -208,9 +208,9 @@ class Synthetic:
         return await self._cache.stat(key)
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
-        """See :class:`vipsgate.store.base.Store`; with delay or faults nobody can tell at once.
+        """See :class:`vipsgate.store.base.Store`; ``None`` with a delay or faults.
 
-        So no request is answered without a look, and each has its delay and its share of faults.
+        So every request calls :meth:`stat`, and has its delay and its share of faults.
         """
         if self._delay or self._error_rate:
             return None
@@ -222,7 +222,7 @@ class Synthetic:
     def reread(
         self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
     ) -> None:
-        """See :class:`vipsgate.store.base.Store`: nothing is read at once."""
+        """See :class:`vipsgate.store.base.Store`: never reads without waiting."""
 
     async def open(self, bucket: str, key: str) -> Opened:
         """See :class:`vipsgate.store.base.Store`."""
@@ -235,19 +235,19 @@ class Synthetic:
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
     ) -> Page:
-        """An empty page: there are more pictures than any listing has an end, and none is kept."""
+        """Return an empty page: there are endlessly many pictures, and none is stored."""
         return Page([], [], "")
 
     def draft(self, bucket: str) -> Refused:
-        """See :class:`vipsgate.store.base.Store`: none can be begun."""
+        """See :class:`vipsgate.store.base.Store`: the bucket is read-only."""
         return Refused(bucket)
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
-        """Refused."""
+        """Raise AccessDenied: the bucket is read-only."""
         refuse(bucket)
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
-        """Refused."""
+        """Raise AccessDenied: the bucket is read-only."""
         refuse(bucket)
 
     async def _wait(self) -> None:

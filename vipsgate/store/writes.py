@@ -10,7 +10,7 @@ async def _nobody(path: str) -> None:
 
 
 class Writes:
-    """Two hooks, by which caches of several processes follow each other's writes.
+    """Two hooks by which the caches of several processes are kept consistent after writes.
 
     Attributes:
         announce: Called with a name that was written here; returns when all others have dropped it.

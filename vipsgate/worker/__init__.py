@@ -1,7 +1,7 @@
-"""The process that renders: takes jobs and descriptors, gives pictures.
+"""The process that renders: takes jobs and descriptors, returns pictures.
 
-RULE: libvips, and neither asyncio nor the network. It has no files once its sandbox is entered
-(:mod:`.sandbox`), and no second chance: what hangs is killed from outside, what takes too much
-memory is replaced. :mod:`.main` is the process, :mod:`.jobs` does the work, :mod:`.interrupt` stops
-it; :mod:`.protocol` is all that it shares with the front.
+RULE: libvips, and neither asyncio nor the network. In its sandbox (:mod:`.sandbox`), a worker
+opens no files but Python's and the fonts'. One that hangs is killed by the front, one that takes
+too much memory is replaced. :mod:`.main` is the process, :mod:`.jobs` does the work,
+:mod:`.interrupt` stops it; :mod:`.protocol` is all that it shares with the front.
 """

@@ -1,9 +1,10 @@
-"""A source that the front is still fetching: waited for, and fed to libvips as it comes.
+"""A source that the front is still fetching: waits for its bytes, and feeds them to libvips.
 
-The file's length says how far it is, and a pipe, the bell, when to look again. libvips reads from a
-pipe of this process, which a thread fills by sendfile: libvips' reads take no GIL then, and no byte
-passes through Python. With a source of pyvips' own (SourceCustom), which calls Python for every
-4 KB, a JPEG of 10 MB took a quarter more CPU in a first comparison, a PNG a little less.
+The file's length tells how many bytes have arrived, and a pipe, the bell, when it has grown.
+libvips reads from a pipe of this process, which a thread fills by sendfile: so its reads do not
+take the GIL, and no byte passes through Python. With pyvips' SourceCustom, which calls
+Python for every 4 KB, a JPEG of 10 MB took a quarter more CPU in a first comparison, a PNG a little
+less than that.
 """
 
 from __future__ import annotations
@@ -21,30 +22,31 @@ from contextlib import contextmanager
 from ..errors import ServiceUnavailable
 from ..image.formats.streamed import Front, UncertainError
 
-PIPE = 1 << 20  # bytes that the pipe to libvips holds; what anybody may have of it
-PAUSE = 0.001  # seconds until another look whether the half of it has been read
-DRAIN = 1 << 16  # bytes that are passed over at a time
+PIPE = 1 << 20  # capacity of the pipe to libvips in bytes: the most for an unprivileged user
+PAUSE = 0.001  # seconds between two checks whether half of the pipe has been read
+DRAIN = 1 << 16  # bytes that are discarded at a time
 
 
 class Arriving:
     """See :class:`vipsgate.image.formats.streamed.Arriving`.
 
     Args:
-        descriptor: Of the file.
-        size: Bytes that there will be.
-        bell: Descriptor of a pipe: a byte for more of the file, its end for no more.
+        descriptor: The descriptor of the file.
+        size: Bytes of the whole source.
+        bell: Descriptor of a pipe: a byte means that the file has grown, end of file that no more
+            bytes arrive.
     """
 
     def __init__(self, descriptor: int, size: int, bell: int) -> None:
         self.size = size
         self._descriptor, self._bell = descriptor, bell
-        self._waiting = threading.Lock()  # two that read the bell would take its bytes away
+        self._waiting = threading.Lock()  # of two threads that read the bell, one might miss a byte
 
     def wait(self, least: int) -> int:
-        """Return how many bytes are there, as soon as these many are, or all.
+        """Wait for ``least`` bytes, or for all; return how many have arrived.
 
         Raises:
-            ServiceUnavailable: They will not come.
+            ServiceUnavailable: The transfer failed.
         """
         least = min(least, self.size)
         if (length := self._length()) >= least:
@@ -59,7 +61,7 @@ class Arriving:
         """See the protocol.
 
         Raises:
-            ServiceUnavailable: They will not come.
+            ServiceUnavailable: The transfer failed.
         """
         self.wait(least)
         return os.pread(self._descriptor, min(least, self.size), 0)
@@ -69,7 +71,7 @@ class Arriving:
         """See the protocol.
 
         Raises:
-            ServiceUnavailable: Not all will come.
+            ServiceUnavailable: The transfer failed.
         """
         feed = Feed(self, front)
         thread = threading.Thread(target=feed.fill, daemon=True)
@@ -77,23 +79,23 @@ class Arriving:
         try:
             yield feed
         finally:
-            while os.read(feed.descriptor, DRAIN):  # what the decoder did not ask for
+            while os.read(feed.descriptor, DRAIN):  # bytes that the decoder did not read
                 pass
             os.close(feed.descriptor)
             thread.join()
         self.wait(self.size)
 
     def look(self, at: int, size: int) -> bytes:
-        """So many bytes from a place on, as soon as they are there."""
+        """Return ``size`` bytes from offset ``at``, as soon as they have arrived."""
         self.wait(at + size)
         return os.pread(self._descriptor, size, at)
 
     def send(self, begin: int, end: int, pipe: int) -> None:
-        """Put a part of the file into a pipe as it comes."""
+        """Copy a part of the file into a pipe as it arrives."""
         most = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) // 2
         while begin < end:
             there = min(self.wait(begin + 1), end, begin + most)
-            while _unread(pipe) > most:  # or each page that is read would wake this thread
+            while _unread(pipe) > most:  # otherwise each page that is read would wake this thread
                 time.sleep(PAUSE)
             begin += os.sendfile(pipe, self._descriptor, begin, there - begin)
 
@@ -106,20 +108,20 @@ class Feed:
 
     def __init__(self, file: Arriving, front: Front) -> None:
         self.descriptor, self._pipe = os.pipe2(os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # there may be too many pipes on the machine
+        with contextlib.suppress(OSError):  # the user's limit for pipes may be reached
             fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE)
         self.certain = False
         self._file, self._front = file, front
 
     def fill(self) -> None:
-        """Put the whole into the pipe, what libvips sees of it, and close it at the end."""
+        """Write all that libvips is to read into the pipe, and close it at the end."""
         front, file = self._front, self._file
         try:
             _write(self._pipe, front.washed)
             for begin, end in front.rest(front, file.look):
                 file.send(begin, end, self._pipe)
             self.certain = True
-        except (UncertainError, ServiceUnavailable):  # the latter is told who waits for the whole
+        except (UncertainError, ServiceUnavailable):  # the latter is raised by ``wait``, too
             pass
         finally:
             os.close(self._pipe)

@@ -1,12 +1,12 @@
-"""The font files for text: which there are, and that libvips draws with these and no others.
+"""Finds the font files for text, and has libvips draw with these and no others.
 
-Three places are looked into: ``image.fonts_dir``, of which every font is taken; the packages that
-come with vipsgate; the system's folders, of which only the families behind OSS's names are taken.
-Where two have the same family, the first of these places wins. libvips is given each file by name
-and looks into no folder: it has no cache to build, and it finds nothing that vipsgate has not.
+Fonts are taken from three places: all of ``image.fonts_dir``; the packages that come with vipsgate;
+of the system's folders, only the families behind OSS's names. If two places have the same family,
+the first of them wins. libvips is given each file by name and searches no folder, so it builds no
+cache, and finds no other fonts.
 
-HarfBuzz, which also is what Pango shapes with, says what a font is called and which characters it
-has. It is imported where files are read: a front imports this module, and reads none.
+HarfBuzz, which Pango also shapes with, reads a font's names and its characters. It is imported
+inside of functions: a front imports this module, but reads no fonts.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from uharfbuzz import Face
 
 CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fonts.conf")
-PACKAGES = (  # modules, in the order in which they are asked for a character
+PACKAGES = (  # modules, in the order in which they are searched for a character
     "noto_cjk_sans_otc",  # Chinese, Japanese, Korean
     "fontpkg_noto_sans",  # Latin, Greek, Cyrillic with their marks, of which the first has few
     "fontpkg_noto_sans_arabic",
     "fontpkg_heebo",  # Hebrew
 )
-# of the extra ``fonts``: Noto Serif SC, WenQuanYi Micro Hei; as of the system's, only the families
+# of the extra ``fonts``: Noto Serif SC, WenQuanYi Micro Hei; of these, too, only the families
 # behind OSS's names are taken
 OPTIONAL = ("pylopdf_fonts_zh_cn", "paperang_p2_fonts_cjk")
 SYSTEM = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 KINDS = (".ttf", ".otf", ".ttc", ".otc")
-MAX_FILES = 64  # of fonts_dir; a large one takes 25 ms of every renderer's start
+MAX_FILES = 64  # of fonts_dir; a large file adds 25 ms to the start of each renderer
 MAX_FACES = 64  # of one collection; Noto Sans CJK has 10
 COLLECTION = b"ttcf"
 OUTLINES = {b"glyf", b"CFF ", b"CFF2"}
 COLOURS = {b"CBDT", b"sbix", b"COLR", b"SVG "}
-FAMILY, WHOLE_FAMILY = 1, 16  # name IDs; the second one where the first one names the weight too
+FAMILY, WHOLE_FAMILY = 1, 16  # name IDs; the second one is set if the first one includes the weight
 WEIGHT, WIDTH = 400, 100  # of a regular font; the width is a percentage
 HINTS = re.compile("|".join(map(translate, FILES)), re.IGNORECASE)
 WANTED = {name for face in NAMES.values() for name in (*face.own, *face.standins)}
@@ -58,7 +58,7 @@ class File:
     """A font file, and the family that is taken from it.
 
     Attributes:
-        path: Of the file itself, where a link leads to it.
+        path: Its path, with symlinks resolved.
         size: Bytes.
         family: Name and characters.
     """
@@ -70,10 +70,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Typefaces:
-    """What was found.
+    """The font files that were found.
 
     Attributes:
-        files: One for each family, in the order in which they are asked for a character.
+        files: One for each family, in the order in which they are searched for a character.
         rejected: Files that cannot be used, each with the reason.
     """
 
@@ -82,7 +82,7 @@ class Typefaces:
 
     @property
     def fonts(self) -> Fonts:
-        """What they can draw."""
+        """The families of all files."""
         return Fonts(tuple(file.family for file in self.files))
 
     @property
@@ -92,32 +92,32 @@ class Typefaces:
 
     @property
     def identity(self) -> str:
-        """What drawn text depends on, as 12 hexadecimal digits, for ETags."""
+        """A hash of all files' names and sizes, 12 hexadecimal digits, for ETags."""
         rows = [f"{os.path.basename(file.path)} {file.size}" for file in self.files]
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]
 
     def install(self) -> None:
-        """Give the files to libvips, for the rest of this process; before its first text."""
+        """Register the files with libvips, for the rest of this process; before its first text."""
         import pyvips
 
         os.environ["FONTCONFIG_FILE"] = CONFIG
         for path in self.readable[1:]:
             if path not in _installed:
                 _installed.add(path)
-                # of a blank there is nothing to draw, which is an error; the file is known then
+                # drawing a blank is an error, but the file is registered by then
                 with contextlib.suppress(pyvips.Error):
                     pyvips.Image.text(" ", fontfile=path)
 
 
-_installed: set[str] = set()  # as libvips has them, which is not to be given one twice
+_installed: set[str] = set()  # paths of this process, each to be registered once
 
 
 def find(fonts_dir: str = "", system: Iterable[str] = SYSTEM) -> Typefaces:
-    """Look for fonts.
+    """Find all fonts.
 
     Args:
-        fonts_dir: A folder of which every font is taken; empty for none.
-        system: Folders of which only the families behind OSS's names are taken.
+        fonts_dir: A folder, all fonts of which are taken; empty for none.
+        system: Folders, of which only the families behind OSS's names are taken.
     """
     rejected: list[str] = []
     paths = _files(fonts_dir) if fonts_dir else []
@@ -151,13 +151,16 @@ def _files(folder: str) -> list[str]:
 
 
 def _folder(package: str) -> str:
-    """Of a package, which is not imported for it."""
+    """Return the folder of a package, without importing it."""
     spec = find_spec(package)
     return os.path.dirname(spec.origin) if spec and spec.origin else os.devnull
 
 
 def _regular(paths: Iterable[str], rejected: list[str]) -> dict[str, File]:
-    """Family -> the file with its most regular font; of a file that cannot be used, a line."""
+    """Return the file with the most regular font of each family, by family.
+
+    For each file that cannot be used, a line is appended to ``rejected``.
+    """
     import uharfbuzz as hb
 
     best: dict[str, tuple[Oddity, File]] = {}
@@ -174,16 +177,16 @@ def _regular(paths: Iterable[str], rejected: list[str]) -> dict[str, File]:
 
 
 def _look(path: str) -> list[tuple[Oddity, File]]:
-    """The families of a file that serve OSS's names; of another file, its first.
+    """Return the families of a file that stand behind OSS's names, or else its first one.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It cannot be used; the text says what it is.
+        OSError: The file cannot be read.
+        ValueError: The file cannot be used; the message is the reason.
     """
     import uharfbuzz as hb
 
     path.encode()  # as libvips wants it
-    # mapped twice and never read whole: of 20 MB, a few tables are looked at
+    # mapped twice and never read whole: only a few tables of up to 20 MB are used
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         size = len(data)
         blob = hb.Blob.from_file_path(path)
@@ -203,11 +206,11 @@ def _look(path: str) -> list[tuple[Oddity, File]]:
 
 
 def _check(data: mmap.mmap, index: int) -> None:
-    """Are the tables those that text can be drawn with, and is each of them whole?
+    """Check that a font has outlines, and that none of its tables is cut off.
 
-    Of one that is cut off HarfBuzz takes what is left; FreeType takes nothing, and draws blanks.
-    That the directory of tables is in the file, HarfBuzz has seen to; where it is: OpenType
-    specification 1.9, Organization of an OpenType font.
+    HarfBuzz accepts a table that is cut off, but FreeType does not, and draws blanks. HarfBuzz has
+    checked that the directory of tables is complete. For its format see the OpenType specification
+    1.9, Organization of an OpenType font.
     """
     start = struct.unpack_from(">I", data, 12 + 4 * index)[0] if data[:4] == COLLECTION else 0
     count = struct.unpack_from(">H", data, start + 4)[0]
@@ -222,14 +225,14 @@ def _check(data: mmap.mmap, index: int) -> None:
 
 
 def _names(face: Face) -> list[str]:
-    """What a font's family is called: without its weight first, of that in English first."""
+    """Return the names of a font's family: without the weight first, and English ones first."""
     entries = [entry for entry in face.list_names() if entry.name_id in (WHOLE_FAMILY, FAMILY)]
     entries.sort(key=lambda entry: (entry.name_id != WHOLE_FAMILY, entry.language != "en"))
     return [name for entry in entries if (name := face.get_name(*entry))]
 
 
 def _oddity(face: Face) -> Oddity:
-    """How far it is from its family's regular font: by slant, by width, by weight."""
+    """Return how far a font is from its family's regular one: in slant, width and weight."""
     import uharfbuzz as hb
 
     style = hb.Font(face).get_style_value
@@ -238,7 +241,7 @@ def _oddity(face: Face) -> Oddity:
 
 
 def _characters(face: Face) -> Container[int]:
-    """The code points that a font has a glyph for."""
+    """Return the code points that a font has a glyph for."""
     characters: Container[int] = face.unicodes
     if not characters:
         raise ValueError("a font without a table of Unicode's characters")

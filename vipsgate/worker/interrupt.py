@@ -1,7 +1,7 @@
-"""How the work on a job is stopped from outside: cancel messages, heard by a thread.
+"""Stops the work on a job when the front sends a cancel message.
 
-The front writes the number of a job into a pipe. libvips can be told to stop from another thread,
-so one thread of a worker does nothing but read that pipe.
+The front writes the number of a job into a pipe, which a thread of the worker reads. libvips can be
+stopped from another thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CANCELLED = "The picture is not wanted any more."
 
 
 class Interrupt:
-    """The job under work, the image that is computed for it, and the jobs that are cancelled."""
+    """The current job, the image that is computed for it, and the cancelled jobs."""
 
     def __init__(self) -> None:
         self._job = 0
@@ -22,21 +22,21 @@ class Interrupt:
 
     @property
     def cancelled(self) -> bool:
-        """Is the job under work cancelled? For loops that compute no image of libvips'."""
+        """Whether the current job is cancelled; for loops that compute no libvips image."""
         return self._job in self._cancelled
 
     def begin(self, job: int) -> None:
-        """The work on the job with this number begins."""
+        """Set the number of the current job."""
         self._job, self._image = job, None
         if self._cancelled:
             self._cancelled = {number for number in self._cancelled if number >= job}
 
     def end(self) -> None:
-        """The work is done; no image is held any longer."""
+        """Release the image of the current job, which is done."""
         self._image = None
 
     def watch(self, image: Any) -> None:
-        """This image is computed next."""
+        """Set the image that is computed next; stop it at once if the job is cancelled."""
         self._image = image
         if self.cancelled:
             image.set_kill(True)

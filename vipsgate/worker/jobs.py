@@ -1,4 +1,4 @@
-"""What a worker does with a job: one method for each kind.
+"""Does the jobs of a worker: one method for each kind.
 
 Importing this module imports libvips, which the front must not.
 """
@@ -38,11 +38,11 @@ class Task:
     """A job with what it shares with the other jobs of its batch.
 
     Attributes:
-        job: As it was sent.
-        process: Its process, parsed; ``None`` where there is none, or its text is not valid.
-        group: What is made of the source of the batch; ``None`` without a source.
+        job: The job, as it was sent.
+        process: Its process, parsed; ``None`` if there is none, or its text is not valid.
+        group: All pictures that are made of the batch's source; ``None`` without a source.
         budget: What the job may take.
-        file: The source of the batch; ``None`` without one, and where it still comes.
+        file: The source of the batch; ``None`` without one, or while it is still arriving.
     """
 
     job: Job
@@ -56,26 +56,26 @@ class Worker:
     """Does jobs, one at a time.
 
     Args:
-        limits: Of every picture.
+        limits: The limits of every picture.
         rendering: How pictures are made.
-        fonts: Those that there are for text.
-        interrupt: Is told of each image before it is computed.
+        fonts: The fonts for text.
+        interrupt: Is given each image before it is computed.
 
     Raises:
-        RuntimeError: There is no libvips that will do.
+        RuntimeError: libvips is missing, or cannot be used.
     """
 
     def __init__(
         self, limits: Limits, rendering: Rendering, fonts: Fonts, interrupt: Interrupt
     ) -> None:
-        logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # a hostile file warns without end
+        logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # hostile files flood the log
         render.prepare()
         self._limits, self._rendering, self._fonts = limits, rendering, fonts
         self._interrupt = interrupt
         self._context = RenderContext(limits, rendering, fonts, watch=interrupt.watch)
 
     def tasks(self, batch: Batch) -> Sequence[Task]:
-        """The jobs of a batch, to be done in this order."""
+        """Return the jobs of a batch, to be done in this order."""
         processes = [self._parsed(job) for job in batch.jobs]
         source, group, file = batch.jobs[0].source, None, None
         if source is not None:
@@ -98,7 +98,7 @@ class Worker:
         ]
 
     def do(self, task: Task) -> Output | Cost:
-        """Do a job; the cost of one that is above its budget, and was not begun.
+        """Do a job; return its result, or its cost if that is above the budget.
 
         Raises:
             OssError: It cannot be done.
@@ -129,7 +129,7 @@ class Worker:
                 return self.paint(task)
 
     def render(self, task: Task) -> Output | Cost:
-        """Make a picture of the source, or an answer about it."""
+        """Make a picture of the source, or a report about it."""
         begun = time.perf_counter()
         process, group = self._process(task), _group(task)
         context = self._context
@@ -157,7 +157,7 @@ class Worker:
             return output
 
     def explain(self, task: Task) -> Output:
-        """Say as JSON how the picture would be made."""
+        """Describe as JSON how the picture would be made."""
         begun = time.perf_counter()
         process, group = self._process(task), _group(task)
         self._notes(task, process, group, self._fonts.missing(process.writes()))
@@ -166,7 +166,7 @@ class Worker:
             return _output(reports.MIME, memory, begun, group.probe_seconds)
 
     def look(self, task: Task) -> Output | Cost:
-        """Look for what the window of the picture is laid around, if the picture can be made."""
+        """Find the focus that the picture is cropped around, if the picture can be made."""
         begun = time.perf_counter()
         process, group = self._process(task), _group(task)
         self._notes(task, process, group, self._fonts.missing(process.writes()))
@@ -177,7 +177,7 @@ class Worker:
             return _output(reports.MIME, memory, begun, group.probe_seconds)
 
     def histogram(self, task: Task) -> Output | Cost:
-        """Count the levels of the source; its process is the one that costs the same."""
+        """Make a histogram of the source; the job's process is one that costs the same."""
         begun = time.perf_counter()
         process, group = self._process(task), _group(task)
         if cost := group.over_budget(process, self._context):
@@ -187,7 +187,7 @@ class Worker:
             return _output(reports.MIME, memory, begun, group.probe_seconds)
 
     def paint(self, task: Task) -> Output | Cost:
-        """Paint the scene of that name."""
+        """Paint the scene that the job's process names."""
         begun = time.perf_counter()
         painting = scene.read(task.job.process, self._limits)
         if task.budget and not painting.cost.within(*task.budget):
@@ -196,7 +196,7 @@ class Worker:
             try:
                 mime = painter.paint(painting, memory, self._interrupt.watch)
             except Exception:
-                if self._interrupt.cancelled:  # libvips says no more than that it failed
+                if self._interrupt.cancelled:  # libvips' error does not tell that
                     raise errors.CpuLimitExceeded(CANCELLED) from None
                 raise
             return _output(mime, memory, begun)
@@ -226,10 +226,10 @@ class Worker:
             return refused.cost
 
     def _notes(self, task: Task, process: Process, group: Group, missing: int) -> Notes:
-        """What of a picture is not followed to the letter, known before it is decoded.
+        """Return what a picture does not follow to the letter, as known before it is decoded.
 
         Raises:
-            InvalidArgument: Something is not, and the job is strict.
+            InvalidArgument: There is any such thing, and the job is strict.
             OssError: The picture cannot be made.
         """
         notes = joined(group.notes(process), self._fonts.notes(process.typefaces(), missing))
@@ -238,7 +238,7 @@ class Worker:
         return notes
 
     def _process(self, task: Task) -> Process:
-        """The process of a task.
+        """Return the process of a task.
 
         Raises:
             OssError: Its text is not valid.
@@ -246,7 +246,7 @@ class Worker:
         return task.process or parse(task.job.process, self._limits)
 
     def _parsed(self, job: Job) -> Process | None:
-        """``None`` for a text that is not valid, which only its own job is told."""
+        """Return the process of a job; ``None`` if its text is not valid, so that only it fails."""
         if job.kind == "paint":
             return None
         try:
@@ -257,21 +257,21 @@ class Worker:
 
 
 def identity() -> str:
-    """What the bytes of a result depend on besides the job and the fonts, for ETags."""
+    """Return versions of all that results depend on besides the job and the fonts, for ETags."""
     return f"{render.identity()}, {decode.version()}, {faces.version()}"
 
 
 def read(descriptor: int, limits: Limits, coming: Arriving | None = None) -> bytes:
-    """The whole file, in one piece.
+    """Return the whole file, in one piece.
 
     Args:
-        descriptor: Of the file.
-        limits: Of every picture.
-        coming: What is known of one that is not yet there; it is waited for.
+        descriptor: The descriptor of the file.
+        limits: The limits of every picture.
+        coming: Waits for the rest of a file that is still arriving; ``None`` for a complete one.
 
     Raises:
         ImageTooLarge: It has too many bytes.
-        ServiceUnavailable: Not all of it will come, or can be read.
+        ServiceUnavailable: The transfer failed, or the file cannot be read.
     """
     size = coming.size if coming else os.fstat(descriptor).st_size
     limits.check_bytes(size)
@@ -288,7 +288,7 @@ def _group(task: Task) -> Group:
 
 @contextmanager
 def _result() -> Iterator[int]:
-    """The descriptor of an empty file for a result; it is closed where there is none."""
+    """Open an empty file for a result; it is closed if an exception is raised."""
     memory = os.memfd_create("result", os.MFD_CLOEXEC)
     try:
         yield memory

@@ -1,7 +1,8 @@
 """The worker process: takes jobs and descriptors from the front, and sends back results.
 
-It has no files, no network and no second chance: one that hangs is killed from outside, one that
-takes too much memory is replaced. Besides the work it has one thread, which hears cancel messages.
+In its sandbox it opens no connections, and no files but Python's and the fonts'. One that hangs is
+killed by the front, one that takes too much memory is replaced. A second thread receives cancel
+messages.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from ..image.cost import Cost
 from . import protocol
 from .interrupt import CANCELLED, Interrupt
 
-NICE = 5  # steps behind the front, which has hits, refusals and health to answer meanwhile
+NICE = 5  # lowers the priority below that of the front, which answers hits and health checks
 PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes
 IDLE = 1.0  # seconds without work after which freed memory goes back to the system
-UNDER_WAY = 0.001  # seconds between two tries to send descriptors while too many are under way
-# one libvips thread for a picture, few arenas; what else libvips would heed is not inherited
+UNDER_WAY = 0.001  # seconds between two attempts to send descriptors while too many are in flight
+# one libvips thread for a picture, few arenas; other variables of libvips are not inherited
 ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",
     "VIPS_BLOCK_UNTRUSTED": "1",
-    "VIPS_DISC_THRESHOLD": "1000g",  # never a temporary file: there is nowhere to write it
+    "VIPS_DISC_THRESHOLD": "1000g",  # no temporary files: the sandbox forbids them
     "MALLOC_ARENA_MAX": "2",
 }
 
@@ -47,13 +48,13 @@ T = TypeVar("T")
 
 
 class Performer(Protocol[T]):
-    """Who does the work; see :class:`vipsgate.worker.jobs.Worker`."""
+    """Does the work; see :class:`vipsgate.worker.jobs.Worker`."""
 
     def tasks(self, batch: protocol.Batch) -> Sequence[T]:
-        """The jobs of a batch with what they share; each is done once, in this order."""
+        """Return the jobs of a batch with what they share; each is done once, in this order."""
 
     def do(self, task: T) -> protocol.Output | Cost:
-        """Do one of them.
+        """Do one of them; return its result, or its cost if that is above the budget.
 
         Raises:
             OssError: It cannot be done.
@@ -68,18 +69,18 @@ def serve(
     interrupt: Interrupt,
     ready: protocol.Message,
 ) -> None:
-    """Do jobs until the front is gone.
+    """Do jobs until the front closes the connection.
 
     Args:
-        connection: To the front.
+        connection: The socket to the front.
         control: Descriptor of the pipe with cancel messages.
         statm: Descriptor of ``/proc/self/statm``.
         performer: Does the jobs.
         interrupt: Stops them.
         ready: The first message to the front.
     """
-    gc.freeze()  # what is there now stays; what a job leaves is looked through less often,
-    gc.set_threshold(20_000)  # which is 5 % of a small picture's time
+    gc.freeze()  # collections skip the objects of now, and are rarer,
+    gc.set_threshold(20_000)  # which saves 5 % of a small picture's time
     threading.Thread(target=interrupt.listen, args=(control,), daemon=True).start()
     trim = _trimmer()
     protocol.send(connection, ready)
@@ -99,16 +100,16 @@ def serve(
             _reply(connection, protocol.Reply(number, _rss(statm), outcome))
             if isinstance(outcome, protocol.Output):
                 protocol.close(outcome.descriptors)
-        del tasks, task  # and with them what the jobs had in common
+        del tasks, task  # frees what the jobs had in common
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def outcome_of(performer: Performer[T], task: T, interrupt: Interrupt) -> protocol.Outcome:
-    """What comes of a task; an error is returned bare.
+    """Do a task; return its outcome, an error as a new exception without a traceback.
 
-    An exception as it was raised would hold its own frame, and with it the pipeline, its memory and
-    its descriptors, until the garbage collector comes by.
+    The traceback of the raised exception would keep its frames alive, and with them the pipeline,
+    its memory and its descriptors, until the next garbage collection.
     """
     try:
         if interrupt.cancelled:
@@ -119,15 +120,15 @@ def outcome_of(performer: Performer[T], task: T, interrupt: Interrupt) -> protoc
     except MemoryError:
         return errors.ImageTooLarge("The picture takes more memory than there is.")
     except Exception:
-        traceback.print_exc()  # a fault of ours: the log has it, the client does not
+        traceback.print_exc()  # a bug: it is logged, but not told to the client
         return errors.InternalError("The picture could not be rendered.")
 
 
 def _reply(connection: socket.socket, reply: protocol.Reply) -> None:
-    """Say what came of a job, as soon as the kernel passes descriptors on.
+    """Send the outcome of a job, and retry as long as too many descriptors are in flight.
 
-    It counts those that are under way in sockets, of all processes of a user, and has no more than
-    one process may have open; others may send many. The front has an end to how long it waits.
+    The kernel limits the descriptors in flight in sockets, over all processes of a user, to as many
+    as one process may have open (ETOOMANYREFS). The front limits how long it waits for a reply.
     """
     while True:
         try:
@@ -143,7 +144,7 @@ def _rss(statm: int) -> int:
 
 
 def _trimmer() -> Callable[[], object]:
-    """glibc's ``malloc_trim``; with another C library freed memory is left to it."""
+    """Return glibc's ``malloc_trim``; with another C library, a function that does nothing."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
@@ -156,8 +157,8 @@ def main() -> None:
     os.nice(NICE)
     connection, control = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     settings = orjson.loads(sys.argv[3])
-    # what is imported lazily must be there before the files are out of reach; the front, which
-    # reads this module too, needs none of it
+    # lazy imports must be done before the sandbox; inside of this function, as the front imports
+    # this module, too
     from PIL import (  # noqa: F401
         BmpImagePlugin,
         JpegImagePlugin,
@@ -173,7 +174,7 @@ def main() -> None:
             importlib.import_module(optional)
 
     with contextlib.suppress(ImportError, OSError):
-        faces.library()  # 0.2 MB; what it computes with is set up by the first picture, 10 MB
+        faces.library()  # 0.2 MB; its 10 MB of working memory are allocated by the first picture
     interrupt, rendering = Interrupt(), Rendering(**settings["image"])
     try:
         from .jobs import Worker, identity
@@ -183,17 +184,17 @@ def main() -> None:
     except (RuntimeError, OSError) as error:
         protocol.send(connection, {"refused": str(error)})
         return
-    who = identity()  # some of it is read from files
+    who = identity()  # before the sandbox, as it reads files
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     report = sandbox.enter([*readable(), *typefaces.readable], parent=settings["parent"])
-    typefaces.install()  # Pango starts a thread of its own, which would stay outside of the sandbox
+    typefaces.install()  # after it: Pango starts a thread, which would stay outside of the sandbox
     ready = {"ready": f"{who}, fonts {typefaces.identity}", "sandbox": str(report)}
-    with contextlib.suppress(ConnectionError):  # the front has ended meanwhile
+    with contextlib.suppress(ConnectionError):  # the front has exited
         serve(connection, control, statm, worker, interrupt, ready)
 
 
 def readable() -> list[str]:
-    """The folders with Python and its packages, the only files that a worker may still read."""
+    """Return the folders of Python and its packages, which stay readable in the sandbox."""
     paths = sysconfig.get_paths()
     folders = {sys.prefix, sys.base_prefix, paths["stdlib"], paths["purelib"], paths["platlib"]}
     return sorted(folders | {str(Path(__file__).resolve().parents[2])})

@@ -1,11 +1,11 @@
 """The messages between the front and a worker: one datagram each, JSON, with file descriptors.
 
-A picture travels as a descriptor in both directions, never inside a message: the source as the
-opened object, the result as a memfd, into which the encoder writes by itself. For a large result
-that takes half the CPU of bytes in the message, for a small one 0.01 ms more, and it knows no limit
-(bench/handover.py). JSON, because the front must not trust what comes out of a worker: everything
-is checked once, where it is decoded. Jobs and replies are named tuples, which take a third of the
-time of a frozen dataclass to make: there are several for every picture, on both sides.
+A picture is passed as a descriptor in both directions, never inside a message: the source as the
+opened object, the result as a memfd, into which the encoder writes directly. For a large result
+that takes half the CPU of bytes in the message, for a small one 0.01 ms more, and there is no limit
+of size (bench/handover.py). Messages are JSON, because the front must not trust a worker:
+everything is checked once, where it is decoded. Jobs and replies are named tuples, which take a
+third of the time of a frozen dataclass to make: each picture takes several, on both sides.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from ..image.cost import Cost
 from ..image.gravity import Focus
 from ..image.search import Choice
 
-KIND = socket.SOCK_SEQPACKET  # keeps the messages apart, and says when the other side is gone
+KIND = socket.SOCK_SEQPACKET  # keeps message boundaries, and tells when the other side is gone
 MAX_BYTES = 65536  # of a message; a process text is below 32 KB
-# the source, its bell, its master or a file for one, the attachments (Limits.watermarks)
+# the source, its bell, its master or the blank for one, the attachments (Limits.watermarks)
 MAX_DESCRIPTORS = 36
 ANCILLARY_BYTES = socket.CMSG_LEN(4 * MAX_DESCRIPTORS)
-CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # an enum is slower, and there are four a picture
+CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # int, as an enum is slower
 
 Message = dict[str, Any]
-# a picture of the source, or an answer about it; the plan for one, as JSON, for which no pixel is
-# read; what the window of one is laid around; the levels of the source's pixels; a picture without
-# a source
+# a picture of the source, or a report about it; the plan for one, as JSON, without reading a pixel;
+# the focus that one is cropped around; a histogram of the source; a picture without a source
 Kind = Literal["render", "explain", "look", "histogram", "paint"]
 Budget = tuple[float, int]  # seconds of one core and bytes of memory that a job may take
 
@@ -45,8 +44,8 @@ class Attachment(NamedTuple):
     """Another object that a process needs.
 
     Attributes:
-        etag: Tells its content from all others.
-        descriptor: Of the opened object.
+        etag: Identifies its content.
+        descriptor: The descriptor of the opened object.
     """
 
     etag: str
@@ -54,23 +53,22 @@ class Attachment(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What a worker is to do. Its descriptors belong to whoever made it.
+    """What a worker is to do. Its descriptors are closed by the caller that opened them.
 
     Attributes:
         kind: What the job is for.
         process: The canonical text of the process; of a job to paint, the name of the scene.
         source: Descriptor of the source; ``None`` for a job to paint.
         attachments: The other objects, in the order of ``Process.needs()``.
-        strict: Whether it is refused where it cannot be followed to the letter
+        strict: Whether it is refused if it cannot be followed to the letter
             (:mod:`..image.notes`).
-        focus: What the look of the process has found; ``None`` for a process without one, and to
-            have it looked for.
-        master: Descriptor of the source's master (:mod:`..image.masters`); ``None`` where there is
-            none.
-        blank: Descriptors of an empty file, to write and to read it: for a master that is made on
-            the way. ``None`` where none is kept.
-        times: When the source was last written, and when what is known of it last changed, in
-            nanoseconds since the epoch, as it was opened; ``None`` where nobody writes to it.
+        focus: The result of the process's ``look`` job; ``None`` for that job itself, and for a
+            process that needs none.
+        master: Descriptor of the source's master (:mod:`..image.masters`), or ``None``.
+        blank: Two descriptors of an empty file, to write and to read it, for a master that is made
+            along with the picture; ``None`` if none is to be kept.
+        times: ``st_mtime_ns`` and ``st_ctime_ns`` of the source when it was opened, in nanoseconds
+            since the epoch; ``None`` if it is never written to.
     """
 
     kind: Kind
@@ -85,11 +83,11 @@ class Job(NamedTuple):
 
 
 class Coming(NamedTuple):
-    """That a source is still being fetched; see :mod:`.arriving`.
+    """A source that is still being fetched; see :mod:`.arriving`.
 
     Attributes:
-        size: Bytes that there will be.
-        bell: Descriptor of the pipe that tells of more.
+        size: Bytes of the whole source.
+        bell: Descriptor of the pipe that tells when more bytes have arrived.
     """
 
     size: int
@@ -100,11 +98,11 @@ class Batch(NamedTuple):
     """Jobs with one source, for a worker to do one after the other.
 
     Attributes:
-        number: Of the first job; the others have the numbers after it.
+        number: Number of the first job; the others have the numbers after it.
         jobs: One or more.
         budget: What each of them may take; one that is estimated above it is not begun. ``None``
-            for no such bound.
-        coming: What is to be known of a source that is not yet there; ``None`` for one that is.
+            for no limit.
+        coming: Size and bell of a source that is still being fetched; ``None`` for a complete one.
     """
 
     number: int
@@ -113,7 +111,7 @@ class Batch(NamedTuple):
     coming: Coming | None = None
 
     def encode(self) -> tuple[Message, list[int]]:
-        """The message, and the descriptors that go with it: the source and its master once."""
+        """Return the message and its descriptors; the source and its master are sent once."""
         source = self.jobs[0].source
         bell = self.coming.bell if self.coming else None
         master = next((job.master for job in self.jobs if job.master is not None), None)
@@ -143,7 +141,7 @@ class Batch(NamedTuple):
 
     @classmethod
     def decode(cls, message: Message, descriptors: Sequence[int]) -> Batch:
-        """The batch again, with the descriptors as they are on this side."""
+        """Return the batch of a message, with the descriptors that were received."""
         rest = iter(descriptors)
         source = next(rest) if message["source"] else None
         size, times = message["coming"], message["times"] and tuple(message["times"])
@@ -161,19 +159,19 @@ class Batch(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a job has given.
+    """The result of a job.
 
     Attributes:
         mime: Content-Type.
         size: Bytes.
-        descriptor: Of a memfd with the bytes; whoever gets it closes it.
-        seconds: From the first look at the source to the last byte.
-        probe: Seconds of these that reading the header took; 0 where none is read.
-        missing: Characters of its text that no font has.
-        notes: What was not followed to the letter, but for what the text of the process says.
-        choice: The quality that was searched for; ``None`` where none was.
-        master: Descriptor of the file for a master, which now has one; likewise closed by whoever
-            gets it. -1 where none has been made.
+        descriptor: Descriptor of a memfd with the bytes, closed by the receiver.
+        seconds: Seconds that the job took.
+        probe: Seconds of these that reading the header took; 0 if none is read.
+        missing: Number of characters of its text that no font has.
+        notes: What was not followed to the letter, except for what follows from the process's text.
+        choice: The quality that was searched for; ``None`` if none was.
+        master: Descriptor of ``Job.blank``, if a master was written to it, closed by the receiver;
+            -1 if none was made.
     """
 
     mime: str
@@ -188,25 +186,25 @@ class Output(NamedTuple):
 
     @property
     def descriptors(self) -> list[int]:
-        """All of its descriptors."""
+        """Its one or two descriptors."""
         return [self.descriptor] if self.master < 0 else [self.descriptor, self.master]
 
 
-# a result; the cost of a job that is above its budget, and was not begun; an error
+# a result; the cost of a job that was not done, being above its budget; an error
 Outcome = Output | Cost | errors.OssError
 
 
 class _Shape:
-    """The fields of a message, and their types."""
+    """The names and types of a message's fields."""
 
     def __init__(self, **types: type) -> None:
         self._get, self._types = itemgetter(*types), tuple(types.values())
 
     def read(self, message: Message) -> tuple[Any, ...]:
-        """The values of the fields, in their order.
+        """Return the values of the fields, in their order.
 
         Raises:
-            ValueError: One is missing, or of another type.
+            ValueError: A field is missing, or of another type.
         """
         try:
             values: tuple[Any, ...] = self._get(message)
@@ -235,12 +233,12 @@ _ERROR = _Shape(code=str, message=str, ec=str, extra=dict, headers=dict)
 
 
 class Reply(NamedTuple):
-    """What a worker says about one job.
+    """A worker's reply to one job.
 
     Attributes:
-        number: Of the job.
-        rss: Bytes of memory that the worker holds now.
-        outcome: What came of the job.
+        number: Number of the job.
+        rss: Resident memory of the worker, in bytes.
+        outcome: The outcome of the job.
     """
 
     number: int
@@ -248,7 +246,7 @@ class Reply(NamedTuple):
     outcome: Outcome
 
     def encode(self) -> tuple[Message, list[int]]:
-        """The message, and the descriptors of a result."""
+        """Return the message, and the descriptors of a result."""
         outcome = self.outcome
         message: Message = {"id": self.number, "rss": self.rss}
         if isinstance(outcome, Output):
@@ -268,10 +266,10 @@ class Reply(NamedTuple):
 
     @classmethod
     def decode(cls, message: Message, descriptors: Sequence[int], number: int) -> Reply:
-        """The reply about the job with this number. A worker that is taken over may say anything.
+        """Return the reply to the job with this number. A compromised worker may send anything.
 
         Raises:
-            ValueError: It is no reply, or one about another job.
+            ValueError: The message is no reply, or one to another job.
         """
         outcome: Outcome
         if "cost" in message:
@@ -302,19 +300,21 @@ class Reply(NamedTuple):
 
 
 def send(connection: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
-    """Send a message with descriptors; the sender keeps its own."""
+    """Send a message with descriptors, which stay open here."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
     connection.sendmsg([orjson.dumps(message)], rights if descriptors else [])
 
 
 def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
-    """The next message, ``None`` when the other side is gone, and descriptors to be closed.
+    """Return the next message and its descriptors, for the caller to close.
+
+    The message is ``None`` when the other side is gone.
 
     Raises:
-        ValueError: It is not a message of ours; its descriptors are closed.
+        ValueError: The message is not valid; its descriptors are closed.
     """
-    # not socket.recv_fds, which drops its flags: what is not close-on-exec would be inherited by
-    # the next worker, because uvloop closes nothing when it starts a process
+    # not socket.recv_fds, which ignores its flags: without close-on-exec the next worker would
+    # inherit the descriptors, as uvloop closes none when it starts a process
     data, ancillary, flags, _ = connection.recvmsg(
         MAX_BYTES, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
     )
@@ -335,7 +335,7 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
 
 
 def close(descriptors: Sequence[int]) -> None:
-    """Give descriptors back."""
+    """Close descriptors."""
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             os.close(descriptor)

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 Instruction = tuple[int, int, int, int]  # struct sock_filter: code, jump if true, if false, k
 
 LIMITS = (  # soft and hard
-    (resource.RLIMIT_CORE, 0),  # bytes; a core dump would hold somebody's picture
-    # open at once; a renderer holds about 10, a request few more. But it may send none while more
-    # than that of all processes of its user are under way in sockets (unix(7), ETOOMANYREFS)
+    (resource.RLIMIT_CORE, 0),  # bytes; a core dump would contain a user's picture
+    # open at once; a renderer has about 10, and a few more for each job. It is also the limit of
+    # descriptors in flight in sockets, over all processes of the user (unix(7), ETOOMANYREFS)
     (resource.RLIMIT_NOFILE, 4096),
     (resource.RLIMIT_FSIZE, 1 << 30),  # bytes; binds memfds too: none may fill the memory
 )
@@ -99,7 +99,7 @@ _ONLY_IF = (  # otherwise EPERM: call, mask of its first argument, the value tha
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What holds from now on."""
+    """The layers of the sandbox that are in force."""
 
     landlock: int  # the ABI in force for the whole process; 0: none
     seccomp: bool  # the system call filter is in force on every thread
@@ -109,16 +109,16 @@ class Report:
 def enter(readable: Iterable[str], parent: int | None = None) -> Report:
     """Give up what a renderer does not need, for good.
 
-    Call it on the only thread, so before the first picture, with libraries loaded and files of
-    /proc open. The front must start the renderer from a thread that lives on: the kernel takes
-    the end of that thread for the end of the front.
+    Call it while there is only one thread, so before the first picture, with libraries loaded and
+    files of /proc open. The front must start the renderer from a thread that does not end: the
+    kernel takes the end of that thread for the end of the front.
 
     Args:
-        readable: Folders (or files) that stay readable; one that is not there is passed over.
-        parent: The front's process id. Where it is no longer the parent, the process exits.
+        readable: Folders (or files) that stay readable; missing ones are ignored.
+        parent: The front's process id. If it is no longer the parent, the process exits.
 
     Returns:
-        What the kernel granted.
+        The layers that the kernel supports.
     """
     if sys.platform != "linux":
         return Report(landlock=0, seccomp=False, no_new_privs=False)
@@ -149,7 +149,7 @@ def _limit() -> None:
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:
-    """Stop being root in all but name: with CAP_SYS_RESOURCE the limits could be raised again."""
+    """Drop capabilities, if run by root: CAP_SYS_RESOURCE could raise the limits again."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION, 0), 8)
     held = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; then high halves
     if libc.capget(header, held) == 0:
@@ -158,12 +158,12 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
 
 
 def _restrict_files(libc: ctypes.CDLL, readable: Iterable[str]) -> int:
-    """Let nothing be opened but `readable`, by Landlock; return the ABI in force."""
+    """Forbid to open anything but `readable`, by Landlock; return the ABI in force."""
     known = _syscall(libc, _LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION)
     abi = min(known, _LANDLOCK_NEWEST)
     if abi < 1:  # not built in, switched off, or hidden by a container's own filter
         return 0
-    # An older kernel takes the longer struct as long as what it does not know is 0.
+    # An older kernel accepts the longer struct as long as the unknown fields are 0.
     fields = (sum(bits for since, bits in row if since <= abi) for row in _HANDLED)
     attributes = struct.pack("=QQQ", *fields)
     ruleset = _syscall(libc, _LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
@@ -179,7 +179,7 @@ def _restrict_files(libc: ctypes.CDLL, readable: Iterable[str]) -> int:
 
 
 def _add_rule(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
-    """Allow reading beneath `path`, where it exists; what the kernel refuses stays closed."""
+    """Allow reading beneath `path`, if it exists and the kernel accepts the rule."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -191,7 +191,7 @@ def _add_rule(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
 
 
 def _filter_calls(libc: ctypes.CDLL) -> bool:
-    """Install the system call filter on every thread; tell whether it is in force."""
+    """Install the system call filter on every thread; return whether it is in force."""
     machine = os.uname().machine
     if machine not in _MACHINES or sys.maxsize < 1 << 32:  # a 32-bit process on such a kernel
         return False
@@ -234,18 +234,18 @@ def _program(machine: str, pid: int) -> list[Instruction]:
 
 
 def _numbers(table: str, column: int) -> dict[str, int]:
-    """Read name and number of each call in `table` that the architecture has."""
+    """Return the number of each call in `table` that the architecture has, by name."""
     rows = re.findall(r"(\w+)/(\d+)/(\d+|-)", table)
     return {name: int(row[column]) for name, *row in rows if row[column] != "-"}
 
 
 def _prctl(libc: ctypes.CDLL, option: int, value: int) -> bool:
-    """Set a property of the process; tell whether the kernel took it."""
+    """Set a property of the process; return whether the kernel accepted it."""
     return bool(libc.prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0))) == 0)
 
 
 def _syscall(libc: ctypes.CDLL, number: int, *args: int | bytes | None) -> int:
-    """Make a system call for which libc has no function; -1 stands for any refusal."""
+    """Make a system call that libc has no function for; return -1 on any error."""
     # Integers must go as longs: ctypes would leave the upper half of the register undefined.
     whole = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
     libc.syscall.restype = ctypes.c_long

@@ -1,8 +1,8 @@
-"""Work on a disk that nobody waits for any more: it must not change anything.
+"""Keeps abandoned work on a disk from changing anything.
 
-A call of the kernel that hangs cannot be stopped, only left. When it comes back, its caller has
-been told long ago that nothing was done, and may have done it anew; so what would give, take or
-change a name asks here just before, under the bucket's lock.
+A system call that hangs cannot be stopped, only abandoned. When it returns, the client has long
+been told that nothing was done, and may have tried again. So :func:`check` is called just before
+any name is created, removed or changed, under the bucket's lock.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _CURRENT = threading.local()
 
 
 def watch(is_abandoned: Callable[[], bool] | None) -> None:
-    """Say who knows whether the thread's work of now is abandoned; ``None`` for nobody."""
+    """Set what tells whether this thread's work is abandoned; ``None`` if it never is."""
     _CURRENT.is_abandoned = is_abandoned
 
 
 def check() -> None:
-    """Refuse a step that changes something, where nobody waits for it.
+    """Check that the work of this thread is not abandoned.
 
     Raises:
-        ServiceUnavailable: Nobody does.
+        ServiceUnavailable: It is abandoned.
     """
     is_abandoned = getattr(_CURRENT, "is_abandoned", None)
     if is_abandoned is not None and is_abandoned():

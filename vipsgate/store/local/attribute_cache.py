@@ -1,10 +1,10 @@
-"""A cache of what is known of files, valid as long as ``fstat`` says the same of them.
+"""A cache of the facts of files, valid as long as the result of ``fstat`` stays the same.
 
 Reading a file's extended attribute and making a tag of its times takes a third of a lookup. Neither
-changes while the facts of ``fstat`` are the same, the time of the inode among them. But clocks are
-coarse: a file that changes twice within one tick has the same facts in between. So a result is kept
-only where the facts had been the same for longer than any tick, by the clock of this process, as
-that of the file system may be another one. What could not be read is read again.
+changes while the result of ``fstat``, which includes the ctime, stays the same. But clocks are
+coarse: a file that changes twice within one tick may have the same times after both changes. So an
+entry is only stored if the times have been the same for longer than any tick, by the clock of this
+process, as the file system's clock may differ. What could not be read is not stored.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from dataclasses import replace
 from ..base import Object
 from .xattr import CLOSED
 
-SECONDS = 3.0  # FAT has the coarsest times, of two seconds
-MAX_FILES = 8192  # that are known; one takes about 0.6 KB
+SECONDS = 3.0  # longer than a tick; FAT has the coarsest times, of two seconds
+MAX_FILES = 8192  # that are remembered; one takes about 0.6 KB
 
 Read = Callable[[int, os.stat_result], Object]
 
 
 class AttributeCache:
-    """What is known of files, by their facts; may be used by several threads.
+    """The objects of files, by the result of ``fstat``; may be used by several threads.
 
     Args:
-        read: Reads what there is to know of an open file with these facts.
-        clock: Seconds.
-        most: Files that are remembered.
+        read: Reads the object of an open file, given its descriptor and its ``fstat`` result.
+        clock: Returns the time in seconds.
+        most: Number of files that are remembered.
     """
 
     def __init__(
         self, read: Read, clock: Callable[[], float] = time.monotonic, most: int = MAX_FILES
     ) -> None:
         self._read, self._clock, self._most = read, clock, most
-        # what is known of a file with these facts, or since when it has them
+        # the object of a file, or since when its ``fstat`` result has been the same
         self._files: OrderedDict[tuple[int, ...], Object | float] = OrderedDict()
 
     def known(self, descriptor: int, facts: os.stat_result) -> Object:
-        """Return what is known of an open file with these facts, read now or before."""
+        """Return the object of an open file with this ``fstat`` result, read now or before."""
         times = facts.st_mtime_ns, facts.st_ctime_ns
         name = (facts.st_dev, facts.st_ino, facts.st_size, *times)
         before = self._files.get(name)

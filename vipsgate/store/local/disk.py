@@ -1,11 +1,11 @@
-"""The blocking half of a local store: what is done on the disk, in whichever thread it is called.
+"""The blocking half of a local store: its operations on the disk, to be called in any thread.
 
-Whether a key stays inside its bucket is asked once, of the opened descriptor: the kernel says which
-file it really is, through all symlinks, and nothing can be swapped after that.
+Whether a key stays inside its bucket is checked once, for the opened descriptor: the kernel tells
+which file it really is, through all symlinks, and that cannot be swapped afterwards.
 
-Nothing is read, written or missed in another folder than the root of the start (:mod:`.root`): the
-root is looked at once for each object that is looked at, behind whatever was not found, and what is
-written goes by way of its descriptor.
+All operations are confined to the folder that was the root at the start (:mod:`.root`): it is
+checked once for each object that is looked at, and whenever something is not found, and writes are
+done through its descriptor.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from . import abandoned, draft, folders, links, listing, paths, xattr
 from .attribute_cache import AttributeCache
 from .root import Root
 
-# a pipe or a device must not make the open wait, nor become a terminal
+# opening a pipe or a device must not block, nor set the controlling terminal
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-TRIES = 3  # to find a file under its name
-LOOK = os.O_PATH | os.O_CLOEXEC  # the file's facts, not its bytes
+TRIES = 3  # attempts to find a file under its name
+LOOK = os.O_PATH | os.O_CLOEXEC  # for a file's facts without its bytes
 
 
 class Disk:
     """Objects are files; a bucket is a folder, which may itself be a symlink to elsewhere.
 
-    The methods do what those of :class:`vipsgate.store.base.Store` do, at once.
+    The methods are blocking versions of those of :class:`vipsgate.store.base.Store`.
 
     Args:
-        root: Of all buckets.
-        settles: Whether what is known of a file may be cached (:mod:`.attribute_cache`); not so
-            where another machine's clock and rules are behind the files.
+        root: The folder of all buckets.
+        settles: Whether the facts of files may be cached (:mod:`.attribute_cache`); to be
+            ``False`` if the files are on another machine, with its own clock and rules.
 
     Attributes:
-        root: Likewise.
+        root: The folder of all buckets.
     """
 
     def __init__(self, root: Path | Root, *, settles: bool = False) -> None:
@@ -59,10 +59,10 @@ class Disk:
         self._known = AttributeCache(known).known if settles else known
 
     def has(self, bucket: str) -> bool:
-        """Is there such a bucket?
+        """Return whether a bucket exists.
 
         Raises:
-            ServiceUnavailable: Nobody can tell, for the store is away, or its file system fails.
+            ServiceUnavailable: The store is away, or its file system fails.
         """
         try:
             if stat.S_ISDIR(os.stat(self.folder(bucket)).st_mode):
@@ -76,12 +76,12 @@ class Disk:
         return False
 
     def buckets(self) -> Sequence[tuple[str, float]]:
-        """The names of all buckets but our own, in order, and when each was made."""
+        """Return the sorted names of all buckets but the internal one, and their mtimes."""
         buckets = []
         try:
             with self._entries() as entries:
                 for entry in entries:
-                    with contextlib.suppress(FileNotFoundError):  # it goes just now
+                    with contextlib.suppress(FileNotFoundError):  # it was just removed
                         if BUCKET.fullmatch(entry.name) and entry.is_dir():
                             buckets.append((entry.name, entry.stat().st_mtime))
         except OSError as error:
@@ -89,7 +89,7 @@ class Disk:
         return sorted(buckets)
 
     def names(self) -> Sequence[str]:
-        """What is in the root and has a bucket's name; none of it is looked at."""
+        """Return the entries of the root that have a bucket's name, without a ``stat`` of any."""
         try:
             with self._entries() as entries:
                 return [entry.name for entry in entries if BUCKET.fullmatch(entry.name)]
@@ -97,17 +97,17 @@ class Disk:
             raise _refusal(error, "") from None
 
     def create(self, bucket: str) -> None:
-        """Make a bucket; one that is there stays as it is."""
+        """Create a bucket, unless it exists."""
         try:
             self._create(bucket)
         except OSError as error:
             raise paths.refusal(error, bucket) from None
 
     def remove(self, bucket: str) -> None:
-        """Take away an empty bucket.
+        """Remove an empty bucket.
 
-        Empty folders go with the bucket; a file that is no object keeps it. Of a bucket that is a
-        symlink to elsewhere only the link goes.
+        Empty folders are removed with it; a file that is no object prevents that. If the bucket is
+        a symlink, only the link is removed.
         """
         if not self.has(bucket):
             raise NoSuchBucket("The specified bucket does not exist.", extra={"BucketName": bucket})
@@ -119,7 +119,7 @@ class Disk:
             raise paths.refusal(error, bucket) from None
 
     def stat(self, bucket: str, key: str) -> Object:
-        """What is known of an object."""
+        """Return an object's size, tag, times and metadata."""
         try:
             opened = self._open(bucket, key, LOOK)
         except OssError:
@@ -130,10 +130,10 @@ class Disk:
         return opened.object
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
-        """Something that stays equal as long as the object stays the same.
+        """Return a value that stays equal as long as the object stays the same.
 
-        The time of the inode tells of its properties, too, and of a file put in its place. It does
-        not tell of folders above it that are renamed, and of links to them.
+        The ctime and the inode cover its properties, too, and a replaced file. They do not cover
+        folders above it that are renamed, and links to them: these are covered by ``aliases``.
         """
         try:
             path = folders.place(f"{self.root.path}/{bucket}/{key}")
@@ -150,10 +150,10 @@ class Disk:
     def reread(
         self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
     ) -> bytes | None:
-        """The bytes of an object that still has a fingerprint, and no more than so many.
+        """Return the bytes of an object that still has a fingerprint, if they are at most ``most``.
 
-        The opened file is compared, so no other one can be put in its place, and it is compared
-        behind the read: the kernel notes the time of a write before it takes any byte of it.
+        The fingerprint is that of the opened file, so the file cannot be swapped, and is taken
+        after the read: the kernel sets the time of a write before it copies any byte.
         """
         try:
             descriptor, facts = _found(f"{self.root.path}/{bucket}/{key}", READ)
@@ -173,10 +173,10 @@ class Disk:
             os.close(descriptor)
 
     def open(self, bucket: str, key: str) -> Opened:
-        """An object, opened for reading.
+        """Open an object for reading.
 
-        Whoever opens an object of a bucket has looked at it before, and sees when it is another
-        one; our own documents are taken as they come.
+        The root is only checked for internal documents: the caller has called :meth:`stat` for any
+        other object, and compares the two.
         """
         try:
             opened = self._open(bucket, key, READ)
@@ -192,7 +192,7 @@ class Disk:
         return opened
 
     def look(self, bucket: str, key: str) -> Object | None:
-        """What is known of an object; ``None`` where there is none."""
+        """Return an object's size, tag, times and metadata; ``None`` if there is none."""
         try:
             return self._stat(bucket, key)
         except NoSuchKey:
@@ -200,11 +200,11 @@ class Disk:
             return None
 
     def folder(self, bucket: str) -> str:
-        """The path of a bucket's folder."""
+        """Return the path of a bucket's folder."""
         return f"{self.root.path}/{bucket}"
 
     def describe(self, bucket: str, key: str, properties: Properties) -> Object:
-        """Keep other properties with an object, whose bytes and times stay."""
+        """Replace an object's properties; its bytes and its modification time stay."""
         try:
             opened = self._open(bucket, key, READ)
         except OssError:
@@ -222,9 +222,9 @@ class Disk:
                 raise paths.refusal(error, key) from None
 
     def delete(self, bucket: str, key: str, expected: str | None = None) -> None:
-        """Take an object away; one that is not there is none already."""
+        """Delete an object, if it exists."""
         place = self._place(bucket)
-        for _ in range(2):  # a root that comes back just now has not been asked yet
+        for _ in range(2):  # twice, as the root may be mounted again just before the check
             try:
                 return self._unlink(place, key, expected)
             except (FileNotFoundError, NoSuchKey, NoSuchBucket):
@@ -233,7 +233,7 @@ class Disk:
                 raise paths.refusal(error, key) from None
 
     def list(self, bucket: str, prefix: str, delimiter: str, after: str, limit: int) -> Page:
-        """A page of the bucket's objects; the arguments are those of the store's ``list``."""
+        """Return a page of the bucket's objects; for the arguments see the store's ``list``."""
         passed = listing.common(after, prefix, delimiter)
         behind = passed.encode() + listing.END if passed else after.encode()
         walk = listing.Walk(prefix.encode(), behind, limit + 1, folded=delimiter == "/")
@@ -243,33 +243,33 @@ class Disk:
             with paths.way(place, f"{base}any") as way:
                 keys = walk.keys(b"/proc/self/fd/%d" % way.folders[-1], base.encode())
                 page = self._page(bucket, walk, keys, prefix, delimiter, limit)
-        except (InvalidObjectName, NoSuchBucket):  # no key begins so
+        except (InvalidObjectName, NoSuchBucket):  # no key has this prefix
             return Page([], [], "")
         except OSError as error:
-            # there is no such folder; of our own documents none is passed over
+            # there is no such folder; but no internal document is left out
             if error.errno in listing.HIDDEN and not (
                 bucket == INTERNAL and error.errno in (errno.EACCES, errno.EPERM)
             ):
                 return Page([], [], "")
             raise _refusal(error, "") from None
-        place.check()  # or it has gone meanwhile, and objects seemed not to be there
+        place.check()  # if it has gone meanwhile, objects may be missing from the page
         return page
 
     def sweep(self) -> None:
-        """Take away what processes that died while they were writing have left behind."""
+        """Remove drafts that were left behind by processes that died."""
         for bucket in (INTERNAL, *(name for name, _ in self.buckets())):
-            with contextlib.suppress(OSError, OssError):  # one need not keep the others
+            with contextlib.suppress(OSError, OssError):  # go on with other buckets
                 self.sweep_bucket(bucket)
 
     def sweep_bucket(self, bucket: str) -> None:
-        """The same in one bucket."""
+        """Remove such drafts of one bucket."""
         draft.sweep(self._place(bucket))
 
-    # -- steps of these --------------------------------------------------------------------------
+    # -- steps of the above ----------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _entries(self) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """What is in the root."""
+        """Open the root, and iterate over its entries."""
         with self.root.opened() as above:
             names = os.open(".", paths.OPEN, dir_fd=above)
             try:
@@ -293,17 +293,17 @@ class Disk:
         raise absent(key)
 
     def _opened(self, bucket: str, key: str, flags: int) -> Opened | None:
-        """The object; ``None`` for a file that is none, or no longer under this name.
+        """Return the object; ``None`` for a file that is none, or no longer has this name.
 
-        One that becomes a folder just now (:func:`.folders.unfold`) has its old name in our own
-        folder for a moment.
+        A file that is just being moved into a folder (:func:`.folders.unfold`) has its old name in
+        the folder of drafts for a moment.
         """
         folder = self.folder(bucket)
         try:
             descriptor, facts = _found(f"{folder}/{key}", flags)
         except OSError as error:
             raise _refusal(error, key) from None
-        except ValueError:  # a NUL in it, or half a sign
+        except ValueError:  # a NUL in it, or a surrogate
             raise absent(key) from None
         try:
             real = links.real_key(descriptor, folder) if stat.S_ISREG(facts.st_mode) else None
@@ -322,7 +322,7 @@ class Disk:
             raise
 
     def _aliases(self, bucket: str, key: str) -> tuple[str, ...] | None:
-        """What :attr:`Object.aliases` is; ``None`` for what is no object."""
+        """Return :attr:`Object.aliases`; ``None`` if there is no object."""
         folder = self.folder(bucket)
         descriptor, _ = _found(f"{folder}/{key}", LOOK)
         try:
@@ -363,7 +363,7 @@ class Disk:
             os.rmdir(bucket, dir_fd=above)
 
     def _unlink(self, place: paths.BucketFolder, key: str, expected: str | None) -> None:
-        # held open, so that the disk frees the file behind the lock and not under it
+        # kept open, so that the disk frees the file after the lock is released
         with contextlib.closing(self._open(place.name, key, LOOK)), paths.locked(place):
             info = self._stat(place.name, key)
             if expected is not None:
@@ -391,7 +391,7 @@ class Disk:
             try:
                 key = raw.decode()
                 info = self._stat(bucket, key)
-            except (UnicodeDecodeError, NoSuchKey, AccessDenied):  # nobody can ask for it
+            except (UnicodeDecodeError, NoSuchKey, AccessDenied):  # it cannot be requested
                 continue
             if len(objects) + len(prefixes) == limit:
                 return Page(objects, prefixes, last)
@@ -406,10 +406,10 @@ class Disk:
 
 
 def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
-    """The opened file of the key whose path this is, and its facts; perhaps a folder.
+    """Open the file of a key, given ``BUCKET/key``; return its descriptor and ``fstat`` result.
 
     Raises:
-        OSError: It cannot be had.
+        OSError: It cannot be opened.
         ValueError: No file can have this path.
     """
     path = folders.place(path)
@@ -427,24 +427,23 @@ def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
 
 
 def _fingerprint(facts: os.stat_result, names: tuple[str, ...] | None) -> object:
-    """See :attr:`Object.mark`; it is what :mod:`.attribute_cache` knows a file by."""
+    """Return :attr:`Object.mark` of a file, as in :mod:`.attribute_cache`, and its aliases."""
     times = facts.st_mtime_ns, facts.st_ctime_ns
     return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
 
 
 def _take(way: paths.Way) -> None:
-    """Take a file away, and the folders that become empty by that."""
+    """Remove a file, and the folders that become empty by that."""
     abandoned.check()
     os.unlink(way.names[-1], dir_fd=way.folders[-1])
     way.prune()
 
 
 def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
-    """What is known of an opened file.
+    """Return the object of an opened file.
 
-    Without a tag of its own it has one that changes with the file (inode), its length, and its
-    times in nanoseconds. The time of the inode is among them: whoever writes the same number of
-    bytes and sets the time of the file back cannot set that one.
+    If no tag is stored with it, its tag is a hash of the inode, the size, the mtime and the ctime.
+    The ctime changes even if the same number of bytes is written and the mtime is set back.
     """
     facts = facts or os.fstat(descriptor)
     properties, etag, crc = xattr.read(descriptor, facts)
@@ -456,7 +455,7 @@ def known(descriptor: int, facts: os.stat_result | None = None) -> Object:
     return Object(facts.st_size, etag, facts.st_mtime, properties, crc, md5=md5)
 
 
-# what the disk says when no object can have this name
+# errors that mean that there is no object of this name
 ABSENT = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL)
 )
@@ -472,7 +471,7 @@ def _refusal(error: OSError, key: str) -> OssError:
 
 
 def absent(key: str) -> NoSuchKey:
-    """The error for an object that is not there."""
+    """Return the error for an object that does not exist."""
     return NoSuchKey("The specified key does not exist.", ec="0026-00000001", extra={"Key": key})
 
 

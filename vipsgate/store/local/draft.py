@@ -1,9 +1,9 @@
 """Drafts on a local disk: files without a name until they are kept.
 
-A file without a name (O_TMPFILE) is gone with its process. When it is kept it is linked beside its
-place under a name of our own and renamed onto it; a process that dies in between leaves that name
-behind, which the next start sweeps away. Whoever has a draft holds a lock on it, so that the drafts
-of the living are not swept.
+A file without a name (O_TMPFILE) disappears with its process. When it is kept, it is linked under a
+temporary name in the folder of drafts, and renamed to its place. A process that dies in between
+leaves that name behind, which the next start removes. Each draft is locked by its process, so that
+drafts in use are not removed.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ from ...errors import OssError, PreconditionFailed, ServiceUnavailable
 from ..base import Object, Properties
 from . import abandoned, folders, paths, xattr
 
-DRAFTS = "drafts"  # in the bucket's own folder, which may be on another file system
+DRAFTS = "drafts"  # in each bucket, as buckets may be on different file systems
 NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 NAMED = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-UNKNOWN = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL))  # to file systems without it
+UNKNOWN = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL))  # without O_TMPFILE
 CHUNK = 1 << 20  # bytes copied at a time
-THREAD_BYTES = 1 << 15  # below, a hop to a thread costs more than it spares the loop
-TRIES = 10  # to put a file into a folder that a stranger takes away
+THREAD_BYTES = 1 << 15  # below this, a hop to a thread costs more than it saves the loop
+TRIES = 10  # attempts to put a file into a folder that others may remove
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 async def apart(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Work in a thread; whoever is cancelled still waits for its end.
+    """Run work in a thread, and wait for its end even if cancelled.
 
-    A thread cannot be stopped, and it would go on with the number of a descriptor that is closed
-    and then another file's. What it raises behind a cancellation nobody is there to be told. That
-    is what aiofiles cannot promise, and why drafts are not written with it: besides, a piece is
-    written and hashed in one hop.
+    A thread cannot be stopped, and might go on to use the number of a descriptor that was closed
+    and reused for another file. Exceptions after a cancellation are dropped. aiofiles does not wait
+    like that, which is why drafts do not use it; besides, this writes and hashes in one hop.
     """
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(None, lambda: work(*args, **options))
@@ -57,16 +56,16 @@ async def apart(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     if cancelled is None:
         return future.result()
     if not future.cancelled():
-        future.exception()  # or the loop's log has it, as one that nobody has asked for
+        future.exception()  # retrieved, or the loop would log it
     raise cancelled
 
 
 class Bytes:
-    """What every draft counts while bytes are appended to a file of its own.
+    """The part that all drafts share: appends bytes to a file, and computes their checksums.
 
     Attributes:
-        descriptor: Of the file; -1 while there is none.
-        thread_bytes: From how many on they are written in a thread.
+        descriptor: The descriptor of the file; -1 while there is none.
+        thread_bytes: Bytes from which on a piece is written in a thread.
     """
 
     thread_bytes = THREAD_BYTES
@@ -104,7 +103,7 @@ class Bytes:
             start += await self._apart(self._copy, descriptor, start, min(CHUNK, end - start))
 
     async def _apart(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Do a step in a thread."""
+        """Run a step in a thread."""
         return await apart(work, *args, **options)
 
     def _write(self, data: bytes) -> None:
@@ -135,8 +134,8 @@ class LocalDraft(Bytes):
 
     Args:
         bucket: The bucket's folder.
-        look: Key -> what is known of the object; ``None`` where there is none.
-        known: Descriptor of a file -> what is known of it.
+        look: Returns the object of a key, or ``None``.
+        known: Returns the object of an opened file.
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class LocalDraft(Bytes):
     ) -> None:
         super().__init__()
         self._bucket, self._look, self._known = bucket, look, known
-        self._name = ""  # of ours, in the folder of drafts
+        self._name = ""  # in the folder of drafts, if it has one
 
     async def __aenter__(self) -> LocalDraft:
         try:
@@ -163,7 +162,7 @@ class LocalDraft(Bytes):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._apart(self._end)  # a large file is not gone in a moment
+        await self._apart(self._end)  # in a thread, as freeing a large file takes a while
 
     async def keep(
         self, key: str, properties: Properties, *, etag: str = "", expected: str | None = None
@@ -190,7 +189,7 @@ class LocalDraft(Bytes):
 
     def _end(self) -> None:
         if self._name:
-            # where it cannot be taken away now, the next start sweeps it
+            # if it cannot be removed now, the next start does that
             with (
                 contextlib.suppress(OSError, OssError),
                 paths.own(self._bucket, DRAFTS) as drafts,
@@ -217,31 +216,31 @@ class LocalDraft(Bytes):
             raise paths.refusal(error, key) from None
 
     def _place(self, key: str, held: contextlib.ExitStack) -> paths.Way:
-        """Give the file its name; the folders on the way stay open as long as ``held``."""
+        """Give the file its name; the folders on its path stay open until ``held`` is closed."""
         drafts = held.enter_context(paths.own(self._bucket, DRAFTS))
         for left in reversed(range(TRIES)):
             try:
                 way = held.enter_context(paths.way(self._bucket, key, drafts))
-                self._link(drafts)  # behind the last step that a root which is away could stop
+                self._link(drafts)  # after the last step that fails if the root is away
                 return self._rename(drafts, way, held)
-            except FileNotFoundError:  # a folder has just been taken away
-                if not left:  # it leads nowhere
+            except FileNotFoundError:  # a folder has just been removed
+                if not left:  # or is a dangling symlink
                     break
         raise paths.impossible(key)
 
     def _link(self, drafts: int) -> None:
         if not self._name:
             name = secrets.token_hex(16)
-            # with a descriptor of the folder, and only then, Python follows the link to the file
+            # only with a descriptor of the folder does Python follow the link to the file
             os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=drafts)
             self._name = name
 
     def _rename(self, drafts: int, way: paths.Way, held: contextlib.ExitStack) -> paths.Way:
-        """Give it its place; the way that it has gone."""
+        """Move the file to its place; return the folders on its path."""
         try:
             self._move(drafts, way)
         except IsADirectoryError:
-            try:  # somebody died before he put anything into it
+            try:  # a process may have died before it put anything into the folder
                 paths.clear(way.folders[-1], way.names[-1])
             except OSError as error:
                 if error.errno != errno.ENOTEMPTY:
@@ -257,25 +256,25 @@ class LocalDraft(Bytes):
 
 
 def check(present: Object | None, expected: str) -> None:
-    """Is the present object the expected one? Empty: there must be none.
+    """Check that the present object has the expected tag; if empty, that there is none.
 
     Raises:
-        PreconditionFailed: It is not.
+        PreconditionFailed: It has another tag.
     """
     if (present.etag if present else "") != expected:
         raise PreconditionFailed("The object is another one by now.")
 
 
 def sweep(bucket: paths.BucketFolder) -> None:
-    """Take away the drafts in a bucket's folder that nobody holds any more."""
+    """Remove the drafts in a bucket's folder that no process holds any more."""
     with contextlib.suppress(FileNotFoundError), paths.own(bucket, DRAFTS, make=False) as drafts:
         for name in os.listdir(drafts):
-            with contextlib.suppress(OSError):  # it is held, or has just been kept
+            with contextlib.suppress(OSError):  # it is locked, or has just been kept
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
                 descriptor = os.open(name, flags, dir_fd=drafts)
                 try:
                     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                        with paths.locked(bucket):  # nobody is at it
+                        with paths.locked(bucket):  # no other process uses it
                             folders.discard(drafts, name)
                         continue
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

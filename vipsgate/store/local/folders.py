@@ -1,22 +1,23 @@
-"""Objects whose name is a folder's: ``dir`` beside ``dir/a``, and ``dir/`` itself.
+"""Objects whose name is also that of a folder: ``dir`` beside ``dir/a``, and ``dir/`` itself.
 
-On a disk a name is a file or a folder; in OSS ``dir``, ``dir/`` and ``dir/a`` are three objects.
-What cannot be a file of its own name is one in our own folder inside the folder, which no key can
-name and no listing shows::
+On a disk a name is a file or a folder; in OSS ``dir``, ``dir/`` and ``dir/a`` are three objects. An
+object that cannot be a file of its own name is a file in an internal folder inside the folder,
+which no key can name and no listing shows::
 
     BUCKET/dir/a                   dir/a
     BUCKET/dir/.vipsgate/object    dir
     BUCKET/dir/.vipsgate/folder    dir/
 
-It goes where the folder goes, when a person copies or moves it, it is an ordinary file with
-descriptor, attribute and rename like all others, and its folder is not empty, so ``dir/`` outlives
-what is below it. ``dir`` is an ordinary file as long as nothing is below it; when something comes,
-a folder that holds it already takes its place in one step (``RENAME_EXCHANGE``), so that a reader
-finds it before, after and in between. Where the file system cannot do that, the key is refused.
+It moves with the folder when a user copies or moves that, it is an ordinary file with descriptor,
+attribute and rename like all others, and it keeps its folder from being empty, so ``dir/`` outlives
+the objects below it. ``dir`` is an ordinary file as long as nothing is below it. When an object
+below it is added, a folder that already holds the file takes its place atomically
+(``RENAME_EXCHANGE``), so that a reader finds it at any time. If the file system does not support
+that, the key is refused.
 
-The other design was an extended attribute of the folder with the bytes of the object in it, or the
-name of a file that has them. Attributes have 4 KB with ext4, which is not enough for bytes; a name
-and its file cannot be changed in one step; and tools that copy folders leave attributes behind.
+The alternative was an extended attribute of the folder with the bytes of the object, or with the
+name of a file that has them. With ext4, attributes are limited to 4 KB, too little for the bytes; a
+name and its file cannot be changed atomically; and tools that copy folders may drop attributes.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def place(path: str) -> str:
-    """The path of a key's file, of the path that the key says; where it is no folder."""
+    """Return the path of a key's file, unless that is a folder, given ``BUCKET/key``."""
     return f"{path}{INTERNAL}/{FOLDER}" if path.endswith("/") else path
 
 
 def inside(path: str) -> str:
-    """The path of the file of an object whose own path is a folder."""
+    """Return the path of the file of an object whose own path is a folder."""
     return f"{path}/{INTERNAL}/{OBJECT}"
 
 
 def key(path: str) -> str | None:
-    """The key of a file, by its path in the bucket; ``None`` for what is no object."""
+    """Return the key of a file, given its path in the bucket; ``None`` if it is no object."""
     if INTERNAL not in path:
         return path
     names, end = path.split("/"), ""
@@ -57,18 +58,18 @@ def key(path: str) -> str | None:
 
 
 def unfold(above: int, name: str, drafts: int) -> None:
-    """Put a folder in the place of a file, with the file in it as the object of that name.
+    """Replace a file by a folder that contains the file as the object of that name.
 
-    The bucket's lock is held. Whoever dies on the way leaves a second name of the file in
-    ``drafts``, in a folder or without one, which the next start sweeps away.
+    The caller holds the bucket's lock. A process that dies halfway leaves a second name of the file
+    in ``drafts``, in a folder or without one, which the next start removes.
 
     Args:
-        above: The folder of the file.
-        name: Its name there.
-        drafts: A folder on the same file system.
+        above: Descriptor of the folder of the file.
+        name: The file's name there.
+        drafts: Descriptor of a folder on the same file system.
 
     Raises:
-        NotADirectoryError: It is no plain file, or the file system cannot do this.
+        NotADirectoryError: It is no regular file, or the file system cannot exchange names.
         OSError: Something cannot be written.
     """
     if not stat.S_ISREG(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
@@ -89,7 +90,7 @@ def unfold(above: int, name: str, drafts: int) -> None:
 
 
 def discard(drafts: int, token: str) -> None:
-    """Take away a folder that was about to take a file's place."""
+    """Remove a folder that was about to take a file's place."""
     with contextlib.suppress(OSError):
         os.unlink(f"{token}/{INTERNAL}/{OBJECT}", dir_fd=drafts)
     for name in (f"{token}/{INTERNAL}", token):
@@ -109,11 +110,11 @@ def _sync(name: str, above: int) -> None:
 
 
 def _exchange(one: int, name: str, other: int, other_name: str) -> None:
-    """Give each of two files the other's name, in one step.
+    """Exchange the names of two files, atomically.
 
     Raises:
-        NotADirectoryError: The file system, or the C library, cannot.
-        OSError: They cannot be had.
+        NotADirectoryError: The file system, or the C library, does not support that.
+        OSError: The names cannot be exchanged for another reason.
     """
     try:
         call = ctypes.CDLL(None, use_errno=True).renameat2

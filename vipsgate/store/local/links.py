@@ -1,7 +1,7 @@
-"""The names by which symlinks lead to a file of a bucket.
+"""The keys under which symlinks lead to a file of a bucket.
 
-What holds for the name that a link leads to holds for the link as well: a rule over names is not to
-be passed by giving an object another one.
+Rules that apply to a link's target apply to the link, too: a rule about names must not be bypassed
+by giving an object another name.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ MAX_LINKS = 40  # followed for one file, as the kernel does (path_resolution(7))
 
 
 def real_key(descriptor: int, bucket: str) -> str | None:
-    """The key that an opened file has without links; ``None`` for one that is no object.
+    """Return the key of an opened file with links resolved; ``None`` if it is no object.
 
     Args:
-        descriptor: Of the file.
+        descriptor: The descriptor of the file.
         bucket: The bucket's folder, which may itself be a symlink.
     """
     path = paths.real(descriptor)
@@ -27,16 +27,16 @@ def real_key(descriptor: int, bucket: str) -> str | None:
 
 
 def aliases(bucket: str, key: str, real: str) -> tuple[str, ...]:
-    """The other keys of an object that is reached by symlinks, the last one its real key.
+    """Return the other keys of an object that is reached by symlinks, the last one its real key.
 
-    Links to files and to folders, and links to links: every name on the way counts, so that
-    ``a -> b.jpg -> c`` is ``b.jpg`` and ``c``. What leads through other buckets and comes back has
-    no names there. The real key is always among them, also where the links are changed meanwhile.
+    This covers links to files and to folders, and links to links, so that for
+    ``a -> b.jpg -> c`` the keys are ``b.jpg`` and ``c``. A part of the way that leads through other
+    buckets adds no keys. The real key is always included, even if links are changed meanwhile.
 
     Args:
         bucket: The bucket's folder, which may itself be a symlink.
         key: The key that was asked for.
-        real: What :func:`real_key` says of the opened file: ``key`` where there is no link.
+        real: The result of :func:`real_key` for the opened file: ``key`` if there is no link.
     """
     if real == key:
         return ()
@@ -50,7 +50,7 @@ def aliases(bucket: str, key: str, real: str) -> tuple[str, ...]:
 
 
 def _names(top: str, key: str) -> list[str]:
-    """Every key that the kernel goes through, in order."""
+    """Return every key that the kernel goes through, in order."""
     folder, ahead, links = top, key.split("/")[::-1], 0
     names = []
     while ahead and links < MAX_LINKS:

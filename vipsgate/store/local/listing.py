@@ -1,10 +1,10 @@
-"""The keys of a folder in the order of their bytes, in memory that does not grow with it.
+"""Lists the keys of a folder in the order of their bytes, in memory that does not grow with it.
 
-A folder counts as its name with the ``/`` behind it, so that ``a.b`` comes before ``a/b``. It may
-be an object by itself, with the ``/`` and without (:mod:`.folders`). Of each
-folder only the next few entries are held; when they are used up it is read again. Folders behind a
-symlink are not gone into: they may lead in a circle. Of a folder that will be a common prefix any
-object will do, so it is read in the disk's order, up to that one.
+A folder is sorted by its name with a ``/`` at its end, so that ``a.b`` comes before ``a/b``. It may
+also be an object itself, with the ``/`` and without (:mod:`.folders`). Only the next few entries of
+each folder are held; when they are used up, it is read again. Symlinks to folders are not followed,
+as there may be cycles. For a folder that will be a common prefix any object in it will do, so it is
+read unsorted, up to the first one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from ...buckets import INTERNAL
 from . import folders
 
-FILE, PERHAPS, FOLDER = range(3)  # what an entry is; perhaps: an object that is a folder, too
-END = b"\xff"  # behind every byte of UTF-8
+FILE, PERHAPS, FOLDER = range(3)  # kinds of entries; perhaps: a folder that may be an object, too
+END = b"\xff"  # sorts after every byte of UTF-8
 OURS = INTERNAL.encode()
 HOLD = 1000  # entries of a folder held at a time, or more for a larger page
-# what the disk says of a folder in which no object can be seen
+# errors that mean that no object in a folder can be seen
 HIDDEN = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM)
 )
@@ -32,12 +32,12 @@ class Walk:
 
     Args:
         prefix: What the keys begin with.
-        after: Only what comes behind this.
-        limit: How many entries of a folder are held at a time, at least.
-        folded: Whether folders behind the prefix will be common prefixes.
+        after: Only keys after this one are listed.
+        limit: Number of entries of a folder that are held at a time, at least.
+        folded: Whether folders after the prefix will be common prefixes.
 
     Attributes:
-        after: May be set while the keys are walked, to pass over some of them.
+        after: May be set during the walk, to skip keys.
     """
 
     def __init__(self, prefix: bytes, after: bytes, limit: int, *, folded: bool) -> None:
@@ -45,7 +45,7 @@ class Walk:
         self._hold, self._folded = max(limit, HOLD), folded
 
     def keys(self, folder: bytes, base: bytes) -> Iterator[bytes]:
-        """The names of the files below ``folder``, with ``base`` before them.
+        """Yield the names of the files below ``folder``, with ``base`` prepended.
 
         Raises:
             OSError: A folder cannot be read now.
@@ -75,7 +75,7 @@ class Walk:
             last = entries[-1][0]
 
     def _entries(self, folder: bytes, base: bytes, last: bytes) -> Iterator[tuple[bytes, int]]:
-        """Names behind ``last``, and what they are: a folder may be an object as well."""
+        """Yield names after ``last`` and their kinds; a folder may be an object as well."""
         try:
             listing = os.scandir(folder)
         except OSError as error:
@@ -108,6 +108,6 @@ def _ours(folder: bytes, name: str) -> bytes:
 
 
 def common(key: str, prefix: str, delimiter: str) -> str:
-    """The common prefix that a key is part of; empty where it is of none."""
+    """Return the common prefix that a key is folded to; empty if there is none."""
     at = key.find(delimiter, len(prefix)) if delimiter and key.startswith(prefix) else -1
     return key[: at + len(delimiter)] if at >= 0 else ""

@@ -1,7 +1,7 @@
-"""Folders on the way to a file, opened one by one, so that none leads out of its bucket.
+"""Folders on the path of a file, opened one by one, so that none leads out of its bucket.
 
-Whatever gives or takes a name in a bucket does it alone, under the bucket's lock: nobody then comes
-between the look at what is there and the step, and no folder goes while something is put into it.
+Names in a bucket are created and removed under the bucket's lock: so nothing changes between the
+check of what is there and the step, and no folder is removed while a file is put into it.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from . import folders
 from .root import RETRY_SECONDS, Root, away
 
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-OWN = OPEN | os.O_NOFOLLOW  # nobody else has made it, so it is no link
+OWN = OPEN | os.O_NOFOLLOW  # an internal folder is never a symlink
 LOCK = "lock"
 LOCKING = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 MODE, FILE_MODE = 0o755, 0o644
-LOCK_TIMEOUT = 10.0  # seconds for a lock, which is held for less than a millisecond
-GONE = " (deleted)"  # what the kernel writes behind the name of a file that is gone
-# what the disk says when it cannot have a file of this name
+LOCK_TIMEOUT = 10.0  # seconds to wait for a lock, which is held for less than a millisecond
+GONE = " (deleted)"  # what the kernel appends to the name of a file that was removed
+# errors that mean that there can be no file of this name
 IMPOSSIBLE = frozenset(
     (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP)
 )
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-# what a file system says whose server does not answer
+# errors of a file system whose server does not answer
 LATE = frozenset((errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH))
 
 
 @dataclass(frozen=True, slots=True)
 class BucketFolder:
-    """Where a bucket's folder is.
+    """The folder of a bucket.
 
     Attributes:
-        root: The store's.
-        name: The bucket's.
+        root: The store's root.
+        name: The bucket's name.
     """
 
     root: Root
@@ -58,14 +58,14 @@ class BucketFolder:
 
     @property
     def path(self) -> str:
-        """The folder's path."""
+        """Its path."""
         return f"{self.root.path}/{self.name}"
 
     def check(self) -> None:
-        """Tell what is away from what is not there.
+        """Check that whatever was not found is missing, and not merely away.
 
         Raises:
-            ServiceUnavailable: The root is away, or the bucket is elsewhere and that is away.
+            ServiceUnavailable: The root is away, or the bucket is a symlink whose target is away.
         """
         self.root.check()
         if os.path.islink(self.path) and not os.path.exists(self.path):
@@ -74,12 +74,12 @@ class BucketFolder:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The folders to a key's file, opened.
+    """The opened folders on the path of a key's file.
 
     Attributes:
-        folders: Descriptors, the bucket's first.
-        names: Of each but the first in the one before, and of the file in the last.
-        fresh: How many of them, from the end, were made for this key.
+        folders: Descriptors, that of the bucket first.
+        names: The names of all folders but the bucket's, and of the file.
+        fresh: Number of folders, from the end, that were created for this key.
     """
 
     folders: Sequence[int]
@@ -87,36 +87,36 @@ class Way:
     fresh: int
 
     def sync(self) -> None:
-        """Make the file's name durable, and those of the folders made for it."""
+        """Make the names of the file and of the folders created for it durable."""
         for descriptor in self.folders[-1 - self.fresh :]:
             try:
                 os.fsync(descriptor)
             except OSError as error:
-                if error.errno != errno.EINVAL:  # some file systems sync no folders
+                if error.errno != errno.EINVAL:  # some file systems cannot sync folders
                     raise
 
     def prune(self) -> None:
-        """Take away the folders that have become empty."""
-        with contextlib.suppress(OSError):  # one is not
+        """Remove the folders that have become empty."""
+        with contextlib.suppress(OSError):  # one is not empty
             for above, name in zip(self.folders[-2::-1], self.names[-2::-1], strict=True):
                 os.rmdir(name, dir_fd=above)
 
 
 @contextlib.contextmanager
 def way(bucket: BucketFolder, key: str, drafts: int | None = None) -> Iterator[Way]:
-    """Go to a key's file; where that is a folder, :func:`inside` goes on.
+    """Open the folders on the path of a key's file; if that is a folder, use :func:`inside`.
 
     Args:
         bucket: The bucket's folder.
         key: The object's name.
-        drafts: The bucket's folder of drafts, to make the folders that are not there; ``None``
-            to make none.
+        drafts: Descriptor of the bucket's folder of drafts, to create missing folders; ``None`` to
+            create none.
 
     Raises:
-        NoSuchBucket: The bucket's is not there.
-        FileNotFoundError: One is not there.
-        InvalidObjectName: One leads out of the bucket.
-        OSError: One cannot be had.
+        NoSuchBucket: The bucket's folder is missing.
+        FileNotFoundError: Another folder is missing.
+        InvalidObjectName: A folder leads out of the bucket.
+        OSError: A folder cannot be opened or created.
     """
     names = key.removesuffix("/").split("/")
     if not {"", ".", "..", INTERNAL}.isdisjoint(names) or "\0" in key:
@@ -138,7 +138,7 @@ def way(bucket: BucketFolder, key: str, drafts: int | None = None) -> Iterator[W
                 following, fresh = os.open(name, OPEN, dir_fd=opens[-1]), fresh + 1
             held.callback(os.close, following)
             opens.append(following)
-            # a root that is moved just now moves both, one look after the other
+            # checked twice, as the root may be moved between reading ``top`` and the folder
             if not (within(real(following), top) or within(real(following), real(opens[0]))):
                 raise impossible(key)
         result = Way(opens, names, fresh)
@@ -149,15 +149,15 @@ def way(bucket: BucketFolder, key: str, drafts: int | None = None) -> Iterator[W
 
 @contextlib.contextmanager
 def inside(way: Way, *, make: bool) -> Iterator[Way]:
-    """Go on to the file of an object whose own name is that of a folder.
+    """Open the folders on the path of an object whose own name is that of a folder.
 
     Args:
-        way: To the folder, as to a file.
-        make: Make our own folder in it, if it is not there.
+        way: The path to the folder, as if it were the file.
+        make: Whether to create the internal folder in it, if it is missing.
 
     Raises:
-        FileNotFoundError: It is not there.
-        OSError: It cannot be had, or the name is no folder's.
+        FileNotFoundError: The internal folder is missing.
+        OSError: It cannot be opened, or the name is not that of a folder.
     """
     folder = os.open(way.names[-1], OWN, dir_fd=way.folders[-1])
     try:
@@ -169,7 +169,7 @@ def inside(way: Way, *, make: bool) -> Iterator[Way]:
 
 @contextlib.contextmanager
 def _ours(way: Way, name: str, *, make: bool) -> Iterator[Way]:
-    """Go on from a folder to a file in our own folder inside it; see :mod:`.folders`."""
+    """Extend the path to a file in the internal folder of its last folder (:mod:`.folders`)."""
     above, fresh = way.folders[-1], way.fresh
     if make:
         with contextlib.suppress(FileExistsError):
@@ -183,15 +183,15 @@ def _ours(way: Way, name: str, *, make: bool) -> Iterator[Way]:
 
 
 def opened(bucket: BucketFolder, *, make: bool) -> int:
-    """The bucket's folder, in the root that the store had at its start and in no other.
+    """Open a bucket's folder, in the root that the store had at its start; return a descriptor.
 
     Args:
-        bucket: Where it is.
-        make: Make our own, if it is that and not there; a store that is only read has none.
+        bucket: The bucket's folder.
+        make: Whether to create the internal bucket's folder, which a store that is only read lacks.
 
     Raises:
-        NoSuchBucket: There is none.
-        ServiceUnavailable: The root is away, or the bucket is elsewhere and that is away.
+        NoSuchBucket: There is no such bucket.
+        ServiceUnavailable: The root is away, or the bucket is a symlink whose target is away.
     """
     with bucket.root.opened() as root:
         if make and bucket.name == INTERNAL:
@@ -208,10 +208,10 @@ def opened(bucket: BucketFolder, *, make: bool) -> int:
 
 @contextlib.contextmanager
 def own(bucket: BucketFolder, *names: str, make: bool = True) -> Iterator[int]:
-    """Our own folder in a bucket, or one below it.
+    """Open the internal folder in a bucket, or one below it; ``make`` creates missing ones.
 
     Raises:
-        FileNotFoundError: It is not there, and shall not be made, or the bucket has just gone.
+        FileNotFoundError: It is missing and is not to be created, or the bucket was just removed.
     """
     with contextlib.ExitStack() as held:
         descriptor = opened(bucket, make=make)
@@ -227,10 +227,10 @@ def own(bucket: BucketFolder, *names: str, make: bool = True) -> Iterator[int]:
 
 @contextlib.contextmanager
 def locked(bucket: BucketFolder) -> Iterator[None]:
-    """Alone among all processes that change what names there are in this bucket.
+    """Hold the bucket's lock, which excludes all processes that create or remove names in it.
 
     Raises:
-        ServiceUnavailable: Somebody does not let it go.
+        ServiceUnavailable: The lock cannot be acquired within :data:`LOCK_TIMEOUT`.
     """
     until = time.monotonic() + LOCK_TIMEOUT
     while True:
@@ -238,7 +238,7 @@ def locked(bucket: BucketFolder) -> Iterator[None]:
             descriptor = os.open(LOCK, LOCKING, FILE_MODE, dir_fd=ours)
         try:
             _lock(descriptor, until)
-            if not os.fstat(descriptor).st_nlink:  # it went with a bucket that was taken away
+            if not os.fstat(descriptor).st_nlink:  # it was removed together with the bucket
                 continue
             yield
             return
@@ -257,10 +257,10 @@ def _lock(descriptor: int, until: float) -> None:
 
 
 def clear(above: int, name: str) -> None:
-    """Take away a folder that has nothing but empty folders in it.
+    """Remove a folder that contains nothing but empty folders.
 
     Raises:
-        OSError: It has more (ENOTEMPTY), or is none.
+        OSError: It contains a file (ENOTEMPTY), or is no folder.
     """
     descriptor = os.open(name, OWN, dir_fd=above)
     try:
@@ -275,20 +275,20 @@ def clear(above: int, name: str) -> None:
 
 
 def real(descriptor: int) -> str:
-    """Where the opened file really is."""
+    """Return the real path of an opened file."""
     return os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(GONE)
 
 
 def within(path: str, top: str) -> bool:
-    """Is a resolved path below a folder, and not one of our own documents?
+    """Return whether a real path is below a folder, and not in an internal one.
 
-    A folder that is itself a symlink is in no resolved path, so it need not be resolved first.
+    If ``top`` is a symlink, no real path is below it, so it need not be resolved before.
     """
     return path.startswith(f"{top}/") and INTERNAL not in path[len(top) :].split("/")
 
 
 def impossible(key: str) -> InvalidObjectName:
-    """The error for a name that this disk can have no file of."""
+    """Return the error for a name that no file on this disk can have."""
     return InvalidObjectName(
         "The specified object is not valid. The store is a disk, where a name is a path: no part "
         "of it may have more than 255 bytes, none may be empty or .vipsgate, and where its file "
@@ -298,7 +298,7 @@ def impossible(key: str) -> InvalidObjectName:
 
 
 def refusal(error: OSError, key: str) -> OssError:
-    """What the disk says of a write, in the client's terms."""
+    """Return the error for a client, given the disk's error of a write."""
     if error.errno in IMPOSSIBLE:
         return impossible(key)
     if error.errno in FULL:
@@ -309,11 +309,11 @@ def refusal(error: OSError, key: str) -> OssError:
 
 
 def unavailable(error: OSError, what: str) -> OssError:
-    """What the disk says when it fails, in the client's terms.
+    """Return the error for a client when the disk fails.
 
     Args:
-        error: What it says.
-        what: What cannot be done with the store: ``read``, ``written``.
+        error: The disk's error.
+        what: What the store cannot be: ``read`` or ``written``.
     """
     headers = {"Retry-After": str(RETRY_SECONDS)}
     if error.errno in LATE:

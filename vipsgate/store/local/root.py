@@ -1,18 +1,17 @@
-"""The folder that a store is, known by what it is and not by its name alone.
+"""The root folder of a store, recognized by its identity and not only by its path.
 
-A disk that is not mounted leaves an empty folder under its name, or none. Taken as it stands, every
-object would be gone, and what is put would lie hidden below the disk when that comes back. So the
-folder is looked at once, at the start, and from then on only that one is the store.
+A disk that is not mounted leaves an empty folder at its path, or none. If that were used, every
+object would be missing, and new objects would be hidden once the disk is mounted again. So the
+identity of the folder is read at the start, and from then on only that folder is the store.
 
-It is the same folder when it has the same inode on the same file system. While it stays mounted,
-the number of its device says which file system that is. After it was away the number does not: a
-disk may come back as another device, and another disk as this device. Then the file system's own
-identity counts (``f_fsid``: ext4, btrfs and ZFS have one that lasts, XFS makes it of the device),
-or the device where there is none (NFS). Whoever means another folder to be the store, or one that
-is not known again, starts the server anew. SIGHUP does not do that: whoever rotates logs sends it,
-too, by night, with the disk away.
+It is the same folder if it has the same inode on the same file system. While it stays mounted, the
+device number identifies the file system. After it was away it does not: a disk may come back as
+another device, and another disk as this device. Then the file system's own identity is compared
+(``f_fsid``: that of ext4, btrfs and ZFS lasts, XFS derives it from the device), or the device if
+there is none (NFS). To use another folder, or one that is not recognized, the server has to be
+restarted. SIGHUP has no such effect, as log rotation may send it while the disk is away.
 
-No descriptor is held in between: it would keep the disk from being unmounted.
+No descriptor is kept open, as that would prevent unmounting the disk.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from dataclasses import dataclass
 from ...errors import ServiceUnavailable
 
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # a root need not be readable, only its buckets
-RETRY_SECONDS = 5  # of Retry-After: a mount is a matter of seconds
+RETRY_SECONDS = 5  # of Retry-After: mounting takes seconds
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a folder is.
+    """The identity of a folder.
 
     Attributes:
         device: ``st_dev``.
         inode: ``st_ino``.
-        filesystem: ``f_fsid``; 0 where the file system has none.
+        filesystem: ``f_fsid``; 0 if the file system has none.
     """
 
     device: int
@@ -46,7 +45,7 @@ class Identity:
     filesystem: int
 
     def same(self, other: Identity) -> bool:
-        """Is it this folder, perhaps mounted again?"""
+        """Return whether it is the same folder, even if it was mounted again."""
         if self.inode != other.inode:
             return False
         if self.filesystem and other.filesystem:
@@ -58,12 +57,12 @@ class Root:
     """A store's folder.
 
     Args:
-        path: Where it is; what is there now is what it has to be.
-        clock: Seconds.
+        path: Its path; the folder that is there now is the store.
+        clock: Returns the time in seconds.
 
     Attributes:
-        path: Likewise.
-        reason: What :meth:`fault` has said last.
+        path: Its path.
+        reason: The last result of :meth:`fault`.
     """
 
     reason = ""
@@ -77,7 +76,7 @@ class Root:
         self._known = self._identity and (self._identity.device, self._identity.inode)
 
     def fault(self) -> str:
-        """Why the store is not there, for the operator; empty where it is."""
+        """Return why the store is away, for the operator; empty if it is not."""
         try:
             if self._since is None:
                 facts = os.stat(self.path)
@@ -95,25 +94,25 @@ class Root:
         return ""
 
     def away_for(self) -> float | None:
-        """Seconds since it was first seen to be away; ``None`` where it is there."""
+        """Return the seconds since it was first seen to be away; ``None`` if it is not."""
         since = self._since if self.fault() else None
         return None if since is None else self._clock() - since
 
     def check(self) -> None:
-        """Refuse what would be done with anything else in its place.
+        """Check that the store is not away.
 
         Raises:
-            ServiceUnavailable: It is not there.
+            ServiceUnavailable: It is away.
         """
         if self.fault():
             raise away()
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor of it; what is done by way of that is done in this folder or nowhere.
+        """Open the folder, and check that it is the store.
 
         Raises:
-            ServiceUnavailable: It is not there.
+            ServiceUnavailable: The store is away.
         """
         try:
             descriptor = os.open(self.path, FOLDER)
@@ -139,10 +138,10 @@ class Root:
 
 
 def _looked_at(path: str) -> Identity:
-    """What is there.
+    """Return the identity of the folder at a path.
 
     Raises:
-        OSError: It cannot be had, or is no folder.
+        OSError: It cannot be opened, or is no folder.
     """
     descriptor = os.open(path, FOLDER)
     try:
@@ -153,5 +152,5 @@ def _looked_at(path: str) -> Identity:
 
 
 def away(what: str = "The store is away.") -> ServiceUnavailable:
-    """The error for what cannot be had until a disk is mounted again."""
+    """Return the error for a store that is away until a disk is mounted again."""
     return ServiceUnavailable(what, headers={"Retry-After": str(RETRY_SECONDS)})

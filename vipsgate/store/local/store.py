@@ -1,9 +1,9 @@
 """Buckets as folders on a local disk: ``ROOT/<bucket>/<key>``.
 
-Opening and looking at a file happen in the loop: a hop to a thread costs 0.02 to 0.1 ms of CPU
-(bench/handover.py), the calls themselves 0.003. Whatever writes, or reads a folder, happens in a
-thread. What is done on the disk is in :mod:`.disk`; where a file may let its reader wait, its
-methods are called by :mod:`vipsgate.store.threaded` instead.
+``open`` and ``stat`` of a file are called in the event loop: a hop to a thread costs 0.02 to 0.1 ms
+of CPU (bench/handover.py), the calls themselves 0.003. Writing, and reading a folder, is done in a
+thread. The operations on the disk are in :mod:`.disk`; for files that may block their readers,
+:mod:`vipsgate.store.threaded` calls them instead.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class LocalStore:
     """Objects are files; a bucket is a folder, which may itself be a symlink to elsewhere.
 
     Args:
-        root: Of all buckets; or what is done there, where somebody else does it, too.
-        stale: Seconds for which what was known will do while the root is away.
+        root: The folder of all buckets, or its :class:`.disk.Disk` if that is shared.
+        stale: Seconds for which cached answers may be served while the root is away.
     """
 
     def __init__(self, root: Path | Disk, stale: float = 0) -> None:
         self._disk = root if isinstance(root, Disk) else Disk(root, settles=True)
         self._root, self._stale = self._disk.root, stale
-        # asked for every hit
+        # called for every hit, so without a method in between
         self.has, self.fingerprint = self._disk.has, self._disk.fingerprint
         self.reread = self._disk.reread
 
@@ -47,7 +47,7 @@ class LocalStore:
         return away is not None and away <= self._stale
 
     async def look(self) -> None:
-        """Is the root there? Folders in it are looked for whenever they are asked for."""
+        """Check that the root is not away; buckets in it are looked up on each request."""
         self._root.check()
 
     async def buckets(self) -> Sequence[tuple[str, float]]:
@@ -81,7 +81,7 @@ class LocalStore:
         return self._disk.open(bucket, key)
 
     def ranged(self, bucket: str) -> None:
-        """Nothing is remote."""
+        """Return ``None``: nothing is remote."""
 
     def draft(self, bucket: str) -> draft.LocalDraft:
         """See :class:`vipsgate.store.base.Store`."""

@@ -1,13 +1,13 @@
 """Object metadata on a disk: one extended attribute, ``user.vipsgate``, in JSON.
 
-It is set before the file gets its name, so that bytes and properties become an object in one step,
-and it goes where the file goes. The other design, a document beside every file, works on file
-systems without attributes, but two files cannot be replaced in one step.
+It is set before the file is given its name, so that bytes and properties become an object
+atomically, and it moves with the file. The alternative, a document beside each file, works on file
+systems without attributes, but two files cannot be replaced atomically.
 
-The attribute names the length and the time of the file that it was written for. Where they do not
-fit any more, somebody has edited the file by hand: its tag, checksum and headers are void then, but
-not its ACL, or a private object would become public by being touched. One that cannot be read, or
-is not of our making, may have said so, too, and closes the object.
+The attribute contains the size and the mtime of the file that it was written for. If they differ,
+the file was edited by other means: then its tag, checksum and headers are ignored, but not its ACL,
+or touching a private object would make it public. An object whose attribute cannot be read, or is
+not valid, is private, because its ACL may have been.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from ...errors import MetadataTooLarge, Unimplemented
 from ..base import PLAIN, Properties
 
 # {"of": [bytes, ns], "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags", "target"};
-# what is as usual is left out. The names are short because up to 128 bytes are read in one call,
-# which halves its time.
+# defaults are left out. The names are short because up to 128 bytes are read in one call, which
+# halves its time.
 NAME = "user.vipsgate"
 BARE = frozenset(("of", "etag", "crc"))
 WORDS = ("", *ACLS)
 ABSENT = frozenset((errno.ENODATA, errno.ENOTSUP))
-UNREADABLE = frozenset((errno.EACCES, errno.EPERM, errno.ERANGE, errno.E2BIG))  # for good
+UNREADABLE = frozenset((errno.EACCES, errno.EPERM, errno.ERANGE, errno.E2BIG))  # permanently
 TOO_LARGE = frozenset((errno.E2BIG, errno.ERANGE))
-LEAST_BYTES = 800  # that every file system keeps; ext4 with blocks of 1 KB has the least
+LEAST_BYTES = 800  # that every file system allows; ext4 with blocks of 1 KB allows the least
 CLOSED = Properties(acl="private")
 
 
 def read(descriptor: int, facts: os.stat_result) -> tuple[Properties, str, int | None]:
-    """Properties, tag and checksum of an opened file; an empty tag where none is known.
+    """Return properties, tag and checksum of an opened file; an empty tag if none is known.
 
     Raises:
         OSError: They cannot be read now.
     """
     try:
-        # by name, because of a descriptor that was opened to look only nothing can be asked
+        # by name, because fgetxattr fails for a descriptor with O_PATH
         return _decoded(os.getxattr(f"/proc/self/fd/{descriptor}", NAME), facts)
     except OSError as error:
         if error.errno not in ABSENT | UNREADABLE:
             raise
         return PLAIN if error.errno in ABSENT else CLOSED, "", None
-    except (ValueError, TypeError, KeyError, AttributeError):  # not of our making
+    except (ValueError, TypeError, KeyError, AttributeError):  # not written by vipsgate
         return CLOSED, "", None
 
 
 def write(descriptor: int, properties: Properties, etag: str, crc: int | None) -> None:
-    """Keep them with the file, as it is now.
+    """Store properties, tag and checksum with an opened file.
 
     Raises:
-        MetadataTooLarge: The file system has no room for so much.
-        Unimplemented: It has no extended attributes, and something would be lost.
-        OSError: It cannot be written.
+        MetadataTooLarge: They are larger than the file system allows.
+        Unimplemented: It has no extended attributes, and properties would be lost.
+        OSError: The attribute cannot be written.
     """
     data = _encoded(os.fstat(descriptor), properties, etag, crc)
     path = f"/proc/self/fd/{descriptor}"
@@ -66,7 +66,7 @@ def write(descriptor: int, properties: Properties, etag: str, crc: int | None) -
         os.setxattr(path, NAME, data)
     except OSError as error:
         if error.errno in TOO_LARGE or (
-            # the same word is used for a full disk
+            # a full disk has the same error
             error.errno == errno.ENOSPC and len(data) > LEAST_BYTES and os.statvfs(path).f_bavail
         ):
             raise MetadataTooLarge(
@@ -76,7 +76,7 @@ def write(descriptor: int, properties: Properties, etag: str, crc: int | None) -
             ) from None
         if error.errno != errno.ENOTSUP:
             raise
-        # every client sends a type; there it is that of the name
+        # a content type is not refused, as every client sends one: it follows from the name instead
         if properties != Properties(properties.content_type, kind=properties.kind):
             raise Unimplemented(
                 "The store's file system keeps no extended attributes, so an object has no ACL "

@@ -1,8 +1,8 @@
-"""Calls of an object store: what obstore says, in our words, within a time, and not for ever.
+"""Calls of an object store: with a timeout and a circuit breaker, and errors as OSS has them.
 
-obstore tries again by itself, with growing pauses and jitter, as long as the time lasts. What then
-is still no answer counts against the store (:mod:`vipsgate.outgoing.breaker`). That something is
-not there, not allowed or not as expected is an answer.
+obstore itself retries, with growing pauses and jitter, within the timeout. If there is still no
+answer, that counts as a failure of the store (:mod:`vipsgate.outgoing.breaker`). An object that is
+missing, forbidden or not as expected counts as an answer.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
     from obstore import GetResult
     from obstore.store import ObjectStore
 
-SCHEMES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}  # what variables of each begin with
-# of these obstore itself no longer looks at the environment once it is told of others
+SCHEMES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}  # prefixes of environment variables
+# obstore does not read these from the environment if it is given other options
 TRUE = ("1", "true", "yes", "on")  # as obstore has them
 SWITCHES = ("allow_http", "allow_invalid_certificates")
 TEXTS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
 INSTALL = "pip install 'vipsgate[cloud]'"
-CONNECT = 2.0  # seconds for a connection; a store is in the same building, or at least continent
-MAX_TRIES = 8  # of one asking
-SILENCE, AGAIN = 0.4, 0.6  # parts of the time: for one answer to begin, to begin another try
-PAUSE = timedelta(milliseconds=50)  # between two tries
-MAX_PAUSE = 0.1  # a part of the time likewise: the longest of them
-WHOLE = timedelta(hours=6)  # for one transfer; that it moves is seen to piece by piece
-SLOWEST = 1 << 20  # bytes a second that a store takes at least
+CONNECT = 2.0  # seconds to connect; a store is in the same building, or at least continent
+MAX_TRIES = 8  # retries of one call
+SILENCE, AGAIN = 0.4, 0.6  # shares of the timeout: for an answer to begin, to begin a retry
+PAUSE = timedelta(milliseconds=50)  # the first pause between two attempts
+MAX_PAUSE = 0.1  # the longest one, as a share of the timeout
+WHOLE = timedelta(hours=6)  # for one transfer; each of its pieces has a timeout of its own
+SLOWEST = 1 << 20  # bytes a second that a store receives at least
 SLOW = re.compile(r"TimedOut|timed out|deadline has elapsed")
-REFUSED = re.compile(r"status code: 4(?!08|29)\d\d")  # an answer, if one that nobody can use
+REFUSED = re.compile(r"status code: 4(?!08|29)\d\d")  # an answer, although of no use
 LOST = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
 
 T = TypeVar("T")
@@ -57,24 +57,24 @@ log = logging.getLogger(__name__)
 
 
 def connect(url: str, seconds: float) -> ObjectStore:
-    """A client of the store at ``s3://BUCKET/PREFIX``, ``gs://...`` or ``az://CONTAINER/...``.
+    """Return a client of a store at ``s3://BUCKET/PREFIX``, ``gs://...`` or ``az://CONTAINER/...``.
 
-    Credentials, endpoint and all else come from the environment, under the names that obstore
+    Credentials, endpoint and other options come from the environment, under the names that obstore
     reads: ``AWS_...``, ``GOOGLE_...``, ``AZURE_...``.
 
     Args:
-        url: Where the objects are.
-        seconds: For one asking.
+        url: The URL of the objects.
+        seconds: The timeout of one call.
 
     Raises:
-        ValueError: The URL or the environment will not do, or obstore is not installed.
+        ValueError: The URL or the environment is not valid, or obstore is not installed.
     """
     try:
         import obstore
         from obstore.store import from_url
     except ImportError:
         raise ValueError(f"object stores are optional: {INSTALL}") from None
-    # one at a time: not every store that speaks S3 knows the call for many
+    # delete objects one by one: not every store with S3's API supports the call for many
     scheme = url.partition(":")[0]
     options: dict[str, Any] = {"disable_bulk_delete": True} if scheme == "s3" else {}
     client: dict[str, Any] = {
@@ -105,16 +105,16 @@ def connect(url: str, seconds: float) -> ObjectStore:
 
 
 class StoreClient:
-    """A client of an object store, and what is known of that one's health.
+    """A client of an object store, which tracks the store's health.
 
     Args:
-        store: What obstore offers of it.
-        seconds: For one call, and for each piece of a transfer.
+        store: obstore's client.
+        seconds: The timeout of one call, and of each piece of a transfer.
 
     Attributes:
-        store: See the argument.
-        trouble: What was wrong last, in the store's words, which are for the operator only; empty
-            since the store has answered.
+        store: obstore's client.
+        trouble: The last error, in the store's words, for the operator only; empty once the store
+            has answered again.
     """
 
     def __init__(self, store: ObjectStore, seconds: float) -> None:
@@ -125,22 +125,22 @@ class StoreClient:
 
     @property
     def away(self) -> str:
-        """Why the store is not asked now; empty where it is."""
+        """Why no requests are sent to the store now; empty if they are."""
         return f"the store does not answer: {self.trouble}" if self._breaker.open else ""
 
     async def call(self, work: Callable[[], Awaitable[T]], size: int = 0) -> T:
-        """Have the store do something.
+        """Call the store; return its result.
 
         Args:
-            work: What.
-            size: Bytes that are sent with it, for which there is more time.
+            work: Makes the call.
+            size: Bytes that are sent with it, which extend the timeout.
 
         Raises:
-            NoSuchKey: It is not there.
-            PreconditionFailed: It is not as expected.
-            AccessDenied: This server may not.
-            BadGateway: The store cannot be had, or has a fault.
-            GatewayTimeout: It does not answer.
+            NoSuchKey: The object does not exist.
+            PreconditionFailed: The object is not as expected.
+            AccessDenied: This server has no right to do that.
+            BadGateway: The store cannot be reached, or fails.
+            GatewayTimeout: The store does not answer in time.
         """
         wait = self._breaker.wait(time.monotonic())
         if wait:
@@ -150,14 +150,14 @@ class StoreClient:
                 result = await work()
         except Exception as error:
             raise self._refusal(error) from error
-        except BaseException:  # nobody waits any more
+        except BaseException:  # cancelled
             self._breaker.left()
             raise
         self._answered()
         return result
 
     async def get(self, path: str, **options: Any) -> GetResult:
-        """An object, with obstore's options.
+        """Return an object, with obstore's options.
 
         Raises:
             OssError: See :meth:`call`.
@@ -168,7 +168,7 @@ class StoreClient:
         return await self.call(partial(obstore.get_async, self.store, path, options=conditions))
 
     async def pieces(self, stream: AsyncIterator[T]) -> AsyncIterator[T]:
-        """What a stream brings, each piece within the time.
+        """Yield the pieces of a stream, each within the timeout.
 
         Raises:
             OssError: See :meth:`call`.
@@ -183,7 +183,7 @@ class StoreClient:
         self._breaker.succeeded()
 
     def _refusal(self, error: Exception) -> OssError:
-        """The error in a client's terms, noted where it is the store's fault."""
+        """Return the error for a client; if the store failed, note that for the breaker."""
         text = str(error)
         refusal = _answer(error, text)
         if refusal is not None:
@@ -203,10 +203,10 @@ class StoreClient:
 
 
 def _answer(error: Exception, text: str) -> OssError | None:
-    """What an error says that is an answer; ``None`` for one that is none.
+    """Return the error for a client, if the store has answered; ``None`` if it has failed.
 
     Raises:
-        Exception: It is none of the store's.
+        Exception: The error itself, if it is not one of the store.
     """
     from obstore import exceptions
 
@@ -225,7 +225,7 @@ def _answer(error: Exception, text: str) -> OssError | None:
 
 
 def _first(text: str) -> str:
-    """The first line of what obstore says; the rest is its insides."""
+    """Return the first line of obstore's message; the rest are its internals."""
     return text.strip().partition("\n")[0].partition(": <?xml")[0]
 
 

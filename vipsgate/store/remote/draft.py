@@ -1,4 +1,4 @@
-"""Files without a name that hold what is on its way to an object store, or has come from there."""
+"""Files without a name, which hold objects that are sent to or fetched from an object store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Keep = Callable[["CloudDraft", str, Properties, str, str | None], Awaitable[Obje
 
 
 def begin(size: int) -> int:
-    """The descriptor of an empty file for so many bytes.
+    """Return the descriptor of a new file for ``size`` bytes.
 
     Raises:
         InsufficientStorage: The disk is full.
@@ -29,7 +29,7 @@ def begin(size: int) -> int:
 
 
 async def write(descriptor: int, data: bytes) -> None:
-    """Append to such a file.
+    """Append bytes to such a file.
 
     Raises:
         InsufficientStorage: The disk is full.
@@ -58,11 +58,11 @@ def _nameless() -> int:
 
 
 class CloudDraft(Bytes):
-    """See :class:`vipsgate.store.base.Draft`: a file here, until it is put there.
+    """See :class:`vipsgate.store.base.Draft`: a local file, until it is sent to the store.
 
     Args:
-        check: Raises where there can be no such object.
-        put: Makes it the object: the draft, key, properties, tag and expected tag.
+        check: Raises an error if there can be no such object.
+        put: Stores the object, given the draft, key, properties, tag and expected tag.
     """
 
     def __init__(self, check: Callable[[], None], put: Keep) -> None:
@@ -71,7 +71,7 @@ class CloudDraft(Bytes):
 
     @property
     def tag(self) -> str:
-        """The MD5 of the bytes as a tag."""
+        """The MD5 of the bytes, as a tag."""
         return f'"{self.md5.hex().upper()}"'
 
     async def __aenter__(self) -> CloudDraft:
@@ -95,11 +95,11 @@ class CloudDraft(Bytes):
         return await self._put(self, key, properties, etag, expected)
 
     async def all(self) -> bytes:
-        """Its bytes, in memory."""
+        """Return its bytes."""
         return await apart(os.pread, self.descriptor, self.size, 0)
 
     def file(self) -> BinaryIO:
-        """Its bytes as a file, from the beginning; whoever has it closes it."""
+        """Return its bytes as a file, from the beginning, for the caller to close."""
         file = os.fdopen(os.dup(self.descriptor), "rb")
         file.seek(0)
         return file

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from ..base import Object
 
-MAX_ENTRIES = 65536  # objects known; one takes about 1 KB
+MAX_ENTRIES = 65536  # one takes about 1 KB
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Head:
     """A response of the store.
 
     Attributes:
-        object: What is there; ``None`` for nothing.
-        native: The store's own tag and time, which a listing tells, too.
-        version: What else the store needs where the object is to be replaced.
+        object: The object; ``None`` if it does not exist.
+        native: The store's own tag and time, which a listing contains, too.
+        version: The store's version of the object, for a conditional request.
         since: When the request was sent, in seconds of the clock.
     """
 
@@ -32,19 +32,19 @@ class Head:
 
 
 class Pending(NamedTuple):
-    """A request that is under way, and since when."""
+    """A request that is under way, and when it was sent, in seconds of the clock."""
 
     task: asyncio.Task[Head]
     since: float
 
 
 class HeadCache:
-    """The responses for the names used last.
+    """The responses for the most recently used names.
 
     Args:
         fresh: Seconds for which a response is fresh.
-        stale: Seconds for which a stale one may be used where the store is away.
-        clock: Seconds.
+        stale: Seconds for which a stale one may be used while the store is away.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, fresh: float, stale: float, clock: Callable[[], float]) -> None:
@@ -86,7 +86,7 @@ class HeadCache:
         return await asyncio.shield(pending.task)
 
     def waited(self, path: str) -> float:
-        """Seconds since the request that is under way was sent; 0 where there is none."""
+        """Return the seconds since the request under way was sent; 0 if there is none."""
         pending = self._pending.get(path)
         return self._clock() - pending.since if pending else 0.0
 
@@ -104,7 +104,7 @@ class HeadCache:
         if self._is_pending(path, task):
             del self._pending[path]
         if not task.cancelled():
-            task.exception()  # those who waited have it; there may be none
+            task.exception()  # retrieved, as there may be no caller that waits
 
     def _within(self, path: str, seconds: float) -> Head | None:
         head = self._known.get(path)

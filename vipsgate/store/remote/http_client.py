@@ -1,8 +1,8 @@
-"""Objects on a server of HTTP, as obstore would give them: looked at, fetched whole or in part.
+"""Objects on an HTTP server, with the interface of obstore: HEAD, and fetching whole or in part.
 
-A server need not know HEAD (then a byte is asked for), nor ranges (then what comes before is passed
-over), nor strong tags: one is made of what it says. Two versions that it tells apart by nothing at
-all cannot be served.
+A server need not support HEAD (then one byte is requested), nor ranges (then the bytes before are
+skipped), nor strong tags (then one is made of its headers). An object with neither ETag nor
+Last-Modified cannot be served, as its versions could not be told apart.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class NotModifiedError(Exception):
-    """An object is still the one that is known."""
+    """The object has not changed since it was last requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Got:
     """See :class:`vipsgate.store.remote.objects.Got`.
 
     Attributes:
-        answer: Of the server.
-        span: The bytes that are wanted.
-        skip: How many come before them.
+        answer: The server's answer.
+        span: Offsets of the requested bytes.
+        skip: Number of bytes of the answer before them.
         open: Closes the answer.
     """
 
@@ -52,10 +52,10 @@ class Got:
     open: AsyncExitStack
 
     async def stream(self, min_chunk_size: int) -> AsyncIterator[bytes]:
-        """The bytes that are wanted, as they come.
+        """Yield the requested bytes as they arrive.
 
         Raises:
-            BadGateway: There are fewer.
+            BadGateway: The answer has fewer bytes.
         """
         left, skip = len(self.span), self.skip
         async with self.open:
@@ -74,11 +74,11 @@ class HttpClient:
     """See :class:`vipsgate.store.remote.objects.Source`.
 
     Args:
-        client: Asks.
-        url: Below which all objects are.
+        client: Sends the requests.
+        url: The URL below which all objects are.
 
     Raises:
-        ValueError: It may not be asked for.
+        ValueError: The client may not send requests to it.
     """
 
     def __init__(self, client: Client, url: str) -> None:
@@ -92,10 +92,10 @@ class HttpClient:
         return self._client.away(parse(self._url))
 
     def url(self, path: str) -> Url:
-        """Where an object is.
+        """Return the URL of an object.
 
         Raises:
-            NoSuchKey: It can be nowhere.
+            NoSuchKey: No URL can have this name.
         """
         if not (text := below(self._url, path)):
             raise _absent()
@@ -106,15 +106,15 @@ class HttpClient:
 
         Args:
             path: Its name.
-            **options: ``head``; ``range``, the first byte and the one behind the last;
-                ``if_match``, a tag of this client's; ``unless``, its ``version`` that is known.
+            **options: ``head``; ``range``, the offsets of the first byte and after the last one;
+                ``if_match``, a tag from this client; ``unless``, the known ``version``.
 
         Raises:
-            NoSuchKey: There is none.
-            PreconditionFailed: It is another one.
-            NotModifiedError: It is the one that is known.
-            BadGateway: The server cannot be had, or says too little of it.
-            GatewayTimeout: It does not answer in time.
+            NoSuchKey: There is no such object.
+            PreconditionFailed: Its tag is not that of ``if_match``.
+            NotModifiedError: It is still the version of ``unless``.
+            BadGateway: The server cannot be reached, or its answer cannot be used.
+            GatewayTimeout: The server does not answer in time.
         """
         head, part = options.get("head", False), options.get("range")
         stack = AsyncExitStack()
@@ -133,14 +133,14 @@ class HttpClient:
             raise
 
     async def pieces(self, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """See :class:`vipsgate.store.remote.objects.Source`; each has its time already."""
+        """See :class:`vipsgate.store.remote.objects.Source`; the client has timeouts itself."""
         async for piece in stream:
             yield piece
 
     def _request(
         self, path: str, head: bool, part: tuple[int, int] | None, options: Mapping[str, Any]
     ) -> Any:
-        """A request that is under way, to be entered."""
+        """Return a request, which is sent when it is entered (``async with``)."""
         headers: dict[str, str] = {}
         etag, _, modified = (options.get("unless") or "\n").partition("\n")
         headers |= {"If-None-Match": etag} if etag else {}
@@ -156,7 +156,7 @@ class HttpClient:
 def _got(
     answer: Answer, part: tuple[int, int] | None, tag: str | None, stack: AsyncExitStack
 ) -> Got:
-    """What an answer says.
+    """Return the object of an answer.
 
     Raises:
         OssError: See :meth:`HttpClient.get`.
@@ -189,7 +189,7 @@ def _got(
 
 
 def _meta(answer: Answer, size: int) -> dict[str, Any]:
-    """Size, tag and time of an object, and what its server knows it by."""
+    """Return size, tag, time and version of an object, given its headers."""
     etag, modified = (answer.headers.get(name, "").strip() for name in ("ETag", "Last-Modified"))
     etag, modified = (text if _is_kept(text) else "" for text in (etag, modified))
     if not (etag or modified):
@@ -202,7 +202,7 @@ def _meta(answer: Answer, size: int) -> dict[str, Any]:
     except (ValueError, TypeError, OverflowError):
         date = EPOCH
     tag = etag
-    if not STRONG.fullmatch(etag):  # weak, or none; as long as no MD5 is
+    if not STRONG.fullmatch(etag):  # weak, or none; 40 digits, so that it is not taken for an MD5
         text = f"{etag} {modified} {size}"
         tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:40]}"'
     version = f"{etag}\n{modified}"

@@ -1,9 +1,9 @@
-"""A bucket on a server of HTTP: looked at and read, and neither listed nor written.
+"""A bucket on an HTTP server, which can be read, but neither listed nor written.
 
-It is built on what reads from object stores: what a server has said counts for a moment, equal
-questions are asked once, copies lie in the source cache, and what was known will do while the
-server is away. The other design, obstore's own store for HTTP, looks names up and follows redirects
-by itself, to wherever they lead.
+It shares the reading half of object stores: responses are cached for a short time, equal requests
+are coalesced, copies are kept in the source cache, and stale responses are used while the server is
+away. The alternative, obstore's own store for HTTP, resolves names and follows redirects by itself,
+without restrictions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .objects import RemoteReader, head_of
 
 
 class HttpReader(RemoteReader):
-    """Objects that are asked for with what is known of them."""
+    """Reads objects; known ones are revalidated by conditional requests."""
 
     async def _look(self, path: str) -> Head:
         known, since = self._head_cache.known(path), self._clock()
@@ -41,7 +41,7 @@ class HttpStore:
     Args:
         objects: Its objects.
         bucket: Its name.
-        most: Bytes of one that is fetched.
+        most: The largest size of an object that is fetched, in bytes.
     """
 
     def __init__(self, objects: HttpReader, bucket: str, most: int) -> None:
@@ -53,11 +53,11 @@ class HttpStore:
         return self._objects.away
 
     def stale_ok(self, bucket: str) -> bool:
-        """What may be told while it is away, it tells by itself."""
+        """Return ``False``: :meth:`stat` itself returns stale facts while the server is away."""
         return False
 
     async def look(self) -> None:
-        """Nothing: there is one bucket, for ever."""
+        """Do nothing: there is one bucket, and it always exists."""
 
     def has(self, bucket: str) -> bool:
         """See :class:`vipsgate.store.base.Store`."""
@@ -68,27 +68,27 @@ class HttpStore:
         return [(self._bucket, 0.0)]
 
     async def create(self, bucket: str) -> None:
-        """Nothing: it is there."""
+        """Do nothing: the bucket exists."""
 
     async def remove(self, bucket: str) -> None:
-        """Nothing: it stays where it is."""
+        """Do nothing: the bucket stays where it is."""
 
     async def sweep(self) -> None:
-        """Nothing: nothing is ever left behind."""
+        """Do nothing: no drafts are left behind."""
 
     def object_acls(self, bucket: str) -> bool:
-        """See :class:`vipsgate.store.base.Store`: the bucket's decides, before anybody is asked."""
+        """Return ``False``: the bucket's ACL decides, before the server is asked."""
         return False
 
     async def stat(self, bucket: str, key: str) -> Object:
-        """See :class:`vipsgate.store.base.Store`; while the server is away, as it was."""
+        """See :class:`vipsgate.store.base.Store`; stale while the server is away."""
         info = (await self._objects.see(_path(key))).object
         if info is None:
             raise _absent(key)
         return info
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
-        """See :class:`vipsgate.store.base.Store`: what the server has said just now."""
+        """See :class:`vipsgate.store.base.Store`; from a response that is still fresh."""
         try:
             head = self._objects.fresh(_path(key))
         except NoSuchKey:
@@ -98,13 +98,13 @@ class HttpStore:
     def reread(
         self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
     ) -> None:
-        """See :class:`vipsgate.store.base.Store`: nothing is read at once."""
+        """See :class:`vipsgate.store.base.Store`: never reads without waiting."""
 
     async def open(self, bucket: str, key: str) -> Opened:
-        """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked.
+        """See :class:`vipsgate.store.base.Store`; a copy.
 
         Raises:
-            ImageTooLarge: It is larger than is fetched.
+            ImageTooLarge: It is larger than ``most``.
         """
         return await self._fetched(bucket, key, self._objects.open)
 
@@ -112,7 +112,7 @@ class HttpStore:
         """See :class:`vipsgate.store.base.RangeReader`.
 
         Raises:
-            ImageTooLarge: It is larger than is fetched.
+            ImageTooLarge: It is larger than ``most``.
         """
         return await self._fetched(bucket, key, self._objects.begin)
 
@@ -141,7 +141,7 @@ class HttpStore:
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int
     ) -> Page:
-        """Refused: HTTP has no listing.
+        """Raise an error: HTTP has no listing.
 
         Raises:
             Unimplemented: Always.
@@ -152,23 +152,23 @@ class HttpStore:
         )
 
     def draft(self, bucket: str) -> Refused:
-        """See :class:`vipsgate.store.base.Store`: none can be begun."""
+        """See :class:`vipsgate.store.base.Store`: the bucket is read-only."""
         return Refused(bucket)
 
     async def describe(self, bucket: str, key: str, properties: Properties) -> NoReturn:
-        """Refused."""
+        """Raise AccessDenied: the bucket is read-only."""
         refuse(bucket)
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> NoReturn:
-        """Refused."""
+        """Raise AccessDenied: the bucket is read-only."""
         refuse(bucket)
 
 
 def _path(key: str) -> str:
-    """The name of an object there.
+    """Return the name of an object on the server.
 
     Raises:
-        NoSuchKey: None can have this key.
+        NoSuchKey: No object can have this key.
     """
     if not {"", ".", "..", INTERNAL}.isdisjoint(key.split("/")):
         raise _absent(key)

@@ -1,9 +1,10 @@
-"""The keys of a bucket in an object store's order, common prefixes folded, in bounded memory.
+"""Lists the keys of a bucket in an object store's order, with common prefixes, in bounded memory.
 
-Stores fold by themselves, but obstore then holds all that is found; and they fold at ``/`` only.
-So names come as a stream from behind some name, and where many have the same common prefix the
-stream is begun again behind that. What S3 says is behind a name is not held against the order of
-bytes, for SeaweedFS goes folder by folder; others may tell what comes before it, too.
+Stores can fold common prefixes themselves, but then obstore holds the whole result; and they fold
+at ``/`` only. So names are listed as a stream that begins after a given name; if many of them have
+the same common prefix, a new stream is begun after that. A store with S3's API is trusted to list
+only names after the given one, in its own order, as SeaweedFS lists folder by folder; other stores
+may list names before it, too, which are skipped.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from .names import key_of, name_of
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-PAGE = 1000  # names that stores tell at a time
-FOLD = 1000  # names of one common prefix that are passed over before the stream is begun anew
-END = "\U0010ffff"  # behind every other character
+PAGE = 1000  # names in one answer of a store
+FOLD = 1000  # names of one common prefix that are skipped before a new stream is begun
+END = "\U0010ffff"  # sorts after every other character
 CONTROL = 0x1F  # the last character that no name of obstore's has
 
 
@@ -29,12 +30,12 @@ class Walk:
     """One way through a bucket.
 
     Args:
-        client: To the store.
-        base: What stands before the keys of the bucket; empty, or with a ``/`` at its end.
+        client: The client of the store.
+        base: The prefix of all names in the bucket; empty, or with a ``/`` at its end.
         prefix: What keys begin with.
-        delimiter: Where they are folded behind the prefix; empty for nowhere.
-        after: Only what comes behind this.
-        trust: Whether the store begins where it is told to.
+        delimiter: Keys that contain it after the prefix are folded; empty to fold none.
+        after: Only keys and common prefixes after this text are listed.
+        trust: Whether the store lists only names after the given one.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Walk:
         self._folder = (base + prefix[: prefix.rfind("/") + 1]).removesuffix("/")
 
     async def entries(self) -> AsyncIterator[tuple[str, ObjectMeta | None]]:
-        """Keys with what the listing says of them, common prefixes with ``None``."""
+        """Yield keys with their entries of the listing, and common prefixes with ``None``."""
         folded = common(self._after, self._prefix, self._delimiter)
         start = max(self._after, _before(self._prefix), folded and folded + END, key=str.encode)
         while True:
@@ -65,7 +66,7 @@ class Walk:
                 key = key_of(meta["path"].removeprefix(self._base))
                 if folded and key.startswith(folded):
                     passed += 1
-                    if passed < FOLD or start == folded + END:  # it begins where it likes
+                    if passed < FOLD or start == folded + END:  # the store lists earlier names, too
                         continue
                     start, again = folded + END, True
                     break
@@ -85,7 +86,7 @@ class Walk:
     async def _stream(self, offset: str) -> AsyncIterator[ObjectMeta]:
         import obstore
 
-        if _nameable(self._folder) != self._folder:  # no name begins so
+        if _nameable(self._folder) != self._folder:  # no name has this prefix
             return
         stream = obstore.list(
             self._client.store,
@@ -99,7 +100,7 @@ class Walk:
 
 
 def _before(prefix: str) -> str:
-    """A text before all that begin with the prefix, and behind nearly all that come before them."""
+    """Return a text that sorts just before all texts that begin with the prefix, or nearly so."""
     if not prefix:
         return ""
     code = ord(prefix[-1]) - 1
@@ -109,7 +110,7 @@ def _before(prefix: str) -> str:
 
 
 def _nameable(text: str) -> str:
-    """As much of the beginning of a text as a name of obstore's can have, no ``/`` at its end."""
+    """Return the longest prefix of a text that a name in obstore can have; no final ``/``."""
     names: list[str] = []
     for name in text.split("/"):
         end = next((at for at, sign in enumerate(name) if sign <= "\x1f" or sign == "\x7f"), None)

@@ -1,13 +1,13 @@
-"""Object metadata in an object store: properties to attributes, and back.
+"""Object metadata in an object store: converts properties to attributes, and back.
 
-What HTTP has a header for goes there as it is, and ``x-oss-meta-NAME`` becomes the store's own
-metadata, so that other clients of the same store see both. The rest, and whatever such a header
-cannot carry, is one more entry of the metadata, ``vipsgate``, in JSON. All of it comes and goes
-with the bytes, in one step.
+Properties with an HTTP header are stored in that header, and ``x-oss-meta-NAME`` as the store's own
+metadata, so that other clients of the same store see both. The rest, and values that such a header
+cannot carry, are in one more entry of the metadata, ``vipsgate``, as JSON. All of it is stored
+atomically with the bytes.
 
-The entry names the length of the object that it was written for. Where that does not fit, somebody
-has put other bytes under it: its tag, checksum and headers are void then, but not its ACL, or a
-private object would become public. One that cannot be read closes the object.
+The entry contains the size of the object that it was written for. If the size differs, another
+client has replaced the bytes: then its tag, checksum and headers are ignored, but not its ACL, or a
+private object would become public. An object whose entry is not valid is private.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ from ...errors import MetadataTooLarge
 from ..base import PLAIN, Properties
 
 # {"of": bytes, "etag", "crc", "type", "acl", "headers", "meta", "kind", "tags", "target", "time"};
-# what is as usual is left out. A "type" of "" says that the writer has named none: stores put one
-# there.
+# defaults are left out. A "type" of "" means that the writer set none: stores add one of their own.
 LABEL = "vipsgate"
 WORDS = ("", *ACLS)
-NATIVE = {  # headers that object stores keep; Expires is none that all of them do
+NATIVE = {  # headers that object stores keep; not all of them keep Expires
     "cache-control": "Cache-Control",
     "content-disposition": "Content-Disposition",
     "content-encoding": "Content-Encoding",
     "content-language": "Content-Language",
 }
 TYPE = "Content-Type"
-NOTHING_SAID = ("application/octet-stream", "binary/octet-stream")  # of an object put without one
-# a header's value: visible ASCII, single blanks inside; a signature folds several into one
+NOTHING_SAID = ("application/octet-stream", "binary/octet-stream")  # if none was set
+# a header's value: visible ASCII, single blanks inside, as a signature folds several into one
 VALUE = re.compile(r"[!-~]+(?: [!-~]+)*")
-# names of metadata; those of Azure are identifiers of C#
+# names of metadata; Azure allows only identifiers of C#
 NAMES = {"az": re.compile(r"[a-z][a-z0-9_]*"), "": re.compile(r"[a-z0-9][a-z0-9-]*")}
 MAX_BYTES = 2048  # of names and values; S3's limit of user-defined metadata, the smallest
 CLOSED = Properties(acl="private")
@@ -45,13 +44,14 @@ CLOSED = Properties(acl="private")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What is known from an object's attributes.
+    """The facts in an object's attributes.
 
     Attributes:
-        properties: As its writer has said them.
-        etag: Its tag, quoted, where the store's own will not do; empty for the store's.
-        crc: CRC-64/XZ; ``None`` where it is not known.
-        time: When its bytes came to be, where not when they were put last; 0 for then.
+        properties: Its metadata, as its writer set it.
+        etag: Its tag, quoted; empty for the store's own tag.
+        crc: CRC-64/XZ; ``None`` if it is not known.
+        time: When its bytes were first written, in seconds since the epoch, if that differs from
+            the store's time; otherwise 0.
     """
 
     properties: Properties = PLAIN
@@ -61,15 +61,15 @@ class Label:
 
 
 def write(label: Label, size: int, kind: str) -> dict[str, str]:
-    """The attributes of an object.
+    """Return the attributes of an object.
 
     Args:
-        label: What they say.
-        size: Bytes of the object.
-        kind: Of the store, as its URL has it: ``s3``, ``gs``, ``az``.
+        label: The facts that they contain.
+        size: Size of the object in bytes.
+        kind: The scheme of the store's URL: ``s3``, ``gs`` or ``az``.
 
     Raises:
-        MetadataTooLarge: Object stores do not keep so much.
+        MetadataTooLarge: They are larger than object stores allow.
     """
     properties = label.properties
     names = NAMES.get(kind, NAMES[""])
@@ -94,7 +94,7 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
         result[TYPE] = properties.content_type
     else:
         rest["type"] = properties.content_type
-    # ASCII without blanks: as it stands in a header and in a signature
+    # ASCII without blanks, which is the same in a header and in a signature
     metadata[LABEL] = json.dumps(rest, separators=(",", ":")).replace(" ", "\\u0020")
     length = sum(len(name) + len(value) for name, value in metadata.items())
     if length > MAX_BYTES:
@@ -106,10 +106,10 @@ def write(label: Label, size: int, kind: str) -> dict[str, str]:
 
 
 def read(attributes: Mapping[str, str], size: int) -> Label:
-    """What the attributes of an object say."""
+    """Return the facts in the attributes of an object."""
     try:
         return _read(attributes, size)
-    except (ValueError, TypeError, KeyError, AttributeError):  # not of our making
+    except (ValueError, TypeError, KeyError, AttributeError):  # not written by vipsgate
         return Label(CLOSED)
 
 

@@ -1,10 +1,11 @@
-"""Objects of an object store by their names there: looked at, fetched, put, taken away.
+"""Objects of an object store by their names there: HEAD, GET, PUT and DELETE.
 
-What is known of an object is asked for with its attributes (HEAD), and counts for a moment
+The facts of an object are requested with its attributes (HEAD), and cached for a short time
 (:mod:`.head_cache`).
 
-A tag is the store's own where that is an MD5, as S3 has it for what was put in one piece, because
-listings tell it, too. Elsewhere it is the one in the object's label, or else the store's as it is.
+An object's tag is the store's own if that is an MD5, as with S3 for objects that were put in one
+piece, because listings contain it, too. Otherwise it is the one in the object's label
+(:mod:`.metadata`), or else the store's own as it is.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
     import obstore
 
 MD5 = re.compile(r"[0-9a-f]{32}")
-PART, AT_ONCE = 8 << 20, 4  # bytes of one of several pieces, and how many are under way
+PART, AT_ONCE = 8 << 20, 4  # bytes of one part of an upload, and how many are sent at a time
 PIECE = 1 << 20  # bytes of an object that are read at a time
-ARRIVES = 256 << 10  # likewise, of one that somebody may read before all of it is there
-REFRESH_TIMEOUT = 1.0  # seconds that the store has to say whether what is known still holds
-RESUMES = 3  # times that a broken transfer is begun, or gone on with
+ARRIVES = 256 << 10  # likewise, if it may be read before all of it has arrived
+REFRESH_TIMEOUT = 1.0  # seconds that revalidating may take before a stale response is used
+RESUMES = 3  # attempts of one transfer, which is resumed if it breaks
 
 
 class Got(Protocol):
-    """One object as a store gives it: what obstore calls a GetResult."""
+    """One object as a store returns it, with the interface of obstore's GetResult."""
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -49,35 +50,35 @@ class Got(Protocol):
 
     @property
     def attributes(self) -> Mapping[Any, Any]:
-        """What is kept with it."""
+        """The headers and metadata that are stored with it."""
 
     def stream(self, min_chunk_size: int) -> Any:
-        """Its bytes, or those of the part that was wanted."""
+        """Return an iterator of its bytes, or of those in the requested range."""
 
 
 class Source(Protocol):
-    """A client of a store that is read from."""
+    """A client to read from a store."""
 
     @property
     def away(self) -> str:
-        """Why the store is not asked now; empty where it is."""
+        """Why no requests are sent to the store now; empty if they are."""
 
     async def get(self, path: str, **options: Any) -> Got:
-        """An object, with obstore's options: ``head``, ``range``, ``if_match``."""
+        """Return an object, with obstore's options: ``head``, ``range``, ``if_match``."""
 
     def pieces(self, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """What a stream brings, each piece within the time."""
+        """Yield the pieces of a stream, each within a timeout."""
 
 
 class RemoteReader:
     """The reading half of :class:`RemoteObjects`.
 
     Args:
-        client: To the store.
-        fresh: Seconds for which an answer of the store counts as that of now.
-        stale: Seconds for which it will do while the store is away.
-        source_cache: Of objects that have been opened; ``None`` for none.
-        clock: Seconds.
+        client: The client of the store.
+        fresh: Seconds for which a response is fresh.
+        stale: Seconds for which a stale one may be used while the store is away.
+        source_cache: The cache of opened objects; ``None`` for none.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -97,22 +98,22 @@ class RemoteReader:
 
     @property
     def away(self) -> str:
-        """Why the store is not asked now; empty where it is."""
+        """Why no requests are sent to the store now; empty if they are."""
         return self._source.away
 
     def fresh(self, path: str) -> Head | None:
-        """What is known and counts as of now."""
+        """Return the cached response for a name, if it is fresh."""
         return self._head_cache.fresh(path)
 
     async def head(self, path: str) -> Head:
-        """What is there, as of now."""
+        """Request the head of an object from the store."""
         return await self._head_cache.fetch(path, partial(self._look, path))
 
     async def see(self, path: str) -> Head:
-        """What is there, or was a moment ago, or where the store is away longer ago.
+        """Return the head of an object: fresh, requested now, or stale if the store is away.
 
-        A store that hangs is away long before its time is over: whoever asks for an object that is
-        known waits for :data:`REFRESH_TIMEOUT`, the asking goes on.
+        If a stale one is known, the request is waited for only for :data:`REFRESH_TIMEOUT`, so that
+        a store that hangs holds up no answer for its whole timeout; the request goes on.
         """
         head = self._head_cache.fresh(path)
         if head is not None:
@@ -131,14 +132,14 @@ class RemoteReader:
             return known
 
     async def recall(self, path: str, meta: Mapping[str, Any] | None = None) -> Head:
-        """What is there, asked only where it is not known from before.
+        """Return the head of an object, requested only if neither cache nor listing has it.
 
-        An empty object that a listing tells of may be one that another client has put under a name
-        with a ``/`` at its end, which obstore takes off: that name is asked for, and is not there.
+        An empty object of a listing is always requested, if it is not known: another client may
+        have put it under a name with a ``/`` at its end, which obstore removes. Then it is missing.
 
         Args:
             path: Its name.
-            meta: What a listing has just said of it; without that anything known will do.
+            meta: Its entry of a listing, which a known head must match; ``None`` to accept any.
         """
         known = self._head_cache.known(path)
         if known and (meta is None or known.native == _native(meta)):
@@ -150,24 +151,24 @@ class RemoteReader:
         return await self.head(path)
 
     async def open(self, path: str) -> Opened:
-        """A copy of the object, which is fetched once for all who ask at the same time.
+        """Return a copy of an object, which is fetched once for all requests at the same time.
 
         Raises:
-            NoSuchKey: There is none of this name.
+            NoSuchKey: There is no such object.
         """
         return await self._copy(path) or await self._join(path)
 
     async def begin(self, path: str) -> Opened:
-        """As :meth:`open`, while the object's bytes may still come; such a one is an Arriving.
+        """Like :meth:`open`, but return an Arriving while the object is still being fetched.
 
         Raises:
-            NoSuchKey: There is none of this name.
+            NoSuchKey: There is no such object.
         """
         if copy := await self._copy(path):
             return copy
         fetch = asyncio.ensure_future(self._join(path))
         try:
-            await asyncio.sleep(0)  # it has joined
+            await asyncio.sleep(0)  # so that ``fetch`` has joined
             if task := self._opening.task(path):
                 waiting: set[asyncio.Future[Any]] = {fetch, self._arrival(task)}
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -180,7 +181,7 @@ class RemoteReader:
             raise
 
     async def _copy(self, path: str) -> Opened | None:
-        """That of the source cache, if there is one."""
+        """Return the copy in the source cache, or ``None``."""
         if self._source_cache:
             info = (await self.see(path)).object
             descriptor = self._source_cache.find(path, info) if info else None
@@ -189,12 +190,12 @@ class RemoteReader:
         return None
 
     async def _join(self, path: str) -> Opened:
-        """All of it, fetched once for all who ask at the same time."""
+        """Fetch a whole object, once for all requests at the same time."""
         opened, _ = await self._opening.join(path, partial(self._fetch, path))
         return opened
 
     def _arrival(self, task: asyncio.Task[Any]) -> asyncio.Future[Arrival]:
-        """What a task is fetching, as soon as that begins to come."""
+        """Return a future of the Arrival that a task fetches, done when the fetch begins."""
         if (future := self._arrivals.get(task)) is None:
             future = self._arrivals[task] = asyncio.get_running_loop().create_future()
         return future
@@ -229,11 +230,11 @@ class RemoteReader:
         return Opened(info, descriptor)
 
     async def read(self, path: str, info: Object, span: range) -> AsyncIterator[bytes]:
-        """A part of an object, as it comes.
+        """Return a part of an object, in pieces as they arrive.
 
         Raises:
-            NoSuchKey: There is none of this name.
-            PreconditionFailed: It is another one than ``info``.
+            NoSuchKey: There is no such object.
+            PreconditionFailed: It is no longer ``info``.
         """
         head = self._head_cache.known(path)
         if head is None or head.object != info:
@@ -261,9 +262,9 @@ class RemoteReader:
     async def _pieces(
         self, got: Got, path: str, head: Head, span: range, least: int = PIECE
     ) -> AsyncIterator[bytes]:
-        """What comes of a part; a transfer that breaks is gone on with where it broke.
+        """Yield the pieces of a part; a transfer that breaks is resumed.
 
-        One that stops coming has had the time of a call then, and is given up.
+        One that makes no progress within the timeout of a call is not.
         """
         at, left = span.start, RESUMES
         while True:
@@ -283,15 +284,15 @@ class RemoteReader:
 
 
 class RemoteObjects(RemoteReader):
-    """All objects of a store, or those behind a prefix that its client puts before all names.
+    """All objects of a store, or those below a prefix that its client adds to all names.
 
     Args:
-        client: To the store.
-        fresh: Seconds for which an answer of the store counts as that of now.
-        stale: Seconds for which it will do while the store is away.
-        source_cache: Of objects that have been opened; ``None`` for none.
-        clock: Seconds.
-        writes: Told of names that are written.
+        client: The client of the store.
+        fresh: Seconds for which a response is fresh.
+        stale: Seconds for which a stale one may be used while the store is away.
+        source_cache: The cache of opened objects; ``None`` for none.
+        clock: Returns the time in seconds.
+        writes: Announces names that are written.
     """
 
     def __init__(
@@ -316,14 +317,14 @@ class RemoteObjects(RemoteReader):
         mode: Any = None,
         size: int = 0,
     ) -> str:
-        """Put bytes in one piece, a file in parts; the store's own tag.
+        """Put bytes in one piece, or a file in parts; return the store's own tag.
 
         Args:
             path: The name.
-            body: What.
-            attributes: As :func:`.metadata.write` makes them.
-            mode: The condition, as obstore has it; for bytes only.
-            size: How many there are.
+            body: The bytes, or a file.
+            attributes: The attributes, from :func:`.metadata.write`.
+            mode: obstore's condition; for bytes only.
+            size: Size of the body in bytes.
 
         Raises:
             PreconditionFailed: The condition does not hold.
@@ -349,7 +350,7 @@ class RemoteObjects(RemoteReader):
             await self._writes.announce(path)
 
     async def delete(self, path: str) -> None:
-        """Take an object away, if it is there."""
+        """Delete an object, if it exists."""
         import obstore
 
         try:
@@ -362,7 +363,7 @@ class RemoteObjects(RemoteReader):
 
 
 async def copied(descriptor: int, span: range) -> AsyncIterator[bytes]:
-    """A part of a file, which is closed behind it."""
+    """Yield a part of a file in pieces, and close the descriptor."""
     try:
         for at in range(span.start, span.stop, PIECE):
             yield await apart(os.pread, descriptor, min(PIECE, span.stop - at), at)
@@ -371,13 +372,13 @@ async def copied(descriptor: int, span: range) -> AsyncIterator[bytes]:
 
 
 async def _none() -> AsyncIterator[bytes]:
-    """Nothing, which cannot be asked for."""
+    """Yield nothing: an empty range cannot be requested."""
     return
     yield
 
 
 def head_of(got: Got, since: float) -> Head:
-    """What a store has said of an object."""
+    """Return the head of an object, given a store's response."""
     meta = got.meta
     native, size = _native(meta), meta["size"]
     label = metadata.read(got.attributes, size)
@@ -393,6 +394,6 @@ def _native(meta: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _tag(native: str) -> str:
-    """The store's tag as OSS writes one: strong, quoted, an MD5 in upper case."""
+    """Return a store's tag as OSS has it: strong, quoted, an MD5 in upper case."""
     bare = native.removeprefix("W/").strip('"')
     return f'"{bare.upper() if MD5.fullmatch(bare) else bare}"'

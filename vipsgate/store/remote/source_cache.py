@@ -1,8 +1,8 @@
 """Local copies of remote objects, within a budget; several processes may share them.
 
-A file is named by all that is known of its object, so that none is ever out of date. Nothing is
-flushed to the disk: the folder is that of this start of the machine, and what an earlier one has
-left, perhaps cut off, is taken away.
+The name of a file is a hash of its object's name, tag, size and time, so no file is ever out of
+date. Nothing is flushed to the disk, and a crash of the machine may truncate files, so the copies
+are discarded when the machine has been started again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ..base import Object
 from ..local.draft import apart
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-NEW = ".new"  # behind the name of a file that is being written
-MAX_SHARE = 4  # one copy takes at most this part of the budget
-PRIVATE = 0o700  # mode of folders: in them is what not everybody may see
-STALE = 3600.0  # seconds after which a file that is being written is nobody's
+NEW = ".new"  # in the name of a file that is being written
+MAX_SHARE = 4  # one copy takes at most 1/4 of the budget
+PRIVATE = 0o700  # mode of folders: some objects are not public
+STALE = 3600.0  # seconds without a write after which such a file was abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Copy:
     """A file that is being written.
 
     Attributes:
-        descriptor: Of it.
-        path: Where it is.
+        descriptor: Its descriptor.
+        path: Its path.
     """
 
     descriptor: int
@@ -41,15 +41,15 @@ class Copy:
 
 
 class SourceCache:
-    """Files by the names of objects.
+    """The copies, as files in a folder.
 
     Args:
-        folder: Is made if it is not there.
+        folder: The folder, which is created if needed.
         budget: Bytes of all files in it.
-        store: Names the store that they are of.
+        store: Identifies the store of the objects.
 
     Raises:
-        OSError: The folder cannot be had.
+        OSError: The folder cannot be created or used.
     """
 
     def __init__(self, folder: Path, budget: int, store: str) -> None:
@@ -60,27 +60,27 @@ class SourceCache:
         for path in (folder.parent, folder, Path(self._folder)):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, PRIVATE)
-        with contextlib.suppress(PermissionError):  # another user's; then nothing is copied
-            os.chmod(folder, PRIVATE)  # an earlier version has left it to others
+        with contextlib.suppress(PermissionError):  # another user's folder
+            os.chmod(folder, PRIVATE)  # an earlier version left it readable to others
         for name in os.listdir(folder):
             if name != now:
                 shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
 
     def find(self, path: str, info: Object) -> int | None:
-        """The descriptor of a copy, if there is one."""
+        """Return the descriptor of an object's copy, for the caller to close, or ``None``."""
         try:
             descriptor = os.open(self._place(path, info), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         facts = os.fstat(descriptor)
-        if facts.st_size != info.size:  # somebody has meddled with it
+        if facts.st_size != info.size:  # it was tampered with
             os.close(descriptor)
             return None
         budgets.touch(descriptor, facts)
         return descriptor
 
     def begin(self, path: str, info: Object) -> Copy | None:
-        """A file to write the object into; ``None`` where it shall not, or cannot, have one."""
+        """Create a file to write an object into; ``None`` if it is too large, or on an error."""
         if info.size * MAX_SHARE > self._budget:
             return None
         temporary = f"{self._place(path, info)}{NEW}{secrets.token_hex(8)}"
@@ -91,7 +91,7 @@ class SourceCache:
             return None
 
     async def keep(self, copy: Copy) -> None:
-        """It has been written: others may find it."""
+        """Make a copy that is complete available to :meth:`find`."""
         with contextlib.suppress(OSError):
             self._written += os.fstat(copy.descriptor).st_size
             os.rename(copy.path, copy.path.rpartition(NEW)[0])
@@ -100,7 +100,7 @@ class SourceCache:
                 await apart(self._tidy)
 
     def drop(self, copy: Copy) -> None:
-        """It will not be finished; its descriptor stays."""
+        """Remove a copy that will not be completed; its descriptor stays open."""
         with contextlib.suppress(OSError):
             os.unlink(copy.path)
 
@@ -109,12 +109,12 @@ class SourceCache:
         return f"{self._folder}/{hashlib.sha256(fingerprints.encode()).hexdigest()[:40]}"
 
     def _tidy(self) -> None:
-        """Take away what was not used for longest, until there is room again."""
+        """Remove abandoned files, and the least recently used ones until the budget is kept."""
         now = time.time()
         files: list[budgets.File] = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                with contextlib.suppress(OSError):  # another process was faster
+                with contextlib.suppress(OSError):  # another process removed it
                     facts = entry.stat()
                     used = budgets.last_use(entry.path, facts, now)
                     if NEW in entry.name and used < now - STALE:

@@ -1,9 +1,9 @@
-"""Buckets in an object store, S3, GCS or Azure, by way of obstore.
+"""Buckets in an object store, S3, GCS or Azure, through obstore.
 
-One place there, ``s3://BUCKET/PREFIX``, holds all of ours as first parts of the names of objects:
-``PREFIX/<bucket>/<key>``. Objects are replaced on the store's own conditions (If-Match,
-If-None-Match), so of two writers one is told. What is larger than :data:`ONE_PUT` goes in parts,
-where obstore takes no conditions: there the look comes just before.
+One URL, ``s3://BUCKET/PREFIX``, holds all buckets, whose names are the first parts of the names of
+objects: ``PREFIX/<bucket>/<key>``. Objects are replaced by conditional requests (If-Match,
+If-None-Match), so of two concurrent writers one gets an error. Objects larger than :data:`ONE_PUT`
+are sent in parts, where obstore supports no conditions: then the check is made just before.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from .objects import RemoteObjects
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-MARK = f"{INTERNAL}/bucket"  # the object that keeps an empty bucket, below its name
-UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f]")  # characters that no name of obstore's has
+MARK = f"{INTERNAL}/bucket"  # an object in each bucket, so that an empty one exists
+UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f]")  # characters that no name of obstore can have
 NAME_BYTES = 1024  # of a name with its bucket and prefix; S3, GCS and Azure
 ONE_PUT = 16 << 20  # bytes that are put in one piece, from memory
-MAX_LOOKS = 32  # objects looked at at the same time for a listing
-BUCKETS = 30.0  # seconds between two looks for buckets that others have made
+MAX_LOOKS = 32  # requests at the same time for a listing
+BUCKETS = 30.0  # seconds between two looks for buckets that others have created
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -51,9 +51,9 @@ class CloudStore:
 
     Args:
         objects: The objects.
-        kind: Of the store, as its URL has it: ``s3``, ``gs``, ``az``.
-        prefix: That the client puts before all names.
-        bucket: The only bucket, to which all objects belong; empty for many.
+        kind: The scheme of the store's URL: ``s3``, ``gs`` or ``az``.
+        prefix: The prefix that the client adds to all names.
+        bucket: The only bucket, to which all objects belong; empty if there are many.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class CloudStore:
         return self._objects.client.away
 
     def stale_ok(self, bucket: str) -> bool:
-        """What may be told while it is away, it tells by itself: :meth:`stat`."""
+        """Return ``False``: :meth:`stat` itself returns stale facts while the store is away."""
         return False
 
     def has(self, bucket: str) -> bool:
-        """Was there such a bucket at the last look?"""
+        """Return whether there was a bucket of this name at the last look."""
         return bucket in self._buckets or (bucket == INTERNAL and not self._bucket)
 
     async def look(self) -> None:
@@ -114,10 +114,10 @@ class CloudStore:
         await self._objects.delete(f"{bucket}/{MARK}")
 
     async def sweep(self) -> None:
-        """Nothing: drafts are files without a name, and parts are the store's to take away."""
+        """Do nothing: drafts are files without a name, and the store removes unfinished parts."""
 
     async def _names(self) -> list[str]:
-        """Of all buckets, in order."""
+        """Return the names of all buckets, in order."""
         import obstore
 
         client = self._objects.client
@@ -131,14 +131,14 @@ class CloudStore:
         return True
 
     async def stat(self, bucket: str, key: str) -> Object:
-        """See :class:`vipsgate.store.base.Store`; while the store is away, as it was."""
+        """See :class:`vipsgate.store.base.Store`; stale while the store is away."""
         info = (await self._objects.see(self._path(bucket, key))).object
         if info is None:
             raise _absent(key)
         return info
 
     def fingerprint(self, bucket: str, key: str, *, aliases: bool = False) -> object:
-        """See :class:`vipsgate.store.base.Store`: what the store has said just now."""
+        """See :class:`vipsgate.store.base.Store`; from a response that is still fresh."""
         try:
             head = self._objects.fresh(self._path(bucket, key))
         except NoSuchKey:
@@ -148,10 +148,10 @@ class CloudStore:
     def reread(
         self, bucket: str, key: str, fingerprint: object, most: int, *, aliases: bool = False
     ) -> None:
-        """See :class:`vipsgate.store.base.Store`: nothing is read at once."""
+        """See :class:`vipsgate.store.base.Store`: never reads without waiting."""
 
     async def open(self, bucket: str, key: str) -> Opened:
-        """See :class:`vipsgate.store.base.Store`: a copy, made for whoever has asked."""
+        """See :class:`vipsgate.store.base.Store`; a copy."""
         path = self._path(bucket, key)
         try:
             return await self._objects.open(path)
@@ -196,7 +196,7 @@ class CloudStore:
     async def describe(self, bucket: str, key: str, properties: Properties) -> Object:
         """See :class:`vipsgate.store.base.Store`.
 
-        The object is put anew: through obstore no store changes attributes by themselves.
+        The whole object is put again, as obstore cannot change attributes alone.
         """
         with closing(await self.open(bucket, key)) as opened:
             before = opened.object
@@ -206,7 +206,7 @@ class CloudStore:
                 return await self._keep(draft, bucket, key, label, before.etag)
 
     async def delete(self, bucket: str, key: str, *, expected: str | None = None) -> None:
-        """See :class:`vipsgate.store.base.Store`; the look comes just before."""
+        """See :class:`vipsgate.store.base.Store`; the tag is checked just before."""
         try:
             path = self._path(bucket, key)
         except NoSuchKey:
@@ -222,7 +222,7 @@ class CloudStore:
     ) -> Page:
         """See :class:`vipsgate.store.base.Store`.
 
-        Of an object that nobody has looked at lately, properties and checksum are left out.
+        Properties and checksum are missing for objects that were not requested lately.
         """
         base = "" if self._bucket else f"{bucket}/"
         walk = Walk(self._objects.client, base, prefix, delimiter, after, trust=self._kind == "s3")
@@ -234,7 +234,7 @@ class CloudStore:
             if len(objects) + len(unknown) + len(prefixes) == limit:
                 objects += await _present(self._objects, unknown)
                 unknown = []
-                if len(objects) + len(prefixes) == limit:  # all that were told of are there
+                if len(objects) + len(prefixes) == limit:  # no listed object was missing
                     break
             last = name
             if meta is None:
@@ -245,13 +245,13 @@ class CloudStore:
             last = ""
         return Page(objects + await _present(self._objects, unknown), prefixes, last)
 
-    # -- as they are done ------------------------------------------------------------------------
+    # -- steps of the above ----------------------------------------------------------------------
 
     def _path(self, bucket: str, key: str) -> str:
-        """The name of an object in the store.
+        """Return the name of an object in the store.
 
         Raises:
-            NoSuchKey: None can have this key.
+            NoSuchKey: No object can have this key.
         """
         name = name_of(key)
         path = name if self._bucket else f"{bucket}/{name}"
@@ -266,14 +266,14 @@ class CloudStore:
     async def _keep(
         self, draft: spool.CloudDraft, bucket: str, key: str, label: Label, expected: str | None
     ) -> Object:
-        """Make a draft the object."""
+        """Store a draft as the object."""
         try:
             path = self._path(bucket, key)
         except NoSuchKey:
             raise _impossible(key) from None
         attributes = metadata.write(label, draft.size, self._kind)
         mode = None if expected is None else await self._condition(path, expected)
-        # of one piece S3's own tag would be taken for the object's, for it looks like an MD5
+        # not in one piece, or S3's own tag, an MD5, would be used in place of the label's
         own = self._kind == "s3" and draft.size > 0 and label.etag != draft.tag
         if own or draft.size > ONE_PUT:
             with draft.file() as file:
@@ -282,13 +282,13 @@ class CloudStore:
             native = await self._objects.put(path, await draft.all(), attributes, mode, draft.size)
         head = await self._objects.head(path)
         if head.object is None or native not in ("", head.native[0]):
-            # another one has been put meanwhile; this is what ours was
+            # it has been replaced meanwhile; return the object that was put here
             md5 = md5_of(label.etag, label.crc)
             return Object(draft.size, label.etag, time.time(), label.properties, label.crc, md5=md5)
         return head.object
 
     async def _condition(self, path: str, expected: str) -> Any:
-        """What the store shall see to, as obstore has it.
+        """Return obstore's condition for replacing the present object.
 
         Raises:
             PreconditionFailed: The present object is not the expected one.
@@ -305,14 +305,14 @@ class CloudStore:
 async def _present(
     objects: RemoteObjects, entries: Sequence[tuple[str, ObjectMeta]]
 ) -> list[tuple[str, Object]]:
-    """Keys of a listing with their objects, those left out that are not there."""
+    """Return the keys of a listing with their objects, without those that do not exist."""
     heads = await _all(lambda entry: objects.recall(entry[1]["path"], entry[1]), entries)
     pairs = zip(entries, heads, strict=True)
     return [(name, head.object) for (name, _), head in pairs if head.object]
 
 
 async def _all(look: Callable[[S], Awaitable[T]], items: Sequence[S]) -> list[T]:
-    """Look at all, several at a time."""
+    """Call ``look`` for all items, several at a time; return the results in order."""
     results: list[T] = []
     for start in range(0, len(items), MAX_LOOKS):
         results += await asyncio.gather(*map(look, items[start : start + MAX_LOOKS]))
