@@ -116,3 +116,16 @@ def test_an_answer_for_all_is_known_to_all():
     fastpath = FastPath(fake, fake, fake)
     fastpath._known[PATH, "a.example"] = known("all", (), ())
     assert {ask(fastpath, text) for text in ("image/avif", "*/*", None)} == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "kept"), [("image/avif,image/webp", BOTH), ("image/webp", WEBP), ("*/*", ())]
+)
+def test_what_is_asked_for_again_is_forgotten_last(accept, kept):
+    fastpath = filled(("w", WEBP), ("n", ()), ("b", BOTH))
+    fastpath._known["/else", "a.example"] = known("else", (), ())
+    assert ask(fastpath, accept)
+    newest = [*fastpath._known][-2:]
+    assert newest[0] == (PATH, "a.example") or newest[1] == (PATH, "a.example")
+    if kept != BOTH:  # the answer that the first of these entries has
+        assert newest[1] == (PATH, "a.example", *kept, fast.OTHERS)

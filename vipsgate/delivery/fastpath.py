@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..store.base import Object, Store
     from .order import Content
 
-MAX_REQUESTS = 16384  # remembered requests, of about 1 KB each
+MAX_REQUESTS = 16384  # remembered requests, of about 1 KB each; the least recently used goes
 MAX_LENGTH = 1024  # characters of a remembered request
 NAMES_SECONDS = 1.0  # between two comparisons of the names of a request's objects
 # headers that change the answer; a request with one of them is not remembered
@@ -129,7 +129,7 @@ class FastPath:
         """
         if request.method != "GET":
             return None
-        text = _text(request)
+        text = first = _text(request)
         known = self._known.get(text)
         if known is None or known.size > most or _is_particular(request):
             return None
@@ -147,6 +147,9 @@ class FastPath:
             return None
         if due:
             self._known[text] = replace(known, due=now + NAMES_SECONDS)
+        self._known.move_to_end(first)
+        if text is not first:
+            self._known.move_to_end(text)
         entry, tier = hit
         known.tell(record, tier)
         return entry, known
@@ -247,9 +250,9 @@ class FastPath:
         due = math.inf if by_names else time.monotonic() + NAMES_SECONDS
         choice = order.offered, taken, content.size, named, due
         fresh = Known(version, fingerprints, content.cache_key, fields, head, *about, *choice)
-        self._known[text] = fresh
-        if order.offered:
-            self._known[(*text, *taken, OTHERS)] = fresh
+        for one in (text, (*text, *taken, OTHERS)) if order.offered else (text,):
+            self._known[one] = fresh
+            self._known.move_to_end(one)
         while len(self._known) > MAX_REQUESTS:
             self._known.popitem(last=False)
 
