@@ -158,7 +158,7 @@ class Aggregator:
         self._totals = Totals.load(peers.scoreboard.totals)  # of the front that was scraped before
 
     async def collect(self) -> Collector:
-        """Return the metrics of all fronts, with the last known counters of those without a reply."""
+        """Return the metrics of all fronts; those that do not reply have their last counters."""
         replies = {(self._peers.front, os.getpid()): plain(self._registry)}
         for body, files in await self._peers.channel.gather(METRICS):
             with os.fdopen(files[0], "rb") as reader:
