@@ -1,12 +1,12 @@
-"""The calls of OSS's API, one table; a request that is none of them is refused by name.
+"""The calls of OSS's API, in one table; other requests are refused by name.
 
-RULE: HTTP handling, and nothing else: what a call changes is in :mod:`vipsgate.store`,
+RULE: HTTP handling only: what a call changes is in :mod:`vipsgate.store`,
 :mod:`vipsgate.catalog.uploads` and :mod:`vipsgate.catalog.documents`.
 
-A row is all that its call understands. A parameter that a row does not have may be the name of a
-call that OSS has and this version does not, so the request is never taken for the one without it.
-Only GetObject and HeadObject pass over what cannot be such a name: one with a value, that OSS does
-not have (``utm_source=...``, ``t=123``).
+A row lists all parameters and headers that its call supports. A parameter that is not in the row
+may name a call of OSS that is not implemented here, so it is refused, not ignored. Only GetObject
+and HeadObject ignore parameters that cannot be such a name: those with a value that OSS does not
+have (``utm_source=...``, ``t=123``).
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from .call import Call, Handler, Row
 __all__ = ["BUCKET", "OBJECT", "SERVICE", "Call", "Handler", "Row", "find"]
 
 METHODS = "GET, HEAD, PUT, POST, DELETE"
-KNOWN_METHODS = frozenset(METHODS.split(", ")) | {"OPTIONS"}  # to OSS
+KNOWN_METHODS = frozenset(METHODS.split(", ")) | {"OPTIONS"}  # that OSS has
 
 
 def names(text: str) -> frozenset[str]:
-    """The words of a text."""
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
-# what names a call of OSS's besides what V1 signs (SDKs for Python, JavaScript, Java); it need not
-# be complete, as a name without a value counts as OSS's in any case
+# names of OSS's calls besides those that V1 signs (SDKs for Python, JavaScript, Java); not all are
+# needed, as a name without a value is always taken for one of OSS's
 OSS_NAMES = parameters.SUB_RESOURCES | names(
     "accessmonitor agenticBucket bucketSpace cleanRestoredObject dataPipeline legalHold "
     "metadataConfiguration metadataInventoryTable metadataJournalTable MetaQuery objectWorm "
@@ -66,8 +66,7 @@ VERSION = names(parameters.VERSION)
 READ = names(PROCESS) | parameters.OVERRIDES.keys() | VERSION
 PART = names("partNumber")
 
-# method and the parameter that names the call, if one does -> call; on the service, a bucket, an
-# object
+# method and the parameter that names the call, or "" -> call; on the service, a bucket, an object
 Table = Mapping[tuple[str, str], Row]
 SERVICE: Table = {
     ("GET", ""): Row(
@@ -128,7 +127,7 @@ BUCKET: Table = {
     ("PUT", "website"): Row("PutBucketWebsite", Right.RULE, website.put),
     ("DELETE", "website"): Row("DeleteBucketWebsite", Right.RULE, website.delete),
 }
-# what is never set up here
+# settings of a bucket that are not supported, and read as not configured
 NEVER_SET: Table = {
     ("GET", "encryption"): Row("GetBucketEncryption", Right.VIEW, unset.missing("encryption")),
     ("GET", "inventory"): Row(
@@ -196,17 +195,17 @@ OBJECT: Table = {
 
 
 def find(method: str, target: Target, sent: Mapping[str, str]) -> Row:
-    """The call that a request makes.
+    """Return the row of the call that a request makes.
 
     Args:
-        method: Of the request, as sent.
-        target: Its bucket, key and parameters.
-        sent: Its headers, looked up without regard to case.
+        method: The method, as sent.
+        target: Bucket, key and parameters.
+        sent: The headers, looked up without regard to case.
 
     Raises:
-        Unimplemented: OSS may know it, this version does not.
-        InvalidArgument: A parameter is there twice.
-        MethodNotAllowed: HTTP may know the method, OSS does not.
+        Unimplemented: There is no such call here, though OSS may have it.
+        InvalidArgument: A parameter is given twice.
+        MethodNotAllowed: OSS does not have the method.
     """
     level, table = _level(target)
     given = target.names() - sign.NAMES
@@ -222,7 +221,7 @@ def find(method: str, target: Target, sent: Mapping[str, str]) -> Row:
         )
     if row.copying and headers.COPY_SOURCE in sent:
         row = row.copying
-    if not (given <= row.parameters and len(given) == len(target.query)):  # a picture's are
+    if not (given <= row.parameters and len(given) == len(target.query)):  # quick for pictures
         _check_parameters(method, level, call, row, target)
     return row
 
@@ -234,11 +233,11 @@ def _level(target: Target) -> tuple[str, Table]:
 
 
 def _check_parameters(method: str, level: str, call: str, row: Row, target: Target) -> None:
-    """Refuse parameters that the call does not understand, and those that say two things.
+    """Refuse parameters that the call does not support, and repeated ones.
 
     Raises:
-        Unimplemented: One is not understood.
-        InvalidArgument: One is there twice.
+        Unimplemented: A parameter is not supported.
+        InvalidArgument: A parameter is given twice.
     """
     understood = row.parameters | {call} if call else row.parameters
     times = Counter(name for name, _ in target.query if name in understood)
@@ -257,7 +256,7 @@ def _check_parameters(method: str, level: str, call: str, row: Row, target: Targ
 
 
 def _is_nobodys(name: str, value: str) -> bool:
-    """Whether a parameter cannot be the name of a call, or of something that OSS does."""
+    """Return whether a parameter cannot be one of OSS's."""
     return bool(value) and name not in OSS_NAMES and not name.lower().startswith(OSS_PREFIXES)
 
 

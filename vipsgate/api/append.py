@@ -1,12 +1,12 @@
 """AppendObject: an object that grows at its end (OSS guide, AppendObject).
 
-The object with the new bytes behind it is a new object, put in the place of the old one in one
-step if that is still the one that was looked at: so a reader has all of an append or nothing, a
-sudden end loses nothing, and of two who append at the same place one is told where the end is now.
-The price is that each append copies what is there.
+An append writes a new object with the old bytes and the new ones, which atomically replaces the old
+object if that has not changed meanwhile. So a reader sees all of an append or nothing of it, a
+crash loses nothing, and of two clients that append at the same position one is told the new end.
+The price is that each append copies the object.
 
-What is answered tells the length, the tag and the CRC of the whole. So an anonymous caller, who may
-write where a bucket is public-read-write, appends nothing to a picture that is protected from him.
+The answer has the size, the ETag and the CRC of the whole object. So an anonymous caller, who may
+write to a public-read-write bucket, may not append to a picture that is protected from reading.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from ..web import responses
 from . import object_headers, writing
 from .call import Call, invalid
 
-DIGITS = 18  # of a position; far beyond any object, and quick to read
+DIGITS = 18  # longest position; far beyond any object
 
 
 async def append(call: Call) -> web.StreamResponse:
-    """AppendObject; what is said of the object counts when it is created, and not later.
+    """AppendObject; properties are set only when the object is created.
 
     Raises:
         MissingArgument: There is no position.
-        InvalidArgument: It is no number.
-        PositionNotEqualToLength: It is not the end of the object.
-        ObjectNotAppendable: The object was put as a whole, or in parts.
-        AccessDenied: It is protected from this caller.
+        InvalidArgument: The position is not a number.
+        PositionNotEqualToLength: The position is not the end of the object.
+        ObjectNotAppendable: The object was not created by AppendObject.
+        AccessDenied: The object is protected from this caller.
     """
     services, target = call.services, call.target
     store, position = services.store, _position(call)
@@ -80,7 +80,7 @@ async def append(call: Call) -> web.StreamResponse:
 
 
 async def _present(call: Call, position: int) -> Object | None:
-    """The object that is there, with its end at this position; ``None`` where none is."""
+    """Return the existing object, whose end is at this position; ``None`` if there is none."""
     before = await _look(call)
     if before and before.properties.kind != responses.APPENDABLE:
         raise ObjectNotAppendable("The object is not appendable.")
@@ -95,10 +95,10 @@ async def _length(call: Call) -> int:
 
 
 async def _look(call: Call) -> Object | None:
-    """What is known of the object, for a caller who may be told; ``None`` where there is none.
+    """Look up the object, and check protection; ``None`` if there is none.
 
     Raises:
-        AccessDenied: It is protected from this caller.
+        AccessDenied: The object is protected from this caller.
     """
     services, target, grant = call.services, call.target, call.grant
     with suppress(NoSuchKey):

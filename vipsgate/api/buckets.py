@@ -1,7 +1,7 @@
-"""Calls to the service and to buckets as such, and how a bucket's settings are changed.
+"""Calls to the service and to buckets, and changes of a bucket's settings.
 
-Every change goes through :func:`change`: one bucket's document is written anew as a whole, and what
-was in force for a bucket without one is written with it (OSS guide, Bucket operations).
+Every change goes through :func:`change`, which rewrites the bucket's document as a whole. If there
+was none, the settings that were in force are written, too (OSS guide, Bucket operations).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ..gate.rights import ACLS
 from . import xml
 from .call import Call, invalid
 
-NEVER_SET = {  # in GetBucketInfo, in OSS's words for what a bucket has had no call for
+NEVER_SET = {  # values in GetBucketInfo of settings that are not configured, as in OSS
     "AccessMonitor": "Disabled",
     "Comment": "",
     "CrossRegionReplication": "Disabled",
@@ -40,8 +40,8 @@ NEVER_SET = {  # in GetBucketInfo, in OSS's words for what a bucket has had no c
     "TransferAcceleration": "Disabled",
     "Versioning": "",
 }
-SSE = {"SSEAlgorithm": "None"}  # of its rule of server-side encryption, likewise
-CONFIGURATION = {  # what PutBucket may ask for: what there is
+SSE = {"SSEAlgorithm": "None"}  # likewise, in its ServerSideEncryptionRule
+CONFIGURATION = {  # the only values that PutBucket accepts
     "StorageClass": "Standard",
     "DataRedundancyType": NEVER_SET["DataRedundancyType"],
 }
@@ -50,7 +50,7 @@ MAX_BUCKETS, USUAL_BUCKETS = 1000, 100  # in one answer; OSS guide, ListBuckets
 
 
 async def list_buckets(call: Call) -> web.StreamResponse:
-    """ListBuckets: those of the store, and those that only a document speaks of."""
+    """ListBuckets: the buckets of the store, and those that only have a document."""
     prefix, marker = call.parameter("prefix"), call.parameter("marker")
     most = call.number("max-keys", USUAL_BUCKETS, 1, MAX_BUCKETS)
     result = await _made(call.services)
@@ -74,11 +74,11 @@ async def list_buckets(call: Call) -> web.StreamResponse:
 
 
 async def put_bucket(call: Call) -> web.StreamResponse:
-    """PutBucket: a new one is private unless ``x-oss-acl`` says else; one that is there may get it.
+    """PutBucket: create a bucket, private without ``x-oss-acl``, or set an existing one's ACL.
 
     Raises:
         BucketAlreadyExists: It is declared in the configuration.
-        Unimplemented: CreateBucketConfiguration asks for what nothing here has.
+        Unimplemented: CreateBucketConfiguration has an unsupported element or value.
     """
     services, name = call.services, call.target.bucket
     if name in services.registry.declared:
@@ -102,10 +102,10 @@ async def put_bucket(call: Call) -> web.StreamResponse:
 
 
 def _check_configuration(root: Element) -> None:
-    """Refuse another storage class or redundancy than the one that there is.
+    """Refuse other elements and values than those of :data:`CONFIGURATION`.
 
     Raises:
-        Unimplemented: There is no such bucket here.
+        Unimplemented: There is such an element or value.
     """
     for child in root:
         value, only = (child.text or "").strip(), CONFIGURATION.get(child.tag)
@@ -119,7 +119,7 @@ def _check_configuration(root: Element) -> None:
 
 
 async def delete_bucket(call: Call) -> web.StreamResponse:
-    """DeleteBucket, if there is nothing in it and nothing on its way into it; its document, too."""
+    """DeleteBucket, with its document, if it has no objects and no uploads in parts."""
     services, name = call.services, call.target.bucket
     _check_undeclared(call)
     async for upload in uploads.under_way(services.store, name):
@@ -128,7 +128,7 @@ async def delete_bucket(call: Call) -> web.StreamResponse:
             f"{upload.identity}, which has to be completed or aborted first.",
             extra={"BucketName": name},
         )
-    with contextlib.suppress(NoSuchBucket):  # there may be no more of it than a document
+    with contextlib.suppress(NoSuchBucket):  # it may only have a document
         await services.store.remove(name)
     await services.registry.documents.remove(name)
     services.registry.refresh()
@@ -136,7 +136,7 @@ async def delete_bucket(call: Call) -> web.StreamResponse:
 
 
 async def head(call: Call) -> web.StreamResponse:
-    """Whether there is such a bucket, for a caller who may list it."""
+    """HeadBucket: 200 if the bucket exists and the caller may list it."""
     return call.respond()
 
 
@@ -154,9 +154,9 @@ async def bucket_info(call: Call) -> web.StreamResponse:
 
 
 async def stat(call: Call) -> web.StreamResponse:
-    """GetBucketStat: how much is in it, counted now and not an hour ago.
+    """GetBucketStat, counted when called, unlike OSS's hourly figures.
 
-    All is of the standard class. It takes a look at each object, 0.05 ms on a disk.
+    All objects are of the Standard class. Each object is looked up, which takes 0.05 ms on a disk.
     """
     store, bucket = call.services.store, call.target.bucket
     count, size, after, more = 0, 0, "", True
@@ -210,18 +210,18 @@ async def location(call: Call) -> web.StreamResponse:
 
 
 async def change(call: Call, edit: Callable[[Bucket], Bucket], *, mend: bool = False) -> None:
-    """Change the settings of the bucket that the call is about; seen at once.
+    """Change the settings of a call's bucket, which take effect at once.
 
     Args:
-        call: It has a bucket.
-        edit: From the document in force to the one that shall be.
-        mend: Whether a broken document is replaced, too.
+        call: A call to a bucket.
+        edit: Returns the new document, from the one in force.
+        mend: Whether to replace a document that is not valid.
 
     Raises:
         AccessDenied: The bucket is declared in the configuration.
-        NoSuchBucket: It is gone by now.
-        InvalidArgument: It would be a document that cannot be read again.
-        OssError: What ``edit`` raises; the document cannot be written.
+        NoSuchBucket: The bucket has been deleted.
+        InvalidArgument: The new document is not valid, or too large.
+        OssError: ``edit`` raised it, or the document cannot be written.
     """
     services, name = call.services, call.target.bucket
     _check_undeclared(call)
@@ -238,16 +238,16 @@ async def change(call: Call, edit: Callable[[Bucket], Bucket], *, mend: bool = F
 
 
 def changed(document: Bucket, **values: Any) -> Bucket:
-    """The document with other values.
+    """Return a document with other values.
 
     Raises:
-        ValidationError: One is none that a bucket can have.
+        ValidationError: A value is not valid.
     """
     return Bucket.model_validate({**dict(document), **values})
 
 
 def with_acl(document: Bucket, acl: str) -> Bucket:
-    """The document with this ACL; as it is where that is empty."""
+    """Return a document with an ACL; the document itself if ``acl`` is empty."""
     return changed(document, acl=acl) if acl else document
 
 
@@ -275,7 +275,7 @@ def _check_undeclared(call: Call) -> None:
 
 
 def _acl(call: Call) -> str:
-    """The ACL in ``x-oss-acl``; empty where there is no such header."""
+    """Return the ACL in ``x-oss-acl``; empty if there is no such header."""
     acl = call.header(BUCKET_ACL)
     if acl and acl not in ACLS:
         raise invalid(BUCKET_ACL, acl, f"one of {', '.join(ACLS)}")
@@ -283,7 +283,7 @@ def _acl(call: Call) -> str:
 
 
 async def _made(services: Services) -> dict[str, float]:
-    """Name -> when it was made, of every bucket; 0 where nobody knows."""
+    """Return the time of creation of every bucket, by name; 0 if it is unknown."""
     result = dict.fromkeys((*services.registry.declared, *services.registry.documents.known), 0.0)
     result |= dict(await services.store.buckets())
     for name in result:
@@ -296,7 +296,7 @@ def _describe(entry: Element, call: Call, name: str, result: float) -> Element:
     host = call.header("Host").removeprefix(f"{name}.")
     endpoint = call.services.settings.server.endpoint
     port = host.rpartition(":")[2]
-    # with the port that the client has come by: an SDK that is told the endpoint connects to it
+    # with the port that the client has used: SDKs may connect to this endpoint
     endpoint = f"{endpoint}:{port}" if endpoint and port.isdigit() else endpoint or host
     return xml.add(
         entry,

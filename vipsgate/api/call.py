@@ -1,4 +1,4 @@
-"""One call to the API: the request, and what is known of it when its handler begins."""
+"""A call to the API as its handler gets it, and the rows of the table of calls."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from ..gate.rights import Right
 from ..gate.target import Target
 from ..web import responses
 
-CHUNK = 1 << 18  # bytes of a body taken at a time
-MIN_BODY_RATE = 500  # bytes of a body a second; Apache's mod_reqtimeout has the same
-MAX_STALL_SECONDS = 60.0  # between two pieces, however much has come; nginx's client_body_timeout
-DOCUMENT_BYTES = 1 << 20  # of a body that is held in memory: XML, or a process text
+CHUNK = 1 << 18  # bytes of a body read at a time
+MIN_BODY_RATE = 500  # bytes of a body per second, as in Apache's mod_reqtimeout
+MAX_STALL_SECONDS = 60.0  # longest time between two pieces, as nginx's client_body_timeout
+DOCUMENT_BYTES = 1 << 20  # largest body that is held in memory: XML, or a process text
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler is given.
+    """A call, as its handler gets it.
 
     Attributes:
-        request: As it came; its body has not been read.
-        services: Where the work is done.
+        request: The request, whose body has not been read.
+        services: The services of the server.
         target: Bucket, key and parameters.
-        grant: That the caller may make this call, as far as the bucket is concerned.
-        name: Of the call, as its row has it.
+        grant: The grant of the caller, who may make this call as far as the bucket decides.
+        name: The name of the call.
     """
 
     request: web.BaseRequest
@@ -56,14 +56,14 @@ class Call:
     name: str = field(default="", kw_only=True)
 
     def check_present(self, document: Bucket) -> None:
-        """Refuse to change a document that is not what the caller has seen.
+        """Refuse to change a document that is not the one that the caller has seen.
 
-        It is asked within the edit that writes, so nobody else changes the document in between. A
-        call of OSS's says nothing of what it has seen; a form of the console does.
+        It is called within the edit, so that the document cannot change in between. OSS's calls do
+        not tell what the caller has seen, so this does nothing; a form of the console does.
         """
 
     def author(self) -> Author:
-        """Who changes a document by this call."""
+        """Return the author of a change to a document by this call."""
         who = self.grant.caller
         named = [value for _, value in self.target.query if value and value.isprintable()]
         return Author(
@@ -73,14 +73,20 @@ class Call:
         )
 
     def parameter(self, name: str) -> str:
-        """Of the query; empty where there is none."""
+        """Return a parameter of the query; empty if there is none."""
         return next((value for known, value in self.target.query if known == name), "")
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
-        """An integer of the query.
+        """Return an integer parameter of the query.
+
+        Args:
+            name: The parameter.
+            default: Its value if it is not given.
+            low: Its smallest value.
+            high: Its largest value.
 
         Raises:
-            InvalidArgument: It is none, or out of range.
+            InvalidArgument: It is not an integer, or out of range.
         """
         value = self.parameter(name) or str(default)
         if value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high:
@@ -88,10 +94,10 @@ class Call:
         raise invalid(name, value, f"an integer from {low} to {high}")
 
     def chosen(self, name: str, values: tuple[str, ...]) -> str:
-        """A word of the query; an empty one among the values says that there need be none.
+        """Return a parameter of the query that is one of ``values``; with ``""``, it is optional.
 
         Raises:
-            InvalidArgument: It is another.
+            InvalidArgument: It has another value.
         """
         value = self.parameter(name)
         if value not in values:
@@ -99,7 +105,7 @@ class Call:
         return value
 
     def encodes_keys(self) -> bool:
-        """Whether the answer has keys percent-encoded, ``encoding-type=url``.
+        """Return whether keys in the answer are percent-encoded, ``encoding-type=url``.
 
         Raises:
             InvalidArgument: The parameter has another value.
@@ -107,17 +113,17 @@ class Call:
         return self.chosen("encoding-type", ("", "url")) == "url"
 
     def header(self, name: str) -> str:
-        """Of the request; empty where there is none."""
+        """Return a header of the request; empty if there is none."""
         return self.request.headers.get(name, "").strip()
 
     async def body(self, most: int) -> AsyncIterator[bytes]:
-        """The body in pieces, as it came whatever its Content-Encoding; all of it, or an error.
+        """Yield the complete body in pieces, without decoding any Content-Encoding.
 
         Raises:
-            MissingContentLength: Nobody has said where it ends.
+            MissingContentLength: It has neither a Content-Length nor chunks.
             EntityTooLarge: It has more than ``most`` bytes.
             IncompleteBody: The client has stopped before its end.
-            RequestTimeout: It comes too slowly.
+            RequestTimeout: The client sends too slowly.
         """
         request = self.request
         length = request.content_length
@@ -141,12 +147,12 @@ class Call:
             raise IncompleteBody(f"The body ended after {seen} bytes of {length}.")
 
     async def document(self) -> bytes:
-        """The whole body, for a call that has a document in it; Content-MD5 is checked.
+        """Return the whole body, which is a document, and check its Content-MD5.
 
         Raises:
             OssError: See :meth:`body`.
-            Unimplemented: It is encoded.
-            InvalidDigest: It is not what Content-MD5 says.
+            Unimplemented: It has a Content-Encoding.
+            InvalidDigest: It does not match Content-MD5.
         """
         if codings.applied(self.header("Content-Encoding")):
             raise Unimplemented(
@@ -159,7 +165,7 @@ class Call:
         return data
 
     def check_digest(self, md5: bytes) -> None:
-        """Hold the MD5 of the body against Content-MD5, where there is one.
+        """Compare the MD5 of the body with Content-MD5, if there is one.
 
         Raises:
             InvalidDigest: They differ, or the header is not the Base64 of 16 bytes.
@@ -167,7 +173,7 @@ class Call:
         check_digest(self.header("Content-MD5"), md5)
 
     def location(self, key: str) -> str:
-        """The URL of an object of this bucket, by the scheme and the name that the client uses."""
+        """Return the URL of an object of this bucket, with the scheme and host of the request."""
         path = unquote(urlsplit(self.request.raw_path).path).lstrip("/")
         in_host = path == self.target.key  # the bucket; a form's address has no key
         name = key if in_host else f"{self.target.bucket}/{key}"
@@ -176,7 +182,7 @@ class Call:
     def respond(
         self, status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> web.Response:
-        """An answer; a body is XML unless ``headers`` say else."""
+        """Return an answer; a body is XML unless ``headers`` have a Content-Type."""
         result = responses.complete(self.request, headers or {})
         if body:
             result.setdefault("Content-Type", "application/xml")
@@ -184,17 +190,17 @@ class Call:
 
 
 async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:
-    """Yield the bytes of a body as they come.
+    """Yield the bytes of a body as they arrive.
 
-    Only the time counts that the client takes, not that in which its bytes are stored.
+    Only the time spent waiting for the client counts, not that in which the bytes are stored.
 
     Args:
         body: The body.
-        grace: Seconds for the first bytes; then each :data:`MIN_BODY_RATE` bytes buy one more, of
-            which no more are saved up than :data:`MAX_STALL_SECONDS`, or ``grace`` if that is more.
+        grace: Time for the first bytes, in seconds. Each :data:`MIN_BODY_RATE` bytes add a second,
+            up to :data:`MAX_STALL_SECONDS`, or ``grace`` if that is more.
 
     Raises:
-        RequestTimeout: There are fewer.
+        RequestTimeout: The time is up.
     """
     loop, waited, seen = asyncio.get_running_loop(), 0.0, 0
     left = grace
@@ -219,14 +225,14 @@ async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:
 
 
 def check_digest(wanted: str, md5: bytes) -> None:
-    """Hold the MD5 of bytes against the Base64 of one that a client has said, if it has.
+    """Compare an MD5 with the Base64 of one that a client has sent; empty for none.
 
     Raises:
         InvalidDigest: They differ, or it is not the Base64 of 16 bytes.
     """
     try:
         same = not wanted or base64.b64decode(wanted, validate=True) == md5
-    except ValueError:  # binascii's own errors are such; so is text that is not ASCII
+    except ValueError:  # of binascii, or because the text is not ASCII
         same = False
     if not same:
         raise InvalidDigest(
@@ -240,20 +246,20 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One call of OSS's API, and all that a request for it may ask.
+    """A call of OSS's API, with all parameters and headers that it supports.
 
     Attributes:
-        name: As OSS calls it.
-        right: What the caller must have.
-        work: Who does it.
-        parameters: Names that the query may have, besides the one that names the call and those of
-            a signature.
-        headers: Each ``x-oss-`` header that the request may have, and the values that pass; see
+        name: OSS's name of the call.
+        right: The right that the caller must have.
+        work: The handler.
+        parameters: Names of parameters of the query, besides the one that names the call and those
+            of a signature.
+        headers: The ``x-oss-`` headers, and the values that each may have; see
             :mod:`vipsgate.gate.headers`, which also has those of every call.
-        lenient: Whether parameters that nobody understands (``utm_source=...``) are passed over.
-        bucket_optional: Whether there need not be such a bucket.
-        copying: The call that this is with ``x-oss-copy-source``; ``None`` where it has no such
-            header.
+        lenient: Whether parameters that OSS does not have (``utm_source=...``) are ignored.
+        bucket_optional: Whether the bucket may be missing.
+        copying: The call that this is with ``x-oss-copy-source``; ``None`` if it does not support
+            that header.
     """
 
     name: str
@@ -267,7 +273,7 @@ class Row:
 
 
 def invalid(name: str, value: str, expected: str) -> InvalidArgument:
-    """The error for a parameter, header or element with a value that it cannot have."""
+    """Return the error for a parameter, header or element with a value that is not valid."""
     return InvalidArgument(
         f"The value: {shown(value)!r} of parameter: {name} is invalid. It expects {expected}.",
         extra=argument(name, value),
@@ -275,7 +281,7 @@ def invalid(name: str, value: str, expected: str) -> InvalidArgument:
 
 
 def argument(name: str, value: str) -> dict[str, str]:
-    """What is wrong, in elements of its own, as SDKs read it: oss2's ``InvalidArgument.name``."""
+    """Return extra elements of an error, which SDKs read: oss2's ``InvalidArgument.name``."""
     return {"ArgumentName": name, "ArgumentValue": shown(value)}
 
 

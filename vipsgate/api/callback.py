@@ -1,8 +1,9 @@
 """Callbacks of PutObject, PostObject and CompleteMultipartUpload: read first, performed last.
 
-All that can be refused is refused before a byte is stored. Then the object is there, whatever comes
-of the callback: one that fails is told with 203, as OSS does, which is no error of the upload. Only
-a signed request may have one, so that nobody unknown makes this server connect to others.
+A callback that is not valid is refused before a byte is stored. After that the object is stored in
+any case: a callback that fails is answered with 203, as in OSS, which is not an error of the
+upload. Only signed requests may have a callback, so that anonymous callers cannot make this server
+connect to others.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ OF_INFO = {HEIGHT: "ImageHeight", WIDTH: "ImageWidth", FORMAT: "Format"}
 
 
 def read(call: Call) -> Callback | None:
-    """The callback that headers or the query of a request have; ``None`` for none.
+    """Return the callback in the headers or the query of a request, or ``None``.
 
     Raises:
-        Unimplemented: This server calls nobody.
-        AccessDenied: The request is not signed, or the server is not among those allowed.
-        InvalidArgument: It is malformed.
+        Unimplemented: No hosts are allowed by the settings.
+        AccessDenied: The request is not signed, or the callback's host is not allowed.
+        InvalidArgument: The callback is malformed.
     """
     sent = {f"parameter: {name}": value for name, value in call.target.query if name in NAMES}
     headers = call.request.headers
@@ -42,12 +43,12 @@ def read(call: Call) -> Callback | None:
 
 
 def read_form(call: Call, fields: Mapping[str, str], caller: Credential | None) -> Callback | None:
-    """The callback that a form has; ``None`` for none.
+    """Return the callback in a form, or ``None``.
 
     Args:
-        call: What the form is sent with.
-        fields: Of the form; with a callback, those that begin with ``x:`` are its variables.
-        caller: Who has signed the form.
+        call: The call.
+        fields: The fields of the form; those that begin with ``x:`` are variables of the callback.
+        caller: The caller that has signed the form.
 
     Raises:
         OssError: See :func:`read`.
@@ -82,14 +83,14 @@ def _read(
 async def perform(
     call: Call, report: Callback, key: str, stored: Object, headers: Mapping[str, str]
 ) -> web.Response:
-    """Tell of a new object, and answer with what the server that is told has answered.
+    """Perform a callback for a new object, and return the answer of the callback's server.
 
     Args:
-        call: By which it has been stored.
-        report: Who is told what.
-        key: Its name.
-        stored: It.
-        headers: Of an answer to such a call.
+        call: The call that has stored the object.
+        report: The callback.
+        key: The key of the object.
+        stored: The object.
+        headers: Headers of the answer.
     """
     try:
         values = await _values(call, report, key, stored, headers)
@@ -119,10 +120,10 @@ async def perform(
 async def _values(
     call: Call, report: Callback, key: str, stored: Object, headers: Mapping[str, str]
 ) -> dict[str, Value]:
-    """What the variables stand for.
+    """Return the values of the callback's variables.
 
     Raises:
-        OssError: What a picture says of itself cannot be had.
+        OssError: The picture's info cannot be read now.
     """
     bucket, record = call.target.bucket, call.request[responses.RECORD]
     values: dict[str, Value] = {
@@ -133,7 +134,7 @@ async def _values(
         SIZE: stored.size,
         "mimeType": stored.properties.content_type or responses.mime_of(key),
         "crc64": headers[responses.CRC],
-        "contentMd5": headers.get(responses.MD5, ""),  # of an upload in parts nobody knows it
+        "contentMd5": headers.get(responses.MD5, ""),  # unknown for an upload in parts
         "clientIp": call.request.remote or "",
         "reqId": record.identity,
         "operation": call.name,
@@ -147,7 +148,7 @@ async def _values(
 
 
 def _failed(call: Call, reason: str, headers: Mapping[str, str]) -> web.Response:
-    """203: the object is stored, and nobody has been told of it as was wished."""
+    """Return a 203: the object is stored, but the callback has failed."""
     record = call.request[responses.RECORD]
     record.code = FAILED
     root = xml.add(

@@ -21,19 +21,18 @@ from .call import Call
 
 
 async def open_source(call: Call, *, follow: bool = True) -> Opened:
-    """The object that ``x-oss-copy-source`` names, for a caller who may read it as it is.
+    """Open the object in ``x-oss-copy-source``, if the caller may read it unprocessed.
 
     Args:
-        call: Whose header it is.
-        follow: Open what a symlink leads to, and not itself.
+        call: The call.
+        follow: Whether to follow a symlink, or to open the symlink itself.
 
     Raises:
-        InvalidArgument: It names none: it is ``/BUCKET/KEY``, percent-encoded; see
-            :func:`unquoted`.
-        NoSuchVersion: It names another version than the only one.
+        InvalidArgument: The header is not ``/BUCKET/KEY``, percent-encoded; see :func:`unquoted`.
+        NoSuchVersion: It names another version than ``null``.
         NoSuchBucket: There is no such bucket.
         NoSuchKey: There is no such object.
-        AccessDenied: Not for this caller: by an ACL, or by source protection.
+        AccessDenied: The caller may not read it, by an ACL or by source protection.
     """
     named, versioned, version = call.header(COPY_SOURCE).partition(f"?{VERSION}=")
     if versioned:
@@ -67,10 +66,10 @@ async def open_source(call: Call, *, follow: bool = True) -> Opened:
 
 
 def unchanged(call: Call, source: Object) -> bool:
-    """Do the ``x-oss-copy-source-if-`` headers make a copy needless?
+    """Return whether the ``x-oss-copy-source-if-`` headers make a copy needless.
 
     Raises:
-        PreconditionFailed: They forbid it.
+        PreconditionFailed: They forbid the copy.
     """
     prefix = f"{COPY_SOURCE}-"
     order = {
@@ -82,7 +81,7 @@ def unchanged(call: Call, source: Object) -> bool:
 
 
 def unquoted(named: str, header: str) -> str:
-    """The text of a header that names an object; a plus is a blank, ``%2B`` a plus.
+    """Return the decoded name of an object in a header; ``+`` is a blank, and ``%2B`` a plus.
 
     The SDK for Go v1 and ossutil write the key as a form does (``url.QueryEscape``), all others
     percent-encode both signs.
@@ -100,10 +99,10 @@ def unquoted(named: str, header: str) -> str:
 
 
 def other_grant(call: Call, bucket: str) -> access.Grant:
-    """What the caller may do in another bucket; his role has been asked.
+    """Return the caller's grant in another bucket; the role was checked before.
 
     Raises:
-        InvalidBucketName: There can be no such bucket.
+        InvalidBucketName: The name is not valid.
         NoSuchBucket: There is no such bucket.
     """
     check_bucket(bucket)

@@ -36,14 +36,14 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutBucketCors: all rules anew."""
+    """PutBucketCors: replace all rules."""
     rules, vary = read(await call.document())
     await _change(call, rules, vary=vary)
     return call.respond()
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """DeleteBucketCors; none is none already, and nothing is written."""
+    """DeleteBucketCors; does nothing if there are no rules."""
     if call.grant.bucket.cors:
         await _change(call, (), vary=False)
     return call.respond(204)
@@ -57,12 +57,12 @@ async def _change(call: Call, rules: tuple[CorsRule, ...], *, vary: bool) -> Non
 
 
 def read(data: bytes) -> tuple[tuple[CorsRule, ...], bool]:
-    """``<CORSConfiguration>``: its rules, and its ``ResponseVary``.
+    """Return the rules and the ``ResponseVary`` of a ``<CORSConfiguration>``.
 
     Raises:
         MalformedXML: It is another document.
-        Unimplemented: It has an element that is not understood.
-        InvalidArgument: A value is none that it can have, or there are too many rules.
+        Unimplemented: It has an unsupported element.
+        InvalidArgument: A value is not valid, or there are too many rules.
     """
     root = xml.parse(data, "CORSConfiguration")
     xml.check_children(root, many=("CORSRule",), once=(VARY,))
@@ -75,7 +75,7 @@ def read(data: bytes) -> tuple[tuple[CorsRule, ...], bool]:
 
 
 def write(bucket: Bucket) -> bytes:
-    """``<CORSConfiguration>``."""
+    """Return a bucket's ``<CORSConfiguration>``."""
     root = Element("CORSConfiguration")
     for rule in bucket.cors:
         element = SubElement(root, "CORSRule")
@@ -110,7 +110,7 @@ def _rule(element: Element) -> CorsRule:
 
 
 def _line(error: Any) -> str:
-    """One of pydantic's errors, with the name that the value has in XML."""
+    """Return the text of one of pydantic's errors, with the name of the XML element."""
     name = ELEMENTS[error["loc"][0]]
     if error["type"] == "too_short":
         return f"The element: CORSRule is invalid. It expects an {name} at least."

@@ -1,7 +1,7 @@
 """Calls to the lifecycle of a bucket, as far as abandoned uploads go (OSS guide, Lifecycle).
 
-Whatever else a rule may ask for (objects that expire, change their class, are of some age, size or
-tag) is refused by name: nothing would do it.
+All other elements of rules (expiration, storage classes, conditions on age, size or tags) are
+refused by name.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutBucketLifecycle: all rules anew."""
+    """PutBucketLifecycle: replace all rules."""
     rules = read(await call.document())
     if call.header(ALLOW_OVERLAP).lower() != "true":
         check_overlap(rules)
@@ -53,19 +53,19 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """DeleteBucketLifecycle; none is none already, and nothing is written."""
+    """DeleteBucketLifecycle; does nothing if there are no rules."""
     if call.grant.bucket.lifecycle:
         await buckets.change(call, lambda document: buckets.changed(document, lifecycle=()))
     return call.respond(204)
 
 
 def read(data: bytes) -> tuple[LifecycleRule, ...]:
-    """``<LifecycleConfiguration>``; a rule without an id gets one.
+    """Return the rules of a ``<LifecycleConfiguration>``; a rule without an id gets one.
 
     Raises:
-        MalformedXML: It is another document, or a value is none.
-        Unimplemented: A rule asks for more than to abort uploads.
-        InvalidArgument: A name is too long, or a date is no midnight.
+        MalformedXML: It is another document, or a value is malformed.
+        Unimplemented: A rule has an element that is not about aborting uploads.
+        InvalidArgument: A name is too long, or a date is not at midnight.
     """
     root = xml.parse(data, "LifecycleConfiguration")
     _check_children(root)
@@ -76,7 +76,7 @@ def read(data: bytes) -> tuple[LifecycleRule, ...]:
 
 
 def write(rules: Sequence[LifecycleRule]) -> bytes:
-    """``<LifecycleConfiguration>``."""
+    """Return the ``<LifecycleConfiguration>`` of rules."""
     root = Element("LifecycleConfiguration")
     for number, rule in enumerate(rules, 1):
         element = xml.add(
@@ -94,10 +94,10 @@ def write(rules: Sequence[LifecycleRule]) -> bytes:
 
 
 def check_overlap(rules: Sequence[LifecycleRule]) -> None:
-    """Refuse rules of which two are for the same keys; ``x-oss-allow-same-action-overlap`` may.
+    """Refuse rules with overlapping prefixes, unless ``x-oss-allow-same-action-overlap`` is set.
 
     Raises:
-        InvalidArgument: There are such.
+        InvalidArgument: Two rules overlap.
     """
     for one, other in permutations(rules, 2):
         if one.prefix.startswith(other.prefix):
@@ -134,7 +134,7 @@ def _rule(element: Element) -> LifecycleRule:
 
 
 def _line(error: Any) -> str:
-    """One of pydantic's errors, with the name that the value has in XML."""
+    """Return the text of one of pydantic's errors, with the name of the XML element."""
     if not error["loc"]:  # of neither time, as the element is empty
         return f"The element: {ACTION} is invalid. It expects Days or CreatedBeforeDate."
     name, value = ELEMENTS[error["loc"][0]], shown(str(error["input"]))
@@ -146,11 +146,11 @@ def _is_number(text: str) -> bool:
 
 
 def _check_children(element: Element) -> None:
-    """Refuse what is not understood, and what is there twice.
+    """Refuse unsupported and repeated child elements.
 
     Raises:
-        Unimplemented: It may ask for something that nothing here does.
-        MalformedXML: It is there twice.
+        Unimplemented: An element is not supported.
+        MalformedXML: An element is repeated.
     """
     known = CHILDREN[element.tag]
     tags = [child.tag for child in element]

@@ -1,7 +1,7 @@
 """ListObjects and ListObjectsV2: a bucket's objects, page by page (OSS guide, GetBucket).
 
-A page begins behind a key or a common prefix: the marker of the one call, what the opaque token of
-the other stands for. Nothing is kept between two pages.
+A page begins after a key or a common prefix, which is the marker of the first call, or is encoded
+in the opaque token of the second. No state is kept between pages.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def add_prefixes(root: Element, prefixes: Sequence[str], *, url: bool) -> None:
 
 
 def text(call: Call, name: str) -> str:
-    """What keys are compared with; the guide gives it the length of a key."""
+    """Return a parameter that keys are compared with, and that is at most as long as a key."""
     value = call.parameter(name)
     if len(value.encode()) > KEY_BYTES:
         raise invalid(name, value, f"at most {KEY_BYTES} bytes of UTF-8")

@@ -1,4 +1,4 @@
-"""What the headers of a request say of an object that is being written (OSS guide, PutObject)."""
+"""Reads the properties of a new object from headers (OSS guide, PutObject)."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ KEPT = (  # headers kept with an object besides its type (OSS guide, PutObject);
 
 
 def given_properties(call: Call, kind: str = "Normal") -> Properties:
-    """What the headers say of an object that is being written."""
+    """Return the properties of a new object from the headers of a request."""
     headers = {name.lower(): value for name, value in call.request.headers.items()}
     return properties_of(headers, signed=call.grant.caller is not None, kind=kind)
 
 
 def properties_of(headers: Mapping[str, str], *, signed: bool, kind: str = "Normal") -> Properties:
-    """What headers, or fields of a form, say of an object that is being written.
+    """Return the properties of a new object from headers or the fields of a form.
 
     Args:
-        headers: Names in lower case.
-        signed: Whether somebody has signed them.
-        kind: Of the object.
+        headers: The headers or fields, with names in lower case.
+        signed: Whether the request is signed.
+        kind: The x-oss-object-type of the object.
     """
     for name, value in headers.items():
         if name in KEPT or name.startswith(META) or name == "content-type":
             _check_printable(name, value)
     content_type = headers.get("content-type", "")
     if not content_type and signed:
-        # OSS guide, PutObject; without a signature it may be anybody's curl, and the name tells
+        # OSS guide, PutObject; for an anonymous client the type is derived from the key
         content_type = "application/octet-stream"
     return Properties(
         content_type=content_type,
@@ -59,12 +59,12 @@ def properties_of(headers: Mapping[str, str], *, signed: bool, kind: str = "Norm
 
 
 def said_acl(call: Call, *, required: bool = False) -> str:
-    """The ACL in the header ``x-oss-object-acl``; see :func:`acl_of`."""
+    """Return the ACL in the header ``x-oss-object-acl``; see :func:`acl_of`."""
     return acl_of(call.header(ACL), required=required)
 
 
 def acl_of(text: str, *, required: bool = False) -> str:
-    """The ACL that a text names; empty for ``default``.
+    """Return the ACL that a text names; empty for ``default``.
 
     Raises:
         InvalidArgument: There is no such ACL, or none at all where one is required.

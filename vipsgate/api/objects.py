@@ -30,7 +30,7 @@ from ..web import responses
 from . import callback, copying, object_headers, writing, xml
 from .call import Call
 
-TRIES = 3  # to find an object when it is opened as it was when it was looked at
+TRIES = 3  # attempts to open an object before it is replaced
 
 
 async def get(call: Call) -> web.StreamResponse:
@@ -39,8 +39,8 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 async def picture_of(call: Call, target: Target) -> web.StreamResponse:
-    """Answer with an object or with what is made of it."""
-    version = call.services.fastpath.version()  # nothing was awaited since the gate has looked
+    """Answer with an object or a picture of it."""
+    version = call.services.fastpath.version()  # nothing was awaited since access was checked
     for _ in range(TRIES):
         try:
             return await _answer(call, target, derivatives.fetch, version)
@@ -88,14 +88,14 @@ async def _answer(
             headers |= services.handed(content.derivative.entry.file)
         modified = content.order.modified
         response = await responses.content(request, content.body, content.size, modified, headers)
-        # of what is sent from the file, the beginning is with the client by now
+        # if the answer is sent from the file, the client has its beginning by now
         if content.opened and not response.prepared and content.opened.changed():
             raise ReplacedError
         return response
 
 
 def _described(call: Call, content: Content) -> dict[str, str]:
-    """Headers that tell of the bytes; the type of a picture is for nobody else to say."""
+    """Return the headers about the content; the type of a picture cannot be overridden."""
     if content.derivative is None:
         order = content.order
         item = replace(order.source, properties=order.properties)
@@ -108,11 +108,10 @@ def _described(call: Call, content: Content) -> dict[str, str]:
 
 
 async def meta(call: Call) -> web.StreamResponse:
-    """GetObjectMeta: how long, which version, since when; of the object, never of a picture.
+    """GetObjectMeta: size, ETag and time of the object, never of a picture.
 
-    OSS has it for objects. To answer ``a.jpg!thumb?objectMeta`` with the style's picture would be
-    HeadObject, which is there for that; with ``a.jpg`` itself, as is done, it is a look at the
-    source, which protection refuses.
+    ``a.jpg!thumb?objectMeta`` is about ``a.jpg``, and so is refused by protection; for the style's
+    picture there is HeadObject.
     """
     order = await resolve.plain_order(call.services, call.grant, call.target)
     headers = responses.validators(order.source.etag, order.modified)
@@ -139,7 +138,7 @@ async def put(call: Call) -> web.StreamResponse:
 async def copy(call: Call) -> web.StreamResponse:
     """CopyObject: the bytes of another object, with its properties or with new ones.
 
-    Of a symlink the copy is a symlink, to the same name (OSS guide, CopyObject).
+    The copy of a symlink is a symlink to the same key (OSS guide, CopyObject).
     """
     services, target = call.services, call.target
     await writing.check_writable(call, call.grant, target.bucket, target.key)
@@ -175,7 +174,7 @@ async def copy(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """DeleteObject; one that is not there has been deleted already."""
+    """DeleteObject; succeeds if there is no such object."""
     target = call.target
     await writing.check_writable(call, call.grant, target.bucket, target.key, Right.DELETE)
     await call.services.store.delete(target.bucket, target.key)
@@ -192,7 +191,7 @@ async def delete_many(call: Call) -> web.StreamResponse:
     for key in order.keys:
         await writing.check_writable(call, call.grant, bucket, key, Right.DELETE)
     for key in order.keys:
-        with contextlib.suppress(NoSuchKey):  # one that can never be here
+        with contextlib.suppress(NoSuchKey):  # for a key that is not valid
             check_key(key)
             await call.services.store.delete(bucket, key)
             await call.services.forget(bucket, key, "delete")
@@ -206,7 +205,7 @@ async def get_acl(call: Call) -> web.StreamResponse:
 
 
 async def put_acl(call: Call) -> web.StreamResponse:
-    """PutObjectACL; ``default`` takes the object's own away."""
+    """PutObjectACL; ``default`` removes the object's own ACL."""
     target, store = call.target, call.services.store
     acl = object_headers.said_acl(call, required=True)
     info = await store.stat(target.bucket, target.key)
@@ -216,7 +215,7 @@ async def put_acl(call: Call) -> web.StreamResponse:
 
 
 def _made(request: web.BaseRequest, derivative: Derivative) -> dict[str, str]:
-    """Headers that tell how a picture was come by."""
+    """Return the headers on where a picture came from and what it took."""
     begun, queue, render = request[responses.RECORD].begun, derivative.queue, derivative.render
     encode = str(derivative.choice or "")
     return {

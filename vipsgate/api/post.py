@@ -37,15 +37,15 @@ URL_SAFE = "!#$%&'()*+,/:;=?@[]~"  # what a URL may have as it is (RFC 3986)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a form asks for, known to be allowed.
+    """The content of a form, to which the caller has access.
 
     Attributes:
-        key: Of the new object.
-        properties: Kept with it.
-        policy: What the file's size is held against.
-        fields: Of the form, names in lower case.
-        redirect: Where the browser is sent then; empty for nowhere.
-        report: Who is told of it; ``None`` for nobody.
+        key: The key of the new object.
+        properties: The properties of the new object.
+        policy: The policy, which limits the file's size.
+        fields: The fields of the form, with names in lower case.
+        redirect: The URL to redirect the browser to; empty for none.
+        report: The callback; ``None`` for none.
     """
 
     key: str
@@ -84,15 +84,15 @@ async def post(call: Call) -> web.StreamResponse:
 
 
 async def _allowed(call: Call, fields: Mapping[str, str], file: formdata.File) -> Order:
-    """What a form asks for, if whoever has signed it may have it.
+    """Check a form and the access of its signer, and return its content.
 
     Args:
-        call: Whose bucket it is.
-        fields: Those that are not empty.
-        file: What the form says of it.
+        call: The call.
+        fields: The fields that are not empty.
+        file: The file's name and type.
 
     Raises:
-        OssError: It is refused.
+        OssError: The form is refused.
     """
     services, bucket = call.services, call.target.bucket
     keys, now = services.configuration.keys, services.clock()
@@ -121,11 +121,11 @@ async def _allowed(call: Call, fields: Mapping[str, str], file: formdata.File) -
 
 
 def _key(fields: Mapping[str, str], file: formdata.File) -> str:
-    """The name of the new object.
+    """Return the key of the new object.
 
     Raises:
-        InvalidArgument: There is none, or the file's name is wanted and it has none.
-        InvalidObjectName: No object can have it.
+        InvalidArgument: There is none, or it includes the name of a file that has none.
+        InvalidObjectName: The key is not valid.
     """
     check_field(fields, "key")
     key = fields["key"]
@@ -145,10 +145,10 @@ def _is_only_new(fields: Mapping[str, str]) -> bool:
 
 
 def _redirect(url: str) -> str:
-    """A URL that a browser may be sent to.
+    """Return the URL to redirect a browser to, percent-encoded.
 
     Raises:
-        InvalidArgument: It is none, or one of a scheme that is no server's.
+        InvalidArgument: It is not a URL with http or https.
     """
     try:
         parts = urlsplit(url)
@@ -166,7 +166,7 @@ def _redirect(url: str) -> str:
 def _answer(
     call: Call, order: Order, stored: Object, written: Mapping[str, str]
 ) -> web.StreamResponse:
-    """What the form has asked to be told of the new object; nothing, 204, without a wish."""
+    """Return the answer that the form has asked for; a 204 by default."""
     bucket, key = call.target.bucket, order.key
     if order.redirect:
         url, mark, fragment = order.redirect.partition("#")
@@ -184,7 +184,7 @@ def _answer(
 
 
 async def _hashed(body: AsyncIterator[bytes], md5: hashlib._Hash) -> AsyncIterator[bytes]:
-    """A body that is counted into an MD5 as it is read."""
+    """Yield the pieces of a body, and add them to an MD5."""
     async for data in body:
         md5.update(data)
         yield data

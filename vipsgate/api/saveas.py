@@ -38,10 +38,10 @@ STAGE = "sys/saveas"
 
 @dataclass(frozen=True, slots=True)
 class SaveAs:
-    """Where a picture goes.
+    """The destination of a picture.
 
     Attributes:
-        key: The new object's name.
+        key: The key of the new object.
         bucket: Its bucket; empty for that of the source.
     """
 
@@ -70,11 +70,11 @@ async def post(call: Call) -> web.StreamResponse:
 
 
 def read_body(body: bytes) -> str:
-    """The process text of a POST, raw or percent-encoded, whatever its Content-Type says.
+    """Return the process text in a body, raw or percent-encoded, whatever its Content-Type.
 
     Raises:
-        InvalidRequest: There is none in it.
-        InvalidArgument: It is not UTF-8.
+        InvalidRequest: The body has no process text.
+        InvalidArgument: The text is not UTF-8.
     """
     name, separator, value = body.strip().partition(b"=")
     if name != PROCESS.encode() or not separator or not value:
@@ -86,10 +86,10 @@ def read_body(body: bytes) -> str:
 
 
 def split(text: str) -> tuple[str, SaveAs | None]:
-    """The process, and where its result goes; ``None`` for back to the caller.
+    """Split a process text into the process and its destination; ``None`` without ``sys/saveas``.
 
     Raises:
-        OssError: The last stage is a saveas that cannot be read.
+        OssError: The last stage is a ``sys/saveas`` that is not valid.
     """
     rest, pipe, last = text.rpartition("|")
     name, *words = last.split(",")

@@ -1,11 +1,11 @@
 """PutSymlink and GetSymlink: an object that leads to another of its bucket (OSS guide, PutSymlink).
 
-A symlink is a small object, whose properties name its target. Whoever reads it goes there
-(:func:`vipsgate.delivery.lookup.follow`); an ordinary object costs one look as before. The other
-design, a symlink of the disk, has no ACL and no headers of its own, and object stores have none.
+A symlink is a small object whose properties name its target. Reads follow it
+(:func:`vipsgate.delivery.lookup.follow`), and an ordinary object needs no further lookup. A symlink
+of the file system has no ACL and no headers of its own, and object stores have no symlinks.
 
-What is done with a symlink by its name is done with itself: it is listed, deleted, copied and
-overwritten, and has an ACL and tags. Its bytes are the name of its target, for whoever finds it.
+All other calls apply to the symlink itself: it is listed, deleted, copied and overwritten, and has
+an ACL and tags. Its bytes are the key of its target, for information.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .call import Call
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutSymlink; whether there is such a target is asked when it is read.
+    """PutSymlink; the target need not exist until the symlink is read.
 
     Raises:
-        InvalidArgument: No target is named.
-        InvalidObjectName: No object can have its name.
+        InvalidArgument: No target is given.
+        InvalidObjectName: The target's key is not valid.
     """
     bucket, key, aim = call.target.bucket, call.target.key, _aim(call)
     await writing.check_writable(call, call.grant, bucket, key)
@@ -46,10 +46,10 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """GetSymlink: where it leads, percent-encoded.
+    """GetSymlink: the target, percent-encoded.
 
     Raises:
-        NotSymlink: The object is none.
+        NotSymlink: The object is not a symlink.
     """
     bucket, key = call.target.bucket, call.target.key
     info = await lookup.stat(call.services, call.grant, bucket, key)
@@ -65,7 +65,7 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 def _aim(call: Call) -> str:
-    """The key that ``x-oss-symlink-target`` names."""
+    """Return the key in ``x-oss-symlink-target``."""
     named = call.header(SYMLINK_TARGET)
     if not named:
         raise InvalidArgument(
@@ -78,7 +78,7 @@ def _aim(call: Call) -> str:
 
 
 def _tag(aim: str) -> str:
-    """The tag of a symlink: another one with each target.
+    """Return the ETag of a symlink, which depends on its target.
 
     It is not the MD5 of the bytes, so that a listing of an object store looks at the object and
     tells its kind (:meth:`vipsgate.store.remote.objects.RemoteObjects.recall`).

@@ -38,7 +38,7 @@ MISSING: Mapping[str, tuple[type[OssError], str]] = {  # sub-resource -> the err
 
 
 def missing(name: str) -> Handler:
-    """Who answers a call that reads ``?name`` with its error."""
+    """Return the handler that answers ``GET ?name`` with its error."""
     error, message = MISSING[name]
 
     async def handler(call: Call) -> web.StreamResponse:

@@ -67,7 +67,7 @@ async def get(call: Call) -> web.StreamResponse:
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutBucketWebsite: all rules anew."""
+    """PutBucketWebsite: replace all rules."""
     rules = read(await call.document())
     _check_hosts(call, rules)
     await buckets.change(call, lambda document: buckets.changed(document, mirror=rules))
@@ -75,18 +75,18 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """DeleteBucketWebsite; none is none already, and nothing is written."""
+    """DeleteBucketWebsite; does nothing if there are no rules."""
     if call.grant.bucket.mirror:
         await buckets.change(call, lambda document: buckets.changed(document, mirror=()))
     return call.respond(204)
 
 
 def _check_hosts(call: Call, rules: tuple[MirrorRule, ...]) -> None:
-    """Refuse rules that lead to servers which the operator has not listed.
+    """Refuse rules with servers that the settings do not allow.
 
     Raises:
-        Unimplemented: He has listed none.
-        AccessDenied: He has listed others.
+        Unimplemented: No servers are allowed.
+        AccessDenied: A rule's server is not allowed.
     """
     hosts = call.services.settings.origins.hosts
     if not hosts:
@@ -104,12 +104,12 @@ def _check_hosts(call: Call, rules: tuple[MirrorRule, ...]) -> None:
 
 
 def read(data: bytes) -> tuple[MirrorRule, ...]:
-    """``<WebsiteConfiguration>``: its rules, in the order of their numbers.
+    """Return the rules of a ``<WebsiteConfiguration>``, in the order of their numbers.
 
     Raises:
         MalformedXML: It is another document.
-        Unimplemented: It asks for something that is not done.
-        InvalidArgument: A value is none that it can have, or there are too many rules.
+        Unimplemented: It has an unsupported element or value.
+        InvalidArgument: A value is not valid, or there are too many rules.
     """
     root = xml.parse(data, "WebsiteConfiguration")
     xml.check_children(root, once=("IndexDocument", "ErrorDocument", "RoutingRules"))
@@ -158,7 +158,7 @@ def _number(element: Element) -> int:
 
 
 def _redirect(element: Element) -> dict[str, Any]:
-    """The fields that ``<Redirect>`` sets."""
+    """Return the fields that ``<Redirect>`` sets."""
     for child in element:
         if child.tag in OFF and (child.text or "").strip().lower() != "false":
             raise Unimplemented(f"The element: {child.tag} of Redirect is not implemented.")
@@ -186,7 +186,7 @@ def _redirect(element: Element) -> dict[str, Any]:
 
 
 def _headers(element: Element) -> dict[str, Any]:
-    """The fields that ``<MirrorHeaders>`` sets."""
+    """Return the fields that ``<MirrorHeaders>`` sets."""
     xml.check_children(element, many=("Pass", "Remove", "Set"), once=("PassAll",))
     if xml.truth(element, "PassAll", default=False):
         raise Unimplemented("The element: PassAll of MirrorHeaders is not implemented.")
@@ -215,7 +215,7 @@ def _rule_of(values: dict[str, Any]) -> MirrorRule:
 
 
 def _line(error: Any) -> str:
-    """One of pydantic's errors, with the name that the value has in XML."""
+    """Return the text of one of pydantic's errors, with the name of the XML element."""
     name = ELEMENTS.get(error["loc"][0], "RoutingRule")
     return (
         f"The value: {shown(str(error['input']))!r} of element: {name} is invalid: {error['msg']}."
@@ -229,7 +229,7 @@ def _invalid(name: str, value: str, expected: str) -> InvalidArgument:
 
 
 def write(rules: tuple[MirrorRule, ...]) -> bytes:
-    """``<WebsiteConfiguration>``."""
+    """Return the ``<WebsiteConfiguration>`` of rules."""
     root = Element("WebsiteConfiguration")
     parent = SubElement(root, "RoutingRules")
     for number, rule in enumerate(rules, 1):

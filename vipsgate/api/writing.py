@@ -1,4 +1,4 @@
-"""What all calls that write an object share: the right to write it, and how a draft becomes it."""
+"""Functions that all calls that write an object use: access checks, and storing a draft."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .call import Call
 async def check_writable(
     call: Call, grant: access.Grant, bucket: str, key: str, right: Right = Right.WRITE
 ) -> None:
-    """Ask the ACL of the object that is there, or the bucket's.
+    """Check that the caller may write, by the ACL of the existing object or the bucket's.
 
-    A bucket that has only been described so far is made, once something may be put into it.
+    If the bucket only has a document so far, it is created.
 
     Raises:
-        AccessDenied: It does not let this caller write, or nobody may.
+        AccessDenied: The caller may not write, or the bucket is read-only.
     """
     store, acl = call.services.store, ""
     with suppress(NoSuchKey):
@@ -52,10 +52,11 @@ async def keep(
     etag: str = "",
     only_new: bool = False,
 ) -> Object:
-    """Make a draft the object, unless ``x-oss-forbid-overwrite`` forbids it, or ``only_new``.
+    """Store a draft as an object, and return it.
 
     Raises:
-        FileAlreadyExists: It does, and there is one.
+        FileAlreadyExists: There is an object of this key, and ``x-oss-forbid-overwrite`` or
+            ``only_new`` forbids to replace it.
     """
     expected = "" if only_new or may_not_overwrite(call) else None
     try:
@@ -67,18 +68,18 @@ async def keep(
 
 
 def written(draft: Draft, stored: Object) -> dict[str, str]:
-    """Headers that tell a client which bytes have been stored (OSS guide, PutObject)."""
+    """Return the headers about the bytes that were stored (OSS guide, PutObject)."""
     md5 = base64.b64encode(draft.md5).decode()
     return {"ETag": stored.etag, responses.CRC: str(draft.crc), responses.MD5: md5}
 
 
 def may_not_overwrite(call: Call) -> bool:
-    """Whether ``x-oss-forbid-overwrite`` says that an object that is there is to stay."""
+    """Return whether ``x-oss-forbid-overwrite`` forbids to replace an object."""
     return call.header(FORBID_OVERWRITE).lower() == "true"
 
 
 def already_exists(key: str) -> FileAlreadyExists:
-    """The error for an object that is not to be overwritten."""
+    """Return the error for an object that may not be overwritten."""
     return FileAlreadyExists(
         "The object you specified already exists and can not be overwritten.", extra={"Key": key}
     )

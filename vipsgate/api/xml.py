@@ -1,4 +1,4 @@
-"""XML in and out: documents of calls, read without what XML can do to a reader, and answers."""
+"""Reads the XML documents of calls, without entities, and writes those of answers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ..web.responses import NOT_XML
 
 # a control character, or a character by its number
 CONTROL = re.compile(rb"([\x00-\x08\x0b\x0c\x0e-\x1f])|&#x0*([0-9A-Fa-f]{1,2});|&#0*([0-9]{1,2});")
-OWNER = "vipsgate"  # the one account that there is
-MAX_KEYS = 1000  # of one DeleteMultipleObjects (OSS guide)
+OWNER = "vipsgate"  # the only account
+MAX_KEYS = 1000  # keys in one DeleteMultipleObjects (OSS guide)
 
 
 def parse(data: bytes, name: str) -> Element:
-    """A document whose root is ``name``, with or without a namespace.
+    """Return the root of a document, which must be ``name``, with or without a namespace.
 
     Raises:
-        MalformedXML: It is not, or it has what a document of a call never needs (entities).
+        MalformedXML: It is not well-formed, has another root, or has a DTD.
     """
     try:
-        # blanks before the declaration are no XML, but some clients send them
+        # blanks before the declaration are not allowed, but some clients send them
         root: Element = fromstring(data.lstrip(b" \t\r\n"), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # of an encoding
         raise MalformedXML(
@@ -48,7 +48,7 @@ def parse(data: bytes, name: str) -> Element:
 
 
 def malformed(what: str) -> MalformedXML:
-    """The error for a document that is XML, but not of the call's shape."""
+    """Return the error for a well-formed document that is not valid for its call."""
     return MalformedXML(
         "The XML you provided was not well-formed or did not validate against our published "
         f"schema: {what}."
@@ -56,10 +56,10 @@ def malformed(what: str) -> MalformedXML:
 
 
 def text(parent: Element, name: str, default: str | None = None) -> str:
-    """The text of a child, trimmed.
+    """Return the text of a child, without surrounding blanks.
 
     Raises:
-        MalformedXML: There is none, and no default.
+        MalformedXML: There is no such child, and no default.
     """
     child = parent.find(name)
     if child is None:
@@ -70,10 +70,10 @@ def text(parent: Element, name: str, default: str | None = None) -> str:
 
 
 def truth(parent: Element, name: str, default: bool | None = None) -> bool:
-    """``true`` or ``false`` in a child.
+    """Return the boolean in a child.
 
     Raises:
-        MalformedXML: It is neither, or there is none and no default.
+        MalformedXML: It is not ``true`` or ``false``, or there is no such child and no default.
     """
     value = text(parent, name, None if default is None else str(default)).lower()
     if value not in ("true", "false"):
@@ -84,16 +84,16 @@ def truth(parent: Element, name: str, default: bool | None = None) -> bool:
 def check_children(
     element: Element, many: Collection[str] = (), once: Collection[str] = ()
 ) -> None:
-    """Refuse children that are not understood, and those that are there twice.
+    """Refuse unsupported and repeated child elements.
 
     Args:
-        element: Their parent.
-        many: Names that may be there more than once.
-        once: Names that may not.
+        element: The parent.
+        many: Names of children that may be repeated.
+        once: Names of children that may not.
 
     Raises:
-        Unimplemented: It may ask for something that nothing here does.
-        MalformedXML: It is there twice.
+        Unimplemented: A child is not supported.
+        MalformedXML: A child is repeated.
     """
     tags = [child.tag for child in element]
     for tag in tags:
@@ -112,16 +112,17 @@ def add(parent: Element, **children: str | int) -> Element:
 
 
 def write(root: Element) -> bytes:
-    """The document as bytes, with its declaration.
+    """Return a document as bytes, with its declaration.
 
-    A bare carriage return would be read as a line feed (XML 1.0, 2.11); ElementTree leaves it bare.
+    Carriage returns are escaped, which ElementTree does not do: they would be read as line feeds
+    (XML 1.0, 2.11).
     """
     result: bytes = tostring(root, encoding="UTF-8", xml_declaration=True)
     return result.replace(b"\r", b"&#13;")
 
 
 def iso(seconds: float) -> str:
-    """``2026-01-01T00:00:00.000Z``, as listings have it; oss2 reads no other milliseconds."""
+    """Return a time as ``2026-01-01T00:00:00.000Z``; oss2 accepts no milliseconds but ``000``."""
     date = datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="milliseconds")
     return date.replace("+00:00", "Z")
 
@@ -132,7 +133,7 @@ def owner(parent: Element) -> None:
 
 
 def encoded(key: str, wanted: bool) -> str:
-    """A key as a listing with ``encoding-type=url`` has it."""
+    """Return a key, percent-encoded if ``wanted`` (``encoding-type=url``)."""
     return quote(key, safe="") if wanted else key
 
 
@@ -140,7 +141,7 @@ def encoded(key: str, wanted: bool) -> str:
 
 
 def acl(grant: str) -> bytes:
-    """``<AccessControlPolicy>`` of GetBucketAcl and GetObjectACL."""
+    """Return the ``<AccessControlPolicy>`` of GetBucketAcl and GetObjectACL."""
     root = Element("AccessControlPolicy")
     owner(root)
     add(SubElement(root, "AccessControlList"), Grant=grant)
@@ -148,19 +149,19 @@ def acl(grant: str) -> bytes:
 
 
 def copied(name: str, item: Object) -> bytes:
-    """``<CopyObjectResult>``, ``<CopyPartResult>``."""
+    """Return a ``<CopyObjectResult>`` or ``<CopyPartResult>``."""
     root = add(Element(name), LastModified=iso(item.modified), ETag=item.etag)
     return write(root)
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """What DeleteMultipleObjects is to take away.
+    """The document of DeleteMultipleObjects.
 
     Attributes:
-        keys: In the order named.
-        quiet: Do not name them in the answer.
-        versioned: The places of those that were named with their version, ``null``.
+        keys: The keys, in order.
+        quiet: Whether the answer does not list them.
+        versioned: Indices of the keys that were given with a version, ``null``.
     """
 
     keys: tuple[str, ...]
@@ -169,15 +170,14 @@ class Delete:
 
 
 def read_delete(data: bytes) -> Delete:
-    """``<Delete>``; its keys may have control characters.
+    """Read a ``<Delete>``, whose keys may have control characters.
 
-    XML 1.0 cannot have those, but clients write them nevertheless, as they are (oss2) or by number
-    (the SDKs for Go and Java: ``&#x01;``). Under a mark that nobody can know before they pass the
-    parser.
+    XML 1.0 does not allow them, but clients send them, raw (oss2) or by number (the SDKs for Go and
+    Java: ``&#x01;``). They are replaced by a random mark before parsing, and restored after it.
 
     Raises:
-        MalformedXML: It is another document, names nothing, or too much.
-        NoSuchVersion: It names another version of an object than its only one.
+        MalformedXML: It is another document, or has no keys or too many.
+        NoSuchVersion: It names another version than ``null``.
     """
     mark = secrets.token_hex(8)
     root = parse(CONTROL.sub(partial(_marked, mark=mark), data), "Delete")
@@ -198,14 +198,14 @@ def read_delete(data: bytes) -> Delete:
 
 
 def _marked(match: re.Match[bytes], mark: str) -> bytes:
-    """A control character, or its number, under a mark; what XML can have stays as it is."""
+    """Return the mark for a control character or its number; other characters are kept."""
     raw, by_sixteen, by_ten = match.groups()
     code = raw[0] if raw else int(by_sixteen, 16) if by_sixteen else int(by_ten)
     return match[0] if code > 31 or code in (9, 10, 13) else f"{mark}{code:02d}".encode()
 
 
 def deleted(order: Delete, *, encoding: bool) -> bytes:
-    """``<DeleteResult>``."""
+    """Return a ``<DeleteResult>``."""
     root = Element("DeleteResult")
     if encoding:
         add(root, EncodingType="url")
@@ -217,10 +217,10 @@ def deleted(order: Delete, *, encoding: bool) -> bytes:
 
 
 def read_parts(data: bytes) -> Sequence[tuple[int, str]]:
-    """Number and ETag of each part in ``<CompleteMultipartUpload>``, in its order.
+    """Return number and ETag of each part in a ``<CompleteMultipartUpload>``, in its order.
 
     Raises:
-        MalformedXML: It is another document, or a number is none.
+        MalformedXML: It is another document, or a number is malformed.
     """
     root = parse(data, "CompleteMultipartUpload")
     parts = []

@@ -1,4 +1,4 @@
-"""Pictures that no request waits for: made one after the other, each once, up to a number."""
+"""A bounded queue of pictures to render in the background, one at a time."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from ..cache.entry import CacheKey
 from ..errors import OssError
 
-MAX_WAITING = 256  # pictures; the next request for one that was dropped adds it again
+MAX_WAITING = 256  # pictures; others are not added until their next request
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Background:
-    """A queue of pictures that are made when there is nothing else to do."""
+    """A queue of pictures that no request waits for."""
 
     _waiting: dict[CacheKey, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     def add(self, cache_key: CacheKey, make: Callable[[], Awaitable[None]]) -> bool:
-        """Have a picture made some time, unless too many wait. Return whether it is new here.
+        """Add a picture, unless it or too many others wait; return whether it was added.
 
         Args:
-            cache_key: Names the picture.
-            make: Makes it; an OssError is ignored.
+            cache_key: The name of the picture.
+            make: Renders it; an OssError is ignored.
         """
         if cache_key in self._waiting or len(self._waiting) >= MAX_WAITING:
             return False
@@ -38,7 +38,7 @@ class Background:
         return True
 
     async def close(self) -> None:
-        """Drop all of them, and cancel the one under way."""
+        """Discard all that wait, and cancel the one under way."""
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()

@@ -1,4 +1,4 @@
-"""From what is wanted to the bytes that answer it: an object, or what is made of it."""
+"""Fetches the content of an order: an object, or a picture from the cache or a renderer."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ from .order import Content, Derivative, Order, ReplacedError
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
-LATER = notes.note("later", "avif")  # of a picture in whose place an AVIF will come
-BYPASS = "bypass"  # what X-Vipsgate-Cache says where nothing is kept
+LATER = notes.note("later", "avif")  # marks a picture that an AVIF will replace
+BYPASS = "bypass"  # the value of X-Vipsgate-Cache without a cache
 BUSY = "The object is written to all the time."
-TAGS = 4096  # that are remembered: that of one answer is asked for several times
+TAGS = 4096  # ETags that are remembered, as one answer computes its own several times
 
 
 def check_room(services: Services, waited: float) -> None:
-    """Refuse a picture before its objects are looked at, where many are refused by now.
+    """Refuse a picture before its objects are looked up, if the renderers are overloaded.
 
-    It may be kept from before, or under way for somebody else, which only its objects tell. So of
-    the pictures that come while no renderer is to be had some are looked at, every second, and the
-    others are refused at a third of that cost, which else would be taken from the renderers.
+    A picture that is cached or under way could still be answered, which is known only after the
+    lookup. So during an overload a limited number of requests per second is looked up, and the
+    others are refused at a third of that cost, which leaves more of the CPU to the renderers.
 
     Args:
-        services: Where the work is done.
-        waited: Seconds that the request has waited already.
+        services: The services.
+        waited: Time for which the request has waited already, in seconds.
 
     Raises:
-        CpuLimitExceeded: No renderer is to be had in time.
+        CpuLimitExceeded: No renderer will be available in time.
     """
     refusal = services.renderers.refusal(waited)
     if refusal and not services.lookups.allow(time.monotonic()):
@@ -59,10 +59,10 @@ def check_room(services: Services, waited: float) -> None:
 
 
 def etag(services: Services, order: Order) -> str:
-    """The tag of the answer, quoted; it covers all that the bytes depend on.
+    """Return the ETag of the answer, in quotes; it covers all that the bytes depend on.
 
-    It is known before any decoding: of the objects, of what is done to them, and of the versions
-    of those who do it.
+    It needs no decoding: it is a hash of the ETags of the objects, the process text, the version of
+    the renderers and the settings of rendering.
     """
     if order.process is None:
         return order.source.etag
@@ -76,9 +76,10 @@ def _tag(*fingerprints: str) -> str:
 
 
 def cache_key_of(services: Services, order: Order) -> CacheKey:
-    """The name under which a picture is kept: its ETag, and what has been purged of it since.
+    """Return the name of a picture in the cache, from its ETag and the purges that cover it.
 
-    A purge changes no ETag, as it says nothing of the bytes; those who share no cache still agree.
+    A purge does not change the ETag, as the bytes stay the same, and servers that do not share a
+    cache have to agree on it.
     """
     variant, bucket = etag(services, order).strip('"'), order.target.bucket
     if services.cache:
@@ -88,17 +89,17 @@ def cache_key_of(services: Services, order: Order) -> CacheKey:
 
 
 def is_current(services: Services, content: Content) -> bool:
-    """Is a picture kept, and has it not been purged while it was made?"""
+    """Return whether a picture is cached, and was not purged while it was made."""
     key = content.cache_key
     return key is not None and key == cache_key_of(services, content.order)
 
 
 def headers(services: Services, order: Order) -> dict[str, str]:
-    """ETag, Last-Modified, and who may keep the answer for how long."""
+    """Return ETag, Last-Modified, and the headers for caches."""
     bucket = order.grant.bucket
     result = responses.inherited_headers(order.properties, bucket.cache_control)
-    # an object has the headers that its writer has set and no more, as with OSS: clients read them,
-    # change one, and write all of them back
+    # an unprocessed object has only the headers that its writer has set, as with OSS: clients read
+    # them, change one, and write all of them back
     if order.process and "Cache-Control" not in result and order.took_signature():
         result["Cache-Control"] = "private"
     if order.process and "Cache-Control" in result:
@@ -115,14 +116,14 @@ def headers(services: Services, order: Order) -> dict[str, str]:
 
 
 async def fetch(services: Services, order: Order) -> Content:
-    """Open the object, or have the picture: kept from before, or made now.
+    """Open the object, or return the picture from the cache or from a renderer.
 
     Returns:
-        The bytes, for the caller to close.
+        The content, for the caller to close.
 
     Raises:
-        ReplacedError: An object has been replaced since it was looked at.
-        OssError: It cannot be; see :meth:`vipsgate.renderers.pool.Renderers.render`.
+        ReplacedError: An object has been replaced since it was looked up.
+        OssError: The picture cannot be made; see :meth:`vipsgate.renderers.pool.Renderers.render`.
     """
     bucket, key = order.target.bucket, order.keys[0]
     if order.process is None:
@@ -139,7 +140,7 @@ async def fetch(services: Services, order: Order) -> Content:
     else:
         services.renderers.check_memory(services.flights.waiting + len(services.turns) + 1)
         if cache_key not in services.flights and not (services.cache and services.cache.has_shared):
-            services.renderers.check()  # before anything is locked or opened for it
+            services.renderers.check()  # before anything is locked or opened
         make = partial(_obtain, services, order, cache_key)
         result, joined = await services.flights.join(cache_key, make)
         if joined:
@@ -148,12 +149,12 @@ async def fetch(services: Services, order: Order) -> Content:
 
 
 async def fetch_anew(services: Services, order: Order) -> Content:
-    """As :func:`fetch`, of the objects as they are when they are opened; nothing is kept.
+    """Fetch the content of the objects as they are when opened, without the cache.
 
-    For objects that are replaced faster than they can be looked at and opened.
+    It is for objects that are replaced so often that :func:`fetch` fails again and again.
 
     Raises:
-        ServiceUnavailable: One is written to while it is read.
+        ServiceUnavailable: An object is written to while it is read.
         OssError: See :func:`fetch`.
     """
     opened = await _open(services, order)
@@ -176,10 +177,11 @@ async def fetch_anew(services: Services, order: Order) -> Content:
 
 
 def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -> Content:
-    """What has been fetched; what is refused is closed.
+    """Return the content of an order from its picture, which is closed on errors.
 
     Raises:
-        InvalidArgument: It is not to the letter, and was made before the bucket was strict.
+        InvalidArgument: The bucket is strict, and the picture was made before it was, with
+            parameters changed or ignored.
     """
     entry = derivative.entry
     if order.grant.bucket.strict:
@@ -194,10 +196,10 @@ def _content(order: Order, derivative: Derivative, cache_key: CacheKey | None) -
 
 
 async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Derivative:
-    """Have the picture from others who have made it meanwhile or make it now, or make it.
+    """Return the picture that another front is making or the cache has by now, or make it.
 
     Raises:
-        ReplacedError: An object has been replaced since it was looked at.
+        ReplacedError: An object has been replaced since it was looked up.
     """
     if services.peers is None:
         return await _obtain_here(services, order, cache_key)
@@ -214,7 +216,7 @@ async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Deri
 
 
 async def _obtain_here(services: Services, order: Order, cache_key: CacheKey) -> Derivative:
-    """Have it from those who share the cache, or make it."""
+    """Return the picture from a tier of the cache, or make it."""
     if services.cache is None:
         return await _make(services, order)
     rendered: Derivative | None = None
@@ -229,10 +231,10 @@ async def _obtain_here(services: Services, order: Order, cache_key: CacheKey) ->
 
 
 async def _read(ranged: RangeReader, order: Order, span: range) -> AsyncIterator[bytes]:
-    """A part of a remote object.
+    """Read a part of a remote object.
 
     Raises:
-        ReplacedError: It is another one by now.
+        ReplacedError: The object has been replaced since it was looked up.
     """
     try:
         return await ranged.read(order.target.bucket, order.keys[0], order.source, span)
@@ -244,7 +246,7 @@ async def _make(services: Services, order: Order) -> Derivative:
     """Open the objects, and have a renderer make the picture.
 
     Raises:
-        ReplacedError: An object has been replaced since it was looked at.
+        ReplacedError: An object has been replaced since it was looked up.
     """
     begun = await _begun(services, order)
     opened = [begun] if begun else await _open(services, order, early=True)
@@ -261,10 +263,10 @@ async def _make(services: Services, order: Order) -> Derivative:
 
 
 async def _begun(services: Services, order: Order) -> Opened | None:
-    """The beginning of a remote source, where that is all that is needed.
+    """Return the beginning of a remote source if that is all that is needed, or ``None``.
 
     Raises:
-        ReplacedError: It is another one by now.
+        ReplacedError: The source has been replaced since it was looked up.
     """
     answer = order.process.answer if order.process else None
     if answer is None or not answer.of_header:
@@ -278,12 +280,12 @@ async def _begun(services: Services, order: Order) -> Opened | None:
 
 
 async def _open(services: Services, order: Order, *, early: bool = False) -> list[Opened]:
-    """The source, perhaps before all of it is there, and what is laid on it, to be closed.
+    """Open the source and the watermarks, for the caller to close.
 
     Args:
-        services: Where they are.
-        order: What is made of them.
-        early: Whether the source is read while it comes.
+        services: The services.
+        order: The order.
+        early: Whether a remote source may be rendered while it is fetched.
     """
     bucket, (key, *others) = order.target.bucket, order.keys
     ranged = services.store.ranged(bucket) if early and _streams(services, order) else None
@@ -304,7 +306,10 @@ def _close(opened: Sequence[Opened]) -> None:
 
 
 def _streams(services: Services, order: Order) -> bool:
-    """May the source be read while it comes? Not where it is looked at first, and not a video."""
+    """Return whether a source may be rendered while it is fetched.
+
+    It may not if the renderer analyses it first, if it is a video, or if it is small.
+    """
     process = order.process
     if process is None or process.answer or process.snapshot or process.look:
         return False
@@ -318,7 +323,18 @@ async def _render(
     *,
     alone: bool = False,
 ) -> Derivative:
-    """Have it made; ``alone`` where others could not go along, who need all of the source."""
+    """Have a renderer make the picture.
+
+    Args:
+        services: The services.
+        order: The order.
+        opened: The source and the watermarks.
+        alone: Whether only the beginning of the source is there, so that jobs that need all of it
+            may not be rendered in the same batch.
+
+    Raises:
+        SourceChanged: An object was written to meanwhile.
+    """
     source, *others = opened
     attachments = tuple([Attachment(item.object.etag, item.descriptor) for item in others])
     strict = order.grant.bucket.strict
@@ -347,7 +363,7 @@ async def _render(
         kept.close(services)
     kept.keep(services, done)
     queue, render = seen.queue + done.queue, seen.render + done.render
-    if any(item.changed() for item in others):  # the worker has looked at the source
+    if any(item.changed() for item in others):  # the worker has checked the source
         protocol.close([done.descriptor])
         raise SourceChanged("What is laid on the picture was written to while it was made.")
     services.recorder.rendered(begun, queue, seen.queue + done.predicted, done.probe, render)

@@ -237,7 +237,7 @@ class FastPath:
         fingerprints = named if by_names else self._fingerprints(name, items, aliases=False)
         if any(mark is None for _, _, mark in (*named, *fingerprints)):
             return
-        # fingerprints taken now that equal those from before: nothing has changed in between
+        # where the lookup took no fingerprint: the one taken above must be of the same object
         unsettled = [(key, item) for key, item in objects if not item.mark]
         if any([await self._store.stat(name, key) != item for key, item in unsettled]):
             return

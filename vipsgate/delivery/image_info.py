@@ -1,4 +1,4 @@
-"""What a picture says of itself, for who has just stored it: ``image/info`` without a request."""
+"""Reads ``image/info`` of an object that has just been stored."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ INFO = "image/info"
 async def read(
     services: Services, grant: access.Grant, bucket: str, key: str, etag: str
 ) -> Mapping[str, str]:
-    """The names and values of ``image/info``; none where the object is no picture.
+    """Return the names and values of ``image/info``; none if the object is not a picture.
 
-    Of an object the beginning is looked at first, so what is no picture is neither fetched from an
-    object store nor given to a renderer.
+    The first bytes are checked before, so an object that is not a picture is neither fetched from
+    an object store nor given to a renderer.
 
     Args:
-        services: Where the object is.
-        grant: Of whoever has stored it; nothing is asked of it.
+        services: The services.
+        grant: The grant of the request that has stored the object; access is not checked.
         bucket: Its bucket.
-        key: Its name.
-        etag: Its version; nothing is told of another one that has replaced it by now.
+        key: Its key.
+        etag: Its ETag; nothing is returned if it has been replaced since.
 
     Raises:
-        OssError: It cannot be found out now.
+        OssError: The object cannot be read now, or the server is overloaded.
     """
     limits = services.settings.limits
     try:
@@ -61,5 +61,5 @@ async def read(
 def _bytes(body: object, size: int) -> bytes:
     if isinstance(body, int):
         return os.pread(body, size, 0)
-    assert isinstance(body, bytes)  # a derivative is there as a whole
+    assert isinstance(body, bytes)  # only unprocessed objects have readers
     return body

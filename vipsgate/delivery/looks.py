@@ -1,10 +1,10 @@
-"""Where the window of a picture goes: looked for once for each source, and kept like a picture.
+"""Finds what a crop is centred on, once for each source, and caches the result.
 
-What a look finds depends on the source, on what is done before the window is cut, and on who looks;
-not on the window's size. So it is an entry of the cache under those, with the budget, the tiers and
-the purges of the pictures made of that source. Sizes that come at once look one after the other, so
-that only the first one has to.
-Nothing of an answer depends on whether it was there.
+The result depends on the source, on the actions before the crop and on the version of the
+renderers, but not on the size of the crop. So it is an entry of the cache with a name made of these
+three, in the budget, the tiers and the purges of the pictures of its source. Concurrent requests
+for different sizes take turns, so that only the first one analyses the source. An answer is the
+same whether or not the result was cached.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from ..worker.protocol import Job
 from .order import Derivative, Order
 from .services import Services
 
-BYPASS = "bypass"  # where nothing is kept
+BYPASS = "bypass"  # the tier without a cache
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look has found.
+    """The result of a look.
 
     Attributes:
-        focus: What a window is laid around; ``None`` where nothing was looked for.
-        queue: Seconds that the look waited for a renderer; 0 for who has not had it done.
-        render: Seconds that it took, likewise.
+        focus: What to centre the crop on; ``None`` if none was needed.
+        queue: Time for which the look waited for a renderer, in seconds; 0 if it was cached.
+        render: Time that the look took, in seconds; 0 if it was cached.
     """
 
     focus: Focus | None = None
@@ -47,15 +47,15 @@ NOTHING = Seen()
 
 
 async def find(services: Services, order: Order, source: Opened) -> Seen:
-    """What the window of an order is laid around: kept from before, being looked for, or now.
+    """Return what the crop of an order is centred on, from the cache or from a renderer.
 
     Args:
-        services: Who looks, and where it is kept.
-        order: Its process needs a look.
+        services: The services.
+        order: An order whose process needs a look.
         source: Its source.
 
     Raises:
-        OssError: The picture cannot be looked at, or could not be made.
+        OssError: The source cannot be decoded, or the look was refused or took too long.
     """
     assert order.process
     assert order.process.look
@@ -77,7 +77,7 @@ async def find(services: Services, order: Order, source: Opened) -> Seen:
 
 
 def _cache_key(services: Services, order: Order, source: Opened, look: Look) -> CacheKey:
-    """Its name: the source, what is looked for in what of it, and who looks."""
+    """Return the name of a look in the cache."""
     text = f"look {source.object.etag} {look.text} {services.renderers.version}"
     variant = hashlib.sha256(text.encode()).hexdigest()[:32].upper()
     return CacheKey(order.target.bucket, order.keys[0], variant)
@@ -86,9 +86,9 @@ def _cache_key(services: Services, order: Order, source: Opened, look: Look) -> 
 async def _alone(
     services: Services, order: Order, source: Opened, cache_key: CacheKey
 ) -> Derivative:
-    """Have it from the cache, or look, while no other request in this process does.
+    """Return the result from the cache, or look; other requests of this process wait meanwhile.
 
-    Not a flight that several share: it would have to outlive the request that opened the source.
+    It is not a single flight, which would have to outlive the request that opened the source.
     """
     if services.cache is None:
         return await _look(services, order, source)

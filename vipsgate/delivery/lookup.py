@@ -1,4 +1,4 @@
-"""What is known of an object, for a caller who may have it: by its name, or through a symlink."""
+"""Looks objects up for a caller who may read them, following symlinks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ..store.base import Object, Opened
 from .order import Link, see
 from .services import Services
 
-Sent = Mapping[str, str] | None  # headers of a request that may have a missing object fetched
-Stat = Callable[[str, str], Awaitable[Object]]  # bucket and key -> what is known of an object
+Sent = Mapping[str, str] | None  # headers of a request; None: missing objects are not fetched
+Stat = Callable[[str, str], Awaitable[Object]]  # bucket and key -> object
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The object that is read for a name.
+    """The object that a key leads to.
 
     Attributes:
-        key: Its own name.
-        object: What is known of it.
-        link: The symlink that has the name; ``None`` where that is the object's own.
-        picture: Whether its bytes are a picture's, where the gate wants to know.
+        key: The key of the object itself.
+        object: The object.
+        link: The symlink that led to it; ``None`` if there was none.
+        picture: Whether its bytes are those of a picture, if protection depends on that.
     """
 
     key: str
@@ -44,11 +44,12 @@ async def stat(
     key: str,
     right: Right = Right.READ,
 ) -> Object:
-    """What is known of an object, for a caller to whom its ACL gives the right.
+    """Look up an object, and check that its ACL gives the caller a right.
 
     Raises:
-        AccessDenied: It does not; also where there is no object, and the bucket is private.
-        NoSuchKey: There is none of this name.
+        AccessDenied: The ACL does not give it; or there is no object, and the bucket's ACL does
+            not.
+        NoSuchKey: There is no such object.
     """
     if not services.store.object_acls(bucket):
         grant.check_acl("", right)
@@ -64,12 +65,12 @@ async def stat(
 async def find(
     services: Services, grant: access.Grant, target: Target, sent: Sent = None
 ) -> Source:
-    """The object of a name, and whether it is a picture, where the gate wants to know.
+    """Return the source of a target, fetching it from the mirror if needed.
 
     Raises:
-        AccessDenied: Its ACL does not give it to this caller; protection is not checked.
-        NoSuchKey: There is none of this name.
-        OssError: It is a symlink that leads nowhere, see :func:`follow`.
+        AccessDenied: The caller may not read it by its ACL; protection is not checked.
+        NoSuchKey: There is no such object.
+        OssError: It is a symlink that cannot be followed, see :func:`follow`.
     """
     look_at = partial(stat, services, grant)
     item = await obtain(look_at, services, grant, target, sent, target.bucket, target.key)
@@ -86,10 +87,10 @@ async def obtain(
     bucket: str,
     key: str,
 ) -> Object:
-    """What is known of an object that a caller may have, fetched if it has to be."""
+    """Look up an object that the caller may read; fetch it from the mirror if it is missing."""
     try:
         return await look_at(bucket, key)
-    except NoSuchKey:  # the right was checked all the same
+    except NoSuchKey:  # after the ACL was checked
         if sent is None or not grant.bucket.mirror:
             raise
     return await services.mirror.fetch(grant, target, key, sent)
@@ -98,21 +99,22 @@ async def obtain(
 async def follow(
     look_at: Stat, grant: access.Grant, target: Target, key: str, item: Object
 ) -> Source:
-    """The object that a symlink leads to; the same where it is none, at no cost.
+    """Follow an object if it is a symlink, and return what it leads to.
 
-    Both names are checked: a caller who may not read the target by its own name may not by another.
+    Access is checked for both keys: a caller who may not read an object by its own key may not read
+    it through a symlink either.
 
     Args:
-        look_at: Says what is known of an object, for a caller who may have it.
-        grant: The caller's.
-        target: What is to be done with the object; its bucket counts, not its key.
-        key: The name of the object, or of a symlink to it.
-        item: What is known of that.
+        look_at: Looks up an object, and checks that the caller may read it.
+        grant: The grant of the caller.
+        target: The target of the request; its key is not used.
+        key: The key of the object.
+        item: The object.
 
     Raises:
-        AccessDenied: The caller may not have what is there.
-        SymlinkTargetNotExist: There is nothing.
-        InvalidTargetType: There is another symlink.
+        AccessDenied: The caller may not read the object behind the symlink.
+        SymlinkTargetNotExist: There is no such object.
+        InvalidTargetType: That is a symlink, too.
     """
     aim = item.properties.target
     if not aim:
@@ -131,7 +133,7 @@ async def follow(
 
 
 async def sniff(services: Services, grant: access.Grant, target: Target, source: Source) -> Source:
-    """See :func:`find`; ``source`` is what is known from a look just before."""
+    """Return a source with ``picture`` filled in, if protection depends on that."""
     key, item, link = source.key, source.object, source.link
     protected = grant.bucket.protection.enabled
     if protected and access.asks_bytes(grant, target, see(grant, key, item, link=link)):
@@ -147,20 +149,20 @@ def check_opened(
     source: Source,
     opened: Opened,
 ) -> bool:
-    """Ask the gate about the object that has been opened, which may be another one by now.
+    """Check access to an object again once it is open, as it may have been replaced.
 
     Args:
-        services: Where it is.
-        grant: The caller's.
-        target: What is to be done with it.
-        source: What was known of it; its names count.
-        opened: It.
+        services: The services.
+        grant: The grant of the caller.
+        target: The target of the request.
+        source: The source as it was looked up, of which only the keys are used.
+        opened: The open object.
 
     Returns:
-        Whether it is a picture, where the gate wants to know.
+        Whether it is a picture, if protection depends on that; ``False`` otherwise.
 
     Raises:
-        AccessDenied: It is not for this caller.
+        AccessDenied: The caller may not read it.
     """
     item, picture = see(grant, source.key, opened.object, link=source.link), False
     if access.asks_bytes(grant, target, item):
@@ -171,11 +173,11 @@ def check_opened(
 
 
 async def overlay(call: Callable[[str, str], Awaitable[T]], bucket: str, key: str) -> T:
-    """What the store says of an object that is to be laid on the picture.
+    """Call a method of the store for a watermark object, and return its result.
 
     Raises:
-        WatermarkError: There is none of this name.
-        InvalidObjectName: There cannot be one.
+        WatermarkError: There is no such object.
+        InvalidObjectName: The key is not valid.
     """
     try:
         check_key(key)

@@ -1,8 +1,8 @@
-"""The masters of large sources: handed to renderers with their source, and kept as they are made.
+"""Hands the masters of large sources to renderers, and keeps those that renderers make.
 
-Only a renderer knows whether a picture's way leads over one, since it takes the header; so whatever
-is made of a source is given its master if it is here, and may bring one back. Nothing of an answer
-depends on that (:mod:`vipsgate.image.masters`).
+Only a renderer can tell whether a picture is made from a master, as that depends on the source's
+header. So every job on a source comes with its master if there is one, and may return a new one. An
+answer is the same with or without (:mod:`vipsgate.image.masters`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from ..store.base import Opened
 from .order import Order
 from .services import Services
 
-LEAST = 64 << 10  # bytes of a source whose master is kept; most that have less have few pixels
+LEAST = 64 << 10  # bytes of a source that may have a master; most smaller ones have few pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The master of a source, as far as there is one here; whoever has one closes it.
+    """The open master of a source, or an empty file for it; to be closed.
 
     Attributes:
-        masters: Where it is kept; ``None`` where it is not.
-        cache_key: Its name.
-        descriptor: Of its file; ``None`` where there is none.
-        blank: Descriptors of a file for one that is made, to write and to read it; ``None`` where
-            there is one, or none is kept.
+        masters: The store of masters; ``None`` if this source has none.
+        cache_key: The name of the master.
+        descriptor: The descriptor of the master; ``None`` if there is none.
+        blank: Two descriptors of an empty file, to write and to read it; ``None`` if there is a
+            master, or no file could be created.
     """
 
     masters: Masters | None = None
@@ -40,14 +40,14 @@ class Kept:
     blank: tuple[int, int] | None = None
 
     def keep(self, services: Services, done: Result) -> None:
-        """Keep what has come back with a picture, and count how the picture was made."""
+        """Keep the master that came back with a picture, if any, and count it."""
         if self.masters is None or self.cache_key is None or done.master < 0:
             return
         services.recorder.counters.masters.sums["made",] += 1
         self.masters.keep(self.cache_key, done.master)
 
     def close(self, services: Services) -> None:
-        """Give it back, and count that it was lent."""
+        """Close the descriptors, and count a master that was handed out."""
         if self.descriptor is not None:
             services.recorder.counters.masters.sums["lent",] += 1
         for descriptor in (self.descriptor, *(self.blank or ())):
@@ -60,12 +60,16 @@ NOTHING = Kept()
 
 
 def opened(services: Services, order: Order, source: Opened) -> Kept:
-    """Open the master of a source, for as long as a picture of it is made.
+    """Open the master of a source for a renderer.
 
     Args:
-        services: Where masters are kept.
-        order: What is made.
+        services: The services.
+        order: The order.
         source: Its source.
+
+    Returns:
+        The master, or an empty file for a new one, for the caller to close; :data:`NOTHING` if
+        the order is not for a picture, or the source is small.
     """
     masters = services.cache.masters if services.cache else None
     process = order.process
@@ -80,7 +84,7 @@ def opened(services: Services, order: Order, source: Opened) -> Kept:
 
 
 def _cache_key(services: Services, order: Order, source: Opened) -> CacheKey:
-    """Its name: the source, who makes it, and what has been purged of it."""
+    """Return the name of a source's master, which a purge of the source changes."""
     bucket, key = order.target.bucket, order.keys[0]
     text = f"master {source.object.etag} {services.renderers.version}"
     variant = hashlib.sha256(text.encode()).hexdigest()[:32].upper()

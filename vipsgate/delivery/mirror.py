@@ -1,11 +1,10 @@
-"""Missing objects that a mirror rule of their bucket has fetched from another server.
+"""Fetches missing objects from other servers, by the mirror rules of their buckets.
 
-Access has been checked by then: signature, role, Referer, ACLs and protection, as for an object
-that is there, so no refused request makes this server call another one. The fetch is single-flight,
-and ends as an object in the bucket, written like any other, or on a shelf over the store
-(:mod:`vipsgate.store.shelf`); then the request goes on as if the object had been there. The other
-design, a store that fetches what it does not have, would call other servers for lookups that come
-before the gate has decided.
+Signature, role, Referer, ACLs and protection are checked before, as for an object that exists, so a
+refused request never causes one to another server. Concurrent fetches of an object are joined. The
+result is stored in the bucket, or held on a shelf over the store (:mod:`vipsgate.store.shelf`), and
+the request continues as if the object had existed. A store that fetched missing objects itself
+would call other servers for lookups that are made before access is decided.
 """
 
 from __future__ import annotations
@@ -48,44 +47,44 @@ from ..store.shelf import Held, Shelf
 from ..store.singleflight import SingleFlight
 from ..web import responses
 
-MISSING = frozenset((404, 410))  # what says that there is no object
+MISSING = frozenset((404, 410))  # statuses that mean that there is no object
 KEPT = ("Cache-Control", "Content-Disposition", "Content-Language", "Expires")
 VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
-MAX_HEADER = 1024  # characters of a header that is kept
-MAX_FETCHES = 64  # under way at a time; others wait
-MAX_REFUSED = 65536  # objects that a server does not have, or none of use, which are remembered
+MAX_HEADER = 1024  # characters of a header; longer ones are dropped
+MAX_FETCHES = 64  # at a time; others wait
+MAX_REFUSED = 65536  # objects that could not be fetched and are remembered
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An object that has been fetched, and what came of it, a word of the metrics."""
+    """A fetched object, and the result of the fetch as a word of the metrics."""
 
     object: Object
     result: str
 
     def dup(self) -> Self:
-        """The same for another request that waits."""
+        """Return the same, for another request that waits for it."""
         return self
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is held open."""
 
 
 class UnusableError(BadGateway):
-    """What a server has cannot be used; another request to it would not change that."""
+    """An object of another server that cannot be used, nor could it if fetched again."""
 
 
 class Mirror:
-    """All fetches of a server.
+    """Fetches missing objects.
 
     Args:
-        store: Where objects are stored.
-        shelf: Where those lie that are not.
-        client: Asks other servers.
-        options: For how long, and how much.
-        counters: Count the fetches.
+        store: The store of the objects.
+        shelf: Holds objects that are fetched but not stored.
+        client: Sends requests to other servers.
+        options: Limits of time and size.
+        counters: Counts the fetches.
     """
 
     def __init__(
@@ -103,20 +102,20 @@ class Mirror:
     async def fetch(
         self, grant: access.Grant, target: Target, key: str, sent: Mapping[str, str]
     ) -> Object:
-        """Fetch a missing object, and return it as it is stored.
+        """Fetch a missing object, and return it.
 
         Args:
-            grant: Of a caller to whom the bucket's ACL gives what is there.
-            target: What is wanted; its bucket and its parameters count.
-            key: Of the object that is missing: the target's, or one that is laid on it.
+            grant: The grant of a caller who may read objects by the bucket's ACL.
+            target: The target of the request, of which the bucket and the query are used.
+            key: The key of the missing object: the target's, or that of a watermark.
             sent: Headers of the request.
 
         Raises:
-            NoSuchKey: No rule fits it, or its server has none.
-            AccessDenied: Once it were there, it would not be for this caller.
-            BadGateway: The server cannot be had, or has nothing that may be taken.
+            NoSuchKey: No rule matches the key, or the other server has no such object.
+            AccessDenied: The caller may not read the object.
+            BadGateway: The other server cannot be reached, or its answer cannot be used.
             GatewayTimeout: It does not answer in time.
-            ServiceUnavailable: Too many others are being fetched.
+            ServiceUnavailable: Too many objects are being fetched.
         """
         rule = mirror.match(grant.bucket.mirror, key)
         url = mirror.url_of(rule, key, target.query) if rule else ""
@@ -160,10 +159,10 @@ class Mirror:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """One of the fetches that may be under way.
+        """Hold one of the :data:`MAX_FETCHES` slots.
 
         Raises:
-            ServiceUnavailable: There is none in time.
+            ServiceUnavailable: None is free in time.
         """
         try:
             async with asyncio.timeout(self._options.timeout_seconds):
@@ -205,8 +204,8 @@ class Mirror:
             return Fetched(await self._hold_it(bucket, key, rule, url, answer), "passed")
 
     async def _store_it(self, bucket: str, key: str, rule: MirrorRule, answer: Answer) -> Object:
-        """Make what comes an object of the bucket, unless somebody else has put one meanwhile."""
-        if not self._store.has(bucket):  # it has only been described so far
+        """Store a fetched object, and return it, or one that was stored meanwhile."""
+        if not self._store.has(bucket):  # only its document exists
             await self._store.create(bucket)
         async with self._store.draft(bucket) as draft:
             mime = await self._receive(answer, rule, draft.write)
@@ -219,7 +218,7 @@ class Mirror:
     async def _hold_it(
         self, bucket: str, key: str, rule: MirrorRule, url: str, answer: Answer
     ) -> Object:
-        """Put what comes on the shelf."""
+        """Put a fetched object on the shelf, and return it."""
         length = self._options.fetch_bytes if answer.length is None else answer.length
         file = Bytes()
         file.descriptor = spool.begin(length)
@@ -250,10 +249,13 @@ class Mirror:
     async def _receive(
         self, answer: Answer, rule: MirrorRule, write: Callable[[bytes], Awaitable[None]]
     ) -> str:
-        """Write what comes; the Content-Type that it is to have, empty where its name tells it.
+        """Write the body of an answer, and return its Content-Type.
+
+        Returns:
+            The type; empty if it is to be derived from the key.
 
         Raises:
-            UnusableError: It is too long, or of no kind that the rule takes.
+            UnusableError: The body is too long, or the rule does not accept its kind.
         """
         most, size, mime, head = self._options.fetch_bytes, answer.length or 0, "", b""
         _check_size(size, most)
@@ -275,18 +277,17 @@ class Mirror:
 
 
 def absent(key: str) -> NoSuchKey:
-    """The error for an object that is in no place known."""
+    """Return the error for a missing object."""
     return NoSuchKey("The specified key does not exist.", ec="0026-00000001", extra={"Key": key})
 
 
 def check(grant: access.Grant, target: Target, key: str) -> None:
-    """Refuse what would be refused once the object were there.
+    """Refuse a request that would be refused if the object existed.
 
-    Where all pictures are protected, one whose name does not tell counts as one: nothing else
-    would be fetched.
+    If all pictures are protected, an object whose key does not tell its kind counts as a picture.
 
     Raises:
-        AccessDenied: It is protected.
+        AccessDenied: The object is protected.
     """
     item = access.Seen(key, kind=responses.mime_of(key))
     access.check_source(grant, target, item)
@@ -302,17 +303,20 @@ def _check_size(size: int, most: int) -> None:
 
 
 def _check_md5(rule: MirrorRule, answer: Answer, md5: bytes) -> None:
-    """Hold the body against Content-MD5, where the rule wants that and the server says it."""
+    """Compare the body with the answer's Content-MD5, if there is one and the rule says so."""
     expected = answer.headers.get("Content-MD5", "").strip()
     if rule.check_md5 and expected and expected != base64.b64encode(md5).decode():
         raise UnusableError("The origin's object is not what its Content-MD5 says.")
 
 
 def _kind(head: bytes, rule: MirrorRule, answer: Answer) -> str:
-    """The Content-Type by the first bytes; what the server says of a picture does not count.
+    """Return the Content-Type; that of a picture is detected, whatever the answer's header says.
+
+    Returns:
+        The type; empty if it is to be derived from the key.
 
     Raises:
-        UnusableError: The rule takes no such object.
+        UnusableError: The rule does not accept such objects.
     """
     for name, magic in codecs.MAGIC.items():
         if magic.match(head) and codecs.is_picture(head):
@@ -347,7 +351,7 @@ def _modified(text: str) -> float:
 
 
 def _word(error: OssError) -> str:
-    """What came of a fetch, for the metrics and the log."""
+    """Return the result of a failed fetch as a word of the metrics and the log."""
     return next((word for kind, word in WORDS.items() if isinstance(error, kind)), "failed")
 
 

@@ -1,4 +1,4 @@
-"""The object that a key means which also may say what to do: ``a.jpg!thumb``, ``a.jpg@100w``."""
+"""Splits keys such as ``a.jpg!thumb`` and ``a.jpg@100w`` into an object's key and a process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..store.base import Store
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Which object a request means, and what is to be done with it.
+    """The object and the process that a request names.
 
     Attributes:
-        target: Bucket, key, and the process text as the caller has said it.
-        literal: The key as it came; another one where it also said what is to be done.
-        legacy: Whether the older service's ``OBJECT@100w.jpg`` is understood.
+        target: Bucket, key, and the process text as requested.
+        literal: The key as requested, which differs from the target's if it was split.
+        legacy: Whether the old API's ``OBJECT@100w.jpg`` is accepted.
     """
 
     target: Target
@@ -25,10 +25,10 @@ class Name:
     legacy: bool
 
     def process(self, grant: access.Grant) -> str:
-        """The process text with the bucket's styles in place of their names; empty for none.
+        """Return the process text with the bucket's styles expanded; empty for none.
 
         Raises:
-            OssError: There is no such style, or no such text of the older service.
+            OssError: There is no such style, or the text of the old API is not valid.
         """
         text = self.target.process
         if self.legacy and text.startswith(legacy.MARK):
@@ -39,17 +39,20 @@ class Name:
 async def split(
     target: Target, grant: access.Grant, store: Store, *, old: bool, may_fetch: bool
 ) -> Target:
-    """A key that also says what is to be done, read so; unless an object has that very name.
+    """Split the key of a target into an object's key and a process, if it has both.
 
-    Where there is neither, and a missing object may be fetched, it is the one whose name says
-    something that can be done.
+    An object with the whole key takes precedence. If none of the possible objects exists, the first
+    one is chosen that a mirror rule matches and whose process is valid.
 
     Args:
-        target: With the key as it came.
-        grant: Of the bucket.
-        store: Where there are objects, or not.
-        old: Whether ``OBJECT@100w.jpg`` is understood.
-        may_fetch: Whether a missing object may be fetched.
+        target: The target with the key as requested.
+        grant: The grant of the caller, with the bucket.
+        store: The store of the objects.
+        old: Whether ``OBJECT@100w.jpg`` is accepted.
+        may_fetch: Whether missing objects may be fetched from the mirror.
+
+    Returns:
+        The target after the split, or as it is if its key is not split.
     """
     separators = (*grant.bucket.separators, *([style.CLASSIC] if old else ()))
     ways = (legacy.split(target) if old else None, style.split(target, separators))
@@ -59,7 +62,7 @@ async def split(
     if not store.object_acls(target.bucket) and not any(
         _may_look(way, target, grant, old=old) for way in (target, *readings)
     ):
-        return target  # which will be refused, without a call to the store
+        return target  # which will be refused; the store is not asked
     if await _is_there(target, store):
         return target
     for way in readings:
@@ -73,7 +76,7 @@ async def split(
 
 
 def _may_look(way: Target, literal: Target, grant: access.Grant, *, old: bool) -> bool:
-    """Might this caller have what is meant, as far as its name tells?"""
+    """Return whether the caller may read a target, as far as its key and process tell."""
     try:
         access.check_source(grant, way, access.Seen(way.key))
     except OssError:

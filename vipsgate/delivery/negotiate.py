@@ -1,8 +1,8 @@
-"""Which formats a picture may have: by the client's Accept, the process and the bucket; pure.
+"""Selects the formats that a picture may have, by the client's Accept, the process and the bucket.
 
-Two designs were weighed. A job with the class beside its text would have had to bring it through
-cache keys, tags, the renderers' protocol, joined work and the plans that are remembered. As the
-class is a word of the canonical text (:mod:`..image.automatic`), none of them knows of it.
+The accepted formats become a word of the canonical process text (:mod:`..image.automatic`). So
+cache keys, ETags, the renderers' protocol, single flights and remembered plans need no field for
+them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from ..image.process import Process
 def chosen(
     process: Process | None, bucket: Bucket, header: str, limits: Limits, *, switch: bool = True
 ) -> tuple[Process | None, tuple[str, ...]]:
-    """The process for this client, and the formats that it had the choice of; none for no choice.
+    """Return the process for a client, and the formats of which its Accept selects.
 
     Args:
-        process: As the caller, or a style, has it.
-        bucket: The document of its bucket.
+        process: The process as requested, with styles expanded; ``None`` for none.
+        bucket: The document of the bucket.
         header: The client's Accept.
-        limits: Of every picture.
-        switch: Whether the bucket's ``auto_format`` counts where the process names no format.
+        limits: Limits of pictures.
+        switch: Whether the bucket's ``auto_format`` applies to a process that names no format.
+
+    Returns:
+        The process, and the formats; none if Accept does not matter.
     """
     if process is None:
         return process, ()

@@ -1,4 +1,4 @@
-"""An order: objects that are there and allowed, what is done to them; and its content."""
+"""Orders, which are requests whose objects were looked up and checked, and their content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENCODING = "content-encoding"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A symlink of OSS's by which an object is reached: its key, and what is known of it."""
+    """A symlink of OSS's that leads to an object: its key, and the symlink itself."""
 
     key: str
     object: Object
@@ -28,21 +28,21 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is wanted, now known to be there and allowed.
+    """A request for objects that exist and that the caller may read.
 
     Attributes:
-        target: The source, or a symlink to it, and what is done to it as the caller has said it.
-        literal: The key as it came; another one where it also said what is to be done.
-        grant: The caller's.
-        process: The same with styles replaced; ``None`` for the object as it is.
-        keys: The names of the source and of what is laid on it, behind all symlinks.
-        objects: What is known of them, in this order.
-        picture: Whether the source's bytes are a picture's, where the gate wants to know.
-        links: The symlinks that lead to them, in this order; ``None`` where none does.
-        offered: The formats among which the client's Accept has chosen; empty where it has no say.
+        target: Bucket and key of the source or of a symlink to it, and the process as requested.
+        literal: The key as requested, which differs from the target's if it was split.
+        grant: The grant of the caller.
+        process: The process with styles expanded; ``None`` for an unprocessed object.
+        keys: The keys of the source and of the watermarks, with symlinks followed.
+        objects: These objects, in the same order.
+        picture: Whether the source's bytes are those of a picture, if protection depends on that.
+        links: The symlinks that lead to the objects, in the same order, or ``None``.
+        offered: The formats of which the client's Accept selects one; empty if it selects none.
         stand_in: Whether the picture may be a WebP in place of an AVIF that is made later.
-        modified: When the newest of the objects and symlinks came to be, in seconds since the
-            epoch.
+        modified: The latest time of modification of the objects and symlinks, in seconds since
+            the epoch.
     """
 
     target: Target
@@ -64,16 +64,16 @@ class Order:
 
     @property
     def source(self) -> Object:
-        """What is known of the source."""
+        """The source."""
         return self.objects[0]
 
     @property
     def properties(self) -> Properties:
-        """What an answer says of the source: through a symlink, what is said of that.
+        """The properties for the answer's headers: the source's, or those of a symlink to it.
 
-        So has the OSS guide it (GetObject): length, tag and checksum are the target's, all else is
-        the symlink's. One of which no type is said has that of its target, and a coding that the
-        bytes have is always said.
+        As in the OSS guide (GetObject), length, ETag and checksum are those of the symlink's
+        target, and all else is the symlink's. A symlink without a Content-Type has its target's,
+        and a Content-Encoding of the target is always included.
         """
         theirs = self.source.properties
         if (link := self.links[0]) is None:
@@ -84,19 +84,19 @@ class Order:
         return replace(own, content_type=content_type, headers={**coding, **own.headers})
 
     def names(self) -> tuple[str, ...]:
-        """The keys of all objects that the answer depends on, and of symlinks to them."""
+        """Return the keys of all objects that the answer depends on, and of symlinks to them."""
         return (*self.keys, *(link.key for link in self.links if link))
 
     def styles(self) -> tuple[str, ...]:
-        """The styles that the caller has named."""
+        """Return the names of the styles in the process as requested."""
         return style.all_named(self.target.process)
 
     def took_signature(self) -> bool:
-        """Might an anonymous caller have been refused one of the objects?"""
+        """Return whether the signature was needed, or may have been, to read the objects."""
         return self.grant.is_signed and any(map(self.grant.took_signature, self.seen()))
 
     def seen(self) -> tuple[access.Seen, ...]:
-        """The objects as the gate sees them."""
+        """Return the objects as the gate checks them."""
         source = see(
             self.grant, self.keys[0], self.objects[0], picture=self.picture, link=self.links[0]
         )
@@ -106,12 +106,12 @@ class Order:
         return (source, *(see(self.grant, key, item, link=link) for key, item, link in others))
 
     def check(self) -> None:
-        """Refuse objects that the caller may not have, or of which no picture can be made.
+        """Refuse objects that the caller may not read, or that cannot be decoded.
 
         Raises:
             AccessDenied: See :func:`access.check_objects`.
-            BadRequest: The source is encoded.
-            WatermarkError: What is laid on it is.
+            BadRequest: The source has a Content-Encoding, and is to be processed.
+            WatermarkError: A watermark has one.
         """
         access.check_objects(self.grant, self.target, self.seen())
         if self.process:
@@ -121,18 +121,20 @@ class Order:
 
 
 class ReplacedError(Exception):
-    """An object is another one than when it was looked at: look again."""
+    """An object has been replaced since it was looked up; the order is to be made again."""
 
 
 class Derivative(NamedTuple):
-    """A picture, and what it took; whoever has one closes it.
+    """A picture, and the times that it took; to be closed.
 
     Attributes:
         entry: The picture.
         tier: Where it came from: a word of ``cache.tiers``, or :data:`.derivatives.BYPASS`.
-        queue: Seconds that the work waited for a renderer; 0 for who has not had it done.
-        render: Seconds that it took, likewise.
-        choice: The quality that was searched for, likewise; ``None`` where none was.
+        queue: Time for which the job waited for a renderer, in seconds; 0 if this request caused
+            no job.
+        render: Time that the renderer took, in seconds; 0 likewise.
+        choice: The result of a search for a quality; ``None`` without, or if this request caused
+            no job.
     """
 
     entry: Entry
@@ -142,24 +144,25 @@ class Derivative(NamedTuple):
     choice: Choice | None = None
 
     def dup(self) -> Derivative:
-        """The same for somebody else."""
+        """Return a duplicate, to be closed on its own."""
         return self._replace(entry=self.entry.dup())
 
     def close(self) -> None:
-        """Give it back."""
+        """Close the entry."""
         self.entry.close()
 
 
 class Content(NamedTuple):
-    """The bytes that answer an order; whoever has fetched them closes them.
+    """The content of an answer, to be closed.
 
     Attributes:
-        order: What they answer.
-        body: The bytes, or the descriptor of a file that begins with them, or what reads a part.
-        size: How many.
-        derivative: The picture whose bytes they are; ``None`` for the object as it is.
-        cache_key: Where it is kept; ``None`` where it is not.
-        opened: The object whose bytes they are, where it has been opened for them.
+        order: The order.
+        body: The bytes, the descriptor of a file that begins with them, or a function that reads a
+            part of them.
+        size: Size of the body, in bytes.
+        derivative: The picture; ``None`` for an unprocessed object.
+        cache_key: The name of the picture in the cache; ``None`` if it is not cached.
+        opened: The unprocessed object, if it is open.
     """
 
     order: Order
@@ -171,14 +174,14 @@ class Content(NamedTuple):
 
     @property
     def notes(self) -> Notes:
-        """What of the order was not followed to the letter; nothing of an object as it is."""
+        """Notes on parameters that were changed or ignored; none for an unprocessed object."""
         process = self.order.process
         if self.derivative is None or process is None:
             return ()
         return joined(process.notes, self.derivative.entry.notes)
 
     def close(self) -> None:
-        """Give them back."""
+        """Close the picture or the object."""
         if held := self.derivative or self.opened:
             held.close()
 
@@ -199,7 +202,10 @@ def see(
     picture: bool = False,
     link: Link | None = None,
 ) -> access.Seen:
-    """An object as the gate sees it, and a symlink to it; its type where the gate looks at that."""
+    """Return an object, and the symlink to it, as the gate checks them.
+
+    The type is filled in only if the bucket has protection, which alone depends on it.
+    """
     properties, kind = item.properties, ""
     if grant.bucket.protection.enabled:
         kind = properties.content_type or responses.mime_of(key)

@@ -1,4 +1,4 @@
-"""Remote objects: passed on as they come, or only as much of them as is needed."""
+"""Fetches only the beginning of a remote object, and limits the size of remote videos."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from ..errors import ImageTooLarge
 from ..image.formats import header_size
 from ..store.base import Object, Opened, RangeReader
 
-STEPS = (128 << 10, 512 << 10)  # bytes of a beginning that are tried; a camera's EXIF has 64 KB
+STEPS = (128 << 10, 512 << 10)  # sizes that are tried, in bytes; a camera's EXIF has 64 KB
 
 
 async def begin(reader: RangeReader, bucket: str, key: str, info: Object) -> Opened | None:
-    """A file of the object's length that has its beginning, where ``image/info`` needs no more.
+    """Fetch as much of the beginning of a remote object as ``image/info`` needs.
 
-    ``None`` where it does; the rest of the file is a hole, which nobody looks into.
+    Returns:
+        A file of the object's size, which has a hole in place of the rest; ``None`` if too much is
+        needed.
 
     Raises:
-        PreconditionFailed: The object is another one by now.
-        NoSuchKey: There is none any more.
+        PreconditionFailed: The object has been replaced.
+        NoSuchKey: The object has been deleted.
     """
     held = b""
     for stop in STEPS:
-        if 2 * stop > info.size:  # one request for all is as good
+        if 2 * stop > info.size:  # one request for the whole object costs no more
             return None
         held += await _bytes(await reader.read(bucket, key, info, range(len(held), stop)))
         if header_size.needed(held) <= len(held):
@@ -39,10 +41,14 @@ async def _bytes(pieces: AsyncIterator[bytes]) -> bytes:
 
 
 def check_video(size: int, most: int) -> None:
-    """A remote video has to be fetched whole.
+    """Check the size of a remote video, which has to be fetched as a whole.
+
+    Args:
+        size: Its size, in bytes.
+        most: The largest size allowed.
 
     Raises:
-        ImageTooLarge: It is larger than is fetched.
+        ImageTooLarge: It is larger.
     """
     if size > most:
         raise ImageTooLarge(

@@ -1,7 +1,7 @@
-"""The calls between fronts of one server by which they answer as one; one table.
+"""The calls between the fronts of a server, in one table.
 
-A front broadcasts what it has changed before its client gets the answer, so the next request, on
-whichever connection, is answered by it. Of two fronts that need the same picture, one makes it.
+A front broadcasts a change before it answers the client, so that the next request sees the change
+on any front. If two fronts need the same picture, one of them makes it for both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GONE: Reply = {"gone": True}, ()
 
 
 def serve(services: Services, peers: Peers) -> None:
-    """Answer the calls of the other fronts, and broadcast changes, from now on."""
+    """Start to answer the calls of the other fronts, and to broadcast changes."""
     for kind, row in TABLE.items():
         peers.channel.on_call(kind, _bound(row, services))
     documents = services.registry.documents
@@ -40,27 +40,27 @@ def _bound(
 
 
 async def _document(services: Services, body: Message) -> Reply:
-    """The document of a bucket was changed, or removed."""
+    """Read the document of a bucket again, which was changed or removed."""
     await services.registry.documents.learn(body["name"])
     services.registry.refresh()
     return DONE
 
 
 async def _write(services: Services, body: Message) -> Reply:
-    """An object of the store was written."""
+    """Forget what is known of a path that was written."""
     services.writes.forget(body["path"])
     return DONE
 
 
 async def _object(services: Services, body: Message) -> Reply:
-    """An object was replaced: what was made of it is gone from the disk, which is shared."""
+    """Forget the pictures of an object that was replaced; their files are removed already."""
     if services.cache:
         services.cache.forget(body["bucket"], body["key"])
     return DONE
 
 
 async def _purge(services: Services, body: Message) -> Reply:
-    """What a rule covers was purged."""
+    """Adopt a purge rule."""
     if services.cache:
         rule = Rule(body["bucket"], cast(Kind, body["kind"]), body["text"])
         services.cache.learn({rule: body["number"]})
@@ -103,13 +103,16 @@ TABLE: dict[str, Callable[[Services, Message], Awaitable[Reply]]] = {
 
 
 async def join(peers: Peers, front: int, cache_key: CacheKey, seconds: float) -> Entry | None:
-    """Return the picture that another front is making; ``None`` where it does not any more.
+    """Wait for a picture that another front is making, and return it.
 
     Args:
         peers: The other fronts.
-        front: Which of them makes it.
-        cache_key: Names the picture.
-        seconds: After which it is waited for no longer.
+        front: The number of the front that makes it.
+        cache_key: The name of the picture.
+        seconds: The longest time to wait.
+
+    Returns:
+        The picture; ``None`` if the front is not making it any more, was lost or took too long.
 
     Raises:
         OssError: It could not be made.

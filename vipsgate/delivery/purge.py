@@ -1,8 +1,9 @@
 """Purges of the cache by key, prefix or style; one table.
 
-A purge by key removes entries at once, in every tier. After a purge by prefix or style, entries are
-found no more (:mod:`vipsgate.cache.purges`). Of a prefix the files on this disk are removed behind
-the answer, object by object as the store lists them; the rest is evicted as least recently used.
+A purge by key removes entries at once, in every tier. A purge by prefix or style changes the names
+of entries, so that the old ones are not found any more (:mod:`vipsgate.cache.purges`). Files of a
+prefix on this disk are removed in the background, by object as the store lists them; all other old
+entries are evicted as the least recently used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..gate.target import check_key
 from ..gate.webhook import Event
 from .services import Services
 
-PAGE = 1000  # objects listed at a time, whose files are removed one by one
+PAGE = 1000  # objects listed at a time
 log = logging.getLogger(__name__)
 
 
@@ -29,8 +30,8 @@ class Row:
 
     Attributes:
         kind: The word for it in a request, ``DELETE /purge/KIND/BUCKET/TEXT``.
-        check: Raises an error for a text that names nothing.
-        event: Makes the event for webhooks from a bucket and a text.
+        check: Raises an error if the bucket or the text is not valid.
+        event: Returns the event for webhooks, from a bucket and a text.
     """
 
     kind: Kind
@@ -39,7 +40,7 @@ class Row:
 
 
 def _any(services: Services, bucket: str, text: str) -> None:
-    """Any key can be purged: an object that is missing has no entries."""
+    """Accept any key, including those of missing objects."""
 
 
 def _prefix(services: Services, bucket: str, text: str) -> None:
@@ -70,18 +71,18 @@ TABLE = {
 
 
 async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
-    """Purge entries in every tier and on all fronts, and tell the caches in front.
+    """Purge entries in every tier and on all fronts, and send the event to webhooks.
 
     Args:
-        services: Have the cache and the webhooks.
-        kind: What the text is, a word of :data:`TABLE`.
-        bucket: Of the objects.
-        text: A key, the beginning of keys (empty: all of the bucket), or a style.
+        services: The services.
+        kind: The kind of purge, a key of :data:`TABLE`.
+        bucket: The bucket of the objects.
+        text: A key, a prefix of keys (empty: the whole bucket), or the name of a style.
 
     Raises:
-        NoSuchBucket: There is none to look for a prefix or a style in.
+        NoSuchBucket: The prefix or style is of a bucket that does not exist.
         NoSuchStyle: The bucket has no such style.
-        OssError: No key begins so.
+        OssError: The prefix is not the beginning of a valid key.
     """
     row = TABLE[kind]
     row.check(services, bucket, text)
@@ -101,7 +102,7 @@ async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
 
 
 async def _sweep(services: Services, bucket: str, prefix: str, before: float) -> None:
-    """Remove the files of a prefix from before its purge, one object at a time."""
+    """Remove the files of a prefix that are older than its purge, one object at a time."""
     after = ""
     try:
         while services.cache:

@@ -1,10 +1,9 @@
-"""From the name in a request to the objects that it means, for a caller who may have them.
+"""Resolves the target of a request to objects that exist and that the caller may read.
 
-:func:`resolve` finds out which object is meant and what is to be done with it (:mod:`.naming`);
-:func:`authorise` looks at all objects that this takes (:mod:`.lookup`), and refuses what the caller
-may not have. Nothing is opened, but where protection asks which objects are pictures. A missing
-object may be fetched for a request that says so (:mod:`.mirror`), once nothing else speaks against
-it.
+:func:`resolve` splits the key into an object's key and a process (:mod:`.naming`);
+:func:`authorise` looks up all objects that are needed (:mod:`.lookup`), and checks access to them.
+No object is opened, unless protection depends on whether it is a picture. A missing object may be
+fetched (:mod:`.mirror`) after access was checked.
 """
 
 from __future__ import annotations
@@ -39,20 +38,20 @@ async def order(
     sent: lookup.Sent = None,
     switch: bool = True,
 ) -> Order:
-    """What the caller wants, known to be there and allowed.
+    """Return the order for a request.
 
     Args:
-        services: Where it is.
-        grant: The caller's.
-        target: What is wanted.
+        services: The services.
+        grant: The grant of the caller.
+        target: The target of the request.
         accept: The caller's Accept header.
-        sent: Headers of a request that may have a missing object fetched; ``None`` for another.
-        switch: Whether the bucket's ``auto_format`` counts.
+        sent: Headers of a request for which missing objects may be fetched; ``None`` otherwise.
+        switch: Whether the bucket's ``auto_format`` applies.
 
     Raises:
-        AccessDenied: Not by this caller.
+        AccessDenied: The caller may not read an object.
         NoSuchKey: There is no such object.
-        OssError: The process text is not valid, or something that it needs is not there.
+        OssError: The process text is not valid, or a watermark does not exist.
     """
     name = await resolve(services, grant, target, may_fetch=sent is not None)
     return await authorise(services, grant, name, accept, sent=sent, switch=switch)
@@ -61,15 +60,15 @@ async def order(
 async def resolve(
     services: Services, grant: access.Grant, target: Target, *, may_fetch: bool = False
 ) -> Name:
-    """Which object is meant: where a key may also say what is to be done, what there is decides.
+    """Return the object and the process that a target names, see :func:`.naming.split`.
 
     Raises:
-        AccessDenied: The bucket's ACL alone decides, and does not give it to this caller.
+        AccessDenied: The store has no ACLs of objects, and the bucket's ACL does not allow reading.
     """
     server = services.settings.server
     old = target.legacy or server.legacy_at_api or grant.bucket.legacy_at_api
     if not services.store.object_acls(target.bucket):
-        grant.check_acl("")  # before the look, which may be expensive
+        grant.check_acl("")  # before the lookup, which may be expensive
     named = await split(target, grant, services.store, old=old, may_fetch=may_fetch)
     return Name(named, target.key, old)
 
@@ -83,7 +82,7 @@ async def authorise(
     sent: lookup.Sent = None,
     switch: bool = True,
 ) -> Order:
-    """Look at all objects that are needed, and refuse what the caller may not have.
+    """Look up all objects that are needed, check access to them, and return the order.
 
     Raises:
         OssError: See :func:`order`.
@@ -126,7 +125,7 @@ async def authorise(
     result.check()
     if process:
         _check_overrides(grant)
-        if not process.snapshot:  # of a video only a part is read
+        if not process.snapshot:  # only a part of a video is read
             limits.check_bytes(source.object.size)
         elif services.store.ranged(target.bucket):
             remote.check_video(source.object.size, services.settings.store.video_fetch_bytes)
@@ -136,10 +135,10 @@ async def authorise(
 async def plain_order(
     services: Services, grant: access.Grant, target: Target, accept: str = ""
 ) -> Order:
-    """The same of the object itself, also where its key says what is to be done with it.
+    """Return the order for the unprocessed object, even if its key names a process, too.
 
-    For answers about an object and not its picture: so ``a.jpg!thumb`` is ``a.jpg``, and a caller
-    who may see that through styles only is refused.
+    It is for answers about an object, such as its metadata: ``a.jpg!thumb`` is ``a.jpg``, and a
+    caller who may read that through styles only is refused.
     """
     result = await order(services, grant, replace(target, query=()), accept)
     if result.target.process:
@@ -148,10 +147,10 @@ async def plain_order(
 
 
 def _check_overrides(grant: access.Grant) -> None:
-    """The type of a picture that is made here is for nobody else to say.
+    """Refuse to override the Content-Type of a processed picture.
 
     Raises:
-        InvalidRequest: Somebody does.
+        InvalidRequest: The request has response-content-type.
     """
     if "Content-Type" in grant.overrides:
         raise InvalidRequest(

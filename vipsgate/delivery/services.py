@@ -1,4 +1,4 @@
-"""The services that every handler works with, put together once when the server starts."""
+"""The services that request handlers use, created once when the server starts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .mirror import Mirror
 from .order import Derivative
 from .sniffer import Sniffer
 
-LOOKUPS = 100.0  # a second; 5 % of a core
+LOOKUPS = 100.0  # lookups per second during an overload; 5 % of a core
 
 
 @dataclass(slots=True)
@@ -45,11 +45,11 @@ class Configuration:
     """The configuration in force, which is replaced when its file is read again.
 
     Attributes:
-        settings: As they were taken over last; only buckets and credentials of these count, all
-            else needs another start.
-        keys: What signatures are verified with.
-        refused: Why the file was not taken over when it was read last, a reason a line.
-        succeeded: When it was taken over last, in seconds since the epoch.
+        settings: The settings adopted last, of which only buckets and credentials are used; all
+            others need a restart.
+        keys: The keys that verify signatures.
+        refused: Why the file was not adopted when it was last read, one reason per line.
+        succeeded: When it was last adopted, in seconds since the epoch.
     """
 
     settings: Settings
@@ -58,7 +58,7 @@ class Configuration:
     succeeded: float = field(default_factory=time.time)
 
     def note(self, *refused: str) -> None:
-        """Note what came of reading the file just now."""
+        """Record the result of reading the file, with the reasons if it was refused."""
         self.refused = refused
         if not refused:
             self.succeeded = time.time()
@@ -66,33 +66,33 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services, which nothing replaces while the server runs.
+    """The services, none of which is replaced while the server runs.
 
     Attributes:
-        settings: As the server was started with.
-        store: Where the objects are.
+        settings: The settings that the server was started with.
+        store: The store of the objects.
         renderers: The pool of renderer processes.
-        registry: Which buckets there are.
-        fastpath: Answers to requests that were made before.
-        configuration: What may change while the server runs.
-        outgoing: Asks other servers for objects.
-        mirror: Fetches objects that a bucket does not have.
-        cache: The derivatives; ``None`` where there is no cache.
-        clock: Seconds since the epoch.
-        flights: Single-flight of the pictures that are being made.
+        registry: The buckets.
+        fastpath: Answers repeated requests.
+        configuration: The configuration in force.
+        outgoing: Requests objects from other servers.
+        mirror: Fetches missing objects.
+        cache: The cache of pictures; ``None`` if there is none.
+        clock: Returns the time, in seconds since the epoch.
+        flights: Single flights of the pictures that are being made.
         looking: Locks for looks at a source, see :mod:`.looks`.
         throttle: Delays refusals.
-        turns: When a picture that is not known begins.
-        lookups: How often objects are looked at for pictures that then are refused.
-        sniffer: Which objects are pictures, by their bytes.
+        turns: Limits when requests for pictures that are not cached begin.
+        lookups: Limits the lookups of objects during an overload.
+        sniffer: Detects pictures by their first bytes.
         callbacks: Sends callbacks of uploads to other servers.
         webhooks: Sends purges and changes to caches in front.
-        background: Makes pictures for no request, when there is time.
+        background: Makes pictures that no request waits for.
         recorder: Records requests for metrics, log and traces.
-        peers: The other fronts of the server; ``None`` where there is one.
+        peers: The other fronts of the server; ``None`` if there is only one.
         writes: Announces writes to an object store to other fronts.
-        sweeping: Removals of files behind a purge.
-        draining: Set as soon as the server stops.
+        sweeping: Tasks that remove the files of purges.
+        draining: Set when the server begins to stop.
         rendering: The ``[image]`` of the settings as text, which a picture's ETag covers.
     """
 
@@ -141,16 +141,16 @@ class Services:
         recorder: Recorder | None = None,
         **more: Any,
     ) -> Self:
-        """The services of a server whose configuration is ``settings``.
+        """Create the services of a server.
 
         Args:
-            settings: What the server starts with.
-            store: See the attribute, as are ``renderers``, ``cache`` and whatever else comes.
+            settings: The settings that the server starts with.
+            store: The store of the objects.
             renderers: The pool of renderer processes.
-            documents: Of the buckets that the store describes.
-            cache: What has been made.
-            origins: Told which buckets are elsewhere; ``None`` where none can be.
-            outgoing: Asks other servers; ``None`` for one as the settings have it.
+            documents: The documents of buckets that are in the store.
+            cache: The cache of pictures; ``None`` for none.
+            origins: Is told which buckets are in other stores; ``None`` if none can be.
+            outgoing: Requests objects from other servers; ``None`` for a new one.
             recorder: Records requests; ``None`` for a new one.
             **more: Any other attribute.
         """
@@ -178,7 +178,7 @@ class Services:
         return result
 
     def adopt(self, settings: Settings) -> None:
-        """Take over the bucket documents and credentials of ``settings``."""
+        """Adopt the bucket documents and credentials of ``settings``."""
         known = tuple(sign.Credential(**item.model_dump()) for item in settings.credentials)
         self.configuration.settings = settings
         server = settings.server
@@ -186,7 +186,11 @@ class Services:
         self.registry.adopt(settings.buckets, Bucket(acl=settings.default_acl), settings.limits)
 
     def handed(self, file: str) -> dict[str, str]:
-        """The header by which a server in front is given a file of the cache to send."""
+        """Return the header that tells a server in front to send a file of the cache.
+
+        Args:
+            file: The path of the file in the cache; empty for no header.
+        """
         return {ACCEL: self.settings.server.accel_redirect + file} if file else {}
 
     async def forget(self, bucket: str, key: str, kind: webhook.Kind = "write") -> None:
@@ -195,7 +199,7 @@ class Services:
         Args:
             bucket: Its bucket.
             key: Its name.
-            kind: What has happened, for the webhooks.
+            kind: The kind of event for webhooks.
         """
         if self.cache:
             await self.cache.purge(bucket, key)
@@ -205,7 +209,7 @@ class Services:
 
 
 def _webhooks(settings: Settings, registry: Registry) -> Webhooks:
-    """Those of the configuration; another one takes another start."""
+    """Return the webhooks of the settings."""
 
     def chosen(bucket: str) -> Sequence[str]:
         tags = (registry.described(bucket) or registry.plain).cache_tags

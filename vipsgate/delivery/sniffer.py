@@ -1,7 +1,7 @@
 """Detection of pictures among objects by their first bytes, with a cache of the results.
 
-It serves rules for all pictures, whatever an object is called. Nothing is decoded; of each version
-of an object a few KB are read once, and of a remote object only these are fetched.
+It serves rules for all pictures, which apply whatever the key of an object is. Nothing is decoded;
+a few KB of each version of an object are read once, and only these are fetched of a remote object.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from ..image.formats.codecs import HEAD_BYTES, is_picture
 from ..store.base import Object, Opened, Store
 
 MAX_ENTRIES = 16384  # objects that are remembered; one takes about 400 bytes
-TRIES = 3  # to read a remote object as it was when it was looked at
+TRIES = 3  # attempts to read a remote object before it is replaced again
 
-Version = tuple[str, int, float]  # tag, bytes, and since when: what identifies the content
+Version = tuple[str, int, float]  # ETag, size in bytes, and time of modification
 
 
 class Sniffer:
-    """A cache of which objects are pictures, for those used last.
+    """Detects pictures, and remembers the results for the objects used last.
 
     Args:
-        max_entries: How many are remembered.
+        max_entries: The largest number of objects to remember.
     """
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._known: LRUCache[tuple[str, str], tuple[Version, bool]] = LRUCache(max_entries)
 
     async def sniff(self, store: Store, bucket: str, key: str, item: Object) -> tuple[Object, bool]:
-        """Return the object as it is by now, and whether it is a picture.
+        """Return an object as it is now, and whether it is a picture.
 
         Args:
-            store: Where it is.
+            store: The store.
             bucket: Its bucket.
-            key: Its name.
-            item: What was known of it a moment ago.
+            key: Its key.
+            item: The object as it was looked up.
 
         Raises:
-            NoSuchKey: It is gone by now.
+            NoSuchKey: It has been deleted.
             ServiceUnavailable: It cannot be read, or is replaced again and again.
         """
         known = self._recall(bucket, key, item)

@@ -1,10 +1,9 @@
-"""A WebP in place of an AVIF that takes long and is not there yet, for a short time.
+"""Answers with a WebP while an AVIF, which takes longer, is made in the background.
 
-Where the bucket wants that (``avif_in_background``), a client that takes both formats is answered
-with whatever of them is quick, unless the AVIF is there. The renderer tells by a note whether that
-is a stand-in; if so the AVIF is made in the lowest lane. The two have names and tags of their own,
-so nothing is ever exchanged under a tag, and a client that comes back with that of the stand-in
-gets 304 or the AVIF.
+If the bucket has ``avif_in_background``, a client that accepts both formats gets the one that is
+quick to make, unless the AVIF is cached. The renderer adds a note if that is a stand-in; then the
+AVIF is made at the lowest priority. The two have different names and ETags, so a client that
+revalidates the stand-in gets 304 or the AVIF.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ if TYPE_CHECKING:
     from .order import Order
     from .services import Services
 
-BOTH = "-".join(automatic.OFFERED)  # the class of those who may be given either
+BOTH = "-".join(automatic.OFFERED)  # the word for clients that accept both formats
 
 
 async def sooner(services: Services, order: Order, headers: Mapping[str, str]) -> Order:
-    """The order itself, or that for the picture that can be had without much delay.
+    """Return the order itself, or one for the quick picture if that is to be answered first.
 
     Args:
-        services: Where it is looked for.
-        order: For the picture at its best.
-        headers: Of the request; whoever has that picture keeps it.
+        services: The services.
+        order: The order for the best picture.
+        headers: Headers of the request; the order is returned if its picture is revalidated.
     """
     bucket, cache = order.grant.bucket, services.cache
     if not (bucket.avif_in_background and order.offered and order.process and cache):
@@ -57,7 +56,7 @@ async def sooner(services: Services, order: Order, headers: Mapping[str, str]) -
 
 
 def follow(services: Services, order: Order) -> None:
-    """Have the AVIF made for which the order's picture stands in; nothing where it does not."""
+    """Have the AVIF made in the background, if the order's picture is a stand-in."""
     if not order.stand_in or order.process is None or services.draining.is_set():
         return
     process = accepting.accepted_by(order.process, BOTH, services.settings.limits)
@@ -67,10 +66,10 @@ def follow(services: Services, order: Order) -> None:
 
 
 async def _make(services: Services, order: Order) -> None:
-    """Have a picture kept.
+    """Make a picture and cache it.
 
     Raises:
-        OssError: It cannot be made now; whoever wants it next has it tried again.
+        OssError: It cannot be made now; the next request for it tries again.
     """
     with suppress(ReplacedError):
         async with services.renderers.lowest(counted=False):

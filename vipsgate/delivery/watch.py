@@ -1,8 +1,8 @@
-"""Changes of bucket documents that caches in front have to purge for, sent to webhooks.
+"""Sends webhooks for changes of bucket documents after which caches in front have to purge.
 
-Every instance sends a change when it answers by it, whichever has made it. With many instances that
-is as many requests; but if only the instance that has written the document sent it, a cache could
-ask another one, which still answers by the old document, and keep that answer.
+Every instance sends each change once it has adopted it itself. If only the instance that has
+written the document sent it, a cache could ask another instance, which still answers by the old
+document, and keep that answer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ..catalog.registry import Registry
 from ..gate.webhook import Event
 from ..web.webhooks import Webhooks
 
-POLL_INTERVAL = 0.5  # seconds between two comparisons
-RIGHTS = ("acl", "protection", "referer", "cdn_signing")  # of a document: they decide who may read
+POLL_INTERVAL = 0.5  # seconds between comparisons
+RIGHTS = ("acl", "protection", "referer", "cdn_signing")  # fields that decide who may read
 
 Documents = Mapping[str, Bucket]
 
@@ -27,7 +27,7 @@ def known(registry: Registry) -> dict[str, Bucket]:
 
 
 def changes(before: Documents, after: Documents) -> Iterator[Event]:
-    """Yield an event for each difference; a new bucket or style was in no cache before."""
+    """Yield an event for each difference, except new buckets and styles, which no cache has yet."""
     for name, old in before.items():
         new = after.get(name)
         if new is old:
@@ -42,7 +42,7 @@ def changes(before: Documents, after: Documents) -> Iterator[Event]:
 
 
 async def follow(registry: Registry, webhooks: Webhooks) -> None:
-    """Send changes to the webhooks, for ever; not those from before the first comparison."""
+    """Send changes to the webhooks until cancelled, beginning with those after the call."""
     before, version = known(registry), registry.version
     while True:
         await asyncio.sleep(POLL_INTERVAL)

@@ -1,7 +1,7 @@
 """What the front processes of one server share: a scoreboard in shared memory, and messages.
 
-A server on a large machine has several front processes behind one port. Each is complete, with
-renderers and caches of its own; what has to be one for the machine goes through here.
+A server on a large machine has several front processes behind one port. Each has renderers and
+caches of its own; they coordinate with each other through this package.
 :mod:`.scoreboard` is shared memory in which each front publishes its numbers, :mod:`.channel`
 carries calls and notices between fronts, :mod:`.claims` is single-flight across fronts, and
 :mod:`.balance` decides which front gets the next connection.

@@ -1,4 +1,4 @@
-"""Which front gets the next connection: the one with the fewest; pure."""
+"""Selects the front for each new connection, the one with the fewest; pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from .scoreboard import Column, Scoreboard
 
 
 def loads(scoreboard: Scoreboard) -> dict[int, int]:
-    """Return the open connections of each front that responds, those on their way to it included.
+    """Return the number of connections of each front that responds, including those passed to it.
 
-    Where none responds, those of each front that is alive: it may respond later.
+    If none responds, all fronts that are alive are included, as they may respond later.
     """
     columns = (Column.CONNECTIONS, Column.SENT, Column.RECEIVED)
     rows = zip(*(scoreboard.column(column) for column in columns), strict=True)

@@ -1,9 +1,9 @@
 """Messages between fronts: calls, which have a reply, and notices, which have none.
 
-Each is one datagram of JSON with descriptors. Every front has one socket to receive from, whose
-other end all of them have, so there are as many sockets as fronts, not their square; and what was
-sent to a front that has ended is read by the one that takes its place. A call is answered by the
-handler of its kind; where the caller leaves, the handler is cancelled.
+Each is one datagram of JSON with descriptors. Every front receives from one socket, whose other end
+all fronts share, so there are as many sockets as fronts, not their square, and messages to a front
+that has ended are read by the one that replaces it. A call is answered by the handler of its kind;
+if the caller is cancelled, the handler is cancelled, too.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ..worker.protocol import Message
 
 KIND = protocol.KIND
 MAX_RECEIVED = 64  # messages in one iteration of the loop
-REPLY, CANCEL, LOST = "reply", "cancel", "lost"  # kinds of the channel's own
-BROADCAST_SECONDS = 1.0  # that the others have to reply
+REPLY, CANCEL, LOST = "reply", "cancel", "lost"  # kinds that the channel itself uses
+BROADCAST_SECONDS = 1.0  # the longest wait for replies to a broadcast
 
 log = logging.getLogger(__name__)
 
 Reply = tuple[Message, Sequence[int]]  # its descriptors are closed by the channel once it is sent
 Handler = Callable[[Message, list[int]], Awaitable[Reply]]  # the channel closes the descriptors
-NoticeHandler = Callable[[Message, list[int]], None]  # the descriptors are the handler's
+NoticeHandler = Callable[[Message, list[int]], None]  # the handler closes the descriptors
 
 
 class FrontLostError(Exception):
@@ -37,7 +37,7 @@ class FrontLostError(Exception):
 
 
 def open_sockets(fronts: int) -> tuple[list[socket.socket], list[socket.socket]]:
-    """Return inboxes and outboxes for so many fronts, and behind these those of the parent."""
+    """Return the inboxes and outboxes of ``fronts`` fronts, and then those of the parent."""
     pairs = [socket.socketpair(socket.AF_UNIX, KIND) for _ in range(fronts + 1)]
     for pair in pairs:
         for end in pair:
@@ -46,13 +46,13 @@ def open_sockets(fronts: int) -> tuple[list[socket.socket], list[socket.socket]]
 
 
 def message(kind: str, sender: Sequence[int], body: Message, number: int = 0) -> Message:
-    """Return a message as it is sent.
+    """Return a message.
 
     Args:
-        kind: What it is about.
+        kind: Its kind.
         sender: The number of the front that sends it, and its process id.
-        body: What it says.
-        number: Of the call, among those of the sender; 0 for a notice.
+        body: Its content.
+        number: The number of the call, among those of the sender; 0 for a notice.
     """
     return {"kind": kind, "from": sender, "number": number, "body": body}
 
@@ -91,20 +91,20 @@ class Channel:
         self._unsent: dict[int, deque[tuple[Message, list[int]]]] = {}
 
     def on_call(self, kind: str, handler: Handler) -> None:
-        """Have calls of a kind answered by a handler, which returns the reply."""
+        """Set the handler of calls of a kind, which returns the reply."""
         self._handlers[kind] = handler
 
     def on_notice(self, kind: str, handler: NoticeHandler) -> None:
-        """Have notices of a kind handled."""
+        """Set the handler of notices of a kind."""
         self._notice_handlers[kind] = handler
 
     def open(self) -> None:
-        """Receive messages, from now on."""
+        """Start to receive messages."""
         self._inbox.setblocking(False)
         asyncio.get_running_loop().add_reader(self._inbox, self._read)
 
     def close(self) -> None:
-        """Receive no more, cancel what is under way, and notify those who wait for a reply."""
+        """Stop receiving, cancel calls under way, and notify the fronts that wait for a reply."""
         for to in self._others():
             self.notify(to, LOST, {"front": self._front})
         asyncio.get_running_loop().remove_reader(self._inbox)
@@ -149,13 +149,13 @@ class Channel:
             del self._calls[number]
 
     def notify(self, to: int, kind: str, body: Message, descriptors: Sequence[int] = ()) -> None:
-        """Send another front a notice; the descriptors stay the caller's."""
+        """Send another front a notice; the caller closes the descriptors."""
         self._send(to, message(kind, self._me, body), descriptors)
 
     async def broadcast(self, kind: str, body: Message) -> None:
-        """Call all other fronts, and wait for their replies; not for one that hangs.
+        """Call all other fronts, and wait for their replies, up to :data:`BROADCAST_SECONDS`.
 
-        It goes on where the caller is cancelled: what has happened has happened.
+        The broadcast continues if the caller is cancelled, as the change has been made.
         """
         broadcast = asyncio.ensure_future(self._broadcast(kind, body))
         self._broadcasts.add(broadcast)
@@ -170,14 +170,14 @@ class Channel:
                 log.error("another front was not told of %s: %r", kind, outcome)
 
     async def gather(self, kind: str) -> list[tuple[Message, list[int]]]:
-        """Return the replies of all others that have one; the caller closes the descriptors."""
+        """Return the replies of the other fronts; the caller closes the descriptors."""
         outcomes = await self._call_others(kind, {})
         return [outcome for outcome in outcomes if isinstance(outcome, tuple)]
 
     async def _call_others(
         self, kind: str, body: Message
     ) -> list[tuple[Message, list[int]] | BaseException]:
-        """Return the reply or the error of each other front; CancelledError of one that is late."""
+        """Return the reply or error of each other front; CancelledError for one that is late."""
         calls = [asyncio.ensure_future(self.call(to, kind, body)) for to in self._others()]
         if calls:
             _, late = await asyncio.wait(calls, timeout=BROADCAST_SECONDS)
@@ -186,14 +186,14 @@ class Channel:
         return await asyncio.gather(*calls, return_exceptions=True)
 
     def _others(self) -> list[int]:
-        """All other fronts that are alive; the last outbox is the parent's."""
+        """Return all other fronts that are alive, without the parent."""
         fronts = range(len(self._outboxes) - 1)
         return [front for front in fronts if front != self._front and self._alive(front)]
 
     # -- messages --------------------------------------------------------------------------------
 
     def _send(self, to: int, sent: Message, descriptors: Sequence[int] = ()) -> None:
-        """Send now, or behind what could not be sent yet."""
+        """Send a message now, or after those that could not be sent yet."""
         if to not in self._unsent:
             try:
                 return protocol.send(self._outboxes[to], sent, descriptors)
@@ -257,7 +257,7 @@ class Channel:
             reply, files = await self._handlers[kind](body, descriptors)
         except errors.OssError as error:
             reply = {"error": errors.dump(error)}
-        except Exception:  # a fault of ours
+        except Exception:  # a bug
             log.exception("a call of another front has failed: %s", kind)
             reply = {"error": errors.dump(errors.InternalError("Another process has failed."))}
         finally:
@@ -269,7 +269,7 @@ class Channel:
             protocol.close(files)
 
     def _on_lost(self, body: Message, descriptors: list[int]) -> None:
-        """A front has ended: its calls need no reply, and it replies to none."""
+        """Cancel the calls from a front that has ended, and fail the calls to it."""
         front = body["front"]
         for name, task in self._answering.items():
             if name[0] == front:

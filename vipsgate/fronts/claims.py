@@ -1,10 +1,10 @@
 """Single-flight across fronts: a front claims what it makes, and the others ask it for the result.
 
-Each front writes its claims into slots of its own, found by the hash of a name, and reads the same
-slot of all others, before and after: where two claim at the same moment, the front with the lower
-number has the claim. So there is no lock, which would cost two system calls for every picture.
-Where two names of one front have the same slot, the second one is not claimed: at worst it is made
-twice, and it is never mistaken for the first.
+Each front writes its claims into slots of its own, at the hash of the name, and reads the same slot
+of all others before and after. If two fronts claim a name at the same moment, the one with the
+lower number has it. So no lock is needed, which would cost two system calls for every picture. If
+two names of one front have the same slot, the second one is not claimed; at worst it is made twice,
+and it is never mistaken for the first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .scoreboard import CLAIM_SLOTS, Scoreboard
 
-NUMBER_BITS = 63  # of a name's hash that a slot has; 0 is an empty slot
+NUMBER_BITS = 63  # bits of a name's hash in a slot; 0 is an empty slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Claim:
     """The result of claiming a name.
 
     Attributes:
-        owner: The front that has claimed it before; ``None`` where it is this one's to make.
+        owner: The front that has claimed the name before; ``None`` if this front is to make it.
     """
 
     owner: int | None
@@ -31,16 +31,16 @@ class Claim:
     _number: int
 
     def release(self) -> None:
-        """Give the claim up: it is made, or will not be. Nothing where another front owns it."""
+        """Release the claim, unless another front owns it."""
         if self.owner is None and self._slots[self._slot] == self._number:
             self._slots[self._slot] = 0
 
 
 class Claims:
-    """The claims of one front, which makes nothing twice at the same time by itself.
+    """The claims of one front, which itself claims no name twice at the same time.
 
     Args:
-        scoreboard: Has the slots of all fronts.
+        scoreboard: The scoreboard, with the slots of all fronts.
         front: The number of this front.
     """
 
@@ -51,7 +51,7 @@ class Claims:
         self._front = front
 
     def acquire(self, name: str) -> Claim:
-        """Claim a name, until :meth:`Claim.release`, where no other front has done so."""
+        """Claim a name until :meth:`Claim.release`, unless another front has claimed it."""
         digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
         number = int.from_bytes(digest) >> (64 - NUMBER_BITS) or 1
         slot = number % CLAIM_SLOTS

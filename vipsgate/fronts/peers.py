@@ -1,4 +1,4 @@
-"""One front of a server, and what connects it with the others."""
+"""The connection of a front with the other fronts of its server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Peers:
         front: The number of this front.
         scoreboard: The numbers that all fronts publish.
         channel: Calls and notices to the others.
-        claims: What each front is making, so that the others do not make it, too.
+        claims: The pictures that each front is making, so that no other front makes them.
     """
 
     front: int
@@ -27,7 +27,7 @@ class Peers:
 
     @property
     def is_leader(self) -> bool:
-        """Is this the front with the admin port, which does what is done once for the machine?"""
+        """Whether this front has the admin port, and does the work of which one front is enough."""
         return self.front == 0
 
     def publish(self, column: Column, value: int) -> None:

@@ -1,10 +1,10 @@
-"""The public port of several fronts: connections are accepted here, and each is passed to a front.
+"""The public port of several fronts: accepts connections, and passes each to a front.
 
-It goes to the front with the fewest connections, and no byte of it is read here. Accepting decides
-who serves: fronts that listen by themselves (``SO_REUSEPORT``) are chosen by a hash, which leaves
-one of two fronts with 6 of 8 connections as often as not, and one that dies takes the connections
-along that the kernel has queued for it; fronts that share one socket are all woken by each
-connection. Passing a connection on costs 20 microseconds, once.
+Each goes to the front with the fewest connections, and no byte of it is read here. If each front
+had a socket of its own (``SO_REUSEPORT``), the kernel would choose by a hash, which often gives one
+of two fronts 6 of 8 connections, and a front that dies would lose the connections queued for it. If
+fronts shared one socket, each connection would wake all of them. Passing a connection on costs 20
+microseconds, once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..worker import protocol
 from .notices import CLOSE_IDLE, CONNECTIONS, LAST
 
 Notify = Callable[[int, str, protocol.Message, Sequence[int]], None]
-FULL_SECONDS = 1.0  # at the end, for a front whose socket is full
+FULL_SECONDS = 1.0  # wait at the end for fronts whose sockets are full
 log = logging.getLogger(__name__)
 
 
@@ -32,10 +32,10 @@ class Acceptor:
     """The public port of several fronts.
 
     Args:
-        sockets: Its sockets, bound.
-        scoreboard: Has the number of connections of each front.
-        limit: Connections that may be open.
-        notify: Sends a front, by its number, a notice with descriptors; raises OSError where its
+        sockets: Its bound sockets.
+        scoreboard: The scoreboard, with the number of connections of each front.
+        limit: The most open connections.
+        notify: Sends a front, by its number, a notice with descriptors; raises OSError if its
             socket is full.
     """
 
@@ -44,21 +44,21 @@ class Acceptor:
     ) -> None:
         self._sockets, self._scoreboard, self._notify = sockets, scoreboard, notify
         self._limit = ConnectionLimit(limit)
-        self._held: list[socket.socket] = []  # accepted, and no front takes them at present
+        self._held: list[socket.socket] = []  # accepted connections that no front takes yet
         self._open = self._paused = False
 
     @property
     def listening(self) -> Sequence[socket.socket]:
-        """The sockets that connections are accepted from at present."""
+        """The sockets from which connections are accepted at present."""
         return self._sockets if self._open and not self._paused and not self._held else ()
 
     def open(self) -> None:
-        """Listen."""
+        """Start to listen."""
         ports.listen(self._sockets)
         self._open = True
 
     def accept(self, listening: socket.socket) -> None:
-        """Accept what is in the queue of a socket, up to the limit, and pass it to the fronts."""
+        """Accept the connections in the queue of a socket, up to the limit, and pass them on."""
         loads = balance.loads(self._scoreboard)
         open_now = sum(loads.values()) + len(self._held)
         self._accept(listening, self._limit.acceptable(open_now), loads)
@@ -67,7 +67,7 @@ class Acceptor:
         connections: list[socket.socket] = []
         try:
             connections.extend(islice(ports.accepted(listening), most))
-        except OSError as error:  # no descriptor, or no memory
+        except OSError as error:  # no descriptor or no memory
             log.error("connections cannot be accepted: %s", error.strerror)
             time.sleep(RETRY_SECONDS)
         self._pass_on(connections, loads)
@@ -89,7 +89,7 @@ class Acceptor:
         self._held += waiting
 
     def _send(self, front: int, connections: Sequence[socket.socket]) -> bool:
-        """Pass connections on to a front. Return whether its socket has room for them."""
+        """Pass connections on to a front; return whether its socket had room for them."""
         self._scoreboard.add(front, Column.SENT, len(connections))
         try:
             self._notify(front, CONNECTIONS, {}, [item.fileno() for item in connections])
@@ -101,10 +101,7 @@ class Acceptor:
         return True
 
     def check(self) -> None:
-        """Pass on what no front took, and accept nothing while too many connections are open.
-
-        Where they are too many, unused ones are closed.
-        """
+        """Pass on held connections; pause accepting and close unused ones if too many are open."""
         loads = balance.loads(self._scoreboard)
         self._pass_on_held(loads)
         self._paused = self._limit.is_full(sum(loads.values()), paused=self._paused)
@@ -118,12 +115,12 @@ class Acceptor:
         self._pass_on(held, loads)
 
     def close(self, *, shared: bool) -> None:
-        """Accept all that is in the queues, beyond the limit, too, and then no more.
+        """Accept all queued connections, also beyond the limit, and then no more.
 
-        What no front takes within :data:`FULL_SECONDS` is closed.
+        Connections that no front takes within :data:`FULL_SECONDS` are closed.
 
         Args:
-            shared: Whether other servers listen there, too.
+            shared: Whether other servers listen on the port, too.
         """
         if self._open:
             if shared:

@@ -1,4 +1,4 @@
-"""The admin port: health, metrics, what a request comes to and why, purges, and the console."""
+"""The admin port: health, metrics, explanations of requests, purges, and the console."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .aggregate import Aggregator
 from .explain import explain
 
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-CLIENTS_FAULT = 400  # the lowest status of an error
+CLIENTS_FAULT = 400  # lowest status of an error
 Application = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-MAX_FORM = 4 << 20  # bytes: a bucket document with all that a form escapes
+MAX_FORM = 4 << 20  # bytes of a form, which may contain a bucket document, percent-encoded
 SERVICES = web.AppKey("services", Services)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 AGGREGATOR = web.AppKey("aggregator", Aggregator)
@@ -38,12 +38,12 @@ AGGREGATOR = web.AppKey("aggregator", Aggregator)
 def application(
     services: Services, moment: gauges.Gauges, console: Console | None = None
 ) -> web.Application:
-    """The application of the admin port.
+    """Return the application of the admin port.
 
     Args:
-        services: Of the server.
+        services: The services of the server.
         moment: The gauges.
-        console: The console, where there is one.
+        console: The console; ``None`` for a new one.
     """
     app = web.Application(middlewares=[guard.check], client_max_size=MAX_FORM)
     app.on_response_prepare.append(_name)
@@ -63,20 +63,20 @@ def application(
 
 
 async def _name(request: web.Request, response: web.StreamResponse) -> None:
-    """Send the server's own name in place of aiohttp's."""
+    """Replace aiohttp's Server header."""
     response.headers["Server"] = responses.STEADY["Server"]
 
 
 def refuse(request: web.BaseRequest, error: OssError) -> web.StreamResponse:
-    """Return the answer of the admin port to what it refuses; in OSS's XML, as on the other."""
+    """Return the answer to a refused request, as OSS's XML, like on the public port."""
     request.setdefault(responses.RECORD, RequestRecord(time.perf_counter(), responses.request_id()))
     return responses.refusal(error, request)
 
 
 async def converse(request: web.BaseRequest, application: Application) -> web.StreamResponse:
-    """Answer by the application, and put its errors as OSS words them.
+    """Call the application, and answer its errors as OSS's XML.
 
-    Those of aiohttp's router come here as exceptions; the console's are pages, which stay so.
+    Errors of aiohttp's router are exceptions; those of the console are pages, and are not changed.
     """
     try:
         check_expectation(request)
@@ -90,7 +90,7 @@ async def converse(request: web.BaseRequest, application: Application) -> web.St
 
 
 def _worded(request: web.BaseRequest, error: web.HTTPException) -> OssError:
-    """An error of aiohttp's as one of ours."""
+    """Return an error of aiohttp's as an :class:`OssError`."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return MethodNotAllowed(
@@ -104,12 +104,12 @@ def _worded(request: web.BaseRequest, error: web.HTTPException) -> OssError:
 
 
 def runner(services: Services, moment: gauges.Gauges, console: Console, **options: Any) -> Runner:
-    """The admin port's application, to be run; see :func:`application`."""
+    """Return a runner of the admin port's application; see :func:`application`."""
     return run(application(services, moment, console), **options)
 
 
 def run(app: web.Application, **options: Any) -> Runner:
-    """An application, to be run so that all it refuses is refused in OSS's XML."""
+    """Return a runner of an application that answers errors as OSS's XML."""
     return Runner(app, refuse=refuse, around=converse, **options)
 
 
@@ -118,11 +118,12 @@ async def _healthz(request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    """503 with the reason while new work is not wanted; what was not taken over is told of.
+    """Answer 503 with the reason if no requests should be sent here, else 200.
 
-    A configuration or a bucket document that is refused makes nobody unready: an edit would take a
-    whole fleet away, which serves what was good. So would a store that is away, where nobody else
-    has what a node has kept: whoever sends requests by this answer asks ``/readyz?despite=store``.
+    The answer also lists refused configurations and bucket documents. They do not make a server
+    unready, as one wrong edit would take down a whole fleet, which still serves with the last good
+    configuration. A store that does not answer does; a load balancer that prefers cached pictures
+    to none then asks ``/readyz?despite=store``.
     """
     services = request.app[SERVICES]
     full = "queue full" if services.renderers.refusal() else ""
@@ -135,7 +136,7 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    """In the form that the scraper asks for: Prometheus text, or OpenMetrics."""
+    """Answer with the metrics, as Prometheus text or OpenMetrics, by Accept."""
     write, kind = choose_encoder(request.headers.get("Accept", ""))
     aggregator = request.app.get(AGGREGATOR)
     moment = await aggregator.collect() if aggregator else gauges.Moment(request.app[METRICS])
@@ -144,7 +145,7 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _explain(request: web.Request) -> web.Response:
-    """What a request to the public port comes to, and why; see :mod:`vipsgate.server.explain`."""
+    """Explain a request to the public port; see :mod:`vipsgate.server.explain`."""
     line = request.raw_path.removeprefix("/explain")
     headers = request.get(guard.HEADERS, request.headers)
     report = await explain(request.app[SERVICES], line, headers)
@@ -152,17 +153,17 @@ async def _explain(request: web.Request) -> web.Response:
 
 
 async def _forget(request: web.Request) -> web.Response:
-    """Purge a key, as it was before there were other purges; the key is percent-encoded."""
+    """Purge a key, by the older path for it."""
     place = request.match_info
     await purge.purge(request.app[SERVICES], "key", place["bucket"], place["key"])
     return web.Response(status=204)
 
 
 async def _purge(request: web.Request) -> web.Response:
-    """Purge by a row of :data:`purge.TABLE`; what is to be purged is in the path, as it is signed.
+    """Purge by a row of :data:`purge.TABLE`; all arguments are in the path, which is signed.
 
     Raises:
-        InvalidArgument: There is no key, or a query, which would be heard by nobody.
+        InvalidArgument: The key or style is empty, or there is a query, which is not used.
     """
     place = request.match_info
     kind, text = cast(Kind, place["kind"]), place["text"]

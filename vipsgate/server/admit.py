@@ -1,4 +1,4 @@
-"""What a request is about, which call it makes, and whether its caller may; nothing is awaited."""
+"""Finds the target and the call of a request, and checks access; nothing is awaited."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..web import responses
 
 
 def target_of(request: web.BaseRequest, services: Services) -> Target:
-    """Bucket, key and parameters, which are noted; see :func:`resolve`.
+    """Return the target of a request, and record it; see :func:`resolve`.
 
     Raises:
-        ExpectationFailed: The client expects what nobody here can do.
-        InvalidObjectName: Something is to be stored under a name that nothing can have here.
+        ExpectationFailed: The request has an Expect that is not supported.
+        InvalidObjectName: The request is to store an object under a key that is not valid.
     """
     target, record = _resolve(request, services), request[responses.RECORD]
     share(request, services.registry.described(target.bucket))
@@ -31,9 +31,9 @@ def target_of(request: web.BaseRequest, services: Services) -> Target:
 def call_of(
     request: web.BaseRequest, services: Services, target: Target
 ) -> tuple[api.Call, api.Handler]:
-    """The call, and who answers it; whether there is such a bucket is noted.
+    """Return the call of a request and its handler, and record whether the bucket exists.
 
-    Its target is another one where the URL is signed as for a CDN, and says so in its path.
+    If the URL has a CDN's signature in its path, the call's target is the path without it.
 
     Raises:
         OssError: There is no such call, or the caller may not make it.
@@ -58,7 +58,7 @@ def call_of(
 
 
 def _signed_for_cdn(request: web.BaseRequest, services: Services, target: Target) -> Target | None:
-    """What is asked for, where the URL is signed as for a CDN; see :func:`cdn.check`."""
+    """Return the target of a URL that is signed as for a CDN; see :func:`cdn.check`."""
     bucket = services.registry.described(target.bucket)
     if bucket is None or not bucket.cdn_signing.type:
         return None
@@ -70,17 +70,17 @@ def _signed_for_cdn(request: web.BaseRequest, services: Services, target: Target
 
 
 def share(request: web.BaseRequest, bucket: Bucket | None) -> None:
-    """Have the answer say to pages of other origins what its bucket says, whatever it will be."""
+    """Record the CORS headers of a bucket for the answer, including errors."""
     if bucket is not None and not cors.is_silent(bucket):
         sharing = cors.headers(bucket, request.method, request.headers)
         request[responses.RECORD].sharing = sharing
 
 
 def check_expectation(request: web.BaseRequest) -> None:
-    """Refuse what cannot be met (RFC 9110, 10.1.1); HTTP/1.0 has no expectations.
+    """Refuse an unsupported Expect (RFC 9110, 10.1.1), which is ignored in HTTP/1.0.
 
     Raises:
-        ExpectationFailed: It is another one than 100-continue.
+        ExpectationFailed: It is not 100-continue.
     """
     expected = request.headers.get("Expect")
     if expected and request.version >= (1, 1) and expected.lower() != "100-continue":
@@ -90,10 +90,10 @@ def check_expectation(request: web.BaseRequest) -> None:
 
 
 def _resolve(request: web.BaseRequest, services: Services) -> Target:
-    """Bucket, key and parameters; see :func:`resolve`.
+    """Return the target of a request; see :func:`resolve`.
 
     Raises:
-        InvalidObjectName: Something is to be stored under a name that nothing can have here.
+        InvalidObjectName: The request is to store an object under a key that is not valid.
     """
     endpoint, host = services.settings.server.endpoint, request.headers.get("Host", "")
     try:

@@ -1,10 +1,10 @@
-"""The metrics of all fronts of a server as those of one: each sample is a sum, or a maximum.
+"""Combines the metrics of all fronts of a server: each sample is a sum or a maximum.
 
-The front with the admin port collects those of the others when it is scraped. What a front has
-counted stays in the sums when that front ends, or does not reply in time: they would fall, which
-Prometheus takes for a restart of the whole server, and then it counts all that is left once more.
-So the counters of every front are kept as they were at its latest reply. A front that is killed
-takes along what it has counted since the scrape before.
+The front with the admin port collects those of the others when it is scraped. The counters of a
+front remain in the sums after it has ended, or if it does not reply in time. Otherwise the sums
+would fall, which Prometheus takes for a restart of the server, counting the rest again. So the
+counters of every front are kept as they were at its latest reply. What a front has counted since
+then is lost if it is killed.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from ..worker.protocol import Message
 from . import gauges
 
 METRICS = "metrics"  # the kind of call
-# of the process, which gauges.ROWS do not list
+# metrics of the process, which are not in gauges.ROWS
 SHARED = ("vipsgate_info", "process_start_time_seconds", "process_max_fds")
 LARGEST = frozenset((*SHARED, *(row.name for row in gauges.ROWS if row.shared)))
 
 COUNTED = ("counter", "histogram")  # the types of metrics that only rise
-CHECKSUM = 4  # bytes of it, a CRC-32
+CHECKSUM = 4  # size of a CRC-32, in bytes
 
 Process = tuple[int, int]  # the number of a front, and its process id
 Plain = list[Any]  # name, help, type, and rows of sample, labels and value
 
 
 def plain(collector: Collector) -> list[Plain]:
-    """Metrics as plain values."""
+    """Return the metrics of a collector as plain values."""
     return [
         [
             metric.name,
@@ -51,10 +51,10 @@ def plain(collector: Collector) -> list[Plain]:
 
 
 class Aggregate(Collector):
-    """The metrics of several fronts as those of one.
+    """The combined metrics of several fronts.
 
     Args:
-        parts: Those of each.
+        parts: The metrics of each front.
     """
 
     def __init__(self, parts: Iterable[list[Plain]]) -> None:
@@ -71,7 +71,7 @@ class Aggregate(Collector):
             self._metrics[name].add_sample(sample, dict(labels), value)
 
     def collect(self) -> Iterator[Metric]:
-        """All of them."""
+        """Return an iterator over all metrics."""
         return iter(self._metrics.values())
 
 
@@ -80,7 +80,7 @@ def _sum(one: float, other: float) -> float:
 
 
 def serve(peers: Peers, registry: CollectorRegistry) -> None:
-    """Reply with the metrics of this front to others that collect them, from now on."""
+    """Start to reply with the metrics of this front when another one collects them."""
 
     async def reply(body: Message, descriptors: list[int]) -> Reply:
         file = os.memfd_create("vipsgate-metrics", os.MFD_CLOEXEC)
@@ -98,12 +98,12 @@ def only_counted(metrics: list[Plain]) -> list[Plain]:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What fronts have counted, as far as it is known without asking them.
+    """The last known counters of all fronts.
 
     Attributes:
-        ended: The sums over all that have ended.
-        latest: The counters of the others as they were at the latest reply of each, by the number
-            of the front and its process id.
+        ended: The sums over all fronts that have ended.
+        latest: The counters of the others at the latest reply of each, by the number of the front
+            and its process id.
     """
 
     ended: list[Plain] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Totals:
     def after(self, replies: Mapping[Process, list[Plain]]) -> Totals:
         """Return the totals after these replies.
 
-        A front has ended where another process has replied under its number.
+        A front has ended if another process has replied under its number.
         """
         numbers = {number for number, _ in replies}
         silent = {one: part for one, part in self.latest.items() if one not in replies}
@@ -122,12 +122,12 @@ class Totals:
         return Totals(ended, late | {one: only_counted(part) for one, part in replies.items()})
 
     def metrics(self, replies: Mapping[Process, list[Plain]]) -> Aggregate:
-        """Return the metrics of all fronts, by the replies where there are any."""
+        """Return the metrics of all fronts: replies, and the last known counters of the others."""
         late = [part for one, part in self.latest.items() if one not in replies]
         return Aggregate([*replies.values(), *late, self.ended])
 
     def save(self, descriptor: int) -> None:
-        """Write them to a file, for another process."""
+        """Write the totals to a file, for another process."""
         rows = [[*one, part] for one, part in self.latest.items()]
         data = orjson.dumps([self.ended, rows])
         data = zlib.crc32(data).to_bytes(CHECKSUM) + data
@@ -136,7 +136,7 @@ class Totals:
 
     @classmethod
     def load(cls, descriptor: int) -> Totals:
-        """Return those of a file; none where it is empty, or its writer was killed meanwhile."""
+        """Return the totals in a file; none if it is empty, or its writer was killed meanwhile."""
         data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         checksum, data = data[:CHECKSUM], data[CHECKSUM:]
         if not data or int.from_bytes(checksum) != zlib.crc32(data):
@@ -158,7 +158,7 @@ class Aggregator:
         self._totals = Totals.load(peers.scoreboard.totals)  # of the front that was scraped before
 
     async def collect(self) -> Collector:
-        """Return the metrics as they are now, those of fronts that do not reply as they were."""
+        """Return the metrics of all fronts; those that do not reply have their last counters."""
         replies = {(self._peers.front, os.getpid()): plain(self._registry)}
         for body, files in await self._peers.channel.gather(METRICS):
             with os.fdopen(files[0], "rb") as reader:

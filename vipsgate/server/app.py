@@ -1,4 +1,4 @@
-"""The conductor: a request is resolved to a target, checked, and given to its call."""
+"""Handles requests of the public port: resolves, checks, and calls the handler of the call."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Handler(Protocol):
 
 
 async def serve(request: web.BaseRequest, services: Services) -> web.StreamResponse:
-    """Resolve the target, find the call, check the caller, and let the call answer."""
+    """Resolve the target, find the call, check access, and call its handler."""
     target = admit.target_of(request, services)
     if request.method == cors.PREFLIGHT and target.bucket:
         return preflight(request, services, target)
@@ -45,10 +45,10 @@ async def serve(request: web.BaseRequest, services: Services) -> web.StreamRespo
 
 
 def preflight(request: web.BaseRequest, services: Services, target: Target) -> web.StreamResponse:
-    """OptionObject: whether a page of another origin may send a request; nobody signs this.
+    """Answer OptionObject: whether a page of another origin may send a request; it is not signed.
 
     Raises:
-        NoSuchBucket: There is none.
+        NoSuchBucket: The bucket does not exist.
         OssError: See :func:`cors.preflight`.
     """
     bucket = services.registry.get(target.bucket)
@@ -62,7 +62,7 @@ def preflight(request: web.BaseRequest, services: Services, target: Target) -> w
 
 
 async def converse(request: web.BaseRequest, services: Services) -> web.StreamResponse:
-    """Answer, and record the request."""
+    """Answer and record a request."""
     record, response = services.recorder.begin(responses.request_id()), None
     record.begun = connection.came(request) or record.begun
     try:
@@ -70,14 +70,14 @@ async def converse(request: web.BaseRequest, services: Services) -> web.StreamRe
         if services.draining.is_set() and response.headers.get("Connection") == "close":
             request.protocol.close()  # aiohttp does not read its own header
         return response
-    finally:  # also when the client leaves, which cancels this
+    finally:  # also when the client leaves, which cancels the task
         services.recorder.end(record, request, response)
 
 
 async def _answer(
     request: web.BaseRequest, services: Services, record: RequestRecord
 ) -> web.StreamResponse:
-    """Serve, and answer every error in OSS's XML."""
+    """Answer a request, by the fast path if possible, and every error as OSS's XML."""
     known = None if services.draining.is_set() else services.fastpath.find(request, record)
     request[responses.RECORD], request[responses.ENDING] = record, services.draining
     if known and known[1].sharing:
@@ -96,7 +96,7 @@ async def _answer(
         return await serve(request, services)
     except OssError as error:
         return _refused(request, record, error)
-    except ConnectionError:  # there is no client any more
+    except ConnectionError:  # the client has left
         record.gone = True
         if request.transport is not None:
             request.transport.abort()
@@ -111,13 +111,13 @@ async def _answer(
 def _refused(
     request: web.BaseRequest, record: RequestRecord, error: OssError
 ) -> web.StreamResponse:
-    """Return the answer that an error is, and note it."""
+    """Return the answer to an error, and record it."""
     record.code, record.ec, record.rule = error.code, error.ec, error.rule
     return responses.refusal(error, request)
 
 
 def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web.StreamResponse:
-    """Return the answer to what is no HTTP request, and record it as one."""
+    """Return the answer to a malformed request, and record it."""
     record = request[responses.RECORD] = services.recorder.begin(responses.request_id())
     record.code = error.code
     response = responses.refusal(error, request)
@@ -126,18 +126,18 @@ def refuse(request: web.BaseRequest, error: OssError, services: Services) -> web
 
 
 def public(services: Services, handler: Handler = converse) -> Server:
-    """The server of the public port, which has no router: ``target`` reads the path.
+    """Return the server of the public port, which has no router.
 
     Args:
-        services: What requests are answered with.
-        handler: Answers them; the emulator has one around :func:`converse`.
+        services: The services of the server.
+        handler: Answers requests; the emulator's calls :func:`converse`.
     """
     return Server(
         partial(handler, services=services),
         refuse=partial(refuse, services=services),
         throttle=services.throttle,
         turns=services.turns,
-        # what is answered before a handler is asked would not be seen by another one
+        # answers without a handler would bypass another handler
         work=InlineAnswers(services) if handler is converse else None,
         handler_cancellation=True,
         access_log=None,

@@ -13,7 +13,7 @@ from typing import NoReturn
 from ..settings import SettingsError
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # of the environment
+PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # environment variables
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ class FrontError(Exception):
 
 
 def live(number: int, serve: Callable[[], None], fail: Callable[[str, bool], None]) -> NoReturn:
-    """Be a front process that has just been forked, and exit.
+    """Run a front process that has just been forked, and exit.
 
-    The status is 0 where it has served until it was told to stop.
+    The exit status is 0 if it has served until it was told to stop, else 1.
 
     Args:
-        number: Of the front.
-        serve: Serves until then.
-        fail: Told why it cannot, and whether that is a matter of the settings.
+        number: The number of the front.
+        serve: Serves until the front is told to stop.
+        fail: Called with the reason if it fails, and whether the settings are wrong.
     """
     code = 1
     try:
@@ -52,7 +52,7 @@ def live(number: int, serve: Callable[[], None], fail: Callable[[str, bool], Non
 
 
 def _detach() -> None:
-    """Undo what the parent has set up for itself, and end when it ends."""
+    """Undo the parent's signal handling and environment, and end when the parent ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""From settings to the services of a server: store, cache, renderers, log and traces."""
+"""Creates the services of a server from its settings: store, cache, renderers, log and traces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ..web.throttle import BURST, RATE, RateLimit, Throttle
 if TYPE_CHECKING:
     from ..observe.traces import Traces
 
-MASTERS = ".masters"  # the folder of masters, in that of derivatives; no bucket has such a name
+MASTERS = ".masters"  # folder of masters in the cache's folder; not a valid name of a bucket
 
 
 async def services_of(
@@ -41,13 +41,13 @@ async def services_of(
     """Return the services of a server with these settings, whose renderers are not started yet.
 
     Args:
-        settings: What to run with.
-        clock: Seconds since the epoch; the emulator's can be moved.
-        peers: The other fronts, who have a part each; ``None`` where there is one.
+        settings: The settings.
+        clock: Returns the time, in seconds since the epoch; the emulator's can be set.
+        peers: The other fronts, among which limits are divided; ``None`` if there is only one.
 
     Raises:
-        SettingsError: A log, a cache or a store cannot be had.
-        OssError: The store is away.
+        SettingsError: A log, a cache or a store cannot be opened.
+        OssError: The store does not answer.
     """
     server, fronts = settings.server, peers.scoreboard.fronts if peers else 1
     recorder = Recorder(log_of(settings), traces_of(settings))
@@ -90,14 +90,14 @@ async def services_of(
 
 
 def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
-    """The cache that the settings name; ``None`` for none.
+    """Return the cache of the settings, or ``None``.
 
     Args:
-        settings: Which one.
-        fronts: How many share the memory that it may take.
+        settings: The settings.
+        fronts: The number of fronts, among which its memory is divided.
 
     Raises:
-        SettingsError: Its folder is named, and cannot be had.
+        SettingsError: Its folder is configured, and cannot be used.
     """
     cache = settings.cache
     if not cache.enabled:
@@ -117,10 +117,10 @@ def cache_of(settings: Settings, fronts: int = 1) -> Cache | None:
 
 
 def _folder(settings: Settings) -> Path | None:
-    """The cache's folder, where there is one that answers; a warning is printed if it may not.
+    """Return the cache's folder, or ``None``; print a warning if it hangs, or might.
 
     Raises:
-        SettingsError: It is named, and does not answer.
+        SettingsError: It is configured, and its file system hangs.
     """
     cache, folder = settings.cache, settings.cache_folder()
     wanted = cache.disk_bytes or (settings.image.masters and cache.master_bytes)
@@ -139,7 +139,7 @@ def _folder(settings: Settings) -> Path | None:
 
 
 def _masters(settings: Settings, folder: Path | None) -> Masters | None:
-    """Where masters of large sources are kept; ``None`` where none are."""
+    """Return the store of masters, or ``None``."""
     if not (settings.image.masters and settings.cache.master_bytes and folder):
         return None
     try:
@@ -150,10 +150,10 @@ def _masters(settings: Settings, folder: Path | None) -> Masters | None:
 
 
 def log_of(settings: Settings) -> AccessLog | None:
-    """The access log that the settings name; ``None`` for none.
+    """Return the access log of the settings, or ``None``.
 
     Raises:
-        SettingsError: Its file cannot be had.
+        SettingsError: Its file cannot be opened.
     """
     form, path = settings.log.format, settings.log.path
     try:
@@ -164,10 +164,10 @@ def log_of(settings: Settings) -> AccessLog | None:
 
 
 def traces_of(settings: Settings) -> Traces | None:
-    """Where spans go; ``None`` where there shall be none.
+    """Return the exporter of traces, or ``None``.
 
     Raises:
-        SettingsError: There shall be, and OpenTelemetry is not installed.
+        SettingsError: Traces are enabled, and OpenTelemetry is not installed.
     """
     if not settings.traces.enabled:
         return None

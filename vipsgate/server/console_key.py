@@ -1,4 +1,4 @@
-"""The key pair for the console of one run, where nobody has one."""
+"""A temporary key pair for the console, if no credentials are configured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..settings import Settings
 
 
 def local_key(settings: Settings) -> Credential | None:
-    """A key pair for the console of this run, where nobody has one and only this machine connects.
+    """Return a key pair for this run's console, if none is configured and the port is local.
 
-    Without it either nobody could use the console of a demo, or every user and every web page of
-    the machine could. It is shown on the terminal only, and is valid for nothing but the console.
+    Without it, the console of a demo would be open to no one, or to every user and web page of the
+    machine. It is shown on the terminal only, and is valid only for the console.
     """
     host = settings.server.admin_host
     try:

@@ -1,8 +1,8 @@
-"""Why an answer is what it is: a request taken apart, without its picture being rendered.
+"""Explains the answer to a request, without rendering its picture.
 
-For ``GET /explain/BUCKET/KEY?...`` on the admin port: whatever stands behind ``/explain`` is what
-somebody asks the public port for, with its signature if it has one. All is found out with the
-rights of an owner, and who would be allowed is reported beside it.
+It serves ``GET /explain/BUCKET/KEY?...`` on the admin port: what follows ``/explain`` is a request
+to the public port, with its signature if it has one. The request is resolved with the rights of an
+owner, and the report includes which callers would be allowed to make it.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from ..gate.target import resolve as resolve_target
 from ..image.notes import joined
 from ..worker.protocol import Attachment, Job
 
-META = "objectMeta"  # the call that tells of an object and not of its picture
+META = "objectMeta"  # the call about an object, not its picture
 OWNER = simulate.CALLERS["owner"]
 ACCEPT = accept.ACCEPT.lower()
-SIGNATURE = frozenset(("authorization", "date", "referer", "x-oss-date"))  # headers that count
+SIGNATURE = frozenset(("authorization", "date", "referer", "x-oss-date"))  # headers that are used
 
 
 async def explain(services: Services, line: str, headers: Mapping[str, str]) -> dict[str, Any]:
-    """The answer to a request, explained, as plain values.
+    """Return the explanation of a request, as plain values.
 
     Args:
-        services: Of the server.
-        line: ``/BUCKET/KEY?...`` as a client would send it, the bucket in the path.
-        headers: As the client would send them; a signature, the Referer and Accept count.
+        services: The services of the server.
+        line: ``/BUCKET/KEY?...`` as a client would send it, with the bucket in the path.
+        headers: Headers as a client would send them: a signature, Referer and Accept are used.
     """
     report: dict[str, Any] = dict.fromkeys(
         ("target", "objects", "process", "offered", "plan", "notes", "refused", "access")
@@ -89,7 +89,7 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
 
 
 def outcome(error: OssError | None) -> dict[str, Any]:
-    """An error, or that there is none, as plain values."""
+    """Return an error, or success for ``None``, as plain values."""
     if error is None:
         return {"allowed": True}
     return {
@@ -113,7 +113,10 @@ def _access(
     *,
     by_cdn: bool,
 ) -> dict[str, Any]:
-    """Of this very request, and of each kind of caller; ``target`` is what was signed."""
+    """Return whether this request, and each kind of caller, is allowed.
+
+    ``target`` is the target that was signed.
+    """
     fields = sign.fields((name, text) for name, text in headers.items() if _counts(name))
     referer = fields.get("referer", "")
     bare = replace(whole, query=tuple(p for p in whole.query if p[0] not in sign.NAMES))
@@ -133,7 +136,7 @@ def _access(
 
 
 async def _sniffed(services: Services, document: Bucket, order: Order) -> Order:
-    """The same with what an anonymous caller's right may depend on: is it a picture?"""
+    """Return an order with ``picture`` filled in, as an anonymous caller's access may need it."""
     anonymous = access.Grant(document, None)
     known = lookup.Source(order.keys[0], order.source, order.links[0])
     source = await lookup.sniff(services, anonymous, order.target, known)
@@ -145,7 +148,7 @@ def _counts(name: str) -> bool:
 
 
 async def _source(services: Services, document: Bucket, target: Target) -> tuple[Seen, ...]:
-    """The object itself, where what is to be done with it is refused."""
+    """Return the source as the gate checks it, for a request whose process is refused."""
     owner = access.Grant(document, OWNER)
     try:
         source = await lookup.find(services, owner, target)
@@ -179,16 +182,16 @@ def _found(services: Services, order: Order) -> dict[str, Any]:
 
 
 def _notes(order: Order, plan: Mapping[str, Any]) -> list[str]:
-    """What of the request would not be followed to the letter."""
+    """Return the notes on parameters that would be changed or ignored."""
     notes = order.process.notes if order.process else ()
     return [*joined(notes, plan.get("notes", ()))]
 
 
 async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
-    """What a renderer would do; of a video it is not known before it is done.
+    """Return the plan of a renderer; ``None`` for a video, which has none until it is decoded.
 
     Raises:
-        OssError: It would not do it.
+        OssError: A renderer would refuse the job.
     """
     if order.process is None or order.process.snapshot:
         return None

@@ -1,4 +1,4 @@
-"""A front among several: what its parent gives it, and what it does for the others' sake."""
+"""A front among several: what it inherits from its parent, and its messages and heartbeats."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .notices import CLOSE_IDLE, CONNECTIONS, LAST, STOPPING
 if TYPE_CHECKING:
     from ..web.listener import Listener
 
-LAST_SECONDS = 2.0  # that the parent has to say that no further connections come
-HEARTBEAT_SECONDS = 1.0  # between two heartbeats
+LAST_SECONDS = 2.0  # the longest wait for the parent's notice that no further connections come
+HEARTBEAT_SECONDS = 1.0  # between heartbeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class FrontContext:
         scoreboard: The numbers that all fronts publish.
         inbox: The socket on which it receives messages.
         outboxes: The sockets by which each front is sent messages; the last one is the parent's.
-        address: Of the public port, as the beginning of a URL.
-        admin: Sockets of the admin port, where this front has it.
-        key: The key pair of this run for the console, where no credentials are configured.
+        address: Address of the public port, as the beginning of a URL.
+        admin: Sockets of the admin port, if this front has it.
+        key: The temporary key pair for the console; ``None`` if credentials are configured.
         replaces: Whether it takes the place of one that has ended.
     """
 
@@ -51,7 +51,7 @@ class FrontContext:
     replaces: bool
 
     def peers(self) -> Peers:
-        """Return what connects it with the others; an event loop is running."""
+        """Return its connection to the other fronts; needs a running event loop."""
 
         def alive(front: int) -> bool:
             return front == self.parent or bool(self.scoreboard.get(front, Column.ALIVE))
@@ -66,7 +66,7 @@ class FrontContext:
 
 
 def serve_connections(peers: Peers, listener: Listener) -> None:
-    """Serve the connections that the parent passes on, and close unused ones where it says so."""
+    """Start to serve connections that the parent passes on, and to close unused ones for it."""
 
     def on_connections(body: Message, descriptors: list[int]) -> None:
         for descriptor in descriptors:
@@ -92,7 +92,7 @@ async def last_connections(peers: Peers) -> None:
 
 
 async def heartbeat(peers: Peers) -> None:
-    """Publish heartbeats as long as the event loop turns."""
+    """Publish heartbeats until cancelled; they stop if the event loop hangs."""
     while True:
         peers.publish(Column.BEAT, int(time.monotonic() * MICRO))
         await asyncio.sleep(HEARTBEAT_SECONDS)

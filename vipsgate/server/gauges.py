@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a row reads from.
+    """The state that a row is read from.
 
     Attributes:
-        services: Of the server.
-        pool: Its renderers as they are now.
-        port: The public port's connections.
-        limit: Connections that may be open there; 0 for no limit.
+        services: The services of the server.
+        pool: The current state of its renderers.
+        port: The server of the public port.
+        limit: The most open connections of the public port; 0 for no limit.
     """
 
     services: Services
@@ -56,7 +56,7 @@ class Row:
     shared: bool = False
 
     def family(self, view: View) -> Metric | None:
-        """The metric as it is now; ``None`` where there is none."""
+        """Return the metric with its current value, or ``None`` if it has none."""
         value = self.read(view)
         if value is None:
             return None
@@ -260,13 +260,13 @@ ROWS = (
 
 
 class Gauges(Collector):
-    """Lanes, renderers, the cache, the documents of the buckets.
+    """The gauges of a server.
 
     Args:
-        services: What is looked at.
-        version: vipsgate's.
-        port: The public one's connections.
-        limit: Connections that may be open there; 0 for no limit.
+        services: The services of the server.
+        version: The version of vipsgate.
+        port: The server of the public port.
+        limit: The most open connections of the public port; 0 for no limit.
     """
 
     def __init__(self, services: Services, version: str, port: Server, limit: int) -> None:
@@ -274,7 +274,7 @@ class Gauges(Collector):
         self._port, self._limit = port, limit
 
     def collect(self) -> Iterator[Metric]:
-        """All of it as it is now."""
+        """Yield the metrics with their current values."""
         renderers = self._services.renderers
         info = GaugeMetricFamily("vipsgate_info", "What runs here.", labels=("version", "renderer"))
         info.add_metric((self._version, renderers.version), 1)
@@ -284,7 +284,7 @@ class Gauges(Collector):
 
 
 def registry(counted: Collector, moment: Collector) -> CollectorRegistry:
-    """All metrics of this server: what has been counted, what is so now, and the process's."""
+    """Return a registry of all metrics: counters, gauges and those of the process."""
     result = CollectorRegistry()
     result.register(counted)
     result.register(moment)
@@ -293,11 +293,11 @@ def registry(counted: Collector, moment: Collector) -> CollectorRegistry:
 
 
 class Moment(Collector):
-    """All metrics as they were, to be written out while the loop goes on; 10,000 take 50 ms."""
+    """A snapshot of all metrics, to be serialised in a thread; 10,000 take 50 ms."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._metrics = list(registry.collect())
 
     def collect(self) -> Iterator[Metric]:
-        """As they were."""
+        """Return an iterator over the metrics."""
         return iter(self._metrics)

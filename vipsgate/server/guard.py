@@ -1,8 +1,8 @@
-"""Who may use the admin port: with credentials configured, who has logged in or signs as an owner.
+"""Access to the admin port: if credentials are configured, an owner's login or signature.
 
-A signature in the Authorization header is that of the request to this port, whose path is read as
-``/BUCKET/KEY``: of ``/explain/photos/cat.jpg`` the bucket is ``explain``. For ``/explain`` that of
-an owner to the explained request does as well, as it is what is explained then.
+The signature in the Authorization header is that of the request to this port, with the path read as
+``/BUCKET/KEY``: the bucket of ``/explain/photos/cat.jpg`` is ``explain``. For ``/explain``, an
+owner's signature of the explained request is accepted, too, and is then part of what is explained.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..gate.rights import ROLES, Right
 from ..gate.target import resolve
 
 CONSOLE = web.AppKey("guarded", Console)
-HEADERS = web.RequestKey("explained", dict[str, str])  # those of the request that is explained
+HEADERS = web.RequestKey("explained", dict[str, str])  # headers of the request to explain
 OPEN = frozenset(("/healthz", "/readyz"))
 METRICS, EXPLAIN = "/metrics", "/explain"
 SIGNATURE = frozenset(("authorization", "date", "x-oss-date", "x-oss-content-sha256"))
@@ -28,10 +28,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let pass who may have the answer.
+    """Call the handler if the caller has access.
 
     Raises:
-        OssError: It is somebody else.
+        OssError: The caller does not.
     """
     console = request.app[CONSOLE]
     keys = console.services.configuration.keys
@@ -44,11 +44,11 @@ async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _admit(request: web.Request, console: Console, keys: access.Keys) -> None:
-    """Let an owner pass, and note what is left of the headers for the request explained.
+    """Check that the caller is an owner, and store the headers of the request to explain.
 
     Raises:
-        AccessDenied: It is nobody, or no owner.
-        OssError: The signature is not right.
+        AccessDenied: The caller is anonymous, or not an owner.
+        OssError: The signature is not valid.
     """
     now = console.services.clock()
     if known := console.session(request):
@@ -64,7 +64,7 @@ def _admit(request: web.Request, console: Console, keys: access.Keys) -> None:
     try:
         target = resolve(request.raw_path, "", {}, "")
         query = tuple(pair for pair in target.query if pair[0] not in sign.NAMES)
-        target = replace(target, query=query)  # a signature there is explained, not asked
+        target = replace(target, query=query)  # a signature in the query is the explained one
         _check_owner(access.identify(target, request.method, fields, keys, now))
         request[HEADERS] = _unsigned(request.headers)
         return
@@ -76,10 +76,10 @@ def _admit(request: web.Request, console: Console, keys: access.Keys) -> None:
 
 
 def _check_owner(caller: sign.Credential | None) -> None:
-    """Refuse everybody else.
+    """Check that a caller is an owner.
 
     Raises:
-        AccessDenied: It is not an owner.
+        AccessDenied: The caller is not.
     """
     if caller is None or Right.RULE not in ROLES[caller.role]:
         raise AccessDenied("The admin port is for owners.", rule="role")

@@ -1,12 +1,12 @@
-"""Requests that are answered as soon as they are parsed: known ones, and refused ones.
+"""Answers some requests as soon as they are parsed: remembered ones, and refused ones.
 
-A task of its own, and two iterations of the loop, are a third of what a hit takes. A request that
-is known (:mod:`..delivery.fastpath`) and whose answer is at hand needs neither.
+A task and two iterations of the event loop take a third of the time of a cache hit. A remembered
+request (:mod:`..delivery.fastpath`) whose answer is in memory needs neither.
 
-Of some thousand clients that ask again as soon as they are refused each takes, by the way of all
-requests, a fifth of what a small picture takes. While no renderer is to be had a request is read no
-further than its target, and gets its answer without a task of its own. Some go the whole way even
-then, so many a second (``Services.lookups``): they may be kept, or under way for somebody else.
+Handled in full, a refusal takes a fifth of the time of a small picture, which adds up if thousands
+of clients retry as soon as they are refused. So while no renderer is available, a request for a
+picture is refused without a task once its target is known. A limited number per second
+(``Services.lookups``) is still handled in full, as their pictures may be cached or under way.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ IN_HEAD = PROCESS.encode()
 
 
 class InlineAnswers:
-    """Which requests of the public port are known, and which are work, that may be refused.
+    """Implements :class:`vipsgate.web.connection.Work` for the public port.
 
     Args:
-        services: What requests are answered with.
+        services: The services of the server.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._refusal: Refusal | None = None  # as it was found last
+        self._refusal: Refusal | None = None  # the result of the last :meth:`full`
 
     def knows(self, data: bytes) -> bool:
-        """Is this a request that is known?"""
+        """Return whether a request that begins so is remembered."""
         return self._services.fastpath.knows(data)
 
     def answer(self, request: web.BaseRequest) -> prebuilt.Ready | None:
-        """The answer to a request that is known, where it is still the same and a small one."""
+        """Return the answer to a remembered request if it is valid and small, else ``None``."""
         services = self._services
         if services.draining.is_set():
             return None
@@ -62,11 +62,11 @@ class InlineAnswers:
         return response
 
     def waits(self, data: bytes) -> bool:
-        """Is this a request for a picture? What is lighter waits for no turn."""
+        """Return whether a request may be for a picture; others do not wait for a turn."""
         return IN_HEAD in data
 
     def full(self, waited: float) -> bool:
-        """Would a picture be refused now, and not be one of the few that go the whole way?"""
+        """Return whether a picture would be refused now, and is not to be handled in full."""
         services = self._services
         if services.lookups.would_allow(time.monotonic()):
             return False
@@ -74,9 +74,10 @@ class InlineAnswers:
         return self._refusal is not None
 
     def refusal(self, request: web.BaseRequest) -> prebuilt.Ready | None:
-        """The answer to a request for a picture; ``None`` for any other one.
+        """Return the refusal of a request for a picture; ``None`` for any other request.
 
-        Who may not have the picture is no more told to come again than at other times.
+        A caller without access to the picture is not told to retry: that request is handled in
+        full.
         """
         services, refusal = self._services, self._refusal
         if refusal is None or services.draining.is_set():

@@ -1,4 +1,4 @@
-"""A running server, from its start to its orderly end."""
+"""Runs a server, or one front of several, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .explain import explain
 from .front import FrontContext, heartbeat, last_connections, serve_connections
 from .notices import READY, RELOADED
 
-WEBHOOK_SECONDS = 5.0  # at the end, for what caches in front have not been told yet
+WEBHOOK_SECONDS = 5.0  # time at the end to send the webhooks that wait
 log = logging.getLogger(__name__)
 
 
@@ -45,15 +45,15 @@ async def run(
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
-        settings: What to run with.
+        settings: The settings.
         reload: Reads the configuration again, on SIGHUP.
-        ready: Told of the public address and of the console's URL, behind the ready line; the URL
-            is empty where nobody can log in.
-        context: What a front among several inherits from its parent; ``None`` where it is alone.
+        ready: Called with the public address and the console's URL after the ready line is printed;
+            the URL is empty if no one can log in.
+        context: What a front among several inherits from its parent; ``None`` for a single front.
 
     Raises:
         StartError: No renderer can be started.
-        OSError: A port cannot be had.
+        OSError: A port cannot be bound.
     """
     server, peers = settings.server, context.peers() if context else None
     raise_limit()
@@ -105,7 +105,7 @@ async def run(
 def _background(
     services: Services, context: FrontContext | None
 ) -> Iterator[Coroutine[Any, Any, None]]:
-    """Yield what runs beside the answers to requests, from the start to the end."""
+    """Yield the tasks that run in the background until the server stops."""
     peers, registry = services.peers, services.registry
     yield registry.documents.follow(registry.refresh)
     yield heartbeat(peers) if peers else systemd.live()
@@ -119,7 +119,7 @@ def _background(
 
 
 async def _close(services: Services) -> None:
-    """Finish what no client waits for, and end the renderers."""
+    """Finish the work that no client waits for, and end the renderers."""
     await services.background.close()
     await services.webhooks.close(min(WEBHOOK_SECONDS, services.settings.server.drain_seconds))
     if services.cache:
@@ -154,7 +154,7 @@ async def _join(
     peers.channel.open()
     peers.publish(Column.BEAT, int(time.monotonic() * MICRO))
     peers.publish(Column.ALIVE, 1)
-    await services.registry.documents.look()  # what has changed before the others knew of this one
+    await services.registry.documents.look()  # for changes that were not broadcast to this front
     services.registry.refresh()
     garbage.spare()
     url = _console_url(admin_address, console) if admin_address else ""
@@ -162,7 +162,10 @@ async def _join(
 
 
 def _console_url(address: str, console: Console) -> str:
-    """Where to log in; behind the ``#``, which no browser sends, the key pair of this run."""
+    """Return the URL to log in at, with a temporary key pair after ``#``, which is never sent.
+
+    It is empty if no one can log in.
+    """
     key = console.local
     if key:
         return f"{address}/console/login#{key.access_key_id}:{key.access_key_secret}"
@@ -170,7 +173,7 @@ def _console_url(address: str, console: Console) -> str:
 
 
 async def _sweep(store: Store) -> None:
-    """Take away what a sudden end has left; requests need not wait for that."""
+    """Remove temporary files of a server that was killed, in the background."""
     try:
         await store.sweep()
         await uploads.sweep(store, time.time())
@@ -179,7 +182,7 @@ async def _sweep(store: Store) -> None:
 
 
 def _read_again(services: Services, read: Callable[[], Settings]) -> None:
-    """Take over the buckets, begin a new log; what was bound at the start needs another start."""
+    """Adopt the configuration, and reopen the log; ports and most settings need a restart."""
     systemd.reloading()
     if services.recorder.log:
         services.recorder.log.reopen()
@@ -187,7 +190,7 @@ def _read_again(services: Services, read: Callable[[], Settings]) -> None:
         refused = reloading.take_over(services, read())
     except SettingsError as error:
         refused = str(error).splitlines()
-    except Exception as error:  # whatever is in the file, what is in force stays so
+    except Exception as error:  # the configuration in force is kept, whatever the file contains
         log.exception("the configuration cannot be read")
         refused = [f"it cannot be read: {type(error).__name__}"]
     for reason in refused:

@@ -1,11 +1,10 @@
-"""The parent of several fronts: starts them, hands connections to them, and ends them in order.
+"""The parent of several fronts: starts them, passes connections to them, and ends them in order.
 
-It reads no byte of a request and runs no event loop, so that little can go wrong here: what ends
-this process ends the server. The processes themselves are in :mod:`.processes`, and the connections
-in :mod:`.acceptor`.
+It reads no byte of a request and runs no event loop, so that little can go wrong: if this process
+ends, the server ends. Processes are handled in :mod:`.processes`, connections in :mod:`.acceptor`.
 
-A front that ends is replaced at once, and one without a heartbeat for long is killed. Messages that
-it has not read are read by the front that takes its place.
+A front that ends is replaced at once, and one that has sent no heartbeat for too long is killed.
+Messages that it has not read are read by the front that replaces it.
 """
 
 from __future__ import annotations
@@ -49,14 +48,14 @@ def run(
     """Run a server with several fronts, until it is told to stop; see :class:`Parent`.
 
     Args:
-        settings: What to run with.
+        settings: The settings.
         reload: Reads the configuration again, in each front, on SIGHUP.
-        show: Told of the public address and of the console's URL, behind the ready line.
+        show: Called with the public address and the console's URL after the ready line is printed.
 
     Raises:
-        SettingsError: A front cannot run with these.
+        SettingsError: A front cannot run with these settings.
         FrontError: A front cannot be started.
-        OSError: A port cannot be had.
+        OSError: A port cannot be bound.
     """
 
     def front(about: FrontContext) -> None:
@@ -75,15 +74,15 @@ def run(
 
 
 class Parent:
-    """The parent.
+    """The parent process.
 
     Args:
-        settings: What to run with.
-        front: Runs a front in a child process, from its start to its end.
-        show: Told of the public address and of the console's URL, when all fronts are ready.
+        settings: The settings.
+        front: Runs a front, in a child process.
+        show: Called with the public address and the console's URL when all fronts are ready.
 
     Raises:
-        OSError: A port cannot be had.
+        OSError: A port cannot be bound.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class Parent:
         self._console = ""
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, and until what is under way then is finished.
+        """Serve until SIGTERM or SIGINT, then finish the requests under way.
 
         Raises:
             FrontError: A front cannot be started.
@@ -134,10 +133,14 @@ class Parent:
     # -- the loop --------------------------------------------------------------------------------
 
     def _until(self, done: Callable[[], bool], seconds: float | None) -> None:
-        """Do what comes until something is so; for START_SECONDS at most, where that is a time.
+        """Handle events until ``done`` returns true, or the server is to stop.
+
+        Args:
+            done: The condition.
+            seconds: The longest time to wait; ``None`` for no limit.
 
         Raises:
-            FrontError: One has failed, or the time is up.
+            FrontError: A front has failed, or the time is up.
         """
         end = time.monotonic() + seconds if seconds else None
         while not done() and not self._stopping:
@@ -147,7 +150,7 @@ class Parent:
             self._look()
 
     def _wait(self) -> None:
-        """Wait for what comes next, and handle it."""
+        """Wait for events, up to :data:`TICK`, and handle them."""
         poll, inbox = select.poll(), self._inboxes[-1]
         listening = self._acceptor.listening
         poll.register(self._signals, select.POLLIN)
@@ -202,7 +205,7 @@ class Parent:
                 self._unread.discard(front.pid)
             case notices.STOPPING:
                 self._unaware.discard(front.pid)
-                if not self._stopping:  # it alone was sent a signal
+                if not self._stopping:  # only this front was sent a signal
                     self._scoreboard.set(number, Column.ALIVE, 0)
                     self._acceptor.notify_last(number)
 
@@ -210,8 +213,8 @@ class Parent:
         """Handle a front's reason why it cannot start.
 
         Raises:
-            SettingsError: No front has served yet, and the reason is a matter of the settings.
-            FrontError: It is another one.
+            SettingsError: The server has not started yet, and the settings are wrong.
+            FrontError: The server has not started yet, and the reason is another one.
         """
         if self._serving or self._stopping:
             log.error("front %d cannot start: %s", number, reason)
@@ -219,7 +222,7 @@ class Parent:
             raise SettingsError(reason) if usage else FrontError(reason)
 
     def _look(self) -> None:
-        """What nobody tells of."""
+        """Do the periodic work: start due fronts, kill hung ones, check the connections."""
         if self._reloading and not self._unread:
             self._reloading = False
             systemd.tell(systemd.READY)
@@ -232,7 +235,7 @@ class Parent:
             self._acceptor.check()
 
     def _open(self) -> None:
-        """All fronts are ready: listen, and say so."""
+        """Listen, and print the ready line, as all fronts are ready."""
         self._acceptor.open()
         self._serving = True
         print(f"vipsgate ready on {self._address} (admin {self._admin_address})", flush=True)
@@ -242,7 +245,7 @@ class Parent:
     # -- processes -------------------------------------------------------------------------------
 
     def _be(self, number: int) -> NoReturn:
-        """Be a front, in the child process."""
+        """Run a front, in the child process."""
 
         def serve() -> None:
             self._signals.close()
@@ -268,12 +271,16 @@ class Parent:
         )
 
     def _reap(self) -> None:
-        """Take note of fronts that have ended."""
+        """Handle the fronts that have ended."""
         for number, pid in self._fronts.reap():
             self._ended(number, pid)
 
     def _ended(self, number: int, pid: int) -> None:
-        """A front has ended: the others learn of it, and another one takes its place."""
+        """Clean up after a front that has ended, and notify the others; it is restarted later.
+
+        Raises:
+            FrontError: The server has not started yet.
+        """
         self._scoreboard.clear(number)
         claims.release_all(self._scoreboard, number)
         self._unread.discard(pid)
@@ -296,7 +303,7 @@ class Parent:
         descriptors: Sequence[int] = (),
         who: int | None = None,
     ) -> None:
-        """Send a front a notice, or from a front the parent.
+        """Send a notice to a front, or, with ``who``, from that front to the parent.
 
         Raises:
             OSError: Its socket is full.
@@ -311,7 +318,7 @@ class Parent:
         self._stopping = True
         systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
         end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
-        ports.close(self._admin)  # the first front has it
+        ports.close(self._admin)  # the first front has its own descriptors
         self._unaware = {front.pid for front in self._fronts if front.pid}
         self._fronts.signal(signal.SIGTERM)
         if self._serving:

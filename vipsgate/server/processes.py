@@ -1,4 +1,4 @@
-"""The front processes of a server as its parent sees them: forked, reaped, replaced and killed."""
+"""Starts, reaps, restarts and kills the front processes, in their parent."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import NoReturn
 
 HANG_SECONDS = 15.0  # without a heartbeat, after which a front is killed
 QUICK_END = 5.0  # seconds: a front that ends sooner after its start is started again later
-FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # seconds that this is, at least and at most
+FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # shortest and longest delay of that start, in seconds
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class FrontProcess:
-    """One front process, and what is known of those that had its number before.
+    """A front process, and its earlier starts.
 
     Attributes:
-        pid: Its process; 0 while there is none.
-        since: When it was started, or is to be.
+        pid: Its process id; 0 while there is none.
+        since: When it was started, or is to be started, by ``time.monotonic``.
         ready: Whether it serves.
-        delay: Seconds after which it is started again, should it end soon.
-        starts: How often it was started.
+        delay: Delay of the latest restart, in seconds; doubled if the front ends soon again.
+        starts: Number of starts.
     """
 
     pid: int = 0
@@ -39,15 +39,15 @@ class FrontProcess:
 
     @property
     def replaces(self) -> bool:
-        """Does it take the place of one that has ended?"""
+        """Whether it replaces a process that has ended."""
         return self.starts > 1
 
     def started(self, pid: int, now: float) -> None:
-        """Note a start."""
+        """Record a start."""
         self.pid, self.since, self.ready = pid, now, False
 
     def ended(self, now: float) -> None:
-        """Note the end: the next start is due at once, or later where starts do not last."""
+        """Record the end; the next start is due at once, or later if the process ended soon."""
         soon = now - self.since < QUICK_END
         self.delay = min(max(FIRST_DELAY, 2 * self.delay), MAX_DELAY) if soon else 0.0
         self.pid, self.since, self.ready = 0, now + self.delay, False
@@ -57,8 +57,8 @@ class Fronts:
     """All front processes, by their number.
 
     Args:
-        count: How many there are to be.
-        live: Is a front, in the child process, from its fork to its exit.
+        count: Number of fronts.
+        live: Runs a front, in the child process, until it exits.
     """
 
     def __init__(self, count: int, live: Callable[[int], NoReturn]) -> None:
@@ -75,15 +75,15 @@ class Fronts:
         return iter(self._all)
 
     def all_ready(self) -> bool:
-        """Does each of them serve?"""
+        """Return whether all fronts serve."""
         return all(front.ready for front in self._all)
 
     def any_alive(self) -> bool:
-        """Is there a process of any?"""
+        """Return whether any front has a process."""
         return any(front.pid for front in self._all)
 
     def start_due(self) -> None:
-        """Start each that has no process and whose time has come."""
+        """Start the fronts that have no process and are due."""
         for number, front in enumerate(self._all):
             if not front.pid and time.monotonic() >= front.since:
                 self._start(number)
@@ -97,10 +97,10 @@ class Fronts:
         self._all[number].started(pid, time.monotonic())
 
     def reap(self) -> list[tuple[int, int]]:
-        """Note which fronts have ended, and reap orphans, too, whose init this may be.
+        """Reap processes, including orphans, as this may be the init of a container.
 
         Returns:
-            Their numbers and process ids.
+            Numbers and process ids of the fronts that have ended.
         """
         ended = []
         with contextlib.suppress(ChildProcessError):
@@ -112,17 +112,17 @@ class Fronts:
         return ended
 
     def signal(self, number: int) -> None:
-        """Send a signal to all of them."""
+        """Send a signal to all fronts."""
         for front in self._all:
             if front.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(front.pid, number)
 
     def kill_hung(self, beat: Callable[[int], float]) -> None:
-        """Kill those that serve, as far as they have said, and have not beaten for long.
+        """Kill the fronts that serve but have sent no heartbeat for :data:`HANG_SECONDS`.
 
         Args:
-            beat: The time of a front's latest heartbeat, by ``time.monotonic``; 0 for none.
+            beat: Returns the time of a front's latest heartbeat, by ``time.monotonic``; 0 for none.
         """
         now = time.monotonic()
         for number, front in enumerate(self._all):

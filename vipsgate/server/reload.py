@@ -1,13 +1,13 @@
-"""Reload of the configuration: what may take the place of the one in force.
+"""Decides whether a configuration that was read again may replace the one in force.
 
-A file that is cut short, by an editor or a full disk, reads as a whole one without its last tables;
-an empty one has none. A bucket is closed by what is written, so such a file would open it without
-anybody having said so. Therefore what is written out is followed, whatever it opens. Where anything
-would be open only because something is not written any more, the whole file is refused, and the
-last good configuration stays in force. A restart takes the file as it is.
+A file that was truncated, by an editor or a full disk, reads as a complete one without its last
+tables. As settings close a bucket, such a file would open it by accident. So a setting that is
+written out is adopted, whatever it opens; but if anything would be opened only because a setting is
+missing, the whole file is refused, and the last good configuration stays in force. A restart
+accepts any file.
 
-:data:`CLOSING` has the settings of a bucket that close something. All else that a reload takes over
-opens by being written (styles, domains, separators, ``legacy_at_api``) or opens nothing.
+:data:`CLOSING` lists the settings that close a bucket. All others that a reload adopts open it by
+being written (styles, domains, separators, ``legacy_at_api``), or open nothing.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ from ..delivery.services import Services
 from ..gate.rights import ACLS, ROLES
 from ..settings import Credential, Settings
 
-SHOWN_TO = ("", "cross-origin", "same-site", "same-origin")  # fewer and fewer pages
+SHOWN_TO = ("", "cross-origin", "same-site", "same-origin")  # from most open to most closed
 REMEDY = "; write it out, or restart to do it all the same"
 GONE = ", as the bucket is not declared any more; restart to do it all the same"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A setting of a bucket that closes something.
+    """A setting that closes a bucket.
 
     Attributes:
         key: Its name in the document.
-        opens: May the second document let a caller do, by this setting, what the first does not?
+        opens: Returns whether the second document's value may allow a caller something that the
+            first one's does not.
     """
 
     key: str
     opens: Callable[[Bucket, Bucket], bool]
 
     def value(self, bucket: Bucket) -> object:
-        """What the document says."""
+        """Return the value in a document."""
         value: object = bucket
         for name in self.key.split("."):
             value = getattr(value, name)
         return value
 
     def written(self, bucket: Bucket) -> bool:
-        """Is it written out in the document, or only as it is by default?"""
+        """Return whether a document has the setting, and not only its default."""
         value: object = bucket
         for name in self.key.split("."):
             if not (isinstance(value, BaseModel) and name in value.model_fields_set):
@@ -74,7 +75,7 @@ def _rules(old: Bucket, new: Bucket) -> bool:
 
 
 def _implies(one: ProtectionRule, other: ProtectionRule) -> bool:
-    """Is whatever the one rule covers covered by the other, too?"""
+    """Return whether ``other`` covers all that ``one`` covers."""
     prefix, suffix = one.prefix, one.suffix
     if other.case_insensitive:
         prefix, suffix = prefix.lower(), suffix.lower()
@@ -101,7 +102,7 @@ def _blacklist(old: Bucket, new: Bucket) -> bool:
 
 
 def _truncated(key: str) -> Callable[[Bucket, Bucket], bool]:
-    """Which parts of a URL count: either way may let a page through."""
+    """Return the check of a setting on how much of a URL is compared, as any change may open."""
 
     def opens(old: Bucket, new: Bucket) -> bool:
         lists = [policy.whitelist or policy.blacklist for policy in (old.referer, new.referer)]
@@ -132,18 +133,18 @@ CLOSING = (
     Row("referer.truncate_path", _truncated("truncate_path")),
     Row("cross_origin_resource_policy", _resource_policy),
     Row("cdn_signing.valid_seconds", _valid_longer),
-    # what is elsewhere is read only, and not what may lie under its name here
+    # objects of another origin are read-only, and hide local ones
     Row("origin", lambda old, new: old.origin != new.origin),
 )
 
 
 def take_over(services: Services, settings: Settings) -> list[str]:
-    """Put a configuration in force, unless something would be open that nobody has written out.
+    """Adopt a configuration, unless a missing setting would open something.
 
-    One that is as it was changes nothing, and what is known of requests stays so.
+    An equal one changes nothing, so that remembered requests stay valid.
 
     Returns:
-        The reasons against it; empty where it is in force.
+        The reasons why it is refused; empty if it is in force.
     """
     registry, before = services.registry, services.configuration.settings
     reasons = refusals(before, settings, registry.documents.known, registry.is_there)
@@ -158,13 +159,13 @@ def refusals(
     documents: Mapping[str, Bucket],
     there: Callable[[str], bool],
 ) -> list[str]:
-    """Why the second configuration may not take the place of the first; empty where it may.
+    """Return the reasons why a configuration may not replace another; empty if it may.
 
     Args:
-        before: In force.
-        after: Read again.
-        documents: Of the store's buckets.
-        there: Says whether there would be a bucket of this name without any document.
+        before: The configuration in force.
+        after: The one that was read again.
+        documents: The documents of buckets in the store.
+        there: Returns whether a bucket of this name exists without any document.
     """
     reasons = list(_credentials(before.credentials, after.credentials))
     was, would = before.server.v4_expires_max, after.server.v4_expires_max
@@ -189,13 +190,13 @@ def refusals(
 
 
 def _bucket(name: str, old: Bucket, new: Bucket, *, whole: bool) -> Iterator[str]:
-    """What the declaration of a bucket opens without saying so.
+    """Yield the settings that a bucket's declaration opens by not having them.
 
     Args:
-        name: The bucket's.
-        old: What is in force for it.
-        new: Its declaration.
-        whole: Whether a list of rules is written in one piece, which cannot be cut.
+        name: The bucket.
+        old: Its document in force.
+        new: Its new declaration.
+        whole: Whether the list of rules is written inline, so that it cannot be truncated.
     """
     for row in CLOSING:
         written = row.written(new)
@@ -206,9 +207,10 @@ def _bucket(name: str, old: Bucket, new: Bucket, *, whole: bool) -> Iterator[str
 
 
 def _cut(old: Sequence[ProtectionRule], new: Sequence[ProtectionRule]) -> bool:
-    """May rules in tables of their own have been cut: are some gone, or the end of the last?
+    """Return whether rules in tables of their own may have been truncated.
 
-    Without its prefix or its suffix a rule covers more, which is no harm.
+    That is so if there are fewer, or the last one lacks ``case_insensitive``. If it lacks its
+    prefix or suffix, it only covers more.
     """
     if len(new) != len(old) or not old:
         return len(new) < len(old)
@@ -216,7 +218,7 @@ def _cut(old: Sequence[ProtectionRule], new: Sequence[ProtectionRule]) -> bool:
 
 
 def _undeclared(name: str, old: Bucket, new: Bucket) -> Iterator[str]:
-    """What is open in a bucket that is not declared any more."""
+    """Yield the settings that are opened as a bucket is not declared any more."""
     for row in CLOSING:
         if row.opens(old, new):
             yield _told(name, row, old, new) + GONE
@@ -248,7 +250,7 @@ def _credentials(old: tuple[Credential, ...], new: tuple[Credential, ...]) -> It
 
 
 def _shown(value: object) -> str:
-    """As it stands in the file, or nearly so."""
+    """Return a value nearly as it is written in the file."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, ProtectionRule):

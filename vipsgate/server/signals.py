@@ -1,4 +1,4 @@
-"""Signals of a process without an event loop: noted as they come, and read where that suits."""
+"""Signals of a process without an event loop: queued as they arrive, and read when convenient."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_READ = 64  # signals in one go
 
 
 class Signals:
-    """A context in which signals interrupt nothing, and are read from a socket.
+    """A context in which signals are not handled but queued, and read from a socket.
 
     Args:
-        numbers: Of the signals; outside of the context they are handled as before.
+        numbers: The signals; after the context they are handled as before.
     """
 
     def __init__(self, numbers: Sequence[signal.Signals]) -> None:
@@ -40,21 +40,21 @@ class Signals:
         self.close()
 
     def fileno(self) -> int:
-        """The descriptor that can be read when a signal has come."""
+        """Return a descriptor that is readable when a signal has arrived."""
         return self._reader.fileno()
 
     def read(self) -> Sequence[int]:
-        """The numbers of signals that have come, in their order."""
+        """Return the numbers of the signals that have arrived, in their order."""
         try:
             return self._reader.recv(MAX_READ)
         except BlockingIOError:
             return ()
 
     def close(self) -> None:
-        """Close the sockets; in a child process, which has no use for them."""
+        """Close the sockets, also in a child process."""
         self._reader.close()
         self._writer.close()
 
 
 def _noted(number: int, frame: object) -> None:
-    """Python has written the number to the socket."""
+    """Do nothing: Python has written the number to the socket."""

@@ -1,4 +1,4 @@
-"""Notifications to systemd: ``sd_notify(3)``, a datagram to the socket that it names.
+"""Notifications to systemd, as by ``sd_notify(3)``: datagrams to the socket in ``NOTIFY_SOCKET``.
 
 Without ``NOTIFY_SOCKET`` nothing is sent. The package sdnotify does the same, has not changed since
 2017, and handles neither an abstract socket's name nor the watchdog correctly.
@@ -13,11 +13,11 @@ import socket
 import time
 
 READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
-MARGIN = 2  # a sign of life comes so many times within the time that systemd waits
+MARGIN = 2  # notifications within the watchdog's timeout
 
 
 def tell(*words: str) -> None:
-    """Send assignments, without an error where they cannot be sent."""
+    """Send assignments; errors are ignored."""
     name = os.environ.get("NOTIFY_SOCKET", "")
     if not name:
         return
@@ -31,12 +31,12 @@ def tell(*words: str) -> None:
 
 
 def reloading() -> None:
-    """The configuration is about to be read; :data:`READY` ends that (systemd.service, Type=)."""
+    """Notify that the configuration is being read, until :data:`READY` (systemd.service, Type=)."""
     tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
 
 def watchdog() -> float:
-    """Seconds between two signs of life that systemd wants of this process; 0 for none."""
+    """Return the seconds between watchdog notifications of this process; 0 for none."""
     interval, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not (interval.isascii() and interval.isdigit()) or pid not in ("", str(os.getpid())):
         return 0.0
@@ -44,20 +44,20 @@ def watchdog() -> float:
 
 
 async def live() -> None:
-    """Give signs of life as long as the loop turns, where they are wanted."""
+    """Send watchdog notifications if systemd wants them; they stop if the event loop hangs."""
     while pause := watchdog():
         tell(ALIVE)
         await asyncio.sleep(pause)
 
 
 class Watchdog:
-    """Signs of life from a process without an event loop."""
+    """Watchdog notifications of a process without an event loop."""
 
     def __init__(self) -> None:
         self._last = 0.0
 
     def beat(self) -> None:
-        """Give a sign of life, where one is wanted and due."""
+        """Send a watchdog notification if one is wanted and due."""
         pause, now = watchdog(), time.monotonic()
         if pause and now - self._last > pause:
             self._last = now

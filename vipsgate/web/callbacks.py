@@ -1,7 +1,7 @@
-"""Callbacks that are sent: one POST to a server that the operator has allowed.
+"""Sends callbacks: one POST each to a server that the operator has allowed.
 
-Each POST has a connection of its own, so none is left behind by a client that leaves, and follows
-no redirect, which could lead anywhere.
+Each POST uses a new connection, so that none stays open when a client leaves. Redirects are not
+followed, as they could lead anywhere.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ import orjson
 from ..outgoing.address import Url, may_connect
 from ..outgoing.exchange import ForbiddenError, Lookup, Resolver, lookup, open_session, send
 
-SECONDS = 5.0  # for one server, from the wait for a turn to the last byte; OSS guide
-MOST = 64  # under way at a time
+SECONDS = 5.0  # for one callback, from the wait for a slot to the last byte; OSS guide
+MOST = 64  # callbacks at a time
 MAX_ANSWER = 1 << 20  # bytes
 
 
 class CallbackError(Exception):
-    """A server has not been told, or has not answered as it should; the client reads why."""
+    """A callback was not sent, or its answer is not valid; the text is shown to the client."""
 
 
 class Callbacks:
-    """All that are under way.
+    """Sends callbacks.
 
     Args:
-        lookup: Looks up a host's addresses.
-        seconds: For each; see :data:`SECONDS`.
-        most: How many; others wait, of their own seconds, and see :class:`Shares`.
+        lookup: Looks up the addresses of a host.
+        seconds: Time for each callback; see :data:`SECONDS`.
+        most: The most callbacks at a time, shared as in :class:`Shares`; others wait, which counts
+            towards their time.
     """
 
     def __init__(self, lookup: Lookup = lookup, seconds: float = SECONDS, most: int = MOST) -> None:
@@ -40,10 +41,11 @@ class Callbacks:
         self._shares = Shares(most)
 
     async def post(self, url: Url, headers: Mapping[str, str], body: bytes) -> bytes:
-        """The JSON that a server answers with.
+        """Send a callback, and return the JSON of the answer.
 
         Raises:
-            CallbackError: It does not, or not in time, or nobody may connect to it.
+            CallbackError: The server may not be connected to, does not answer in time, or its
+                answer is not valid.
         """
         resolver = Resolver(self.lookup, lambda host, port, address: may_connect(url, address))
         try:
@@ -63,14 +65,14 @@ class Callbacks:
 
 
 class Shares:
-    """Turns, of which a host has at most half of those that no other host has.
+    """Slots that are shared by hosts: each may have half of those that no other host has.
 
-    Thus one that does not answer leaves half of them to others, and two of them a quarter (the
-    dynamic thresholds by which switches share their buffers; Choudhury and Hahne, 1998). A fixed
-    part for each host would be too small where there is one, and too large where there are many.
+    So a host that does not answer leaves half of the slots to others, and two such hosts at least a
+    quarter (the dynamic thresholds by which switches share their buffers; Choudhury and Hahne,
+    1998). A fixed share would be too small for a single host, and too large for many.
 
     Args:
-        most: How many there are.
+        most: The number of slots.
     """
 
     def __init__(self, most: int) -> None:
@@ -80,7 +82,7 @@ class Shares:
 
     @asynccontextmanager
     async def turn(self, host: str) -> AsyncIterator[None]:
-        """Wait for one, and have it."""
+        """Wait for a slot, and hold it."""
         waiting = asyncio.get_running_loop().create_future()
         self._waiting.append((host, waiting))
         self._share_out()
@@ -94,7 +96,7 @@ class Shares:
             self._share_out()
 
     def _share_out(self) -> None:
-        """Give turns to those who have waited longest, as far as their hosts may have them."""
+        """Give free slots to those who have waited longest, within the shares of their hosts."""
         left = []
         for host, waiting in self._waiting:
             if not waiting.done() and self._has_room(host):
@@ -110,7 +112,11 @@ class Shares:
 
 
 async def _answer(response: aiohttp.ClientResponse) -> bytes:
-    """The body of an answer that a client may be given (OSS guide, Callback)."""
+    """Return the body of an answer.
+
+    Raises:
+        CallbackError: It may not be passed on to a client (OSS guide, Callback).
+    """
     if response.status != 200:
         raise CallbackError(f"Error status : {response.status}.")
     length = response.headers.get("Content-Length", "")

@@ -1,9 +1,9 @@
-"""How many connections may be open on a port, and when the next ones are accepted; pure.
+"""Limits the open connections of a port, and decides when the next ones are accepted; pure.
 
-Whoever connects beyond the limit is not refused: the kernel completes the handshake, and the
-connection waits in its accept queue. Meanwhile unused connections are closed, a part of them at a
-time, and nothing is accepted before such a part is free, so that a full server is not woken for
-every single connection.
+Connections beyond the limit are not refused: the kernel completes the handshake, and they wait in
+its accept queue. Meanwhile unused connections are closed, a part of the limit at a time, and none
+is accepted until such a part is free, so that a full server is not woken for every single
+connection.
 
 RULE: imports no aiohttp, as :mod:`.ports`.
 """
@@ -14,22 +14,22 @@ from dataclasses import dataclass
 
 MAX_ACCEPTED = 256  # connections in one go, between which others are served
 PARTS = 64  # of a limit: one part is closed, or must be free, at a time
-RETRY_SECONDS = 0.25  # until unused connections are looked for again, or a failed accept is tried
+RETRY_SECONDS = 0.25  # before unused connections are closed again, or a failed accept is retried
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimit:
-    """A bound of open connections.
+    """A limit of open connections.
 
     Attributes:
-        connections: How many may be open; 0 for any number.
+        connections: The most open connections; 0 for no limit.
     """
 
     connections: int
 
     @property
     def part(self) -> int:
-        """Connections that are closed at a time where others wait."""
+        """Number of connections that are closed at a time if others wait."""
         return -(-self.connections // PARTS)
 
     def acceptable(self, count: int) -> int:
@@ -43,6 +43,6 @@ class ConnectionLimit:
 
         Args:
             count: Open connections.
-            paused: Whether that was so just now; then a part of the limit has to be free.
+            paused: Whether it was full at the last check; then a part of the limit has to be free.
         """
         return bool(self.connections) and self.connections - count < (self.part if paused else 1)

@@ -1,34 +1,34 @@
-"""File descriptors: how many this process may have, and how many connections that is."""
+"""The limit of file descriptors of this process, and what it allows."""
 
 from __future__ import annotations
 
 import resource
 
-DESCRIPTORS = 65536  # that this process may hold, where the system lets it
-HELD = 2  # descriptors of a request that waits, or is answered: the connection, and a file
-RESERVE = 1024  # descriptors for all else: pipes and sockets of renderers, a third one of a few,
-CACHE_SHARE = 2  # and, a part of them, files of the cache that stay open
+DESCRIPTORS = 65536  # the limit to set, if the system allows it
+HELD = 2  # descriptors of a request that waits or is answered: the connection and a file
+RESERVE = 1024  # descriptors for all else: renderers, a third one of some requests, and
+CACHE_SHARE = 2  # one half of these for files of the cache that stay open
 
 
 def raise_limit() -> None:
-    """Have as many open files as may be: a request holds three."""
+    """Raise the limit of open files to :data:`DESCRIPTORS`, or as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def room(descriptors: int) -> int:
-    """Return how many connections may be open where there may be so many descriptors."""
+    """Return how many connections may be open with a limit of ``descriptors``."""
     return max(1, (descriptors - _reserve(descriptors)) // HELD)
 
 
 def room_here() -> int:
-    """The same for the descriptors that this process may have."""
+    """Return how many connections may be open in this process."""
     return room(_limit())
 
 
 def cache_files() -> int:
-    """Return how many files of the cache may stay open."""
+    """Return how many files of the cache may stay open in this process."""
     return _reserve(_limit()) // CACHE_SHARE
 
 

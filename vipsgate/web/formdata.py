@@ -1,12 +1,12 @@
-"""``multipart/form-data`` as it comes (RFC 7578): fields in memory, then one file in pieces.
+"""Parser of ``multipart/form-data`` (RFC 7578): fields in memory, then one file in pieces.
 
-It reads any iterator of bytes, in memory that does not grow with the file. The other design is
-aiohttp's own reader: it takes lines that end with LF alone, passes over any preamble, and reads the
-socket by itself, past the bounds of time and size that every other body here has.
+It reads any iterator of bytes, in memory that does not grow with the file. aiohttp's own reader
+accepts lines that end with LF alone, skips any preamble, and reads the socket directly, without the
+limits of time and size that every other body has here.
 
-RULE: nothing is guessed. What has two meanings to anybody is refused: a boundary that is not
-followed by CRLF or ``--``, text before the first one or behind the last, a folded header, a second
-name. A Content-Transfer-Encoding is never undone (RFC 7578, 4.7): bytes stay as they come.
+RULE: nothing is guessed. What parsers may read differently is refused: a boundary that is not
+followed by CRLF or ``--``, text before the first one or after the last, a folded header, a second
+name. Content-Transfer-Encoding is ignored (RFC 7578, 4.7): bytes are stored as they are sent.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ..errors import (
 )
 
 FILE = "file"  # the name of the field that has the file (OSS guide, PostObject)
-AFTER_FILE = frozenset(("submit",))  # fields behind it: a form's button, as in the guide's example
-HEAD_BYTES = 8192  # of the headers of one part
-FIELD_BYTES = 32768  # of a field, as of a header of a request
-PARTS, FIELDS_BYTES = 128, 8 * FIELD_BYTES  # of all of them, as of the headers of a request
-EXTRA_BYTES = FIELDS_BYTES + PARTS * HEAD_BYTES  # of a form besides its file, at most
+AFTER_FILE = frozenset(("submit",))  # fields that may follow it, as in the guide's example
+HEAD_BYTES = 8192  # largest size of the headers of one part
+FIELD_BYTES = 32768  # largest size of a field, as of a header of a request
+PARTS, FIELDS_BYTES = 128, 8 * FIELD_BYTES  # for all fields, as for the headers of a request
+EXTRA_BYTES = FIELDS_BYTES + PARTS * HEAD_BYTES  # largest size of a form without its file
 
 BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
 HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
@@ -44,11 +44,11 @@ EXTENDED = re.compile(r"utf-8'[^']*'(.*)", re.IGNORECASE)  # RFC 8187; urllib3 b
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a form says of its file.
+    """Name and type of the file in a form.
 
     Attributes:
-        name: The last part of the name that it had on the client's disk; empty for none.
-        content_type: As the client has said it; empty for none.
+        name: The last part of the file's path on the client's disk; empty for none.
+        content_type: The Content-Type as sent; empty for none.
     """
 
     name: str
@@ -56,18 +56,18 @@ class File:
 
 
 class Form:
-    """A form: :meth:`fields` first, then :meth:`content` to its end.
+    """A form, of which :meth:`fields` is to be read first, and then all of :meth:`content`.
 
     Args:
         body: The form, in pieces.
-        boundary: Of its Content-Type, see :func:`boundary_of`.
+        boundary: The boundary of its Content-Type, see :func:`boundary_of`.
 
     Raises:
-        MalformedPOSTRequest: From both methods: it is no form.
+        MalformedPOSTRequest: From both methods: the body is not a valid form.
         FieldItemTooLong: A field is too long.
-        MaxPOSTPreDataLengthExceededError: All fields together are, or they are too many.
+        MaxPOSTPreDataLengthExceededError: All fields together are too long, or they are too many.
         IncorrectNumberOfFilesInPOSTRequest: There is no file, or a second one.
-        InvalidArgument: A field is there twice, comes behind the file, or is not UTF-8.
+        InvalidArgument: A field is there twice, follows the file, or is not UTF-8.
     """
 
     def __init__(self, body: AsyncIterator[bytes], boundary: bytes) -> None:
@@ -76,7 +76,7 @@ class Form:
         self._parts = 0
 
     async def fields(self) -> tuple[Mapping[str, str], File]:
-        """The fields before the file, by their names in lower case, and what is said of the file.
+        """Return the fields before the file, by their names in lower case, and the file's name.
 
         OSS's own examples write names in different cases (``Signature``, ``signature``).
         """
@@ -104,10 +104,10 @@ class Form:
         )
 
     async def content(self) -> AsyncIterator[bytes]:
-        """The bytes of the file; they are all of it when the form has been read to its end."""
+        """Yield the bytes of the file; it is complete only if the form is valid to its end."""
         mark = self._mark
         while (end := self._buffer.find(mark)) < 0:
-            ready = len(self._buffer) - len(mark) + 1  # behind it, the boundary may have begun
+            ready = len(self._buffer) - len(mark) + 1  # the boundary may begin after that
             if ready > 0:
                 yield bytes(self._buffer[:ready])
                 del self._buffer[:ready]
@@ -118,7 +118,7 @@ class Form:
         await self._finish()
 
     async def _finish(self) -> None:
-        """Read what comes behind the file."""
+        """Read what follows the file."""
         while not await self._is_last():
             name, file = await self._part()
             if file:
@@ -140,7 +140,7 @@ class Form:
             raise malformed("there is text behind its last boundary")
 
     async def _is_last(self) -> bool:
-        """Is the boundary just read the last one? If not, a part follows."""
+        """Return whether the boundary just read is the last one, and not followed by a part."""
         while len(self._buffer) < 2:
             await self._more()
         if self._buffer.startswith(b"--"):
@@ -151,7 +151,7 @@ class Form:
         return False
 
     async def _part(self) -> tuple[str, File | None]:
-        """Read the headers of a part: its name in lower case, and the file if it is one."""
+        """Read the headers of a part; return its name in lower case, and the file if it is one."""
         self._parts += 1
         if self._parts > PARTS:
             raise _too_much()
@@ -175,7 +175,11 @@ class Form:
         return value
 
     async def _until(self, mark: bytes, most: int) -> bytes | None:
-        """What comes before a mark, which is taken, too; ``None`` for more than ``most`` bytes."""
+        """Read up to a mark and past it, and return the bytes before it.
+
+        Returns:
+            The bytes; ``None`` if they are more than ``most``.
+        """
         while (end := self._buffer.find(mark, 0, most + len(mark))) < 0:
             if len(self._buffer) >= most + len(mark):
                 return None
@@ -192,10 +196,10 @@ class Form:
 
 
 def boundary_of(content_type: str) -> bytes:
-    """The boundary that ``Content-Type`` names.
+    """Return the boundary in a ``Content-Type``.
 
     Raises:
-        MalformedPOSTRequest: It is not that of a form with a file, or names none.
+        MalformedPOSTRequest: It is not that of a form with a file, or has no valid boundary.
     """
     kind, parameters = _parameters(content_type)
     text = parameters.get("boundary", "")
@@ -205,14 +209,14 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def malformed(what: str) -> MalformedPOSTRequest:
-    """The error for a body that is no form."""
+    """Return the error for a body that is not a valid form."""
     return MalformedPOSTRequest(
         f"The body of your POST request is not well-formed multipart/form-data: {what}."
     )
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """The headers of a part; each begins with CR LF."""
+    """Return the headers of a part, by name in lower case; each begins with CR LF."""
     headers: dict[str, str] = {}
     for line in head.split(b"\r\n")[1:]:
         parts = HEADER.fullmatch(line)
@@ -226,7 +230,7 @@ def _headers(head: bytes) -> dict[str, str]:
 
 
 def _disposition(text: str) -> dict[str, str]:
-    """``name`` and ``filename`` of ``form-data; name="key"``; an empty filename for none."""
+    """Return the parameters of a Content-Disposition; ``filename`` is empty if it has none."""
     kind, names = _parameters(text)
     if kind != "form-data" or not names.get("name"):
         raise malformed(f"a part has the Content-Disposition {shown(text)!r}")
@@ -236,10 +240,10 @@ def _disposition(text: str) -> dict[str, str]:
 
 
 def _parameters(text: str) -> tuple[str, dict[str, str]]:
-    """The word and the parameters of ``word; a=b; c="d"``, names in lower case.
+    """Return the word and the parameters of ``word; a=b; c="d"``, with names in lower case.
 
     Raises:
-        MalformedPOSTRequest: It is nothing of the kind, or has one twice.
+        MalformedPOSTRequest: It does not have this form, or has a parameter twice.
     """
     kind, _, _ = text.partition(";")
     rest = text[len(kind) :]
@@ -253,7 +257,7 @@ def _parameters(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _last_part(name: str) -> str:
-    """A file's name without the folders that some browsers put before it."""
+    """Return a file's name without folders, which some browsers include."""
     return re.split(r"[/\\]", name)[-1]
 
 

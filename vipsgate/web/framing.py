@@ -1,17 +1,17 @@
-"""HTTP/1.1 framing: where a request begins and where its body ends; pure.
+"""HTTP/1.1 framing: finds where a request's head and its body end; pure.
 
-The parser of HTTP (llhttp, in aiohttp) stays the one who reads what is answered, and it is strict.
-This module reads the head of a request before the parser does, for three reasons:
+Requests are parsed by llhttp, in aiohttp, which is strict. This module reads the head of a request
+before, for three reasons:
 
-* Two things that the parser refuses are sent by real clients, and have one meaning only. They are
-  written in the form that it takes:
-  ``Transfer-Encoding: chunked`` beside ``Content-Length`` (OSS's SDK for C with every write,
-  ali-oss with a stream): chunks count, the length is dropped (RFC 9112, 6.3); and bytes above 127
-  in the request line, which are percent-encoded, as a browser does.
-* What is refused is refused at once and in OSS's words, also where the rest never comes.
-* The server must know where a message ends: only there a head is looked for.
+* Two things that llhttp refuses are sent by real clients and have only one meaning, so they are
+  rewritten. One is ``Transfer-Encoding: chunked`` with ``Content-Length`` (sent by OSS's SDK for C
+  with every write, and by ali-oss with a stream): the length is dropped (RFC 9112, 6.3). The other
+  is bytes above 127 in the request line: they are percent-encoded, as a browser does.
+* A malformed request is refused with OSS's error as soon as that can be told, even if the rest
+  never arrives.
+* The server must know where a message ends, as only there the next head begins.
 
-RULE: nothing is guessed. A head that has two meanings to anybody is refused: more than one length
+RULE: nothing is guessed. A head that parsers may read differently is refused: more than one length
 or coding, signs and blanks in a length, a folded header, a line that ends without CR.
 """
 
@@ -30,21 +30,21 @@ from ..errors import (
     shown,
 )
 
-LINE_BYTES = 32768  # of a request line or header; a watermark's text and styles fit many times
-HEAD_BYTES = 8 * LINE_BYTES  # of all of them together, as deploy/nginx takes them
-MAX_HEADERS = 128  # aiohttp's own bound
-LENGTH_DIGITS = 18  # of a Content-Length; more than any disk has, and 64 bits hold it
-METHOD_BYTES = 24  # the longest that IANA has registered is UPDATEREDIRECTREF, 17
+LINE_BYTES = 32768  # largest request line or header; a watermark's text and styles fit many times
+HEAD_BYTES = 8 * LINE_BYTES  # largest head, as in deploy/nginx
+MAX_HEADERS = 128  # aiohttp's own limit
+LENGTH_DIGITS = 18  # longest Content-Length: more than any disk has, and fits in 64 bits
+METHOD_BYTES = 24  # longest method; the longest registered with IANA is UPDATEREDIRECTREF, 17
 
 END = b"\r\n\r\n"
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 REQUEST_LINE = re.compile(rb"(%b) +([!-~\x80-\xff]+) +HTTP/([0-9])\.([0-9])" % TOKEN)
 HEADER = re.compile(rb"(%b):([\t -~\x80-\xff]*)" % TOKEN)  # RFC 9110, 5.5
 METHOD_BEGUN = re.compile(rb"%b(?: |\Z)" % TOKEN)
-EMPTY_LINES = re.compile(rb"(?:\r\n)*")  # before a request line they count for nothing (9112, 2.2)
+EMPTY_LINES = re.compile(rb"(?:\r\n)*")  # ignored before a request line (RFC 9112, 2.2)
 BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
-TLS = b"\x16\x03"  # how the first message of a TLS client begins (RFC 8446, 5.1)
+TLS = b"\x16\x03"  # the beginning of a TLS client's first message (RFC 8446, 5.1)
 VERSIONS = ((b"1", b"1"), (b"1", b"0"))
 CODINGS = frozenset(b"compress deflate gzip x-compress x-gzip".split())  # RFC 9112, 7
 
@@ -54,8 +54,8 @@ class Head:
     """Request line and headers of one request.
 
     Attributes:
-        data: As the parser takes them, with the empty line behind them.
-        length: Bytes of the body; ``None`` where chunks tell its end.
+        data: Their bytes for the parser, with the empty line.
+        length: Size of the body, in bytes; ``None`` for a chunked body.
     """
 
     data: bytes
@@ -63,27 +63,27 @@ class Head:
 
 
 class HeadBuffer:
-    """Collects the pieces of a head until all of it has come."""
+    """Collects the pieces of a head until it is complete."""
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self._seen = 0  # bytes that have been looked at
+        self._seen = 0  # bytes that were searched for its end
         self._line_read = False
 
     def __bool__(self) -> bool:
         return bool(self._data)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """Return a whole head with its empty line, and what came behind it.
+        """Add bytes, and return the head if it is complete.
 
         Args:
             data: The next bytes that the client has sent.
 
         Returns:
-            ``None`` while the head has not come to its end.
+            The head with its empty line, and the bytes after it; ``None`` if it is not complete.
 
         Raises:
-            OssError: What has come is not the beginning of a request that is served.
+            OssError: The bytes so far are not the beginning of a valid request.
         """
         buffer = self._data
         buffer += data
@@ -95,13 +95,13 @@ class HeadBuffer:
             head, rest = bytes(buffer[:end]), bytes(buffer[end:])
             self._data, self._seen, self._line_read = bytearray(), 0, False
             return head, rest
-        if buffer and buffer != b"\r":  # that may begin an empty line
+        if buffer and buffer != b"\r":  # which may begin an empty line
             self._check()
             self._seen = len(buffer)
         return None
 
     def _check(self) -> None:
-        """Refuse at once what no further bytes can make a request."""
+        """Refuse a head that cannot become valid, whatever follows."""
         buffer = self._data
         if not self._line_read:
             end = buffer.find(b"\r\n", max(0, self._seen - 1))
@@ -120,17 +120,17 @@ class HeadBuffer:
 
 
 def read(data: bytes) -> Head:
-    """Return the head in the form that the parser takes, and how long its body is.
+    """Check a head, and return it as the parser accepts it, with the length of the body.
 
     Args:
-        data: A whole head with its empty line.
+        data: A complete head with its empty line.
 
     Raises:
-        InvalidRequest: It is not that of a request as RFC 9112 has it, or has two meanings.
-        UriTooLong: The request line has more than ``LINE_BYTES``, percent-encoded.
+        InvalidRequest: It is not valid by RFC 9112, or is ambiguous.
+        UriTooLong: The request line is longer than :data:`LINE_BYTES`, percent-encoded.
         RequestHeaderFieldsTooLarge: The headers are too many, or too large.
-        HttpVersionNotSupported: Neither HTTP/1.1 nor HTTP/1.0.
-        Unimplemented: The body has a coding besides ``chunked``.
+        HttpVersionNotSupported: It is neither HTTP/1.1 nor HTTP/1.0.
+        Unimplemented: The body has a transfer coding besides ``chunked``.
     """
     if len(data) > HEAD_BYTES:
         raise _headers_too_large()
@@ -138,7 +138,7 @@ def read(data: bytes) -> Head:
     line, version = _read_line(line)
     if len(lines) > MAX_HEADERS:
         raise _headers_too_large()
-    others: list[bytes] = []  # all but Content-Length
+    others: list[bytes] = []  # all headers but Content-Length
     lengths: list[bytes] = []
     codings: list[bytes] = []
     for item in lines:
@@ -166,7 +166,7 @@ def _written(line: bytes, headers: list[bytes]) -> bytes:
 
 
 def _read_line(line: bytes) -> tuple[bytes, bytes]:
-    """Return the request line with all of it ASCII, and the minor version of HTTP."""
+    """Return the request line in ASCII, percent-encoded if needed, and the minor version."""
     parts = REQUEST_LINE.fullmatch(line)
     if not parts:
         raise _no_request_line(line)
@@ -183,7 +183,7 @@ def _read_line(line: bytes) -> tuple[bytes, bytes]:
 
 
 def _read_length(lengths: list[bytes]) -> int:
-    """Return what Content-Length says; 0 where there is none."""
+    """Return the value of Content-Length; 0 if there is none."""
     if not lengths:
         return 0
     text = lengths[0].strip(b" ")
@@ -238,5 +238,5 @@ def _headers_too_large() -> OssError:
 
 
 def _shown(data: bytes) -> str:
-    """Bytes of a client as a message may repeat them."""
+    """Return bytes of a client as they are repeated in a message."""
     return repr(shown(data[:LINE_BYTES].decode("latin-1")))

@@ -1,7 +1,7 @@
-"""The end of a connection, whose client may still send: nginx's ``lingering_close``.
+"""Closes a connection whose client may still send, as nginx's ``lingering_close`` does.
 
-Were it closed at once, the client's bytes on their way would be answered with a reset, which makes
-his system forget the answer.
+If it was closed at once, the kernel would answer the client's further bytes with a reset, which
+makes the client's system discard the answer.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-LINGER_BYTES = 32 << 20  # thrown away of what comes behind the last answer: a whole source of OSS
-LINGER_SECONDS = 5.0  # for that
-LINGER_PAUSE = 0.002  # seconds between two readings of it, of 250 KB at most: a gigabit a second
+LINGER_BYTES = 32 << 20  # discarded at most; more than the largest source of OSS
+LINGER_SECONDS = 5.0  # the longest time to discard bytes
+LINGER_PAUSE = 0.002  # seconds between reads of up to 250 KB: 1 Gbit/s
 
 
 class Lingering(asyncio.Protocol):
-    """The end of a connection: bytes are counted, and thrown away.
+    """Discards what a client sends until it closes the connection.
 
     Args:
-        transport: Which is closed after :data:`LINGER_BYTES` or :data:`LINGER_SECONDS`.
-        lost: Called when it is closed.
-        loop: Where this is.
+        transport: The transport, which is aborted after :data:`LINGER_BYTES` or
+            :data:`LINGER_SECONDS`.
+        lost: Called when the connection is closed.
+        loop: The event loop.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Lingering(asyncio.Protocol):
         self._left -= len(data)
         if self._left < 0:
             self._transport.abort()
-        else:  # else the loop would read on and on from this one, before anybody's turn
+        else:  # a pause lets the loop serve other connections
             self._transport.pause_reading()
             self._loop.call_later(LINGER_PAUSE, self._read_on)
 

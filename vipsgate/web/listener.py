@@ -1,21 +1,21 @@
 """A port: accepting connections up to a limit, and closing without leaving a client unanswered.
 
-The event loop by itself accepts one connection in each of its iterations (libuv), so that under
-load a new client would wait for seconds. Here it is all of the accept queue, up to a number, though
-not all of them are set up at once (:mod:`.arrivals`).
+uvloop's own server accepts one connection in each iteration of the event loop (libuv), so that
+under load a new client would wait for seconds. Here all connections in the accept queue are
+accepted at once, up to a number, though not all are set up at once (:mod:`.arrivals`).
 
 A server that only closes its sockets resets the connections that are still in the accept queue, and
-loses what a client sends at the very moment on a connection that was open for more. So the queue is
-drained, all that comes is still answered, with ``Connection: close``, and only after a while are
-unused connections closed.
+loses requests that clients are sending on open connections. So the queue is drained, further
+requests are still answered, with ``Connection: close``, and unused connections are closed only
+after a while.
 
-There is a limit of open connections (:mod:`.connection_limit`): beyond it connections that wait for
-a request are closed, and where there are none, further ones stay in the accept queue.
+If the limit of open connections is reached (:mod:`.connection_limit`), unused ones are closed;
+while there are none, further connections stay in the accept queue.
 
-With several servers on one port, a socket that is to be closed completes no new handshakes for a
-while before, and finishes those that have begun (:mod:`vipsgate.web.synfilter`).
+With several servers on one port, a socket that is to be closed begins no new handshakes, and
+finishes those under way, for a while before (:mod:`vipsgate.web.synfilter`).
 
-Where a server has several fronts, their parent accepts, and passes connections on.
+If a server has several fronts, their parent accepts connections and passes them on.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from .arrivals import Arrivals
 from .connection_limit import RETRY_SECONDS, ConnectionLimit
 from .server import Server
 
-LINGER = 1.0  # seconds that an unused connection stays open for what may be on its way
-POLL_INTERVAL = 0.02  # seconds between two looks whether there are any
-MAX_SET_UP = 64  # of the connections that are accepted in one go: 4 ms
+LINGER = 1.0  # seconds for which unused connections stay open, as a request may be on its way
+POLL_INTERVAL = 0.02  # seconds between checks whether any are open
+MAX_SET_UP = 64  # connections set up at once of those that are accepted in one go: 4 ms
 
 
 class Listener:
@@ -60,24 +60,24 @@ class Listener:
         self._accepting = self._closed = self._shared = False
 
     async def open(self, host: str, port: int, *, shared: bool) -> str:
-        """Listen.
+        """Bind a port, and listen on it.
 
         Args:
             host: The address.
             port: The port; 0 for any that is free.
-            shared: Whether other processes may listen there, too.
+            shared: Whether other processes may listen on the port, too.
 
         Returns:
             The address as the beginning of a URL.
 
         Raises:
-            OSError: The port cannot be had.
+            OSError: The port cannot be bound.
         """
         self._shared = shared
         return await self.open_on(ports.bind(host, port, shared=shared))
 
     async def open_on(self, sockets: Sequence[socket.socket]) -> str:
-        """Listen on sockets that are bound; they are closed with the listener."""
+        """Listen on bound sockets, which are closed with the listener."""
         await self.serve()
         self._listening = list(sockets)
         ports.listen(self._listening)
@@ -85,7 +85,7 @@ class Listener:
         return ports.address_of(self._listening[0])
 
     async def serve(self) -> None:
-        """Serve what :meth:`serve_connection` is given."""
+        """Prepare to serve connections, without listening."""
         await self._runner.setup()
         self._arrivals = self._server.arrivals(self._connect)
         if self._limit.connections or self._counted:
@@ -98,15 +98,15 @@ class Listener:
         self._report()
 
     def close_idle(self, count: int) -> None:
-        """Close up to ``count`` unused connections, as others wait to be accepted."""
+        """Close up to ``count`` unused connections, to make room for others."""
         self._server.close_idle(count)
 
     async def close(self, seconds: float, linger: float = LINGER) -> None:
-        """Take no further connections, and finish what is under way.
+        """Accept no further connections, and finish the requests under way.
 
         Args:
-            seconds: After which what is not finished is given up.
-            linger: Of these, how long unused connections stay open.
+            seconds: Time after which unfinished requests are cancelled.
+            linger: How much of this time unused connections stay open, in seconds.
         """
         end = asyncio.get_running_loop().time() + seconds
         if self._listening and self._shared and ports.begin_no_more(self._listening):
@@ -131,20 +131,20 @@ class Listener:
         return server
 
     def _resume(self) -> None:
-        """Accept connections, from now on."""
+        """Start to accept connections."""
         if not self._accepting and not self._closed:
             self._accepting = True
             for item in self._listening:
                 asyncio.get_running_loop().add_reader(item, self._accept, item)
 
     def _pause(self) -> None:
-        """Accept nothing; the kernel goes on to complete handshakes, and queues the connections."""
+        """Stop accepting; the kernel still completes handshakes and queues the connections."""
         self._accepting = False
         for item in self._listening:
             asyncio.get_running_loop().remove_reader(item)
 
     def _connections(self) -> int:
-        """Connections that are open; one that is being set up may count twice for a moment."""
+        """Return the number of open connections; one that is being set up may count twice."""
         return self._server.count + len(self._connecting) + len(self._arrivals or ())
 
     def _is_full(self, *, paused: bool = False) -> bool:
@@ -152,7 +152,7 @@ class Listener:
         return bool(limit.connections) and limit.is_full(self._connections(), paused=paused)
 
     def _accept(self, item: socket.socket) -> None:
-        """Accept what is in the queue of a socket, up to the limit."""
+        """Accept the connections in the queue of a socket, up to the limit."""
         most = self._limit.acceptable(self._connections() if self._limit.connections else 0)
         try:
             set_up = 0
@@ -160,7 +160,7 @@ class Listener:
                 set_up += self._add(connection)
                 if set_up >= MAX_SET_UP:
                     break
-        except OSError:  # no descriptor, or no memory: later
+        except OSError:  # no descriptor or no memory: retried later
             self._pause()
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._resume)
             return
@@ -181,17 +181,17 @@ class Listener:
     def _connected(self, task: asyncio.Task[Any]) -> None:
         self._connecting.discard(task)
         if not task.cancelled():
-            task.exception()  # it was closed at once, which is no fault
+            task.exception()  # the connection was closed at once, which is not logged
         self._report()
         if self._accepting or self._connecting or not self._listening:
             return
         if self._is_full():
             self._make_room()
-        else:  # those that were being set up may have counted twice
+        else:  # connections that were being set up may have counted twice
             self._resume()
 
     def _make_room(self) -> None:
-        """Close unused connections again and again, as long as none is accepted."""
+        """Close unused connections repeatedly until accepting is resumed."""
         if self._accepting or self._closed:
             return
         self.close_idle(self._limit.part)
@@ -207,7 +207,7 @@ class Listener:
             self._resume()
 
     async def _drain_accept_queue(self) -> None:
-        """Accept what is in the queues, beyond the limit, too: the kernel would reset it."""
+        """Accept all queued connections, also beyond the limit, as the kernel would reset them."""
         self._pause()
         for item in self._listening:
             with closing(item), suppress(OSError):

@@ -1,12 +1,12 @@
 """The parser of a connection: aiohttp's own, which is given requests one by one.
 
-* A request is handed to it when its head is whole and has been read by :mod:`.framing`; but a GET
-  or HEAD as nearly all of them come, in one piece, in ASCII and with nothing behind it, goes to it
-  at once. What it makes of that is used only if it is a request of HTTP/1.x without a body; all
-  else is taken the long way, too.
-* What is no request is returned as its error, and nothing is read behind it.
-* Behind a body that chunks end, nothing more is read: whatever a client, a proxy and this server
-  may think of where such a body ends, there is no second request to be found there.
+* A request is passed to aiohttp's parser when its head is complete and was checked by
+  :mod:`.framing`. A GET or HEAD in one piece, in ASCII and with nothing after it, as nearly all
+  are, is passed on directly. The result is used only if it is a request of HTTP/1.x without a body;
+  otherwise the request is checked and parsed again.
+* A malformed request is returned as its error, and nothing is read after it.
+* Nothing is read after a chunked body: clients, proxies and this server might disagree on where it
+  ends, and a second request could be hidden there.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from aiohttp.web_protocol import _ErrInfo
 from ..errors import InvalidRequest, OssError, Unimplemented, shown
 from . import framing
 
-MAX_PIPELINED = 8  # requests read ahead of their answers; aiohttp's own bound is 32
-PIPELINED_BYTES = 1 << 16  # behind them; who sends more is answered so far, and no further
+MAX_PIPELINED = 8  # requests read ahead of their answers; aiohttp's own limit is 32
+PIPELINED_BYTES = 1 << 16  # unread bytes after these; with more, the connection is then closed
 PLAIN_METHODS = (b"GET ", b"HEAD")
 END = framing.END
 VERSIONS = (HttpVersion11, HttpVersion10)
 
-Read = tuple[RawRequestMessage, StreamReader]  # a request, and its body
+Read = tuple[RawRequestMessage, StreamReader]  # a request and its body
 Fed = tuple[Sequence[Read | tuple[_ErrInfo, StreamReader]], bool, bytes]
 
 
@@ -38,10 +38,10 @@ class Parser:
     It has the methods that aiohttp's ``RequestHandler`` calls.
 
     Args:
-        make: Makes the parser.
+        make: Creates the parser.
 
     Attributes:
-        ended: Nothing more is read from the connection.
+        ended: Whether nothing more is read from the connection.
     """
 
     __slots__ = (
@@ -53,18 +53,15 @@ class Parser:
         self._make = make
         self._parser = make()
         self._heads = framing.HeadBuffer()
-        self._body: StreamReader | None = None  # of the last request, not yet come to its end
-        self._left: int | None = 0  # bytes of it that are still to come; None: chunks tell
-        self._rest = b""  # behind it, or behind as many requests as may wait
-        self._plain = True  # a request is to begin, and nothing is left from before
-        self._ahead: Fed | None = None  # what has been made of the data that is to be fed next
+        self._body: StreamReader | None = None  # the body of the last request, if not complete
+        self._left: int | None = 0  # bytes of it that are to come; None if it is chunked
+        self._rest = b""  # bytes after it, or after as many requests as may wait
+        self._plain = True  # whether the next byte begins a request
+        self._ahead: Fed | None = None  # the result for the data that is fed next
         self.ended = False
 
     def feed_data(self, data: bytes) -> Fed:
-        """Return the requests that ``data`` makes whole, but for their bodies.
-
-        One that is refused is returned as well, as its error.
-        """
+        """Return the requests whose heads ``data`` completes; a malformed one as its error."""
         if (ahead := self._ahead) is not None:
             self._ahead = None
             return ahead
@@ -73,7 +70,7 @@ class Parser:
                 fed = self._parser.feed_data(data)
                 if len(fed[0]) == 1:
                     message, body = fed[0][0]
-                    # behind a request to upgrade, the parser has thrown away what there was
+                    # after a request to upgrade, the parser discards the rest
                     if (
                         body is EMPTY_PAYLOAD
                         and not message.upgrade
@@ -81,28 +78,28 @@ class Parser:
                     ):
                         return fed
             except http_exceptions.HttpProcessingError:
-                pass  # why, is found out below
+                pass  # the error is found again below
             self._parser = self._make()
         return self._feed(data)
 
     def look_ahead(self, data: bytes) -> Fed:
-        """Return the requests that ``data`` makes whole, which is fed next, or dropped."""
+        """Return the result of :meth:`feed_data` for data that is fed next or dropped."""
         self._ahead = self.feed_data(data)
         return self._ahead
 
     def drop(self) -> None:
-        """The data that was looked at is not fed: its requests are answered."""
+        """Forget the result of :meth:`look_ahead`, as its request is answered."""
         self._ahead = None
 
     def pause_reading(self) -> None:
-        """Have no more of the body in ``data``; called while it is fed."""
+        """Pause parsing of a body; called while data is fed."""
         self._parser.pause_reading()
 
     def message_consumed(self) -> None:
-        """A request is answered now; requests wait here, not in the parser."""
+        """Do nothing: waiting requests are kept here, not in aiohttp's parser."""
 
     def set_upgraded(self, val: bool) -> None:
-        """There is no other protocol to end; aiohttp 3.14.1 ends one after each answer."""
+        """Do nothing: there are no upgrades; aiohttp 3.14.1 calls this after each answer."""
 
     def _feed(self, data: bytes) -> Fed:
         requests: list[Any] = []
@@ -133,7 +130,7 @@ class Parser:
         return requests, False, b""
 
     def _begin(self, head: framing.Head) -> Read:
-        """Return the request with this head; its body is to come."""
+        """Return the request with a head; its body follows."""
         try:
             read = self._feed_parser(head.data)
         except http_exceptions.BadHttpMethod:
@@ -151,10 +148,10 @@ class Parser:
         return message, payload
 
     def _feed_body(self, body: StreamReader, data: bytes) -> bytes:
-        """Hand on what of ``data`` belongs to the body, and return what comes behind it."""
+        """Feed the part of ``data`` that belongs to the body, and return the rest."""
         if self._left is None:
             try:
-                self._feed_parser(data)  # a request behind the body would be found, and is lost
+                self._feed_parser(data)  # a request after the body is discarded
             except http_exceptions.HttpProcessingError as error:
                 if not body.is_eof():
                     body.set_exception(web.RequestPayloadError(_reason(error)))
@@ -170,11 +167,11 @@ class Parser:
 
     def _feed_parser(self, data: bytes) -> Sequence[Read]:
         messages, upgraded, _ = self._parser.feed_data(data)
-        if upgraded:  # to another protocol, which is not done here
+        if upgraded:  # upgrades to other protocols are not supported
             self._parser.set_upgraded(False)
         return messages
 
 
 def _reason(error: http_exceptions.HttpProcessingError) -> str:
-    """The first line of what the parser says; the next ones repeat the request."""
+    """Return the first line of the parser's error; further lines repeat the request."""
     return shown(error.message.partition("\n")[0].strip(" :.")) + "."

@@ -1,7 +1,6 @@
 """Listening sockets and their accept queues, without an event loop.
 
-RULE: imports no aiohttp, so that the parent of several fronts, which has nothing else to do, needs
-none either.
+RULE: imports no aiohttp, as the parent of several fronts does not need it.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from typing import Any
 from . import synfilter
 
 BACKLOG = 65_535  # connections in the accept queue, up to the kernel's somaxconn
-HANDSHAKE = 0.2  # seconds for handshakes that are under way where others listen, too
+HANDSHAKE = 0.2  # seconds to finish handshakes if other servers listen on the port, too
 
 
 def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
-    """Return sockets for all addresses of a host; nobody can connect before they listen.
+    """Return bound sockets for all addresses of a host; clients cannot connect until they listen.
 
     Args:
-        host: A name or an address; empty for all of this machine.
+        host: A name or an address; empty for all addresses of this machine.
         port: The port; 0 for any that is free.
-        shared: Whether other processes may listen there, too.
+        shared: Whether other processes may listen on the port, too.
 
     Raises:
-        OSError: The port cannot be had.
+        OSError: The port cannot be bound.
     """
     kind, passive = socket.SOCK_STREAM, socket.AI_PASSIVE
     result: list[socket.socket] = []
@@ -55,13 +54,13 @@ def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
 
 
 def listen(sockets: Sequence[socket.socket]) -> None:
-    """Let clients connect."""
+    """Start to listen, so that clients can connect."""
     for item in sockets:
         item.listen(BACKLOG)
 
 
 def address_of(item: socket.socket) -> str:
-    """The address of a socket as the beginning of a URL."""
+    """Return the address of a socket as the beginning of a URL."""
     return _url(item.getsockname())
 
 
@@ -74,7 +73,7 @@ def accepted(listening: socket.socket) -> Iterator[socket.socket]:
     """Accept and yield the connections that wait in the queue of a listening socket.
 
     Raises:
-        OSError: There is no descriptor for one, or no memory.
+        OSError: There is no free descriptor, or no memory.
     """
     while True:
         try:
@@ -88,7 +87,7 @@ def accepted(listening: socket.socket) -> Iterator[socket.socket]:
 
 
 def begin_no_more(sockets: Sequence[socket.socket]) -> bool:
-    """Leave new connections to other servers on the port. Return whether the system can do it."""
+    """Leave new connections to other servers on the port; return whether the system supports it."""
     with suppress(OSError):
         for item in sockets:
             synfilter.begin_no_more(item)
@@ -97,12 +96,12 @@ def begin_no_more(sockets: Sequence[socket.socket]) -> bool:
 
 
 def finish_handshakes(sockets: Sequence[socket.socket], seconds: float) -> None:
-    """The same, and wait for the connections that are being made."""
+    """Leave new connections to other servers, and wait for handshakes that are under way."""
     if begin_no_more(sockets):
         time.sleep(seconds)
 
 
 def close(sockets: Sequence[socket.socket]) -> None:
-    """Close them."""
+    """Close all sockets."""
     for item in sockets:
         item.close()

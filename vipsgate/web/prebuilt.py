@@ -1,8 +1,8 @@
-"""Answers whose bytes are all there: headers and body are sent in one piece, as they are.
+"""Answers that are sent as prepared bytes, headers and body in one piece.
 
-From a table of headers to bytes aiohttp takes as long as all the rest of a hit; what is the same
-each time is written once. This holds for HTTP/1.1 and a connection that stays open; everybody else
-is answered as usual.
+aiohttp takes as long to serialise headers as all the rest of a cache hit takes, so headers that do
+not change are serialised once. This is done for HTTP/1.1 on connections that stay open; other
+requests are answered as usual.
 """
 
 from __future__ import annotations
@@ -18,50 +18,54 @@ from aiohttp.abc import AbstractStreamWriter
 from ..gate import conditional
 
 HOLD = web.ResponseKey("hold", float)  # seconds that an answer may be held back
-HIGH = 1 << 16  # bytes that may wait for the client before its next request is looked at
-POLL_INTERVAL = 0.002  # seconds between two looks whether it has taken them
-STALL_TIMEOUT = 60.0  # seconds that it may take none
+HIGH = 1 << 16  # unsent bytes that may remain when the next request is handled
+POLL_INTERVAL = 0.002  # seconds between checks how many remain
+STALL_TIMEOUT = 60.0  # seconds for which a client may read nothing
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 def written(headers: Mapping[str, str], status: int = 200) -> bytes | None:
-    """A status line and these headers; ``None`` where one of them has no such form."""
+    """Return the bytes of a status line and headers; ``None`` if a header is not valid."""
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     text = "".join(lines)
-    # one of them inside of a value would end the header there (RFC 9110, 5.5)
+    # CR or LF inside of a value would end the header there (RFC 9110, 5.5)
     if "\0" in text or not text.count("\r") == text.count("\n") == len(lines):
         return None
     return f"HTTP/1.1 {status} {PHRASES[status]}\r\n{text}".encode()
 
 
 def fits(request: web.BaseRequest) -> bool:
-    """May the request be answered like this?"""
+    """Return whether a request may be answered with prepared bytes."""
     return request.version == HttpVersion11 and request.keep_alive
 
 
 def respond(
     request: web.BaseRequest, status: int, headers: Mapping[str, str], body: bytes
 ) -> web.StreamResponse:
-    """An answer with these headers and this body, sent in one piece."""
+    """Return an answer, which is sent in one piece if possible."""
     if fits(request) and "Connection" not in headers and (head := written(headers, status)):
         return Ready(request, head + end(len(body)), body, status)
     return web.Response(status=status, headers=headers, body=body)
 
 
 def end(size: int) -> bytes:
-    """The last headers, of a body of so many bytes that is sent now, and the empty line."""
+    """Return the last headers of an answer that is sent now, and the empty line.
+
+    Args:
+        size: Size of the body, in bytes.
+    """
     date = conditional.http_date(int(time.time()))
     return b"Date: %b\r\nContent-Length: %d\r\n\r\n" % (date.encode(), size)
 
 
 class Ready(web.StreamResponse):
-    """An answer with headers and a body that are bytes already.
+    """An answer whose headers and body are bytes.
 
     Args:
-        request: One that :func:`fits`.
-        head: All headers, up to the empty line.
-        body: As long as they say.
-        status: As they say.
+        request: A request that :func:`fits`.
+        head: The status line and all headers, with the empty line.
+        body: The body, as long as Content-Length in ``head``.
+        status: The status in ``head``.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class Ready(web.StreamResponse):
 
     @property
     def content_length(self) -> int | None:
-        """Bytes of the body."""
+        """Size of the body, in bytes."""
         return len(self._parts[1])
 
     @content_length.setter
@@ -81,29 +85,29 @@ class Ready(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        """Does the connection stay open?"""
+        """Whether the connection stays open."""
         return self._keep_alive is not False
 
     def force_close(self) -> None:
-        """Say that it does not; before the answer is sent."""
+        """Close the connection after the answer, which has not been sent yet."""
         super().force_close()
         head, body = self._parts
         self._parts = head.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n", body
 
     def send(self) -> None:
-        """Give it to the system, which may not have taken all of it yet."""
+        """Write the answer to the transport, without waiting until it is sent."""
         if self._to is not None and not self._to.is_closing():
             self._to.writelines(self._parts)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """All is prepared."""
+        """Do nothing, as all is prepared."""
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Send it, and wait for a client that is slow to take it.
+        """Send the answer, and wait until most of it is sent.
 
         Raises:
-            ConnectionResetError: The client is gone, or takes nothing.
+            ConnectionResetError: The client has left, or reads nothing.
         """
         if self._to is None or self._to.is_closing():
             raise ConnectionResetError("the client is gone")

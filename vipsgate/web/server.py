@@ -1,4 +1,4 @@
-"""The connections of a port: counted, and closed where others wait for them."""
+"""aiohttp's server with the connections of :mod:`.connection`, which are counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .connection import Connection, NoWork, Refuse, Work
 from .throttle import Throttle
 from .turns import Turns
 
-IDLE_SECONDS = 1.0  # after which an unused connection may be closed where another one waits
+IDLE_SECONDS = 1.0  # after which an unused connection may be closed to make room for others
 
 Around = Callable[..., Awaitable[web.StreamResponse]]
 
@@ -32,8 +32,8 @@ class Server(web.Server):
         options: See ``web.Server``.
 
     Attributes:
-        count: Open connections.
-        on_lost: Called when there is one less.
+        count: Number of open connections.
+        on_lost: Called when a connection was closed.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Server(web.Server):
         self.on_lost: Callable[[], None] = _nothing
 
     def __call__(self, came: float = 0.0) -> Connection:
-        """Return what serves a new connection.
+        """Return the protocol of a new connection.
 
         Args:
             came: See :class:`Connection`.
@@ -70,24 +70,24 @@ class Server(web.Server):
         )
 
     def arrivals(self, set_up: SetUp) -> Arrivals:
-        """Return what holds connections until they are set up by ``set_up``."""
+        """Return an object that holds connections until ``set_up`` is called with them."""
         return Arrivals(self._turns, self._work, set_up)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """There is one more."""
+        """Count a new connection."""
         self.count += 1
         super().connection_made(handler, transport)
 
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
     ) -> None:
-        """There is one less."""
+        """Count a connection that was closed."""
         self.count -= 1
         super().connection_lost(handler, exc)
         self.on_lost()
 
     def close_idle(self, most: int) -> None:
-        """Close up to so many connections that wait for a request, those that wait longest."""
+        """Close up to ``most`` unused connections, those first that are unused for longest."""
         now = asyncio.get_running_loop().time()
         idle = [
             (since, number, handler)
@@ -101,13 +101,13 @@ class Server(web.Server):
 
 
 class Runner(web.AppRunner):
-    """Runs an application, too, on connections as they are here.
+    """Runs an aiohttp application on a :class:`Server`.
 
     Args:
         app: The application.
         refuse: See :class:`Connection`.
-        around: Answers a request by the application, the second argument; what the application
-            itself cannot answer is answered there.
+        around: Answers a request by calling the application, its second argument, and handles the
+            application's errors.
         options: See ``web.AppRunner``.
     """
 

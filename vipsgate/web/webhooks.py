@@ -1,9 +1,9 @@
-"""Webhooks that are sent: caches in front are told, in the background, again where that failed.
+"""Sends webhooks to caches in front, in the background, with retries.
 
-Nobody waits for them. Events wait in memory, a bounded queue for each hook; what is there at an
-orderly end is sent before it, within seconds, and what a sudden end takes away is lost. To have it
-survive that, each writer would have to wait for a second file on the disk; and a CDN keeps nothing
-for longer than the bucket's ``cache_control`` lets it, so that bounds what may be lost.
+Events wait in memory, in a bounded queue for each hook. When the server is stopped, it sends those
+that wait, within seconds; when it is killed, they are lost. To survive that, each write would have
+to wait for a second file on the disk. A CDN keeps an answer no longer than the bucket's
+``cache_control`` allows, which bounds the effect of a lost event.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from ..gate.webhook import Event, Hook, Request
 
 SENT, FAILED, DROPPED, RETRIED = RESULTS = ("sent", "failed", "dropped", "retried")
 MAX_ANSWER = 1 << 16  # bytes that are read of an answer
-BACKOFF, MAX_BACKOFF = 1.0, 60.0  # seconds before the second try, and before any
-MAX_RETRY_AFTER = 300.0  # seconds that an answer may ask for
-FOR_NOW = frozenset((408, 425, 429))  # besides 5xx: what may be otherwise later
+BACKOFF, MAX_BACKOFF = 1.0, 60.0  # longest wait before the second attempt, and before any, seconds
+MAX_RETRY_AFTER = 300.0  # largest Retry-After that is obeyed, in seconds
+FOR_NOW = frozenset((408, 425, 429))  # statuses that are retried, besides 5xx
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a hook is told.
+    """A hook, and how its requests are sent.
 
     Attributes:
-        hook: Whom, and in which words.
-        timeout: Seconds for one request.
-        tries: How often one is sent at most.
-        delay: Seconds between an event and its request.
-        queue: Events that may wait.
+        hook: The hook.
+        timeout: Timeout of one request, in seconds.
+        tries: The most attempts for one request.
+        delay: Time between an event and its request, in seconds.
+        queue: The most events that wait.
     """
 
     hook: Hook
@@ -52,14 +52,14 @@ class Way:
 
 
 class Webhooks:
-    """All hooks.
+    """Sends events to all hooks.
 
     Args:
-        ways: Those that there are.
-        chosen: Says which tags the answers of a bucket have.
+        ways: The hooks.
+        chosen: Returns the kinds of cache tags that the answers of a bucket have.
 
     Attributes:
-        counts: Events, and requests that were sent again, by what came of them.
+        counts: Number of events by result, and of retried requests; by a word of :data:`RESULTS`.
     """
 
     def __init__(
@@ -71,27 +71,27 @@ class Webhooks:
 
     @property
     def waiting(self) -> int:
-        """Events that wait, those that are being told of among them."""
+        """Number of events that wait or are being sent."""
         return sum(lane.waiting for lane in self._lanes)
 
     @property
     def any(self) -> bool:
-        """Is there anybody to be told?"""
+        """Whether there are any hooks."""
         return bool(self._lanes)
 
     def tell(self, event: Event) -> None:
-        """Have an event told to all who are to know of it; at once back."""
+        """Queue an event for all hooks that want it."""
         for lane in self._lanes:
             lane.add(event)
 
     async def close(self, seconds: float) -> None:
-        """Send what waits, as far as that can be within some seconds."""
+        """Send the events that wait, as far as possible within ``seconds``."""
         await asyncio.gather(*(lane.close(seconds) for lane in self._lanes))
         await self._client.close()
 
 
 class _Client:
-    """Sends requests, by one session that begins with the first of them."""
+    """Sends requests, in one session that is opened by the first."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -100,9 +100,9 @@ class _Client:
         """Return the status of the answer, and its Retry-After.
 
         Raises:
-            aiohttp.ClientError: There is none.
+            aiohttp.ClientError: There is no answer.
             OSError: Likewise.
-            TimeoutError: Not in time.
+            TimeoutError: There is none in time.
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -131,7 +131,7 @@ class _Client:
 
 
 class _Lane:
-    """The events of one hook, told in their order."""
+    """The events of one hook, sent in their order."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class _Lane:
         client: _Client,
     ) -> None:
         self._way, self._chosen, self._counts, self._client = way, chosen, counts, client
-        self._queue: deque[tuple[float, Event]] = deque()  # since when each waits
+        self._queue: deque[tuple[float, Event]] = deque()  # with the times since when they wait
         self._pending: Counter[Event] = Counter()
         self._sending = 0
         self._ending = asyncio.Event()
@@ -153,7 +153,7 @@ class _Lane:
         return len(self._queue) + self._sending
 
     def add(self, event: Event) -> None:
-        """Have an event told; one that waits already, to be told at once, is told once."""
+        """Queue an event; without a delay, an equal event that waits already is not repeated."""
         way = self._way
         if not way.hook.wants(event) or (not way.delay and event in self._pending):
             return
@@ -214,7 +214,7 @@ class _Lane:
         return since > until and not self._ending.is_set()
 
     async def _tell(self, events: Sequence[Event]) -> str:
-        """Send a request until it is taken, or it cannot be; what came of it."""
+        """Send a request, with retries, and return the result, :data:`SENT` or :data:`FAILED`."""
         way = self._way
         request = way.hook.request(events, self._chosen(events[0].bucket))
         reason = ""
@@ -240,7 +240,7 @@ class _Lane:
         return FAILED
 
     def _signed(self, request: Request) -> Request:
-        """The same with a signature of this moment, where the hook signs."""
+        """Return a request with a new signature, if the hook has a signer."""
         if self._way.hook.signer is None:
             return request
         key_id, secret = self._way.hook.signer
@@ -255,7 +255,7 @@ class _Lane:
         return Request(request.method, request.url, headers, request.body)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but for the end."""
+        """Wait, but no longer than until the server stops."""
         if seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

@@ -30,7 +30,7 @@ def needed(data: bytes) -> int:
 
 
 def _jpeg(data: bytes) -> int:
-    """Up to the first scan; every segment says how long it is, but not what stands in between."""
+    """Return the size up to the first scan; there may be stray bytes between segments."""
     at, stray = 2, jpeg.MAX_STRAY
     while True:
         marker = jpeg.following(data, at, stray)
@@ -47,7 +47,7 @@ def _jpeg(data: bytes) -> int:
 
 
 def _webp(data: bytes) -> int:
-    """The header, and what stands before the picture; all of an animation, or if there is EXIF."""
+    """Return the size up to the picture; all for an animation, or if there is EXIF."""
     if len(data) < RIFF:
         return RIFF
     if data[12:16] != b"VP8X":
@@ -63,7 +63,7 @@ def _webp(data: bytes) -> int:
 
 
 def _bmp(data: bytes) -> int:
-    """The headers and the palette, in front of the pixels."""
+    """Return the size up to the pixels."""
     return max(BITMAP, int.from_bytes(data[10:14], "little")) if len(data) >= 14 else BITMAP
 
 

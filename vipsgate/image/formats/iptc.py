@@ -1,8 +1,8 @@
-"""IPTC: the datasets of an IIM block, and where Photoshop keeps it.
+"""Reads IPTC: the datasets of an IIM block, and the block in Photoshop's resources.
 
-Only record 2 is read, what an editor says of a picture, under exiv2's names for it. A text is UTF-8
-where the block says so or where it can be, else Latin-1 (IPTC-NAA IIM 4.2, 1.5 and 5; Adobe
-Photoshop File Formats, Image Resource Blocks).
+Only record 2 is read, which describes the picture; its names are those of exiv2. A text is decoded
+as UTF-8 if that is valid, else as Latin-1 (IPTC-NAA IIM 4.2, 1.5 and 5; Adobe Photoshop File
+Formats, Image Resource Blocks).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DATASETS = {
 
 
 def resource(data: bytes) -> bytes:
-    """The IIM block among Photoshop's resources; empty where there is none."""
+    """Return the IIM block in Photoshop's resources; empty if there is none."""
     at = 0
     for _ in range(MAX_RESOURCES):
         if data[at : at + 4] != RESOURCE:
@@ -59,14 +59,14 @@ def resource(data: bytes) -> bytes:
 
 
 def read(block: bytes) -> dict[str, tuple[str, ...]]:
-    """The texts of a block, by exiv2's names for them; nothing raises."""
+    """Return the texts of a block, by exiv2's names; those of a malformed block up to its fault."""
     texts: dict[str, list[str]] = {}
     at = 0
     block = block[:MAX_BLOCK]
     while at + 5 <= len(block) and block[at] == 0x1C:
         record, number = block[at + 1], block[at + 2]
         size = int.from_bytes(block[at + 3 : at + 5])
-        if size & 0x8000:  # an extended one, for what is no text
+        if size & 0x8000:  # an extended dataset, which is not a text
             break
         value = block[at + 5 : at + 5 + size]
         at += 5 + size
@@ -78,7 +78,7 @@ def read(block: bytes) -> dict[str, tuple[str, ...]]:
 
 
 def _text(value: bytes) -> str:
-    """On one line; empty for one that is too long."""
+    """Return a text on one line; empty if it is too long."""
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -257,14 +257,14 @@ def following(data: bytes, at: int, stray: int) -> int:
 
 
 def _lacks_end_only(data: Bytes, at: int, begun: _Front) -> bool:
-    """Is there no end marker, but every scan that the picture takes?
+    """Return whether only the end marker is missing, and no scan.
 
-    What the scans themselves lack, only their decoder can tell.
+    Whether a scan is complete can only be told by decoding it.
 
     Args:
         data: The file.
-        at: Where the first scan begins.
-        begun: What stands before it.
+        at: The offset of the first scan.
+        begun: The parsed segments before it.
     """
     if data.endswith(END):
         return False

@@ -170,7 +170,7 @@ def _whole(data: Data) -> bytes | Parts:
 
 
 def _has_more_pages(tags: Directory) -> bool:
-    """Is there another picture, which is no smaller one of this and no mask (TIFF 6.0, 36)?"""
+    """Return whether there is another picture, not counting previews and masks (TIFF 6.0, 36)."""
     with suppress(struct.error):
         for _ in range(MAX_PAGES):
             if not tags.next:
@@ -262,9 +262,9 @@ def _unsupported_layout(
 
 
 def _first_is_sampled(tags: Directory) -> bool:
-    """Has the JPEG in the first strip or tile fewer of its other components?
+    """Return whether the JPEG in the first strip or tile has subsampled components.
 
-    These are YCbCr then, whatever the tags say; of a tile libvips would take them for RGB.
+    If so, it is YCbCr, whatever the tags say; libvips would take that in a tile for RGB.
     """
     at = tags.one(TILE_OFFSETS, 0) or tags.one(OFFSETS, 0)
     frame = FRAME.search(tags.data[at : at + MAX_HEAD])
@@ -272,7 +272,7 @@ def _first_is_sampled(tags: Directory) -> bool:
 
 
 def _by_rgba(tags: Directory) -> bool:
-    """Has libvips the colours from libtiff's own converter, of YCbCr with fewer of them?"""
+    """Return whether libvips converts the colours with libtiff, as for subsampled YCbCr."""
     if tags.one(PHOTOMETRIC, -1) != YCBCR or tags.one(COMPRESSION, 1) == JPEG:
         return False
     return (tags.all(SUBSAMPLING) or (2, 2)) != (1, 1)
