@@ -204,7 +204,7 @@ class LifecycleRule(Record):
         return self
 
     def is_due(self, key: str, begun: float, now: float) -> bool:
-        """Is an upload to be aborted?
+        """Return whether an upload is to be aborted.
 
         Args:
             key: Of its object.

@@ -378,7 +378,7 @@ class Settings(BaseSettings):
 
     @property
     def rules_may_follow(self) -> bool:
-        """Are rules of protection written in tables of their own, of which the last may be cut?"""
+        """Whether rules of protection are tables of their own, the last of which may be cut off."""
         return self._rules_may_follow
 
     def domains(self) -> dict[str, str]:

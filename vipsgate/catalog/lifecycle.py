@@ -60,7 +60,7 @@ def rules_of(registry: Registry) -> Rules:
 
 
 async def take_turn(store: Store, now: float) -> bool:
-    """Is it time, and has no other instance begun? From then on it is this one's turn.
+    """Take the turn if it is due and no other instance has taken it. Return whether it was taken.
 
     Raises:
         OssError: The store is away.

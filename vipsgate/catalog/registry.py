@@ -85,7 +85,7 @@ class Registry:
         return self.declared.get(name) or self.documents.known.get(name)
 
     def is_there(self, name: str) -> bool:
-        """Would there be such a bucket without any document? Yes, while nobody can tell."""
+        """Return whether such a bucket exists without a document, or cannot be looked up now."""
         try:
             return self._origins.beneath(name) if self._origins else self._store.has(name)
         except OssError:

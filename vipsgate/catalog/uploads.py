@@ -264,7 +264,7 @@ async def page(
 
 
 def _behind(place: tuple[bytes, str], start: tuple[bytes, str]) -> bool:
-    """Does an upload come behind the markers? Without an id, behind all of that key."""
+    """Return whether an upload comes after the markers; without an id, after all of that key."""
     if not start[0]:
         return True
     if place[0] == start[0]:

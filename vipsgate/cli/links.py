@@ -50,7 +50,9 @@ def signer(access_key_id: str | None, settings: Settings) -> Credential:
 
 
 def _bucket_in_path(endpoint: str, bucket: str, key: str, settings: Settings) -> bool:
-    """Has a URL there to name the bucket, or does its host? As the server will read it.
+    """Return whether a URL below the endpoint has to name the bucket, as the server will read it.
+
+    It need not if the host does.
 
     Raises:
         Usage: Neither leads to the object.

@@ -61,7 +61,7 @@ class Checkup:
 
     @property
     def running(self) -> bool:
-        """Is one under way?"""
+        """Whether one is under way."""
         return self._task is not None and not self._task.done()
 
     def begin(self, settings: Settings, now: float) -> None:

@@ -96,9 +96,9 @@ def _protection(bucket: Bucket, limits: Limits) -> Iterator[Hole]:
 
 
 def _gives_all(text: str, limits: Limits) -> bool:
-    """Does a style return the source as large as it is, with nothing done to what is seen?
+    """Return whether a style returns the whole source, unreduced and with nothing hidden.
 
-    What is really run tells: nothing, or what only turns, enlarges, or adds an edge.
+    It does if the optimised plan has no steps, or only steps that turn, enlarge or add an edge.
     """
     try:
         known = process.parse(legacy.renewed(text), limits)

@@ -101,7 +101,7 @@ def nonce(credentials: Sequence[Credential], now: float) -> str:
 
 
 def is_fresh(given: str, credentials: Sequence[Credential], now: float) -> bool:
-    """Is it a nonce of ours, made within :data:`NONCE_SECONDS`?"""
+    """Return whether it is a nonce that was made here within :data:`NONCE_SECONDS`."""
     text, _, mac = given.rpartition(".")
     begun = text.partition(".")[0]
     if not (_equal(_seal(credentials, text), mac) and begun.isascii() and begun.isdigit()):

@@ -110,7 +110,7 @@ class Visit:
         return self.session.credential
 
     def may(self, right: Right) -> bool:
-        """Has the role of who has logged in this right?"""
+        """Return whether the role of the user who has logged in has a right."""
         return self.session is not None and right in ROLES[self.session.credential.role]
 
     def text(self, name: str) -> str:
@@ -252,12 +252,12 @@ class Visit:
 
     @property
     def encrypted(self) -> bool:
-        """Does a server in front say that the browser came by TLS?"""
+        """Whether a server in front says that the browser used TLS."""
         return responses.scheme(self.request) == "https"
 
     @property
     def safe(self) -> bool:
-        """May a secret be sent on this connection: by TLS, or on this very machine?"""
+        """Whether a secret may be sent: the connection uses TLS, or does not leave this machine."""
         if self.encrypted:
             return True
         sent = self.request.headers

@@ -60,7 +60,7 @@ class CutTransport:
         self.write(b"".join(parts))
 
     def is_closing(self) -> bool:
-        """Is the connection cut, or closed?"""
+        """Whether the connection is cut, or closed."""
         return self._done or self._transport.is_closing()
 
     def abort(self) -> None:

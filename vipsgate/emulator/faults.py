@@ -73,7 +73,7 @@ class Fault(Record):
         return self
 
     def matches(self, request: Request) -> bool:
-        """Is the rule for this request, however many it has met?"""
+        """Return whether the rule is for a request, however many it has matched already."""
         return (
             self.method.upper() in ("", request.method)
             and self.call in ("", request.call)

@@ -109,7 +109,7 @@ def described(request: web.BaseRequest, services: Services) -> Request:
 
 
 def may_render(request: web.BaseRequest, record: Request, services: Services) -> bool:
-    """May the answer need a picture to be made, by a process, a style, an older form, an origin?"""
+    """Return whether the answer may need rendering: by process, style, older form, or origin."""
     if PROCESS in request.raw_path:
         return True
     bucket = services.registry.declared.get(record.bucket) or services.registry.documents.known.get(

@@ -59,7 +59,7 @@ class Grant:
 
     @property
     def is_signed(self) -> bool:
-        """Has somebody signed the request, or its URL as for a CDN?"""
+        """Whether the request is signed, or its URL is signed as for a CDN."""
         return self.caller is not None or self.cdn
 
     def check_acl(self, acl: str, right: Right = Right.READ) -> None:
@@ -85,7 +85,7 @@ class Grant:
         raise AccessDenied(f"You do not have {what} permission on this object.", rule="object-acl")
 
     def took_signature(self, item: Seen) -> bool:
-        """Might an anonymous caller have been refused this object?
+        """Return whether an anonymous caller might have been refused this object.
 
         Where all pictures are protected every object counts, without a look at its bytes.
         """
@@ -126,7 +126,7 @@ class Seen:
         return (self.acl, self.link.acl) if self.link else (self.acl,)
 
     def is_protected(self, rules: Protection) -> bool:
-        """Is it, by any of its names, as far as it is known? See :func:`protection.covers`."""
+        """Return whether rules protect it by any of its known names (:func:`protection.covers`)."""
         return protection.covers(
             rules, self.key, self.kind, aliases=self.aliases, picture=self.picture
         ) or (self.link is not None and self.link.is_protected(rules))
@@ -261,7 +261,7 @@ def check_source(grant: Grant, target: Target, item: Seen) -> None:
 
 
 def asks_bytes(grant: Grant, target: Target, item: Seen) -> bool:
-    """Do only the object's first bytes tell whether :func:`check_source` lets this caller have it?
+    """Return whether :func:`check_source` depends on the first bytes of the object.
 
     Args:
         grant: That the bucket may be read.

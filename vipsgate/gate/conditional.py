@@ -19,7 +19,7 @@ RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def not_modified(headers: Mapping[str, str], etag: str, modified: float) -> bool:
-    """Is the answer 304?
+    """Return whether the answer is 304.
 
     Args:
         headers: The request's, looked up without regard to case.

@@ -44,7 +44,7 @@ REFUSED = (
 
 
 def is_silent(bucket: Bucket) -> bool:
-    """Do all answers of the bucket say nothing to pages of other origins?"""
+    """Return whether no answer of the bucket has CORS headers."""
     return not (bucket.cors or bucket.timing_allow_origin or bucket.cross_origin_resource_policy)
 
 

@@ -73,5 +73,5 @@ def _query(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def asks_in_a_circle(sent: Mapping[str, str]) -> bool:
-    """Has another server like this one sent the request, to fetch what it does not have?"""
+    """Return whether another vipsgate sent the request to fetch an object that it lacks."""
     return "vipsgate" in sent.get("Via", "").lower()

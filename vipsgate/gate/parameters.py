@@ -53,7 +53,7 @@ VERSION, ONLY_VERSION = "versionId", "null"  # of every object: no bucket was ev
 
 
 def is_signed(name: str) -> bool:
-    """Is a parameter of this name, exactly, in the text that V1 signs?"""
+    """Return whether a parameter of exactly this name is in the text that V1 signs."""
     return name in SUB_RESOURCES or name in OVERRIDES or EXTENSION.fullmatch(name) is not None
 
 

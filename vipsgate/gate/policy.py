@@ -62,7 +62,7 @@ class Condition:
     text: str
 
     def holds(self, fields: Mapping[str, str]) -> bool:
-        """Does it, for these fields?"""
+        """Return whether it holds for these fields."""
         return MATCHES[self.operator](fields.get(self.field, ""), self.operand)
 
 

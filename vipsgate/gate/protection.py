@@ -17,7 +17,7 @@ CACHED_LISTS = 1024  # of extensions, one a bucket
 
 
 def of_all_pictures(protection: Protection) -> bool:
-    """Is every picture of the bucket protected, whatever its name?"""
+    """Return whether every picture of the bucket is protected, whatever its name."""
     return protection.enabled and ALL in _names(protection.extensions)
 
 
@@ -29,7 +29,7 @@ def covers(
     aliases: Sequence[str] = (),
     picture: bool = False,
 ) -> bool:
-    """Is the object protected, by its extension or by one of the rules?
+    """Return whether an object is protected, by its extension or by one of the rules.
 
     An extension is what follows the last dot, in any case. With ``*`` it is that of every picture,
     and whatever has the type or the first bytes of one is protected, too.

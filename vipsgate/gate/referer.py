@@ -73,7 +73,7 @@ def allows(policy: RefererPolicy, referer: str) -> bool:
 
 
 def counts(policy: RefererPolicy) -> bool:
-    """Does an answer depend on the Referer?"""
+    """Return whether answers depend on the Referer."""
     return policy is not ANY_PAGE and policy != ANY_PAGE
 
 
@@ -92,7 +92,7 @@ def _page(referer: str, *, query: bool, path: bool) -> str | None:
 
 
 def _is_host(host: str) -> bool:
-    """Is it an address, or a name that is not one in disguise, such as ``0x7f.1``?"""
+    """Return whether it is an address, or a name that is no disguised one, such as ``0x7f.1``."""
     try:
         if host.startswith("["):
             return bool(IPv6Address(host[1:-1]))

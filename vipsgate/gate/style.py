@@ -23,7 +23,7 @@ CLASSIC = "@!"  # the one of two characters; it is looked for first
 
 
 def pure(text: str) -> bool:
-    """Is it a style and nothing else? Then only what the bucket's owner wants is seen."""
+    """Return whether it is only a style, so that the bucket's owner decides all that is shown."""
     return text.startswith(PREFIX) and "|" not in text
 
 

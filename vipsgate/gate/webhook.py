@@ -100,7 +100,7 @@ class Hook:
 
     @property
     def is_json(self) -> bool:
-        """Is the body JSON? Else it is a form."""
+        """Whether the body is JSON; otherwise it is a form."""
         return self.content_type == JSON_TYPE
 
     @property
@@ -149,7 +149,7 @@ class Hook:
                 raise ValueError(f"body: is no JSON when it is filled: {error}") from None
 
     def wants(self, event: Event) -> bool:
-        """Is it to be told of an event, and has that something to say to it?"""
+        """Return whether it is to be called for an event that has a value for each of its names."""
         if event.kind not in self.events or (self.buckets and event.bucket not in self.buckets):
             return False
         names, values = self.names, self._values([event], ())

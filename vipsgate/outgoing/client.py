@@ -297,7 +297,7 @@ class Client:
         return self._session
 
     def _judge(self, host: str, port: int, address: str) -> bool:
-        """May an address be connected to, by any of the two schemes that lead to host and port?"""
+        """Return whether an address may be connected to, for either scheme of a host and port."""
         urls = (admit(Url(scheme, host, port, "/"), self._hosts) for scheme in PORTS)
         return any(url and may_connect(url, address) for url in urls)
 

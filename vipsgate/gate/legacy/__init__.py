@@ -56,7 +56,7 @@ def split(target: Target) -> Target | None:
 
 
 def is_old(content: str) -> bool:
-    """Is a style's content written in the old words?"""
+    """Return whether the content of a style is written in the old syntax."""
     return not content.startswith(NEW)
 
 

@@ -103,7 +103,7 @@ def mac(secret: str, text: str) -> str:
 
 
 def ambiguous(request: Request) -> bool:
-    """Would another request, one with more sub-resources, be signed by the same text?"""
+    """Return whether another request, with more sub-resources, has the same text to be signed."""
     begins = sum(map(is_signed, MARK.findall(_resource(request))))
     return begins != sum(is_signed(name) for name, _ in request.query)
 
