@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.examples import times
+from support.examples import THOROUGH, times
 
 from vipsgate.fronts.scoreboard import Column, Scoreboard
 from vipsgate.image.cost import Cost
@@ -244,7 +244,7 @@ def test_stills_and_animations_get_as_much(
 ) -> None:
     stills, films = clients(still, 0, 30), clients(film, 0, 15)
     machine = Machine(1, renderers)
-    machine.run([*stills, *films, *clients("quick", 0, quick)], 120.0)
+    machine.run([*stills, *films, *clients("quick", 0, quick)], 120.0 if THOROUGH else 50.0)
     assert 0.7 < answered(stills) / answered(films) < 1.5
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import uvloop
+from support.examples import times
 
 from vipsgate.web import arrivals
 from vipsgate.web.arrivals import AT_ONCE, Arrivals
@@ -186,7 +187,7 @@ def test_at_the_end_all_are_set_up_once(runner: asyncio.Runner, port: Port) -> N
     runner.run(run())
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(times(20)))
 def test_each_is_set_up_once_whatever_comes(
     runner: asyncio.Runner, port: Port, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -133,6 +133,7 @@ class Acceptor:
             time.sleep(FULL_SECONDS / 100)
             self._pass_on_held(balance.loads(self._scoreboard))
         ports.close(self._held)
+        self._held = []
         self._open = False
         ports.close(self._sockets)
 
