@@ -26,6 +26,11 @@ def kept(data=b"data", missing=0):
     return Entry("image/jpeg", missing, len(data), descriptor=descriptor)
 
 
+def in_memory(data):
+    """The same without a descriptor, for hundreds of them."""
+    return Entry("image/jpeg", 0, len(data), data)
+
+
 def content(found):
     return found.in_memory().data
 
@@ -165,7 +170,7 @@ async def test_forgets_a_source_on_disk(disk, tmp_path):
 async def test_keeps_its_budget(tmp_path):
     disk = Disk(tmp_path, 1 << 20)
     for number in range(300):
-        await disk.put(cache_key(number, f"k{number % 7}"), kept(os.urandom(10_000)))
+        await disk.put(cache_key(number, f"k{number % 7}"), in_memory(os.urandom(10_000)))
         if number % 10 == 0:
             assert await disk.get(cache_key(0, "k0"))  # used again and again
             path = disk._path(cache_key(0, "k0"))
@@ -188,7 +193,7 @@ async def test_the_clock_was_set_back_since(tmp_path, monkeypatch):
     monkeypatch.setattr(Disk, "_scan_if_due", lambda self: None)
     disk = Disk(tmp_path, 1 << 20)
     for number in range(50):
-        await disk.put(cache_key(number), kept(os.urandom(10_000)))
+        await disk.put(cache_key(number), in_memory(os.urandom(10_000)))
     temporary = tmp_path / ".new" / "0"
     temporary.touch()
     for path in (temporary, *(disk._path(cache_key(number)) for number in range(50))):
@@ -197,12 +202,12 @@ async def test_the_clock_was_set_back_since(tmp_path, monkeypatch):
     assert temporary.exists()
     now += STALE + 1
     for number in range(50, 100):
-        await disk.put(cache_key(number), kept(os.urandom(10_000)))
+        await disk.put(cache_key(number), in_memory(os.urandom(10_000)))
         os.utime(disk._path(cache_key(number)), (now, now))
     disk._tidy()
     assert not temporary.exists()
     for number in range(100, 130):
-        await disk.put(cache_key(number), kept(os.urandom(10_000)))
+        await disk.put(cache_key(number), in_memory(os.urandom(10_000)))
         os.utime(disk._path(cache_key(number)), (now, now))
     disk._tidy()
     await disk.close()
@@ -213,7 +218,7 @@ async def test_the_clock_was_set_back_since(tmp_path, monkeypatch):
 async def test_several_keep_one_budget(tmp_path):
     disks = [Disk(tmp_path, 1 << 20) for _ in range(3)]
     for number in range(300):
-        await disks[number % 3].put(cache_key(number), kept(os.urandom(10_000)))
+        await disks[number % 3].put(cache_key(number), in_memory(os.urandom(10_000)))
     for disk in disks:
         await disk.close()
     assert sum(path.stat().st_size for path in files(tmp_path)) <= (1 << 20) * 19 / 16
