@@ -227,3 +227,17 @@ async def test_what_has_no_room_is_not_stored_and_holds_up_nobody(slow, tmp_path
     assert await waiting
     assert (await other.get(cache_key(1))).in_memory().data == b"data"
     assert await other.get(cache_key(2)) is None
+
+
+async def test_the_thread_ends_with_the_cache_and_begins_again_where_more_is_stored(tmp_path):
+    disk = Disk(tmp_path, 1 << 20)
+    for number in range(2):
+        await disk.put(cache_key(number), entry())
+        thread = disk._queue._thread
+        assert thread.is_alive()
+        await disk.close()
+        thread.join(10)
+        assert not thread.is_alive()
+    for number in range(2):
+        found = await disk.get(cache_key(number))
+        assert found.in_memory().data == b"data"

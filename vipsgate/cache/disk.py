@@ -211,6 +211,7 @@ class Disk:
         with contextlib.suppress(TimeoutError):  # the disk hangs; the exit does not wait
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._queue.flush()
+        self._queue.stop()
         if self._scanning:
             await self._scanning
         if self._copying:

@@ -99,6 +99,12 @@ class WriteQueue:
         self._submit(tell)
         await done.wait()
 
+    def stop(self) -> None:
+        """End the thread once it has written what waits now; another entry starts a new one."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread = None
+
     def _submit(self, job: Job) -> None:
         self._jobs.put(job)
         if self._thread is None:
