@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from vipsgate.cache import budget
+from vipsgate.cache import budget, entry_file
 from vipsgate.cache import disk as disks
 from vipsgate.cache.disk import EXACT, EXACT_BYTES, TEMPORARY, Disk
 from vipsgate.cache.entry import CacheKey, Entry
@@ -47,7 +47,7 @@ class SmallDisk:
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     small = SmallDisk(tmp_path, errno.ENOSPC)
-    monkeypatch.setattr(disks, "_fill", small)
+    monkeypatch.setattr(entry_file, "write", small)
     return small
 
 

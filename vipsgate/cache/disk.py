@@ -1,16 +1,12 @@
 """Cache entries as files in a folder, within a budget, that several processes may share.
 
 The path is ``FOLDER/<bucket>/<hash of the key>/<variant>``, so one removal of a folder purges a
-source. A file is the body, followed by its metadata in JSON and a checksum of both; so the body can
-be sent from the file. Nothing is flushed to the disk: a file that a crash has truncated is detected
-by its checksum, which is checked when a process reads a file for the first time.
+source. A file (:mod:`.entry_file`) is written under another name and renamed; its checksum is
+checked when a process reads it for the first time. An entry is locked while it is made
+(:mod:`.locks`).
 
 A server in front (nginx) can only send whole files. If it does so, a larger body that is requested
 again gets a second file, without the metadata: ``<variant>.exact``.
-
-The process that makes a picture locks one byte of a file that all processes share, at an offset
-derived from the picture's name; with a file for each lock, this would take six system calls instead
-of two. The kernel releases the locks of a process that ends.
 
 Files and folders are accessible to this user only, whatever the umask, because some pictures are
 not public. Those that a server in front has to open are readable by the group of the folder.
@@ -20,8 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import itertools
 import logging
 import os
@@ -29,27 +23,21 @@ import re
 import secrets
 import shutil
 import stat
-import struct
 import time
-import weakref
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 
-import orjson
 from aiofiles.os import wrap
 
 from . import budget as budgets
+from . import entry_file
 from .entry import CacheKey, Entry
 from .ledger import Ledger
+from .locks import Locks
 from .open_files import OpenFiles
 from .write_queue import Write, WriteQueue
 
 TEMPORARY = ".new"  # the folder of files that are being written; not a valid bucket name
-TAIL = struct.Struct("<II8s")  # checksum, length of the JSON, and a magic number
-MARK = b"vipsgat2"
-TAIL_BYTES = 1024  # read at once; the JSON has about 100 bytes, and 300 with all notes
-CHUNK = 1 << 20  # bytes copied at a time
 SEEN = 65536  # files remembered as having the right checksum
 STALE = 600.0  # seconds after which an unfinished file is taken to be abandoned
 LEAST = 1 << 16  # least bytes to write between two scans
@@ -58,14 +46,11 @@ SMALL = 1 << 16  # most bytes of a file that is kept open
 FILE, FOLDER = 0o600, 0o700  # modes
 EXACT_FILE, EXACT_FOLDER = 0o640, 0o750  # modes of files for a server in front, and their folders
 WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-LOCKS, LOCKING = ".locks", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC  # the file of locks
-PLACE_DIGITS = 15  # hexadecimal digits of a variant that give the offset: 60 bits of its 63
-LOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, 0 (fcntl(2))
+LOCKS = ".locks"  # the file of locks
 SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
 OLD_LOCK = ".lock"  # suffix of lock files of an earlier version
 WARNING_INTERVAL = 60.0  # seconds between two warnings that the disk has no room
 CLOSE_SECONDS = 10.0  # most seconds to wait at the end for files that are not written yet
-POLL = 0.02  # seconds between two attempts to lock what another process makes
 log = logging.getLogger(__name__)
 
 Seen = tuple[str, int, int]  # name, inode and size of a file
@@ -108,7 +93,6 @@ class Disk:
         self._writer = secrets.token_hex(12)  # prefix of this process's temporary files
         self._numbers = itertools.count()
         self._scanning: asyncio.Task[None] | None = None
-        self._making: set[int] = set()  # offsets of the locks that this process holds
         self._mode = EXACT_FOLDER if exact else FOLDER
         os.makedirs(os.path.dirname(os.path.abspath(self._folder)), exist_ok=True)
         self._group = -1  # leave the group as it is
@@ -117,8 +101,7 @@ class Disk:
             self._group = os.stat(self._folder).st_gid
         self._close_to_others()
         self._make(f"{self._folder}/{TEMPORARY}", FOLDER)
-        self._locks = os.open(f"{self._folder}/{LOCKS}", LOCKING, FILE)
-        weakref.finalize(self, os.close, self._locks)
+        self._locks = Locks(f"{self._folder}/{LOCKS}", FILE)
         self.ledger = Ledger(self._folder)
 
     async def get(self, cache_key: CacheKey) -> Entry | None:
@@ -192,18 +175,11 @@ class Disk:
         Returns:
             Whether it has waited for another process, which may have stored the entry.
         """
-        place, waited = _place(cache_key), False
-        while place in self._making or not self._lock(place, fcntl.F_WRLCK):
-            waited = True
-            await asyncio.sleep(POLL)
-        self._making.add(place)
-        return waited
+        return await self._locks.acquire(cache_key)
 
     def end(self, cache_key: CacheKey) -> None:
         """Release the lock of :meth:`begin`."""
-        place = _place(cache_key)
-        self._lock(place, fcntl.F_UNLCK)
-        self._making.discard(place)  # last, or the call above might release a lock taken since
+        self._locks.release(cache_key)
 
     async def close(self) -> None:
         """Wait for files that are being written, and for the scan."""
@@ -231,7 +207,7 @@ class Disk:
             return None
         try:
             entry = self._read(cache_key.variant, descriptor)
-        except (OSError, ValueError, TypeError, KeyError, struct.error):  # truncated, or not ours
+        except (OSError, ValueError):  # truncated, or not ours
             entry = None
         if entry is None:
             os.close(descriptor)
@@ -242,22 +218,10 @@ class Disk:
 
     def _read(self, variant: str, descriptor: int) -> Entry | None:
         facts = os.fstat(descriptor)
-        end = os.pread(descriptor, TAIL_BYTES, max(0, facts.st_size - TAIL_BYTES))
-        checksum, length, mark = TAIL.unpack(end[-TAIL.size :])
-        text = end[-TAIL.size - length : -TAIL.size]
-        about = orjson.loads(text)
-        entry = Entry(
-            about["mime"],
-            about["missing"],
-            about["size"],
-            descriptor=descriptor,
-            notes=tuple(about["notes"]),
-        )
-        if mark != MARK or entry.size + length + TAIL.size != facts.st_size:
-            return None
+        entry, is_right = entry_file.read(descriptor, facts.st_size)
         name = (variant, facts.st_ino, facts.st_size)
         if name not in self._seen:
-            if _checksum(entry, text) != checksum:
+            if not is_right():
                 return None
             self._see(name, entry.size)
         budgets.touch(descriptor, facts)
@@ -333,7 +297,7 @@ class Disk:
         """Have files removed soon if an entry could not be written for want of room."""
         if error.errno not in budgets.NO_ROOM:
             return
-        size = entry.size + TAIL_BYTES
+        size = entry.size + entry_file.TAIL_BYTES
         self._lacking = min(self._lacking, size) if self._lacking else size
         now = time.monotonic()
         if now >= self._warned + WARNING_INTERVAL:
@@ -346,10 +310,7 @@ class Disk:
 
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
         """Write the file of an entry, and return its inode and size."""
-        about = {"mime": entry.mime, "missing": entry.missing, "size": entry.size}
-        text = orjson.dumps({**about, "notes": entry.notes})
-        behind = text + TAIL.pack(_checksum(entry, text), len(text), MARK)
-        return self._put(self._path(cache_key), entry, behind)
+        return self._put(self._path(cache_key), entry, entry_file.tail(entry))
 
     def _put_exact(self, path: str, entry: Entry) -> tuple[int, int]:
         """Write an ``.exact`` file, and return its inode and size."""
@@ -364,7 +325,7 @@ class Disk:
             try:
                 if mode != FILE:
                     self._set_mode(descriptor, mode)
-                _fill(descriptor, entry, behind)
+                entry_file.write(descriptor, entry, behind)
                 inode = os.fstat(descriptor).st_ino
             finally:
                 os.close(descriptor)
@@ -422,14 +383,6 @@ class Disk:
                         self._set_mode(entry.path, FOLDER)
                     elif _has_sources(entry.path):
                         self._set_mode(entry.path, self._mode)
-
-    def _lock(self, place: int, kind: int) -> bool:
-        """Lock or unlock an offset; return ``False`` while another process holds it."""
-        try:
-            fcntl.fcntl(self._locks, fcntl.F_OFD_SETLK, LOCK.pack(kind, os.SEEK_SET, place, 1, 0))
-        except OSError as error:  # without locks, pictures may be made twice
-            return error.errno not in (errno.EAGAIN, errno.EACCES)
-        return True
 
     def _scan_if_due(self) -> None:
         written = self._stored + self._copied - self._scanned
@@ -493,11 +446,6 @@ class Disk:
             os.chmod(path, mode)
 
 
-def _place(cache_key: CacheKey) -> int:
-    """Return the offset of a picture's lock."""
-    return int(cache_key.variant[:PLACE_DIGITS], 16)
-
-
 def _has_sources(folder: str) -> bool:
     """Return whether a folder is a bucket's, and not one that the cache has not made."""
     with os.scandir(folder) as entries:
@@ -513,35 +461,3 @@ def _remove_unused(folder: str, since: float) -> None:
                     if entry.stat(follow_symlinks=False).st_mtime < since:
                         os.unlink(entry.path)
         os.rmdir(folder)
-
-
-def _fill(descriptor: int, entry: Entry, behind: bytes) -> None:
-    """Write a body and the bytes that follow it, in as few calls as possible.
-
-    Each call releases the GIL, and then waits for the busy event loop to get it again.
-
-    Raises:
-        OSError: Not all of it can be written.
-    """
-    end = behind
-    if entry.data is not None:
-        end = entry.data + behind
-    else:
-        for start in range(0, entry.size, CHUNK):
-            _write(descriptor, os.pread(entry.descriptor, min(CHUNK, entry.size - start), start))
-    _write(descriptor, end)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    if os.write(descriptor, data) < len(data):
-        raise OSError(errno.ENOSPC, "the disk is full")
-
-
-def _checksum(entry: Entry, text: bytes) -> int:
-    """Return the checksum of a body and of the JSON that follows it."""
-    if entry.data is not None:
-        return zlib.crc32(text, zlib.crc32(entry.data))
-    crc = 0
-    for start in range(0, entry.size, CHUNK):
-        crc = zlib.crc32(os.pread(entry.descriptor, min(CHUNK, entry.size - start), start), crc)
-    return zlib.crc32(text, crc)

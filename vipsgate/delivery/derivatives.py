@@ -29,12 +29,11 @@ from ..worker.protocol import Attachment, Job
 from . import looks, masters, peer_calls
 from . import partial as remote
 from .lookup import Source, check_opened, overlay
-from .order import Content, Derivative, Order, ReplacedError
+from .order import BYPASS, Content, Derivative, Order, ReplacedError
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 LATER = notes.note("later", "avif")  # marks a picture that an AVIF will replace
-BYPASS = "bypass"  # the value of X-Vipsgate-Cache without a cache
 BUSY = "The object is written to all the time."
 TAGS = 4096  # ETags that are remembered, as one answer computes its own several times
 

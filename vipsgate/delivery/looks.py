@@ -22,10 +22,8 @@ from ..image.gravity import Focus
 from ..image.look import Look
 from ..store.base import Opened
 from ..worker.protocol import Job
-from .order import Derivative, Order
+from .order import BYPASS, Derivative, Order
 from .services import Services
-
-BYPASS = "bypass"  # the tier without a cache
 
 
 @dataclass(frozen=True, slots=True)

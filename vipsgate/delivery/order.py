@@ -15,6 +15,7 @@ from ..image.search import Choice
 from ..store.base import Object, Opened, Properties
 from ..web import responses
 
+BYPASS = "bypass"  # the value of X-Vipsgate-Cache without a cache
 ENCODING = "content-encoding"
 
 
@@ -129,7 +130,7 @@ class Derivative(NamedTuple):
 
     Attributes:
         entry: The picture.
-        tier: Where it came from: a word of ``cache.tiers``, or :data:`.derivatives.BYPASS`.
+        tier: Where it came from: a word of ``cache.tiers``, or :data:`BYPASS`.
         queue: Time for which the job waited for a renderer, in seconds; 0 if this request caused
             no job.
         render: Time that the renderer took, in seconds; 0 likewise.

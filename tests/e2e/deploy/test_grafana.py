@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import parser
 
 from vipsgate.cache import tiers
-from vipsgate.delivery.derivatives import BYPASS
+from vipsgate.delivery.order import BYPASS
 from vipsgate.observe.counters import NONE
 from vipsgate.renderers.workers import ENDS
 
