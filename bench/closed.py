@@ -152,7 +152,7 @@ def run(
     ]
     if cached:
         light.append(Stream("hit", running.address, hits(), rate=PACE, end=seconds))
-    crowd = Crowd(light)
+    crowd = Crowd(light, ahead=True)
     begun, spent = time.monotonic(), server.cpu(running.pid)
     watch = threading.Thread(target=lambda: shares.extend(awake_for(pids[1:], seconds)))
     shares: list[float] = []

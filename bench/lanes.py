@@ -74,7 +74,11 @@ def measure(root: Path, folder: Path, seconds: float, heavy: int) -> dict[str, A
                 Stream("health", running.admin, ["/healthz"], HEALTH),
             ]
             begin = BEFORE if when == "heavy" else 0.0
-            crowds = [Crowd([replace(one, begin=begin, end=begin + seconds) for one in watched])]
+            crowds = [
+                Crowd(
+                    [replace(one, begin=begin, end=begin + seconds) for one in watched], ahead=True
+                )
+            ]
             if when == "heavy":
                 crowds.append(Crowd(heavies(running.address, heavy, begin + seconds)))
             told = [one.tell() for one in crowds]
