@@ -1,9 +1,12 @@
 """The way from a file to a result: what it takes, what it gives, what it refuses."""
 
 import base64
+import contextlib
+import gc
 import io
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -192,3 +195,32 @@ def test_explained(picture):
     assert set(told) == {"process", "source", "notes"}
     with pytest.raises(Unimplemented, match="has no plan"):
         explain(b"", "video/snapshot,t_0")
+
+
+FORMATS = ["jpg", "png", "webp", "gif", "tiff", "bmp"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_errors_leave_no_frames_behind(kind, picture, tmp_path):
+    """In a cycle, frames would hold pictures and descriptors until garbage is collected."""
+    whole, path = picture(f"{kind} 40x27"), tmp_path / "picture"
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for share in (0.0, 0.1, 0.5, 0.9, 0.99):
+            data = whole[: int(len(whole) * share)]
+            path.write_bytes(data)
+            for process in ("image/resize,w_9", "image/info", f"image/watermark,image_{LOGO}"):
+                for objects in ({}, {"logo.png": data}, {"logo.png": whole}):
+                    with path.open("rb") as file:
+                        for source in (data, file.fileno(), whole):
+                            with contextlib.suppress(OssError):
+                                transform(source, process, objects=objects)
+        gc.collect()
+        left = [one for one in gc.garbage if isinstance(one, types.FrameType | BaseException)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not left

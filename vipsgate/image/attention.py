@@ -38,7 +38,7 @@ def find(
     plan.check_memory(source.header, look.cost(planned).memory, limits)
     still = replace(source, header=planned.header)
     image = render.picture(still, planned, watch).flatten(background=GREY).copy_memory()
-    with render.decoding():
+    with render.Decoding():
         areas = _faces(image) if look.kind == FACE else ()
         return areas or (_point(image),)
 

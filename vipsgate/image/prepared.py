@@ -6,8 +6,7 @@ Overlays are cached as prepared, so that a logo is not decoded for every request
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -64,15 +63,22 @@ def _size(picture: Image) -> int:
     return int(picture.width * picture.height * picture.bands)
 
 
-@contextmanager
-def _named(key: str) -> Iterator[None]:
-    """Name the object in errors that are raised within."""
-    try:
-        yield
-    except OssError as error:
-        ec = error.ec or (NO_PICTURE if isinstance(error, BadRequest) else "")
-        message = f"The watermark object {shown(key)!r}: {error.message}"
-        raise WatermarkError(message, ec=ec) from None
+class _Named:
+    """A context that names the object in errors raised within; see :class:`.render.Decoding`."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, OssError):
+            ec = error.ec or (NO_PICTURE if isinstance(error, BadRequest) else "")
+            message = f"The watermark object {shown(self._key)!r}: {error.message}"
+            raise WatermarkError(message, ec=ec) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class RenderContext:
         name = self._name(key, actions)
         picture = self.cache.get(name)
         if picture is None:
-            with _named(key):
+            with _Named(key):
                 still, planned = self._planned(key, actions)
                 picture = render.picture(still, planned, self.watch)
             self.cache.keep(name, picture)
@@ -114,7 +120,7 @@ class RenderContext:
         """
         if self.cache.get(self._name(key, actions)) is not None:
             return 0
-        with _named(key):
+        with _Named(key):
             return self._planned(key, actions)[1].memory
 
     def check_overlays(self, planned: plan.Plan) -> None:

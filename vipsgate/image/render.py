@@ -8,8 +8,7 @@ pages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import PIL
@@ -103,7 +102,7 @@ def render(
         WatermarkError: An overlay cannot be made of its object.
     """
     # overlays first, so that their decoders' memory is free before the source is decoded
-    with decoding():
+    with Decoding():
         steps = [step.ready(resources) for step in plan.steps]
         image = load(source, plan) if base is None else base
         if plan.result.pages == 1:
@@ -146,21 +145,26 @@ def _with_metadata(image: Image, source: Source, plan: Plan) -> Image:
     return image
 
 
-@contextmanager
-def decoding() -> Iterator[None]:
-    """Convert the errors of decoders to OSS's.
+class Decoding:
+    """A context that converts the errors of decoders to OSS's.
+
+    It is a class because a generator in its place would leave a cycle behind since Python 3.12: the
+    new error's traceback has the generator's frame, that one's caller has the old error, and its
+    traceback all the frames below. Pictures and descriptors would stay until garbage is collected.
 
     Raises:
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded, or not all of it.
     """
-    warnings.clear()
-    try:
-        yield
-    except OssError:
-        raise
-    except FAULTS as error:
-        raise unreadable(error) from None
+
+    def __enter__(self) -> None:
+        warnings.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, FAULTS) and not isinstance(error, OssError):
+            raise unreadable(error) from None
 
 
 def _computed(image: Image) -> Image:
@@ -195,7 +199,7 @@ def held(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image:
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
-    with decoding():
+    with Decoding():
         image = load(source, plan)
         watch(image)
         return _computed(image)
@@ -219,7 +223,7 @@ def master(
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
-    with decoding():
+    with Decoding():
         image = load(source, plan)
         watch(image)
         kept = keep(image)
@@ -239,7 +243,7 @@ def picture(source: Source, plan: Plan, watch: Callable[[Image], None]) -> Image
         BadRequest: The file is of a kind that is not supported.
         ImageDamage: The file cannot be decoded.
     """
-    with decoding():
+    with Decoding():
         image = _apply(load(source, plan), plan.steps, watch)
         image = icc.converted(image, plan.header.gamut, SRGB)
         if image.bands < 3:

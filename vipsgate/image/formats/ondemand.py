@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +112,7 @@ class File:
             return True
         return facts.st_ctime_ns != times[1] and facts.st_nlink > 0
 
-    @contextmanager
-    def unchanged(self, times: tuple[int, int] | None) -> Iterator[None]:
+    def unchanged(self, times: tuple[int, int] | None) -> AbstractContextManager[None]:
         """Return a context in which the file is read, and after which it must not have changed.
 
         Args:
@@ -123,14 +122,7 @@ class File:
             SourceChanged: It was written to meanwhile, so that no result or error is valid.
             ServiceUnavailable: libvips has failed to read a part of it.
         """
-        try:
-            yield
-        except OssError as error:
-            if self.changed(times):
-                raise SourceChanged(CHANGED) from None
-            raise self.failure or error from None
-        if self.changed(times):
-            raise SourceChanged(CHANGED)
+        return _Unchanged(self, times)
 
     def whole(self) -> bytes:
         """Return the whole file."""
@@ -150,6 +142,23 @@ class File:
             if not count:
                 raise _shorter()
             buffer, at = buffer[count:], at + count
+
+
+class _Unchanged(AbstractContextManager[None]):
+    """See :meth:`File.unchanged`; a class for the reason of :class:`..render.Decoding`."""
+
+    def __init__(self, file: File, times: tuple[int, int] | None) -> None:
+        self._file, self._times = file, times
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if error is not None and not isinstance(error, OssError):
+            return
+        if self._file.changed(self._times):
+            raise SourceChanged(CHANGED) from None
+        if error is not None and self._file.failure:
+            raise self._file.failure from None
 
 
 def _unreadable(error: OSError) -> ServiceUnavailable:

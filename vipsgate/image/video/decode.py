@@ -201,8 +201,8 @@ def take(
             format=demuxer,
             options=options,
             container_options=OPTIONS,
-            metadata_errors="replace",
             io_open=_closed,
+            **_lenient(av),
         ) as container:
             stream = _stream(container)
             needed = _admit(stream, limits)
@@ -249,6 +249,12 @@ class _File:
 
     def tell(self) -> int:
         return self._at
+
+
+def _lenient(av: Any) -> dict[str, str]:
+    """The option with which titles that are not UTF-8 are no error; PyAV 19 always accepts them."""
+    old = int(av.__version__.partition(".")[0]) < 19
+    return {"metadata_errors": "replace"} if old else {}
 
 
 def _closed(url: str, flags: int, options: dict[str, str]) -> Any:
