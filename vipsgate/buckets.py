@@ -44,7 +44,7 @@ Seconds = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # since the epoch, 
 def _domain(text: str) -> str:
     name = text.lower().removesuffix(".")
     if not DOMAIN.fullmatch(name):
-        raise ValueError("is a host name without scheme, port and path")
+        raise ValueError("expects a host name without scheme, port and path")
     return name
 
 
@@ -52,9 +52,9 @@ def _folder(url: str) -> str:
     """Return an HTTP URL to which names of objects may be appended."""
     path = address.parse(url).path
     if "?" in path:
-        raise ValueError("has no query")
+        raise ValueError("expects no query")
     if path != "/" and not {".", "..", ""}.isdisjoint(path[1:].removesuffix("/").split("/")):
-        raise ValueError("has no part that is empty, . or ..")
+        raise ValueError("expects no part that is empty, . or ..")
     return url if url.endswith("/") else f"{url}/"
 
 
@@ -131,7 +131,7 @@ class ProtectionRule(Record):
     @model_validator(mode="after")
     def _says_something(self) -> ProtectionRule:
         if not (self.prefix or self.suffix):
-            raise ValueError("a rule has a prefix, a suffix, or both")
+            raise ValueError("a rule needs a prefix, a suffix, or both")
         return self
 
 
@@ -177,7 +177,7 @@ def _midnight(text: str) -> str:
     if text:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None or moment.timestamp() % DAY:
-            raise ValueError("is a midnight of UTC, 2026-01-01T00:00:00.000Z")
+            raise ValueError("expects a midnight of UTC, 2026-01-01T00:00:00.000Z")
     return text
 
 
@@ -202,7 +202,7 @@ class LifecycleRule(Record):
     @model_validator(mode="after")
     def _has_one_time(self) -> LifecycleRule:
         if bool(self.abort_days) == bool(self.abort_before):
-            raise ValueError("a rule has abort_days or abort_before")
+            raise ValueError("a rule needs either abort_days or abort_before")
         return self
 
     def is_due(self, key: str, begun: float, now: float) -> bool:
@@ -227,19 +227,19 @@ TIMED = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_~-]+")
 
 def _pattern(text: str) -> str:
     if not SHARED.fullmatch(text) or text.count("*") > 1:
-        raise ValueError("is one word without commas, with one * at most")
+        raise ValueError("expects one word without commas, with at most one *")
     return text
 
 
 def _field(text: str) -> str:
     if not FIELD.fullmatch(text):
-        raise ValueError("is the name of a header, without *")
+        raise ValueError("expects the name of a header, without *")
     return text
 
 
 def _timed(text: str) -> str:
     if not TIMED.fullmatch(text):
-        raise ValueError("is an origin, https://www.example.com, or *")
+        raise ValueError("expects an origin, https://www.example.com, or *")
     return text
 
 
@@ -283,13 +283,13 @@ NOT_SENT_PREFIXES = ("if-", "oss-", "proxy-", "sec-", "x-drs-", "x-oss-")
 def _sent(text: str) -> str:
     name = _field(text)
     if name.lower() in NOT_SENT or name.lower().startswith(NOT_SENT_PREFIXES):
-        raise ValueError("is a header that is sent to no origin")
+        raise ValueError("is a header that is never sent to an origin")
     return name
 
 
 def _value(text: str) -> str:
     if not VALUE.fullmatch(text):
-        raise ValueError("is 1 to 1024 visible characters of ASCII, and blanks between them")
+        raise ValueError("expects 1 to 1024 visible characters of ASCII, and spaces between them")
     return text
 
 
@@ -373,7 +373,7 @@ class CdnSigning(Record):
     @model_validator(mode="after")
     def _has_a_key(self) -> CdnSigning:
         if bool(self.type) != bool(self.key):
-            raise ValueError("has both a type and a key, or neither")
+            raise ValueError("expects both a type and a key, or neither")
         return self
 
     @property
@@ -384,7 +384,7 @@ class CdnSigning(Record):
 
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError("names each format once")
+        raise ValueError("expects each format once")
     return names
 
 

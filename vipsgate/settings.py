@@ -317,7 +317,7 @@ class Webhook(Record):
     @model_validator(mode="after")
     def _can_be_filled(self) -> Webhook:
         if bool(self.acs_key_id) != bool(self.acs_key_secret):
-            raise ValueError("has both acs_key_id and acs_key_secret, or neither")
+            raise ValueError("expects both acs_key_id and acs_key_secret, or neither")
         self.hook().check()
         return self
 

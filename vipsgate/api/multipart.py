@@ -105,7 +105,7 @@ async def complete(call: Call) -> web.StreamResponse:
         came = await uploads.parts(store, upload, limit=uploads.MAX_PARTS)
         wanted = [(part.number, part.object.etag) for part in came]
         if not wanted:
-            raise InvalidArgument(f"{COMPLETE_ALL}: no part has come yet.")
+            raise InvalidArgument(f"{COMPLETE_ALL}: no part has been uploaded yet.")
     else:
         wanted = list(xml.read_parts(await call.document()))
     async with store.draft(target.bucket) as draft:

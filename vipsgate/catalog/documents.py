@@ -39,8 +39,8 @@ MAX_TRIES = 20  # tries to change a document that others change at the same time
 CLOSED = Bucket(acl="private")
 NOBODY = Author()
 MISSING = (
-    "its document is gone, and the bucket is not: the last one stays in force. "
-    "Write it again, or restart to do without it"
+    "its document was deleted, and the bucket still exists: the last document stays in force. "
+    "Write it again, or restart to use the bucket without one"
 )
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ class Documents:
                 present = await self._take(name)
                 if name in self.faults and name not in self._missing and not mend:
                     raise ServiceUnavailable(
-                        f"The bucket's document is broken and has to be mended first: "
+                        f"The bucket's document is broken and has to be repaired first: "
                         f"{self.faults[name]}"
                     )
                 result = edit(self.known.get(name))

@@ -183,7 +183,7 @@ async def complete(
     for part in parts:
         with closing(await store.open(INTERNAL, upload.part(part.number))) as opened:
             if opened.object != part.object:
-                raise _missing(part.number, "has been sent anew meanwhile")
+                raise _missing(part.number, "was replaced in the meantime")
             await draft.copy(opened.descriptor, 0, part.object.size)
         # OSS hashes the hexadecimal digits; S3 hashes the bytes that they stand for
         fingerprints.update(part.object.etag.strip('"').upper().encode())
@@ -203,7 +203,7 @@ async def _part(store: Store, upload: Upload, number: int, etag: str) -> Part:
     try:
         info = await store.stat(INTERNAL, upload.part(number))
     except NoSuchKey:
-        raise _missing(number, "has not come") from None
+        raise _missing(number, "has not been uploaded") from None
     if etag.strip('"').upper() != info.etag.strip('"').upper():
         raise _missing(number, f"has the ETag {info.etag}, not {shown(etag)}")
     return Part(number, info)

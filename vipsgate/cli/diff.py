@@ -128,7 +128,7 @@ def _side(prefix: str, name: str, option: str) -> Side:
 
     parts = urlsplit(prefix)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise Usage(f"{option} = {prefix!r}: is http://HOST[:PORT][/BUCKET] or https://...")
+        raise Usage(f"{option} = {prefix!r}: expects http://HOST[:PORT][/BUCKET] or https://...")
     names = [f"OSS_{name}_{word}" for word in ENVIRONMENT]
     key_id, secret, token, region = (os.environ.get(name, "") for name in names)
     if bool(key_id) != bool(secret):

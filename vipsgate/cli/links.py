@@ -61,7 +61,7 @@ def _bucket_in_path(endpoint: str, bucket: str, key: str, settings: Settings) ->
     parts = urlsplit(endpoint)
     bare = endpoint == f"{parts.scheme}://{parts.netloc}"
     if not (bare and parts.netloc and parts.scheme in ("http", "https")):
-        raise Usage(f"--endpoint = {endpoint!r}: is http://HOST[:PORT] or https://HOST[:PORT]")
+        raise Usage(f"--endpoint = {endpoint!r}: expects http://HOST[:PORT] or https://HOST[:PORT]")
     for within, path in ((True, f"/{bucket}/{key}"), (False, f"/{key}")):
         result = target.resolve(
             quote(path), parts.netloc, settings.domains(), settings.server.endpoint

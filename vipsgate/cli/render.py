@@ -62,7 +62,7 @@ def command(
         if picture.missing:
             click.echo(f"no font has {picture.missing} of the characters", err=True)
         if picture.notes:
-            click.echo(f"not to the letter: {'; '.join(picture.notes)}", err=True)
+            click.echo(f"not followed exactly:  {'; '.join(picture.notes)}", err=True)
     except SettingsError as error:
         raise Usage(str(error)) from None
     except (OssError, OSError, RuntimeError) as error:

@@ -61,7 +61,7 @@ def command(
         server = settings.server
         bucket, _, key = url.removeprefix("oss://").partition("/")
         if not (url.startswith("oss://") and bucket and key):
-            raise click.UsageError(f"{url}: is oss://BUCKET/KEY")
+            raise click.UsageError(f"{url}: expects oss://BUCKET/KEY")
         if kind and (v4 or access_key_id):
             raise Usage("--cdn signs with the bucket's key: neither --v4 nor --access-key-id")
         credential = (

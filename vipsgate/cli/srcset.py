@@ -90,7 +90,7 @@ def _widths(context: click.Context, option: click.Parameter, value: str) -> tupl
         return ()
     words = value.split(",")
     if not all(word.isascii() and word.isdigit() for word in words):
-        raise click.BadParameter(f"{value!r} is auto, or widths like 320,640,1280")
+        raise click.BadParameter(f"{value!r}: expects auto, or widths like 320,640,1280")
     widths = tuple(sorted({int(word) for word in words}))
     if not 1 <= widths[0] <= widths[-1] <= MAX_WIDTH:
         raise click.BadParameter(f"{value!r}: a width is from 1 to {MAX_WIDTH}")
@@ -146,7 +146,7 @@ def command(
 
     bucket, _, key = name.removeprefix("oss://").partition("/")
     if not (bucket and key):
-        raise click.UsageError(f"{name}: is BUCKET/KEY")
+        raise click.UsageError(f"{name}: expects BUCKET/KEY")
     if styles and process:
         raise click.UsageError("give --style or --process")
     if len(styles) > 1 and (formats or widths):

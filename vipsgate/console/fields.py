@@ -66,7 +66,7 @@ class Field:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{self.name}: is no JSON: {error}") from None
+            raise ValueError(f"{self.name}: is not JSON: {error}") from None
 
 
 @cache

@@ -202,7 +202,7 @@ async def picture(visit: Visit) -> web.StreamResponse:
     """
     key, process = visit.text("key"), visit.text("process")
     if not process.startswith(("image/", "style/", "video/")):
-        raise InvalidArgument("The parameter: process is image/..., video/... or style/NAME.")
+        raise InvalidArgument("The parameter: process expects image/..., video/... or style/NAME.")
     target = Target(visit.bucket, key, ((PROCESS, process),))
     given = visit.request.headers
     sent = {name: given[name] for name in ("Accept", "If-None-Match") if name in given}

@@ -197,7 +197,7 @@ def middleware(control: Control) -> Any:
 async def _answer(control: Control, request: web.Request, path: str) -> tuple[int, Any]:
     """Return status and document of an answer."""
     if "Origin" in request.headers:
-        return 403, {"error": "a web page has no business here"}
+        return 403, {"error": "requests of web pages are refused"}
     route = ROUTES.get((request.method, path))
     if route is None:
         known = [f"{method} {PREFIX}{name}" for method, name in ROUTES]

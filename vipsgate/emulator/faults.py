@@ -54,7 +54,7 @@ class Fault(Record):
     latency: Annotated[float, Field(ge=0, le=3600)] = 0
     status: int = 0
     code: str = ""
-    message: str = "A fault of the emulator's, as a rule demands."
+    message: str = "This fault is simulated by a rule of the emulator."
     headers: Mapping[str, str] = Field(default_factory=dict)
     cut: Literal["", "request", "answer"] | Annotated[int, Field(ge=0)] = ""
 
@@ -62,13 +62,13 @@ class Fault(Record):
     @classmethod
     def _known(cls, status: int) -> int:
         if status and (status < 300 or status not in {item.value for item in HTTPStatus}):
-            raise ValueError("is an HTTP status of 300 or more")
+            raise ValueError("expects an HTTP status of 300 or more")
         return status
 
     @model_validator(mode="after")
     def _does_something(self) -> Fault:
         if not (self.latency or self.status or self.cut != ""):
-            raise ValueError("a fault has a latency, a status or a cut")
+            raise ValueError("a fault needs a latency, a status or a cut")
         if self.status and self.cut != "":
             raise ValueError("a fault has a status or a cut, not both")
         return self

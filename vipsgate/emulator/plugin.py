@@ -21,7 +21,7 @@ SCOPES = ("function", "class", "module", "package", "session")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of pytest's configuration."""
     parser.addini(
-        "oss_scope", f"Behind what `oss` is reset: {', '.join(SCOPES)}.", default=SCOPES[0]
+        "oss_scope", f"After what `oss` is reset: {', '.join(SCOPES)}.", default=SCOPES[0]
     )
     parser.addini("oss_seed", "A folder whose sub-folders are buckets to begin with.", default="")
     parser.addini("oss_config", "A vipsgate.toml with further settings.", default="")

@@ -109,7 +109,7 @@ def parse(sent: Mapping[str, str], fields: Mapping[str, str], hosts: Iterable[st
         AccessDenied: A server is not among those that are allowed.
     """
     if CALLBACK not in sent:
-        raise _invalid(VARIABLES, f"There is no {CALLBACK} that it could be for")
+        raise _invalid(VARIABLES, f"There is no {CALLBACK} for it")
     given = _object(CALLBACK, sent[CALLBACK])
     for name, value in given.items():
         if name not in KEYS:
@@ -120,7 +120,7 @@ def parse(sent: Mapping[str, str], fields: Mapping[str, str], hosts: Iterable[st
     urls = _urls(given.get("callbackUrl", ""), tuple(hosts))
     host = given.get("callbackHost", "")
     if host and not (len(host) < 256 and HOST_HEADER.fullmatch(host)):
-        raise _invalid(CALLBACK, f"callbackHost = {shown(host)!r} is no HOST and no HOST:PORT")
+        raise _invalid(CALLBACK, f"callbackHost = {shown(host)!r} is neither HOST nor HOST:PORT")
     kind = given.get("callbackBodyType", FORM_TYPE)
     if kind not in (FORM_TYPE, JSON_TYPE):
         raise _invalid(
@@ -185,7 +185,7 @@ def _template(text: str, kind: str) -> Template:
     for name in template.names:
         if name not in SYSTEM and not OWN.fullmatch(name):
             raise _invalid(
-                CALLBACK, f"callbackBody has a variable {shown(name)!r} that there is not"
+                CALLBACK, f"callbackBody has a variable {shown(name)!r} that is not known"
             )
     if VARIABLE.sub("", text).count("${"):
         raise _invalid(CALLBACK, "callbackBody has a ${ that is not closed")
@@ -201,8 +201,8 @@ def _template(text: str, kind: str) -> Template:
             except ValueError:
                 raise _invalid(
                     CALLBACK,
-                    "The callback configuration is not json format: callbackBody is none, "
-                    "and callbackBodyType says so",
+                    "The callback configuration is not json format: callbackBody is not "
+                    "JSON, although callbackBodyType says so",
                 ) from None
     return template
 

@@ -67,7 +67,7 @@ def overridden(name: str) -> str:
         return header
     meant = unquote(name).lower()
     if meant in OVERRIDES:
-        raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
+        raise InvalidArgument(f"The parameter: {shown(name)} must be written {meant}.")
     return ""
 
 

@@ -130,23 +130,25 @@ class Hook:
             names = ", ".join(sorted(NAMES))
             raise ValueError(f"${{{min(unknown)}}} is not a value; there are {names}")
         if not self.names:
-            raise ValueError("says nothing: no template has a value, such as ${tags}")
+            raise ValueError("has no content: no template has a value, such as ${tags}")
         if not URL.fullmatch(VARIABLE.sub("x", self.url)) or "${" in HOST.match(self.url)[0]:  # type: ignore[index]
-            raise ValueError("url: is http://HOST/... or https://HOST/..., with no value in HOST")
+            raise ValueError(
+                "url: expects http://HOST/... or https://HOST/..., with no value in HOST"
+            )
         if LISTS & {*VARIABLE.findall(self.url)}:
-            raise ValueError("url: has no room for a list")
+            raise ValueError("url: cannot contain a list")
         if self.site == "" and {"url", "urls"} & self.names:
             raise ValueError("site: is needed for ${url} and ${urls}")
         for name, value in self.headers:
             if not FIELD.fullmatch(name) or not (value.isascii() and value.isprintable()):
-                raise ValueError(f"headers.{name}: is no header")
+                raise ValueError(f"headers.{name}: is not a valid header")
         if self.body and self.content_type not in (JSON_TYPE, FORM_TYPE):
-            raise ValueError(f"headers.Content-Type: is {JSON_TYPE} or {FORM_TYPE}")
+            raise ValueError(f"headers.Content-Type: expects {JSON_TYPE} or {FORM_TYPE}")
         if self.body and self.is_json:
             try:
                 orjson.loads(self.request([Event("write", "bucket", "a", "a", "a")], ()).body)
             except orjson.JSONDecodeError as error:
-                raise ValueError(f"body: is no JSON when it is filled: {error}") from None
+                raise ValueError(f"body: is not JSON with its values filled in: {error}") from None
 
     def wants(self, event: Event) -> bool:
         """Return whether it is to be called for an event that has a value for each of its names."""

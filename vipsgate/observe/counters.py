@@ -132,14 +132,14 @@ class Counters(Collector):
         )
         self.waits = Histograms(
             "vipsgate_queue_wait_seconds",
-            "What pictures have waited for a renderer, as predicted and in fact.",
+            "Seconds that pictures have waited for a renderer, predicted and real.",
             "wait",
         )
         self.store = Histograms(
             "vipsgate_store_duration_seconds", "Calls to the store, by operation.", "operation"
         )
         self.store_errors = Counter(
-            "vipsgate_store_errors", "Calls that the store could not do.", "operation"
+            "vipsgate_store_errors", "Failed calls to the store.", "operation"
         )
         self.pictures = Counter(
             "vipsgate_pictures",
@@ -148,7 +148,7 @@ class Counters(Collector):
         )
         self.looks = Counter(
             "vipsgate_looks",
-            "Looks at a picture, for g_auto and g_face, by where the place came from.",
+            "Analyses of a picture for g_auto and g_face, by where the result came from.",
             *("gravity", "cache"),
         )
         self.masters = Counter(
@@ -157,7 +157,7 @@ class Counters(Collector):
             "event",
         )
         self.work = Counter(
-            "vipsgate_render_seconds", "Time that renderers have worked.", "bucket", "style"
+            "vipsgate_render_seconds", "Seconds that renderers have worked.", "bucket", "style"
         )
         self.sent = Counter("vipsgate_sent_bytes", "Bytes of the bodies of answers.", "bucket")
         self.denials = Counter(
@@ -165,7 +165,7 @@ class Counters(Collector):
         )
         self.fetches = Counter(
             "vipsgate_origin_fetches",
-            "Missing objects asked of other servers (mirror), by what came of it; remembered: the "
+            "Missing objects requested from other servers (mirror), by outcome; remembered: the "
             "server was not asked again.",
             *("bucket", "result"),
         )
@@ -174,7 +174,7 @@ class Counters(Collector):
         )
         self.fetch_times = Histograms(
             "vipsgate_origin_fetch_duration_seconds",
-            "From the request to another server to the end of its object, by what came of it.",
+            "From the request to another server to the end of its object, by outcome.",
             "result",
         )
         for gravity in ("auto", "face"):

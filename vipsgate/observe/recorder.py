@@ -75,7 +75,7 @@ class Recorder:
             if self.traces:
                 self.traces.add(record, request, status, size)
         except Exception:
-            log.exception("request %s could not be noted", record.identity)
+            log.exception("request %s could not be recorded", record.identity)
 
     def close(self) -> None:
         """Write what is left, if that can be done soon."""

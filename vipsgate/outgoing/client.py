@@ -42,7 +42,7 @@ CAUSES: Mapping[type[Exception], str] = {  # words for clients; the first class 
     aiohttp.ServerDisconnectedError: "it has closed the connection",
     OSError: "the connection is broken",
 }
-NO_HTTP = "what it answers is no HTTP"
+NO_HTTP = "its answer is not HTTP"
 OF_REQUEST = frozenset(("range", "if-none-match", "if-modified-since"))  # sent to any host
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ class Answer:
         coding = self.headers.get("Content-Encoding", "").strip().lower()
         if coding not in ("", "identity"):
             raise BadGateway(
-                f"The origin answers with Content-Encoding: {shown(coding)}, though nothing but "
-                "identity was wanted."
+                f"The origin answers with Content-Encoding: {shown(coding)}, but only "
+                "identity was requested."
             )
 
     def check_body(self) -> None:
@@ -118,8 +118,8 @@ class Answer:
         chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if self.length is None and not chunked:
             raise BadGateway(
-                "The origin answers with neither Content-Length nor chunks, so nobody can tell "
-                "where its body ends."
+                "The origin answers with neither Content-Length nor chunks, so the end of its "
+                "body is not known."
             )
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -137,9 +137,9 @@ class Answer:
                 async with asyncio.timeout(left):
                     data = await self._response.content.read(PIECE)
             except TimeoutError:
-                self._failed("its body comes too slowly")
+                self._failed("its body arrives too slowly")
                 raise GatewayTimeout(
-                    f"The origin is too slow: {seen} bytes of the body have come in "
+                    f"The origin is too slow: {seen} bytes of the body have arrived in "
                     f"{waited + loop.time() - begun:.0f} seconds."
                 ) from None
             except (aiohttp.ClientError, OSError) as error:
@@ -265,7 +265,7 @@ class Client:
         health.failed(authority, f"{type(error).__name__}: {text[:MAX_TROUBLE]!r}")
         wait = health.breaker.left_to_wait(time.monotonic())
         why = next((why for kind, why in CAUSES.items() if isinstance(error, kind)), NO_HTTP)
-        return BadGateway(f"The origin cannot be had: {why}.", headers=_later(wait))
+        return BadGateway(f"The origin cannot be reached: {why}.", headers=_later(wait))
 
     def _next(self, url: Url, location: str, left: int) -> Url:
         """Return the URL that a redirect leads to.
@@ -274,15 +274,15 @@ class Client:
             BadGateway: It is malformed or not allowed, or there were too many redirects.
         """
         if not left:
-            raise BadGateway("The origin redirects, more often than is followed.")
+            raise BadGateway("The origin redirects too often.")
         try:
             target = self.admit(urljoin(url.text, location.partition("#")[0]))
         except UnlistedError:
             raise BadGateway(
-                "The origin redirects to a host or port that this server does not ask."
+                "The origin redirects to a host or port that is not allowed here."
             ) from None
         except ValueError:
-            raise BadGateway("The origin redirects to no URL that is understood.") from None
+            raise BadGateway("The origin redirects to a URL that is not valid.") from None
         if url.scheme == "https" and target.scheme == "http":
             raise BadGateway("The origin redirects from https to http.")
         return target
@@ -306,7 +306,7 @@ class Client:
 
 def unusable(status: int) -> BadGateway:
     """Return the error for an answer that is neither an object nor a 404."""
-    return BadGateway(f"The origin answers {status}, which is no object.")
+    return BadGateway(f"The origin answers {status}, which is not an object.")
 
 
 def _later(seconds: float) -> dict[str, str]:

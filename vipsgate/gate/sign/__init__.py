@@ -132,8 +132,8 @@ def verify_form(
     if later:
         if fields.get(v4.VERSION) != v4.NAME:
             raise InvalidArgument(
-                f"The value: {shown(fields.get(v4.VERSION, ''))!r} of form field: {v4.VERSION} is "
-                f"invalid: it is {v4.NAME}."
+                f"The value: {shown(fields.get(v4.VERSION, ''))!r} of form field: "
+                f"{v4.VERSION} is invalid. It expects {v4.NAME}."
             )
         return _prove(v4.from_form(fields, now, region, v4_expires_max), credentials)
     return _prove(v1.from_form(fields), credentials)
@@ -157,7 +157,7 @@ def _claim(request: Request, now: float, region: str, v4_expires_max: int) -> Cl
     for name in sorted(names - NAMES):
         meant = LOOK_ALIKE.get(unquote(name).lower())
         if meant:
-            raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
+            raise InvalidArgument(f"The parameter: {shown(name)} must be written {meant}.")
     parameters, header = names & NAMES, "authorization" in request.headers
     if not header and not parameters:
         return None
@@ -191,7 +191,7 @@ def _from_url(request: Request, now: float, region: str, v4_expires_max: int) ->
     if version == v4.NAME:
         return v4.from_url(request, now, region, v4_expires_max)
     raise InvalidArgument(
-        f"The value: {shown(version)} of parameter: {v4.VERSION} is invalid: it is {v4.NAME} "
+        f"The value: {shown(version)} of parameter: {v4.VERSION} is invalid. It expects {v4.NAME} "
         f"or {v2.NAME}."
     )
 

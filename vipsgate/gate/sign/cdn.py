@@ -125,7 +125,7 @@ def check(rules: CdnSigning, target: Target, line: str, now: float) -> Target | 
         if PRINTABLE.fullmatch(path)
     ]
     if not any(right):
-        raise _refused("The signature of the URL is not right.")
+        raise _refused("The signature of the URL does not match.")
     check_end(_seconds(rules.type, claim.time) + rules.valid_seconds, now)
     return claim.target
 
@@ -168,7 +168,7 @@ def make(
     path = quote(f"/{key}")
     end = ceil(now) + expires - signer.valid_seconds
     if not 0 < end < (1 << 32 if signer.type == "C" else 10**10):
-        raise ValueError(f"expires = {expires}: the URL would have no time that can be written")
+        raise ValueError(f"expires = {expires}: the time in the URL would be out of range")
     if signer.type == "A":
         time, words = f"{end:010d}", (RAND, "0")
         value = "-".join((time, *words, digest("A", signer.key, path, time, words)))
@@ -200,14 +200,14 @@ def _claim(kind: str, target: Target, line: str) -> Claim | None:
         return None
     values = dict(named)
     if len(values) != len(named) or len(values) != len(NAMES[kind]):
-        raise _refused("The signature of the URL is not whole.")
+        raise _refused("The signature of the URL is incomplete.")
     if kind == "A":
         parts = A.fullmatch(values[AUTH_KEY])
         if parts is None:
-            raise _refused(f"The parameter: {AUTH_KEY} is TIME-RAND-UID-MD5.")
+            raise _refused(f"The parameter: {AUTH_KEY} expects TIME-RAND-UID-MD5.")
         return Claim(rest, parts[1], parts[4], path, (parts[2], parts[3]))
     if not (C_HASH.fullmatch(values[HASH]) and C_TIME.fullmatch(values[TIME])):
-        raise _refused(f"The parameters: {HASH} and {TIME} are an MD5 and a hexadecimal time.")
+        raise _refused(f"The parameters: {HASH} and {TIME} expect an MD5 and a hexadecimal time.")
     return Claim(rest, values[TIME], values[HASH], path)
 
 
@@ -235,7 +235,7 @@ def _seconds(kind: str, time: str) -> float:
     except ValueError:
         seconds = -1
     if seconds < 0:
-        raise _refused("The URL has a time that there is not.")
+        raise _refused("The time in the URL is not valid.")
     return seconds
 
 

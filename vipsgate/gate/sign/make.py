@@ -61,7 +61,7 @@ def sign_url(
     """
     if expires < 1 or (version == 4 and expires > v4_expires_max):
         limit = f" to {v4_expires_max}" if version == 4 else ""
-        raise ValueError(f"expires = {expires}: is a number of seconds, 1{limit}")
+        raise ValueError(f"expires = {expires}: expects a number of seconds, 1{limit}")
     parameters = (*query, *(((PROCESS, process),) if process else ()))
     if isinstance(credential, CdnKey):
         if method not in ("GET", "HEAD") or headers:

@@ -77,7 +77,7 @@ READ = {
     LOGLUV: Photometric("LogLuv", 3, (16, 32), (16, 32), (16, 32)),  # of any of these libtiff's
 }
 OTHERS = {
-    -1: "that is not said",
+    -1: "missing",
     4: "transparency mask",
     10: "ITULab",
     32803: "color filter array",
@@ -258,7 +258,7 @@ def _unsupported_layout(
     if predictor not in (1, 2, 3) or (predictor == 2 and bits < 8):
         return f"predictor {predictor} of {bits} bits"
     if _by_rgba(tags) and (apart or (tiled and compression == 1)):
-        return "YCbCr with fewer colours in planes or tiles"
+        return "subsampled YCbCr in planes or tiles"
     return ""
 
 

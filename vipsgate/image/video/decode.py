@@ -283,7 +283,7 @@ def _stream(container: Any) -> Any:
     cover = library().stream.Disposition.attached_pic
     streams = [one for one in container.streams.video if not one.disposition & cover]
     if not streams:
-        raise BadRequest("The object has no video, of which a picture could be taken.")
+        raise BadRequest("The object has no video stream.")
     known = [one for one in streams if one.codec_context and one.codec_context.name in DECODERS]
     if not known:
         codec = streams[0].codec_context and streams[0].codec_context.codec.canonical_name

@@ -41,7 +41,7 @@ class Reel:
         from av import FFmpegError
 
         if not stream.time_base:
-            raise ImageDamage("The image file may be damaged. The video has no clock.")
+            raise ImageDamage("The image file may be damaged. The video has no time base.")
         self._container, self._stream, self._faults = container, stream, FFmpegError
         self._limits, self._stopped = limits, stopped
         self._start = stream.start_time or 0
