@@ -37,7 +37,7 @@ MAX_BYTES = 1 << 20  # bytes of a document; 50 styles of 16 KB fit
 PAGE = 1000  # documents that are listed in one call
 MAX_TRIES = 20  # tries to change a document that others change at the same time
 CLOSED = Bucket(acl="private")
-NOBODY = Author()
+UNKNOWN = Author()
 MISSING = (
     "its document was deleted, and the bucket still exists: the last document stays in force. "
     "Write it again, or restart to use the bucket without one"
@@ -120,7 +120,7 @@ class Documents:
         self._missing: set[str] = set()  # buckets without their document
         self._etags: dict[str, str] = {}  # ETags of the documents that were read
         self._seen: dict[str, str] = {}  # ETags in the last listing; some stores list other ones
-        self.announce: Callable[[str], Awaitable[None]] = _nobody
+        self.announce: Callable[[str], Awaitable[None]] = _announce_to_none
         self._changing = asyncio.Lock()  # a poll must not undo a later change
 
     def adopt(self, limits: Limits) -> None:
@@ -179,7 +179,7 @@ class Documents:
         self,
         name: str,
         edit: Callable[[Bucket | None], Bucket],
-        author: Author = NOBODY,
+        author: Author = UNKNOWN,
         *,
         mend: bool = False,
     ) -> Bucket:
@@ -214,7 +214,7 @@ class Documents:
         await self.announce(name)
         return result
 
-    async def replace(self, name: str, result: Bucket, author: Author = NOBODY) -> None:
+    async def replace(self, name: str, result: Bucket, author: Author = UNKNOWN) -> None:
         """Write a document, whatever the present one is; it may be broken."""
         async with self._changing:
             await self._write(name, result, None, await self._take(name), author)
@@ -343,7 +343,7 @@ class Documents:
         self._missing.discard(name)
 
 
-async def _nobody(name: str) -> None:
+async def _announce_to_none(name: str) -> None:
     pass
 
 

@@ -66,7 +66,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _faces()
     yield from _fonts(settings.image.fonts_dir)
     yield _parser()
-    yield _walls()
+    yield _renderer_sandbox()
     yield _store(settings)
     yield from _documents(settings)
     yield _cache(settings)
@@ -174,7 +174,7 @@ def _parser() -> Finding:
     return Finding("compiled HTTP parser", compiled, "llhttp" if compiled else "pure Python")
 
 
-def _walls() -> Finding:
+def _renderer_sandbox() -> Finding:
     """Try the renderer's sandbox; renderers also run without what the kernel lacks."""
     # in another process, because a sandbox cannot be left
     trial = f"import sys; from {sandbox.__name__} import enter; report = enter(sys.path); "

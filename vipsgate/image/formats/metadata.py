@@ -46,7 +46,7 @@ ARTIST, COPYRIGHT = 0x013B, 0x8298
 XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG = 700, 33723, 34377  # tags of a TIFF
 ASCII = 2  # the type of an EXIF value
 MAX_NAMES = 4096  # characters of all authors
-BETWEEN = "; "  # between authors in EXIF (Exif 2.32, Artist)
+SEPARATOR = "; "  # between authors in EXIF (Exif 2.32, Artist)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +120,21 @@ def read(source: Source) -> Rights:
     captions = iptc.read(blocks.iptc)
     copyright = _line(" ".join(properties.get(xmp.RIGHTS, ())))
     authors = tuple(map(_line, properties.get(xmp.CREATOR, ())))
-    notice = _line(BETWEEN.join(captions.get(iptc.COPYRIGHT, ())))
+    notice = _line(SEPARATOR.join(captions.get(iptc.COPYRIGHT, ())))
     bylines = captions.get(iptc.BYLINE, ())
-    artists = tuple(filter(None, (part.strip() for part in blocks.artist.split(BETWEEN.strip()))))
-    authors, bylines = _few(authors), _few(bylines)
+    artists = tuple(filter(None, (part.strip() for part in blocks.artist.split(SEPARATOR.strip()))))
+    authors, bylines = _limited(authors), _limited(bylines)
     return Rights(
         (
             blocks.copyright or copyright or notice,
-            blocks.artist or BETWEEN.join(authors or bylines),
+            blocks.artist or SEPARATOR.join(authors or bylines),
         ),
         (copyright or notice or blocks.copyright, authors or bylines or artists),
         problem,
     )
 
 
-def _few(names: tuple[str, ...]) -> tuple[str, ...]:
+def _limited(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the first names, up to :data:`MAX_NAMES` characters: a JPEG's segment has 64 KB."""
     room, few = MAX_NAMES, []
     for name in names:

@@ -24,10 +24,10 @@ CGBI = b"CgBI"  # a chunk before IHDR in Xcode's variant of PNG: no zlib header,
 PACKET = b"XML:com.adobe.xmp\0"  # the keyword of an iTXt with XMP
 MAX_CHUNKS = 100_000  # encoders write IDATs of 8 KB and more: 2,500 in 20 MB
 ANIMATION = 8  # bytes of an acTL chunk, which comes before the first IDAT: frames, plays (11.3.6.1)
-TOLD = 1 << 16  # first bytes of a profile, which contain its name
+NAME_BYTES = 1 << 16  # first bytes of a profile, which contain its name
 CHUNK = 12  # bytes of a chunk in addition to its body: length, name, CRC
 PIXELS = frozenset((b"IDAT", b"IEND"))
-TELLING = KEPT - PIXELS | {b"eXIf", b"cICP"}  # chunks that :func:`read` uses wherever they are
+HEADER_CHUNKS = KEPT - PIXELS | {b"eXIf", b"cICP"}  # what :func:`read` uses at any position
 END = b"IEND"
 READ = 8 << 10  # bytes of a file that libvips reads at a time
 MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; real ones, which are compressed, are below 100 KB
@@ -70,7 +70,7 @@ def read(data: Data) -> tuple[Header, bytes | Parts]:
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
     spans.append((start, at))
-    header = _header(shape, b"tRNS" in seen, block, _told(profile), animated)
+    header = _header(shape, b"tRNS" in seen, block, _beginning(profile), animated)
     if len(codes) == 4:
         header = _coded(header, codes)
         spans = [
@@ -177,9 +177,9 @@ def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes, more:
     )
 
 
-def _told(chunk: bytes) -> bytes:
+def _beginning(chunk: bytes) -> bytes:
     """Return the beginning of the profile in an iCCP chunk, which follows name, NUL and method."""
     try:
-        return zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], TOLD)
+        return zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], NAME_BYTES)
     except zlib.error:
         return b""

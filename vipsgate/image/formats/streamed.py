@@ -147,7 +147,7 @@ def _png_rest(front: Front, look: Look) -> Iterator[Span]:
             break
         head = look(at, 8)
         name, end = head[4:], at + png.CHUNK + int.from_bytes(head[:4], "big")
-        if name in png.TELLING:
+        if name in png.HEADER_CHUNKS:
             raise UncertainError
         if name not in png.PIXELS:
             if at > begin:

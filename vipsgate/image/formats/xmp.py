@@ -18,7 +18,7 @@ from defusedxml import ElementTree
 MAX_PACKET = 1 << 18  # bytes; editors write 3 to 60 KB
 MAX_VALUES = 512  # properties of a packet, and values of a list
 MAX_LENGTH = 1024  # characters of a value; a longer one is left out
-WIDE = (b"\xff\xfe", b"\xfe\xff")  # byte order marks of a packet in UTF-16
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # byte order marks of a packet in UTF-16
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 PREFIXES = {
@@ -63,7 +63,7 @@ def read(packet: bytes) -> dict[str, tuple[str, ...]]:
     """
     if len(packet) > MAX_PACKET:
         raise Unreadable("too-large")
-    if not packet.startswith(WIDE):
+    if not packet.startswith(UTF16_MARKS):
         packet = packet.strip(b"\0 \t\r\n")
     if not packet:
         return {}

@@ -59,7 +59,7 @@ def paint(scene: Scene, descriptor: int, watch: Callable[[Image], None]) -> str:
         descriptor: Descriptor of the file, which must be seekable and readable for some encoders.
         watch: Called with each image before it is computed, so that the work can be cancelled.
     """
-    image = _film(scene, watch) if scene.frames > 1 else _still(scene)
+    image = _animation(scene, watch) if scene.frames > 1 else _still(scene)
     codec = CODECS[scene.format]
     watch(image)
     codec.save(image, descriptor, scene.frame)
@@ -71,7 +71,7 @@ def _still(scene: Scene) -> Image:
     return image.bandjoin(_petals(scene)) if scene.frame.alpha else image
 
 
-def _film(scene: Scene, watch: Callable[[Image], None]) -> Image:
+def _animation(scene: Scene, watch: Callable[[Image], None]) -> Image:
     """Return all frames, one below the other: a window that moves over a wider picture and back."""
     import pyvips
 
@@ -103,19 +103,19 @@ def _land(width: int, height: int, seed: int) -> Image:
     rough = UNITS * (0.05 + 0.09 * chance())
 
     here = pyvips.Image.xyz(across, down)
-    shapes = _spread(_shapes(), across, down // 2 + 2, chance)
-    shapes = shapes.affine([1, 0, 0, 2], interpolate=_between()).crop(0, 0, across, down)
+    shapes = _tiled(_shapes(), across, down // 2 + 2, chance)
+    shapes = shapes.affine([1, 0, 0, 2], interpolate=_interpolator()).crop(0, 0, across, down)
     field = here[1] * (UNITS * scale / height) + shapes * rough
     sun = 0.15 + 0.7 * chance(), 0.08 + 0.14 * chance()
     x, y = ((here[i] * scale - [width, height][i] * sun[i]) / height for i in (0, 1))
     far = (x * x + y * y) * (60 + 240 * chance())
-    shade = _spread(_shapes(), across, down, chance) * 40 + 420 / (1 + far * far)
+    shade = _tiled(_shapes(), across, down, chance) * 40 + 420 / (1 + far * far)
     coarse = _enlarged(field.bandjoin(shade), scale, width, height)
 
     fine = (_shapes() * (0.6 * rough / scale)).rint().cast("short").copy_memory()
-    field = (coarse[0] + _spread(fine, width, height, chance)).cast("ushort")
+    field = (coarse[0] + _tiled(fine, width, height, chance)).cast("ushort")
     colours = field.maplut(_colours(chance))
-    grain = (coarse[1] + _spread(_surfaces(), width, height, chance)).cast("short")
+    grain = (coarse[1] + _tiled(_surfaces(), width, height, chance)).cast("short")
     lit = colours.extract_band(0, n=3) + ((colours[3] * grain) >> SHADES)
     return lit.cast("uchar").copy(interpretation="srgb")
 
@@ -232,11 +232,11 @@ def _wave(wave: int, seed: int) -> Image:
     around = noise.copy_memory().replicate(3, 3)
     start, side = count - margin, count + 2 * margin
     around = around.crop(start, start, side, side).copy_memory()
-    smooth = around.affine([wave, 0, 0, wave], interpolate=_between("bicubic"))
+    smooth = around.affine([wave, 0, 0, wave], interpolate=_interpolator("bicubic"))
     return smooth.crop(margin * wave, margin * wave, SIDE, SIDE)
 
 
-def _spread(tile: Image, width: int, height: int, chance: Callable[[], float]) -> Image:
+def _tiled(tile: Image, width: int, height: int, chance: Callable[[], float]) -> Image:
     """Return a picture that is filled with a tile, from a random position of the tile on."""
     x, y = int(chance() * SIDE), int(chance() * SIDE)
     many = tile.replicate((x + width) // SIDE + 1, (y + height) // SIDE + 1)
@@ -254,11 +254,11 @@ def _scale(width: int, height: int) -> int:
 def _enlarged(image: Image, scale: int, width: int, height: int) -> Image:
     held = image.cast("float").copy_memory()
     if scale > 1:
-        held = held.affine([scale, 0, 0, scale], interpolate=_between())
+        held = held.affine([scale, 0, 0, scale], interpolate=_interpolator())
     return held.crop(0, 0, width, height)
 
 
-def _between(name: str = "bilinear") -> object:
+def _interpolator(name: str = "bilinear") -> object:
     import pyvips
 
     return pyvips.Interpolate.new(name)

@@ -38,11 +38,11 @@ KINDS = {
 }
 MOVING, LEAST = "anim", 8  # least side in pixels; in smaller ones no motion is visible
 # measured with pictures of 1 to 24 megapixels, like those of codecs.CODECS
-BEGUN = 0.015  # seconds for any picture, in which the small picture is painted
-PAINTED = 45.0  # nanoseconds for painting each pixel
-MASKED = 35.0  # nanoseconds for each pixel of a mask
+BASE_SECONDS = 0.015  # seconds for any picture, in which the small picture is painted
+PAINT_NANOSECONDS = 45.0  # nanoseconds for painting each pixel
+MASK_NANOSECONDS = 35.0  # nanoseconds for each pixel of a mask
 # most bytes of the file for each pixel, except for tiny pictures; it is kept in memory
-WRITTEN = {"jpg": 0.6, "png": 3, "webp": 0.6, "gif": 1, "tiff": 3, "bmp": 4, "avif": 0.6}
+FILE_BYTES = {"jpg": 0.6, "png": 3, "webp": 0.6, "gif": 1, "tiff": 3, "bmp": 4, "avif": 0.6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,11 @@ class Scene:
         """The expected cost of painting and encoding it, including the file in memory."""
         codec, frame = CODECS[self.format], self.frame
         pixels = frame.area * self.frames
-        painted = PAINTED + (MASKED if frame.alpha else 0)
+        painted = PAINT_NANOSECONDS + (MASK_NANOSECONDS if frame.alpha else 0)
         return Cost(
-            BEGUN + pixels * (painted + codec.writes(frame)) * 1e-9,
+            BASE_SECONDS + pixels * (painted + codec.writes(frame)) * 1e-9,
             plan.PIPELINE_BYTES
-            + int(pixels * WRITTEN[self.format] + plan.encoding(frame, 3 + frame.alpha)),
+            + int(pixels * FILE_BYTES[self.format] + plan.encoding(frame, 3 + frame.alpha)),
             self.frames,
         )
 

@@ -28,7 +28,7 @@ from ..cost import Cost
 from ..formats import codecs, containers
 from ..formats.probe import unreadable
 from ..frame import Header
-from .seek import Reel
+from .seek import OpenVideo
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ OPTIONS = {
     "enable_drefs": "0",  # references of an MP4 to other files
     "use_absolute_path": "0",
 }
-HELD = 12  # pictures that a decoder keeps for prediction; the standards allow 16 small ones
-MADE = 9  # bytes for each pixel that converting the result takes
-NEAREST = 0.05  # seconds of one core to decode a key frame of 1080p
-EXACT = 0.5  # seconds with all pictures up to the moment; there are rarely more than 250
-DEEP = 720  # rows from which a video with unspecified colours is taken for HD, as players do
+KEPT_PICTURES = 12  # that a decoder keeps for prediction; the standards allow 16 small ones
+CONVERSION_BYTES = 9  # bytes for each pixel that converting the result takes
+FAST_SECONDS = 0.05  # seconds of one core to decode a key frame of 1080p
+EXACT_SECONDS = 0.5  # seconds with all pictures up to the moment; there are rarely more than 250
+HD_ROWS = 720  # rows from which a video with unspecified colours is taken for HD, as players do
 # AVColorSpace (ITU-T H.273) -> libswscale's number of it; other colours are left to libswscale
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-HD, SD, UNSAID = 1, 5, 2  # AVColorSpace; the last is "unspecified"
+HD, SD, UNSPECIFIED = 1, 5, 2  # AVColorSpace; the last is "unspecified"
 LIMITED, FULL = 1, 2  # AVColorRange
 # display matrix (ISO 14496-12, 8.2.2) by the signs of a, b, c, d -> libvips' operations
 TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
@@ -115,7 +115,9 @@ def cost(snapshot: Snapshot, limits: Limits) -> Cost:
     This is the largest cost of any. Opening a video takes a fifth of the work, so only a single key
     frame is estimated by the video's size, by :class:`TooExpensive`.
     """
-    return Cost(NEAREST, 0) if snapshot.m == "fast" else Cost(EXACT, limits.render_bytes)
+    if snapshot.m == "fast":
+        return Cost(FAST_SECONDS, 0)
+    return Cost(EXACT_SECONDS, limits.render_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +210,14 @@ def take(
             stream = _stream(container)
             needed = _admit(stream, limits)
             if most is not None and needed > most:
-                raise TooExpensive(Cost(NEAREST if snapshot.m == "fast" else EXACT, needed))
+                seconds = FAST_SECONDS if snapshot.m == "fast" else EXACT_SECONDS
+                raise TooExpensive(Cost(seconds, needed))
             stream.codec_context.options = options
-            reel = Reel(container, stream, limits, stopped)
-            frame = reel.shown(snapshot.t, fast=snapshot.m == "fast")
+            video = OpenVideo(container, stream, limits, stopped)
+            frame = video.picture_at(snapshot.t, fast=snapshot.m == "fast")
             if frame is None:
                 raise ImageDamage("The image file may be damaged. The video has no picture.")
-            at = reel.milliseconds(frame)
+            at = video.milliseconds(frame)
             image, turns = _image(frame), _turns(frame) if snapshot.ar else ()
             del frame
     except (OssError, MemoryError):
@@ -223,7 +226,7 @@ def take(
         raise unreadable(ValueError(getattr(error, "strerror", None) or str(error))) from None
     if snapshot.ar:
         gc.collect(1)  # PyAV's frame and its side data refer to each other, and to many pictures
-    return Shot(image, turns, at, reel.decoded)
+    return Shot(image, turns, at, video.decoded)
 
 
 class _File:
@@ -305,7 +308,7 @@ def _most(limits: Limits) -> int:
     That is 4:2:0 with 8 bits, 1.5 bytes for each pixel.
     """
     room = max(0, limits.render_bytes - plan.PIPELINE_BYTES)
-    return max(1, min(limits.source_pixels, int(room / (HELD * 1.5 + MADE))))
+    return max(1, min(limits.source_pixels, int(room / (KEPT_PICTURES * 1.5 + CONVERSION_BYTES))))
 
 
 def _admit(stream: Any, limits: Limits) -> int:
@@ -323,7 +326,7 @@ def _admit(stream: Any, limits: Limits) -> int:
         raise ImageTooLarge(
             f"{size}; Maximal size of image supported is {limits.source_pixels} pixels."
         )
-    each = HELD * (kind.padded_bits_per_pixel / 8 if kind else 1.5) + MADE
+    each = KEPT_PICTURES * (kind.padded_bits_per_pixel / 8 if kind else 1.5) + CONVERSION_BYTES
     memory = int(plan.PIPELINE_BYTES + width * height * each)
     if memory > limits.render_bytes:
         raise ImageTooLarge(
@@ -338,8 +341,8 @@ def _image(frame: Any) -> Image:
 
     how = library().video.reformatter.Interpolation
     matrix, levels = frame.colorspace, frame.color_range
-    if matrix == UNSAID:
-        matrix = HD if max(frame.width * 9 // 16, frame.height) >= DEEP else SD
+    if matrix == UNSPECIFIED:
+        matrix = HD if max(frame.width * 9 // 16, frame.height) >= HD_ROWS else SD
     rgb = frame.reformat(
         format="gbrp",  # planes take half as long as interleaved pixels
         src_colorspace=MATRICES.get(matrix),

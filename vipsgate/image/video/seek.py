@@ -15,11 +15,11 @@ from typing import Any
 from ...errors import BadRequest, ImageDamage, ImageTooLarge, ServiceUnavailable
 from ..config import Limits
 
-FARTHER = 4  # factor by which to seek further back, from a second on, if nothing was found
+BACKOFF = 4  # factor by which to seek further back, from a second on, if nothing was found
 M_FAST = "m_fast takes the key frame itself."
 
 
-class Reel:
+class OpenVideo:
     """An open video.
 
     Args:
@@ -48,7 +48,7 @@ class Reel:
         self.decoded = 0
         self._taken = 0
 
-    def shown(self, t: int, *, fast: bool) -> Any:
+    def picture_at(self, t: int, *, fast: bool) -> Any:
         """Return the last picture at or before a moment, else the first; ``None`` if there is none.
 
         Args:
@@ -72,7 +72,7 @@ class Reel:
                 key, fast = self._start, False
             elif packets:  # the first packet did not give a complete picture
                 key = min(key, _time(packets[0], key) - 1)
-            at, back = max(self._start, min(at, key) - back), FARTHER * back
+            at, back = max(self._start, min(at, key) - back), BACKOFF * back
 
     def milliseconds(self, frame: Any) -> float:
         """Return when a picture is shown, in milliseconds after the first one."""
