@@ -413,8 +413,8 @@ MISBEHAVES = {  # replies, status, what is said; nothing is ever stored
     "six redirects": (redirects(6), 502, "too often"),
     "elsewhere": (redirect("http://elsewhere.example/"), 502, "host or port"),
     "another port": (redirect("http://127.0.0.1:1/"), 502, "host or port"),
-    "another scheme": (redirect("file:///etc/passwd"), 502, "no URL"),
-    "a user": (redirect("http://user:secret@127.0.0.1/"), 502, "no URL"),
+    "another scheme": (redirect("file:///etc/passwd"), 502, "not valid"),
+    "a user": (redirect("http://user:secret@127.0.0.1/"), 502, "not valid"),
     "nowhere": (answer(b"", "302 Found"), 502, "too often"),  # that is, to itself
     "another MD5": (answer(PNG, "200 OK", "Content-MD5: bm8="), 502, "Content-MD5"),
 }
