@@ -1,7 +1,7 @@
-"""The document of a bucket: ACL, domains, styles, protection and referer rules.
+"""The document of a bucket: ACL, domains, styles, protection, rules of all kinds.
 
-Each class says under ``Attributes:`` what its keys are for; ``.ci/readme`` makes the tables of
-deploy/README.md from there.
+``Attributes:`` of each class describes its keys; ``.ci/readme`` makes the tables of
+deploy/README.md from it.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from .outgoing import address
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 HTTP = ("http://", "https://")
 ORIGIN = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9._-]+(?:/[^?#]*)?")
-SYNTHETIC = "synthetic"  # the origin of pictures that are painted when they are asked for
+SYNTHETIC = "synthetic"  # the origin of pictures that are painted when they are requested
 
 StyleName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]  # OSS guide, Image styles
 Acl = Literal["private", "public-read", "public-read-write"]
 ACLS: tuple[str, ...] = get_args(Acl)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # 3-63 bytes; OSS guide, Bucket naming
 DAY = 86_400  # seconds
-INTERNAL = ".vipsgate"  # the bucket of our own documents and parts; a word that no key may have
+INTERNAL = ".vipsgate"  # the internal bucket of documents and parts; no key may contain this name
 Seconds = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # since the epoch, to the year 9999
 
 
 def _domain(text: str) -> str:
     name = text.lower().removesuffix(".")
     if not DOMAIN.fullmatch(name):
-        raise ValueError("is a host name without scheme, port and path")
+        raise ValueError("expects a host name without scheme, port and path")
     return name
 
 
 def _folder(url: str) -> str:
-    """A URL of HTTP that names of objects may be appended to."""
+    """Return an HTTP URL to which names of objects may be appended."""
     path = address.parse(url).path
     if "?" in path:
-        raise ValueError("has no query")
+        raise ValueError("expects no query")
     if path != "/" and not {".", "..", ""}.isdisjoint(path[1:].removesuffix("/").split("/")):
-        raise ValueError("has no part that is empty, . or ..")
+        raise ValueError("expects no part that is empty, . or ..")
     return url if url.endswith("/") else f"{url}/"
 
 
@@ -71,12 +71,12 @@ def _origin(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the objects of a bucket come from that is elsewhere.
+    """The place of a bucket's objects if they are not in the main store.
 
     Attributes:
-        url: A place in an object store or on a server of HTTP, or :data:`SYNTHETIC`.
-        delay_ms: See :class:`Bucket`.
-        error_rate: Likewise.
+        url: A place in an object store or on an HTTP server, or :data:`SYNTHETIC`.
+        delay_ms: As in :class:`Bucket`.
+        error_rate: As in :class:`Bucket`.
     """
 
     url: str
@@ -85,19 +85,19 @@ class Origin:
 
 
 class Record(BaseModel):
-    """A frozen record that refuses keys it does not know."""
+    """A frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Style(Record):
-    """A process text under a name; a text alone, ``thumb = "image/resize,w_200"``, will do.
+    """A process text with a name; ``thumb = "image/resize,w_200"`` is enough.
 
     Attributes:
         content: The process text, ``image/resize,w_200``.
-        category: As PutStyle has it; nothing depends on it.
-        created: When the style was made, in seconds since the epoch; 0: not known.
-        modified: When it was last changed, likewise.
+        category: The category that PutStyle has set; it has no effect.
+        created: When the style was created, in seconds since the epoch; 0: not known.
+        modified: When the style was last changed, in seconds since the epoch; 0: not known.
     """
 
     content: str
@@ -119,8 +119,8 @@ class ProtectionRule(Record):
     """Protects the objects whose names have the prefix and the suffix; one of both is required.
 
     Attributes:
-        prefix: How the names begin; empty: anyhow.
-        suffix: How they end; empty: anyhow.
+        prefix: Prefix of the names; empty: any.
+        suffix: Suffix of the names; empty: any.
         case_insensitive: Whether upper and lower case are the same.
     """
 
@@ -131,17 +131,17 @@ class ProtectionRule(Record):
     @model_validator(mode="after")
     def _says_something(self) -> ProtectionRule:
         if not (self.prefix or self.suffix):
-            raise ValueError("a rule has a prefix, a suffix, or both")
+            raise ValueError("a rule needs a prefix, a suffix, or both")
         return self
 
 
 class Protection(Record):
-    """Source image protection: anonymous callers see these objects through styles only.
+    """Source image protection: anonymous callers see protected objects through styles only.
 
     Attributes:
         enabled: Whether it is on.
-        extensions: Extensions of protected objects, ``jpg``; ``*`` is every picture, by its
-            name, its Content-Type or its first bytes.
+        extensions: Extensions of protected objects, ``jpg``; ``*`` protects every picture,
+            recognised by its name, its Content-Type or its first bytes.
         rules: Further protected objects, by prefix and suffix.
     """
 
@@ -151,15 +151,16 @@ class Protection(Record):
 
 
 class RefererPolicy(Record):
-    """Hotlink protection: which pages may show the bucket's pictures.
+    """Hotlink protection: the pages that may show the bucket's pictures.
 
     Attributes:
-        allow_empty: Whether requests without a Referer pass; without a whitelist they always do.
-        truncate_query: Whether the query of a Referer is left out before it is compared.
-        truncate_path: Whether its path is left out as well, and with it the query.
-        whitelist: Beginnings of URLs that pass, ``http://*.example.com``; empty: all pass that are
+        allow_empty: Whether requests without a Referer are allowed; they always are if there is no
+            whitelist.
+        truncate_query: Whether the query of a Referer is removed before it is compared.
+        truncate_path: Whether path and query are removed.
+        whitelist: Prefixes of URLs that are allowed, ``http://*.example.com``; empty: all that are
             not on the blacklist.
-        blacklist: Beginnings of URLs that do not pass.
+        blacklist: Prefixes of URLs that are denied.
     """
 
     allow_empty: bool = True
@@ -169,26 +170,27 @@ class RefererPolicy(Record):
     blacklist: tuple[str, ...] = ()
 
 
-ANY_PAGE = RefererPolicy()  # of a bucket that asks for none
+ANY_PAGE = RefererPolicy()  # the default: every page is allowed
 
 
 def _midnight(text: str) -> str:
     if text:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None or moment.timestamp() % DAY:
-            raise ValueError("is a midnight of UTC, 2026-01-01T00:00:00.000Z")
+            raise ValueError("expects a midnight of UTC, 2026-01-01T00:00:00.000Z")
     return text
 
 
 class LifecycleRule(Record):
-    """Aborts uploads in parts that nobody has completed; one of the two times is required.
+    """Aborts multipart uploads that are not completed; ``abort_days`` or ``abort_before`` is set.
 
     Attributes:
-        id: Its name, which no other rule of the bucket has; empty: none.
-        prefix: How the keys of the uploads begin; empty: anyhow.
-        enabled: Whether it is on.
-        abort_days: Days after its beginning that an upload is aborted; 0: see the next one.
-        abort_before: Uploads that began before this are aborted, ``2026-01-01T00:00:00.000Z``.
+        id: Unique name among the bucket's rules; empty: none.
+        prefix: Prefix of the keys of the uploads; empty: any.
+        enabled: Whether the rule is on.
+        abort_days: Days after which an upload is aborted; 0: ``abort_before`` is used.
+        abort_before: Uploads that began before this time are aborted,
+            ``2026-01-01T00:00:00.000Z``.
     """
 
     id: Annotated[str, Field(max_length=255)] = ""
@@ -200,16 +202,16 @@ class LifecycleRule(Record):
     @model_validator(mode="after")
     def _has_one_time(self) -> LifecycleRule:
         if bool(self.abort_days) == bool(self.abort_before):
-            raise ValueError("a rule has abort_days or abort_before")
+            raise ValueError("a rule needs either abort_days or abort_before")
         return self
 
     def is_due(self, key: str, begun: float, now: float) -> bool:
         """Return whether an upload is to be aborted.
 
         Args:
-            key: Of its object.
-            begun: Seconds since the epoch, as is ``now``.
-            now: The time.
+            key: The key of its object.
+            begun: When it began, in seconds since the epoch.
+            now: The present time, in seconds since the epoch.
         """
         if not (self.enabled and key.startswith(self.prefix)):
             return False
@@ -218,26 +220,26 @@ class LifecycleRule(Record):
         return begun < datetime.fromisoformat(self.abort_before).timestamp()
 
 
-FIELD = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110, 5.6.2, without its *
-SHARED = re.compile(r"[!-+\x2d-~]+")  # one word of a header's list, without commas
+FIELD = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+")  # a token (RFC 9110, 5.6.2) without *
+SHARED = re.compile(r"[!-+\x2d-~]+")  # an element of a header that is a list
 TIMED = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]_~-]+")
 
 
 def _pattern(text: str) -> str:
     if not SHARED.fullmatch(text) or text.count("*") > 1:
-        raise ValueError("is one word without commas, with one * at most")
+        raise ValueError("expects one word without commas, with at most one *")
     return text
 
 
 def _field(text: str) -> str:
     if not FIELD.fullmatch(text):
-        raise ValueError("is the name of a header, without *")
+        raise ValueError("expects the name of a header, without *")
     return text
 
 
 def _timed(text: str) -> str:
     if not TIMED.fullmatch(text):
-        raise ValueError("is an origin, https://www.example.com, or *")
+        raise ValueError("expects an origin, https://www.example.com, or *")
     return text
 
 
@@ -245,17 +247,17 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class CorsRule(Record):
-    """Lets pages of other origins read the bucket's answers; the first rule that fits counts.
+    """Lets pages of other origins read the bucket's answers; the first rule that matches applies.
 
     Attributes:
-        allowed_origins: Which pages, ``https://*.example.com``; one ``*`` stands for any
+        allowed_origins: Origins of the pages, ``https://*.example.com``; one ``*`` stands for any
             characters.
-        allowed_methods: What they may send.
-        allowed_headers: Headers that they may send besides those that every page may,
-            ``x-oss-*``; one ``*`` likewise.
+        allowed_methods: Methods that they may use.
+        allowed_headers: Headers that they may send in addition to those that every page may send,
+            ``x-oss-*``; one ``*`` stands for any characters.
         expose_headers: Headers of answers that they may read, ``ETag``.
-        max_age_seconds: Seconds that a browser need not ask again whether it may; without one
-            it is the browser's own.
+        max_age_seconds: Seconds for which a browser may cache the answer to a preflight request;
+            not set: the browser's default.
     """
 
     allowed_origins: Annotated[tuple[Pattern, ...], Field(min_length=1)]
@@ -268,8 +270,8 @@ class CorsRule(Record):
 
 
 VALUE = re.compile(r"[!-~](?:[ -~]{0,1022}[!-~])?")
-# headers that are never a rule's to send: who the client is and what it may, what its request is
-# for, and what belongs to one connection (RFC 9110, 7.6.1)
+# headers that no rule may send: those with the client's identity and rights, those about the body
+# or the object, and those of one connection (RFC 9110, 7.6.1)
 NOT_SENT = frozenset(
     "accept-encoding authorization connection content-encoding content-length content-type cookie "
     "cookie2 date expect forwarded host keep-alive origin range te trailer transfer-encoding "
@@ -281,13 +283,13 @@ NOT_SENT_PREFIXES = ("if-", "oss-", "proxy-", "sec-", "x-drs-", "x-oss-")
 def _sent(text: str) -> str:
     name = _field(text)
     if name.lower() in NOT_SENT or name.lower().startswith(NOT_SENT_PREFIXES):
-        raise ValueError("is a header that is sent to no origin")
+        raise ValueError("is a header that is never sent to an origin")
     return name
 
 
 def _value(text: str) -> str:
     if not VALUE.fullmatch(text):
-        raise ValueError("is 1 to 1024 visible characters of ASCII, and blanks between them")
+        raise ValueError("expects 1 to 1024 visible characters of ASCII, and spaces between them")
     return text
 
 
@@ -295,24 +297,27 @@ Sent = Annotated[str, Field(max_length=128), AfterValidator(_sent)]
 
 
 class MirrorRule(Record):
-    """Fetches an object that the bucket does not have from another server; the first that fits.
+    """Fetches missing objects from another server; the first rule that matches applies.
 
     Attributes:
-        prefix: How the names of the objects begin; empty: anyhow.
-        suffix: How they end; empty: anyhow.
-        url: Where they are: ``https://HOST/PREFIX/``, to which the name is appended. The host has
-            to be in ``origins.hosts``.
-        replace_prefix: What the name has there in place of ``prefix``; without one, ``prefix``.
-        store: Whether the object is stored in the bucket; if not, it is fetched again when
-            ``origins.fresh_seconds`` are over.
-        types: What may be fetched, by its first bytes: ``pictures`` and videos, or ``any``.
-        redirects: How many redirects are followed, to hosts in ``origins.hosts``.
-        pass_query: Whether parameters of the request that mean nothing here are sent along.
-        check_md5: Whether the object has to be what the server's Content-MD5 says.
-        pass_headers: Headers of the request that are sent along.
-        remove_headers: Those of them that are not.
-        set_headers: Headers that are sent, with their values; never to another host.
-        number: ``RuleNumber`` as PutBucketWebsite has it; rules count in the order of the list.
+        prefix: Prefix of the names of the objects; empty: any.
+        suffix: Suffix of the names; empty: any.
+        url: URL to which the name is appended, ``https://HOST/PREFIX/``. The host has to be in
+            ``origins.hosts``.
+        replace_prefix: Prefix of the name at that server in place of ``prefix``; not set:
+            ``prefix``.
+        store: Whether the object is stored in the bucket; if not, it is fetched again after
+            ``origins.fresh_seconds``.
+        types: Objects that may be fetched, by their first bytes: ``pictures`` (and videos), or
+            ``any``.
+        redirects: Most redirects that are followed, to hosts in ``origins.hosts``.
+        pass_query: Whether parameters of the request that have no meaning here are passed on.
+        check_md5: Whether the object has to match the server's Content-MD5.
+        pass_headers: Headers of the request that are passed on.
+        remove_headers: Headers that are not passed on, even if they are in ``pass_headers``.
+        set_headers: Headers that are added, with their values; they are not sent to other hosts.
+        number: ``RuleNumber`` that PutBucketWebsite has set; the order of rules is that of the
+            list.
     """
 
     prefix: Annotated[str, Field(max_length=1023)] = ""
@@ -333,12 +338,13 @@ class MirrorRule(Record):
 
 
 class CacheTags(Record):
-    """Tags of answers, by which a CDN finds what it has kept (vipsgate/gate/cachetags.py).
+    """Tags of answers, by which a CDN purges what it has cached (vipsgate/gate/cachetags.py).
 
     Attributes:
-        headers: In which headers: what Cloudflare and Google read, Fastly, Akamai, Varnish's xkey.
-        of: What answers are tagged with: their bucket, the folders around their objects, these
-            objects, the styles that were named.
+        headers: Headers with the tags: ``Cache-Tag`` for Cloudflare and Google, ``Surrogate-Key``
+            for Fastly, ``Edge-Cache-Tag`` for Akamai, ``xkey`` for Varnish.
+        of: Tags of an answer: its bucket, the folders of its object, the object, the style of the
+            request.
     """
 
     headers: tuple[Literal["Cache-Tag", "Surrogate-Key", "Edge-Cache-Tag", "xkey"], ...] = ()
@@ -349,13 +355,14 @@ CdnKey = Annotated[str, Field(pattern=r"^([0-9A-Za-z]{6,64})?$", repr=False)]
 
 
 class CdnSigning(Record):
-    """URLs signed as for Alibaba Cloud CDN: who has one may read that one object for a time.
+    """URLs signed as for Alibaba Cloud CDN, each of which allows to read one object for a time.
 
     Attributes:
-        type: How: ``A``, ``B`` or ``C`` of Alibaba Cloud CDN; empty: such signatures mean nothing.
-        key: What is signed with, 6 to 64 letters and digits.
-        backup_key: Is taken as well, while keys are changed; empty: none.
-        valid_seconds: For how long a URL is good after the time in it.
+        type: Type of the signature, ``A``, ``B`` or ``C`` of Alibaba Cloud CDN; empty: such
+            signatures are ignored.
+        key: Key of the signature, 6 to 64 letters and digits.
+        backup_key: Second key that is accepted, for a change of keys; empty: none.
+        valid_seconds: Seconds for which a URL is valid after the time in it.
     """
 
     type: Literal["", "A", "B", "C"] = ""
@@ -366,18 +373,18 @@ class CdnSigning(Record):
     @model_validator(mode="after")
     def _has_a_key(self) -> CdnSigning:
         if bool(self.type) != bool(self.key):
-            raise ValueError("has both a type and a key, or neither")
+            raise ValueError("expects both a type and a key, or neither")
         return self
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All that are taken."""
+        """The keys that are accepted."""
         return tuple(filter(None, (self.key, self.backup_key)))
 
 
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError("names each format once")
+        raise ValueError("expects each format once")
     return names
 
 
@@ -385,50 +392,50 @@ class Bucket(Record):
     """``[buckets.NAME]``: one bucket's document.
 
     Attributes:
-        acl: Who may read and write without a signature.
-        domains: Host names that are this bucket's own.
-        separators: What may stand between an object's and a style's name, ``cat.jpg!thumb``.
-        cache_control: The header for its objects and derivatives; empty for none.
-        stale_while_revalidate: Seconds behind its max-age in which a cache may answer with a
-            derivative while it asks anew; 0: not said.
-        stale_if_error: Seconds behind its max-age in which a cache may answer with a derivative
-            where this server cannot; 0: not said.
-        cache_tags: By which words a CDN finds what it has kept.
-        cdn_signing: Whether URLs signed as for Alibaba Cloud CDN are understood.
+        acl: Rights of callers without a signature.
+        domains: Host names that belong to this bucket.
+        separators: Separators between the names of an object and of a style, ``cat.jpg!thumb``.
+        cache_control: The header of its objects and derivatives; empty: none.
+        stale_while_revalidate: Seconds after max-age in which a cache may send an old derivative
+            while it asks for a new one; 0: not in the header.
+        stale_if_error: Seconds after max-age in which a cache may send an old derivative if this
+            server fails; 0: not in the header.
+        cache_tags: Tags by which a CDN purges what it has cached.
+        cdn_signing: URLs signed as for Alibaba Cloud CDN.
         styles: Process texts by name.
-        protection: Which sources anonymous callers see through styles only.
-        referer: Which pages may show its pictures.
-        legacy_at_api: Whether ``OBJECT@100w.jpg`` is understood, where the server does not say so
-            for all buckets.
-        strict: Whether an answer that would have ``X-Vipsgate-Notes``, because the request cannot
-            be followed to the letter, is 400 InvalidArgument.
-        auto_format: Formats that a picture may be answered in by the client's Accept, the best
-            first, where the process names no format; and what ``format,auto`` may choose, which
-            without any is AVIF or WebP.
-        avif_in_background: Whether a new AVIF that takes long is answered as WebP first, for 30
-            seconds, and made when there is nothing else to do.
-        origin: The place of its objects in an object store, ``s3://BUCKET/PREFIX``, ``gs://...`` or
-            ``az://...``, or on a server of HTTP in ``origins.hosts``, ``https://HOST/PREFIX``; read
-            only; or ``synthetic``. Empty for where all others are.
-        delay_ms: Milliseconds that each look at a synthetic object and each opening of one takes.
-        error_rate: The share of requests to a synthetic bucket that get 503, 0-1.
-        lifecycle: When uploads in parts that nobody has completed are aborted.
-        cors: Which pages of other origins may read its answers, and send what.
-        cors_response_vary: ``ResponseVary`` as PutBucketCors has it; nothing depends on it, as a
-            bucket with rules says ``Vary: Origin`` in every answer.
-        timing_allow_origin: Origins whose pages may see how long an answer took, or ``*``.
-        cross_origin_resource_policy: Which pages may show its pictures at all, by the header that
-            browsers obey; empty for none.
-        mirror: Where objects are fetched from that it does not have.
-        keep_metadata: What of the metadata of a source its derivatives have, where the process text
-            has no ``strip`` of its own: copyright and author, the ICC profile; empty for nothing.
-        created: When the bucket was made, in seconds since the epoch; 0 for when its folder was.
+        protection: Sources that anonymous callers see through styles only.
+        referer: Pages that may show its pictures.
+        legacy_at_api: Whether ``OBJECT@100w.jpg`` is supported; always if
+            ``server.legacy_at_api`` is set.
+        strict: Whether a request that cannot be followed exactly gets 400 InvalidArgument; else its
+            answer has ``X-Vipsgate-Notes``.
+        auto_format: Formats in order of preference, of which the client's Accept chooses one if the
+            process text has no ``format``, and for ``format,auto``. Empty: only ``format,auto``
+            chooses, AVIF or WebP.
+        avif_in_background: Whether a new AVIF that takes long is sent as WebP at first, for 30
+            seconds, and encoded when renderers are idle.
+        origin: Place of its objects, which are then read-only: in an object store,
+            ``s3://BUCKET/PREFIX``, ``gs://...`` or ``az://...``; on an HTTP server in
+            ``origins.hosts``, ``https://HOST/PREFIX``; or ``synthetic``. Empty: the main store.
+        delay_ms: Milliseconds by which each access to a synthetic object is delayed.
+        error_rate: Share of requests to a synthetic bucket that get 503, 0-1.
+        lifecycle: Rules by which multipart uploads that are not completed are aborted.
+        cors: Rules for pages of other origins.
+        cors_response_vary: ``ResponseVary`` that PutBucketCors has set; it has no effect, because
+            all answers of a bucket with rules have ``Vary: Origin``.
+        timing_allow_origin: Origins whose pages may read the timing of answers, or ``*``.
+        cross_origin_resource_policy: Pages that browsers allow to show its pictures, by the header
+            of this name; empty: no header.
+        mirror: Rules by which missing objects are fetched from other servers.
+        keep_metadata: Metadata of the source that derivatives keep if the process text has no
+            ``strip``: copyright and author, the ICC profile; empty: none.
+        created: When the bucket was created, in seconds since the epoch; 0: the time of its folder.
     """
 
     acl: Acl = "private"
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
     separators: tuple[Literal["-", "_", "/", "!", "@!"], ...] = ()
-    cache_control: Annotated[str, Field(pattern=r"^[ -~]*$")] = ""  # a header's value is one line
+    cache_control: Annotated[str, Field(pattern=r"^[ -~]*$")] = ""  # one line
     stale_while_revalidate: Annotated[int, Field(ge=0, le=31_536_000)] = 0
     stale_if_error: Annotated[int, Field(ge=0, le=31_536_000)] = 0
     cache_tags: CacheTags = CacheTags()
@@ -486,10 +493,10 @@ class Bucket(Record):
         return rules
 
     def origins(self) -> tuple[str, ...]:
-        """The URLs of servers of HTTP that its objects come from."""
+        """Return the URLs of the HTTP servers that its objects come from."""
         own = (self.origin,) if self.origin.startswith(HTTP) else ()
         return (*own, *(rule.url for rule in self.mirror))
 
     def elsewhere(self) -> Origin | None:
-        """Where its objects come from; ``None`` for where all others are."""
+        """Return the place of its objects; ``None`` for the main store."""
         return Origin(self.origin, self.delay_ms, self.error_rate) if self.origin else None

@@ -1,6 +1,7 @@
-"""From settings to the store that they name: a folder, or a place in an object store.
+"""Creates the stores and caches that the settings name.
 
-And to those of single buckets that are elsewhere, on a server of HTTP, or painted.
+The main store is a folder or a place in an object store. Single buckets may be in another object
+store, on an HTTP server, or synthetic.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from .store.threaded.store import ThreadedStore
 from .store.threaded.threads import Threads
 from .store.writes import Writes
 
-SHARED_SECONDS = 2.0  # for one asking of the shared cache; what takes longer is made sooner
-# of a cache's folder; what is asked of it is asked in the loop
+SHARED_SECONDS = 2.0  # seconds for a call to the shared cache; rendering is quicker than more
+# a warning about the cache's folder, which is read in the event loop
 ON_NETWORK = "and while that does not answer, no request is answered; set cache.dir to a local disk"
-SOURCES = ".sources"  # the folder of copies, in that of what is made; no bucket has such a name
+SOURCES = ".sources"  # the folder of copies, in the cache's folder; not a valid bucket name
 
 
 def store_of(
@@ -43,17 +44,16 @@ def store_of(
     client: Client | None = None,
     writes: Writes | None = None,
 ) -> Routing:
-    """The store, and those of buckets that are elsewhere; nothing has been asked of it yet.
+    """Create the store of all buckets. No object store or server is called yet.
 
     Args:
-        settings: Which one.
-        painter: Makes the pictures of synthetic buckets; ``None`` where nobody can.
-        client: Asks servers of HTTP that buckets come from; ``None`` for one as the settings have
-            it.
-        writes: Told of names that are written; ``None`` where nobody wants to know.
+        settings: The settings.
+        painter: Paints the pictures of synthetic buckets; ``None`` if there are no renderers.
+        client: Client for HTTP servers that buckets come from; ``None`` for a new one.
+        writes: Records the names that are written; ``None`` if they are not needed.
 
     Raises:
-        SettingsError: There is none, or it is of a kind that there is not.
+        SettingsError: ``store.url`` is not set, not valid, not a folder, or cannot be reached.
     """
     copies = _copies(settings)
     painted = PaintedCache(painter) if painter else None
@@ -97,10 +97,13 @@ def _base(settings: Settings, copies: Path | None, writes: Writes | None) -> Sto
 
 
 def _folder(root: Path, options: StoreSettings, writes: Writes | None) -> Store | None:
-    """The store that a folder is, as its file system needs it; ``None`` where it is no folder.
+    """Create the store of a folder, with threads if its file system may hang.
+
+    Returns:
+        ``None`` if there is no such folder.
 
     Raises:
-        OssError: It does not answer in time.
+        OssError: The file system does not answer in time.
     """
     if options.threads is False:
         return LocalStore(root, options.stale_seconds) if root.is_dir() else None
@@ -133,10 +136,10 @@ def _cloud(
     bucket: str = "",
     writes: Writes | None = None,
 ) -> CloudStore:
-    """A place in an object store, of many buckets or of one.
+    """Create the store of a place in an object store, for all buckets or for ``bucket`` alone.
 
     Raises:
-        ValueError: It cannot be.
+        ValueError: The URL is not valid, or copies cannot be kept.
     """
     options = settings.store
     client = StoreClient(connect(url, options.timeout_seconds), options.timeout_seconds)
@@ -152,17 +155,17 @@ def _cloud(
 
 
 def client_of(settings: Settings) -> Client:
-    """What asks the servers of HTTP that the settings list."""
+    """Create a client for the HTTP servers in ``origins.hosts``."""
     return Client(settings.origins.hosts, settings.origins.timeout_seconds)
 
 
 def _website(
     settings: Settings, copies: Path | None, client: Client, url: str, bucket: str
 ) -> HttpStore:
-    """A bucket on a server of HTTP.
+    """Create the store of a bucket on an HTTP server.
 
     Raises:
-        ValueError: It may not be asked, or its copies cannot be kept.
+        ValueError: The server is not in ``origins.hosts``, or copies cannot be kept.
     """
     options = settings.store
     source = HttpClient(client, url)
@@ -173,10 +176,10 @@ def _website(
 
 
 def shared_of(settings: Settings) -> RemoteCache | None:
-    """The bucket for what is made that the settings name; ``None`` for none.
+    """Create the shared cache of ``cache.url``; ``None`` if that is empty.
 
     Raises:
-        SettingsError: It cannot be.
+        SettingsError: The URL is not valid.
     """
     url = settings.cache.url
     if not url:
@@ -190,16 +193,17 @@ def shared_of(settings: Settings) -> RemoteCache | None:
 
 
 def cache_file_system(folder: Path, seconds: float) -> str:
-    """The name of the file system of the cache's folder, where that lets its reader wait.
-
-    It is empty for any other one, and where it cannot be told.
+    """Return the name of the cache folder's file system if that may hang.
 
     Args:
-        folder: Need not be there yet.
-        seconds: That it may take to answer.
+        folder: The folder, which need not exist yet.
+        seconds: Time in which the file system has to answer.
+
+    Returns:
+        Empty if the file system does not hang, or is not known.
 
     Raises:
-        OssError: It does not answer in time.
+        OssError: The file system does not answer in time.
     """
 
     def look() -> str:
@@ -208,7 +212,7 @@ def cache_file_system(folder: Path, seconds: float) -> str:
             while not there.exists():
                 there = there.parent
             return filesystems.blocking(str(there))
-        except OSError:  # who makes the folder will say so
+        except OSError:  # creating the folder will report it
             return ""
 
     threads = Threads("start", seconds)
@@ -219,12 +223,13 @@ def cache_file_system(folder: Path, seconds: float) -> str:
 
 
 def _copies(settings: Settings) -> Path | None:
-    """The folder of copies of remote objects, in that of what is made of them, if that answers.
+    """Return the folder for copies of remote objects, which is in the cache's folder.
 
-    ``None`` where no copies are wanted, and where the user's home hangs.
+    Returns:
+        ``None`` if no copies are to be kept, or if the file system of the default folder hangs.
 
     Raises:
-        SettingsError: The cache's folder is named, and its file system hangs.
+        SettingsError: ``cache.dir`` is set, and its file system hangs.
     """
     folder = settings.cache_folder()
     if not (settings.store.source_cache_bytes and folder):
@@ -241,7 +246,11 @@ def _copies(settings: Settings) -> Path | None:
 
 
 def _source_cache(settings: Settings, copies: Path | None, url: str) -> SourceCache | None:
-    """Where copies of a store's objects are kept."""
+    """Create the folder for copies of a store's objects; ``None`` if none are kept.
+
+    Raises:
+        ValueError: The folder cannot be created or used.
+    """
     if copies is None:
         return None
     try:

@@ -1,51 +1,52 @@
-"""Everything that can go wrong, each with the status and the code that OSS gives it.
+"""All errors that clients get, each with OSS's status and code.
 
-Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a response, and
-:mod:`vipsgate.worker.protocol` sends them to the front with :func:`dump`.
+They may be raised anywhere. Only :mod:`vipsgate.server.app` turns them into a response;
+:mod:`vipsgate.worker.protocol` sends them from a renderer to the front by :func:`dump` and
+:func:`load`. The classes are one table: a class has a status and a code and nothing else.
 
 ::
 
     OssError
-     +-- BadRequest            400  not a picture, a position outside of it
-     +-- InvalidArgument       400  a parameter's value
-     +-- MissingArgument       400  a parameter that must be there
+     +-- BadRequest            400  not a picture, or a position outside of it
+     +-- InvalidArgument       400  a parameter with a bad value
+     +-- MissingArgument       400  a required parameter is missing
      +-- TooManyPipes          400  too many "|"
-     +-- ImageTooLarge         400  bytes, sides, area, frames, memory
+     +-- ImageTooLarge         400  bytes, sides, area, frames or memory of a picture
      +-- WatermarkError        400  the object of a watermark
      +-- InvalidBucketName     400
      +-- InvalidObjectName     400
-     +-- InvalidRequest        400  parts that do not go together
-     +-- InvalidTag            400  tags that no object can have
-     +-- InvalidDigest         400  Content-MD5 is not that of the body
+     +-- InvalidRequest        400  parts that contradict each other
+     +-- InvalidTag            400  a tag that is not valid, or too many
+     +-- InvalidDigest         400  the body does not have this Content-MD5
      +-- MalformedXML          400  the document of a call
-     +-- MalformedPOSTRequest  400  a body that is no form
+     +-- MalformedPOSTRequest  400  a body that is not a form
      +-- FieldItemTooLong      400  a field of a form
      +-- MaxPOSTPreDataLengthExceededError 400  all fields of a form
-     +-- IncorrectNumberOfFilesInPOSTRequest 400  a form with no file, or two
-     +-- InvalidPolicyDocument 400  what a form may do, in no words of OSS's
-     +-- IncompleteBody        400  fewer bytes than were announced
-     +-- RequestTimeout        400  a body that comes too slowly
-     +-- NotSymlink            400  an object that is no symlink
+     +-- IncorrectNumberOfFilesInPOSTRequest 400  a form with no file, or several
+     +-- InvalidPolicyDocument 400  the policy of a form
+     +-- IncompleteBody        400  fewer bytes than announced
+     +-- RequestTimeout        400  a body that arrives too slowly
+     +-- NotSymlink            400  an object that is not a symlink
      +-- InvalidTargetType     400  a symlink to a symlink
-     +-- EntityTooLarge        400  more bytes than an object, a part or a document may have
-     +-- EntityTooSmall        400  a part that is not the last
-     +-- MetadataTooLarge      400  more headers than are kept with an object
-     +-- InvalidPart           400  a part that was never sent, or another one
-     +-- InvalidPartOrder      400  parts that do not ascend
+     +-- EntityTooLarge        400  too many bytes of an object, a part or a document
+     +-- EntityTooSmall        400  a part other than the last
+     +-- MetadataTooLarge      400  the headers that are stored with an object
+     +-- InvalidPart           400  a part that was not uploaded, or was replaced
+     +-- InvalidPartOrder      400  part numbers that do not ascend
      +-- AccessDenied          403
-     +-- AccessForbidden       403  a page of another origin, by no rule of CORS
-     +-- InvalidAccessKeyId    403  no such key
-     +-- InvalidSecurityToken  403  no such token
-     +-- AccessKeyIdAndSecurityTokenNotMatch  403  another key's token
-     +-- RequestTimeTooSkewed  403  the clocks differ
-     +-- SignatureDoesNotMatch 403  not made of this request with this secret
-     +-- ImageDamage           403  a picture's file that cannot be decoded
+     +-- AccessForbidden       403  a cross-origin request that no CORS rule allows
+     +-- InvalidAccessKeyId    403  an unknown access key
+     +-- InvalidSecurityToken  403  an unknown token
+     +-- AccessKeyIdAndSecurityTokenNotMatch  403  the token of another key
+     +-- RequestTimeTooSkewed  403  a date too far from the server's clock
+     +-- SignatureDoesNotMatch 403  a signature for another request, or by another secret
+     +-- ImageDamage           403  the file of a picture that cannot be decoded
      +-- NoSuchBucket          404
      +-- NoSuchStyle           404
      +-- NoSuchKey             404
-     +-- NoSuchUpload          404  ended, or never begun
-     +-- NoSuchVersion         404  another version of an object than its only one
-     +-- SymlinkTargetNotExist 404  a symlink to nothing
+     +-- NoSuchUpload          404  completed, aborted, or never begun
+     +-- NoSuchVersion         404  a version other than the only one
+     +-- SymlinkTargetNotExist 404  a symlink whose target is missing
      +-- NoSuchBucketPolicy 404
      +-- NoSuchCORSConfiguration 404
      +-- NoSuchInventory 404
@@ -58,21 +59,21 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- BucketAlreadyExists   409
      +-- BucketNotEmpty        409
      +-- PositionNotEqualToLength 409  an append that does not begin at the end
-     +-- ObjectNotAppendable   409  an append to what was put as a whole
-     +-- FileAlreadyExists     409  an object that is not to be overwritten
+     +-- ObjectNotAppendable   409  an append to an object of another call
+     +-- FileAlreadyExists     409  an object that the caller forbids to overwrite
      +-- MissingContentLength  411
      +-- PreconditionFailed    412
      +-- UriTooLong            414
      +-- InvalidRange          416
      +-- ExpectationFailed     417  an Expect header that is not 100-continue
      +-- RequestHeaderFieldsTooLarge  431
-     +-- InternalError         500  a fault of ours
-     +-- Unimplemented         501  OSS knows it, this version does not
-     +-- BadGateway            502  the object store cannot be had; come again
-     +-- CpuLimitExceeded      503  more work than is taken on; come again
-     +-- ServiceUnavailable    503  something that is needed is away; come again
-     +-- SourceChanged         503  written to while a renderer read it; no client is told
-     +-- GatewayTimeout        504  the store does not answer; come again
+     +-- InternalError         500  a fault of the server
+     +-- Unimplemented         501  a part of OSS that vipsgate does not support
+     +-- BadGateway            502  the object store is unreachable or fails; retry later
+     +-- CpuLimitExceeded      503  too much work; retry later
+     +-- ServiceUnavailable    503  something that is needed is not available; retry later
+     +-- SourceChanged         503  the source was changed during rendering; never sent
+     +-- GatewayTimeout        504  the store does not answer in time; retry later
      +-- HttpVersionNotSupported  505  neither HTTP/1.1 nor HTTP/1.0
      +-- InsufficientStorage   507  the store is full
 """
@@ -82,22 +83,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-# what can deny a request: the time of its signature, the caller's role, the bucket's or the
-# object's ACL, protection of sources, hotlink protection
+# the rules that can deny a request: an expired signature, the caller's role, the ACL of the bucket
+# or of the object, source protection, hotlink protection
 RULES = ("expired", "role", "bucket-acl", "object-acl", "protection", "referer")
-SHOWN = 64  # characters of a client's own text that a message repeats
+SHOWN = 64  # characters of a client's text that a message repeats
 
 
 class OssError(Exception):
-    """A refusal that the client is told about.
+    """The base of all errors that clients get.
 
     Attributes:
         status: HTTP status.
         code: OSS error code, the ``<Code>`` of the XML body.
-        message: What was wrong, with which parameter, and what was expected.
-        ec: OSS's sub-code (``x-oss-ec``, ``<EC>``), empty where none is known.
-        rule: Which of a bucket's or a role's rules it was, one of :data:`RULES`; the client is not
-            told, counts and the log are.
+        message: What is wrong, with which parameter, and what was expected.
+        ec: OSS's sub-code (``x-oss-ec``, ``<EC>``); empty if none is known.
+        rule: The rule that denied the request, one of :data:`RULES`; empty for other errors. It is
+            counted and logged, and not sent.
         extra: Further elements of the XML body, such as ``Key``.
         headers: Further headers of the response, such as ``Retry-After``.
     """
@@ -123,7 +124,7 @@ class OssError(Exception):
 
 
 class BadRequest(OssError):
-    """The picture and the request do not fit together."""
+    """The object is not a picture, or the request does not fit it."""
 
     status = 400
     code = "BadRequest"
@@ -137,91 +138,91 @@ class InvalidArgument(OssError):
 
 
 class MissingArgument(OssError):
-    """A parameter without which the action means nothing."""
+    """A required parameter is missing."""
 
     status = 400
     code = "MissingArgument"
 
 
 class TooManyPipes(OssError):
-    """More ``|`` than OSS takes."""
+    """The process text has more ``|`` than OSS allows."""
 
     status = 400
     code = "TooManyPipes"
 
 
 class ImageTooLarge(OssError):
-    """Bytes, a side, the area, the frames or the memory of a picture pass a limit."""
+    """The bytes, a side, the area, the frames or the memory of a picture exceed a limit."""
 
     status = 400
     code = "ImageTooLarge"
 
 
 class WatermarkError(OssError):
-    """The object of a watermark is not there, or no picture can be made of it."""
+    """The object of a watermark does not exist, or is not a picture that can be read."""
 
     status = 400
     code = "WatermarkError"
 
 
 class InvalidBucketName(OssError):
-    """Not a name that a bucket can have."""
+    """The name is not valid for a bucket."""
 
     status = 400
     code = "InvalidBucketName"
 
 
 class InvalidObjectName(OssError):
-    """Not a name that an object can have."""
+    """The name is not valid for an object."""
 
     status = 400
     code = "InvalidObjectName"
 
 
 class InvalidRequest(OssError):
-    """Parts of the request that do not go together."""
+    """Parts of the request contradict each other."""
 
     status = 400
     code = "InvalidRequest"
 
 
 class InvalidTag(OssError):
-    """A tag that no object can have, or too many."""
+    """A tag is not valid, or there are too many."""
 
     status = 400
     code = "InvalidTag"
 
 
 class InvalidDigest(OssError):
-    """The body is not what Content-MD5 says."""
+    """The body does not have the digest in Content-MD5."""
 
     status = 400
     code = "InvalidDigest"
 
 
 class MalformedXML(OssError):
-    """The document of a call is not XML, or not of the call's shape."""
+    """The document of a call is not XML, or is not valid for the call."""
 
     status = 400
     code = "MalformedXML"
 
 
 class MalformedPOSTRequest(OssError):
-    """The body of a PostObject is no multipart/form-data."""
+    """The body of a PostObject is not valid multipart/form-data."""
 
     status = 400
     code = "MalformedPOSTRequest"
 
 
 class FieldItemTooLong(OssError):
-    """A field of a form has more bytes than it may have."""
+    """A field of a form has too many bytes."""
 
     status = 400
     code = "FieldItemTooLong"
 
 
 class MaxPOSTPreDataLengthExceededError(OssError):
-    """The fields of a form are too many, or too large together."""
+    """A form has too many fields, or too many bytes in all of them."""
 
     status = 400
     code = "MaxPOSTPreDataLengthExceededError"
@@ -235,28 +236,28 @@ class IncorrectNumberOfFilesInPOSTRequest(OssError):
 
 
 class InvalidPolicyDocument(OssError):
-    """The policy of a form cannot be read."""
+    """The policy of a form is malformed."""
 
     status = 400
     code = "InvalidPolicyDocument"
 
 
 class IncompleteBody(OssError):
-    """Fewer bytes came than were announced."""
+    """The body has fewer bytes than announced."""
 
     status = 400
     code = "IncompleteBody"
 
 
 class RequestTimeout(OssError):
-    """A body comes too slowly."""
+    """The body arrives too slowly."""
 
     status = 400
     code = "RequestTimeout"
 
 
 class NotSymlink(OssError):
-    """The object is there and is no symlink."""
+    """The object exists, and is not a symlink."""
 
     status = 400
     code = "NotSymlink"
@@ -270,91 +271,91 @@ class InvalidTargetType(OssError):
 
 
 class EntityTooLarge(OssError):
-    """An object, a part or a document has more bytes than it may have."""
+    """An object, a part or a document has too many bytes."""
 
     status = 400
     code = "EntityTooLarge"
 
 
 class EntityTooSmall(OssError):
-    """A part that is not the last has fewer bytes than it must have."""
+    """A part other than the last has too few bytes."""
 
     status = 400
     code = "EntityTooSmall"
 
 
 class MetadataTooLarge(OssError):
-    """More headers than are kept with an object."""
+    """The headers that are stored with an object have too many bytes."""
 
     status = 400
     code = "MetadataTooLarge"
 
 
 class InvalidPart(OssError):
-    """A part that was never sent, or that is another one by now."""
+    """A part was not uploaded, or has been replaced."""
 
     status = 400
     code = "InvalidPart"
 
 
 class InvalidPartOrder(OssError):
-    """The numbers of the parts do not ascend."""
+    """The part numbers do not ascend."""
 
     status = 400
     code = "InvalidPartOrder"
 
 
 class AccessDenied(OssError):
-    """The caller may not have this."""
+    """The caller may not do this."""
 
     status = 403
     code = "AccessDenied"
 
 
 class AccessForbidden(OssError):
-    """A page of another origin may not send this."""
+    """No CORS rule allows this cross-origin request."""
 
     status = 403
     code = "AccessForbidden"
 
 
 class InvalidAccessKeyId(OssError):
-    """No credential has this id."""
+    """No key pair has this access key id."""
 
     status = 403
     code = "InvalidAccessKeyId"
 
 
 class InvalidSecurityToken(OssError):
-    """No credential has this token."""
+    """No key pair has this security token."""
 
     status = 403
     code = "InvalidSecurityToken"
 
 
 class AccessKeyIdAndSecurityTokenNotMatch(OssError):
-    """The token is that of another credential."""
+    """The security token belongs to another key pair."""
 
     status = 403
     code = "AccessKeyIdAndSecurityTokenNotMatch"
 
 
 class RequestTimeTooSkewed(OssError):
-    """A signature's date is too far from the server's clock."""
+    """The date of a signature is too far from the server's clock."""
 
     status = 403
     code = "RequestTimeTooSkewed"
 
 
 class SignatureDoesNotMatch(OssError):
-    """The secret of this id does not make this signature of this request."""
+    """The signature is not that of this request by the secret of this access key id."""
 
     status = 403
     code = "SignatureDoesNotMatch"
 
 
 class ImageDamage(OssError):
-    """The file begins like a picture but cannot be decoded."""
+    """The file begins like a picture, but cannot be decoded."""
 
     status = 403
     code = "ImageDamage"
@@ -382,21 +383,21 @@ class NoSuchKey(OssError):
 
 
 class NoSuchUpload(OssError):
-    """There is no such upload in parts; it has ended, or never begun."""
+    """There is no such multipart upload: it was completed, was aborted, or never existed."""
 
     status = 404
     code = "NoSuchUpload"
 
 
 class NoSuchVersion(OssError):
-    """The object has no such version; here each has one."""
+    """The object has no such version; every object has one version here."""
 
     status = 404
     code = "NoSuchVersion"
 
 
 class SymlinkTargetNotExist(OssError):
-    """There is no object of the name that a symlink leads to."""
+    """The target of a symlink does not exist."""
 
     status = 404
     code = "SymlinkTargetNotExist"
@@ -410,7 +411,7 @@ class NoSuchBucketPolicy(OssError):
 
 
 class NoSuchCORSConfiguration(OssError):
-    """The bucket has no rules of CORS."""
+    """The bucket has no CORS rules."""
 
     status = 404
     code = "NoSuchCORSConfiguration"
@@ -459,49 +460,49 @@ class NoSuchWORMConfiguration(OssError):
 
 
 class MethodNotAllowed(OssError):
-    """Not a method of this resource."""
+    """The resource does not support the method."""
 
     status = 405
     code = "MethodNotAllowed"
 
 
 class BucketAlreadyExists(OssError):
-    """There is a bucket of this name, which is not to be changed so."""
+    """There is a bucket of this name, and the call may not change it."""
 
     status = 409
     code = "BucketAlreadyExists"
 
 
 class BucketNotEmpty(OssError):
-    """A bucket with objects in it is not deleted."""
+    """The bucket has objects, so it is not deleted."""
 
     status = 409
     code = "BucketNotEmpty"
 
 
 class PositionNotEqualToLength(OssError):
-    """What is to be appended does not begin where the object ends."""
+    """The position of an append is not the end of the object."""
 
     status = 409
     code = "PositionNotEqualToLength"
 
 
 class ObjectNotAppendable(OssError):
-    """The object was put as a whole or in parts, so nothing is appended to it."""
+    """The object was not created by AppendObject."""
 
     status = 409
     code = "ObjectNotAppendable"
 
 
 class FileAlreadyExists(OssError):
-    """There is an object of this name, and the caller does not want it overwritten."""
+    """There is an object of this name, and the caller forbids to overwrite it."""
 
     status = 409
     code = "FileAlreadyExists"
 
 
 class MissingContentLength(OssError):
-    """A body without its length."""
+    """The length of the body is not announced."""
 
     status = 411
     code = "MissingContentLength"
@@ -515,104 +516,104 @@ class PreconditionFailed(OssError):
 
 
 class UriTooLong(OssError):
-    """The request line has more bytes than it may have; RFC 9110's phrase, OSS has no code."""
+    """The request line has too many bytes. OSS has no code; this is RFC 9110's phrase."""
 
     status = 414
     code = "UriTooLong"
 
 
 class InvalidRange(OssError):
-    """The range begins behind the end."""
+    """The range begins after the end of the object."""
 
     status = 416
     code = "InvalidRange"
 
 
 class ExpectationFailed(OssError):
-    """``Expect`` asks for something else than ``100-continue``; RFC 9110's phrase likewise."""
+    """``Expect`` is not ``100-continue``. OSS has no code; this is RFC 9110's phrase."""
 
     status = 417
     code = "ExpectationFailed"
 
 
 class RequestHeaderFieldsTooLarge(OssError):
-    """A header, or all of them together, has more bytes than it may have; RFC 6585's phrase."""
+    """A header, or all headers together, have too many bytes. This is RFC 6585's phrase."""
 
     status = 431
     code = "RequestHeaderFieldsTooLarge"
 
 
 class InternalError(OssError):
-    """A fault of the server, never of the request."""
+    """A fault of the server, not of the request."""
 
     status = 500
     code = "InternalError"
 
 
 class Unimplemented(OssError):
-    """OSS knows this, the present version of vipsgate does not."""
+    """OSS supports this, and vipsgate does not."""
 
     status = 501
     code = "NotImplemented"
 
 
 class BadGateway(OssError):
-    """The object store behind this server cannot be had, or answers with a fault of its own."""
+    """The object store, or another server, cannot be reached or answers with an error."""
 
     status = 502
     code = "BadGateway"
 
 
 class SourceChanged(OssError):
-    """A renderer's word that its source is another one by now; the front looks at it anew."""
+    """The source was changed while a renderer read it; the front looks it up again."""
 
     status = 503
     code = "SourceChanged"
 
 
 class CpuLimitExceeded(OssError):
-    """More work than this server takes on."""
+    """The server has too much work."""
 
     status = 503
     code = "CpuLimitExceeded"
-    hold: float = 0.0  # seconds that the answer may be held back; 0 after the time is up
+    hold: float = 0.0  # seconds by which the answer may be delayed; 0 if the time is up
 
 
 class ServiceUnavailable(OssError):
-    """Something that the answer needs is away for now."""
+    """Something that the answer needs is temporarily not available."""
 
     status = 503
     code = "ServiceUnavailable"
 
 
 class GatewayTimeout(OssError):
-    """The object store, or the file system, behind this server does not answer in time."""
+    """The object store, another server, or the file system does not answer in time."""
 
     status = 504
     code = "GatewayTimeout"
 
 
 class HttpVersionNotSupported(OssError):
-    """Neither HTTP/1.1 nor HTTP/1.0; RFC 9110's phrase likewise."""
+    """Neither HTTP/1.1 nor HTTP/1.0. OSS has no code; this is RFC 9110's phrase."""
 
     status = 505
     code = "HttpVersionNotSupported"
 
 
 class InsufficientStorage(OssError):
-    """The store has no room for it."""
+    """The store is full."""
 
     status = 507
     code = "InsufficientStorage"
 
 
 def shown(text: str) -> str:
-    """A client's text as a message may repeat it: at most ``SHOWN`` characters."""
+    """Return a client's text for a message, cut off after :data:`SHOWN` characters."""
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
 
 
 def dump(error: OssError) -> dict[str, Any]:
-    """The error as plain values, for the way from a renderer to the front."""
+    """Return an error as plain values, which a renderer sends to the front."""
     return {
         "code": error.code,
         "message": error.message,
@@ -623,7 +624,7 @@ def dump(error: OssError) -> dict[str, Any]:
 
 
 def load(values: Mapping[str, Any]) -> OssError:
-    """The error again; one of an unknown code is an :class:`InternalError`."""
+    """Return the error of :func:`dump`'s values; an :class:`InternalError` for an unknown code."""
     cls = _BY_CODE.get(values["code"], InternalError)
     error = cls.__new__(cls)
     OssError.__init__(

@@ -1,11 +1,12 @@
-"""The server's settings: one row each, from flags, environment and ``vipsgate.toml``.
+"""The server's settings: one field each, from flags, environment and ``vipsgate.toml``.
 
-Each class says under ``Attributes:`` what its keys are for; ``.ci/readme`` makes the tables of
-deploy/README.md from there.
+``Attributes:`` of each class describes its keys; ``.ci/readme`` makes the tables of
+deploy/README.md from it.
 
-A flag wins over ``VIPSGATE_<SECTION>__<KEY>``, that over the file, that over the default; lists and
-tables (``VIPSGATE_CREDENTIALS``, ``VIPSGATE_BUCKETS``) are JSON. Keys that are not known and values
-out of range stop the start.
+Flags take precedence over ``VIPSGATE_<SECTION>__<KEY>`` in the environment, this over the file, and
+the file over the defaults. Lists and tables in the environment (``VIPSGATE_CREDENTIALS``,
+``VIPSGATE_BUCKETS``) are JSON. With an unknown key or a value out of range the server does not
+start.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ from .outgoing import address
 from .renderers.admission import QUEUE_BYTES
 
 PREFIX = "VIPSGATE_"
-CPUS_PER_FRONT = 4  # a front's part of them: one for itself, and renderers that it keeps busy
+CPUS_PER_FRONT = 4  # CPUs for one front and the renderers that it keeps busy
 MAX_FRONTS = 64
 WHOLE = frozenset(
     ("CREDENTIALS", "WEBHOOKS", "BUCKETS")
-)  # sections that the environment has as JSON
+)  # sections that are JSON in the environment
 IN_PIECES = re.compile(r"^\s*\[\[.*rules", re.MULTILINE)  # [[buckets.NAME.protection.rules]]
-RENAMED = {  # a setting's name in version 0.1 -> its name now
+RENAMED = {  # name of a setting in version 0.1 -> its present name
     "server.dear_bytes": "server.heavy_memory_bytes",
     "store.copy_bytes": "store.source_cache_bytes",
     "store.film_bytes": "store.video_fetch_bytes",
@@ -58,7 +59,7 @@ RENAMED = {  # a setting's name in version 0.1 -> its name now
 
 
 def _list(value: Any) -> Any:
-    """A list, which the environment has as JSON; read here, as its errors name no key elsewhere."""
+    """Parse a list, which is JSON in the environment; errors of pydantic-settings name no key."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:
@@ -71,50 +72,53 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class SettingsError(Exception):
-    """The start stops here; the text names key and value."""
+    """The server cannot start with these settings; the text names key and value."""
 
 
 class Server(Record):
-    """``[server]``: ports, processes, and how much may wait.
+    """``[server]``: ports, processes, and limits of what may wait.
 
     Attributes:
         host: Address of the public port.
         port: Public port; 0 picks a free one.
         admin_host: Address of the admin port.
-        admin_port: Port for health, metrics, the console, ``/explain`` and purges, never for the
-            public; 0 picks a free one.
-        metrics_private: Whether ``/metrics`` asks for a login or an owner's signature, too, as soon
-            as there are credentials.
+        admin_port: Port for health, metrics, the console, ``/explain`` and purges, which must not
+            be public; 0 picks a free one.
+        metrics_private: Whether ``/metrics``, too, requires a login or an owner's signature if
+            there are credentials.
         endpoint: Domain below which buckets are host names: with ``oss.example.com``,
             ``BUCKET.oss.example.com`` is the bucket. Empty: only path style and OSS's own hosts,
             such as ``BUCKET.oss-REGION.aliyuncs.com``.
         region: Region that V4 signatures must name.
-        v4_expires_max: Seconds that a URL signed with V4 may be valid; OSS takes 604800, 7 days.
-        fronts: Front processes on the public port; 0: one for each four CPUs that this process may
-            use, and 1 at least. With several there is a parent process, and each front has its part
-            of the renderers, one at least, and of ``cache.memory_bytes``.
+        v4_expires_max: Seconds for which a URL signed with V4 may be valid; OSS allows 604800, 7
+            days.
+        fronts: Front processes on the public port; 0: one for every four CPUs that this process may
+            use, at least 1. With several there is a parent process, and the renderers, at least one
+            each, and ``cache.memory_bytes`` are divided among the fronts.
         renderers: Renderer processes; 0: one for each CPU that this process may use.
         queue_seconds: A picture whose predicted wait for a renderer is longer than this many
             seconds gets 503.
-        queue_bytes: Memory of the requests that wait, of 24 KB each; beyond that 503.
-        queue: Pictures that may wait, however short their predicted wait; beyond that 503.
+        queue_bytes: Memory of waiting requests, 24 KB each; further requests get 503.
+        queue: Pictures that may wait, even if their predicted wait is short; further requests get
+            503.
         connections: Open connections of the public port; 0: as many as file descriptors allow. At
-            the limit, unused ones are closed and new ones wait.
-        body_seconds: Seconds for a request body to begin; then it has to come with 500 bytes a
-            second.
-        request_timeout: Seconds for one picture, waiting included; then 503.
-        drain_seconds: Seconds after SIGTERM in which requests under way may finish.
+            the limit, idle ones are closed and new ones wait.
+        body_seconds: Seconds for a request body to begin; after that it has to arrive at 500 bytes
+            a second.
+        request_timeout: Seconds for one picture, including the wait; after that 503.
+        drain_seconds: Seconds after SIGTERM in which requests in progress may finish.
         reuse_port: Whether several servers may share the public port (``SO_REUSEPORT``).
         renderer_bytes: An idle renderer with more resident memory than this is replaced.
-        heavy_memory_bytes: Estimated memory that all pictures other than quick ones may take
-            together; 0: half of what this process may use, and ``limits.render_bytes`` at least.
-        legacy_at_api: Whether ``cat.jpg@100w.jpg`` is understood in every bucket; a bucket has the
-            same setting, and requests to ``BUCKET.img-REGION.aliyuncs.com`` need none.
-        callback_hosts: Servers that may be told of uploads (``x-oss-callback``): ``HOST`` for the
-            ports 80 and 443, ``HOST:PORT``, ``*.DOMAIN``. A host in a private network must be
-            listed by its very name or address. Empty: callbacks are refused with 501.
-        accel_redirect: Where nginx has the cache's folder, to send hits from it
-            (X-Accel-Redirect): ``/.vipsgate/cache/``. Empty: vipsgate sends all by itself.
+        heavy_memory_bytes: Estimated memory that all pictures except quick ones may take together;
+            0: half of the memory that this process may use, at least ``limits.render_bytes``.
+        legacy_at_api: Whether ``cat.jpg@100w.jpg`` is supported in all buckets. Each bucket has the
+            same setting, and it is always supported at ``BUCKET.img-REGION.aliyuncs.com``.
+        callback_hosts: Servers that may be called after uploads (``x-oss-callback``): ``HOST`` for
+            the ports 80 and 443, ``HOST:PORT``, ``*.DOMAIN``. A host in a private network must be
+            listed by its exact name or address. Empty: callbacks are refused with 501.
+        accel_redirect: Location of nginx that maps to the cache's folder, such as
+            ``/.vipsgate/cache/``, so that nginx sends cached files (X-Accel-Redirect). Empty:
+            vipsgate sends them.
     """
 
     host: str = "127.0.0.1"
@@ -143,36 +147,35 @@ class Server(Record):
 
 
 class Store(Record):
-    """``[store]``: where the objects are.
+    """``[store]``: the place of the objects.
 
     Attributes:
         url: ``file:///FOLDER``, ``s3://BUCKET/PREFIX``, ``gs://BUCKET/PREFIX`` or
             ``az://CONTAINER/PREFIX``; ROOT on the command line sets it, too.
-        upload_bytes: Bytes of one PutObject or of one part.
-        stale_seconds: While the store is away, cached results are answered for this many seconds
-            after their source was last seen.
-        threads: Whether files are looked at, read and written in threads, each call within
-            ``timeout_seconds``, for a file system that may hang: ``true``, ``false``, or ``auto``:
-            where the kernel says that it is one (NFS, CephFS, SMB, FUSE and others), asked once
-            for each bucket.
-        timeout_seconds: Seconds for one call to an object store, retries included, or to a file
+        upload_bytes: Most bytes of one PutObject or of one part.
+        stale_seconds: While the store is not available, cached results are sent for this many
+            seconds after their source was last seen.
+        threads: Whether files are accessed in threads, each call within ``timeout_seconds``, which
+            file systems that may hang need: ``true``, ``false``, or ``auto``: for those that the
+            kernel names as such (NFS, CephFS, SMB, FUSE and others), checked once for each bucket.
+        timeout_seconds: Seconds for one call to an object store, including retries, or to a file
             system that may hang.
-        fresh_seconds: Seconds for which the properties of an object are taken as known, before an
-            object store, or a file system that may hang, is asked again; 0: it is asked for every
-            request.
+        fresh_seconds: Seconds for which the known properties of an object are used before they are
+            read again from an object store, or a file system that may hang; 0: they are read for
+            every request.
         source_cache_bytes: Bytes in the cache's folder for copies of sources from an object store;
             0: none are kept.
-        video_fetch_bytes: Bytes of a video that is fetched for a snapshot from an object store, or
-            a file system that may hang.
-        streaming: Whether a picture is begun while its source still comes, from an object store or
-            a file system that may hang.
+        video_fetch_bytes: Most bytes of a video that is fetched from an object store, or a file
+            system that may hang, for a snapshot.
+        streaming: Whether a picture is decoded while its source is still arriving from an object
+            store, or a file system that may hang.
     """
 
     url: str = ""
     upload_bytes: Annotated[int, Field(ge=1)] = 5_368_709_120  # OSS guide, PutObject
     stale_seconds: Annotated[float, Field(ge=0, le=86400)] = 600
     threads: Literal["auto"] | bool = "auto"
-    # of object stores, and of file systems that may hang
+    # this and the following ones apply to object stores, and to file systems that may hang
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10
     fresh_seconds: Annotated[float, Field(ge=0, le=3600)] = 1
     source_cache_bytes: Annotated[int, Field(ge=0)] = 0
@@ -181,16 +184,17 @@ class Store(Record):
 
 
 class Origins(Record):
-    """``[origins]``: servers of HTTP that objects come from (``mirror``, ``origin`` of a bucket).
+    """``[origins]``: HTTP servers that objects come from (``mirror`` and ``origin`` of a bucket).
 
     Attributes:
-        hosts: Which may be asked: ``HOST`` for the ports 80 and 443, ``HOST:PORT``, ``*.DOMAIN``;
-            whoever may change a bucket chooses among these. A host in a private network must be
-            listed by its very name or address. Empty: none is, and rules are refused with 501.
+        hosts: Servers that may be used: ``HOST`` for the ports 80 and 443, ``HOST:PORT``,
+            ``*.DOMAIN``; whoever may change a bucket can choose any of them. A host in a private
+            network must be listed by its exact name or address. Empty: no server may be used, and
+            rules are refused with 501.
         timeout_seconds: Seconds for an answer to begin, and for each piece of it.
-        fetch_bytes: Bytes of an object that is fetched.
-        fresh_seconds: Seconds for which an object that is not stored is taken as known, before its
-            server is asked whether it is another one.
+        fetch_bytes: Most bytes of an object that is fetched.
+        fresh_seconds: Seconds for which the known properties of an object that is not stored are
+            used before its server is asked again.
         missing_seconds: Seconds for which a server is not asked again for an object that it does
             not have; 0: it is asked for every request.
     """
@@ -203,18 +207,18 @@ class Origins(Record):
 
 
 class Cache(Record):
-    """``[cache]``: where derivatives are kept.
+    """``[cache]``: the place of derivatives.
 
     Attributes:
-        dir: Folder on a disk of this machine, as it is read in between answers; several servers of
-            one user may share it. Empty: ``vipsgate`` in the user's cache directory.
-        disk_bytes: Bytes that the folder may hold.
-        memory_bytes: Bytes that the front may hold in memory.
-        master_bytes: Bytes that the masters of large sources may take in the folder, besides
-            ``disk_bytes``, where ``image.masters`` is on; one has up to 24 MB. 0: none are kept.
-        url: ``s3://BUCKET/PREFIX``, ``gs://...`` or ``az://...``: derivatives are also written
-            there, for the other nodes of a fleet. Empty: they are not.
-        enabled: Whether derivatives are kept at all.
+        dir: Folder on a local disk, because it is read in the event loop; several servers of one
+            user may share it. Empty: ``vipsgate`` in the user's cache directory.
+        disk_bytes: Bytes that derivatives may take in the folder.
+        memory_bytes: Bytes that derivatives may take in memory.
+        master_bytes: Bytes that the masters of large sources may take in the folder, in addition to
+            ``disk_bytes``, if ``image.masters`` is on; one has up to 24 MB. 0: none are kept.
+        url: ``s3://BUCKET/PREFIX``, ``gs://...`` or ``az://...``: a place where derivatives are
+            also stored, for the other nodes of a fleet. Empty: none.
+        enabled: Whether derivatives are cached.
     """
 
     dir: str = ""
@@ -226,36 +230,37 @@ class Cache(Record):
 
 
 class Log(Record):
-    """``[log]``: the access log, a line for each request.
+    """``[log]``: the access log, with one line for each request.
 
     Attributes:
-        format: ``json``, or ``combined`` as Apache and nginx have it.
-        path: A file, which is opened anew on SIGHUP; ``-`` is standard error. Empty: no access log.
+        format: ``json``, or ``combined``, the format of Apache and nginx.
+        path: A file, which is opened again on SIGHUP; ``-`` is standard error. Empty: no access
+            log.
     """
 
     format: Literal["json", "combined"] = "json"
-    path: str = ""  # none; - is standard error
+    path: str = ""
 
 
 class Traces(Record):
-    """``[traces]``: OpenTelemetry; its own ``OTEL_...`` variables say where spans are sent.
+    """``[traces]``: OpenTelemetry; its ``OTEL_...`` variables determine where spans are sent.
 
     Attributes:
-        enabled: Whether each request makes a span; needs the extra ``otel``.
+        enabled: Whether there is a span for each request; needs the extra ``otel``.
     """
 
     enabled: bool = False
 
 
 class Credential(Record):
-    """``[[credentials]]``: key pairs; with any, buckets without a document are private.
+    """``[[credentials]]``: key pairs; if there are any, buckets without a document are private.
 
     Attributes:
-        access_key_id: Name of the key pair, as a signature has it.
-        access_key_secret: What signatures are made with.
-        role: What its holder may do: ``owner`` everything; ``writer`` reads, puts and saveas;
-            ``reader`` reads and lists.
-        security_token: Token that requests of this key pair must also carry; empty: none.
+        access_key_id: Name of the key pair, which signatures contain.
+        access_key_secret: Secret that signatures are computed with.
+        role: Rights of its holder: ``owner`` may do everything; ``writer`` may read, put and use
+            saveas; ``reader`` may read and list.
+        security_token: Token that requests of this key pair must also have; empty: none.
     """
 
     access_key_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z._=]+$")]
@@ -265,31 +270,32 @@ class Credential(Record):
 
 
 class Webhook(Record):
-    """``[[webhooks]]``: caches in front that are told of purges and changes.
+    """``[[webhooks]]``: requests that tell caches in front of purges and changes.
 
-    Templates have ``${NAME}`` in them: ``event bucket key prefix style path url`` of one event, or
-    the lists ``tags keys paths urls`` of as many as ``batch``. Values are escaped for where they
-    stand: in a URL, a header, JSON or a form.
+    Templates contain ``${NAME}``: ``event bucket key prefix style path url`` of one event, or the
+    lists ``tags keys paths urls`` of up to ``batch`` events. Values are escaped for the place of
+    the variable: a URL, a header, JSON or a form.
 
     Attributes:
-        name: In the log; no other one has it.
-        events: Of what it is told: ``write`` and ``delete`` of an object, ``purge``, another
-            content of a ``style``, another ACL, protection or Referer rule (``rights``).
-        buckets: Of which buckets; empty: of all.
-        method: Of the request.
-        url: Where to, a template behind its host. Redirects are not followed.
-        headers: Of the request, templates.
-        body: A template, JSON or a form by ``Content-Type``; empty: none.
-        site: What stands before a path in ``${url}`` and ``${urls}``, ``https://img.example.com``.
-        batch: Events told in one request, where the templates have lists alone.
-        delay_seconds: Seconds between an event and its request: with several nodes on one object
-            store those in which another node may still answer as before, 5.
+        name: Unique name in the log.
+        events: Events for which requests are sent: ``write`` and ``delete`` of an object,
+            ``purge``, a changed content of a ``style``, a changed ACL, protection or Referer rule
+            (``rights``).
+        buckets: Buckets whose events are sent; empty: all.
+        method: Method of the request.
+        url: URL of the request; its part after the host is a template. Redirects are not followed.
+        headers: Headers of the request; their values are templates.
+        body: Body of the request, a template; JSON or a form by ``Content-Type``. Empty: none.
+        site: Prefix of paths in ``${url}`` and ``${urls}``, ``https://img.example.com``.
+        batch: Most events in one request, if the templates use only lists.
+        delay_seconds: Seconds between an event and its request; 5 with several nodes on one object
+            store, because another node may send the old answer for that long.
         timeout_seconds: Seconds for one request.
-        tries: How often a request is sent that gets no answer, 429 or 5xx; later each time.
-        queue: Events that may wait; what comes then is lost, and counted.
+        tries: How often a request is sent if it gets no answer, 429 or 5xx; the intervals grow.
+        queue: Events that may wait; further events are lost, and counted.
         acs_key_id: Access key of Alibaba Cloud that signs the request (ACS3-HMAC-SHA256); empty:
             not signed.
-        acs_key_secret: Its secret.
+        acs_key_secret: Secret of that key.
     """
 
     name: Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
@@ -311,12 +317,12 @@ class Webhook(Record):
     @model_validator(mode="after")
     def _can_be_filled(self) -> Webhook:
         if bool(self.acs_key_id) != bool(self.acs_key_secret):
-            raise ValueError("has both acs_key_id and acs_key_secret, or neither")
+            raise ValueError("expects both acs_key_id and acs_key_secret, or neither")
         self.hook().check()
         return self
 
     def hook(self) -> webhook.Hook:
-        """Whom to tell, of what, and in which words."""
+        """Return the webhook without its times and limits."""
         signer = (self.acs_key_id, self.acs_key_secret) if self.acs_key_id else None
         return webhook.Hook(
             self.name,
@@ -333,7 +339,7 @@ class Webhook(Record):
 
 
 class Settings(BaseSettings):
-    """All of it; deploy/README.md shows these rows."""
+    """All settings; deploy/README.md has their tables."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
@@ -373,26 +379,30 @@ class Settings(BaseSettings):
 
     @property
     def default_acl(self) -> Acl:
-        """Of a bucket without a document: closed as soon as anybody has a key."""
+        """The ACL of a bucket without a document: private if there are credentials."""
         return "private" if self.credentials else "public-read"
 
     @property
     def rules_may_follow(self) -> bool:
-        """Whether rules of protection are tables of their own, the last of which may be cut off."""
+        """Whether the file has rules of protection as separate tables.
+
+        If so, a file that is being written may lack the last ones without being invalid.
+        """
         return self._rules_may_follow
 
     def domains(self) -> dict[str, str]:
-        """Host name -> bucket, of the buckets declared here."""
+        """Return the bucket of each host name, for the buckets that are declared here."""
         return {host: name for name, bucket in self.buckets.items() for host in bucket.domains}
 
     def heavy_memory_bytes(self) -> int:
-        """Memory that pictures other than quick ones may take together, as estimated."""
+        """Return the estimated bytes that pictures except quick ones may take together."""
         return self.server.heavy_memory_bytes or max(self.limits.render_bytes, usable_memory() // 2)
 
     def cache_folder(self) -> Path | None:
-        """Where files are kept: as set, or a folder of ours in the user's cache (XDG).
+        """Return the folder of the cache: ``cache.dir``, or ``vipsgate`` in the user's cache (XDG).
 
-        ``None`` where there is no home for one.
+        Returns:
+            ``None`` if the user has no home directory.
         """
         if self.cache.dir:
             return Path(self.cache.dir)
@@ -402,24 +412,24 @@ class Settings(BaseSettings):
             return None
 
     def front_count(self) -> int:
-        """Front processes: the number set, or one for each four CPUs."""
+        """Return the number of front processes: as set, or one for every four CPUs."""
         return self.server.fronts or min(MAX_FRONTS, max(1, usable_cpus() // CPUS_PER_FRONT))
 
     def renderer_count(self) -> int:
-        """Renderer processes: the number set, or the CPUs that this process may use."""
+        """Return the number of renderer processes: as set, or the CPUs that may be used."""
         return self.server.renderers or usable_cpus()
 
 
 def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
-    """Read all sources.
+    """Read the settings from all sources.
 
     Args:
         file: ``vipsgate.toml``; ``None`` for none.
-        flags: Section -> key -> value of the command line; ``None`` values were not given.
+        flags: Values of the command line by section and key; ``None`` for flags that are not set.
 
     Raises:
-        SettingsError: A file cannot be read, a key is not known, a value is out of range, or
-            ``fonts_dir`` is no folder.
+        SettingsError: The file cannot be read, a key is unknown, a value is out of range, or
+            ``fonts_dir`` is not a folder.
     """
     _check_environment()
     given = {
@@ -446,7 +456,7 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
         result = Sources(**rows)
     except ValidationError as error:
         raise SettingsError("\n".join(map(_line, error.errors()))) from None
-    except ValueError as error:  # TOML that cannot be read, JSON in an environment variable
+    except ValueError as error:  # malformed TOML, or JSON in an environment variable
         raise SettingsError(f"{file or 'the environment'}: {error}") from None
     result._rules_may_follow = bool(IN_PIECES.search(text))
     if (folder := result.image.fonts_dir) and not os.path.isdir(folder):
@@ -464,15 +474,15 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 
 def unlisted(bucket: Bucket, hosts: Iterable[str]) -> list[str]:
-    """The servers of a bucket that the operator has not listed."""
+    """Return the URLs of a bucket's servers that are not in ``hosts``."""
     return [url for url in bucket.origins() if address.admit(address.parse(url), hosts) is None]
 
 
 def _read(file: Path) -> str:
-    """The text of the file.
+    """Return the text of the file.
 
     Raises:
-        SettingsError: It cannot be read, or is no text.
+        SettingsError: The file cannot be read, or is not UTF-8.
     """
     if not file.is_file():
         raise SettingsError(f"--config: {file} is not a file")
@@ -483,7 +493,7 @@ def _read(file: Path) -> str:
 
 
 def usable_memory() -> int:
-    """Bytes of the machine, cut by the cgroup's limit (cgroup v2, memory.max)."""
+    """Return the machine's memory in bytes, or the cgroup's limit if that is less (memory.max)."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
@@ -493,7 +503,7 @@ def usable_memory() -> int:
 
 
 def usable_cpus() -> int:
-    """CPUs of the affinity mask, cut by the cgroup's quota (cgroup v2, cpu.max)."""
+    """Return the CPUs of the affinity mask, or the cgroup's quota if that is less (cpu.max)."""
     cpus = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -517,9 +527,9 @@ def _check_environment() -> None:
 def _line(error: Any) -> str:
     name = ".".join(map(str, error["loc"]))
     if name.startswith("webhooks"):
-        return f"{name}: {error['msg']}"  # a secret may stand in any of its templates
+        return f"{name}: {error['msg']}"  # any template may contain a secret
     if name.startswith("credentials") and not name.endswith((".access_key_id", ".role")):
-        return f"{name}: {error['msg']}"  # a secret may stand there, however it is spelled
+        return f"{name}: {error['msg']}"  # the value may be a secret, even if the key is misspelled
     if error["type"] == "extra_forbidden" and name in RENAMED:
         return f"{name}: is called {RENAMED[name]} now"
     return documents.line(error)

@@ -235,7 +235,7 @@ async def test_a_folder_that_cannot_be_written(tmp_path, caplog):
     await keep(one)
     await one.renew(STYLE)
     assert not await found(one)
-    assert "cannot take a purge" in caplog.text
+    assert "a purge cannot be written" in caplog.text
 
 
 async def test_the_record_is_no_derivative(tmp_path):

@@ -71,10 +71,10 @@ REFUSES = {
     '{"referer": {"allow_empty": "perhaps"}}': "referer.allow_empty = 'perhaps'",
     '{"cors": [{"allowed_methods": ["GET"]}]}': "cors.0.allowed_origins: Field required",
     '{"cors": [{"allowed_origins": ["*.*"], "allowed_methods": ["GET"]}]}': (
-        "cors.0.allowed_origins.0 = '*.*': Value error, is one word"
+        "cors.0.allowed_origins.0 = '*.*': Value error, expects one word"
     ),
     '{"keep_metadata": ["gps"]}': "keep_metadata.0 = 'gps'",
-    '{"timing_allow_origin": ["a"]}': "timing_allow_origin.0 = 'a': Value error, is an origin",
+    '{"timing_allow_origin": ["a"]}': "timing_allow_origin.0 = 'a': Value error, expects an origin",
     '{"cross_origin_resource_policy": "x"}': "cross_origin_resource_policy = 'x'",
     '{"origin": "Synthetic"}': "origin = 'Synthetic': Value error, is s3://BUCKET/PREFIX",
     '{"delay_ms": 5}': "delay_ms = 5: Value error, is only for a bucket with origin = ",
@@ -221,9 +221,9 @@ async def test_one_that_is_gone_stays_in_force_while_its_bucket_is_there(shelf, 
     for _ in range(3):
         await shelf.documents.look()
         assert shelf.documents.known == before
-        assert "its document is gone" in shelf.documents.faults["one"]
+        assert "its document was deleted" in shelf.documents.faults["one"]
     assert shelf.documents.version == version
-    assert caplog.text.count("its document is gone") == 1
+    assert caplog.text.count("its document was deleted") == 1
     shelf.put("one.json", "{")  # a broken one does not make it good
     await shelf.documents.look()
     assert shelf.documents.known == before

@@ -45,7 +45,7 @@ def test_each_server_is_listed_and_answers(port):
         (
             "origin of bucket mirrored",
             False,
-            f"{nobody}: The origin cannot be had: there is no connection.",
+            f"{nobody}: The origin cannot be reached: there is no connection.",
         ),
         ("origin of bucket mirrored", True, f"{here}: answers 403"),
         (

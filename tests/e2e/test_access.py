@@ -253,7 +253,7 @@ def test_an_edit_is_in_force_within_five_seconds(gate):
     assert "acl = 'everyone'" in gate.log.read_text()
 
     document.unlink()  # its bucket is there: the last good one stays until another is written
-    until(lambda: "its document is gone" in ready(gate))
+    until(lambda: "its document was deleted" in ready(gate))
     assert gate.ask(path).status == 200
     document.write_text("{}")
     until(lambda: gate.ask(path).status == 403)

@@ -136,7 +136,7 @@ def test_check_says_whether_it_can_be_had(run, middleman, place):
     middleman.set("gone")
     away = run("check")
     assert away.returncode == 1
-    assert "The object store cannot be had" in away.stdout
+    assert "The object store cannot be reached" in away.stdout
 
 
 def test_a_fleet_shares_what_has_been_made(place, moto, middleman, serving, tmp_path):

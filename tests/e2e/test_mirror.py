@@ -394,9 +394,9 @@ MISBEHAVES = {  # replies, status, what is said; nothing is ever stored
     "drips": (drips, 504, "too slow"),
     "cut": (closing(answer(PNG[:2000], length=len(PNG))), 502, "cut off"),
     "cut in chunks": (closing(chunked(PNG, b"")), 502, "cut off"),
-    "no end": (closing(answer(PNG, length="")), 502, "where its body ends"),
-    "two lengths": (answer(PNG, "200 OK", "Content-Length: 5"), 502, "cannot be had"),
-    "negative": (answer(PNG, length=-1), 502, "cannot be had"),
+    "no end": (closing(answer(PNG, length="")), 502, "the end of its body"),
+    "two lengths": (answer(PNG, "200 OK", "Content-Length: 5"), 502, "cannot be reached"),
+    "negative": (answer(PNG, length=-1), 502, "cannot be reached"),
     "huge": (answer(PNG, length=10**9), 502, "more than 20000 bytes"),
     "huge in chunks": (chunked(PNG * 5), 502, "more than 20000 bytes"),
     "packed": (
@@ -406,16 +406,16 @@ MISBEHAVES = {  # replies, status, what is said; nothing is ever stored
     ),
     "a page": (answer(b"<html>" * 900, "200 OK", "Content-Type: image/png"), 502, "neither"),
     "empty": (answer(b""), 502, "neither a picture nor a video"),
-    "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", 502, "cannot be had"),
-    "closed": (closing(b""), 502, "cannot be had"),
-    "a long header": (answer(PNG, "200 OK", f"X: {'x' * 99999}"), 502, "cannot be had"),
-    "in a circle": ({"/their/a.png": redirect("/their/a.png")}, 502, "more often"),
-    "six redirects": (redirects(6), 502, "more often"),
+    "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", 502, "cannot be reached"),
+    "closed": (closing(b""), 502, "cannot be reached"),
+    "a long header": (answer(PNG, "200 OK", f"X: {'x' * 99999}"), 502, "cannot be reached"),
+    "in a circle": ({"/their/a.png": redirect("/their/a.png")}, 502, "too often"),
+    "six redirects": (redirects(6), 502, "too often"),
     "elsewhere": (redirect("http://elsewhere.example/"), 502, "host or port"),
     "another port": (redirect("http://127.0.0.1:1/"), 502, "host or port"),
-    "another scheme": (redirect("file:///etc/passwd"), 502, "no URL"),
-    "a user": (redirect("http://user:secret@127.0.0.1/"), 502, "no URL"),
-    "nowhere": (answer(b"", "302 Found"), 502, "more often"),  # that is, to itself
+    "another scheme": (redirect("file:///etc/passwd"), 502, "not valid"),
+    "a user": (redirect("http://user:secret@127.0.0.1/"), 502, "not valid"),
+    "nowhere": (answer(b"", "302 Found"), 502, "too often"),  # that is, to itself
     "another MD5": (answer(PNG, "200 OK", "Content-MD5: bm8="), 502, "Content-MD5"),
 }
 

@@ -105,7 +105,7 @@ def test_what_is_cut_opens_nothing(site, file, lost):
     assert metrics(site)[1] == since
     assert any(line.startswith("configuration: ") and reason in line for line in ready(site))
     log = site.log.read_text()[logged:]
-    assert f"the configuration is kept as it was: {ready(site)[0].partition(': ')[2]}" in log
+    assert f"the configuration was not changed: {ready(site)[0].partition(': ')[2]}" in log
     assert "secret1" not in log
     # the whole file again is followed
     file.write_text(SHUT)

@@ -114,7 +114,7 @@ def test_which_headers_are_sent(values, expected):
 )
 @pytest.mark.parametrize("field", ["pass_headers", "set_headers", "remove_headers"])
 def test_headers_that_no_rule_sends(field, name):
-    with pytest.raises(ValueError, match="sent to no origin"):
+    with pytest.raises(ValueError, match="never sent to an origin"):
         rule(**{field: {name: "a"} if field == "set_headers" else [name]})
 
 

@@ -333,19 +333,19 @@ REFUSES = {
     ),
     "wrong case": (
         T1.replace("OSSAccessKeyId", "ossaccesskeyid"),
-        "InvalidArgument The parameter: ossaccesskeyid is to be written OSSAccessKeyId.",
+        "InvalidArgument The parameter: ossaccesskeyid must be written OSSAccessKeyId.",
     ),
     "wrong case in V4": (
         T2.replace("x-oss-signature=", "X-OSS-Signature="),
-        "InvalidArgument The parameter: X-OSS-Signature is to be written x-oss-signature.",
+        "InvalidArgument The parameter: X-OSS-Signature must be written x-oss-signature.",
     ),
     "wrong case and nothing else": (
         f"GET {AT}?X-Oss-Signature=a",
-        "InvalidArgument The parameter: X-Oss-Signature is to be written x-oss-signature.",
+        "InvalidArgument The parameter: X-Oss-Signature must be written x-oss-signature.",
     ),
     "a name encoded twice": (
         T2.replace("x-oss-signature=", "x%252Doss-signature="),
-        "InvalidArgument The parameter: x%2Doss-signature is to be written x-oss-signature.",
+        "InvalidArgument The parameter: x%2Doss-signature must be written x-oss-signature.",
     ),
     "V1 URL, token in a header": (
         f"{T1}\n{TOKENED}",
@@ -406,7 +406,8 @@ REFUSES = {
     **{
         f"V4 URL: x-oss-expires={text}": (
             T2.replace("expires=600", f"expires={text}"),
-            f"InvalidArgument The value: {text} of parameter: x-oss-expires is invalid: it is 1",
+            f"InvalidArgument The value: {text} of parameter: x-oss-expires is invalid. "
+            "It expects 1",
         )
         for text in ("0", "604801", "691200", "-1", "soon", "1e3", "99999999", "６00", "600.0")
     },

@@ -147,5 +147,5 @@ def test_what_cannot_be_noted_fails_no_answer(caplog):
     watch = Recorder(log=Broken())
     record = watch.begin("4711")
     watch.end(record, SimpleNamespace(method="GET"), SimpleNamespace(status=200, content_length=1))
-    assert "request 4711 could not be noted" in caplog.text
+    assert "request 4711 could not be recorded" in caplog.text
     assert Reader(watch.counters)("requests_total", method="GET", status="200", code="") == 1

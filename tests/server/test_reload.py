@@ -370,7 +370,7 @@ ROWS = [
     (KEYS, "credentials = []\n", "credentials: there were 1, there would be none"),
     ("", KEYS, ""),
     (KEYS + READER.replace('"a"', '"c"'), KEYS, ""),
-    (READER, KEYS, "credentials.a.role: was 'reader', would be 'owner'; write it out"),
+    (READER, KEYS, "credentials.a.role: was 'reader', would be 'owner'; set it explicitly"),
     (READER, KEYS + 'role = "owner"\n', ""),
     (READER, READER.replace("reader", "writer"), ""),
     (READER, KEYS.replace('"b"', '"changed"'), "credentials.a.role: was 'reader'"),
@@ -378,12 +378,16 @@ ROWS = [
     (KEYS + 'security_token = "t"\n', KEYS + 'security_token = ""\n', ""),
     (KEYS + 'security_token = "t"\n', KEYS + 'security_token = "u"\n', ""),
     # a bucket that is not declared any more is what the store says of it, or what all others are
-    ("[buckets.shut]\n", "", "buckets.shut.acl: was 'private', would be 'public-read', as the"),
+    (
+        "[buckets.shut]\n",
+        "",
+        "buckets.shut.acl: was 'private', would be 'public-read', because the",
+    ),
     (KEYS + "[buckets.shut]\n", KEYS, ""),
     ("[buckets.nowhere]\n", "", ""),
     ("[buckets.shut]\nacl = 'public-read'\n", "", ""),
     (KEYS + "[buckets.secret]\n", KEYS, "buckets.secret.acl: was 'private', would be 'public-re"),
-    (ON, KEYS, "buckets.guarded.protection.enabled: was true, would be false, as the bucket"),
+    (ON, KEYS, "buckets.guarded.protection.enabled: was true, would be false, because the bucket"),
     # and one that is declared now was what the store said of it
     (KEYS, KEYS + "[buckets.secret]\n", ""),
     ("", "[buckets.described]\nacl='public-read'\n", "buckets.described.protection.enabled: was"),
@@ -391,7 +395,11 @@ ROWS = [
     ("[buckets.shut]\nacl = 'private'\n", "[buckets.shut]\nacl = 'public-read-write'\n", ""),
     ("[buckets.shut]\nacl = 'public-read'\n", "[buckets.shut]\n", ""),
     # protection
-    (ON, GUARDED, "buckets.guarded.protection.enabled: was true, would be false; write it out"),
+    (
+        ON,
+        GUARDED,
+        "buckets.guarded.protection.enabled: was true, would be false; set it explicitly",
+    ),
     (ON, GUARDED + "[buckets.guarded.protection]\n", "buckets.guarded.protection.enabled: was"),
     (ON, GUARDED + "protection = { enabled = false }\n", ""),
     (ON, ON.replace(", 'png'", ""), ""),
@@ -399,7 +407,7 @@ ROWS = [
     (
         ON,
         GUARDED + "[buckets.guarded.protection]\nenabled = true\n",
-        "buckets.guarded.protection.extensions: was ['jpg', 'png'], would be []; write it out",
+        "buckets.guarded.protection.extensions: was ['jpg', 'png'], would be []; set it explicitly",
     ),
     (RULED, RULED.replace("case_insensitive = true\n", ""), "buckets.guarded.protection.rules: "),
     (MORE_RULED, RULED, "buckets.guarded.protection.rules: was [{ prefix = 'a', case_insen"),
@@ -433,7 +441,7 @@ ROWS = [
     (
         KEYS + "[buckets.theirs]\norigin = 's3://a/b'\n",
         KEYS + "[buckets.theirs]\n",
-        "buckets.theirs.origin: was 's3://a/b', would be ''; write it out",
+        "buckets.theirs.origin: was 's3://a/b', would be ''; set it explicitly",
     ),
     (KEYS + "[buckets.theirs]\norigin = 's3://a/b'\n", KEYS + "[buckets.theirs]\norigin=''\n", ""),
     ("[buckets.nowhere]\norigin = 'synthetic'\n", "", ""),
@@ -441,7 +449,7 @@ ROWS = [
     (
         "[server]\nv4_expires_max = 60\n",
         "[server]\n",
-        "server.v4_expires_max: was 60, would be 604800; write it out",
+        "server.v4_expires_max: was 60, would be 604800; set it explicitly",
     ),
     ("[server]\nv4_expires_max = 60\n", "[server]\nv4_expires_max = 604800\n", ""),
     ("[server]\nv4_expires_max = 2592000\n", "", ""),

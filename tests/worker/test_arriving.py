@@ -171,7 +171,7 @@ def test_what_stops_in_the_middle_frees_the_worker(worker, descriptors, name, sh
     ender = threading.Thread(target=stop)
     ender.start()
     code, message = outcome(worker, coming.file, "image/resize,w_200", coming.told)
-    assert (code, message) == ("ServiceUnavailable", "The source has not come.")
+    assert (code, message) == ("ServiceUnavailable", "The source has not arrived.")
     ender.join()
     coming.bell._writer = -1
     os.close(coming.bell.reader)

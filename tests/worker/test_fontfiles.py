@@ -192,19 +192,19 @@ REFUSED = {
     "WOFF": (lambda font: b"wOFF" + bytes(64), "not a font file"),
     "a collection of none": (lambda font: b"ttcf\0\1\0\0\0\0\0\0", "not a font file"),
     "a collection cut off": (lambda font: b"ttcf\0\1\0\0\0\0\0\7", "not a font file"),
-    "nothing but a directory": (lambda font: font()[: 12 + 16 * 10], "cut off"),
+    "nothing but a directory": (lambda font: font()[: 12 + 16 * 10], "truncated"),
     "a directory cut off": (lambda font: b"\0\1\0\0\0\7" + bytes(9), "not a font file"),
-    "a table cut off": (lambda font: font()[:-9], "cut off"),
-    "half of it": (lambda font: font()[: len(font()) // 2], "cut off"),
-    "colour bitmaps": (lambda font: font(add="CBDT"), "in colours"),
-    "Apple's colours": (lambda font: font(add="sbix"), "in colours"),
-    "coloured layers": (lambda font: font(add="COLR"), "in colours"),
-    "SVG": (lambda font: font(add="SVG "), "in colours"),
+    "a table cut off": (lambda font: font()[:-9], "truncated"),
+    "half of it": (lambda font: font()[: len(font()) // 2], "truncated"),
+    "colour bitmaps": (lambda font: font(add="CBDT"), "a colour font"),
+    "Apple's colours": (lambda font: font(add="sbix"), "a colour font"),
+    "coloured layers": (lambda font: font(add="COLR"), "a colour font"),
+    "SVG": (lambda font: font(add="SVG "), "a colour font"),
     "no outlines": (lambda font: font(drop=("glyf", "loca")), "without outlines"),
-    "no characters": (lambda font: font(drop=("cmap",)), "characters"),
-    "an empty table of characters": (lambda font: font(signs=""), "characters"),
-    "no names": (lambda font: font(drop=("name",)), "name of a family"),
-    "no family": (lambda font: font(""), "name of a family"),
+    "no characters": (lambda font: font(drop=("cmap",)), "character table"),
+    "an empty table of characters": (lambda font: font(signs=""), "character table"),
+    "no names": (lambda font: font(drop=("name",)), "without a family name"),
+    "no family": (lambda font: font(""), "without a family name"),
 }
 
 
@@ -254,9 +254,9 @@ def test_what_cannot_be_used_is_named_and_the_others_are_used(folder, font):
     assert families(here) == [*PACKAGED, "Good"]
     told = {Path(line.partition("': ")[0]).name: line for line in here.rejected}
     reasons = {
-        "a-cut.ttf": "cut off",
+        "a-cut.ttf": "truncated",
         "b-empty.otf": "empty",
-        "c-colours.ttf": "in colours",
+        "c-colours.ttf": "a colour font",
         "e-page.ttc": "not a font file",
         "g-lost.ttf": "No such file",
     }

@@ -246,7 +246,7 @@ def _check_parameters(method: str, level: str, call: str, row: Row, target: Targ
         for name, value in target.query
         if name not in understood
         and name not in sign.NAMES
-        and not (row.lenient and _is_nobodys(name, value))
+        and not (row.lenient and _is_unknown_parameter(name, value))
     }
     if unknown:
         raise _unimplemented(method, level, unknown | ({call} if call else set()))
@@ -255,7 +255,7 @@ def _check_parameters(method: str, level: str, call: str, row: Row, target: Targ
             raise InvalidArgument(f"The parameter: {name} is given {count} times.")
 
 
-def _is_nobodys(name: str, value: str) -> bool:
+def _is_unknown_parameter(name: str, value: str) -> bool:
     """Return whether a parameter cannot be one of OSS's."""
     return bool(value) and name not in OSS_NAMES and not name.lower().startswith(OSS_PREFIXES)
 

@@ -212,7 +212,7 @@ async def pieces(body: StreamReader, grace: float) -> AsyncIterator[bytes]:
         except TimeoutError:
             raise RequestTimeout(
                 "Your socket connection to the server was not read from or written to within the "
-                f"timeout period. Of the body {seen} bytes have come in "
+                f"timeout period. Of the body {seen} bytes have arrived in "
                 f"{waited + loop.time() - begun:.0f} seconds; it expects "
                 f"{MIN_BODY_RATE} a second, after {grace:g} seconds."
             ) from None

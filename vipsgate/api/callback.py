@@ -95,7 +95,8 @@ async def perform(
     try:
         values = await _values(call, report, key, stored, headers)
     except OssError as error:
-        return _failed(call, f"What the picture says cannot be had now: {error.message}", headers)
+        reason = f"The picture's properties cannot be read now: {error.message}"
+        return _failed(call, reason, headers)
     body = report.template.fill(values).encode()
     sent = {
         "Content-Type": report.template.content_type,

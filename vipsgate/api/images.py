@@ -1,15 +1,15 @@
 """``?processConfiguration``: source image protection, separators and the old API of a bucket.
 
-The call is known from OSS's SDK for Java only. What it says and what that is here::
+The call is known from OSS's SDK for Java only. Its elements set these keys of the document::
 
-    CompliedHost                Img or Both: nothing, as all hosts of a bucket are served alike;
-                                the answer is always Both
+    CompliedHost                none: Img and Both are accepted, as all hosts of a bucket are
+                                treated alike; the answer is always Both
     SourceFileProtect           protection.enabled
-    SourceFileProtectSuffix     protection.extensions, which an end of the protection takes away
+    SourceFileProtectSuffix     protection.extensions; none are kept if the protection is off
     StyleDelimiters             separators
-    OssDomainSupportAtProcess   legacy_at_api, which has the separator @! of itself
+    OssDomainSupportAtProcess   legacy_at_api, which always includes the separator @!
 
-What it has no words for stays as it was: the rules of the protection.
+The rules of the protection have no element, and are not changed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SEPARATORS = ("!", "-", "/", "@!", "_")  # OSS guide, Image styles; old version,
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the document of the call says.
+    """The document of the call.
 
     Attributes:
-        protected: Whether sources are.
-        suffixes: Extensions of those that are; ``*`` for all.
-        delimiters: Separators, in order.
-        old_api: Whether ``OBJECT@100w.jpg`` and ``OBJECT@!STYLE`` are understood.
+        protected: Whether sources are protected.
+        suffixes: Extensions of protected sources; ``*`` for all.
+        delimiters: Separators, sorted.
+        old_api: Whether ``OBJECT@100w.jpg`` and ``OBJECT@!STYLE`` are supported.
     """
 
     protected: bool = False
@@ -48,19 +48,19 @@ class Configuration:
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """GetBucketProcess, as the SDK for Java calls it."""
+    """GetBucketProcess, the name that the SDK for Java gives the call."""
     return call.respond(body=write(configuration(call.grant.bucket)))
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutBucketProcess: all anew; what is not said is as for a new bucket."""
+    """PutBucketProcess: replace all settings; absent elements have their defaults."""
     wanted = read(await call.document())
     await buckets.change(call, lambda document: applied(document, wanted))
     return call.respond()
 
 
 def configuration(document: Bucket) -> Configuration:
-    """What the call can say of a bucket."""
+    """Return the settings of a bucket that the call has elements for."""
     protection = document.protection
     return Configuration(
         protected=protection.enabled,
@@ -71,7 +71,7 @@ def configuration(document: Bucket) -> Configuration:
 
 
 def applied(document: Bucket, wanted: Configuration) -> Bucket:
-    """The bucket's document with what the call says."""
+    """Return a bucket's document with the settings of a call."""
     rules = document.protection.rules
     return buckets.changed(
         document,
@@ -82,11 +82,11 @@ def applied(document: Bucket, wanted: Configuration) -> Bucket:
 
 
 def read(data: bytes) -> Configuration:
-    """``<BucketProcessConfiguration>``.
+    """Return the settings in a ``<BucketProcessConfiguration>``.
 
     Raises:
         MalformedXML: It is another document.
-        InvalidArgument: A value is none that it can have.
+        InvalidArgument: A value is not valid.
     """
     root = xml.parse(data, ROOT)
     _chosen(root, HOST, HOSTS)
@@ -104,7 +104,7 @@ def read(data: bytes) -> Configuration:
 
 
 def write(value: Configuration) -> bytes:
-    """``<BucketProcessConfiguration>``."""
+    """Return the ``<BucketProcessConfiguration>`` of settings."""
     rows: dict[str, str | int] = {
         HOST: HOSTS[0],
         PROTECT: "Enabled" if value.protected else "Disabled",
@@ -117,7 +117,7 @@ def write(value: Configuration) -> bytes:
 
 
 def _chosen(root: Element, name: str, values: tuple[str, ...]) -> str:
-    """One of the values, the first where nothing is said."""
+    """Return the value of a child, which is one of ``values``; the first if there is no child."""
     value = xml.text(root, name, default=values[0])
     if value not in values:
         raise invalid(name, value, f"one of {', '.join(values)}")
@@ -129,6 +129,6 @@ def _switched(root: Element, name: str) -> bool:
 
 
 def _words(root: Element, name: str) -> tuple[str, ...]:
-    """What stands between the commas."""
+    """Return the words of a list that is separated by commas."""
     value = (word.strip() for word in xml.text(root, name, default="").split(","))
     return tuple(word for word in value if word)

@@ -22,11 +22,15 @@ from . import callback, copying, object_headers, writing, xml
 from .call import Call
 
 SPAN = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
-MAX_LISTED = 1000  # parts or uploads in one answer; OSS guide, ListParts
+MAX_LISTED = 1000  # most parts or uploads in one answer; OSS guide, ListParts
 
 
 async def initiate(call: Call) -> web.StreamResponse:
-    """InitiateMultipartUpload: what is said of the object now is kept with it in the end."""
+    """InitiateMultipartUpload: its headers become the object's properties when it is completed.
+
+    Raises:
+        FileAlreadyExists: There is an object of this name, and the caller forbids overwriting.
+    """
     target = call.target
     await writing.check_writable(call, call.grant, target.bucket, target.key)
     properties = object_headers.given_properties(call, kind="Multipart")
@@ -49,7 +53,12 @@ async def initiate(call: Call) -> web.StreamResponse:
 
 
 async def put_part(call: Call) -> web.StreamResponse:
-    """UploadPart."""
+    """UploadPart.
+
+    Raises:
+        NoSuchUpload: There is no such upload.
+        InvalidDigest: The body does not have the Content-MD5 of the request.
+    """
     store = call.services.store
     upload, number = await _upload(call), _number(call)
     async with store.draft(INTERNAL) as draft:
@@ -61,7 +70,7 @@ async def put_part(call: Call) -> web.StreamResponse:
 
 
 async def copy_part(call: Call) -> web.StreamResponse:
-    """UploadPartCopy: the bytes of another object, or a range of them."""
+    """UploadPartCopy: store the bytes of another object, or a range of them, as a part."""
     store = call.services.store
     upload, number = await _upload(call), _number(call)
     with closing(await copying.open_source(call)) as source:
@@ -77,10 +86,14 @@ async def copy_part(call: Call) -> web.StreamResponse:
 
 
 async def complete(call: Call) -> web.StreamResponse:
-    """CompleteMultipartUpload: the parts that are named, or with ``x-oss-complete-all`` all.
+    """CompleteMultipartUpload: join the listed parts, or with ``x-oss-complete-all`` all of them.
 
-    An ACL that is said now replaces one that was said when the upload began: of the SDKs some say
-    it here, some there.
+    An ACL in this request replaces one of InitiateMultipartUpload; some SDKs send it here, others
+    there.
+
+    Raises:
+        InvalidArgument: ``x-oss-complete-all`` is set, and no part was uploaded.
+        InvalidPart, InvalidPartOrder, EntityTooSmall: The listed parts cannot be joined.
     """
     store, target, encoding = call.services.store, call.target, call.encodes_keys()
     report = callback.read(call)
@@ -92,7 +105,7 @@ async def complete(call: Call) -> web.StreamResponse:
         came = await uploads.parts(store, upload, limit=uploads.MAX_PARTS)
         wanted = [(part.number, part.object.etag) for part in came]
         if not wanted:
-            raise InvalidArgument(f"{COMPLETE_ALL}: no part has come yet.")
+            raise InvalidArgument(f"{COMPLETE_ALL}: no part has been uploaded yet.")
     else:
         wanted = list(xml.read_parts(await call.document()))
     async with store.draft(target.bucket) as draft:
@@ -113,13 +126,13 @@ async def complete(call: Call) -> web.StreamResponse:
 
 
 async def abort(call: Call) -> web.StreamResponse:
-    """AbortMultipartUpload."""
+    """AbortMultipartUpload: delete the upload and its parts."""
     await uploads.abort(call.services.store, await _upload(call))
     return call.respond(204)
 
 
 async def list_parts(call: Call) -> web.StreamResponse:
-    """ListParts: those that have come, by number."""
+    """ListParts: list the uploaded parts by number."""
     upload = await _upload(call, Right.READ)
     encoding = call.encodes_keys()
     most = call.number("max-parts", MAX_LISTED, 1, MAX_LISTED)
@@ -150,7 +163,7 @@ async def list_parts(call: Call) -> web.StreamResponse:
 
 
 async def list_uploads(call: Call) -> web.StreamResponse:
-    """ListMultipartUploads: those under way, by key and id, or by common prefix."""
+    """ListMultipartUploads: list uploads in progress by key and id, or by common prefix."""
     encoding = call.encodes_keys()
     most = call.number("max-uploads", MAX_LISTED, 1, MAX_LISTED)
     prefix, delimiter = call.parameter("prefix"), call.parameter("delimiter")
@@ -193,11 +206,11 @@ async def list_uploads(call: Call) -> web.StreamResponse:
 
 
 async def _upload(call: Call, right: Right = Right.WRITE) -> uploads.Upload:
-    """The upload that the call is about.
+    """Return the upload that the call names.
 
     Raises:
-        AccessDenied: The object's ACL does not let this caller write.
-        NoSuchUpload: There is none.
+        AccessDenied: The object's ACL does not allow the caller to write.
+        NoSuchUpload: There is no such upload.
     """
     target = call.target
     await writing.check_writable(call, call.grant, target.bucket, target.key, right)
@@ -215,7 +228,12 @@ def _number(call: Call) -> int:
 
 
 def _span(call: Call, source: Object) -> range:
-    """The part of the source that ``x-oss-copy-source-range`` names; all of it without."""
+    """Return the range of the source in ``x-oss-copy-source-range``; without one, all of it.
+
+    Raises:
+        InvalidArgument: The header is malformed.
+        InvalidRange: The range is not within the source.
+    """
     value = call.header(f"{COPY_SOURCE}-range")
     if not value:
         return range(source.size)

@@ -12,22 +12,22 @@ from .call import Call
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """GetBucketReferer; ``RefererList`` is always there, as oss2 and ali-oss read it unasked."""
+    """GetBucketReferer; ``RefererList`` is never left out, because oss2 and ali-oss require it."""
     return call.respond(body=write(call.grant.bucket.referer))
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutBucketReferer: the whole policy anew."""
+    """PutBucketReferer: replace the whole policy."""
     policy = read(await call.document())
     await buckets.change(call, lambda document: buckets.changed(document, referer=policy))
     return call.respond()
 
 
 def read(data: bytes) -> RefererPolicy:
-    """``<RefererConfiguration>``.
+    """Return the policy in a ``<RefererConfiguration>``.
 
     Raises:
-        MalformedXML: It is another document, or a value is none.
+        MalformedXML: It is another document, or a value is not valid.
     """
     root = xml.parse(data, "RefererConfiguration")
     if root.find("RefererList") is None:
@@ -44,7 +44,7 @@ def read(data: bytes) -> RefererPolicy:
 
 
 def write(policy: RefererPolicy) -> bytes:
-    """``<RefererConfiguration>``; without ``RefererBlacklist`` where nothing is on it."""
+    """Return the ``<RefererConfiguration>`` of a policy, without an empty ``RefererBlacklist``."""
     root = xml.add(
         Element("RefererConfiguration"),
         AllowEmptyReferer=str(policy.allow_empty).lower(),
@@ -58,7 +58,7 @@ def write(policy: RefererPolicy) -> bytes:
 
 
 def _entries(root: Element, name: str) -> tuple[str, ...]:
-    """Those that say something: clients clear a list with an empty one."""
+    """Return the entries of a list that are not empty: clients clear a list by an empty entry."""
     value = ((entry.text or "").strip() for entry in root.iterfind(f"{name}/Referer"))
     return tuple(entry for entry in value if entry)
 

@@ -1,7 +1,7 @@
 """PutStyle, GetStyle, ListStyle, DeleteStyle: a bucket's process texts (OSS guide, PutStyle).
 
-A text of the older service, ``100w.jpg``, stays as it was put (OSS guide, old version, Styles).
-A style whose time nobody has said, such as one written into a document by hand, is of 1970.
+A text of the older service, ``100w.jpg``, is stored unchanged (OSS guide, old version, Styles).
+A style without a time, such as one written into a document by hand, has a time in 1970.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from .call import Call, invalid
 
 NAME, CATEGORY = "styleName", "category"
 CATEGORIES = ("image", "document", "video")
-MAX_STYLES = 50  # of a bucket; OSS guide, Limits
-CONTENT_BYTES = 16384  # of one in UTF-8; ours, so that a document stays small
+MAX_STYLES = 50  # styles of a bucket; OSS guide, Limits
+CONTENT_BYTES = 16384  # bytes of a style's content in UTF-8; OSS has no limit, a document needs one
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """GetStyle, or ListStyle without a name; those are in the order in which they were made."""
+    """GetStyle, or without a name ListStyle, which is sorted by the time of creation.
+
+    Raises:
+        NoSuchStyle: There is no style of this name.
+    """
     styles, name = call.grant.bucket.styles, call.parameter(NAME)
     if name and name not in styles:
         raise _missing(name)
@@ -34,17 +38,17 @@ async def get(call: Call) -> web.StreamResponse:
     if name:
         _describe(root, name, styles[name])
     else:
-        for one in sorted(styles, key=lambda one: styles[one].created):  # stable: else as written
+        for one in sorted(styles, key=lambda one: styles[one].created):  # stable
             _describe(SubElement(root, "Style"), one, styles[one])
     return call.respond(body=xml.write(root))
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutStyle: a new one, or other content for one that is there.
+    """PutStyle: create a style, or replace its content.
 
     Raises:
-        OssError: The content is no process text, in the words that a request with it would get.
-        AccessDenied: It would be the 51st.
+        OssError: The content is not a valid process text; a request with it gets the same error.
+        AccessDenied: The bucket has :data:`MAX_STYLES` styles.
     """
     name = _name(call)
     category = call.chosen(CATEGORY, ("", *CATEGORIES)) or CATEGORIES[0]
@@ -70,7 +74,7 @@ async def put(call: Call) -> web.StreamResponse:
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """DeleteStyle; one that is not there has been deleted already."""
+    """DeleteStyle; does nothing if there is no such style."""
     name = _name(call)
 
     def edit(document: Bucket) -> Bucket:

@@ -1,4 +1,4 @@
-"""Tags of an object: put, read, and taken away (OSS guide, Object tagging)."""
+"""Calls to the tags of an object (OSS guide, Object tagging)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .call import Call
 
 
 async def put(call: Call) -> web.StreamResponse:
-    """PutObjectTagging: these tags in place of those before."""
+    """PutObjectTagging: replace all tags."""
     root = xml.parse(await call.document(), "Tagging")
     if root.find("TagSet") is None:
         raise xml.malformed("Tagging has no TagSet")
-    # not trimmed: a blank is a character like others
+    # not trimmed: spaces are part of a tag
     pairs = [(tag.findtext("Key", ""), tag.findtext("Value", "")) for tag in root.iter("Tag")]
     await _change(call, tagging.checked(pairs))
     return call.respond()
 
 
 async def delete(call: Call) -> web.StreamResponse:
-    """DeleteObjectTagging."""
+    """DeleteObjectTagging; does nothing if there are no tags."""
     await _change(call, {})
     return call.respond(204)
 

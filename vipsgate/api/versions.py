@@ -1,7 +1,7 @@
-"""ListObjectVersions: what OSS answers for a bucket that was never versioned (GetBucketVersions).
+"""ListObjectVersions: the answer of OSS for a bucket that was never versioned (GetBucketVersions).
 
-Every object is there once, as its latest version, ``null``. A page begins behind a key, whatever
-the marker of versions says: no key has a second version that could come behind ``null``.
+Every object is listed once, as its latest version, ``null``. A page begins after the key marker.
+The version marker does not matter, because no key has a second version after ``null``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from .call import Call
 
 
 async def list_versions(call: Call) -> web.StreamResponse:
-    """ListObjectVersions."""
+    """ListObjectVersions.
+
+    Raises:
+        InvalidArgument: A parameter is not valid, or there is a version marker without key marker.
+    """
     url = call.encodes_keys()
     prefix, delimiter = listing.text(call, "prefix"), listing.text(call, "delimiter")
     limit = call.number("max-keys", listing.USUAL_KEYS, 1, listing.MAX_KEYS)

@@ -98,8 +98,8 @@ def _check_hosts(call: Call, rules: tuple[MirrorRule, ...]) -> None:
         document = call.grant.bucket.model_copy(update={"origin": "", "mirror": (rule,)})
         if unlisted(document, hosts):
             raise AccessDenied(
-                f"The MirrorURL: {shown(rule.url)!r} leads to a host or port that this server does "
-                "not ask."
+                f"The MirrorURL: {shown(rule.url)!r} leads to a host or port that is not allowed "
+                "here."
             )
 
 

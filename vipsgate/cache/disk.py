@@ -304,7 +304,7 @@ class Disk:
             self._warned = now
             log.warning(
                 "the cache's disk is full, with less than cache.disk_bytes in the cache (%s): "
-                "what was not used for longest is removed",
+                "the least recently used entries are removed",
                 error.strerror,
             )
 

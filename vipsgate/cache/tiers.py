@@ -164,7 +164,7 @@ class Cache:
         try:
             numbers, new = await wrap(self._disk.ledger.exchange)(self.purges.numbers)
         except OSError as error:  # no entries can be stored in such a folder, either
-            log.error("the cache's folder cannot take a purge: %s", error)
+            log.error("a purge cannot be written to the cache's folder: %s", error)
             return
         self.learn(numbers)
         for rule in new:
@@ -184,7 +184,7 @@ class Cache:
                 if far or (self._disk and self._disk.ledger.changed()):
                     await self.look(far=far)
             except Exception:  # a bug must not end the exchange
-                log.exception("purges of others cannot be read")
+                log.exception("purges of other processes cannot be read")
             waited = 0.0 if far else waited
 
     def learn(self, numbers: Numbers) -> None:

@@ -1,4 +1,4 @@
-"""Bucket documents, their versions, and uploads in parts, which vipsgate keeps in the store itself.
+"""Bucket documents, their versions, and multipart uploads, which are kept in the store itself.
 
-RULE: may wait; reads and writes through the store's own protocol, and knows no HTTP.
+RULE: may wait; reads and writes through the store's protocol, and knows no HTTP.
 """

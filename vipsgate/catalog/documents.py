@@ -1,11 +1,12 @@
-"""Bucket documents: read, checked and written, in the configuration and in the store.
+"""Reads, checks and writes the documents of buckets in the store.
 
-Those of the store are ``.vipsgate/buckets/NAME.json``, in the shape of ``[buckets.NAME]``. They are
-looked at again every few seconds, so that all instances and nodes on one store follow each other.
-One that is broken changes nothing: the last good one stays in force and the fault is told; where
-there has been none, the bucket is closed to anonymous callers. Nor does one that is gone while its
-bucket is there: without it the bucket could be open to all. It goes with its bucket. What each
-change has written is in :mod:`.versions`.
+They are ``.vipsgate/buckets/NAME.json``, with the keys of ``[buckets.NAME]``. All instances and
+nodes on one store poll them every few seconds, so that each applies the changes of the others.
+
+A broken document is reported, and the last good one stays in force; if there was none, the bucket
+is closed to anonymous callers. The same holds if a document disappears while its bucket exists,
+because without it the bucket could be open to everybody. A document is deleted with its bucket.
+:mod:`.versions` keeps the former documents.
 """
 
 from __future__ import annotations
@@ -31,29 +32,29 @@ from . import versions
 from .versions import Author
 
 FOLDER, ENDING = "buckets/", ".json"
-POLL_INTERVAL = 2.0  # seconds between two looks; an edit is to be seen within 5
-MAX_BYTES = 1 << 20  # of a document: 50 styles of 16 KB fit
-PAGE = 1000  # documents looked at in one go
-MAX_TRIES = 20  # to change a document that others change, too
+POLL_INTERVAL = 2.0  # seconds between two polls; a change must be seen within 5
+MAX_BYTES = 1 << 20  # bytes of a document; 50 styles of 16 KB fit
+PAGE = 1000  # documents that are listed in one call
+MAX_TRIES = 20  # tries to change a document that others change at the same time
 CLOSED = Bucket(acl="private")
-NOBODY = Author()
+UNKNOWN = Author()
 MISSING = (
-    "its document is gone, and the bucket is not: the last one stays in force. "
-    "Write it again, or restart to do without it"
+    "its document was deleted, and the bucket still exists: the last document stays in force. "
+    "Write it again, or restart to use the bucket without one"
 )
 
 log = logging.getLogger(__name__)
 
 
 class DocumentError(ValueError):
-    """The text names key and value, one in a line."""
+    """A document is not valid; the text names key and value, one fault a line."""
 
 
 def read(data: bytes, limits: Limits) -> Bucket:
-    """A bucket's document from JSON.
+    """Return a bucket's document from JSON.
 
     Raises:
-        DocumentError: It is not JSON, a key is not known, or a value is out of range.
+        DocumentError: The text is not JSON, a key is unknown, or a value is out of range.
     """
     try:
         document = Bucket.model_validate(orjson.loads(data))
@@ -66,16 +67,16 @@ def read(data: bytes, limits: Limits) -> Bucket:
 
 
 def write(document: Bucket) -> bytes:
-    """The document as JSON, for :func:`read` and for people; what is as usual is left out."""
+    """Return a document as indented JSON for :func:`read`, without keys that have their default."""
     values = document.model_dump(mode="json", exclude_defaults=True)
     return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def check_styles(document: Bucket, limits: Limits) -> None:
-    """Refuse styles that no picture could be asked with.
+    """Refuse styles whose content is not valid.
 
     Raises:
-        DocumentError: The content of one is no process text.
+        DocumentError: The content of a style is not a process text within the limits.
     """
     for name, style in document.styles.items():
         try:
@@ -85,26 +86,26 @@ def check_styles(document: Bucket, limits: Limits) -> None:
 
 
 def line(error: Any) -> str:
-    """One of pydantic's errors as ``key = value: what is wrong``."""
+    """Return one of pydantic's errors as ``key = value: what is wrong``."""
     name = ".".join(map(str, error["loc"]))
     if "cdn_signing" in name and not name.endswith((".type", ".valid_seconds")):
-        return f"{name}: {error['msg']}"  # a key may stand there
+        return f"{name}: {error['msg']}"  # the value may be a secret
     value = "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
     return f"{name}{value}: {error['msg']}"
 
 
 class Documents:
-    """The documents of a store, as they were when it was last looked at.
+    """The documents of a store, as of the last poll.
 
     Args:
-        store: Where they are.
-        limits: What styles may ask for.
-        there: Says whether there would be such a bucket without a document; by default the store.
+        store: The store.
+        limits: Limits of styles.
+        there: Returns whether a bucket exists without a document; by default ``store.has``.
 
     Attributes:
         known: The documents in force, by bucket.
         faults: What is wrong with a document, by bucket.
-        version: Another one as soon as one is another.
+        version: A number that changes whenever a document changes.
         announce: Called with a bucket whose document was changed here; returns when all other
             fronts have read it.
     """
@@ -116,23 +117,23 @@ class Documents:
         self.faults: dict[str, str] = {}
         self.version = 0
         self._store, self._limits, self._there = store, limits, there or store.has
-        self._missing: set[str] = set()  # whose document is gone, and the bucket is not
-        self._etags: dict[str, str] = {}  # as they were read
-        self._seen: dict[str, str] = {}  # as listed since; in some stores those are others
-        self.announce: Callable[[str], Awaitable[None]] = _nobody
-        self._changing = asyncio.Lock()  # a look that began before a change must not undo it
+        self._missing: set[str] = set()  # buckets without their document
+        self._etags: dict[str, str] = {}  # ETags of the documents that were read
+        self._seen: dict[str, str] = {}  # ETags in the last listing; some stores list other ones
+        self.announce: Callable[[str], Awaitable[None]] = _announce_to_none
+        self._changing = asyncio.Lock()  # a poll must not undo a later change
 
     def adopt(self, limits: Limits) -> None:
-        """Hold styles to other limits; broken documents are read again."""
+        """Set the limits of styles; broken documents are read again at the next poll."""
         self._limits = limits
         for name in self.faults:
             self._seen[name] = ""
 
     async def look(self) -> None:
-        """Read what is new or has changed.
+        """Read the documents that are new or have changed.
 
         Raises:
-            OssError: The store is away; all stays as it was.
+            OssError: The store is not available; nothing has changed.
         """
         async with self._changing:
             etags = await self._found()
@@ -141,24 +142,24 @@ class Documents:
                 if self._seen.get(name, self._etags.get(name)) != etag:
                     await self._take(name)
                 self._seen[name] = etag
-            # behind the documents, so that no bucket is known before what closes it
+            # after the documents, so that no bucket is known before the document that closes it
             await self._store.look()
 
     async def learn(self, name: str) -> None:
-        """Read a document that another process has just changed, or taken away.
+        """Read a document that another process has just changed or deleted.
 
         Raises:
-            OssError: The store is away.
+            OssError: The store is not available.
         """
         async with self._changing:
             await self._take(name)
             await self._store.look()
 
     async def follow(self, changed: Callable[[], None]) -> None:
-        """Look again and again, for ever.
+        """Poll the documents until this task is cancelled.
 
         Args:
-            changed: Told after every look.
+            changed: Called after every poll.
         """
         away = False
         while True:
@@ -170,7 +171,7 @@ class Documents:
                 if not away:
                     log.error("the bucket documents cannot be read: %s", error)
                 away = True
-            except Exception:  # a fault of ours; those who end here follow nobody any more
+            except Exception:  # a fault here must not end the polls
                 log.exception("the bucket documents cannot be read")
             changed()
 
@@ -178,29 +179,29 @@ class Documents:
         self,
         name: str,
         edit: Callable[[Bucket | None], Bucket],
-        author: Author = NOBODY,
+        author: Author = UNKNOWN,
         *,
         mend: bool = False,
     ) -> Bucket:
-        """Write a document anew; nobody else's change is lost.
+        """Change a document without losing changes of others, and return the new one.
 
         Args:
             name: The bucket.
-            edit: From the document as it is, ``None`` for none, to what it shall be. What it finds
-                wrong with the present one, it raises: nobody else writes in between.
-            author: Who changes it.
-            mend: Whether a broken one is replaced, too; ``edit`` is given the last good one.
+            edit: Returns the new document for the present one, which is ``None`` if there is none.
+                It may be called several times, and raises to refuse the change.
+            author: Who makes the change.
+            mend: Whether a broken document may be replaced; ``edit`` gets the last good one.
 
         Raises:
-            ServiceUnavailable: Others change it all the time, or it is broken.
-            OssError: What ``edit`` raises, or the store.
+            ServiceUnavailable: Others change the document all the time, or it is broken.
+            OssError: ``edit`` raises it, or the store is not available.
         """
         async with self._changing:
             for _ in range(MAX_TRIES):
                 present = await self._take(name)
                 if name in self.faults and name not in self._missing and not mend:
                     raise ServiceUnavailable(
-                        f"The bucket's document is broken and has to be mended first: "
+                        f"The bucket's document is broken and has to be repaired first: "
                         f"{self.faults[name]}"
                     )
                 result = edit(self.known.get(name))
@@ -213,14 +214,14 @@ class Documents:
         await self.announce(name)
         return result
 
-    async def replace(self, name: str, result: Bucket, author: Author = NOBODY) -> None:
-        """Write a document in place of whatever is there, be it broken."""
+    async def replace(self, name: str, result: Bucket, author: Author = UNKNOWN) -> None:
+        """Write a document, whatever the present one is; it may be broken."""
         async with self._changing:
             await self._write(name, result, None, await self._take(name), author)
         await self.announce(name)
 
     async def remove(self, name: str) -> None:
-        """Take a document away, and its versions before it."""
+        """Delete a document's versions, and then the document."""
         async with self._changing:
             await versions.remove(self._store, name)
             await self._store.delete(INTERNAL, _key(name))
@@ -228,7 +229,7 @@ class Documents:
         await self.announce(name)
 
     async def versions(self, name: str) -> Sequence[versions.Version]:
-        """What the document was and is, the newest first; as the store has it now."""
+        """Return the versions of a document, the newest first, after reading it again."""
         async with self._changing:
             present = await self._take(name)
         return await versions.listed(self._store, name, present)
@@ -260,7 +261,7 @@ class Documents:
             await versions.settle(self._store, entry)
 
     async def _found(self) -> dict[str, str]:
-        """Bucket -> ETag of every document that there is."""
+        """Return the ETags of all documents in the store, by bucket."""
         etags: dict[str, str] = {}
         after = ""
         while True:
@@ -273,13 +274,13 @@ class Documents:
                 return etags
 
     async def _vanished(self, names: AbstractSet[str]) -> None:
-        """See what became of buckets whose documents are not there any more.
+        """Forget the documents that were deleted with their buckets, and report the others.
 
         Raises:
-            OssError: The store is away; all stays as it was.
+            OssError: The store is not available; nothing has changed.
         """
         if names - self._missing:
-            await self._store.buckets()  # some stores learn only so which are gone
+            await self._store.buckets()  # some stores notice only here that buckets are gone
         gone = {name for name in names if not self._there(name)}
         for name in gone:
             self._forget(name)
@@ -287,17 +288,17 @@ class Documents:
             self._miss(name)
 
     def _miss(self, name: str) -> None:
-        """Its document is gone, and the bucket is not."""
+        """Note that a document is gone, and its bucket is not."""
         self._missing.add(name)
-        self._seen[name] = ""  # should it come back as it was, it is taken again
+        self._seen[name] = ""  # if the same document comes back, it is read again
         self.faults[name] = MISSING
         log.error("bucket %s: %s", name, MISSING)
 
     async def _take(self, name: str) -> bytes | None:
-        """Read one document; a broken one is told of and changes nothing.
+        """Read one document; a broken one is reported and does not come into force.
 
         Returns:
-            Its bytes as they are; ``None`` for none, and for one that cannot be kept.
+            Its bytes; ``None`` if there is none, or it is too large or may not be read.
         """
         try:
             opened = await self._store.open(INTERNAL, _key(name))
@@ -326,7 +327,7 @@ class Documents:
         return data
 
     def _break(self, name: str, reason: str) -> None:
-        """There is a document, and nobody can go by it."""
+        """Note that a document is broken."""
         self.version += 1
         self.known.setdefault(name, CLOSED)
         self.faults[name] = reason
@@ -342,7 +343,7 @@ class Documents:
         self._missing.discard(name)
 
 
-async def _nobody(name: str) -> None:
+async def _announce_to_none(name: str) -> None:
     pass
 
 

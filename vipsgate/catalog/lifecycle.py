@@ -1,9 +1,9 @@
-"""Lifecycle: uploads in parts that nobody completes are aborted, as a bucket's rules say.
+"""Lifecycle: aborts multipart uploads that are not completed, by the rules of their bucket.
 
-Every instance looks once an hour; the first one that writes down that it does has the hour, so that
-the uploads of an object store are read once and not by a whole fleet. Should two do it all the
-same, no harm is done: an upload that is aborted twice is gone. The uploads are read a few at a
-time, with a pause behind each few, so that a hundred thousand of them take no time from requests.
+This is done once an hour. The instance that is first to write a file of the present hour does it,
+so that the uploads of an object store are read once and not by a whole fleet. If two should do it,
+no harm is done: aborting an upload twice has the same effect. The uploads are read a few at a time,
+with pauses, so that a hundred thousand of them do not delay requests.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from ..store.base import PLAIN, Store
 from . import uploads
 from .registry import Registry
 
-TURN = "lifecycle.json"  # in our own bucket: when the last turn began
-INTERVAL = 3600.0  # seconds between two turns of all instances
-POLL_INTERVAL = 300.0  # seconds between two looks of one instance whether it is time
-TOGETHER = 32  # uploads behind which requests have their turn
-PAUSE = 0.05  # seconds for that
+TURN = "lifecycle.json"  # a file in the internal bucket with the time of the last turn
+INTERVAL = 3600.0  # seconds between two turns of all instances together
+POLL_INTERVAL = 300.0  # seconds after which each instance checks whether a turn is due
+TOGETHER = 32  # uploads that are read between two pauses
+PAUSE = 0.05  # seconds of a pause
 
-Rules = Mapping[str, Sequence[LifecycleRule]]  # of each bucket
+Rules = Mapping[str, Sequence[LifecycleRule]]  # rules by bucket
 log = logging.getLogger(__name__)
 
 
 async def follow(store: Store, registry: Registry, clock: Callable[[], float]) -> None:
-    """Abort what is due, again and again, for ever.
+    """Abort uploads that are due, until this task is cancelled.
 
     Args:
-        store: Where the uploads are.
-        registry: Has the rules.
-        clock: Seconds since the epoch.
+        store: The store of the uploads.
+        registry: The buckets, with their rules.
+        clock: Returns the time in seconds since the epoch.
     """
     while True:
-        # not all at once, where all instances are started together
+        # at different times, even if all instances were started together
         await asyncio.sleep(POLL_INTERVAL * random.uniform(0.5, 1.5))
         rules = rules_of(registry)
         try:
@@ -49,7 +49,7 @@ async def follow(store: Store, registry: Registry, clock: Callable[[], float]) -
                 await sweep(store, rules, clock())
         except OssError as error:
             log.error("abandoned uploads cannot be aborted now: %s", error)
-        except Exception:  # a fault of ours; whoever ends here aborts nothing any more
+        except Exception:  # a fault here must not end the loop
             log.exception("abandoned uploads cannot be aborted")
 
 
@@ -63,7 +63,7 @@ async def take_turn(store: Store, now: float) -> bool:
     """Take the turn if it is due and no other instance has taken it. Return whether it was taken.
 
     Raises:
-        OssError: The store is away.
+        OssError: The store is not available.
     """
     etag = ""
     try:
@@ -85,15 +85,15 @@ async def take_turn(store: Store, now: float) -> bool:
 def _begun(data: bytes) -> float:
     try:
         return float(orjson.loads(data)["begun"])
-    except (ValueError, TypeError, KeyError):  # not of our making
+    except (ValueError, TypeError, KeyError):  # not written by vipsgate
         return 0.0
 
 
 async def sweep(store: Store, rules: Rules, now: float) -> int:
-    """Abort the uploads that are due, and return how many these were.
+    """Abort the uploads that are due, and return their number.
 
     Raises:
-        OssError: The store is away; what is left is for the next turn.
+        OssError: The store is not available; the next turn does the rest.
     """
     total = 0
     for bucket, of_bucket in rules.items():

@@ -1,4 +1,4 @@
-"""The registry of buckets: which there are, and what is configured for each."""
+"""The registry of buckets: the document of each, from the configuration or from the store."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Registry:
     """The buckets of a server.
 
     Args:
-        store: Where they are.
-        documents: Of those that the store describes.
-        origins: Told which buckets are elsewhere; ``None`` where none can be.
+        store: The store.
+        documents: The documents in the store.
+        origins: Is told which buckets have an origin; ``None`` if none can have one.
 
     Attributes:
-        documents: See the argument.
-        declared: Documents of the configuration, which win.
-        plain: What counts for a bucket without a document.
-        domains: Host name -> bucket, of all documents.
-        conflicts: What a document claims in vain, by bucket.
+        documents: As the argument.
+        declared: Documents of the configuration, which take precedence.
+        plain: The document of buckets without one.
+        domains: The bucket of each host name in all documents.
+        conflicts: What a document claims and does not get, by bucket.
     """
 
     def __init__(self, store: Store, documents: Documents, origins: Routing | None = None) -> None:
@@ -38,12 +38,12 @@ class Registry:
         self._adopted = 0
 
     def adopt(self, declared: Mapping[str, Bucket], plain: Bucket, limits: Limits) -> None:
-        """Take over what a configuration says.
+        """Apply a configuration.
 
         Args:
             declared: Its documents, by bucket.
-            plain: See the attribute.
-            limits: What styles of the store's documents may ask for.
+            plain: The document of buckets without one.
+            limits: Limits of styles in the store's documents.
         """
         self.declared, self.plain = dict(declared), plain
         self._adopted += 1
@@ -51,9 +51,10 @@ class Registry:
         self.refresh()
 
     def refresh(self) -> None:
-        """Find out anew whose each host name is, and which buckets are elsewhere.
+        """Assign host names and origins to buckets, by the present documents.
 
-        Where two claim one host, the first keeps it.
+        If two buckets have the same host name, the first one keeps it: declared ones come before
+        others, and names are sorted.
         """
         self.domains, self.conflicts = {}, {}
         for documents in (self.declared, self.documents.known):
@@ -70,10 +71,10 @@ class Registry:
             self.conflicts |= self._origins.faults
 
     def get(self, name: str) -> Bucket | None:
-        """The document of a bucket; ``None`` where there is no such bucket.
+        """Return the document of a bucket; ``None`` if there is no such bucket.
 
         Raises:
-            ServiceUnavailable: Nobody can tell, for the store is away.
+            ServiceUnavailable: The store, which would know, is not available.
         """
         document = self.described(name)
         if document is None and name and self._store.has(name):
@@ -81,7 +82,7 @@ class Registry:
         return document
 
     def described(self, name: str) -> Bucket | None:
-        """The document of a bucket that has one; the store is not asked."""
+        """Return the document of a bucket if it has one of its own, without asking the store."""
         return self.declared.get(name) or self.documents.known.get(name)
 
     def is_there(self, name: str) -> bool:
@@ -93,10 +94,10 @@ class Registry:
 
     @property
     def version(self) -> tuple[int, int]:
-        """Another one as soon as a configuration or a document is another."""
+        """A value that changes whenever the configuration or a document changes."""
         return self._adopted, self.documents.version
 
     @property
     def faults(self) -> dict[str, str]:
-        """What is wrong with the documents of buckets, by bucket."""
+        """What is wrong with documents, by bucket."""
         return self.conflicts | self.documents.faults

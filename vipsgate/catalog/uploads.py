@@ -1,15 +1,16 @@
-"""Uploads in parts, kept in the store until they are completed or aborted.
+"""Multipart uploads, kept in the store until they are completed or aborted.
 
-``.vipsgate/uploads/BUCKET/ID/about.json`` says what is to become of the parts beside it, ``00001``
-to ``10000``. Completing copies them into one draft, which becomes the object in one step; the
-upload is taken away after that, so that a client who never heard the answer may ask again. One
-that died in between is recognised by its object's tag, see :func:`sweep`.
+``.vipsgate/uploads/BUCKET/ID/about.json`` describes an upload; its parts are files in the same
+folder, ``00001`` to ``10000``. Completing an upload copies them into one draft, which becomes the
+object in one step. The upload is deleted after that, so that a client that got no answer may repeat
+the call. If the server ends in between, the upload is recognised by its object's ETag, see
+:func:`sweep`.
 
-Uploads are listed in the order of their keys, but lie in that of their ids. So a page reads them
-all and holds the first of them. An index by key would read no more than a page, and cost a write
-for each upload and a repair for each sudden end; uploads are few, and listed rarely: a look at one
-takes 0.2 ms on a disk (a page of 100 of 1,000 under way: 0.27 s on two busy cores), others are
-served between any 32 of them, and a lifecycle rule takes away those that nobody completes.
+Uploads are listed in the order of their keys, but stored in that of their ids. So each page reads
+them all and keeps the first ones. An index by key would make a page read fewer, and would need a
+write for each upload and a repair after each sudden end. Uploads are few and rarely listed: reading
+one takes 0.2 ms on a disk (a page of 100 of 1,000 uploads: 0.27 s on two busy cores), other
+requests are served after every 32, and a lifecycle rule aborts those that are not completed.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ from ..store.local.listing import common
 FOLDER, ABOUT = "uploads/", "about.json"
 IDENTITY = re.compile(r"[0-9A-F]{32}")
 MAX_PARTS = 10000  # OSS guide, Multipart upload
-LEAST_BYTES = 102400  # of a part that is not the last; OSS guide, Multipart upload
-PAGE = 1000  # entries read in one go
-READS = 32  # uploads read at the same time: an object store takes a while for each
-ORPHAN = 3600.0  # seconds after which parts without an upload are nobody's
+LEAST_BYTES = 102400  # least bytes of a part other than the last; OSS guide, Multipart upload
+PAGE = 1000  # entries that are listed in one call
+READS = 32  # uploads that are read at the same time, because object stores take a while for each
+ORPHAN = 3600.0  # seconds after which parts without an upload are deleted
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One that has begun.
+    """An upload that has begun.
 
     Attributes:
-        bucket: Of the object.
-        key: Of the object.
+        bucket: Bucket of the object.
+        key: Key of the object.
         identity: ``uploadId``, 32 hexadecimal digits.
-        properties: What will be kept with the object.
-        begun: Seconds since the epoch.
-        made: The tag of the object that is being made of it; empty before that.
-        ended: It is being taken away, and is none any more.
+        properties: Properties that the object will have.
+        begun: When it began, in seconds since the epoch.
+        made: ETag of the object while it is being completed; empty before.
+        ended: Whether it has ended and is being deleted.
     """
 
     bucket: str
@@ -63,21 +64,21 @@ class Upload:
     ended: bool = False
 
     def path(self, name: str) -> str:
-        """Where in the store something of it is."""
+        """Return the key, in the internal bucket, of a file of this upload."""
         return f"{FOLDER}{self.bucket}/{self.identity}/{name}"
 
     def part(self, number: int) -> str:
-        """Where in the store one of its parts is."""
+        """Return the key, in the internal bucket, of a part."""
         return self.path(f"{number:05d}")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One that has come.
+    """A part that has been uploaded.
 
     Attributes:
         number: 1 to 10,000.
-        object: What the store knows of it.
+        object: Its object in the internal bucket.
     """
 
     number: int
@@ -86,11 +87,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class UploadPage:
-    """A part of a listing of uploads, in the order of their keys' bytes and of their ids.
+    """A page of a listing of uploads, sorted by the bytes of their keys and then by id.
 
     Attributes:
-        rows: Key, id, and when it was begun; of a common prefix the id is empty.
-        more: Whether there are others behind these.
+        rows: Key, id, and beginning in seconds since the epoch; the id of a common prefix is empty.
+        more: Whether there are others after these.
     """
 
     rows: Sequence[tuple[str, str, float]]
@@ -98,14 +99,14 @@ class UploadPage:
 
 
 async def begin(store: Store, bucket: str, key: str, properties: Properties, now: float) -> Upload:
-    """Begin an upload."""
+    """Begin an upload, and return it."""
     upload = Upload(bucket, key, secrets.token_hex(16).upper(), properties, now)
     await _note(store, upload)
     return upload
 
 
 async def find(store: Store, bucket: str, key: str, identity: str) -> Upload:
-    """The upload of this id, which is to this object.
+    """Return the upload to an object with this id.
 
     Raises:
         NoSuchUpload: There is none.
@@ -122,10 +123,10 @@ async def find(store: Store, bucket: str, key: str, identity: str) -> Upload:
 
 
 async def keep(store: Store, upload: Upload, number: int, draft: Draft) -> Object:
-    """Make a draft in :data:`INTERNAL` a part of the upload, in place of an earlier one.
+    """Store a draft in :data:`INTERNAL` as a part of an upload; it replaces an earlier one.
 
     Raises:
-        NoSuchUpload: It has ended meanwhile.
+        NoSuchUpload: The upload has ended in the meantime.
     """
     part = await draft.keep(upload.part(number), PLAIN)
     try:
@@ -137,7 +138,7 @@ async def keep(store: Store, upload: Upload, number: int, draft: Draft) -> Objec
 
 
 async def parts(store: Store, upload: Upload, *, after: int = 0, limit: int) -> Sequence[Part]:
-    """The parts that have come, by number, from behind ``after``."""
+    """Return the uploaded parts with numbers above ``after``, sorted by number."""
     page = await store.list(
         INTERNAL, prefix=upload.path(""), after=upload.part(after), limit=limit + 1
     )
@@ -152,19 +153,19 @@ async def complete(
     draft: Draft,
     make: Callable[[str], Awaitable[Object]],
 ) -> Object:
-    """Make the object of parts.
+    """Join parts into an object, and return it.
 
     Args:
-        store: Where they are.
-        upload: Which one.
-        wanted: Number and tag of each part, in their order.
-        draft: Of the object.
-        make: Keeps the draft; called with the object's tag.
+        store: The store.
+        upload: The upload.
+        wanted: Number and ETag of each part, in order.
+        draft: Draft of the object, into which the parts are copied.
+        make: Stores the draft as the object; called with the object's ETag.
 
     Raises:
         InvalidPartOrder: The numbers do not ascend.
-        InvalidPart: One has not come, or has another tag.
-        EntityTooSmall: One that is not the last is below 100 KB.
+        InvalidPart: A part was not uploaded, or has another ETag.
+        EntityTooSmall: A part other than the last has less than 100 KB.
     """
     numbers = [number for number, _ in wanted]
     if any(later <= earlier for earlier, later in pairwise(numbers)):
@@ -182,9 +183,9 @@ async def complete(
     for part in parts:
         with closing(await store.open(INTERNAL, upload.part(part.number))) as opened:
             if opened.object != part.object:
-                raise _missing(part.number, "has been sent anew meanwhile")
+                raise _missing(part.number, "was replaced in the meantime")
             await draft.copy(opened.descriptor, 0, part.object.size)
-        # OSS hashes the digits; S3 hashes what they stand for
+        # OSS hashes the hexadecimal digits; S3 hashes the bytes that they stand for
         fingerprints.update(part.object.etag.strip('"').upper().encode())
     etag = f'"{fingerprints.hexdigest().upper()}-{len(wanted)}"'
     await _note(store, replace(upload, made=etag))
@@ -194,29 +195,29 @@ async def complete(
 
 
 async def _part(store: Store, upload: Upload, number: int, etag: str) -> Part:
-    """A part that a client names.
+    """Return a part that a client names.
 
     Raises:
-        InvalidPart: It has not come, or has another tag.
+        InvalidPart: The part was not uploaded, or has another ETag.
     """
     try:
         info = await store.stat(INTERNAL, upload.part(number))
     except NoSuchKey:
-        raise _missing(number, "has not come") from None
+        raise _missing(number, "has not been uploaded") from None
     if etag.strip('"').upper() != info.etag.strip('"').upper():
         raise _missing(number, f"has the ETag {info.etag}, not {shown(etag)}")
     return Part(number, info)
 
 
 async def abort(store: Store, upload: Upload) -> None:
-    """Take the upload and its parts away; who dies on the way is seen to by :func:`sweep`."""
-    # from now on it is none: a part that still comes takes itself away
+    """Delete an upload and its parts; :func:`sweep` does the rest if the server ends meanwhile."""
+    # first mark it as ended, so that keep() deletes a part that still arrives
     await _note(store, replace(upload, ended=True))
     await _clear(store, upload.bucket, upload.identity)
 
 
 async def under_way(store: Store, bucket: str) -> AsyncIterator[Upload]:
-    """All uploads to a bucket that have begun and not ended."""
+    """Yield all uploads to a bucket that have begun and not ended."""
     async for together in _batches(_identities(store, bucket), READS):
         for upload in await asyncio.gather(*(_read(store, bucket, one) for one in together)):
             if upload and not upload.ended:
@@ -232,18 +233,18 @@ async def page(
     after: tuple[str, str],
     limit: int,
 ) -> UploadPage:
-    """Return a page of the uploads under way, in memory that does not grow with them.
+    """Return a page of the uploads in progress; the memory for it does not grow with their number.
 
     Args:
-        store: Where they are.
-        bucket: Which one.
-        prefix: What the keys of their objects begin with.
-        delimiter: Keys that have it behind the prefix are one common prefix up to it.
-        after: Key and id, or a common prefix and "", behind which the page begins; a key without
-            an id stands for all uploads of that key.
-        limit: Uploads and common prefixes together, at least 1.
+        store: The store.
+        bucket: The bucket.
+        prefix: Prefix of the keys of their objects.
+        delimiter: Keys that contain it after the prefix are joined into one common prefix.
+        after: Key and id, or a common prefix and "", after which the page begins; a key without an
+            id stands for all uploads of that key.
+        limit: Most uploads and common prefixes together, at least 1.
     """
-    places: list[tuple[bytes, str]] = []  # of the first ones that are known so far, in order
+    places: list[tuple[bytes, str]] = []  # key and id of the first ones so far, sorted
     begun: dict[tuple[bytes, str], float] = {}
     start = after[0].encode(), after[1]
     async for upload in under_way(store, bucket):
@@ -273,7 +274,10 @@ def _behind(place: tuple[bytes, str], start: tuple[bytes, str]) -> bool:
 
 
 async def sweep(store: Store, now: float) -> None:
-    """Take away what a sudden end has left: uploads whose object is made, parts of none."""
+    """Delete what a sudden end of the server has left behind.
+
+    These are uploads that have ended or whose object exists, and parts without an upload.
+    """
     async for bucket in _folders(store, FOLDER):
         async for identity in _identities(store, bucket):
             upload = await _read(store, bucket, identity)
@@ -309,12 +313,12 @@ async def _read(store: Store, bucket: str, identity: str) -> Upload | None:
         with closing(opened):
             about = orjson.loads(opened.read())
         return Upload(**{**about, "properties": Properties(**about["properties"])})
-    except (ValueError, TypeError, KeyError):  # not of our making
+    except (ValueError, TypeError, KeyError):  # not written by vipsgate
         return None
 
 
 async def _clear(store: Store, bucket: str, identity: str) -> None:
-    """Take all of it away, what is said of it last."""
+    """Delete the files of an upload, its description last."""
     prefix = f"{FOLDER}{bucket}/{identity}/"
     while (page := await store.list(INTERNAL, prefix=prefix, limit=PAGE)).objects:
         names = [key for key, _ in page.objects if key != prefix + ABOUT]
@@ -329,7 +333,7 @@ async def _identities(store: Store, bucket: str) -> AsyncIterator[str]:
 
 
 async def _batches(names: AsyncIterator[str], size: int) -> AsyncIterator[list[str]]:
-    """The names, so many at a time."""
+    """Yield the names in lists of ``size``; the last one may be shorter."""
     together: list[str] = []
     async for name in names:
         together.append(name)
@@ -341,7 +345,7 @@ async def _batches(names: AsyncIterator[str], size: int) -> AsyncIterator[list[s
 
 
 async def _folders(store: Store, folder: str) -> AsyncIterator[str]:
-    """The names directly below a folder that have something below them."""
+    """Yield the names of the folders directly below a folder."""
     after = ""
     while True:
         page = await store.list(INTERNAL, prefix=folder, delimiter="/", after=after, limit=PAGE)

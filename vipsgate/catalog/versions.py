@@ -1,10 +1,10 @@
 """Versions of bucket documents: what each change has written, who made it and when.
 
-``.vipsgate/versions/BUCKET/00000001-DIGEST`` is a line of JSON and, below it, the document's bytes
-as they are. A version is written before its document, so a sudden end between the two loses
-neither: it leaves a version from which no later one began, and that is told. Kept in one file a
-bucket, 50 documents would be written anew with each change, and that file and the document would
-have to change in one step, which no store offers.
+``.vipsgate/versions/BUCKET/00000001-DIGEST`` is a line of JSON, followed by the document's bytes. A
+version is written before its document, so a sudden end of the server between the two loses neither:
+it leaves a version that no later one began from, and that is shown as such. The alternative, one
+file for each bucket, would write 50 documents with each change, and that file and the document
+would have to change in one step, which no store offers.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from ..errors import NoSuchKey, OssError, PreconditionFailed
 from ..store.base import PLAIN, Object, Store
 
 FOLDER = "versions/"
-MAX_VERSIONS = 50  # of a bucket; the oldest go
-DIGITS = 8  # of a version's number in its name
+MAX_VERSIONS = 50  # versions of a bucket; the oldest ones are deleted
+DIGITS = 8  # digits of a version's number in its name
 NAME = re.compile(r"([0-9]{8})-([0-9a-f]{64})")
-PAGE = 1000  # names read in one go; there are few more than MAX_VERSIONS
-AT_ONCE = 8  # versions read at a time
-OUTSIDE = "outside"  # what is said of a document that nobody here has written
+PAGE = 1000  # names that are listed in one call; there are few more than MAX_VERSIONS
+AT_ONCE = 8  # versions that are read at the same time
+OUTSIDE = "outside"  # Author.what of a document that was not written by vipsgate
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes a document.
+    """The author of a change to a document.
 
     Attributes:
-        who: An access key id, or a command; empty where nobody has signed.
+        who: An access key id, or a command; empty for an anonymous caller.
         what: The call, ``PutStyle small``.
-        when: Seconds since the epoch.
+        when: Time of the change in seconds since the epoch.
     """
 
     who: str = ""
@@ -48,16 +48,16 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A document that a bucket has, or had.
+    """A present or former document of a bucket.
 
     Attributes:
-        number: Rising, from 1.
-        author: Who has written it.
-        before: The digest of the document that it was to replace; empty for none.
-        document: Its bytes.
-        lasted: Whether it is in force or a later one began from it. Else it never came into force,
-            or was undone in the store itself.
-        current: Whether it is the document as it is now.
+        number: Ascending, from 1.
+        author: Who wrote it.
+        before: Digest of the document that it was to replace; empty for none.
+        document: The bytes of the document.
+        lasted: Whether it is in force, or a later one began from it. If not, it never came into
+            force, or was undone in the store itself.
+        current: Whether it is the present document.
     """
 
     number: int
@@ -69,12 +69,12 @@ class Version:
 
     @property
     def digest(self) -> str:
-        """See :func:`digest`."""
+        """The :func:`digest` of the document."""
         return digest(self.document)
 
 
 def digest(document: bytes | None) -> str:
-    """What tells a document from others; empty for none."""
+    """Return the SHA-256 of a document in hexadecimal digits; empty for none."""
     return "" if document is None else hashlib.sha256(document).hexdigest()
 
 
@@ -83,9 +83,9 @@ class Entry:
     """A version whose document is about to be written.
 
     Attributes:
-        path: Where in the store it is.
-        etag: Its tag there.
-        surplus: Where those are that are too old beside it.
+        path: Its key in the internal bucket.
+        etag: Its ETag.
+        surplus: Keys of the oldest versions, which are too many with it.
     """
 
     path: str
@@ -96,10 +96,14 @@ class Entry:
 async def note(
     store: Store, bucket: str, present: bytes | None, document: bytes, author: Author
 ) -> Entry | None:
-    """Write down a document that is about to replace the present one; ``None`` for the same one.
+    """Write a version of a document that is about to replace the present one.
 
-    A present one that nobody here has written, as by hand in the store, is written down first.
-    Then :func:`settle` or :func:`withdraw` follows, by what becomes of the document.
+    If vipsgate has not written the present document, such as one edited in the store, a version of
+    it is written first. The caller then writes the document, and calls :func:`settle` if that has
+    succeeded, or else :func:`withdraw`.
+
+    Returns:
+        ``None`` if the document is equal to the present one.
     """
     names = await _names(store, bucket)
     now = digest(present)
@@ -114,25 +118,25 @@ async def note(
 
 
 async def settle(store: Store, entry: Entry) -> None:
-    """Let the oldest go, as the document is written; what stays behind goes with the next one."""
+    """Delete the oldest versions. If that fails, the next change deletes them."""
     with suppress(OssError):
         for path in entry.surplus:
             await store.delete(INTERNAL, path)
 
 
 async def withdraw(store: Store, entry: Entry) -> None:
-    """Take a version away whose document has not been written: somebody else was first."""
+    """Delete a version whose document was not written, because of another change."""
     with suppress(PreconditionFailed):
         await store.delete(INTERNAL, entry.path, expected=entry.etag)
 
 
 async def listed(store: Store, bucket: str, present: bytes | None) -> Sequence[Version]:
-    """All versions, the newest first.
+    """Return all versions, the newest first.
 
     Args:
-        store: Where they are.
-        bucket: Of which bucket.
-        present: The document as it is now; ``None`` for none.
+        store: The store.
+        bucket: The bucket.
+        present: The bytes of the present document; ``None`` if there is none.
     """
     names = (await _names(store, bucket))[-MAX_VERSIONS:]
     turns = asyncio.Semaphore(AT_ONCE)
@@ -152,7 +156,7 @@ async def listed(store: Store, bucket: str, present: bytes | None) -> Sequence[V
 
 
 async def remove(store: Store, bucket: str) -> None:
-    """Take all of them away, with their bucket."""
+    """Delete all versions of a bucket that is deleted."""
     while names := await _names(store, bucket):
         for name in names:
             await store.delete(INTERNAL, name.path)
@@ -160,7 +164,7 @@ async def remove(store: Store, bucket: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """What the name of a version says."""
+    """The name of a version in the internal bucket."""
 
     bucket: str
     number: int
@@ -172,7 +176,7 @@ class _Name:
 
 
 async def _read(store: Store, name: _Name) -> Version | None:
-    """One of them; ``None`` where it is gone, or the file is none of ours."""
+    """Read a version; return ``None`` if it is gone, or was not written by vipsgate."""
     try:
         opened = await store.open(INTERNAL, name.path)
     except NoSuchKey:
@@ -194,7 +198,7 @@ async def _write(
     author: Author,
     before: str,
 ) -> tuple[_Name, Object]:
-    """Write one behind those that there are."""
+    """Write a version after the existing ones, and return its name and object."""
     name = _Name(bucket, names[-1].number + 1 if names else 1, digest(document))
     head = orjson.dumps({"author": asdict(author), "before": before})
     async with store.draft(INTERNAL) as draft:
@@ -202,12 +206,12 @@ async def _write(
         while True:
             try:
                 return name, await draft.keep(name.path, PLAIN, expected="")
-            except PreconditionFailed:  # another node writes the same, in the same moment
+            except PreconditionFailed:  # another node has just written it
                 name = replace(name, number=name.number + 1)
 
 
 async def _names(store: Store, bucket: str) -> list[_Name]:
-    """Those that there are, in their order."""
+    """Return the names of the existing versions, the oldest first."""
     prefix = f"{FOLDER}{bucket}/"
     page = await store.list(INTERNAL, prefix=prefix, limit=PAGE)
     words = (NAME.fullmatch(key.removeprefix(prefix)) for key, _ in page.objects)

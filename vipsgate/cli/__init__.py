@@ -1,6 +1,6 @@
 """The commands, one module each; ``vipsgate --help`` lists them.
 
-RULE: reads the command line and the configuration, and calls; what a command does stands elsewhere.
+RULE: reads the command line and the configuration, and calls other packages, which do the work.
 """
 
 from __future__ import annotations

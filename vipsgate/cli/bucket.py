@@ -1,7 +1,7 @@
 """``vipsgate bucket``: the buckets of a store and their documents, without a server.
 
-A running server sees what is changed here within a few seconds. What is imported is checked whole
-before anything is written, and a bucket that the configuration declares is not touched.
+A running server applies changes within a few seconds. An imported document is validated before
+anything is written. Buckets that the configuration declares cannot be changed.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def command(context: click.Context, config: Path | None, root: str | None) -> No
 
 
 class StoreOption:
-    """The store that the configuration names, opened when a command wants it."""
+    """The store that the configuration names, which is opened when a command needs it."""
 
     def __init__(self, config: Path | None, root: str | None) -> None:
         self._config, self._root = config, root
 
     def run(self, work: Callable[[Settings, Store, Documents], Coroutine[Any, Any, T]]) -> T:
-        """Do something with the store; what goes wrong is said without a traceback."""
+        """Run some work with the store; errors end the command without a traceback."""
         from ..build import store_of
 
         rows = {"store": {"url": address(self._root)}}
@@ -69,7 +69,7 @@ class StoreOption:
 @command.command("list")
 @click.pass_obj
 def list_buckets(there: StoreOption) -> None:
-    """Name all buckets, and where each is described."""
+    """List all buckets, and where the document of each is."""
 
     async def work(settings: Settings, store: Store, described: Documents) -> None:
         names = {name for name, _ in await store.buckets()}
@@ -96,7 +96,7 @@ def show(there: StoreOption, name: str) -> None:
 @click.option("--acl", type=click.Choice(Acl.__args__), default="private", show_default=True)  # type: ignore[attr-defined]
 @click.pass_obj
 def create(there: StoreOption, name: str, acl: Acl) -> None:
-    """Make a bucket."""
+    """Create a bucket."""
 
     async def work(settings: Settings, store: Store, described: Documents) -> None:
         check_bucket(name)
@@ -127,7 +127,7 @@ def export(there: StoreOption, name: str, file: Path | None) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.pass_obj
 def import_(there: StoreOption, name: str, file: str) -> None:
-    """Take FILE as the bucket's document, - for standard input; the bucket is made if absent."""
+    """Use FILE as the bucket's document, - for standard input; create the bucket if needed."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
     async def work(settings: Settings, store: Store, described: Documents) -> None:

@@ -1,4 +1,4 @@
-"""``vipsgate check``: what works here."""
+"""``vipsgate check``: tries everything that vipsgate needs on this machine, and reports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .shared import CONFIG, Usage
 if TYPE_CHECKING:
     from .findings import Finding
 
-NICE = 10  # added to the niceness of a check that a server has asked for
+NICE = 10  # added to the niceness of a check that a server has started
 
 
 @click.command("check")
@@ -27,10 +27,10 @@ NICE = 10  # added to the niceness of a check that a server has asked for
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each finding.")
 @click.option("--of-server", is_flag=True, hidden=True)
 def command(config: Path | None, as_json: bool, of_server: bool) -> None:
-    """Say what works here; exit with 1 when something promised does not.
+    """Report what works on this machine; exit with 1 if something that is promised does not.
 
-    A server's own check is given its settings on standard input, since flags are in no file, and
-    makes way for the server's renderers.
+    A check that a server has started reads its settings from standard input, because flags are in
+    no file, and has less priority than the server's renderers.
     """
     from .findings import findings
 
@@ -51,7 +51,7 @@ def _print_json(results: Iterable[Finding]) -> bool:
     for finding in results:
         failed |= finding.works is False
         click.echo(orjson.dumps(asdict(finding)).decode())
-        sys.stdout.flush()  # whoever reads it sees how far it has come
+        sys.stdout.flush()  # so that the reader sees the progress
     return failed
 
 
@@ -65,5 +65,5 @@ def _print_table(results: Iterable[Finding]) -> bool:
         failed |= finding.works is False
         works = {True: "yes", False: "NO", None: "absent"}[finding.works]
         table.add_row(finding.what, works, finding.detail)
-    Console(markup=False).print(table)  # a detail may have brackets
+    Console(markup=False).print(table)  # a detail may contain brackets
     return failed

@@ -1,4 +1,4 @@
-"""``vipsgate demo``: make a bucket of pictures, serve it, and print URLs to click."""
+"""``vipsgate demo``: create a bucket of pictures, serve it, and print URLs to click."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from . import serve
     help="Where the demo bucket is made, unless it is there.",
 )
 def command(port: int, admin_port: int, folder: Path) -> None:
-    """Make a bucket of pictures, serve it, and print URLs to click."""
+    """Create a bucket of pictures, serve it, and print URLs to click."""
     from ..demo import BUCKET
 
     if not folder.exists():
         click.echo(f"vipsgate: painting a bucket of pictures in {folder} ...", err=True)
-        # in a process of its own: the one that serves must not know libvips
+        # in a separate process, because the one that serves must not load libvips
         subprocess.run([sys.executable, "-m", "vipsgate.demo", str(folder)], check=True)
     rows: dict[str, dict[str, Any]] = {
         "server": {"port": port, "admin_port": admin_port},

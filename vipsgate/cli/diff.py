@@ -1,8 +1,8 @@
-"""``vipsgate diff``: the same requests to two endpoints, and where their answers differ.
+"""``vipsgate diff``: sends the same requests to two endpoints, and compares the answers.
 
-Pictures are decoded in this process, as ``vipsgate render`` does it: by the pipeline's own readers,
-within the limits, with rights no wider than those of who typed the command. A renderer's sandbox
-was the other design; it would need a pool and its configuration for a tool that runs for seconds.
+Pictures are decoded in this process, as by ``vipsgate render``: with the pipeline's readers, within
+the limits, and with the rights of the user. The alternative, a renderer's sandbox, would need a
+pool and its configuration for a tool that runs for seconds.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from ..image.config import Limits
     from .differences import Answer, Comparison, Tolerance
 
-MAX_BODY = 64 << 20  # bytes of an answer; OSS processes pictures of up to 20 MB
+MAX_BODY = 64 << 20  # most bytes of an answer; OSS processes pictures of up to 20 MB
 # behind OSS_FROM_ and OSS_AGAINST_
 ENVIRONMENT = ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SESSION_TOKEN", "REGION")
 SIGNATURE = frozenset(("ossaccesskeyid", "expires", "signature", "security-token"))  # V1
-SIGNATURE_V4 = (  # and their versions of V2 and V4, which begin so
+SIGNATURE_V4 = (  # prefixes of the parameters of V2 and V4
     *("x-oss-signature", "x-oss-credential", "x-oss-date", "x-oss-expires"),
     *("x-oss-additional-headers", "x-oss-security-token", "x-oss-access-key-id"),
 )
 
 
 class NoAnswerError(Exception):
-    """A server gave no whole answer."""
+    """A server gave no complete answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Side:
     """One of the two servers.
 
     Attributes:
-        prefix: The URL before what is asked of both, without a slash at its end.
-        credential: Who signs each request anew; ``None`` sends it as it is written.
-        region: Of its V4 signatures.
+        prefix: The URL before the path of a request, without a slash at its end.
+        credential: Key pair that signs each request; ``None`` sends requests unchanged.
+        region: Region of its V4 signatures.
     """
 
     prefix: str
@@ -61,7 +61,7 @@ class Side:
 
     @property
     def bucket(self) -> str:
-        """The first part of the path, else the first label of the host."""
+        """The bucket: the first part of the path, or else the first label of the host."""
         parts = urlsplit(self.prefix)
         return parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
 
@@ -98,9 +98,10 @@ def command(
 ) -> None:
     """Send the requests in the file URLS (or -) to two servers and compare their answers.
 
-    A line is a path behind both buckets' URLs, or a whole URL of one's own server. A signature in a
-    URL is good for one server; with OSS_FROM_ACCESS_KEY_ID, OSS_FROM_ACCESS_KEY_SECRET and, for the
-    other, OSS_AGAINST_... each is signed anew. Exit status 1: something differs.
+    A line is a path below both buckets' URLs, or a whole URL of your own server. A signature in a
+    URL is valid for one server only; with OSS_FROM_ACCESS_KEY_ID and OSS_FROM_ACCESS_KEY_SECRET,
+    and OSS_AGAINST_... for the other server, each request is signed again. The exit status is 1 if
+    something differs.
     """
     from .differences import Tolerance
 
@@ -118,16 +119,16 @@ def command(
 
 
 def _side(prefix: str, name: str, option: str) -> Side:
-    """One server, with its credentials from the environment.
+    """Return one server, with its key pair from the environment.
 
     Raises:
-        Usage: It is no URL of a bucket, or has half of a credential.
+        Usage: The text is not the URL of a bucket, or only half of a key pair is set.
     """
     from ..gate.sign import Credential
 
     parts = urlsplit(prefix)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise Usage(f"{option} = {prefix!r}: is http://HOST[:PORT][/BUCKET] or https://...")
+        raise Usage(f"{option} = {prefix!r}: expects http://HOST[:PORT][/BUCKET] or https://...")
     names = [f"OSS_{name}_{word}" for word in ENVIRONMENT]
     key_id, secret, token, region = (os.environ.get(name, "") for name in names)
     if bool(key_id) != bool(secret):
@@ -138,16 +139,19 @@ def _side(prefix: str, name: str, option: str) -> Side:
 
 
 def _region(host: str) -> str:
-    """``cn-hangzhou`` of ``bucket.oss-cn-hangzhou.aliyuncs.com``, and of all that names none."""
+    """Return the region in a host such as ``bucket.oss-cn-beijing.aliyuncs.com``.
+
+    It is ``cn-hangzhou`` if the host has none.
+    """
     label = next((label for label in host.split(".") if label.startswith("oss-")), "")
     return label.removeprefix("oss-").removesuffix("-internal") or "cn-hangzhou"
 
 
 def _requests(lines: Iterable[str], prefix: str) -> Iterable[str]:
-    """What stands behind both prefixes, ``/KEY?QUERY``, once each, without blank lines.
+    """Yield each request once, as ``/KEY?QUERY`` after the prefix, without empty lines.
 
     Raises:
-        Usage: A URL is of neither server.
+        Usage: A URL belongs to neither server.
     """
     seen = {}
     for line in map(str.strip, lines):
@@ -206,10 +210,10 @@ async def _all(
 
 
 async def _answer(session: aiohttp.ClientSession, side: Side, request: str) -> Answer:
-    """Ask one server.
+    """Send a request to one server, and return the answer.
 
     Raises:
-        NoAnswerError: It does not answer in time, not whole, or too much.
+        NoAnswerError: The answer does not arrive in time, is truncated or too large.
     """
     import aiohttp
     from yarl import URL
@@ -232,7 +236,7 @@ async def _answer(session: aiohttp.ClientSession, side: Side, request: str) -> A
 
 
 def _signed(side: Side, request: str) -> tuple[str, dict[str, str]]:
-    """A request without the signature that it had, and the headers of a new one (V4)."""
+    """Return a request without its signature, and the headers of a new one (V4)."""
     from ..gate.sign import Request, sign_headers
 
     assert side.credential
@@ -252,7 +256,7 @@ def _signs(word: str) -> bool:
 
 
 def print_json(rows: Mapping[str, Comparison]) -> None:
-    """All comparisons as a JSON list."""
+    """Print all comparisons as a JSON list."""
     items = [
         {
             "request": request,
@@ -266,7 +270,7 @@ def print_json(rows: Mapping[str, Comparison]) -> None:
 
 
 def print_table(rows: Mapping[str, Comparison]) -> None:
-    """A row for each difference, and for each request without any."""
+    """Print a table with a row for each difference, and for each request without any."""
     from rich.console import Console
     from rich.table import Table
 
@@ -287,7 +291,7 @@ def print_table(rows: Mapping[str, Comparison]) -> None:
 
 
 def _printable(words: str) -> Text:
-    """Words of a foreign server, without what a terminal or rich would take for an order."""
+    """Return text of a server without control characters of terminals and markup of rich."""
     from rich.text import Text
 
     return Text("".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in words))

@@ -1,7 +1,7 @@
-"""Differences of ``vipsgate diff``: two answers to one request, compared without any waiting.
+"""Compares two answers to one request, for ``vipsgate diff``; pure.
 
-Status, the headers of :data:`HEADERS`, and the body as what it is: XML and JSON value by value,
-pictures by size, format and distance, all else by its bytes.
+Compared are the status, the headers of :data:`HEADERS`, and the body by its type: XML and JSON
+value by value, pictures by size, format and distance, and everything else by its bytes.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from defusedxml.ElementTree import fromstring
 from ..errors import OssError, shown
 from ..image.difference import Distance
 
-# what two servers can agree on: neither dates nor ids, nor what only names a server or a version
+# headers that two servers can have in common: neither dates, ids nor names of servers and versions
 HEADERS = (
     *("content-type", "content-length", "content-encoding", "content-disposition"),
     *("content-language", "content-range", "cache-control", "expires", "content-md5"),
     *("accept-ranges", "location", "x-oss-object-type", "x-oss-storage-class"),
     *("x-oss-hash-crc64ecma", "x-oss-ec", "x-oss-tagging-count", "x-oss-next-append-position"),
 )
-# of the bytes, which two encoders, or two messages, never have in common
+# headers that depend on the bytes, which differ between two encoders, or two messages
 OF_BYTES = frozenset(("content-length", "content-range", "content-md5"))
 OF_BYTES |= {"x-oss-hash-crc64ecma"}
-ELEMENTS = frozenset(("RequestId", "HostId"))  # of each answer and each server
+ELEMENTS = frozenset(("RequestId", "HostId"))  # different in each answer, or on each server
 ABSENT = "(none)"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered; names of headers are in lower case."""
+    """The answer of a server; names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,16 +43,16 @@ class Answer:
 
     @property
     def kind(self) -> str:
-        """The media type alone."""
+        """The media type without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What of two pictures is no difference.
+    """The distance up to which two pictures are taken to be equal.
 
     Attributes:
-        dhash: Bits of 64.
+        dhash: Different bits of 64.
         mean: Mean CIEDE2000.
     """
 
@@ -62,7 +62,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that two answers do not have in common."""
+    """One difference between two answers."""
 
     what: str
     ours: str
@@ -71,7 +71,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All differences of two answers; the distance of two pictures that could be measured."""
+    """All differences between two answers, and the distance of two pictures if it was measured."""
 
     differences: tuple[Difference, ...]
     distance: Distance | None = None
@@ -93,11 +93,11 @@ def compare(
     """Compare two answers to one request.
 
     Args:
-        ours: Of one server.
-        theirs: Of the other.
-        measure: Gives the distance of two pictures of one size.
-        describe: Gives format and size of a picture, ``jpg 400x267``.
-        tolerance: How far pictures may be from each other.
+        ours: Answer of one server.
+        theirs: Answer of the other.
+        measure: Returns the distance of two pictures of equal size.
+        describe: Returns format and size of a picture, ``jpg 400x267``.
+        tolerance: Distance up to which pictures are equal.
         ignored: Headers, in lower case, and XML elements that are not compared.
     """
     pictures = ours.kind.startswith("image/") and theirs.kind.startswith("image/")
@@ -128,7 +128,7 @@ def _headers(answer: Answer) -> dict[str, str]:
 def _values(
     ours: Mapping[str, str], theirs: Mapping[str, str], ignored: frozenset[str]
 ) -> Iterator[Difference]:
-    """Where two tables differ, in the order of the first, then of the second."""
+    """Yield the differences of two tables, in the order of the first, then of the second."""
     for name in dict.fromkeys((*ours, *theirs)):
         one, other = ours.get(name, ABSENT), theirs.get(name, ABSENT)
         if one != other and name not in ignored:
@@ -151,7 +151,7 @@ def _pictures(
 
 
 def text(distance: Distance) -> str:
-    """A distance in words."""
+    """Return a distance in words."""
     return f"dHash {distance.dhash}, CIEDE2000 {distance.mean:.2f}, at most {distance.max:.1f}"
 
 
@@ -166,12 +166,12 @@ def _bodies(ours: Answer, theirs: Answer, ignored: frozenset[str]) -> Iterator[D
 
 
 def _plain(path: str) -> str:
-    """A path without its numbers: ``/a/b[2]/c`` is ``/a/b/c``."""
+    """Return a path without its numbers: ``/a/b/c`` for ``/a/b[2]/c``."""
     return "/".join(part.partition("[")[0] for part in path.split("/"))
 
 
 def _document(answer: Answer) -> dict[str, str] | None:
-    """Path -> text of all values of XML or JSON; ``None`` where the body is neither."""
+    """Return all values of XML or JSON by path; ``None`` if the body is neither."""
     try:
         if answer.kind.endswith("xml"):
             return dict(_elements(fromstring(answer.body, forbid_dtd=True)))
@@ -183,7 +183,7 @@ def _document(answer: Answer) -> dict[str, str] | None:
 
 
 def _elements(root: Element) -> Iterator[tuple[str, str]]:
-    """Every element: its path, numbered where several have one name, and its own text."""
+    """Yield path and text of each element; paths are numbered if several have the same name."""
     yield f"/{_tag(root)}", (root.text or "").strip()
     yield from _below(root, f"/{_tag(root)}")
 
@@ -199,7 +199,7 @@ def _below(element: Element, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _tag(element: Element) -> str:
-    """A name without its namespace, which not every server sends."""
+    """Return a name without its namespace, which not every server sends."""
     return str(element.tag).rpartition("}")[2]
 
 

@@ -33,10 +33,10 @@ def command(
     renderers: int,
     parent: int,
 ) -> None:
-    """Serve buckets of a temporary folder, print a line of JSON when ready, and leave nothing.
+    """Serve buckets in a temporary folder, and print a line of JSON when ready.
 
     The line has the endpoint, the admin port and the credentials. Clock, faults and recorded
-    requests are at /emulator/ on the admin port.
+    requests are at /emulator/ on the admin port. The folder is deleted at the end.
     """
     flags = {"host": host, "port": port, "renderers": renderers}
     flags |= {"admin_host": host, "admin_port": admin_port}

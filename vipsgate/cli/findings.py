@@ -1,6 +1,6 @@
-"""Findings of ``vipsgate check``: libvips, every format in and out, the sandbox, the store.
+"""Findings of ``vipsgate check``: libvips, reading and writing of formats, the sandbox, the store.
 
-Nothing is looked up that can be tried: a format works when a picture made here comes back from it.
+Everything is tried if possible: a format works if a picture that is written in it can be read.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from ..image.video import decode
 from ..settings import Settings, SettingsError
 from ..worker import fontfiles, sandbox
 
-SIDE = 64  # pixels of the pictures that are tried
-CHINESE, STROKE = "中文图片", "一"  # what must be there; one that is told from a box by its shape
+SIDE = 64  # side of the test pictures in pixels
+CHINESE, STROKE = "中文图片", "一"  # required characters; one whose shape differs from a box
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Finding:
 
     Attributes:
         what: What was tried.
-        works: Whether it did; ``None`` for an optional part that is not installed.
-        detail: A version, a size, or the reason why not.
+        works: Whether it works; ``None`` for an optional part that is not installed or off.
+        detail: A version, a size, or the reason of a failure.
     """
 
     what: str
@@ -49,7 +49,10 @@ class Finding:
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Try everything that is promised. It loads libvips, so it is never for a serving process."""
+    """Try everything that is promised, and yield the findings.
+
+    This loads libvips, so it must not be called in a front.
+    """
     from ..image import render
 
     try:
@@ -63,7 +66,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _faces()
     yield from _fonts(settings.image.fonts_dir)
     yield _parser()
-    yield _walls()
+    yield _renderer_sandbox()
     yield _store(settings)
     yield from _documents(settings)
     yield _cache(settings)
@@ -72,7 +75,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _format(name: str) -> Finding:
-    """Write a picture in the format, recognise it, and make a PNG of it."""
+    """Write a picture in a format, recognise it, and convert it to PNG."""
     what = f"{name} in and out"
     if name == "heic" and not heif.installed():
         return Finding(what, None, f"optional: {heif.INSTALL}")
@@ -86,7 +89,7 @@ def _format(name: str) -> Finding:
 
 
 def _video() -> Finding:
-    """Take a picture of a video in each codec; where PyAV has no encoder, none can be made."""
+    """Take a picture of a video in each codec that PyAV has an encoder for."""
     what = "video in"
     if not decode.installed():
         return Finding(what, None, f"optional: {decode.INSTALL}")
@@ -99,7 +102,7 @@ def _video() -> Finding:
 
 
 def _faces() -> Finding:
-    """Look for faces in a picture."""
+    """Detect faces in a picture."""
     what = "faces for g_face"
     if not faces.installed():
         return Finding(what, None, f"needs {faces.lacking()}")
@@ -111,13 +114,13 @@ def _faces() -> Finding:
 
 
 def _filmed(codec: str) -> tuple[int, int]:
-    """Width and height of a picture that comes back from a video of one."""
+    """Return width and height of a snapshot of a video that has one picture."""
     file = io.BytesIO()
     with decode.library().open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=1)
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
-        # of a video of one picture x265 gives no decoding time, unless no picture waits for another
+        # without B-frames, or else x265 gives a single picture no decoding time
         stream.options = {"x265-params": "log-level=none:pools=none:bframes=0"}
         stream.codec_context.thread_count = 1
         frame = decode.library().VideoFrame(SIDE, SIDE, "yuv420p")
@@ -137,7 +140,7 @@ def _painted(kind: str) -> bytes:
 
 
 def _fonts(fonts_dir: str) -> Iterator[Finding]:
-    """Which family serves each of OSS's names, and that it really draws Chinese."""
+    """Find the font family for each of OSS's names, and check that it draws Chinese."""
     typefaces = fontfiles.find(fonts_dir)
     typefaces.install()
     fonts = typefaces.fonts
@@ -150,27 +153,30 @@ def _fonts(fonts_dir: str) -> Iterator[Finding]:
 
 
 def _boxes(fonts: Fonts, name: str) -> str:
-    """Why Chinese would come out as boxes; empty where it does not."""
+    """Return why Chinese would be drawn as boxes; empty if it is not."""
     from ..image import text
 
     if missing := fonts.missing(CHINESE):
         return f"no font has {missing} of {CHINESE}"
     ink = text.draw(fonts.runs(STROKE, name), SIDE, SIDE * SIDE)
-    # a box is about as high as wide
+    # a box is about as high as it is wide
     return "" if ink and ink.width > 2 * ink.height else f"{STROKE} is not drawn as one stroke"
 
 
 def _parser() -> Finding:
-    """The parser in Python is slower, and other than the one that is tested (smuggling)."""
+    """Check that aiohttp's compiled parser is used.
+
+    The one in Python is slower, and is not the one that is tested against request smuggling.
+    """
     from aiohttp import http_parser
 
     compiled = http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
     return Finding("compiled HTTP parser", compiled, "llhttp" if compiled else "pure Python")
 
 
-def _walls() -> Finding:
-    """A kernel without them is served all the same; the report says what is missing."""
-    # in another process: what one gives up it never has again
+def _renderer_sandbox() -> Finding:
+    """Try the renderer's sandbox; renderers also run without what the kernel lacks."""
+    # in another process, because a sandbox cannot be left
     trial = f"import sys; from {sandbox.__name__} import enter; report = enter(sys.path); "
     trial += "sys.exit(not (report.landlock and report.seccomp))"
     complete = subprocess.run([sys.executable, "-c", trial], check=False).returncode == 0
@@ -179,7 +185,7 @@ def _walls() -> Finding:
 
 
 def _cache(settings: Settings) -> Finding:
-    """A file is kept and found again; on the network, with a warning."""
+    """Write to the cache and read from it; warn if its folder is on a network file system."""
     if not (settings.cache.enabled and settings.cache.disk_bytes):
         return Finding("disk cache", None, "not wanted")
 
@@ -204,7 +210,7 @@ def _cache(settings: Settings) -> Finding:
 
 
 def _shared(settings: Settings) -> Finding:
-    """An object is kept in the bucket of the fleet, and found again."""
+    """Write to the shared cache and read from it."""
 
     async def tried() -> bool:
         shared = shared_of(settings)
@@ -227,7 +233,7 @@ async def _is_kept(tier: Disk | RemoteCache) -> bool:
 
 
 def _documents(settings: Settings) -> Iterator[Finding]:
-    """The bucket documents in the store, as a server would read them."""
+    """Read the bucket documents in the store as a server does."""
     if not settings.store.url:
         yield from _origins(settings, settings.buckets)
         return
@@ -244,7 +250,7 @@ def _documents(settings: Settings) -> Iterator[Finding]:
 
 
 def _origins(settings: Settings, known: Mapping[str, Bucket]) -> Iterator[Finding]:
-    """Each server of HTTP that objects come from is listed, and answers; whatever it says."""
+    """Check that each HTTP server that objects come from is listed, and sends any answer."""
     for name, bucket in sorted(known.items()):
         for url in dict.fromkeys(bucket.origins()):
             works, detail = asyncio.run(_answers(settings, url))
@@ -265,7 +271,7 @@ async def _answers(settings: Settings, url: str) -> tuple[bool, str]:
 
 
 def _store(settings: Settings) -> Finding:
-    """The store answers, within a bucket, too: an object store that may be listed may be read."""
+    """Check that the store's buckets can be listed."""
     if not settings.store.url:
         return Finding("store", True, "none configured")
     try:
@@ -276,5 +282,5 @@ def _store(settings: Settings) -> Finding:
 
 
 def _cause(error: Exception) -> str:
-    """What an object store has said, in its own words."""
+    """Return the first line of the object store's message."""
     return str(error.__cause__).partition("\n")[0] if error.__cause__ else ""

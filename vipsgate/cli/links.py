@@ -1,4 +1,4 @@
-"""URLs of an object, for the commands that print some: where they lead, and who signs them."""
+"""Address and signer of an object's URLs, for the commands that print URLs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def place(endpoint: str | None, bucket: str, key: str, settings: Settings) -> Place:
-    """Return where the public finds the bucket.
+    """Return the public address of a bucket.
 
     Args:
-        endpoint: As it was typed; ``None`` for the address of the configuration.
+        endpoint: The endpoint from the command line; ``None`` for that of the configuration.
         bucket: The bucket's name.
-        key: Of one of its objects, which the URL has to lead to.
-        settings: Domains and endpoint of the server.
+        key: The key of one of its objects, by which the address is checked.
+        settings: The settings, with domains and endpoint of the server.
 
     Raises:
         Usage: The endpoint leads to another bucket, or to none.
-        OssError: There can be no such bucket or object.
+        OssError: The name of the bucket or object is not valid.
     """
     from ..console.urls import Place
 
@@ -35,7 +35,7 @@ def place(endpoint: str | None, bucket: str, key: str, settings: Settings) -> Pl
 
 
 def signer(access_key_id: str | None, settings: Settings) -> Credential:
-    """Return the key pair that signs: that of an id, or the first one.
+    """Return the key pair with an id, or without an id the first one.
 
     Raises:
         Usage: There is none.
@@ -50,20 +50,18 @@ def signer(access_key_id: str | None, settings: Settings) -> Credential:
 
 
 def _bucket_in_path(endpoint: str, bucket: str, key: str, settings: Settings) -> bool:
-    """Return whether a URL below the endpoint has to name the bucket, as the server will read it.
-
-    It need not if the host does.
+    """Return whether a URL below the endpoint has the bucket in its path, not in its host.
 
     Raises:
-        Usage: Neither leads to the object.
-        OssError: There can be no such bucket or object.
+        Usage: The server finds the object in neither way.
+        OssError: The name of the bucket or object is not valid.
     """
     from ..gate import target
 
     parts = urlsplit(endpoint)
     bare = endpoint == f"{parts.scheme}://{parts.netloc}"
     if not (bare and parts.netloc and parts.scheme in ("http", "https")):
-        raise Usage(f"--endpoint = {endpoint!r}: is http://HOST[:PORT] or https://HOST[:PORT]")
+        raise Usage(f"--endpoint = {endpoint!r}: expects http://HOST[:PORT] or https://HOST[:PORT]")
     for within, path in ((True, f"/{bucket}/{key}"), (False, f"/{key}")):
         result = target.resolve(
             quote(path), parts.netloc, settings.domains(), settings.server.endpoint

@@ -1,4 +1,4 @@
-"""``vipsgate render``: the pipeline of the server on one file, without HTTP."""
+"""``vipsgate render``: runs the pipeline of the server on one file, without HTTP."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from .shared import CONFIG, Usage
 def command(
     src: Path, dst: Path | None, text: str, explain: bool, accept: str, config: Path | None
 ) -> None:
-    """Process the picture or video SRC into DST: the same pipeline, without HTTP.
+    """Process the picture or video SRC and write the result to DST, without a server.
 
-    Objects of watermarks are looked for in the folder of SRC.
+    Objects of watermarks are read from the folder of SRC.
     """
     from .. import explain as explained
     from .. import transform
@@ -62,7 +62,7 @@ def command(
         if picture.missing:
             click.echo(f"no font has {picture.missing} of the characters", err=True)
         if picture.notes:
-            click.echo(f"not to the letter: {'; '.join(picture.notes)}", err=True)
+            click.echo(f"not followed exactly:  {'; '.join(picture.notes)}", err=True)
     except SettingsError as error:
         raise Usage(str(error)) from None
     except (OssError, OSError, RuntimeError) as error:
@@ -71,7 +71,7 @@ def command(
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""``vipsgate serve``: serve the buckets below a folder, or those of an object store."""
+"""``vipsgate serve``: serves the buckets of a folder or of an object store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .shared import CONFIG, Usage, address, start_failure
 @click.option("--cache-dir", help="Folder of the derivative cache.")
 @click.option("--no-cache", is_flag=True, help="Keep no derivatives.")
 def command(root: str | None, config: Path | None, **flags: Any) -> None:
-    """Serve the buckets, which are the folders below ROOT; or ROOT is s3://, gs:// or az://."""
+    """Serve the buckets in ROOT: the folders in a folder, or s3://, gs:// or az://."""
     server = ("host", "port", "admin_port", "fronts", "renderers", "reuse_port")
     rows = {
         "server": {name: flags[name] for name in server},
@@ -36,7 +36,7 @@ def command(root: str | None, config: Path | None, **flags: Any) -> None:
 
 
 def _show(address: str, console: str) -> None:
-    if "#" in console:  # a key of this run, for whoever reads this terminal
+    if "#" in console:  # a key for this run, for the user of this terminal
         click.echo(f"vipsgate: console {console}", err=True)
 
 
@@ -64,10 +64,10 @@ def run(read: Callable[[], Settings], show: Callable[[str, str], None]) -> None:
 def _alone(
     settings: Settings, read: Callable[[], Settings], show: Callable[[str, str], None]
 ) -> None:
-    """Be the one front.
+    """Run as the only front.
 
     Raises:
-        FrontError: It cannot be started.
+        FrontError: The front cannot be started.
     """
     import uvloop
 
@@ -85,5 +85,5 @@ def _alone(
 
 
 def _note(text: str) -> None:
-    """A word to whoever starts the server, beside the ready line."""
+    """Print a note for the user who starts the server, to standard error."""
     click.echo(f"vipsgate: {text}", err=True)

@@ -1,4 +1,4 @@
-"""Shared by all commands: the option for the configuration, and how wrong usage ends."""
+"""Shared by all commands: the option for the configuration, and errors of usage."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CONFIG = click.option(
 
 
 def address(root: str | None) -> str | None:
-    """The URL of a store that is named on the command line: a folder, or a URL already."""
+    """Return the URL of a store that the command line names by a folder or a URL."""
     return root if root is None or "://" in root else Path(root).resolve().as_uri()
 
 
 class Usage(click.ClickException):
-    """Wrong usage or configuration."""
+    """Usage or configuration is not valid; the exit status is 2."""
 
     exit_code = 2
 

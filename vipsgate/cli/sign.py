@@ -1,4 +1,4 @@
-"""``vipsgate sign``: a signed URL of an object."""
+"""``vipsgate sign``: prints a signed URL of an object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--process", "text", default="", metavar="TEXT", help="image/resize,w_400")
 @click.option(
     "--expires",
-    "--timeout",  # as ossutil has it
+    "--timeout",  # ossutil's name
     "expires",
     type=click.IntRange(1),
     default=3600,
@@ -53,7 +53,7 @@ def command(
     access_key_id: str | None,
     config: Path | None,
 ) -> None:
-    """Print a signed URL of the object KEY, which is written as it is, not encoded."""
+    """Print a signed URL of the object KEY; the key is given without percent-encoding."""
     from ..console.urls import Terms
 
     try:
@@ -61,7 +61,7 @@ def command(
         server = settings.server
         bucket, _, key = url.removeprefix("oss://").partition("/")
         if not (url.startswith("oss://") and bucket and key):
-            raise click.UsageError(f"{url}: is oss://BUCKET/KEY")
+            raise click.UsageError(f"{url}: expects oss://BUCKET/KEY")
         if kind and (v4 or access_key_id):
             raise Usage("--cdn signs with the bucket's key: neither --v4 nor --access-key-id")
         credential = (
@@ -75,10 +75,10 @@ def command(
 
 
 def _of_cdn(kind: str, bucket: str, settings: Settings) -> CdnKey:
-    """The key of a bucket, declared in the configuration or described in its store.
+    """Return a bucket's key for CDN signatures, from the configuration or the store.
 
     Raises:
-        Usage: It has none of this type.
+        Usage: The bucket has no key of this type.
     """
     from ..gate.sign import CdnKey
 

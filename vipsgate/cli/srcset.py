@@ -1,8 +1,8 @@
-"""``vipsgate srcset``: an ``<img>`` of an object in the widths that are worth their bytes.
+"""``vipsgate srcset``: prints an ``<img>`` of an object in several widths, chosen by their bytes.
 
 The object is read from the store that the configuration names, and two small pictures of it are
-made in this process, by the pipeline of the server, as ``vipsgate render`` does it. To ask a
-running server for them was the other design: it needs one, and a signature for a private bucket.
+made in this process, as by ``vipsgate render``. The alternative, to request them from a server,
+would need a running one, and a signature for a private bucket.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from ..console.urls import Place, Terms
     from ..gate.sign import Credential
 
-FORMATS = ("avif", "webp", "jpg", "png")  # that browsers show
+FORMATS = ("avif", "webp", "jpg", "png")  # formats that browsers show
 MAX_WIDTH = 16384  # pixels, OSS's limit for a result
-PIXELS = re.compile(r"([1-9][0-9]{0,4})px")  # a value of sizes= that is one width
+PIXELS = re.compile(r"([1-9][0-9]{0,4})px")  # a value of sizes= with one width
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was typed.
+    """The arguments of the command.
 
     Attributes:
         bucket: The bucket's name.
-        key: The object's.
-        bases: Process texts that the widths follow; several are styles, each of which is one width.
-        formats: OSS's words, in the order of preference; empty for the format of the base.
-        widths: Pixels; empty for those that are worth their bytes.
-        layout: The largest width that it is shown at, in pixels of the page.
-        density: Device pixels to one of the page.
-        most: How many widths there may be.
+        key: The object's key.
+        bases: Process texts before the resize; several are styles, each of which has one width.
+        formats: OSS's names of formats in order of preference; empty for the format of the base.
+        widths: Widths in pixels; empty to choose them by their bytes.
+        layout: Largest width at which the picture is shown, in CSS pixels.
+        density: Device pixels for each CSS pixel.
+        most: Most widths.
     """
 
     bucket: str
@@ -63,13 +63,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """How the URLs of one object are written.
+    """Returns the URLs of one object.
 
     Attributes:
-        place: Where the public finds the bucket.
-        key: The object.
-        credential: Who signs; ``None`` for plain URLs.
-        terms: For how long a signature is good.
+        place: The public address of the bucket.
+        key: The object's key.
+        credential: Key pair that signs; ``None`` for plain URLs.
+        terms: Validity and version of signatures.
     """
 
     place: Place
@@ -78,19 +78,19 @@ class Addresses:
     terms: Terms
 
     def url(self, process: str) -> str:
-        """The URL of what a process makes of the object."""
+        """Return the URL of the object with a process."""
         if self.credential is None:
             return self.place.plain(self.key, process)
         return self.place.signed(self.credential, self.key, process, self.terms)
 
 
 def _widths(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
-    """Return the widths that were typed, rising, each once; none for ``auto``."""
+    """Return the widths of an argument, ascending, each once; none for ``auto``."""
     if value == "auto":
         return ()
     words = value.split(",")
     if not all(word.isascii() and word.isdigit() for word in words):
-        raise click.BadParameter(f"{value!r} is auto, or widths like 320,640,1280")
+        raise click.BadParameter(f"{value!r}: expects auto, or widths like 320,640,1280")
     widths = tuple(sorted({int(word) for word in words}))
     if not 1 <= widths[0] <= widths[-1] <= MAX_WIDTH:
         raise click.BadParameter(f"{value!r}: a width is from 1 to {MAX_WIDTH}")
@@ -136,17 +136,17 @@ def command(
     root: str | None,
     config: Path | None,
 ) -> None:
-    """Print an <img> with a srcset of the object KEY, in widths that are worth their bytes.
+    """Print an <img> with a srcset of the object KEY, in widths that are chosen by their bytes.
 
     Two small pictures are made to predict the bytes; each next width saves about 24 KB, or a third.
-    With several formats it is a <picture>; with several styles each of them is one width, as
-    anonymous callers need where source images are protected. KEY is written as it is, not encoded.
+    Several formats give a <picture>. Several styles give one width each, which anonymous callers
+    need if source images are protected. KEY is given without percent-encoding.
     """
     from ..console import srcset, urls
 
     bucket, _, key = name.removeprefix("oss://").partition("/")
     if not (bucket and key):
-        raise click.UsageError(f"{name}: is BUCKET/KEY")
+        raise click.UsageError(f"{name}: expects BUCKET/KEY")
     if styles and process:
         raise click.UsageError("give --style or --process")
     if len(styles) > 1 and (formats or widths):
@@ -189,10 +189,10 @@ def command(
 async def _sources(
     request: Request, addresses: Addresses, settings: Settings, store: Store, document: Bucket
 ) -> tuple[list[Source], str]:
-    """The markup's sources, and why an anonymous browser would be refused them; empty for not.
+    """Return the sources of the markup, and why anonymous browsers may not load them, or "".
 
     Raises:
-        OssError: The object is not there, is no picture, or a process is not valid.
+        OssError: The object is missing, is not a picture, or a process is not valid.
     """
     from ..gate import simulate, style
     from ..gate.access import Seen
@@ -231,12 +231,12 @@ async def _read(store: Store, bucket: str, key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes pictures of one object, to look at their sizes.
+    """Makes pictures of one object, to measure their sizes.
 
     Attributes:
         data: The object's bytes.
-        objects: Those of the watermarks, by key.
-        settings: Limits, and how pictures are made.
+        objects: Bytes of the watermarks' objects, by key.
+        settings: The settings, with limits and rendering options.
     """
 
     data: bytes
@@ -244,7 +244,7 @@ class Maker:
     settings: Settings
 
     def size(self, text: str) -> tuple[int, int]:
-        """Width and height of what a process makes, from the header alone; none for the source."""
+        """Return width and height of a process's result, from the header; "" is the source."""
         from .. import explain
 
         settings = self.settings
@@ -253,7 +253,7 @@ class Maker:
         return plan["result"]["width"], plan["result"]["height"]
 
     def render(self, text: str) -> tuple[int, str]:
-        """Bytes and media type of what a process makes."""
+        """Return bytes and media type of a process's result."""
         from .. import transform
 
         settings = self.settings
@@ -268,7 +268,7 @@ class Maker:
 
 
 def _of_styles(request: Request, contents: list[str], maker: Maker, addresses: Addresses) -> Source:
-    """Each style as one width; two of one width are one."""
+    """Return the source whose candidates are styles, one for each width."""
     from ..console.srcset import Candidate, Source
 
     rows = {}
@@ -281,7 +281,7 @@ def _of_styles(request: Request, contents: list[str], maker: Maker, addresses: A
 def _of_widths(
     request: Request, content: str, kind: str, maker: Maker, addresses: Addresses
 ) -> Source:
-    """One base in several widths, chosen by their bytes or given, none above its own."""
+    """Return the source of one base in several widths, none above its own width."""
     from ..console import srcset
     from ..image import widths
 

@@ -1,5 +1,5 @@
-"""The web console, ``/console/`` on the admin port: buckets, objects, styles, access by looking.
+"""The web console, ``/console/`` on the admin port: buckets, objects, styles, access settings.
 
-RULE: reaches buckets only through what api, delivery and catalog offer, with the right of the key
-that has logged in; never answers on the public port, never sends stored bytes as they are.
+RULE: uses buckets only through api, delivery and catalog, with the rights of the key that has
+logged in; never answers on the public port, and never sends stored objects unchanged.
 """

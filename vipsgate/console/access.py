@@ -1,4 +1,4 @@
-"""Access settings: source protection, separators, hotlink protection, formats; a tester."""
+"""Access settings: source protection, separators, hotlink protection, formats; and a URL tester."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from ..gate.target import resolve
 from . import buckets, calls, diff, holes, pages
 from .visit import Visit
 
-FIELDS = frozenset(  # of the document
+FIELDS = frozenset(  # keys of the document
     ("protection", "separators", "referer", "auto_format", "avif_in_background")
 )
 MAX_RULES = 10  # OSS guide, Source image protection
-MAX_URL = 8192  # characters
-MAX_LOOKED_AT = 50  # watermark objects; a style each, as many as there can be
+MAX_URL = 8192  # characters of a URL
+MAX_LOOKED_AT = 50  # watermark objects; one for each style, of which there are at most 50
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The settings as they are, and what the tester says of a URL."""
+    """Show the settings, and the result of the tester for a URL."""
     buckets.check_there(visit)
     bucket = document(visit)
     return await _page(visit, bucket, _fingerprint(bucket))
 
 
 async def save(visit: Visit) -> web.StreamResponse:
-    """Write what the form says, unless somebody else has changed it since it was loaded."""
+    """Write the values of the form, unless somebody else has changed them since it was loaded."""
     buckets.check_there(visit)
     visit.check(Right.RULE)
     stored, was = document(visit), visit.text("was")
     try:
         changed = _filled(visit, stored)
-    except ValueError as error:  # pydantic's, which names key and value
+    except ValueError as error:  # pydantic's error names key and value
         return await _page(visit, stored, was, 400, error=words(error))
 
     edit = partial(_filled, visit)
@@ -82,7 +82,7 @@ async def _page(
 
 
 async def _holes(visit: Visit, bucket: Bucket) -> list[holes.Hole]:
-    """What the settings leave open, with a look at the objects that styles lay on pictures."""
+    """Return the gaps in the settings, including those of the watermark objects of styles."""
     limits, grant = visit.services.settings.limits, Grant(bucket, visit.caller)
     keys = {key for keys in holes.watermarks(bucket, limits).values() for key in keys}
     objects: dict[str, Seen | None] = {}
@@ -91,13 +91,13 @@ async def _holes(visit: Visit, bucket: Bucket) -> list[holes.Hole]:
             objects[key] = see(grant, key, await visit.services.store.stat(visit.bucket, key))
         except (NoSuchKey, InvalidObjectName):
             objects[key] = None
-        except OssError:  # the store is away: nobody can tell
+        except OssError:  # the store is not available
             break
     return holes.of(bucket, limits, objects)
 
 
 async def _tested(visit: Visit, url: str, referer: str) -> dict[str, Any]:
-    """What becomes of a URL: of this very request, and of each kind of caller."""
+    """Return what a request for a URL would get: from this URL, and from each kind of caller."""
     try:
         line = _line(visit, url)
     except OssError as error:
@@ -108,16 +108,16 @@ async def _tested(visit: Visit, url: str, referer: str) -> dict[str, Any]:
 
 
 def _line(visit: Visit, url: str) -> str:
-    """A URL of the public port as one with the bucket in its path.
+    """Return a URL of the public port as path and query, with the bucket in the path.
 
     Raises:
-        OssError: It leads to no object.
+        OssError: The URL does not name an object.
     """
     services, parts = visit.services, urlsplit(url)
     raw = parts.path or "/"
     if parts.query:
         raw += f"?{parts.query}"
-    raw = quote(raw, safe="/?:@!$&'()*+,;=%-._~|")  # as a browser sends it
+    raw = quote(raw, safe="/?:@!$&'()*+,;=%-._~|")  # encoded as by a browser
     if not parts.netloc and not raw.startswith("/"):
         raw = f"/{visit.bucket}/{raw}"
     endpoint = services.settings.server.endpoint
@@ -127,16 +127,16 @@ def _line(visit: Visit, url: str) -> str:
 
 
 def document(visit: Visit) -> Bucket:
-    """The bucket's, or what holds where it has none."""
+    """Return the bucket's document, or the default one."""
     registry = visit.services.registry
     return registry.get(visit.bucket) or registry.plain
 
 
 def _filled(visit: Visit, document: Bucket) -> Bucket:
-    """The document with what the form says.
+    """Return the document with the values of the form.
 
     Raises:
-        ValueError: A value is none that it can have.
+        ValueError: A value is not valid.
     """
     prefixes, suffixes = visit.texts("prefix"), visit.texts("suffix")
     folded = set(visit.texts("case_insensitive"))
@@ -170,16 +170,16 @@ def _list(text: str) -> list[str]:
 
 
 def _written(bucket: Bucket) -> str:
-    """The settings of the page as JSON, to be shown."""
+    """Return the settings of the page as JSON, to be shown."""
     return documents.write(Bucket(**{key: getattr(bucket, key) for key in FIELDS})).decode()
 
 
 def _fingerprint(bucket: Bucket) -> str:
-    """What tells the settings of the page from others; a form sends lines with other ends."""
+    """Return a digest of the page's settings, whatever line endings the form has sent."""
     return digest(_written(bucket).encode())
 
 
 def words(error: ValueError) -> str:
-    """What is wrong with a form, a line for each key."""
+    """Return what is wrong with a form, one line for each key."""
     errors = getattr(error, "errors", None)
     return "\n".join(map(documents.line, errors())) if errors else str(error)

@@ -1,4 +1,4 @@
-"""Scripts and styles of the package, under names that hold a hash of their content."""
+"""Scripts and style sheets of the package, under names with a hash of their content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file that the pages load.
+    """A file that pages load.
 
     Attributes:
         data: Its bytes.
@@ -26,13 +26,13 @@ class Asset:
 
 @cache
 def all_assets() -> dict[str, Asset]:
-    """The assets by hashed name, ``console.0123456789ab.css``."""
+    """Return the assets by hashed name, ``console.0123456789ab.css``."""
     return {hashed(path.name): Asset(path.read_bytes(), TYPES[path.suffix]) for path in _files()}
 
 
 @cache
 def hashed(name: str) -> str:
-    """The name under which a file is served."""
+    """Return the name under which a file is served."""
     path = FOLDER / name
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return f"{path.stem}.{digest}{path.suffix}"

@@ -1,18 +1,18 @@
-"""How often a login may fail: a bound for each address and one for all; pure."""
+"""Limits failed logins, for each address and for all together; pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from ipaddress import IPv6Address, ip_address, ip_network
 
-WINDOW = 300.0  # seconds that a failure counts
-MAX_FAILURES = 10  # of one address in that time
-MAX_OF_ALL = 200  # of all addresses, so that many of them guess no faster
-MAX_ADDRESSES = 1024  # that are remembered
+WINDOW = 300.0  # seconds for which a failure counts
+MAX_FAILURES = 10  # failures of one address in that time
+MAX_OF_ALL = 200  # failures of all addresses, so that many addresses cannot guess faster
+MAX_ADDRESSES = 1024  # addresses that are remembered
 
 
 class Attempts:
-    """Logins that have failed lately, and the nonces that have been answered."""
+    """Recent failed logins, and the nonces that have been used."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
@@ -20,7 +20,7 @@ class Attempts:
         self._used: OrderedDict[str, float] = OrderedDict()
 
     def wait(self, address: str, now: float) -> int:
-        """Seconds until this address may try again; 0 where it may now."""
+        """Return the seconds until an address may try again; 0 if it may now."""
         ends = [0.0]
         failed = self._failures.get(_network(address))
         if failed and len(failed) == MAX_FAILURES:
@@ -31,7 +31,7 @@ class Attempts:
         return int(left) + 1 if left > 0 else 0
 
     def fail(self, address: str, now: float) -> None:
-        """Note that a login has failed."""
+        """Record a failed login."""
         name = _network(address)
         self._failures.setdefault(name, deque(maxlen=MAX_FAILURES)).append(now)
         self._failures.move_to_end(name)
@@ -40,7 +40,7 @@ class Attempts:
         self._all.append(now)
 
     def use(self, nonce: str, now: float) -> bool:
-        """Take a nonce, which counts once; was it unused?"""
+        """Mark a nonce as used, and return whether it was unused."""
         while self._used and next(iter(self._used.values())) < now - WINDOW:
             self._used.popitem(last=False)
         if nonce in self._used:
@@ -50,7 +50,7 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """The address, or the /64 of one of IPv6, which is one customer's."""
+    """Return the address, or for IPv6 its /64, which belongs to one customer."""
     try:
         known = ip_address(address.partition("%")[0])
     except ValueError:

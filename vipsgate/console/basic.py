@@ -1,8 +1,8 @@
-"""Basic editing of a process text: fields of a form, from the tables of the actions; pure.
+"""Basic editing of a process text: the fields of a form, from the tables of the actions; pure.
 
-Basic and advanced editing are of one text. A field is ``ACTION.KEY``, as the action's table has it;
-it is read from the first such action of the text and written there again, in its place. What has no
-field, other actions or a second of the same, stays as and where it is.
+Basic and advanced editing change the same text. A field is ``ACTION.KEY``, with the key of the
+action's table. It is read from the first such action in the text, and written there. Parts without
+a field, which are other actions and further ones of the same name, are not changed or moved.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..image.actions import ACTIONS
 from ..image.config import Limits
 from ..image.params import BARE, decoded, encoded, slots
 
-# action -> keys with a field, in the order of the form, which is that of new actions in a text
+# action -> keys with a field, in the order of the form, in which new actions are added to a text
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "auto-orient": (BARE,),
     "resize": ("m", "w", "h", "l", "s", "p", "limit", "color"),
@@ -29,7 +29,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "quality": ("q", "Q"),
 }
 BASE64 = frozenset(("watermark.text", "watermark.type", "watermark.image"))  # plain in the form
-STARTS: Mapping[str, tuple[str, ...]] = {  # of which one has to be there; else there is no action
+STARTS: Mapping[str, tuple[str, ...]] = {  # keys one of which an action needs
     "resize": ("w", "h", "l", "s", "p"),
     "watermark": ("text", "image"),
     "quality": ("q", "Q"),
@@ -38,12 +38,12 @@ STARTS: Mapping[str, tuple[str, ...]] = {  # of which one has to be there; else 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a text, and where.
+    """A fault in a text, and its place.
 
     Attributes:
-        message: In the words of the API.
-        start: Where in the text, in characters.
-        end: Behind it.
+        message: The API's message.
+        start: Position of its first character in the text.
+        end: Position after its last character.
     """
 
     message: str
@@ -52,20 +52,20 @@ class Problem:
 
 
 def names() -> list[str]:
-    """The names of all fields."""
+    """Return the names of all fields."""
     return [field_name(action, key) for action, keys in FIELDS.items() for key in keys]
 
 
 def field_name(action: str, key: str) -> str:
-    """``resize.w``; ``sharpen.value`` where the value stands alone."""
+    """Return the name of a field: ``resize.w``, or ``sharpen.value`` for a value without key."""
     return f"{action}.{key or 'value'}"
 
 
 def read(text: str, limits: Limits) -> tuple[dict[str, str], list[str]]:
-    """The fields of a text, and the actions that have none.
+    """Return the fields of a text, and the actions that have none.
 
     Raises:
-        OssError: It is no process text.
+        OssError: The text is not a valid process text.
     """
     fields, rest = dict.fromkeys(names(), ""), []
     seen = set()
@@ -85,10 +85,10 @@ def read(text: str, limits: Limits) -> tuple[dict[str, str], list[str]]:
 
 
 def write(text: str, fields: Mapping[str, str], limits: Limits) -> str:
-    """The text with these fields; one that is not named, or empty, is not in it.
+    """Return a text with these fields; absent and empty ones are removed.
 
     Raises:
-        OssError: It would be none, or it was none.
+        OssError: The text, or the new one, is not a valid process text.
     """
     words = _words(text, limits) if text.strip() else []
     for name, keys in FIELDS.items():
@@ -113,7 +113,7 @@ def write(text: str, fields: Mapping[str, str], limits: Limits) -> str:
 
 
 def check(text: str, limits: Limits) -> Problem | None:
-    """What is wrong with a text, and under which of its words; ``None`` for nothing."""
+    """Return the fault in a text; ``None`` if it is valid."""
     try:
         process.parse(legacy.renewed(text), limits)
     except OssError as error:
@@ -123,7 +123,7 @@ def check(text: str, limits: Limits) -> Problem | None:
 
 
 def _words(text: str, limits: Limits) -> list[str]:
-    """The actions as canonical words."""
+    """Return the actions as canonical words."""
     known = process.parse(legacy.renewed(text), limits)
     if known.answer or known.snapshot:
         raise InvalidArgument("Basic editing is for image/ with actions.")
@@ -131,7 +131,7 @@ def _words(text: str, limits: Limits) -> list[str]:
 
 
 def _items(name: str, tail: str) -> dict[str, str]:
-    """Key -> value of the canonical parameters of an action."""
+    """Return the canonical parameters of an action, by key."""
     known, items = slots(cast("Any", ACTIONS[name])), {}
     for item in filter(None, tail.split(",")):
         key, underscore, value = item.partition("_")
@@ -143,7 +143,7 @@ def _items(name: str, tail: str) -> dict[str, str]:
 
 
 def _word(name: str, items: Mapping[str, str]) -> str:
-    """The action with these parameters; empty where it is not wanted."""
+    """Return the action with these parameters; empty if it is to be left out."""
     starts = STARTS.get(name, (BARE,))
     if not any(key in items for key in starts) and not (set(items) - set(FIELDS[name])):
         return ""
@@ -157,7 +157,7 @@ def _word(name: str, items: Mapping[str, str]) -> str:
 
 
 def _place(text: str, limits: Limits) -> tuple[int, int]:
-    """Where the fault is: the first action that is refused by itself, and in it the parameter."""
+    """Return the place of the fault: the first action that is refused alone, or its parameter."""
     start = 0
     for stage in text.split("|"):
         at = start
@@ -173,7 +173,7 @@ def _place(text: str, limits: Limits) -> tuple[int, int]:
 
 
 def _fault(word: str, limits: Limits) -> str:
-    """What is said of an action alone; empty where it is good."""
+    """Return the error message for an action alone; empty if it is valid."""
     try:
         process.parse(f"image/{word}", limits)
     except OssError as error:
@@ -182,7 +182,7 @@ def _fault(word: str, limits: Limits) -> str:
 
 
 def _parameter(word: str, limits: Limits) -> tuple[int, int] | None:
-    """The parameter without which another thing is said, or nothing."""
+    """Return the place of the parameter that causes the message; ``None`` if none alone does."""
     name, *items = word.split(",")
     if name not in ACTIONS:
         return 0, len(name)
@@ -197,7 +197,7 @@ def _parameter(word: str, limits: Limits) -> tuple[int, int] | None:
 
 
 def completions() -> dict[str, dict[str, str]]:
-    """Action -> its parameters, each with what it expects: from the tables of README's list."""
+    """Return the expected value of each parameter, by action, from the tables of the actions."""
     return {
         name: {key: slot.param.expects for key, slot in slots(cast("Any", kind)).items()}
         for name, kind in ACTIONS.items()

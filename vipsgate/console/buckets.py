@@ -1,4 +1,4 @@
-"""The buckets: which there are, and how one is made, set and taken away."""
+"""Pages that list, create, set and delete buckets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..gate.target import Target
 from . import calls, pages
 from .visit import Visit
 
-MAX_BUCKETS = "1000"  # on a page; OSS guide, ListBuckets
+MAX_BUCKETS = "1000"  # buckets on a page; OSS guide, ListBuckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Row:
 
     Attributes:
         name: The bucket's.
-        created: When, as ListBuckets says it.
+        created: Time of creation, as in ListBuckets.
         acl: Its ACL.
-        styles: How many it has.
-        declared: Whether the configuration declares it, so that nothing here changes it.
+        styles: Number of its styles.
+        declared: Whether the configuration declares it, so that it cannot be changed here.
         protected: Whether source protection is on.
-        fault: What is wrong with its document; empty for nothing.
+        fault: What is wrong with its document; empty if it is valid.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Row:
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The list, page by page, by the beginning of their names if wanted."""
+    """List the buckets page by page; a prefix of their names may be given."""
     return await _page(visit)
 
 
@@ -88,11 +88,11 @@ def _row(visit: Visit, name: str, created: str) -> Row:
 
 
 async def create(visit: Visit) -> web.StreamResponse:
-    """Make a bucket."""
+    """Create a bucket."""
     name, acl = visit.text("name").strip(), visit.text("acl")
     try:
         if visit.services.registry.get(name) is not None:
-            await visit.call("PUT", Target(name, ""))  # refuses it in the API's own words
+            await visit.call("PUT", Target(name, ""))  # raises the API's error
             raise web.HTTPSeeOther(pages.link(f"b/{name}/objects"))
         await visit.call("PUT", Target(name, ""), {BUCKET_ACL: acl} if acl else None)
     except OssError as error:
@@ -110,13 +110,13 @@ async def put_acl(visit: Visit) -> web.StreamResponse:
 
 
 async def ask_delete(visit: Visit) -> web.StreamResponse:
-    """A page that asks whether the bucket is really to go."""
+    """Ask for confirmation before a bucket is deleted."""
     check_there(visit)
     return pages.render(visit, "bucket_delete.html", error="")
 
 
 async def delete(visit: Visit) -> web.StreamResponse:
-    """Take an empty bucket away, by its name typed once more."""
+    """Delete an empty bucket if its name was typed once more."""
     check_there(visit)
     if visit.text("name").strip() != visit.bucket:
         return pages.render(visit, "bucket_delete.html", 400, error="bucket.delete.mismatch")
@@ -125,10 +125,10 @@ async def delete(visit: Visit) -> web.StreamResponse:
 
 
 def check_there(visit: Visit) -> None:
-    """Refuse a bucket that is not there, or whose settings the visitor may not see.
+    """Refuse a bucket that does not exist, or whose settings the visitor may not see.
 
     Raises:
-        NoSuchBucket: There is none of this name.
+        NoSuchBucket: There is no bucket of this name.
         AccessDenied: The role does not have the right.
     """
     visit.check(Right.VIEW)

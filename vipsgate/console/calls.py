@@ -1,7 +1,7 @@
-"""Calls of OSS's API, made in this process for a key that has logged in: the public API's own rows.
+"""Makes calls of OSS's API in this process, for a key that has logged in.
 
-A call goes through the same table, gate and handler as one over the public port; only that the
-caller is known by the session and not by a signature. It is not counted as public traffic.
+A call uses the same table, gate and handler as one over the public port, but the caller is known by
+the session and not by a signature. It is not counted as public traffic.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from ..gate.target import PROCESS, Target, check_bucket, check_key
 from ..observe.record import RequestRecord
 from ..web import responses
 
-MAX_REPORT = 1 << 20  # bytes of an answer in JSON that a page shows
-SIGNED = {"authorization": "session"}  # to the gate: a program that signs, and sends no Referer
+MAX_REPORT = 1 << 20  # most bytes of a JSON answer that a page shows
+SIGNED = {"authorization": "session"}  # for the gate this is a signed request without Referer
 Query = tuple[tuple[str, str], ...]
 Guard = Callable[[Bucket], None]
 
 
 class ConflictError(Exception):
-    """Somebody else has changed what a visitor wants to change.
+    """Somebody else has changed the document that a visitor wants to change.
 
     Attributes:
-        present: The document as it is now.
+        present: The present document.
     """
 
     def __init__(self, present: Bucket) -> None:
@@ -47,18 +47,18 @@ class ConflictError(Exception):
 
 
 def unguarded(document: Bucket) -> None:
-    """For a change that does not depend on what was seen."""
+    """Accept any document, for a change that does not depend on what was shown."""
 
 
 def expecting(
     fingerprint: Callable[[Bucket], str], was: str, edit: Callable[[Bucket], Bucket]
 ) -> Guard:
-    """Return a guard that takes the part of a document that was seen, or that shall be.
+    """Return a guard that accepts a document if its relevant part is as shown, or as wanted.
 
     Args:
-        fingerprint: Of that part.
-        was: The fingerprint that was seen.
-        edit: From a document to the one that shall be.
+        fingerprint: Returns the fingerprint of that part.
+        was: The fingerprint of the part that was shown.
+        edit: Returns the document after the change.
     """
 
     def guard(present: Bucket) -> None:
@@ -70,10 +70,10 @@ def expecting(
 
 @dataclass(frozen=True, slots=True)
 class PageCall(api.Call):
-    """A call whose body is not that of the request it came with.
+    """A call whose body may differ from that of the request.
 
     Attributes:
-        data: The body; ``None`` for that of the request itself.
+        data: The body; ``None`` for that of the request.
         guard: Raises where a document is not what the visitor has seen.
     """
 
@@ -118,27 +118,28 @@ def of(
     data: bytes | AsyncIterator[bytes] | None = b"",
     guard: Guard = unguarded,
 ) -> tuple[api.Row, PageCall]:
-    """A call that the caller may make, as far as the bucket is concerned.
+    """Return a call after checking the caller's rights to the bucket.
 
     Args:
-        request: Whose connection takes the answer; it has not been read.
-        services: Where the work is done.
-        caller: Whose right counts.
-        method: Of the call.
-        target: What it is about.
-        sent: Its headers.
-        data: Its body; ``None`` for that of ``request``.
-        guard: Raises where a document is not what the visitor has seen.
+        request: The request of the visitor, whose connection gets the answer; its body has not been
+            read.
+        services: The services of the server.
+        caller: The key pair whose rights apply.
+        method: Method of the call.
+        target: Bucket, key and parameters of the call.
+        sent: Headers of the call.
+        data: Body of the call; ``None`` for that of ``request``.
+        guard: Raises if a document is not the one that the visitor has seen.
 
     Raises:
-        OssError: As the public API words it.
+        OssError: The public API refuses the call.
     """
     target = _checked(target)
     inner = request.clone(method=method, headers={"Host": request.host, **(sent or {})})
     row = api.find(method, target, inner.headers)
     known = services.registry.get(target.bucket)
     document = known or (services.registry.plain if row.bucket_optional else None)
-    # what the console shows is for this key alone, and for as long as nothing has changed
+    # pages of the console are for this key alone, and must not be cached
     grant = access.admit(target, SIGNED, document, caller, row.right)
     if row.name in ("GetObject", "HeadObject"):
         grant = access.Grant(grant.bucket, caller, {"Cache-Control": "private, no-cache"})
@@ -149,7 +150,7 @@ def of(
 
 
 def _checked(target: Target) -> Target:
-    """A target whose names come from a form, held to the same rules as those of a URL."""
+    """Check a target from a form by the rules for names in URLs, and return it."""
     if target.bucket or target.key:
         check_bucket(target.bucket)
     check_key(target.key)
@@ -159,17 +160,17 @@ def _checked(target: Target) -> Target:
 
 
 def document(response: web.StreamResponse, root: str) -> Element:
-    """The XML of an answer."""
+    """Return the XML document of an answer."""
     assert isinstance(response, web.Response)
     assert isinstance(response.body, bytes)
     return xml.parse(response.body, root)
 
 
 async def report(services: Services, caller: Credential, target: Target, process: str) -> bytes:
-    """What a process that answers in JSON says of an object; ``image/info``.
+    """Return the JSON answer of a process such as ``image/info`` for an object.
 
     Raises:
-        OssError: There is no such object, or it is no picture.
+        OssError: There is no such object, or it is not a picture.
     """
     target = _checked(Target(target.bucket, target.key, ((PROCESS, process),)))
     bucket = services.registry.get(target.bucket)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 320.0, 72.0  # of the drawing
-EDGE = 3.0  # free above and below the line
+WIDTH, HEIGHT = 320.0, 72.0  # size of the drawing
+EDGE = 3.0  # free space above and below the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,8 @@ class Chart:
     """A chart.
 
     Attributes:
-        key: Of its name in the catalogue.
-        lines: The ``d`` of a path for each line.
+        key: Key of its name in the catalogue.
+        lines: The attribute ``d`` of a path for each line.
         top: The value at its upper edge.
         last: The newest value of the first line; ``None`` for none.
     """
@@ -27,13 +27,13 @@ class Chart:
 
 
 def draw(key: str, times: Sequence[float], *lines: Sequence[float | None], top: float = 0) -> Chart:
-    """A chart of values over time.
+    """Return a chart of values over time.
 
     Args:
-        key: Of its name.
-        times: Seconds, rising.
-        lines: A value for each of the times; ``None`` interrupts the line.
-        top: The least value at the upper edge.
+        key: Key of its name in the catalogue.
+        times: Seconds, ascending.
+        lines: Values of each line at these times; ``None`` interrupts the line.
+        top: Least value of the upper edge.
     """
     values = [value for line in lines for value in line if value is not None]
     highest = max([top, *values]) or 1.0
@@ -54,6 +54,6 @@ def _path(times: Sequence[float], line: Sequence[float | None], highest: float) 
         y = HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * value / highest
         parts.append(f"{'L' if begun else 'M'}{x:.1f} {y:.1f}")
         if not begun:
-            parts.append("h0.01")  # a single point is seen, too
+            parts.append("h0.01")  # so that a single point is visible
         begun = True
     return "".join(parts)

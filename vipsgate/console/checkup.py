@@ -1,8 +1,8 @@
-"""What ``vipsgate check`` says of this machine, with the settings of this server.
+"""Runs ``vipsgate check`` on this machine, with the settings of this server.
 
-It loads libvips and tries the store, so it is a process of its own: the front never has the one,
-and a renderer, which has no network and no files, cannot do the other. It is begun by hand, one at
-a time, with less priority than the renderers; what it has said is shown until the next one.
+It loads libvips and tries the store, so it is a separate process: a front must not load libvips,
+and a renderer has no network and no files. It is started by a visitor, one at a time, with less
+priority than the renderers. Its findings are shown until the next one.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .visit import Visit
 COMMAND = (sys.executable, "-m", "vipsgate", "check", "--json", "--of-server")
 TIMEOUT = 120.0  # seconds; 5 are usual
 MAX_FINDINGS = 500
-MAX_DETAIL = 500  # characters of one
+MAX_DETAIL = 500  # characters of a detail
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One of its lines.
+    """One line of a check.
 
     Attributes:
         what: What was tried.
-        works: Whether it did; ``None`` for an optional part that is not installed.
-        detail: A version, a size, or the reason why not.
+        works: Whether it works; ``None`` for an optional part that is not installed or off.
+        detail: A version, a size, or the reason of a failure.
     """
 
     what: str
@@ -45,12 +45,12 @@ class Finding:
 
 
 class Checkup:
-    """The newest check, and the process that makes it.
+    """The last check, and its process.
 
     Attributes:
-        findings: So far.
-        begun: When, in seconds since the epoch; 0 for never.
-        ended: Whether it came to its end.
+        findings: Its findings so far.
+        begun: When it began, in seconds since the epoch; 0 for never.
+        ended: Whether it has ended by itself.
     """
 
     def __init__(self) -> None:
@@ -61,23 +61,23 @@ class Checkup:
 
     @property
     def running(self) -> bool:
-        """Whether one is under way."""
+        """Whether a check is running."""
         return self._task is not None and not self._task.done()
 
     def begin(self, settings: Settings, now: float) -> None:
-        """Begin one, where none is under way."""
+        """Begin a check, unless one is running."""
         if not self.running:
             self.findings, self.begun, self.ended = [], now, False
             self._task = asyncio.create_task(self._run(settings))
 
     async def cancel(self) -> None:
-        """End the one that is under way."""
+        """End the check that is running."""
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     def sorted(self) -> list[Finding]:
-        """What does not work first, then what is absent."""
+        """Return the findings: failures first, then optional parts that are absent."""
         return sorted(self.findings, key=lambda item: {False: 0, None: 1, True: 2}[item.works])
 
     async def _run(self, settings: Settings) -> None:
@@ -86,7 +86,7 @@ class Checkup:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # it has children of its own
+            start_new_session=True,  # so that its children are ended with it
         )
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -99,7 +99,7 @@ class Checkup:
                 await process.wait()
             self.ended = process.returncode in (0, 1) and bool(self.findings)
         except (TimeoutError, ValueError, OSError):
-            pass  # it has not ended, and that is told
+            pass  # the page says that it has not ended
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -116,7 +116,7 @@ CHECKUP = web.AppKey("checkup", Checkup)
 
 
 async def post(visit: Visit) -> web.StreamResponse:
-    """Begin a check, or cancel the one under way."""
+    """Begin a check, or cancel the one that is running."""
     visit.check(Right.RULE)
     checkup = visit.request.app[CHECKUP]
     if visit.text("do") == "cancel":
@@ -127,7 +127,7 @@ async def post(visit: Visit) -> web.StreamResponse:
 
 
 def keep() -> Callable[[web.Application], AsyncIterator[None]]:
-    """What ends a check with the application."""
+    """Context of the application that ends a check with it."""
 
     async def checks(app: web.Application) -> AsyncIterator[None]:
         yield

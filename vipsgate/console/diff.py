@@ -1,7 +1,7 @@
-"""What differs between two texts, line by line, for a page; pure.
+"""Compares two texts line by line, for a page; pure.
 
-What both begin and end with is set aside first. Where the rest is too long to be compared in a
-moment, all of it counts as replaced: a page is never what keeps the server from others.
+Equal lines at both ends are removed first. If the rest is too long to be compared at once, all of
+it is shown as replaced, so that a page does not delay other requests.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from difflib import SequenceMatcher
 from itertools import takewhile
 
 CONTEXT = 3  # lines shown around a difference
-MAX_COMPARED = 400  # lines of each text that are compared; more would take over 50 ms
-MAX_SHOWN = 1000  # lines of each text that are shown as replaced
+MAX_COMPARED = 400  # most lines of each text that are compared; more would take over 50 ms
+MAX_SHOWN = 1000  # most lines of each text that are shown as replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Line:
 
     Attributes:
         kind: ``same``, ``removed``, ``added``, or ``skipped`` for lines that are not shown.
-        text: What it says; the number of lines that are skipped.
+        text: The text of the line, or the number of skipped lines.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Line:
 
 
 def compare(old: str, new: str) -> Sequence[Line]:
-    """The lines that differ, with those around them; empty where none does."""
+    """Return the different lines with those around them; empty if there is none."""
     before, after = old.splitlines(), new.splitlines()
     head = _alike(before, after)
     tail = _alike(before[head:][::-1], after[head:][::-1])
@@ -47,7 +47,7 @@ def compare(old: str, new: str) -> Sequence[Line]:
 
 
 def _alike(before: Sequence[str], after: Sequence[str]) -> int:
-    """How many lines both begin with."""
+    """Return how many lines both texts begin with."""
     return sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
     )
@@ -58,7 +58,7 @@ def _same(lines: Sequence[str]) -> list[Line]:
 
 
 def _compared(before: Sequence[str], after: Sequence[str]) -> Iterator[Line]:
-    """The lines of both, in the order of a page; of very many only the first."""
+    """Return the lines of both texts in the order of a page; of very many only the first ones."""
     if max(len(before), len(after)) > MAX_COMPARED:
         yield from _changed("removed", before)
         yield from _changed("added", after)
@@ -83,7 +83,7 @@ def _skipped(count: int) -> list[Line]:
 
 
 def _folded(lines: Sequence[Line]) -> Iterator[Line]:
-    """The lines that differ and those around them; a count in place of all others."""
+    """Return the different lines and those around them, with a count in place of others."""
     near = set[int]()
     for at, line in enumerate(lines):
         if line.kind != "same":

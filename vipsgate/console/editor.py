@@ -1,4 +1,4 @@
-"""The editor of a style: basic and advanced editing of one text, seen before it is saved."""
+"""The editor of a style: basic and advanced editing of one text, with a preview."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Draft:
 
     Attributes:
         content: The process text.
-        problem: What is wrong with it; ``None`` for nothing.
-        fields: Of basic editing; ``None`` where the text cannot be read.
-        rest: Parts of the text that basic editing has no field for, and keeps.
+        problem: The fault in it; ``None`` if it is valid.
+        fields: Fields of basic editing; ``None`` if the text cannot be parsed.
+        rest: Parts of the text without a field in basic editing, which are kept.
     """
 
     content: str
@@ -36,7 +36,7 @@ class Draft:
 
     @classmethod
     def of(cls, visit: Visit, content: str) -> Draft:
-        """A text as it is."""
+        """Return the draft of a text."""
         limits = visit.services.settings.limits
         draft = cls(content)
         if not content.strip():
@@ -51,7 +51,7 @@ class Draft:
 
     @classmethod
     def composed(cls, visit: Visit, content: str) -> Draft:
-        """A text with the fields of basic editing that were filled in."""
+        """Return the draft of a text with these fields of basic editing."""
         filled = {name: visit.text(name) for name in basic.names()}
         try:
             text = basic.write(content, filled, visit.services.settings.limits)
@@ -60,7 +60,7 @@ class Draft:
         return cls.of(visit, text)
 
     def report(self) -> dict[str, Any]:
-        """The draft as values, for the page's script."""
+        """Return the draft as plain values, for the page's script."""
         problem = self.problem
         return {
             "content": self.content,
@@ -71,7 +71,7 @@ class Draft:
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The editor of a style, or of a new one."""
+    """Show the editor of a style, or of a new one."""
     buckets.check_there(visit)
     name = visit.text("name")
     stored = _content(_document(visit), name)
@@ -79,7 +79,7 @@ async def page(visit: Visit) -> web.StreamResponse:
 
 
 async def save(visit: Visit) -> web.StreamResponse:
-    """Take basic editing over into the text, read the text again, or save it."""
+    """Apply basic editing to the text, read the text again, or save it."""
     buckets.check_there(visit)
     visit.check(Right.RULE)
     name, content = visit.text("name").strip(), visit.text("content").strip()
@@ -106,7 +106,7 @@ async def save(visit: Visit) -> web.StreamResponse:
 
 
 async def check(visit: Visit) -> web.StreamResponse:
-    """What the script asks while one types: the text judged, and both ways of editing it."""
+    """Answer the script while the user types: the fault in the text, and its fields."""
     content = visit.text("content").strip()
     compose = visit.text("do") == "basic"
     draft = Draft.composed(visit, content) if compose else Draft.of(visit, content)
@@ -114,7 +114,7 @@ async def check(visit: Visit) -> web.StreamResponse:
 
 
 async def actions(visit: Visit) -> web.StreamResponse:
-    """What completion offers."""
+    """Answer the script with the words for completion."""
     return web.json_response(basic.completions(), headers=pages.HEADERS)
 
 
@@ -152,6 +152,6 @@ def _document(visit: Visit) -> Bucket:
 
 
 def _content(document: Bucket, name: str) -> str:
-    """The text of a style; empty where there is none."""
+    """Return the text of a style; empty if there is none."""
     style = document.styles.get(name)
     return style.content if style else ""

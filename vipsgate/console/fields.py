@@ -1,8 +1,8 @@
-"""The settings of a bucket that have no page of their own: a field for each, from its declaration.
+"""The settings of a bucket without a separate page: a field for each, from its declaration.
 
-A new setting of a bucket is here as soon as :class:`vipsgate.buckets.Bucket` has it, with its words
-there. What is a list or a table is written as JSON, as in the document; the other design, a form
-for each, would be a page to write for every setting, and none for the newest.
+A new setting of a bucket appears here as soon as :class:`vipsgate.buckets.Bucket` has it, with its
+description. Lists and tables are edited as JSON, as in the document. The alternative, a form for
+each, would need a page for every setting, and the newest ones would have none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..gate.rights import Right
 from . import access, buckets, calls, diff, pages
 from .visit import Visit
 
-# of other pages, or nobody's to set
+# on other pages, or not to be set by users
 ELSEWHERE = access.FIELDS | {"acl", "styles", "created"}
 MEANING = re.compile(r"^        (\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 CODE = re.compile(r"``(.+?)``", re.DOTALL)
@@ -33,8 +33,8 @@ class Field:
     """One setting.
 
     Attributes:
-        name: In the document.
-        meaning: What it says, parts of code being every second one.
+        name: Its key in the document.
+        meaning: Its description, in parts of which every second one is code.
         kind: ``check``, ``choice``, ``text``, ``number`` or ``json``.
         choices: The values of a choice.
     """
@@ -45,7 +45,7 @@ class Field:
     choices: tuple[str, ...] = ()
 
     def written(self, bucket: Bucket) -> str:
-        """Its value as the form has it; empty for a check that is not set."""
+        """Return its value as text for the form; empty for a check box that is not set."""
         value = bucket.model_dump(mode="json")[self.name]
         if self.kind == "check":
             return "1" if value else ""
@@ -54,10 +54,10 @@ class Field:
         return json.dumps(value, indent=2 if value else None, ensure_ascii=False)
 
     def read(self, text: str) -> Any:
-        """The value that was filled in; where it is allowed, the document says.
+        """Return the value of a form's text; the document checks it.
 
         Raises:
-            ValueError: It is no JSON.
+            ValueError: The text is not JSON.
         """
         if self.kind == "check":
             return text == "1"
@@ -66,12 +66,12 @@ class Field:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{self.name}: is no JSON: {error}") from None
+            raise ValueError(f"{self.name}: is not JSON: {error}") from None
 
 
 @cache
 def fields() -> tuple[Field, ...]:
-    """All of them, in the order of the document."""
+    """Return all fields, in the order of the document."""
     meanings = dict(MEANING.findall(Bucket.__doc__ or ""))
     plain = Bucket().model_dump(mode="json")
     result = []
@@ -89,7 +89,7 @@ def fields() -> tuple[Field, ...]:
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The fields, with what they have now."""
+    """Show the fields with their present values."""
     _check(visit)
     bucket = access.document(visit)
     values = {field.name: field.written(bucket) for field in fields()}
@@ -97,14 +97,14 @@ async def page(visit: Visit) -> web.StreamResponse:
 
 
 async def save(visit: Visit) -> web.StreamResponse:
-    """Write what the form says, unless somebody else has changed it since it was loaded."""
+    """Write the values of the form, unless somebody else has changed them since it was loaded."""
     _check(visit)
     was, values = visit.text("was"), {field.name: visit.text(field.name) for field in fields()}
     try:
         changes = {field.name: field.read(values[field.name]) for field in fields()}
         edit = partial(_changed, changes)
         changed = edit(access.document(visit))
-    except ValueError as error:  # pydantic's, or that of JSON; both name the key
+    except ValueError as error:  # of pydantic or JSON; both name the key
         return _page(visit, values, was, 400, error=access.words(error))
 
     try:
@@ -130,20 +130,20 @@ def _page(
 
 def _check(visit: Visit) -> None:
     buckets.check_there(visit)
-    visit.check(Right.RULE)  # some of them are keys
+    visit.check(Right.RULE)  # some of them are secrets
 
 
 def _changed(changes: dict[str, Any], document: Bucket) -> Bucket:
-    """The document with these values.
+    """Return the document with these values.
 
     Raises:
-        ValueError: A value is none that it can have.
+        ValueError: A value is not valid.
     """
     return Bucket.model_validate({**dict(document), **changes})
 
 
 def _text(bucket: Bucket) -> str:
-    """The fields as JSON, to be compared."""
+    """Return the fields as JSON, for comparison."""
     present = bucket.model_dump(mode="json")
     own = {field.name: present[field.name] for field in fields()}
     return json.dumps(own, indent=2, ensure_ascii=False, sort_keys=True)

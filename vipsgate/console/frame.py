@@ -1,6 +1,6 @@
-"""The frame of the console: its routes, and what holds for each of them.
+"""The frame of the console: its routes, and the checks that apply to all of them.
 
-A page needs a session; a change also needs the session's token and an Origin of the console's own.
+A page needs a session; a change also needs the session's token and the console's own Origin.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .pages import HEADERS, ROOT
 from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit
 
 CONSOLE = web.AppKey("console", Console)
-KEPT_SECONDS = 31_536_000  # a file under a hashed name never changes
+KEPT_SECONDS = 31_536_000  # files with hashed names never change
 Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,11 @@ class Page:
     """One route.
 
     Attributes:
-        method: Of HTTP.
-        path: Behind ``/console``.
-        work: Who answers.
+        method: HTTP method.
+        path: Path after ``/console``.
+        work: The handler.
         open: Whether no session is needed.
-        streams: Whether the handler reads the body, and checks the token, by itself.
+        streams: Whether the handler itself reads the body and checks the token.
     """
 
     method: str
@@ -67,7 +67,7 @@ async def _home(visit: Visit) -> web.StreamResponse:
 
 
 async def _language(visit: Visit) -> web.StreamResponse:
-    """Keep a choice of the language, and go back to the page."""
+    """Set the cookie of the language, and redirect to the page."""
     back = visit.text("back")
     aim = urlsplit(back)
     ours = back.startswith(f"{ROOT}/") and not (aim.scheme or aim.netloc) and "\\" not in back
@@ -85,7 +85,7 @@ async def _language(visit: Visit) -> web.StreamResponse:
 
 
 async def _asset(visit: Visit) -> web.StreamResponse:
-    """A script or a style."""
+    """Send a script or a style sheet."""
     asset = assets.all_assets().get(visit.request.match_info["name"])
     if asset is None:
         raise web.HTTPNotFound
@@ -138,7 +138,7 @@ ROUTES = (
 
 
 def mount(app: web.Application, console: Console) -> None:
-    """Answer below ``/console/`` of an application."""
+    """Add the routes below ``/console/`` to an application."""
     app[CONSOLE], app[login.ATTEMPTS] = console, Attempts()
     app[HISTORY], app[checkup.CHECKUP] = History(), checkup.Checkup()
     app.cleanup_ctx.append(checkup.keep())
@@ -187,10 +187,10 @@ async def _serve(row: Page, visit: Visit) -> web.StreamResponse:
 
 
 async def _form(visit: Visit) -> object:
-    """What was filled in.
+    """Return the values of a form.
 
     Raises:
-        InvalidArgument: It cannot be read.
+        InvalidArgument: The body is malformed.
     """
     try:
         return await visit.request.post()
@@ -199,7 +199,7 @@ async def _form(visit: Visit) -> object:
 
 
 def _to_login(visit: Visit) -> web.StreamResponse:
-    """To the login page, which leads back; a script is told so."""
+    """Redirect to the login page, which leads back; a script gets an error."""
     if visit.request.method != "GET" or visit.request.headers.get("X-Requested-With"):
         return pages.render(visit, "error.html", 401, code="", message_key="login.needed", error="")
     back = visit.request.path_qs
@@ -207,7 +207,7 @@ def _to_login(visit: Visit) -> web.StreamResponse:
 
 
 def refuse(visit: Visit, error: OssError) -> web.StreamResponse:
-    """A page with the words of an error; JSON for a script."""
+    """Return a page with an error, or JSON for a script."""
     if visit.request.headers.get("X-Requested-With"):
         return pages.failure(error)
     return pages.render(

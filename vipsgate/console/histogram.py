@@ -1,4 +1,4 @@
-"""The histogram of an object: counted in a renderer, drawn here as a small SVG."""
+"""The histogram of an object: counted in a renderer, and drawn here as a small SVG."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..worker.protocol import Job
 from . import pages
 from .visit import Visit
 
-LIKE = "image/average-hue"  # the process that is planned, admitted and refused in the same way
-WIDTH, HEIGHT = 256, 80  # of the drawing
+LIKE = "image/average-hue"  # a process that is planned, admitted and refused in the same way
+WIDTH, HEIGHT = 256, 80  # size of the drawing
 COLOURS = {"grey": "#8a93a1", "red": "#e5484d", "green": "#2f9e52", "blue": "#3d74d9"}
-ENDS = 2  # bins at each end, where black and white pile up, that do not set the scale
+ENDS = 2  # bins at each end that do not determine the scale, as black and white are frequent
 
 
 async def picture(visit: Visit) -> web.StreamResponse:
-    """The drawing; lazily asked for by the object's page."""
+    """Send the drawing, which the object's page loads lazily."""
     key = visit.text("key")
     check_key(key)
     visit.check(Right.READ)
@@ -43,7 +43,7 @@ async def picture(visit: Visit) -> web.StreamResponse:
         if visit.request.headers.get("If-None-Match") == headers["ETag"]:
             return web.Response(status=304, headers=headers)
         async with services.renderers.lowest():
-            services.renderers.check()  # before anything is opened for it
+            services.renderers.check()  # before anything is opened
             with closing(await services.store.open(visit.bucket, key)) as opened:
                 job = Job("histogram", LIKE, opened.descriptor)
                 with closing(await services.renderers.render(job)) as done:
@@ -54,7 +54,7 @@ async def picture(visit: Visit) -> web.StreamResponse:
 
 
 def draw(levels: Mapping[str, Sequence[int]]) -> str:
-    """The counts of each colour as areas over one another."""
+    """Draw the counts of each colour as overlapping areas."""
     inner = [count for row in levels.values() for count in row[ENDS:-ENDS]]
     top = max(inner) or max(count for row in levels.values() for count in row) or 1
     areas = "".join(

@@ -1,4 +1,4 @@
-"""The last minutes of the server in its own numbers: a sample every few seconds."""
+"""The last minutes of the server: a sample of its counters every few seconds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..delivery.services import Services
 from ..observe.counters import BOUNDS
 
 INTERVAL = 5.0  # seconds between two samples
-KEPT = 120  # samples: ten minutes
-FAULT = "5"  # first digit of a status that is the server's doing
+KEPT = 120  # samples that are kept: ten minutes
+FAULT = "5"  # first digit of a status that is a fault of the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Sample:
 
     Attributes:
         time: Seconds since the epoch.
-        requests: Answered so far.
-        errors: Of these, with a status of 500 or more.
-        pictures: Sent so far.
-        hits: Of these, kept from before.
-        spread: Answers so far by how long they took, a number for each of the counters' bounds.
-        waiting: Pictures that wait for a renderer now.
-        working: Pictures that are worked on now.
+        requests: Requests answered so far.
+        errors: Of these, answers with a status of 500 or more.
+        pictures: Pictures sent so far.
+        hits: Of these, pictures from the cache.
+        spread: Answers so far by duration, a number for each of the counters' bounds.
+        waiting: Pictures that are waiting for a renderer.
+        working: Pictures that are being rendered.
     """
 
     time: float
@@ -46,16 +46,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What was between two samples; ``None`` where nothing was.
+    """The values between two samples; ``None`` if there were no requests or pictures.
 
     Attributes:
-        time: Of the later one.
-        requests: A second.
-        errors: A second.
-        ratio: Hits of the pictures sent, 0 to 100.
-        median: Milliseconds in which half of the requests were answered, at most.
-        slow: Likewise 99 of 100.
-        waiting: At the later one.
+        time: Time of the later sample.
+        requests: Requests a second.
+        errors: Errors a second.
+        ratio: Percentage of hits among the pictures sent, 0-100.
+        median: Upper bound of the milliseconds in which half of the requests were answered.
+        slow: Likewise for 99 of 100 requests.
+        waiting: Waiting pictures at the later sample.
     """
 
     time: float
@@ -74,11 +74,11 @@ class History:
         self._samples: deque[Sample] = deque(maxlen=KEPT)
 
     def add(self, sample: Sample) -> None:
-        """One more; the oldest goes."""
+        """Add a sample; the oldest one is dropped."""
         self._samples.append(sample)
 
     def points(self, now: Sample) -> list[Point]:
-        """What was between each two samples, up to now."""
+        """Return the points between all samples."""
         return [_point(one, other) for one, other in pairwise((*self._samples, now))]
 
 
@@ -86,7 +86,7 @@ HISTORY = web.AppKey("history", History)
 
 
 def take(services: Services) -> Sample:
-    """A sample of a server."""
+    """Return a sample of a server."""
     counters, state = services.recorder.counters, services.renderers.state()
     spreads = [spread.counts for spread in counters.durations.by.values()]
     answered, pictures = counters.requests.sums, counters.pictures.sums
@@ -103,7 +103,7 @@ def take(services: Services) -> Sample:
 
 
 def follow(services: Services) -> Callable[[web.Application], AsyncIterator[None]]:
-    """What takes samples while an application runs."""
+    """Context of the application that takes samples while it runs."""
 
     async def samples(app: web.Application) -> AsyncIterator[None]:
         async def run() -> None:
@@ -134,7 +134,7 @@ def _point(one: Sample, other: Sample) -> Point:
 
 
 def _quantile(counts: Sequence[int], share: float) -> float | None:
-    """The bound, in milliseconds, below which that share of them is; ``None`` for none."""
+    """Return the bound in milliseconds below which a share of answers is; ``None`` for none."""
     total, seen = sum(counts), 0
     if not total:
         return None

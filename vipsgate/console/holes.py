@@ -1,4 +1,4 @@
-"""What a bucket's settings leave open without saying so; pure."""
+"""Finds gaps in a bucket's access settings; pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..image.config import Limits, Rendering
 from ..image.frame import Header
 from ..image.steps import Canvas, Scale, Turn
 
-SAMPLE = Header("jpg", 1000, 750)  # a picture that styles are tried on
-Objects = Mapping[str, Seen | None]  # watermark objects by key; None for one that is not there
+SAMPLE = Header("jpg", 1000, 750)  # a picture on which styles are tried
+Objects = Mapping[str, Seen | None]  # watermark objects by key; None for a missing one
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """One of them.
+    """A gap in the settings.
 
     Attributes:
-        key: Of its text in the catalogue.
-        name: What it is about: the name of a style; empty for none.
+        key: Key of its text in the catalogue.
+        name: Name of the style that it is about; empty for none.
         object: The key of a watermark object; empty for none.
     """
 
@@ -35,12 +35,12 @@ class Hole:
 
 
 def of(bucket: Bucket, limits: Limits, objects: Objects | None = None) -> list[Hole]:
-    """Those of a bucket.
+    """Return the gaps in a bucket's settings.
 
     Args:
-        bucket: Its document.
-        limits: What styles may ask for.
-        objects: What is known of those of :func:`watermarks`.
+        bucket: The bucket's document.
+        limits: Limits of styles.
+        objects: The objects of :func:`watermarks`, as far as they are known.
     """
     return [
         *_protection(bucket, limits),
@@ -51,7 +51,7 @@ def of(bucket: Bucket, limits: Limits, objects: Objects | None = None) -> list[H
 
 
 def watermarks(bucket: Bucket, limits: Limits) -> dict[str, tuple[str, ...]]:
-    """Style -> keys of the objects that it lays on pictures."""
+    """Return the keys of the watermark objects of each style that has some."""
     keys = {name: _needs(style.content, limits) for name, style in sorted(bucket.styles.items())}
     return {name: needs for name, needs in keys.items() if needs}
 
@@ -64,7 +64,7 @@ def _needs(text: str, limits: Limits) -> tuple[str, ...]:
 
 
 def _watermarks(bucket: Bucket, limits: Limits, objects: Objects) -> Iterator[Hole]:
-    """A style reads them with the owner's right; what others get of them is another matter."""
+    """Yield gaps of watermark objects, which styles read with the owner's right."""
     for name, keys in watermarks(bucket, limits).items():
         for key in keys:
             if key not in objects:

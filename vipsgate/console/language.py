@@ -1,4 +1,4 @@
-"""The languages of the console: a catalogue each, and which one a visitor is answered in."""
+"""The languages of the console: a catalogue of each, and the choice for a visitor."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "languages"
-NAMES = {"en": "English", "zh": "中文"}  # the first is for those who say nothing
+NAMES = {"en": "English", "zh": "中文"}  # the first one is the default
 COOKIE = "vipsgate_language"
 Translate = Callable[..., str]
 
 
 @cache
 def catalogue(language: str) -> dict[str, str]:
-    """Its texts by key."""
+    """Return the texts of a language by key."""
     result: dict[str, str] = tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))
     return result
 
 
 def translator(language: str) -> Translate:
-    """What gives the text of a key in a language, with values in place of its ``{names}``.
+    """Return a function that returns the text of a key, with values in place of its ``{names}``.
 
     Raises:
-        KeyError: There is no such text; a test sees to it that there is.
+        KeyError: There is no such text; a test checks that there are all.
     """
     texts = catalogue(language)
 
@@ -35,10 +35,10 @@ def translator(language: str) -> Translate:
 
 
 def choose(chosen: str, accepted: str) -> str:
-    """The language of an answer.
+    """Return the language of an answer.
 
     Args:
-        chosen: By the visitor, empty for none.
+        chosen: The visitor's choice; empty for none.
         accepted: The header Accept-Language (RFC 9110, 12.5.4).
     """
     if chosen in NAMES:

@@ -11,17 +11,17 @@ from .attempts import Attempts
 from .pages import ROOT
 from .visit import Console, Visit
 
-# of this process; each instance counts for itself
+# the attempts of this process; each instance counts its own
 ATTEMPTS = web.AppKey("attempts", Attempts)
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The login page."""
+    """Show the login page."""
     return _page(visit)
 
 
 async def enter(visit: Visit) -> web.StreamResponse:
-    """Begin a session, for who proves to have the secret of a key pair."""
+    """Begin a session for a visitor who proves to have the secret of a key pair."""
     console, now, address = visit.console, visit.services.clock(), visit.request.remote or ""
     attempts = visit.request.app[ATTEMPTS]
     if wait := attempts.wait(address, now):
@@ -59,7 +59,7 @@ async def enter(visit: Visit) -> web.StreamResponse:
 
 
 async def leave(visit: Visit) -> web.StreamResponse:
-    """End the session, in this browser and wherever its cookie has been copied to."""
+    """End the session, also for copies of its cookie."""
     visit.note("logout")
     if visit.session:
         visit.console.ended.add(visit.session, visit.services.clock())
@@ -87,7 +87,7 @@ def _page(visit: Visit, status: int = 200, problem: str = "", **values: object) 
 
 
 def _aim(back: str) -> str:
-    """Where to go after the login: a page of ours."""
+    """Return the path of the page after the login, which must be one of the console."""
     aim = urlsplit(back)
     ours = back.startswith(f"{ROOT}/") and not (aim.scheme or aim.netloc) and "\\" not in back
     return back if ours else f"{ROOT}/"

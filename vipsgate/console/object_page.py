@@ -1,4 +1,4 @@
-"""One object: preview, facts, URLs to copy, and who may have it by which rule."""
+"""The page of an object: preview, properties, URLs to copy, and who may read it by which rule."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from . import buckets, calls, objects, pages, snippet, urls
 from .visit import Visit
 
 FIRST = ("Format", "ImageWidth", "ImageHeight", "FrameCount", "FileSize")
-PREVIEW = "image/resize,w_640,h_480"  # what the source is shown as
+PREVIEW = "image/resize,w_640,h_480"  # the process of the preview
 VIDEO = "video/snapshot,t_0,f_jpg,w_640"
-MAX_PROCESS = 4096  # characters, of a process text in a form
+MAX_PROCESS = 4096  # characters of a process text in a form
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Link:
 
     Attributes:
         name: Key of its name in the catalogue.
-        text: What is copied; empty where there is none.
-        why: Why there is none.
+        text: The text; empty if there is none.
+        why: Why there is none; empty if there is one.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Link:
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The page of an object; ``process`` is what its preview shows."""
+    """Show the page of an object; its preview has the parameter ``process``."""
     buckets.check_there(visit)
     visit.check(Right.READ)
     key, process = visit.text("key"), visit.text("process").strip()[:MAX_PROCESS]
@@ -88,7 +88,7 @@ async def put_acl(visit: Visit) -> web.StreamResponse:
 
 
 async def _facts(visit: Visit, key: str) -> dict[str, str]:
-    """What ``image/info`` says; nothing of what is no picture."""
+    """Return the answer of ``image/info``; empty if the object is not a picture."""
     try:
         data = await calls.report(
             visit.services, visit.caller, Target(visit.bucket, key), "image/info"
@@ -105,7 +105,7 @@ def _line(bucket: str, key: str, process: str) -> str:
 
 
 def place(visit: Visit, bucket: Bucket) -> urls.Place:
-    """Where the public finds the visit's bucket: by its own domain, below the endpoint, by path."""
+    """Return the bucket's public address: its own domain, below the endpoint, or by path."""
     scheme = "https" if visit.encrypted else "http"
     server = visit.services.settings.server
     if bucket.domains:
@@ -113,7 +113,7 @@ def place(visit: Visit, bucket: Bucket) -> urls.Place:
     if server.endpoint:
         return urls.Place(f"{scheme}://{visit.bucket}.{server.endpoint}", visit.bucket, False)
     address = visit.console.address
-    for anywhere in ("//0.0.0.0:", "//[::]:"):  # bound to all: the name by which it is reached
+    for anywhere in ("//0.0.0.0:", "//[::]:"):  # all addresses: use the request's host
         if anywhere in address:
             host = visit.request.host.rpartition(":")[0] or visit.request.host
             address = address.replace(anywhere, f"//{host}:")
@@ -129,7 +129,7 @@ def _expires(visit: Visit) -> int:
 async def _links(
     visit: Visit, bucket: Bucket, key: str, process: str, facts: dict[str, str]
 ) -> list[Link]:
-    """Everything that may be copied, for what the preview shows."""
+    """Return everything that can be copied, for the process of the preview."""
     where = place(visit, bucket)
     plain = where.plain(key, process)
     result = [Link("url.plain", plain)]

@@ -1,4 +1,4 @@
-"""A bucket's objects: listed by folder, searched by prefix, uploaded, taken away, shown small."""
+"""The objects of a bucket: listed by folder, searched by prefix, uploaded, deleted, thumbnails."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .visit import TOKEN_FIELD, TOKEN_HEADER, Visit
 
 PAGE = 60  # objects and folders on a page
 THUMBNAIL = "image/resize,m_fill,w_96,h_96"
-UNSEEN = frozenset(("tif", "tiff", "heic", "heif"))  # that most browsers cannot show
-SEEN = "/format,png"  # what they are shown as
-MAX_FIELDS = 1000  # of a form with files
-CHUNK = 1 << 16  # bytes of a file in a form, taken at a time
+UNSEEN = frozenset(("tif", "tiff", "heic", "heif"))  # formats that most browsers cannot show
+SEEN = "/format,png"  # the format in which they are shown
+MAX_FIELDS = 1000  # fields of a form with files
+CHUNK = 1 << 16  # bytes of a file in a form that are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Item:
     """An object in the list.
 
     Attributes:
-        key: Its name.
-        name: The part of it behind the folder.
+        key: Its key.
+        name: The part of the key after the folder.
         size: Bytes.
         modified: When it was last changed, ``2026-01-01 00:00``.
-        picture: Whether its name is a picture's.
+        picture: Whether it is a picture, by its extension.
         kind: The extension, in lower case.
-        thumbnail: The process of its small picture.
+        thumbnail: The process of its thumbnail.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Item:
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """A page of the listing."""
+    """Show a page of the listing."""
     buckets.check_there(visit)
     folder, search, marker = visit.text("folder"), visit.text("search"), visit.text("marker")
     prefix = folder + search
@@ -99,18 +99,18 @@ def _item(entry: Element, folder: str) -> Item:
 
 
 def shown(process: str, kind: str) -> str:
-    """The process with a format that browsers show, where the source's is none."""
+    """Return the process, with a format that browsers show if that of the source is not."""
     return process + SEEN if kind in UNSEEN else process
 
 
 def _crumbs(folder: str) -> list[tuple[str, str]]:
-    """Each folder on the way: its prefix, and its name."""
+    """Return prefix and name of each parent folder."""
     parts = folder.split("/")[:-1]
     return [("/".join(parts[: at + 1]) + "/", name) for at, name in enumerate(parts)]
 
 
 async def put(visit: Visit) -> web.StreamResponse:
-    """PutObject of one file, whose bytes are the body: what the page's script sends."""
+    """Store one file, which is the body, by PutObject; the page's script sends it."""
     visit.check_token(visit.request.headers.get(TOKEN_HEADER, ""))
     key = visit.request.query.get("key", "")
     check_stored_key(key)
@@ -129,7 +129,7 @@ async def put(visit: Visit) -> web.StreamResponse:
 
 
 async def upload(visit: Visit) -> web.StreamResponse:
-    """Store the files of a form, one after the other: what a browser sends without a script."""
+    """Store the files of a form one after the other; a browser without script sends it."""
     if not visit.request.content_type.startswith("multipart/"):
         raise InvalidArgument("The form cannot be read.")
     folder, checked, stored = "", False, 0
@@ -168,7 +168,7 @@ async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 
 async def remove(visit: Visit) -> web.StreamResponse:
-    """Take objects away: asked first, then done by DeleteMultipleObjects."""
+    """Delete objects by DeleteMultipleObjects, after a confirmation."""
     buckets.check_there(visit)
     visit.check(Right.DELETE)
     keys, folder = visit.texts("key"), visit.text("folder")
@@ -180,7 +180,7 @@ async def remove(visit: Visit) -> web.StreamResponse:
     xml.add(root, Quiet="true")
     for key in keys:
         if any(sign in key for sign in "\r\0") or not key.isprintable():
-            with contextlib.suppress(InvalidObjectName):  # XML could not say such a name
+            with contextlib.suppress(InvalidObjectName):  # XML cannot contain such a name
                 await visit.call("DELETE", Target(visit.bucket, key))
             continue
         xml.add(SubElement(root, "Object"), Key=key)
@@ -195,14 +195,14 @@ async def remove(visit: Visit) -> web.StreamResponse:
 
 
 async def picture(visit: Visit) -> web.StreamResponse:
-    """A picture of an object, made like everybody's but after them; never an object as stored.
+    """Send a picture of an object, rendered at the lowest priority; never the stored object.
 
     Raises:
-        InvalidArgument: There is no process, or one that does not make a picture.
+        InvalidArgument: There is no process, or its result is not a picture.
     """
     key, process = visit.text("key"), visit.text("process")
     if not process.startswith(("image/", "style/", "video/")):
-        raise InvalidArgument("The parameter: process is image/..., video/... or style/NAME.")
+        raise InvalidArgument("The parameter: process expects image/..., video/... or style/NAME.")
     target = Target(visit.bucket, key, ((PROCESS, process),))
     given = visit.request.headers
     sent = {name: given[name] for name in ("Accept", "If-None-Match") if name in given}

@@ -1,4 +1,4 @@
-"""The overview: what the server has done in the last minutes, and what is wrong with it."""
+"""The overview: the server's last minutes, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .checkup import CHECKUP
 from .history import HISTORY, take
 from .visit import Visit
 
-PACKAGES = ("aiohttp", "uvloop", "pydantic", "orjson", "obstore")  # of the front
+PACKAGES = ("aiohttp", "uvloop", "pydantic", "orjson", "obstore")  # packages in the front
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """Charts drawn here, denials by rule, faults, versions."""
-    visit.check(Right.RULE)  # it tells of all buckets
+    """Show charts, denials by rule, faults and versions."""
+    visit.check(Right.RULE)  # it shows all buckets
     services = visit.services
     now = take(services)
     points = visit.request.app[HISTORY].points(now)
@@ -65,7 +65,7 @@ async def page(visit: Visit) -> web.StreamResponse:
 
 @cache
 def versions() -> list[tuple[str, str]]:
-    """What the front is made of: names and versions."""
+    """Return names and versions of the front's components."""
     installed = [(name, metadata.version(name)) for name in PACKAGES]
     system = f"{platform.system()} {platform.release()}"
     return [

@@ -1,4 +1,4 @@
-"""Pages from templates, with the headers that keep them to themselves."""
+"""Renders pages from templates, with headers that isolate them from other sites."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-TABS = {  # of a bucket -> the right to see it
+TABS = {  # tab of a bucket -> the right to see it
     "objects": Right.VIEW,
     "styles": Right.VIEW,
     "access": Right.VIEW,
@@ -41,7 +41,7 @@ UNITS = ("B", "KB", "MB", "GB", "TB")
 
 @cache
 def environment() -> Environment:
-    """Of the templates; what stands in a value is never markup."""
+    """Return the environment of the templates; values are always escaped."""
     result = Environment(
         loader=PackageLoader("vipsgate.console", "templates"),
         autoescape=True,
@@ -62,7 +62,7 @@ def environment() -> Environment:
 
 
 def render(visit: Visit, template: str, status: int = 200, **values: Any) -> web.Response:
-    """A page for a visitor."""
+    """Return a page for a visitor."""
     text = (
         environment()
         .get_template(template)
@@ -77,19 +77,19 @@ def render(visit: Visit, template: str, status: int = 200, **values: Any) -> web
 
 
 def failure(error: OssError) -> web.Response:
-    """An error for a script: its code and message as JSON."""
+    """Return an error for a script: its code and message as JSON."""
     report = {"code": error.code, "message": error.message}
     return web.json_response(report, status=error.status, headers=HEADERS)
 
 
 def link(path: str, **query: str) -> str:
-    """A URL of the console: the path as it is, a query of what is not empty."""
+    """Return a URL of the console: a path, and a query of the parameters that are not empty."""
     sent = {name: value for name, value in query.items() if value}
     return f"{ROOT}/{quote(path)}" + (f"?{urlencode(sent)}" if sent else "")
 
 
 def size(count: float) -> str:
-    """Bytes for people: ``21.8 KB``."""
+    """Return a number of bytes in words: ``21.8 KB``."""
     for unit in UNITS:
         if count < 1000 or unit == UNITS[-1]:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -98,7 +98,7 @@ def size(count: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time of UTC; a dash for one that nobody knows."""
+    """Return a time in UTC; a dash if it is not known."""
     if not seconds:
         return "–"
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S")

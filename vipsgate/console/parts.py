@@ -1,4 +1,4 @@
-"""Uploads in parts, as the page's script makes them of large files: the calls of the API for it."""
+"""Multipart uploads, which the page's script uses for large files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..gate.target import Target, check_stored_key
 from . import buckets, calls, pages
 from .visit import TOKEN_HEADER, Visit
 
-PART_BYTES = 8 << 20  # of a file that is sent in parts; a smaller one goes as one
-MAX_LISTED = "20"  # uploads that have not ended, on a page
+PART_BYTES = 8 << 20  # bytes of a part; files that are not larger are sent whole
+MAX_LISTED = "20"  # unfinished uploads on a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Unfinished:
     """An upload that has begun and not ended.
 
     Attributes:
-        key: Of its object.
+        key: Key of its object.
         identity: Its id.
-        begun: When, ``2026-01-01 00:00``.
+        begun: When it began, ``2026-01-01 00:00``.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Unfinished:
 
 
 async def begin(visit: Visit) -> web.StreamResponse:
-    """InitiateMultipartUpload: answers with its id."""
+    """InitiateMultipartUpload; the answer has the upload's id."""
     key, kind = visit.text("key"), visit.text("type")
     check_stored_key(key)
     target = Target(visit.bucket, key, (("uploads", ""),))
@@ -45,7 +45,7 @@ async def begin(visit: Visit) -> web.StreamResponse:
 
 
 async def put(visit: Visit) -> web.StreamResponse:
-    """UploadPart: the bytes are the body; answers with the part's tag."""
+    """UploadPart: the body is the part; the answer has its ETag."""
     visit.check_token(visit.request.headers.get(TOKEN_HEADER, ""))
     query, sent = visit.request.query, visit.request.headers
     target = _target(visit, query.get("key", ""), query.get("upload", ""))
@@ -57,7 +57,7 @@ async def put(visit: Visit) -> web.StreamResponse:
 
 
 async def complete(visit: Visit) -> web.StreamResponse:
-    """CompleteMultipartUpload, of the parts that the form names: their tags in their order."""
+    """CompleteMultipartUpload; the form has the ETags of the parts in order."""
     key, tags = visit.text("key"), visit.texts("etag")
     if not 0 < len(tags) <= MAX_PARTS:
         raise InvalidArgument(f"An upload has 1 to {MAX_PARTS} parts; this one has {len(tags)}.")
@@ -69,13 +69,13 @@ async def complete(visit: Visit) -> web.StreamResponse:
 
 
 async def abort(visit: Visit) -> web.StreamResponse:
-    """AbortMultipartUpload: by the script, or by a form of the list."""
+    """AbortMultipartUpload, for the script, or for a form of the list."""
     await visit.call("DELETE", _target(visit, visit.text("key"), visit.text("upload")))
     raise web.HTTPSeeOther(pages.link(f"b/{visit.bucket}/objects"))
 
 
 async def unfinished(visit: Visit) -> list[Unfinished]:
-    """The first uploads to the bucket that have begun and not ended."""
+    """Return the first unfinished uploads to the bucket."""
     query = (("uploads", ""), ("max-uploads", MAX_LISTED), ("encoding-type", "url"))
     answer = await visit.call("GET", Target(visit.bucket, "", query))
     root = calls.document(answer, "ListMultipartUploadsResult")

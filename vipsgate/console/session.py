@@ -1,9 +1,9 @@
-"""Who has logged in: nonces, sessions and their tokens; pure.
+"""Sessions of visitors who have logged in, their tokens, and nonces; pure.
 
-Its cookie is signed with a key made of the secret it was begun with, so a session holds on every
-instance and over a restart, and ends when that key pair is gone or has another secret. Nothing is
-kept of it but that it has been logged out, by the process that was told. A secret is proven by
-HMAC-SHA256 over a nonce of the server's, and never crosses the wire.
+The cookie of a session is signed with a key that is derived from the visitor's secret. So a session
+is valid on every instance and after a restart, and ends when the key pair is removed or gets
+another secret. Only logouts are stored, in the memory of one process. A visitor proves to have the
+secret by an HMAC-SHA256 over a nonce of the server; the secret itself is never sent.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..gate.sign import Credential
 
 COOKIE = "vipsgate_console"
 SESSION_SECONDS = 8 * 3600
-MAX_ENDED = 4096  # that are remembered; a login is needed for each
-NONCE_SECONDS = 300.0  # from the login page to its answer
-PURPOSE = b"vipsgate console: "  # no other use of a secret signs a text that begins so
+MAX_ENDED = 4096  # logouts that are remembered; each needs a login
+NONCE_SECONDS = 300.0  # seconds from the login page to the login
+PURPOSE = b"vipsgate console: "  # prefix of signed texts, which no other use of a secret has
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Session:
     """A key pair that has logged in.
 
     Attributes:
-        credential: The key pair, as it is in force now.
-        identity: Random; another one for each login.
-        expires: When it ends, in seconds since the epoch.
+        credential: The key pair, as it is configured now.
+        identity: Random identity; each login has another one.
+        expires: When the session ends, in seconds since the epoch.
     """
 
     credential: Credential
@@ -47,18 +47,18 @@ class Session:
         return f"{text}.{_mac(self.credential, f'session {text}')}"
 
     def token(self) -> str:
-        """What each form of this session carries, which no other site can know."""
+        """The token that each form of this session contains, and that other sites cannot know."""
         return _mac(self.credential, f"csrf {self.identity}")
 
 
 class Ended:
-    """Sessions that have been logged out and whose cookies would still be good; of this process."""
+    """Sessions that were logged out in this process and whose cookies have not expired."""
 
     def __init__(self) -> None:
         self._expires: dict[str, int] = {}
 
     def add(self, session: Session, now: float) -> None:
-        """Take no cookie of this session any more."""
+        """Refuse the cookies of a session from now on."""
         kept = {name: end for name, end in self._expires.items() if end > now}
         while len(kept) >= MAX_ENDED:
             kept.pop(next(iter(kept)))
@@ -69,16 +69,16 @@ class Ended:
 
 
 def begin(credential: Credential, now: float) -> Session:
-    """A new session of a key pair."""
+    """Return a new session of a key pair."""
     return Session(credential, secrets.token_urlsafe(16), int(now) + SESSION_SECONDS)
 
 
 def find(cookie: str, credentials: Sequence[Credential], now: float) -> Session | None:
-    """The session of a cookie; ``None`` where it is none, is over, or its key pair is another.
+    """Return the session of a cookie; ``None`` if it is invalid, expired, or its key pair changed.
 
     Args:
-        cookie: As sent; empty for none.
-        credentials: All there are now.
+        cookie: The cookie's value; empty for none.
+        credentials: All present key pairs.
         now: Seconds since the epoch.
     """
     text, _, mac = cookie.partition(".")
@@ -95,7 +95,7 @@ def find(cookie: str, credentials: Sequence[Credential], now: float) -> Session 
 
 
 def nonce(credentials: Sequence[Credential], now: float) -> str:
-    """A text to be signed at login; any instance with the same key pairs knows it again."""
+    """Return a text to be signed at login; any instance with the same key pairs accepts it."""
     text = f"{int(now)}.{secrets.token_hex(16)}"
     return f"{text}.{_seal(credentials, text)}"
 
@@ -110,14 +110,14 @@ def is_fresh(given: str, credentials: Sequence[Credential], now: float) -> bool:
 
 
 def prove(secret: str, given: str) -> str:
-    """The proof that somebody has the secret: what the page makes of a nonce."""
+    """Return the proof of a secret for a nonce, as the page's script computes it."""
     return hmac.digest(secret.encode(), given.encode(), "sha256").hex()
 
 
 def proven(
     key_id: str, proof: str, given: str, credentials: Sequence[Credential]
 ) -> Credential | None:
-    """The key pair whose secret has signed the nonce; ``None`` for none."""
+    """Return the key pair whose secret has signed the nonce; ``None`` if there is none."""
     result = None
     for item in credentials:
         same = _equal(prove(item.access_key_secret, given), proof)
@@ -138,5 +138,5 @@ def _seal(credentials: Sequence[Credential], text: str) -> str:
 
 
 def _equal(one: str, other: str) -> bool:
-    """In a time that does not tell where they differ."""
+    """Compare in a time that does not depend on where the values differ."""
     return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogatepass"))

@@ -1,7 +1,7 @@
-"""The ``<img srcset>`` of an object's page: widths by the bytes of two pictures, made by renderers.
+"""The ``<img srcset>`` on an object's page: widths are chosen by the bytes of two pictures.
 
-They are made at the lowest priority and cached as all others are. Where they cannot be had in time,
-as on a server that is busy, the widths are those of a photograph of common size.
+The pictures are rendered at the lowest priority, and cached like others. If they are not ready in
+time, as on a busy server, the widths are those of a typical photograph.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from . import srcset
 from .urls import Place
 from .visit import Visit
 
-MAX_WAIT = 2.0  # seconds that a page waits for the pictures
-UPRIGHT = "image/auto-orient,1"  # what tells the size that a source is shown at
+MAX_WAIT = 2.0  # seconds for which a page waits for the pictures
+UPRIGHT = "image/auto-orient,1"  # a process whose result has the size at which a source is shown
 
 
 async def markup(visit: Visit, place: Place, key: str, process: str) -> str:
-    """Return the HTML for an object, after a process; empty where that makes no picture.
+    """Return the HTML for an object with a process; empty if the result is not a picture.
 
     Args:
         visit: The request for the page.
-        place: Where the public finds the bucket.
+        place: The bucket's public address.
         key: The object's name.
         process: ``style/NAME``, ``image/...`` or empty.
     """
@@ -53,7 +53,7 @@ async def markup(visit: Visit, place: Place, key: str, process: str) -> str:
 
 
 async def _curve(visit: Visit, key: str, process: str, samples: tuple[int, ...]) -> widths.Curve:
-    """Bytes by width, of pictures that are made now; of any photograph where they cannot be."""
+    """Return bytes by width, from pictures that are rendered now, or from a typical photograph."""
     bucket = visit.services.registry.get(visit.bucket)
     assert bucket is not None
     try:

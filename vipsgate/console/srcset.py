@@ -1,7 +1,7 @@
 """``<img srcset>`` and ``<picture>``: one picture in several widths and formats; pure.
 
-Used by the object's page, and by ``vipsgate srcset``. Every URL is OSS's own grammar, so that the
-markup is as good for a bucket of OSS's.
+This is used by the object's page and by ``vipsgate srcset``. All URLs have OSS's grammar, so the
+markup is also valid for a bucket of OSS.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from html import escape
 
 from ..image.frame import proportion
 
-LAYOUT, DENSITY = 1280, 2.0  # pixels of a page, device pixels to each: what is made for, unasked
+LAYOUT, DENSITY = 1280, 2.0  # defaults: CSS pixels of a page's width, device pixels for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Candidate:
     """One picture that a browser may choose.
 
     Attributes:
-        url: Where it is.
-        width: Its pixels.
-        height: Likewise.
-        size: Its bytes, as predicted; 0 where nobody has said it.
+        url: Its URL.
+        width: Width in pixels.
+        height: Height in pixels.
+        size: Predicted bytes; 0 if they are not known.
     """
 
     url: str
@@ -37,8 +37,8 @@ class Source:
     """The same picture in all widths, in one format.
 
     Attributes:
-        mime: The media type; empty for the one that every browser takes, which comes last.
-        candidates: By rising width; one or more.
+        mime: Media type; empty for a format that all browsers support, which comes last.
+        candidates: Candidates by ascending width; at least one.
     """
 
     mime: str
@@ -46,46 +46,46 @@ class Source:
 
     @property
     def largest(self) -> Candidate:
-        """The candidate for browsers that do not know of the others."""
+        """The candidate for browsers without support for srcset."""
         return self.candidates[-1]
 
     @property
     def srcset(self) -> str:
-        """The value of the attribute; a comma or a space in a URL would end it."""
+        """The value of the attribute, with commas and spaces in URLs encoded."""
         rows = ((one.url.replace(",", "%2C").replace(" ", "%20"), one) for one in self.candidates)
         return ", ".join(f"{url} {one.width}w" for url, one in rows)
 
 
 def process(base: str, width: int, kind: str = "") -> str:
-    """The process text of one candidate.
+    """Return the process text of one candidate.
 
     Args:
-        base: What is done to the picture before, ``style/NAME`` or ``image/...``; may be empty.
-        width: Pixels.
-        kind: OSS's word of the format; empty for that of ``base``, or the source's.
+        base: Process before the resize, ``style/NAME`` or ``image/...``; may be empty.
+        width: Width in pixels.
+        kind: OSS's name of the format; empty for that of ``base``, or of the source.
     """
     own = f"image/resize,w_{width}" + (f"/format,{kind}" if kind else "")
     return f"{base}|{own}" if base else own
 
 
 def height(width: int, size: tuple[int, int]) -> int:
-    """The height of a candidate of this width, as ``resize`` makes it of a picture of a size."""
+    """Return the height that ``resize`` gives a picture of a size at this width."""
     return proportion(size[1], width, size[0])
 
 
 def sizes(layout: int, widest: int) -> str:
-    """The ``sizes`` of a picture as wide as the page, up to a layout's width or its own."""
+    """Return ``sizes`` for a picture as wide as the page, up to the layout's or its own width."""
     width = min(layout, widest)
     return f"(max-width: {width}px) 100vw, {width}px"
 
 
 def markup(sources: Sequence[Source], sizes: str, alt: str) -> str:
-    """The HTML: ``<img>``, within ``<picture>`` where there are several formats.
+    """Return the HTML: ``<img>``, within ``<picture>`` if there are several formats.
 
     Args:
-        sources: In the order of preference; the last one is the ``<img>``.
-        sizes: How wide the picture is shown, as HTML has it.
-        alt: What is read in its place.
+        sources: Sources in order of preference; the last one is the ``<img>``.
+        sizes: The attribute ``sizes``.
+        alt: The attribute ``alt``.
     """
     last = sources[-1]
     image = (
@@ -103,7 +103,7 @@ def _choice(source: Source, sizes: str) -> str:
 
 
 def data(sources: Sequence[Source], sizes: str, alt: str) -> dict[str, object]:
-    """The same as plain values, for programs that write the markup themselves."""
+    """Return the sources as plain values, for programs that write the markup themselves."""
     last = sources[-1]
     return {
         "src": last.largest.url,

@@ -1,4 +1,4 @@
-"""A bucket's styles: the list, each with a picture of the bucket in it, and how one goes."""
+"""The styles of a bucket: the list, each with a picture of the bucket, and their deletion."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from . import buckets, calls, objects, pages
 from .visit import Visit
 
 SAMPLES = 12  # pictures of a contact sheet
-LOOKED_AT = 200  # objects among which they are found
+LOOKED_AT = 200  # objects among which they are searched
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The list."""
+    """Show the list."""
     buckets.check_there(visit)
     answer = await visit.call("GET", Target(visit.bucket, "", (("style", ""),)))
     root = calls.document(answer, "StyleList")
@@ -39,7 +39,7 @@ async def page(visit: Visit) -> web.StreamResponse:
 
 
 async def delete(visit: Visit) -> web.StreamResponse:
-    """Take a style away: asked first."""
+    """Delete a style, after a confirmation."""
     buckets.check_there(visit)
     name = visit.text("name")
     if visit.text("sure") != "1":
@@ -49,9 +49,9 @@ async def delete(visit: Visit) -> web.StreamResponse:
 
 
 async def samples(visit: Visit, count: int = SAMPLES) -> list[str]:
-    """Keys of pictures of the bucket, the first ones.
+    """Return the keys of the first pictures of the bucket.
 
-    Each object that is listed is looked at, so many are only where few of the first are pictures.
+    Listing takes time for each object, so many are listed only if few of the first are pictures.
     """
     keys: list[str] = []
     for most in (2 * count, LOOKED_AT):
@@ -67,5 +67,5 @@ async def samples(visit: Visit, count: int = SAMPLES) -> list[str]:
 
 
 def document(content: str) -> bytes:
-    """``<Style>`` of PutStyle."""
+    """Return the ``<Style>`` of PutStyle."""
     return xml.write(xml.add(Element("Style"), Content=content))

@@ -1,4 +1,4 @@
-"""URLs of an object on the public port, to be copied: plain, by style, signed; pure."""
+"""URLs of an object on the public port: plain, with a style, signed; pure."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from urllib.parse import quote
 
 from ..gate.sign import CdnKey, Credential, sign_url
 
-SAFE = "/,:@!$'()*-._~=|"  # what may stand in a query as it is, and is in process texts
-VALID_SECONDS = 3600  # of a signed URL, as the console of OSS has it
+SAFE = "/,:@!$'()*-._~=|"  # characters of process texts that are not encoded in a query
+VALID_SECONDS = 3600  # validity of a signed URL; the default of OSS's console
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a URL is signed.
+    """The terms of a signature.
 
     Attributes:
         now: Seconds since the epoch.
-        expires: Seconds that it is valid.
-        version: Of the signature.
-        region: The server's.
-        v4_expires_max: Seconds that the server takes in V4.
+        expires: Seconds for which it is valid.
+        version: Version of the signature.
+        region: Region of the server.
+        v4_expires_max: Most seconds that the server allows in V4.
     """
 
     now: float
@@ -33,12 +33,12 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the public finds a bucket.
+    """The public address of a bucket.
 
     Attributes:
         address: Scheme and host.
-        bucket: Its name; in the path where the host is not its own.
-        in_path: Whether it is.
+        bucket: The bucket's name.
+        in_path: Whether the name is in the path; if not, the host belongs to the bucket.
     """
 
     address: str
@@ -46,13 +46,13 @@ class Place:
     in_path: bool = True
 
     def plain(self, key: str, process: str = "") -> str:
-        """The URL without a signature."""
+        """Return the URL without a signature."""
         path = f"/{self.bucket}/{key}" if self.in_path else f"/{key}"
         query = f"?x-oss-process={quote(process, safe=SAFE)}" if process else ""
         return f"{self.address}{quote(path, safe='/!')}{query}"
 
     def styled(self, key: str, separator: str, style: str) -> str:
-        """The URL with the style's name behind the object's."""
+        """Return the URL with the style's name after the object's."""
         return self.plain(f"{key}{separator}{style}")
 
     def signed(
@@ -63,7 +63,7 @@ class Place:
         terms: Terms,
         method: str = "GET",
     ) -> str:
-        """The URL that lets whoever has it see the picture for a while.
+        """Return a signed URL, with which anybody may see the picture for a time.
 
         Raises:
             ValueError: It cannot be valid for so long, or cannot be signed in V1.
@@ -85,18 +85,18 @@ class Place:
 
 
 def markdown(url: str, alt: str) -> str:
-    """A picture in Markdown."""
+    """Return a picture in Markdown."""
     bare = "".join(f"\\{sign}" if sign in "\\[]" else sign for sign in alt)
     return f"![{bare}]({url.replace('(', '%28').replace(')', '%29')})"
 
 
 def curl(url: str, file: str) -> str:
-    """A command for a shell that fetches it into a file."""
+    """Return a shell command that downloads the picture to a file."""
     return f"curl -o {shell_quoted(file)} {shell_quoted(url)}"
 
 
 def shell_quoted(text: str) -> str:
-    """A word of a POSIX shell; names that begin like an option or hold a control character, too."""
+    """Quote a word for a POSIX shell, also if it looks like an option or has control characters."""
     clean = "".join(sign if sign.isprintable() else "_" for sign in text)
     clean = f"./{clean}" if clean.startswith("-") else clean
     return "'" + clean.replace("'", "'\"'\"'") + "'"

@@ -1,4 +1,4 @@
-"""Versions of the bucket's document: what each change was, how to go back, and JSON in and out."""
+"""Versions of a bucket's document: shows changes, restores versions, imports and exports JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..gate.rights import Right
 from . import buckets, calls, diff, pages
 from .visit import Visit
 
-MAX_IMPORT = documents.MAX_BYTES  # bytes of a file
+MAX_IMPORT = documents.MAX_BYTES  # most bytes of a file
 
 
 async def page(visit: Visit) -> web.StreamResponse:
-    """The list, and import and export."""
+    """Show the list, and import and export."""
     return await _page(visit)
 
 
 async def show(visit: Visit) -> web.StreamResponse:
-    """One version: what it has changed, and what going back to it would change."""
+    """Show one version: what it has changed, and what restoring it would change."""
     _check(visit)
     number = _number(visit)
     versions = await visit.services.registry.documents.versions(visit.bucket)
@@ -47,7 +47,7 @@ async def show(visit: Visit) -> web.StreamResponse:
 
 
 async def restore(visit: Visit) -> web.StreamResponse:
-    """Make a version the document again, which is a change as any other."""
+    """Restore a version, which is a change like any other."""
     _check(visit)
     number = _number(visit)
     versions = await visit.services.registry.documents.versions(visit.bucket)
@@ -58,13 +58,13 @@ async def restore(visit: Visit) -> web.StreamResponse:
 
 
 async def import_(visit: Visit) -> web.StreamResponse:
-    """Take a file as the document: first it is shown what that would change."""
+    """Import a file as the document, after showing what that would change."""
     _check(visit)
     return await _take(visit, _given(visit), "ImportDocument", sure=visit.text("sure") == "1")
 
 
 async def export(visit: Visit) -> web.StreamResponse:
-    """The document in force as a file, as ``vipsgate bucket export`` writes it."""
+    """Send the document in force as a file, as ``vipsgate bucket export`` writes it."""
     _check(visit)
     headers = {
         **pages.HEADERS,
@@ -76,7 +76,7 @@ async def export(visit: Visit) -> web.StreamResponse:
 
 
 async def _take(visit: Visit, data: bytes, name: str, *, sure: bool = True) -> web.StreamResponse:
-    """Make this the document in force, unless somebody else has changed that since it was seen."""
+    """Replace the document in force, unless somebody else has changed it since it was shown."""
     try:
         result = documents.read(data, visit.services.settings.limits)
     except DocumentError as error:
@@ -115,7 +115,7 @@ async def _page(visit: Visit, status: int = 200, error: str = "") -> web.StreamR
 
 
 def _confirm(visit: Visit, data: bytes, status: int = 200) -> web.Response:
-    """Ask whether a document is to be taken, with what that would change."""
+    """Ask for confirmation before a document is replaced, and show what that would change."""
     return pages.render(
         visit,
         "import.html",
@@ -129,11 +129,11 @@ def _confirm(visit: Visit, data: bytes, status: int = 200) -> web.Response:
 
 def _check(visit: Visit) -> None:
     buckets.check_there(visit)
-    visit.check(Right.RULE)  # it tells of other keys
+    visit.check(Right.RULE)  # it shows names of other keys
 
 
 def _given(visit: Visit) -> bytes:
-    """The document in the form: a file, or a text.
+    """Return the document in the form, which is a file or a text.
 
     Raises:
         InvalidArgument: There is none, or it is too large.
@@ -159,19 +159,20 @@ def _document(visit: Visit) -> Bucket:
 
 
 def _present(visit: Visit) -> str:
-    """The document in force, as text."""
+    """Return the document in force as text."""
     return documents.write(_document(visit)).decode()
 
 
 def _was(visit: Visit) -> str:
-    """What tells the document in force from others."""
+    """Return a digest of the document in force."""
     return digest(documents.write(_document(visit)))
 
 
 def _text(document: bytes) -> str:
-    """A document for people; one by hand may be written in any way.
+    """Return a document as text for a comparison.
 
-    What can be read is shown as it would be written here, so that only what it says differs.
+    A valid document is formatted as vipsgate writes it, so that only its content makes a
+    difference.
     """
     with contextlib.suppress(ValueError):
         return documents.write(Bucket.model_validate_json(document)).decode()

@@ -1,4 +1,4 @@
-"""A request to the console: who makes it, in which language, and how it is answered."""
+"""A request to the console: its session and language, calls that it makes, and its checks."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ from . import calls, language, session
 
 Explain = Callable[[Services, str, Mapping[str, str]], Awaitable[dict[str, Any]]]
 TOKEN_FIELD, TOKEN_HEADER = "csrf", "X-CSRF-Token"
-SAME_SITE = ("same-origin", "none")  # Sec-Fetch-Site of a page of ours, or of the address bar
+SAME_SITE = ("same-origin", "none")  # Sec-Fetch-Site of the console's pages, and of the address bar
 audit = logging.getLogger("vipsgate.audit")
 
 
 class LoginRequiredError(Exception):
-    """Nobody has logged in, or the session is over."""
+    """Nobody has logged in, or the session has expired."""
 
 
 @dataclass(slots=True)
 class Console:
-    """What all visits share.
+    """The parts that all visits share.
 
     Attributes:
-        services: Of the server.
-        explain: What a request to the public port comes to; of the server, which is above.
-        address: Of the public port, as the beginning of a URL; known when it listens.
-        local: The key pair of this run, where no credentials are configured: whoever can read the
-            terminal that the server was started in may log in.
+        services: The services of the server.
+        explain: Returns what a request to the public port would get; a function of the server,
+            which this package must not import.
+        address: URL of the public port, known when it listens.
+        local: The key pair of this run if no credentials are configured; it is printed to the
+            terminal in which the server was started.
         ended: Sessions that have been logged out.
     """
 
@@ -54,12 +55,12 @@ class Console:
     ended: session.Ended = field(default_factory=session.Ended)
 
     def credentials(self) -> tuple[Credential, ...]:
-        """The key pairs that may log in now."""
+        """The key pairs that may log in."""
         known = tuple(self.services.configuration.keys.credentials)
         return known or ((self.local,) if self.local else ())
 
     def session(self, request: web.BaseRequest) -> session.Session | None:
-        """The session of a request; ``None`` for none."""
+        """Return the session of a request; ``None`` if there is none."""
         cookie = request.cookies.get(session.COOKIE, "")
         result = session.find(cookie, self.credentials(), self.services.clock())
         return result if result and result not in self.ended else None
@@ -67,15 +68,15 @@ class Console:
 
 @dataclass(slots=True)
 class Visit:
-    """One request.
+    """One request to the console.
 
     Attributes:
-        console: See there.
-        request: As it came.
-        bare: The same, of which nothing is ever read: calls are made on it.
-        session: Of the key pair that has logged in; ``None`` for nobody.
-        language: Of the answer.
-        form: What was filled in; empty for a GET.
+        console: The shared parts.
+        request: The request.
+        bare: The request with a body that is never read, for calls of the API.
+        session: The session; ``None`` if nobody has logged in.
+        language: Language of the answer.
+        form: Values of the form; empty for a GET.
     """
 
     console: Console
@@ -87,7 +88,7 @@ class Visit:
 
     @classmethod
     def of(cls, console: Console, request: web.Request) -> Visit:
-        """The visit of a request."""
+        """Return the visit of a request."""
         chosen = language.choose(
             request.cookies.get(language.COOKIE, ""), request.headers.get("Accept-Language", "")
         )
@@ -100,10 +101,10 @@ class Visit:
 
     @property
     def caller(self) -> Credential:
-        """Who has logged in.
+        """The key pair that has logged in.
 
         Raises:
-            LoginRequiredError: Nobody.
+            LoginRequiredError: Nobody has logged in.
         """
         if self.session is None:
             raise LoginRequiredError
@@ -114,19 +115,19 @@ class Visit:
         return self.session is not None and right in ROLES[self.session.credential.role]
 
     def text(self, name: str) -> str:
-        """A value of the form, or of the query; empty for none."""
+        """Return a value of the form, or of the query; empty if there is none."""
         value = self.form.get(name, self.request.query.get(name, ""))
         return value if isinstance(value, str) else ""
 
     def texts(self, name: str) -> list[str]:
-        """All values that a form has under a name."""
+        """Return all values of the form with a name."""
         if not isinstance(self.form, MultiDictProxy):
             return []
         return [value for value in self.form.getall(name, []) if isinstance(value, str)]
 
     @property
     def bucket(self) -> str:
-        """The bucket that the path names."""
+        """The bucket in the path."""
         return self.request.match_info["bucket"]
 
     # -- calls -----------------------------------------------------------------------------------
@@ -139,11 +140,11 @@ class Visit:
         data: bytes | AsyncIterator[bytes] | None = b"",
         guard: calls.Guard = calls.unguarded,
     ) -> web.StreamResponse:
-        """Make a call of the API; a change has its line in the audit log, also a refused one.
+        """Make a call of the API; changes, also refused ones, have a line in the audit log.
 
         Raises:
-            OssError: As the public API words it.
-            ConflictError: The document is not what the guard has expected.
+            OssError: The public API refuses the call.
+            ConflictError: The guard refuses the present document.
         """
         words = [f"{name}={value}" for name, value in target.query]
         quiet = method in ("GET", "HEAD")
@@ -164,17 +165,17 @@ class Visit:
         *,
         mend: bool = False,
     ) -> None:
-        """Change the bucket's document as the calls of the API do, with their right and checks.
+        """Change the bucket's document as the calls of the API do, with their rights and checks.
 
         Args:
-            name: Of the change, for the audit log and the document's versions.
-            edit: From the document in force to the one that shall be.
-            guard: Raises where the document is not what the visitor has seen.
-            mend: Whether a broken document is replaced, too.
+            name: Name of the change, for the audit log and the document's versions.
+            edit: Returns the new document for the one in force.
+            guard: Raises if the document is not the one that the visitor has seen.
+            mend: Whether a broken document may be replaced.
 
         Raises:
-            OssError: As they word it.
-            ConflictError: The document is not what the guard has expected.
+            OssError: The public API would refuse the change.
+            ConflictError: The guard refuses the present document.
         """
         target = Target(self.bucket, "", (("processConfiguration", ""),))
         with self.noted(name, self.bucket) as line:
@@ -186,9 +187,10 @@ class Visit:
 
     @contextmanager
     def noted(self, *words: str, quiet: bool = False) -> Iterator[list[str]]:
-        """Write a line of the audit log about what is done in between; ``quiet`` writes none.
+        """Return a context in which work is done, and after which the audit log gets a line.
 
-        Its words are handed out: whoever succeeds says with what.
+        The value of the context is the list of the line's words, to which the work appends its
+        outcome. With ``quiet`` there is no line.
         """
         line = list(words)
         try:
@@ -207,17 +209,17 @@ class Visit:
                 self.note(*line)
 
     def note(self, *words: str) -> None:
-        """Write a line of the audit log: who, from where, what, and what came of it."""
+        """Write a line to the audit log: who, from where, what, and the outcome."""
         who = self.session.credential if self.session else None
         name = f"{who.access_key_id} ({who.role})" if who else "nobody"
         line = " ".join(map(_one_word, words))
         audit.info("audit: %s from %s: %s", name, self.request.remote, line)
 
     def check(self, right: Right) -> None:
-        """Refuse what the role does not have.
+        """Refuse the request if the role of the user lacks a right.
 
         Raises:
-            AccessDenied: It has not.
+            AccessDenied: The right is missing.
         """
         if not self.may(right):
             raise AccessDenied(
@@ -227,10 +229,10 @@ class Visit:
             )
 
     def check_origin(self) -> None:
-        """Refuse what another site's page has sent, be it on the same host.
+        """Refuse a request from a page of another origin, which may be on the same host.
 
         Raises:
-            AccessDenied: It is another's.
+            AccessDenied: The request is from another origin.
         """
         sent = self.request.headers
         origin = sent.get("Origin")
@@ -242,7 +244,7 @@ class Visit:
         """Refuse a change without the session's token.
 
         Raises:
-            AccessDenied: It has none, or another.
+            AccessDenied: The token is missing or wrong.
         """
         expected = self.session.token() if self.session else ""
         if not expected or not hmac.compare_digest(expected.encode(), token.encode()):
@@ -271,7 +273,7 @@ class Visit:
 
 
 def _one_word(text: str) -> str:
-    """A text as one word of one line, which nobody can take for more."""
+    """Return a text as one word on one line, so that it cannot imitate other parts of the log."""
     return text if text.isprintable() and not set(" '\"") & set(text) else ascii(text)
 
 

@@ -364,7 +364,7 @@ async def _render(
     queue, render = seen.queue + done.queue, seen.render + done.render
     if any(item.changed() for item in others):  # the worker has checked the source
         protocol.close([done.descriptor])
-        raise SourceChanged("What is laid on the picture was written to while it was made.")
+        raise SourceChanged("The object of a watermark was changed while the picture was made.")
     services.recorder.rendered(begun, queue, seen.queue + done.predicted, done.probe, render)
     entry = Entry(done.mime, done.missing, done.size, None, done.descriptor, notes=done.notes)
     if done.size <= MAX_AT_ONCE:

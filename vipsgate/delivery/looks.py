@@ -63,14 +63,14 @@ async def find(services: Services, order: Order, source: Opened) -> Seen:
         async with asyncio.timeout(services.settings.server.request_timeout):
             derivative = await _alone(services, order, source, cache_key)
     except TimeoutError:
-        raise CpuLimitExceeded("The picture was not looked at in time.") from None
+        raise CpuLimitExceeded("The picture was not analysed in time.") from None
     services.recorder.counters.looks.sums[look.kind, derivative.tier] += 1
     with closing(derivative):
         entry = derivative.entry.in_memory()
     try:
         focus = gravity.load(entry.data or b"")
     except ValueError:
-        raise InternalError("The picture could not be looked at.") from None
+        raise InternalError("The picture could not be analysed.") from None
     return Seen(focus, derivative.queue, derivative.render)
 
 

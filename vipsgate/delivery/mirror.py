@@ -184,7 +184,7 @@ class Mirror:
         except ValueError as error:
             log.error("bucket %s: mirror %s: %s", bucket, rule.url, error)
             raise BadGateway(
-                "The bucket's mirror leads to a host or port that this server does not ask."
+                "The bucket's mirror leads to a host or port that is not allowed here."
             ) from None
         known = None if rule.store else self._shelf.known(bucket, key)
         known = known if known and known.url == url else None

@@ -112,4 +112,4 @@ async def _sweep(services: Services, bucket: str, prefix: str, before: float) ->
             if not (after := page.next):
                 return
     except OssError as error:
-        log.error("files of what was purged stay for now: %s", error)
+        log.error("files of a purged object could not be deleted yet: %s", error)

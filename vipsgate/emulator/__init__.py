@@ -1,13 +1,13 @@
-"""A stand-in for OSS in test suites: a server of its own, with a clock and faults to play with.
+"""A stand-in for OSS in test suites: a server in a separate process, with a clock and faults.
 
-RULE: composes the server anew with what only tests want; nobody imports it but
-:mod:`vipsgate.cli`. What a test process imports (``client``, ``plugin``) is the standard library
-and pytest; all else runs in the process that :func:`run` starts.
+RULE: composes the server and what only tests need; only :mod:`vipsgate.cli` imports it. A test
+process imports ``client`` and ``plugin``, which need the standard library and pytest alone;
+everything else runs in the process that :func:`run` starts.
 
-Of two designs the one with a process of its own was taken. A thread in the test process would save
-50 ms of a start, but share its interpreter lock, its patched clock and sockets, its warnings and
-its signal handlers with what is tested; and other languages would need the other design besides.
-The server itself knows nothing of all this: its clock is an argument, and its handler is wrapped.
+The alternative to a separate process was a thread in the test process. It would start 50 ms
+earlier, but share the interpreter lock, a patched clock and sockets, warnings and signal handlers
+with the tests, and tests in other languages would need a process anyway. The server has no code for
+the emulator: its clock is an argument, and its handler is wrapped.
 
 In the test process::
 
@@ -16,13 +16,13 @@ In the test process::
 
 In the process of the emulator::
 
-    main       puts everything together, and ends with whoever has started it
-    handler    stands around every request: waits, faults, what is recorded
-    faults     rules, and which of them a request meets
-    cut        a connection that ends after so many bytes
-    requests   what has been recorded
-    clock      the time that signatures and expiries are held against
-    buckets    the folder: seeds, buckets with names of their own, all of it anew
+    main       composes all parts, and ends when the process that has started it ends
+    handler    wraps the server's handler: records requests, and applies faults
+    faults     rules, and which of them applies to a request
+    cut        a connection that is closed after a number of bytes
+    requests   the recorded requests
+    clock      the time of the server, by which signatures and expiries are checked
+    buckets    the folder: seeds, buckets with unique names, and resets
     control    the HTTP API of the admin port
 """
 
@@ -45,19 +45,19 @@ def run(
     port: int = 0,
     renderers: int = 1,
 ) -> AbstractContextManager[Emulator]:
-    """Return an emulator to be used in a ``with`` statement, which starts it and ends it.
+    """Return a context manager that starts an emulator and ends it.
 
     >>> with vipsgate.emulator.run() as oss:
     ...     bucket = oss2.Bucket(oss2.Auth(*oss.credentials), oss.endpoint, oss.bucket())
 
     Args:
-        seed: A folder whose sub-folders are buckets to begin with; it is copied.
+        seed: A folder whose sub-folders are the buckets at the start; it is copied.
         config: A ``vipsgate.toml`` with further settings.
-        port: The public port; 0 for any that is free.
-        renderers: Processes that make pictures at the same time.
+        port: The public port; 0 picks a free one.
+        renderers: Number of renderer processes.
 
     Raises:
-        EmulatorError: It cannot be started.
+        EmulatorError: The process cannot be started.
     """
     from .client import Emulator
 

@@ -1,7 +1,7 @@
-"""The emulator's folder: the buckets that tests begin with, and all of it anew.
+"""The emulator's folder: creates buckets, and resets all of them.
 
-A reset renames what there is into another folder and takes that away beside the next test, so that
-it takes the same time however much was put.
+A reset moves all buckets into another folder, which is deleted while the next test runs, so that it
+takes the same time however many objects there are.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ MAX_BASE = 56  # characters of a name, with room for what makes it unique (OSS g
 
 
 class Folder:
-    """A temporary folder with the store in it.
+    """A temporary folder that contains the store.
 
     Args:
-        seed: A folder whose sub-folders are buckets to begin with; ``None`` for none.
+        seed: A folder whose sub-folders are the buckets at the start; ``None`` for none.
 
     Attributes:
-        path: It.
+        path: The temporary folder.
         root: The folder of the store in it.
 
     Raises:
-        SettingsError: The seed has something that can be no bucket.
+        SettingsError: The seed contains something that is not valid as a bucket.
     """
 
     def __init__(self, seed: Path | None) -> None:
@@ -46,7 +46,7 @@ class Folder:
         self._old.mkdir()
 
     def fill(self) -> None:
-        """Copy the seed into the store, its documents (``.vipsgate/buckets``) included."""
+        """Copy the seed into the store, including documents (``.vipsgate/buckets``)."""
         if self._seed is None:
             return
         for entry in self._seed.iterdir():
@@ -59,22 +59,23 @@ class Folder:
                 shutil.copytree(entry, self.root / entry.name, ignore=ignored)
 
     def empty(self) -> Path:
-        """Rename all that is in the store, and return the folder where it is now."""
+        """Move everything in the store to another folder, and return that."""
         old = Path(tempfile.mkdtemp(dir=self._old))
         for entry in os.listdir(self.root):
             os.rename(self.root / entry, old / entry)
         return old
 
     def remove(self) -> None:
-        """Take all of it away."""
+        """Delete the temporary folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 def check_seed(seed: Path) -> None:
-    """Refuse a folder that would be copied in part.
+    """Refuse a folder that could be copied in part only.
 
     Raises:
-        SettingsError: It has something that can be no bucket; hidden files are passed over.
+        SettingsError: It contains something that is not valid as a bucket; hidden files are
+            ignored.
     """
     if not seed.is_dir():
         raise SettingsError(f"--seed: {seed} is not a folder")
@@ -89,8 +90,8 @@ class Buckets:
     """The buckets of the emulator.
 
     Args:
-        services: Of its server.
-        folder: Where they are.
+        services: The services of its server.
+        folder: The folder that contains them.
     """
 
     def __init__(self, services: Services, folder: Folder) -> None:
@@ -98,14 +99,14 @@ class Buckets:
         self._removing: set[asyncio.Task[None]] = set()
 
     async def create(self, name: str, document: Bucket) -> str:
-        """Make a bucket whose name nobody else has, and return the name.
+        """Create a bucket with a unique name, and return the name.
 
         Args:
-            name: How it begins.
-            document: Its settings.
+            name: Prefix of the name.
+            document: The bucket's document.
 
         Raises:
-            InvalidBucketName: No name begins so.
+            InvalidBucketName: No bucket name may begin like this.
         """
         unique = f"{name[:MAX_BASE].rstrip('-')}-{secrets.token_hex(3)}"
         check_bucket(unique)
@@ -115,18 +116,18 @@ class Buckets:
         return unique
 
     def read(self, data: bytes) -> Bucket:
-        """Return the settings of a bucket from JSON.
+        """Return a bucket's document from JSON.
 
         Raises:
-            DocumentError: They are none.
+            DocumentError: The JSON is not valid as a document.
         """
         return documents.read(data, self._services.settings.limits)
 
     async def reset(self) -> None:
-        """Have the buckets as they were at the start, and nothing cached."""
+        """Restore the buckets as they were at the start, and empty the cache."""
         registry = self._services.registry
         old = self._folder.empty()
-        await registry.documents.look()  # before a bucket of the seed seems to have lost its own
+        await registry.documents.look()  # else a seed's bucket would seem to have lost its document
         self._folder.fill()
         await registry.documents.look()
         registry.refresh()

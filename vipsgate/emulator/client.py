@@ -1,4 +1,4 @@
-"""A running emulator, as a test holds it; the standard library is all that this needs."""
+"""The client of an emulator in a test process; it needs the standard library only."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
-START_SECONDS = 30.0  # for the ready line; 1 is usual
-STOP_SECONDS = 10.0  # for an orderly end, before the process is killed
-CALL_SECONDS = 30.0  # for one call of the admin port
+START_SECONDS = 30.0  # seconds until the ready line; 1 is usual
+STOP_SECONDS = 10.0  # seconds for an orderly end, before the process is killed
+CALL_SECONDS = 30.0  # seconds for one call to the admin port
 
 
 class EmulatorError(Exception):
-    """The emulator cannot be started, is gone, or refuses what it is told; the text says why."""
+    """The emulator cannot be started, has ended, or refuses a call; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that has come to the emulator.
+    """A request that the emulator has received.
 
     Attributes:
-        method: Of the request.
-        bucket: That it names; empty where it names none.
-        key: Likewise of an object.
-        call: The name of OSS's call that it is, ``PutObject``; empty where it is none.
-        query: Parameters in their order, decoded.
-        headers: As they came, names in lower case.
-        status: HTTP status of the answer; 0 where there is none, or it was cut off.
-        code: OSS's error code; empty where there was no error.
-        fault: The number of the fault that it has met; 0 for none.
+        method: HTTP method.
+        bucket: Bucket of the request; empty if there is none.
+        key: Key of the request; empty if there is none.
+        call: Name of OSS's call, ``PutObject``; empty if it is none.
+        query: Decoded parameters, in order.
+        headers: Headers; names are in lower case.
+        status: HTTP status of the answer; 0 if there is none, or it was cut off.
+        code: OSS's error code; empty if there was no error.
+        fault: Number of the fault that was applied; 0 for none.
     """
 
     method: str
@@ -54,34 +54,34 @@ class Request:
 
 
 class Clock:
-    """The emulator's clock; it goes on from wherever it is moved to.
+    """The emulator's clock, which can be moved and goes on from there.
 
-    It is held against the time of every signature, those in headers included: with a client whose
-    own clock has not been moved, that is RequestTimeTooSkewed beyond 15 minutes, as on OSS.
+    The times of all signatures are compared with it, including those in headers. So a client whose
+    clock has not been moved gets RequestTimeTooSkewed beyond 15 minutes, as with OSS.
     """
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
     def now(self) -> datetime:
-        """Return the time there."""
+        """Return the emulator's time."""
         return datetime.fromisoformat(self._emulator.call("GET", "/clock")["now"])
 
     def advance(self, **duration: float) -> None:
-        """Move it on, or back, by so much: ``advance(minutes=5)``, as ``timedelta`` has it."""
+        """Move the clock by a time, given as for ``timedelta``: ``advance(minutes=5)``."""
         self._emulator.call("PUT", "/clock", {"advance": timedelta(**duration).total_seconds()})
 
     def set(self, moment: datetime) -> None:
-        """Move it to a time, which has a zone."""
+        """Move the clock to a time, which must have a time zone."""
         self._emulator.call("PUT", "/clock", {"now": moment.isoformat()})
 
     def reset(self) -> None:
-        """Move it back to the machine's time."""
+        """Move the clock to the machine's time."""
         self._emulator.call("DELETE", "/clock")
 
     @contextmanager
     def moved(self, **duration: float) -> Iterator[None]:
-        """Move it on for a ``with`` statement, and back at its end."""
+        """Return a context manager in which the clock is moved."""
         self.advance(**duration)
         try:
             yield
@@ -93,7 +93,7 @@ class Fault:
     """A rule in force.
 
     Attributes:
-        id: Its number, as :attr:`Request.fault` has it.
+        id: Its number, which :attr:`Request.fault` refers to.
     """
 
     def __init__(self, emulator: Emulator, number: int) -> None:
@@ -101,65 +101,65 @@ class Fault:
 
     @property
     def hits(self) -> int:
-        """How many requests have met it."""
+        """The number of requests that it was applied to."""
         rows = self._emulator.call("GET", "/faults")
         return next((row["hits"] for row in rows if row["id"] == self.id), 0)
 
     def remove(self) -> None:
-        """Give the rule up."""
+        """Remove the rule."""
         self._emulator.call("DELETE", f"/faults?id={self.id}")
 
 
 class Faults:
     """Rules by which requests are delayed, refused or cut off.
 
-    Each takes what requests it is for: ``method``, ``bucket`` and ``key`` (patterns as those of
-    file names), ``call`` (``UploadPart``), ``skip`` (requests that pass before), ``count`` (those
-    that are met; all without).
+    All methods take the requests that a rule applies to: ``method``, ``bucket`` and ``key``
+    (patterns like those of file names), ``call`` (``UploadPart``), ``skip`` (the number of requests
+    that pass before), and ``count`` (the number of requests that it applies to; by default all).
     """
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
     def error(self, status: int = 503, code: str = "", **rule: Any) -> Fault:
-        """Answer with an error of OSS's shape; further ones: ``message``, ``headers``."""
+        """Add a rule that answers with an error; it may also have ``message`` and ``headers``."""
         return self.add(status=status, code=code, **rule)
 
     def latency(self, seconds: float, **rule: Any) -> Fault:
-        """Let so much time pass before a request is looked at."""
+        """Add a rule that delays requests by a number of seconds."""
         return self.add(latency=seconds, **rule)
 
     def cut(self, when: str | int = "request", **rule: Any) -> Fault:
-        """Cut the connection.
+        """Add a rule that closes the connection.
 
         Args:
-            when: ``request``: nothing is done; ``answer``: all is done, and no byte of the answer
-                is sent; a number: so many bytes of the answer's body are sent.
-            rule: See the class.
+            when: ``request``: nothing is done; ``answer``: the request is processed, and no byte of
+                the answer is sent; a number: this many bytes of the answer's body are sent.
+            rule: As for the class.
         """
         return self.add(cut=when, **rule)
 
     def add(self, **rule: Any) -> Fault:
-        """Put a rule in force, which may have a ``latency`` beside a ``status`` or a ``cut``."""
+        """Add a rule, which may have a ``latency`` in addition to a ``status`` or a ``cut``."""
         return Fault(self._emulator, self._emulator.call("POST", "/faults", rule)["id"])
 
     def clear(self) -> None:
-        """Give all rules up."""
+        """Remove all rules."""
         self._emulator.call("DELETE", "/faults")
 
 
 class Emulator:
-    """A stand-in for OSS that runs in a process of its own.
+    """A stand-in for OSS that runs in a separate process.
 
     Attributes:
-        endpoint: For clients, ``http://127.0.0.1:PORT``.
-        admin: The admin port, likewise.
-        access_key_id: Of the one key pair, which may do everything.
-        access_key_secret: Of the same.
-        region: That V4 signatures name.
-        folder: Where the process keeps the buckets; it goes with the process.
-        clock: See :class:`Clock`.
-        faults: See :class:`Faults`.
+        endpoint: URL for clients, ``http://127.0.0.1:PORT``.
+        admin: URL of the admin port.
+        access_key_id: Id of the only key pair, which may do everything.
+        access_key_secret: Secret of that key pair.
+        region: Region for V4 signatures.
+        folder: Folder of the buckets, which is deleted with the process.
+        clock: The clock.
+        faults: The rules.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Emulator:
         port: int = 0,
         renderers: int = 1,
     ) -> Iterator[Emulator]:
-        """Start one for a ``with`` statement; see :func:`vipsgate.emulator.run`."""
+        """Return a context manager that starts one; see :func:`vipsgate.emulator.run`."""
         options = {
             "seed": seed and Path(seed).resolve(),
             "config": config and Path(config).resolve(),
@@ -203,9 +203,9 @@ class Emulator:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
-                cwd="/",  # no module of the tests' folder is taken for one of the server's
+                cwd="/",  # so that no module of the tests' folder is imported by the server
                 text=True,
-                start_new_session=True,  # Ctrl-C is for the tests, which then end this
+                start_new_session=True,  # Ctrl-C reaches the tests only, which then end this
             )
             try:
                 yield cls(_ready(process, errors), process, errors)
@@ -219,22 +219,22 @@ class Emulator:
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The id of the process."""
         return self._process.pid
 
     @property
     def log(self) -> str:
-        """What the process has written to its standard error: refusals of its own, faults."""
+        """What the process has written to its standard error."""
         descriptor = self._errors.fileno()
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     @property
     def requests(self) -> list[Request]:
-        """The requests since the start, or since the last reset, the oldest first."""
+        """The requests since the start or the last reset, the oldest first."""
         return self.requests_of()
 
     def requests_of(self, **match: str) -> list[Request]:
-        """The same with this ``method``, ``bucket``, ``key`` or ``call``."""
+        """Return the requests with this ``method``, ``bucket``, ``key`` or ``call``."""
         rows = self.call("GET", f"/requests?{urlencode(match)}")
         for row in rows:
             row["query"] = [(name, value) for name, value in row["query"]]
@@ -242,24 +242,24 @@ class Emulator:
         return [Request(**row) for row in rows]
 
     def bucket(self, name: str = "bucket", **document: Any) -> str:
-        """Make a bucket, and return its name, which begins so and is no other bucket's.
+        """Create a bucket with a unique name, and return the name.
 
         Args:
-            name: How it begins.
-            document: Its settings, as in ``[buckets.NAME]``: ``acl="public-read"``,
+            name: Prefix of the name.
+            document: Settings of the bucket, as in ``[buckets.NAME]``: ``acl="public-read"``,
                 ``styles={"thumb": "image/resize,w_200"}``.
         """
         return str(self.call("POST", "/buckets", {"name": name, "document": document})["name"])
 
     def reset(self) -> None:
-        """Have all as it was at the start: buckets, clock, faults, requests."""
+        """Restore buckets, clock, faults and requests as they were at the start."""
         self.call("POST", "/reset")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Make a call to the HTTP API of the admin port, ``/emulator`` and what comes behind it.
+        """Call the HTTP API of the admin port, at ``/emulator`` and a path below it.
 
         Raises:
-            EmulatorError: It is refused, or nobody is there any more.
+            EmulatorError: The call is refused, or the process has ended.
         """
         parts = urlsplit(self.admin)
         line = HTTPConnection(parts.hostname or "", parts.port, timeout=CALL_SECONDS)
@@ -277,10 +277,10 @@ class Emulator:
 
 
 def _ready(process: subprocess.Popen[str], errors: Any) -> Mapping[str, str]:
-    """Return what the ready line says.
+    """Return the values in the ready line.
 
     Raises:
-        EmulatorError: There is none.
+        EmulatorError: The process has not written one.
     """
     assert process.stdout
     there, _, _ = select.select([process.stdout], [], [], START_SECONDS)
@@ -294,7 +294,7 @@ def _ready(process: subprocess.Popen[str], errors: Any) -> Mapping[str, str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the process, and wait for that."""
+    """End the process, and wait until it has ended."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""The emulator's clock: that of the machine, moved."""
+"""The emulator's clock: that of the machine, with an offset."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 class Clock:
-    """Seconds since the epoch, as the server has them; time goes on from wherever it is moved to.
+    """Seconds since the epoch, as the server sees them.
 
     Attributes:
-        offset: Seconds that are added.
+        offset: Seconds that are added to the machine's time.
     """
 
     def __init__(self) -> None:

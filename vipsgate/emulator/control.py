@@ -1,6 +1,6 @@
 """The HTTP API of the admin port, ``/emulator/...``: JSON in and out, for tests in any language.
 
-A request with an Origin is refused: it comes from a web page, and tests are none.
+A request with an Origin comes from a web page, and is refused.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FILTERS = ("method", "bucket", "key", "call")  # parameters of GET /emulator/req
 
 
 class ControlError(ValueError):
-    """The request cannot be met; the text names key and value."""
+    """The request is not valid; the text names key and value."""
 
 
 class Move(Record):
-    """Where the clock is moved to; one of the three.
+    """The time that the clock is moved to; one of the three is set.
 
     Attributes:
-        offset: Seconds between the machine's time and the emulator's.
-        advance: Seconds from where it is now.
-        now: A time with its zone, ``2027-01-01T00:00:00Z``.
+        offset: Seconds that are added to the machine's time.
+        advance: Seconds by which the clock is moved.
+        now: A time with a time zone, ``2027-01-01T00:00:00Z``.
     """
 
     offset: float | None = None
@@ -53,10 +53,10 @@ class Move(Record):
 
 
 class BucketRequest(Record):
-    """A bucket to be made.
+    """A bucket that is to be created.
 
     Attributes:
-        name: How its name begins.
+        name: Prefix of its name.
         document: Its settings, as in ``[buckets.NAME]``.
     """
 
@@ -66,15 +66,15 @@ class BucketRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What the API works on.
+    """The parts of the emulator that the API works on.
 
     Attributes:
-        about: What the ready line says.
+        about: The values in the ready line.
         clock: The clock.
         faults: The rules.
-        requests: What has come.
+        requests: The recorded requests.
         buckets: The buckets.
-        moved: Called when the clock has another time: does what is due by then.
+        moved: Called when the clock was moved; does what is due then.
     """
 
     about: Mapping[str, str]
@@ -89,7 +89,7 @@ class Control:
         return self.about
 
     async def reset(self, request: web.Request) -> Any:
-        """``POST /emulator/reset``: as it was at the start; all that tests have done is gone."""
+        """``POST /emulator/reset``: restore everything as it was at the start."""
         self.faults.clear()
         self.clock.offset = 0.0
         await self.buckets.reset()
@@ -175,7 +175,7 @@ ROUTES: Mapping[tuple[str, str], Answer] = {
 
 
 def middleware(control: Control) -> Any:
-    """Return what answers such requests on the admin port, before anybody else looks at them."""
+    """Return the middleware that answers these requests on the admin port."""
 
     @web.middleware
     async def answer(
@@ -197,7 +197,7 @@ def middleware(control: Control) -> Any:
 async def _answer(control: Control, request: web.Request, path: str) -> tuple[int, Any]:
     """Return status and document of an answer."""
     if "Origin" in request.headers:
-        return 403, {"error": "a web page has no business here"}
+        return 403, {"error": "requests of web pages are refused"}
     route = ROUTES.get((request.method, path))
     if route is None:
         known = [f"{method} {PREFIX}{name}" for method, name in ROUTES]
@@ -214,7 +214,7 @@ async def _read(request: web.Request, model: type[Model]) -> Model:
     """Return the body of a request.
 
     Raises:
-        ControlError: It is another document.
+        ControlError: The body is not valid for the request.
     """
     try:
         return model.model_validate(orjson.loads(await request.read() or b"{}"))

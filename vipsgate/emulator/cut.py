@@ -1,7 +1,8 @@
-"""A connection that ends in the middle of an answer.
+"""A connection that is closed in the middle of an answer.
 
-It stands between an answer and its transport. What an answer sends by itself, from a file to the
-socket, goes to one end of a pair of sockets, and from the other end the same way as all else.
+It is a wrapper between an answer and its transport. If an answer sends a file to the socket, this
+goes to one end of a pair of sockets, and is read from the other end and written like everything
+else.
 """
 
 from __future__ import annotations
@@ -11,25 +12,25 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-END = b"\r\n\r\n"  # of the headers
-INTERIM = b"HTTP/1.1 100 "  # an answer before the answer, which a client may wait for
-BLOCK = 1 << 16  # bytes taken from the pair at a time
+END = b"\r\n\r\n"  # end of the headers
+INTERIM = b"HTTP/1.1 100 "  # an interim response, which a client may wait for
+BLOCK = 1 << 16  # bytes that are read from the pair at a time
 
 
 class CutTransport:
-    """A transport that closes after the headers of an answer and so many bytes of its body.
+    """A transport that closes after the headers of an answer and a number of bytes of its body.
 
-    Whatever is not named here is the transport's own. An answer that is shorter arrives whole.
+    All other attributes are those of the transport. A shorter answer is sent whole.
 
     Args:
-        transport: Of the connection.
-        size: Bytes of the body that are sent; ``None``: not even the headers are.
+        transport: The transport of the connection.
+        size: Bytes of the body that are sent; ``None``: headers are not sent either.
     """
 
     def __init__(self, transport: asyncio.Transport, size: int | None) -> None:
         self._transport, self._size = transport, size
-        self._head = b""  # of the answer, as far as it has come
-        self._left: int | None = None  # bytes of the body that may still be sent; None: in the head
+        self._head = b""  # the headers of the answer so far
+        self._left: int | None = None  # bytes of the body that may still be sent; None: in headers
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._done = False
 
@@ -37,7 +38,7 @@ class CutTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send as much of it as may be sent."""
+        """Send as much of the data as may be sent."""
         data = bytes(data)
         if self._done or data.startswith(INTERIM):
             if not self._done:
@@ -56,7 +57,7 @@ class CutTransport:
             self._send(b"", data)
 
     def writelines(self, parts: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Send as much of them as may be sent."""
+        """Send as much of the data as may be sent."""
         self.write(b"".join(parts))
 
     def is_closing(self) -> bool:
@@ -64,12 +65,12 @@ class CutTransport:
         return self._done or self._transport.is_closing()
 
     def abort(self) -> None:
-        """Close at once, unless what may be sent is just being sent."""
+        """Close at once, unless the bytes that may be sent are just being sent."""
         if not self._done:
             self._transport.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return a socket of ours in place of the transport's."""
+        """Return one end of the pair in place of the transport's socket."""
         if name != "socket" or self._done:
             return self._transport.get_extra_info(name, default)
         if self._pair is None:
@@ -80,7 +81,7 @@ class CutTransport:
         return self._pair[1]
 
     def close_pair(self) -> None:
-        """Give the pair of sockets up, with nothing left in it."""
+        """Send what is left in the pair of sockets, and close it."""
         if self._pair:
             self._pump()
             asyncio.get_running_loop().remove_reader(self._pair[0])
@@ -114,4 +115,4 @@ class CutTransport:
             self._transport.abort()
             return
         self._transport.write(data)
-        self._transport.close()  # what was sent arrives; the rest never comes
+        self._transport.close()  # bytes that were written are still sent

@@ -1,4 +1,4 @@
-"""Faults by rule: which requests are to be delayed, refused, or cut off."""
+"""Rules by which requests are delayed, refused or cut off."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ CODES = {  # status -> the OSS error code that usually comes with it
 
 
 class Fault(Record):
-    """A rule: the requests that it is for, and what happens to them.
+    """A rule: the requests that it applies to, and what happens to them.
 
     Attributes:
-        method: ``PUT``; empty for any.
-        bucket: A pattern of the bucket's name, ``photos-*``.
-        key: A pattern of the key, ``*.jpg``; ``*`` is also for requests without a key.
-        call: The name of OSS's call, ``UploadPart``; empty for any.
-        skip: Requests that pass before the first one is met.
-        count: Requests that are met; ``None`` for all that come.
-        latency: Seconds that pass before anything else is done.
-        status: HTTP status of an error that is answered in place of doing anything; 0 for none.
-        code: OSS's error code of that; empty for the usual one.
-        message: Its text.
-        headers: Its further headers, ``Retry-After``.
-        cut: ``request``: the connection is cut and nothing is done; ``answer``: all is done, and no
-            byte of the answer is sent; a number: so many bytes of the answer's body are sent.
+        method: HTTP method; empty for any.
+        bucket: Pattern of the bucket's name, ``photos-*``.
+        key: Pattern of the key, ``*.jpg``; ``*`` also matches requests without a key.
+        call: Name of OSS's call, ``UploadPart``; empty for any.
+        skip: Number of matching requests that pass before.
+        count: Number of requests that it applies to; ``None`` for all.
+        latency: Seconds by which a request is delayed.
+        status: HTTP status of an error that is sent in place of processing the request; 0 for none.
+        code: OSS's code of that error; empty for the usual one of the status.
+        message: Text of that error.
+        headers: Further headers of that error, ``Retry-After``.
+        cut: ``request``: the connection is closed and nothing is done; ``answer``: the request is
+            processed, and no byte of the answer is sent; a number: this many bytes of the answer's
+            body are sent; empty for none.
     """
 
     method: str = ""
@@ -53,7 +54,7 @@ class Fault(Record):
     latency: Annotated[float, Field(ge=0, le=3600)] = 0
     status: int = 0
     code: str = ""
-    message: str = "A fault of the emulator's, as a rule demands."
+    message: str = "This fault is simulated by a rule of the emulator."
     headers: Mapping[str, str] = Field(default_factory=dict)
     cut: Literal["", "request", "answer"] | Annotated[int, Field(ge=0)] = ""
 
@@ -61,19 +62,19 @@ class Fault(Record):
     @classmethod
     def _known(cls, status: int) -> int:
         if status and (status < 300 or status not in {item.value for item in HTTPStatus}):
-            raise ValueError("is an HTTP status of 300 or more")
+            raise ValueError("expects an HTTP status of 300 or more")
         return status
 
     @model_validator(mode="after")
     def _does_something(self) -> Fault:
         if not (self.latency or self.status or self.cut != ""):
-            raise ValueError("a fault has a latency, a status or a cut")
+            raise ValueError("a fault needs a latency, a status or a cut")
         if self.status and self.cut != "":
             raise ValueError("a fault has a status or a cut, not both")
         return self
 
     def matches(self, request: Request) -> bool:
-        """Return whether the rule is for a request, however many it has matched already."""
+        """Return whether the rule matches a request, without regard to ``skip`` and ``count``."""
         return (
             self.method.upper() in ("", request.method)
             and self.call in ("", request.call)
@@ -82,35 +83,35 @@ class Fault(Record):
         )
 
     def oss_code(self) -> str:
-        """Return the code of its error."""
+        """Return OSS's code of its error."""
         return self.code or CODES.get(self.status, HTTPStatus(self.status).phrase.replace(" ", ""))
 
 
 class Faults:
-    """The rules in force; of those that are for a request, it meets the first."""
+    """The rules in force; of those that match a request, the first one is applied."""
 
     def __init__(self) -> None:
         self._faults: dict[int, Fault] = {}
-        self._seen: dict[int, int] = {}  # requests that a rule was for, those that passed included
+        self._seen: dict[int, int] = {}  # matching requests by rule, including skipped ones
         self._number = 0
 
     def add(self, fault: Fault) -> int:
-        """Put a rule in force behind the others, and return its number."""
+        """Add a rule after the others, and return its number."""
         self._number += 1
         self._faults[self._number] = fault
         self._seen[self._number] = 0
         return self._number
 
     def remove(self, number: int) -> bool:
-        """Give up a rule; ``False`` where there is none of this number."""
+        """Remove a rule; return whether there was one of this number."""
         return self._faults.pop(number, None) is not None
 
     def clear(self) -> None:
-        """Give up all rules."""
+        """Remove all rules."""
         self._faults.clear()
 
     def meet(self, request: Request) -> Fault | None:
-        """Return the rule that a request meets, which counts it; its number is noted there."""
+        """Return the rule to apply to a request, or ``None``; its number is set in the request."""
         for number, fault in self._faults.items():
             if not fault.matches(request) or self._is_over(number):
                 continue
@@ -121,7 +122,7 @@ class Faults:
         return None
 
     def hits(self) -> Sequence[tuple[int, Fault, int]]:
-        """Return the number of each rule, the rule, and how many requests have met it."""
+        """Return the number of each rule, the rule, and how many requests it was applied to."""
         return [
             (number, fault, max(0, self._seen[number] - fault.skip))
             for number, fault in self._faults.items()

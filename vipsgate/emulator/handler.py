@@ -1,7 +1,7 @@
-"""What stands around every request to the emulator: it is recorded, and may meet a fault.
+"""The handler of the emulator: records each request, and applies faults.
 
-Renderers are started by the first request that may need one. They take longer to start than all
-else, and suites that put and get objects never need them.
+Renderers are started by the first request that may need one, because they take longer to start than
+everything else, and test suites that only store and read objects never need them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .requests import Request, Requests
 
 
 class Handler:
-    """Answers requests as the server does, but for what rules say.
+    """Answers requests like the server, unless a fault applies.
 
     Args:
         faults: The rules.
-        requests: Where each request is noted.
+        requests: The list that each request is added to.
     """
 
     def __init__(self, faults: Faults, requests: Requests) -> None:
@@ -77,10 +77,10 @@ class Handler:
             transport.close_pair()
 
     async def _start(self, services: Services) -> None:
-        """Wait until there are renderers; where they cannot be had, the next one tries again.
+        """Wait until there are renderers; after a failure, the next request tries again.
 
         Raises:
-            StartError: They cannot be had.
+            StartError: They cannot be started.
         """
         if self._started is None:
             self._started = asyncio.create_task(services.renderers.start())
@@ -92,9 +92,9 @@ class Handler:
 
 
 def described(request: web.BaseRequest, services: Services) -> Request:
-    """Return what is known of a request before anybody looks at it.
+    """Return the record of a request before it is processed.
 
-    What names no object and no call, because it is refused, is noted without.
+    If the request is malformed, the record has no bucket, key or call.
     """
     bucket, key, call, query = "", "", "", []
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -122,7 +122,7 @@ def may_render(request: web.BaseRequest, record: Request, services: Services) ->
 
 
 def error_of(fault: Fault) -> OssError:
-    """Return the error that a rule demands."""
+    """Return the error of a rule."""
     kind = type("InjectedError", (OssError,), {"status": fault.status, "code": fault.oss_code()})
     error: OssError = kind(fault.message, headers=fault.headers)
     return error
@@ -131,4 +131,4 @@ def error_of(fault: Fault) -> OssError:
 def _cut(request: web.BaseRequest) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=499)  # which nobody reads
+    return web.Response(status=499)  # not sent

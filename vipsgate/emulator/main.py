@@ -1,4 +1,4 @@
-"""The process of the emulator: from a seed to a server of its own, which leaves nothing behind."""
+"""The process of the emulator: a server on a temporary folder, which is deleted at the end."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ from .faults import Faults
 from .handler import Handler
 from .requests import Requests
 
-KEY_ID, SECRET = "emulator", "emulator-secret"  # good for a server that is gone after the tests
-POLL_INTERVAL = 0.5  # seconds between two looks at the parent, where the kernel does not tell
-CLOSE_SECONDS = 0.2  # for answers that are just being given
+KEY_ID, SECRET = "emulator", "emulator-secret"  # not secret: the server ends with the tests
+POLL_INTERVAL = 0.5  # seconds between two checks of the parent, without pidfd
+CLOSE_SECONDS = 0.2  # seconds for answers that are just being sent
 
 
 def settings_of(folder: Folder, config: Path | None, flags: Mapping[str, Any]) -> Settings:
     """Return the settings of an emulator.
 
     Args:
-        folder: Where its buckets are.
-        config: A ``vipsgate.toml`` with further settings; its credentials count, if it has some.
+        folder: The folder of its buckets.
+        config: A ``vipsgate.toml`` with further settings; its credentials are used if there are
+            any.
         flags: ``host``, ``port``, ``admin_port``, ``renderers``.
 
     Raises:
-        SettingsError: They cannot be.
+        SettingsError: The settings are not valid.
     """
     rows = {
         "server": dict(flags),
@@ -65,14 +66,14 @@ async def run(
     """Serve until SIGTERM or SIGINT, or until the parent is gone.
 
     Args:
-        folder: Where the buckets are; it is filled here.
-        settings: What to run with.
-        parent: The process that the emulator ends with; 0 for none.
-        ready: Told the ready line.
+        folder: The folder of the buckets, which is filled here.
+        settings: The settings.
+        parent: Id of the process that the emulator ends with; 0 for none.
+        ready: Called with the ready line.
 
     Raises:
         OssError: The seed has a document that cannot be read.
-        OSError: A port cannot be had.
+        OSError: A port cannot be used.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -115,7 +116,7 @@ async def run(
 
 
 def _admin(services: Services, control: Control, port: Server) -> Runner:
-    """Return the admin port of the server, and the emulator's API in front of it."""
+    """Return the application of the admin port, with the emulator's API in front."""
     moment = gauges.Gauges(services, __version__, port, room_here())
     application = admin.application(services, moment, Console(services, explain))
     application.middlewares.insert(0, middleware(control))
@@ -123,20 +124,20 @@ def _admin(services: Services, control: Control, port: Server) -> Runner:
 
 
 async def _due(services: Services) -> None:
-    """Do what is due at the time that it is now: what a server does once an hour."""
+    """Abort the uploads that are due, as a server does once an hour."""
     rules = lifecycle.rules_of(services.registry)
     await lifecycle.sweep(services.store, rules, services.clock())
 
 
 async def end_with(parent: int, stop: asyncio.Event) -> None:
-    """Set ``stop`` when a process is gone, however it has ended."""
+    """Set ``stop`` when a process has ended, for whatever reason."""
     loop, gone = asyncio.get_running_loop(), asyncio.Event()
     try:
         descriptor = os.pidfd_open(parent)
     except ProcessLookupError:
         stop.set()
         return
-    except OSError:  # a kernel that has none of these
+    except OSError:  # the kernel has no pidfd
         while os.path.exists(f"/proc/{parent}"):
             await asyncio.sleep(POLL_INTERVAL)
         stop.set()

@@ -1,8 +1,8 @@
 """The pytest plugin: the fixture ``oss``, a stand-in for OSS.
 
-Nothing is started before a test asks for the fixture. There is one server for a test process, hence
-one for each worker of pytest-xdist; what a test has done to it is undone behind the test, or behind
-the module, class or session that ``oss_scope`` names in pytest's configuration.
+Nothing is started before a test uses the fixture. There is one server for each test process, hence
+one for each worker of pytest-xdist. It is reset after each test, or after each class, module or
+session if ``oss_scope`` in pytest's configuration says so.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SCOPES = ("function", "class", "module", "package", "session")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare what pytest's configuration may have."""
+    """Declare the options of pytest's configuration."""
     parser.addini(
-        "oss_scope", f"Behind what `oss` is reset: {', '.join(SCOPES)}.", default=SCOPES[0]
+        "oss_scope", f"After what `oss` is reset: {', '.join(SCOPES)}.", default=SCOPES[0]
     )
     parser.addini("oss_seed", "A folder whose sub-folders are buckets to begin with.", default="")
     parser.addini("oss_config", "A vipsgate.toml with further settings.", default="")
@@ -31,7 +31,7 @@ def _scope(fixture_name: str, config: pytest.Config) -> Any:
     """Return the scope of ``oss``.
 
     Raises:
-        UsageError: The configuration names another one.
+        UsageError: The configuration has another one.
     """
     scope = config.getini("oss_scope")
     if scope not in SCOPES:
@@ -41,7 +41,7 @@ def _scope(fixture_name: str, config: pytest.Config) -> Any:
 
 @pytest.fixture(scope="session")
 def oss_server(pytestconfig: pytest.Config) -> Iterator[Emulator]:
-    """Start the server behind ``oss``, and end it with the session."""
+    """The server behind ``oss``, which ends with the session."""
     from . import run
 
     seed, config = (pytestconfig.getini(name) for name in ("oss_seed", "oss_config"))
@@ -52,6 +52,6 @@ def oss_server(pytestconfig: pytest.Config) -> Iterator[Emulator]:
 
 @pytest.fixture(scope=_scope)
 def oss(oss_server: Emulator) -> Iterator[Emulator]:
-    """Give a stand-in for OSS, and reset it afterwards; see :class:`.client.Emulator`."""
+    """A stand-in for OSS, which is reset afterwards; see :class:`.client.Emulator`."""
     yield oss_server
     oss_server.reset()

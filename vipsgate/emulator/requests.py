@@ -1,4 +1,4 @@
-"""The requests that have come to the public port, and what they were answered with."""
+"""The requests to the public port, and their answers."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-MAX_REQUESTS = 10_000  # that are remembered; the oldest are forgotten first
-POLL_INTERVAL = 0.005  # seconds between two looks whether answers have been given
-SETTLE_SECONDS = 1.0  # that a request under way is waited for
+MAX_REQUESTS = 10_000  # requests that are remembered; the oldest are forgotten first
+POLL_INTERVAL = 0.005  # seconds between two checks whether requests have been answered
+SETTLE_SECONDS = 1.0  # most seconds to wait for requests in progress
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request; the second half is known when it has been answered.
+    """One request; its status and all after it are known when it has been answered.
 
     Attributes:
-        method: Of the request.
-        bucket: That it names; empty where it names none.
-        key: Likewise of an object.
-        call: The name of OSS's call that it is, ``PutObject``; empty where it is none.
-        query: Parameters in their order, decoded.
-        headers: As they came, names in lower case.
-        status: HTTP status of the answer; 0 where there is none, or it was cut off.
-        code: OSS's error code; empty where there was no error.
-        fault: The number of the fault that it has met; 0 for none.
-        ended: Whether its answer has been given, or never will be.
+        method: HTTP method.
+        bucket: Bucket of the request; empty if there is none.
+        key: Key of the request; empty if there is none.
+        call: Name of OSS's call, ``PutObject``; empty if it is none.
+        query: Decoded parameters, in order.
+        headers: Headers; names are in lower case.
+        status: HTTP status of the answer; 0 if there is none, or it was cut off.
+        code: OSS's error code; empty if there was no error.
+        fault: Number of the fault that was applied; 0 for none.
+        ended: Whether it has been answered, or will never be.
     """
 
     method: str
@@ -48,18 +48,19 @@ class Requests:
         self._requests: deque[Request] = deque(maxlen=MAX_REQUESTS)
 
     def add(self, request: Request) -> None:
-        """Remember one that has just come."""
+        """Add a request that has just arrived."""
         self._requests.append(request)
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Forget all requests."""
         self._requests.clear()
 
     async def settled(self) -> Sequence[Request]:
-        """Return all of them, when their answers have been given.
+        """Return all requests, after waiting until they have been answered.
 
-        A client may have read an answer before its handler has ended. One that takes longer, such
-        as one that a fault delays, is returned as it is.
+        This is needed because a client may have read an answer before its handler has ended. A
+        request that takes more than :data:`SETTLE_SECONDS`, such as a delayed one, is returned
+        unfinished.
         """
         requests = list(self._requests)
         end = asyncio.get_running_loop().time() + SETTLE_SECONDS

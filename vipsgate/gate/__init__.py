@@ -1,5 +1,5 @@
-"""What a request means, who signed it, and what its caller may have.
+"""Targets, signatures and access rights of requests.
 
-RULE: pure. Nothing here waits, knows aiohttp or knows pyvips; text and records come in, a decision
-or an error of :mod:`vipsgate.errors` goes out, and the clock is a parameter.
+RULE: pure. Nothing here waits, or knows aiohttp or pyvips. Functions take text and records, and
+return a decision or raise an error of :mod:`vipsgate.errors`; the clock is a parameter.
 """

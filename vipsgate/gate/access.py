@@ -1,8 +1,7 @@
 """Access control: every decision is taken before anything of an object is read.
 
-A signature is looked at first, wherever it leads: one that fails is refused also on a public
-object, and never taken for none. What remains is asked of the object's ACL, as soon as that is
-known: :meth:`Grant.check_acl`.
+A signature is verified first: a wrong one is refused on public objects, too, and never treated as
+none. The object's ACL is checked as soon as it is known, by :meth:`Grant.check_acl`.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from . import parameters, protection, referer, sign, style
 from .rights import ACLS, OF_OBJECTS, ROLES, Right
 from .target import Target
 
-READING = ("GetObject", "HeadObject")  # the calls that a CDN's signature is good for
+READING = ("GetObject", "HeadObject")  # the calls for which a CDN's signature is valid
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What signatures are verified with.
+    """The settings by which signatures are verified.
 
     Attributes:
-        credentials: All there are.
-        region: The one that V4 signatures name.
-        v4_expires_max: Seconds that a URL signed with V4 may be valid.
+        credentials: All key pairs.
+        region: The region that V4 signatures must name.
+        v4_expires_max: Seconds for which a URL signed with V4 may be valid.
     """
 
     credentials: Sequence[sign.Credential] = ()
@@ -37,14 +36,14 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The caller may have it, as far as the bucket is concerned.
+    """The result of a successful check of the caller's rights to the bucket.
 
     Attributes:
-        bucket: The bucket's document, now known to be one.
+        bucket: The bucket's document.
         caller: Who signed the request; ``None`` for an anonymous one.
-        overrides: Headers of the answer as the caller wants them.
-        cdn: Whether the URL is signed as for a CDN (:mod:`.sign.cdn`). It opens the object that it
-            names, against every ACL; to all else its caller is an anonymous one.
+        overrides: Headers of the answer that the caller has set.
+        cdn: Whether the URL is signed as for a CDN (:mod:`.sign.cdn`). It allows to read the object
+            that it names, whatever the ACLs say; otherwise the caller is anonymous.
     """
 
     bucket: Bucket
@@ -54,7 +53,7 @@ class Grant:
 
     @property
     def of_others(self) -> Grant:
-        """The same for objects that the process text names: the signature of a CDN has no part."""
+        """The grant for others in the process text, which a CDN's signature does not open."""
         return replace(self, cdn=False) if self.cdn else self
 
     @property
@@ -63,15 +62,15 @@ class Grant:
         return self.caller is not None or self.cdn
 
     def check_acl(self, acl: str, right: Right = Right.READ) -> None:
-        """Keep anonymous callers from what the ACL does not give them.
+        """Refuse anonymous callers what the ACL does not allow.
 
         Args:
-            acl: The object's own; empty where it has none, or where there is no object.
-            right: What is done to the object.
+            acl: The object's own ACL; empty if it has none, or if there is no object.
+            right: The right that is needed.
 
         Raises:
-            AccessDenied: It does not. An object that is not there and one that the bucket's ACL
-                covers are denied in the same words.
+            AccessDenied: The ACL does not give the right. The message is the same for a missing
+                object and for one without its own ACL.
         """
         if self.caller is not None or right in ACLS[acl or self.bucket.acl]:
             return
@@ -87,13 +86,13 @@ class Grant:
     def took_signature(self, item: Seen) -> bool:
         """Return whether an anonymous caller might have been refused this object.
 
-        Where all pictures are protected every object counts, without a look at its bytes.
+        If all pictures are protected, this is true for every object, whatever its bytes are.
         """
         if not self.is_signed:
             return False
         if any(Right.READ not in ACLS[acl or self.bucket.acl] for acl in item.acls):
             return True
-        if self.cdn:  # has opened nothing that is protected
+        if self.cdn:  # it does not open protected objects
             return False
         protected = self.bucket.protection
         return protection.of_all_pictures(protected) or item.is_protected(protected)
@@ -101,16 +100,16 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An object as the gate sees it.
+    """The properties of an object that access depends on.
 
     Attributes:
         key: Its name.
-        acl: Its own; empty where it has none.
-        kind: The Content-Type that it is answered with; empty where it is not known yet.
-        aliases: Its other names, where ``key`` is a symlink of the disk to it.
-        picture: Whether its first bytes are a picture's, where :func:`asks_bytes` asks for them.
-        link: The symlink of OSS's by which it is reached, which has to allow it, too; ``None``
-            where it is reached by its own name.
+        acl: Its own ACL; empty if it has none.
+        kind: The Content-Type of its answer; empty if it is not known yet.
+        aliases: Its other names, if ``key`` is a symlink of the disk.
+        picture: Whether its first bytes are those of a picture; set if :func:`asks_bytes` needs it.
+        link: The symlink of OSS that leads to it, which has to allow access, too; ``None`` if the
+            object is named itself.
     """
 
     key: str
@@ -122,7 +121,7 @@ class Seen:
 
     @property
     def acls(self) -> tuple[str, ...]:
-        """Of the object, and of the symlink that leads to it."""
+        """The ACLs of the object and of the symlink that leads to it."""
         return (self.acl, self.link.acl) if self.link else (self.acl,)
 
     def is_protected(self, rules: Protection) -> bool:
@@ -141,26 +140,27 @@ def check(
     now: float,
     right: Right = Right.READ,
 ) -> Grant:
-    """Let pass who may come this far: the object's ACL is still to be asked.
+    """Check signature, role and Referer of a request; the object's ACL is checked later.
 
     Args:
-        target: What is asked for; it has a bucket.
-        method: Of the request, as sent.
-        headers: Of the request, from :func:`sign.fields`.
-        bucket: The bucket's document; ``None`` where there is no such bucket.
-        keys: What signatures are verified with.
+        target: The target of the request, which has a bucket.
+        method: Method of the request.
+        headers: Headers of the request, from :func:`sign.fields`.
+        bucket: The bucket's document; ``None`` if there is no such bucket.
+        keys: The settings by which signatures are verified.
         now: Seconds since the epoch.
-        right: What the call does.
+        right: The right that the call needs.
 
     Raises:
-        NoSuchBucket: There is no such bucket, whoever has signed.
-        OssError: The signature is not right, see :func:`sign.verify`.
-        AccessDenied: The caller's role does not have the right; or the caller is anonymous and the
-            call one to the bucket; or the page that shows the object may not.
+        NoSuchBucket: There is no such bucket; this is checked before the signature.
+        OssError: The signature is wrong, see :func:`sign.verify`.
+        AccessDenied: The caller's role lacks the right; or the caller is anonymous and this is a
+            call to the bucket; or the Referer is not allowed.
         InvalidRequest: An anonymous request overrides headers of the response.
-        InvalidArgument: A header cannot have the value wanted, or its parameter this spelling.
+        InvalidArgument: The value of an overridden header, or the spelling of its parameter, is not
+            valid.
     """
-    if bucket is None:  # OSS looks for the bucket before it looks for the key
+    if bucket is None:  # OSS checks the bucket before the key pair
         raise _no_bucket(target)
     caller = identify(target, method, headers, keys, now)
     return admit(target, headers, bucket, caller, right)
@@ -173,11 +173,11 @@ def admit(
     caller: sign.Credential | None,
     right: Right = Right.READ,
 ) -> Grant:
-    """What :func:`check` asks once it is known who signed; see there."""
+    """Do the checks of :func:`check` after the signature."""
     if bucket is None:
         raise _no_bucket(target)
     check_role(caller, right)
-    if "authorization" not in headers:  # a program that signs its headers sends no Referer
+    if "authorization" not in headers:  # programs that sign headers send no Referer
         referer.check(bucket.referer, headers.get("referer", ""))
     return Grant(bucket, caller, _overrides(target, caller))
 
@@ -187,19 +187,20 @@ def _no_bucket(target: Target) -> NoSuchBucket:
 
 
 def by_cdn(target: Target, headers: Mapping[str, str], bucket: Bucket, call: str) -> Grant:
-    """Let a request pass whose URL is signed as for a CDN, which :mod:`.sign.cdn` has verified.
+    """Return the grant of a request whose URL is signed as for a CDN.
+
+    The signature has been verified by :mod:`.sign.cdn`.
 
     Args:
-        target: What is asked for, without that signature.
-        headers: Of the request, from :func:`sign.fields`.
+        target: The target of the request, without that signature.
+        headers: Headers of the request, from :func:`sign.fields`.
         bucket: The bucket's document.
         call: The name of the call.
 
     Raises:
-        AccessDenied: It is another call than those that read an object, or the page that shows
-            the object may not.
-        InvalidArgument: The request is signed in another way, too.
-        InvalidRequest: It overrides headers of the response.
+        AccessDenied: The call does not read an object, or the Referer is not allowed.
+        InvalidArgument: The request also has another signature.
+        InvalidRequest: The request overrides headers of the response.
     """
     if "authorization" in headers or target.names() & sign.NAMES:
         raise InvalidArgument("The request is signed in more than one way; one is enough.")
@@ -214,16 +215,16 @@ def by_cdn(target: Target, headers: Mapping[str, str], bucket: Bucket, call: str
 def identify(
     target: Target, method: str, headers: Mapping[str, str], keys: Keys, now: float
 ) -> sign.Credential | None:
-    """Who has signed this; see :func:`check` and :func:`sign.verify`."""
+    """Return the key pair that has signed a request; see :func:`check` and :func:`sign.verify`."""
     request = sign.Request(method, target.bucket, target.key, target.query, headers)
     return sign.verify(request, keys.credentials, now, keys.region, keys.v4_expires_max)
 
 
 def check_role(caller: sign.Credential | None, right: Right) -> None:
-    """Refuse what the caller's role does not have, and calls to buckets without a signature.
+    """Refuse calls that the caller's role does not allow, and anonymous calls to buckets.
 
     Raises:
-        AccessDenied: It is refused.
+        AccessDenied: The call is refused.
     """
     if caller is None and right not in OF_OBJECTS:
         raise AccessDenied("Anonymous access is forbidden for this operation.", rule="role")
@@ -236,19 +237,19 @@ def check_role(caller: sign.Credential | None, right: Right) -> None:
 
 
 def check_source(grant: Grant, target: Target, item: Seen) -> None:
-    """Keep anonymous callers from protected objects, but for what a style makes of them.
+    """Refuse anonymous callers protected objects, except through a style.
 
-    Where all pictures are protected, whatever is to be processed is taken for one.
+    If all pictures are protected, every object that is to be processed is taken for one.
 
     Args:
-        grant: That the bucket may be read.
-        target: The object and what is to be done with it, as the caller wants it.
-        item: The object itself, or another that the caller has named: laid on a public picture, a
-            protected one would be seen as well as by itself. As far as it is known: its key alone
-            may be enough to refuse it.
+        grant: The grant for the bucket.
+        target: The target of the request, with its process.
+        item: The object, or another one that the caller has named, because a protected object could
+            also be seen as a watermark. It may be known in part; the key alone may be enough to
+            refuse it.
 
     Raises:
-        AccessDenied: It is protected.
+        AccessDenied: The object is protected.
     """
     protected = grant.bucket.protection
     if not protected.enabled or grant.caller is not None or style.pure(target.process):
@@ -264,9 +265,9 @@ def asks_bytes(grant: Grant, target: Target, item: Seen) -> bool:
     """Return whether :func:`check_source` depends on the first bytes of the object.
 
     Args:
-        grant: That the bucket may be read.
-        target: The object and what is to be done with it.
-        item: The object, all that is known of it without reading it.
+        grant: The grant for the bucket.
+        target: The target of the request, with its process.
+        item: The object, as far as it is known without reading it.
     """
     protected = grant.bucket.protection
     return (
@@ -278,18 +279,18 @@ def asks_bytes(grant: Grant, target: Target, item: Seen) -> bool:
 
 
 def check_objects(grant: Grant, target: Target, objects: Iterable[Seen]) -> None:
-    """Ask what objects say of themselves: their ACLs and their types.
+    """Check the ACLs and the protection of objects.
 
-    Those that the caller has named; what a style names is read with the right of the bucket's
-    owner, who has written it.
+    Only objects that the caller has named are checked. Those that a style names are read with the
+    rights of the bucket's owner, who has written the style.
 
     Args:
-        grant: That the bucket may be read.
-        target: The object and what is to be done with it, as the caller wants it.
-        objects: The object itself first, then those that are laid on it.
+        grant: The grant for the bucket.
+        target: The target of the request, with its process.
+        objects: The object first, then its overlays.
 
     Raises:
-        AccessDenied: One does not let this caller read.
+        AccessDenied: The caller may not read one of them.
     """
     for item in islice(objects, 1 if style.pure(target.process) else None):
         for acl in item.acls:

@@ -1,6 +1,6 @@
 """Signature V3 of Alibaba Cloud's own APIs, ``ACS3-HMAC-SHA256``: for webhooks to its CDN.
 
-Not that of OSS, which is in :mod:`.sign`. Every header that begins with ``x-acs-`` is signed, with
+OSS's own signatures are in :mod:`.sign`. All headers that begin with ``x-acs-`` are signed, with
 Host and Content-Type (Alibaba Cloud SDK guide, V3 request structure and signature).
 """
 
@@ -26,17 +26,17 @@ def sign(
     now: float,
     nonce: str,
 ) -> dict[str, str]:
-    """Return the headers that sign a request when they are added to its own.
+    """Return the headers to add to a request to sign it.
 
     Args:
-        method: Of the request.
-        url: All of it, percent-encoded.
-        headers: That it has already, ``x-acs-action`` and ``x-acs-version`` among them.
-        body: What is sent.
-        key_id: Of the access key.
-        secret: Likewise.
+        method: Method of the request.
+        url: The whole URL, percent-encoded.
+        headers: Its other headers, including ``x-acs-action`` and ``x-acs-version``.
+        body: The body.
+        key_id: Id of the access key.
+        secret: Secret of the access key.
         now: Seconds since the epoch.
-        nonce: Another one each time.
+        nonce: A random text that is used once.
     """
     parts = urlsplit(url)
     digest = hashlib.sha256(body).hexdigest()

@@ -1,16 +1,16 @@
-"""Cache tags: the words by which a CDN finds what it has kept of a bucket, an object or a style.
+"""Cache tags, by which a CDN purges the answers of a bucket, an object or a style.
 
 ::
 
     b.BUCKET            every answer of the bucket
     f.BUCKET.DIGEST     every answer made of an object in a folder, ``a/b/``, or in one within it
-    k.BUCKET.DIGEST     every answer made of an object: the source, what is laid on it, a symlink
-    s.BUCKET.STYLE      every picture that was asked for by a style; with DIGEST of its name where
+    k.BUCKET.DIGEST     every answer made of an object: as source, overlay or symlink
+    s.BUCKET.STYLE      every picture that was requested by a style; with DIGEST of its name if
                         the tag would have more than 128 characters
 
-DIGEST is :func:`digest` of the key or the folder: what a CDN takes in a tag differs, so only
+DIGEST is :func:`digest` of the key or the folder. CDNs allow different characters in tags, so only
 letters, digits, ``.``, ``_`` and ``-`` are used, and a key may have any character. No bucket has a
-dot in its name, so no two tags are the same. CDNs that do not tell ``a`` from ``A`` purge the
+dot in its name, so no two tags are equal. CDNs that ignore case purge the
 styles ``small`` and ``Small`` together.
 """
 
@@ -21,11 +21,11 @@ from collections.abc import Iterable, Sequence
 
 from ..buckets import CacheTags
 
-DIGITS = 32  # hexadecimal, of a SHA-256
-MAX_FOLDERS = 8  # levels that have tags of their own
-MAX_LENGTH = 128  # of a tag; Akamai takes no longer one
-MAX_TAGS = 50  # of an answer; CloudFront heeds no more, others take 128 and more
-SEPARATORS = {"Surrogate-Key": " ", "xkey": " "}  # in others a comma
+DIGITS = 32  # hexadecimal digits of a SHA-256
+MAX_FOLDERS = 8  # levels of folders that have tags
+MAX_LENGTH = 128  # characters of a tag; Akamai's limit
+MAX_TAGS = 50  # tags of an answer; CloudFront's limit, others allow 128 and more
+SEPARATORS = {"Surrogate-Key": " ", "xkey": " "}  # separators; other headers have a comma
 
 
 def digest(text: str) -> str:
@@ -39,7 +39,7 @@ def of_bucket(bucket: str) -> str:
 
 
 def of_key(bucket: str, key: str) -> str:
-    """Return the tag of all that is made of an object."""
+    """Return the tag of all answers made of an object."""
     return f"k.{bucket}.{digest(key)}"
 
 
@@ -50,12 +50,12 @@ def of_style(bucket: str, style: str) -> str:
 
 
 def of_prefix(bucket: str, prefix: str, chosen: Sequence[str]) -> str:
-    """Return the narrowest tag that everything has whose key begins so.
+    """Return the narrowest tag that all objects with a prefix have.
 
     Args:
-        bucket: Of the objects.
-        prefix: Need not end at a folder: then the tag is that of the folder around it.
-        chosen: Which tags the bucket's answers have.
+        bucket: The bucket's name.
+        prefix: Prefix of keys; if it does not end with a slash, the folder above counts.
+        chosen: The kinds of tags that the bucket's answers have.
     """
     folders = _folders(prefix) if "folder" in chosen else ()
     return f"f.{bucket}.{digest(folders[-1])}" if folders else of_bucket(bucket)
@@ -64,18 +64,18 @@ def of_prefix(bucket: str, prefix: str, chosen: Sequence[str]) -> str:
 def headers(
     tags: CacheTags, bucket: str, keys: Iterable[str], styles: Iterable[str]
 ) -> dict[str, str]:
-    """Return the headers that say the tags of an answer; none where the bucket wants none.
+    """Return the headers with the tags of an answer; empty if the bucket has no tags.
 
     Args:
         tags: The bucket's setting.
-        bucket: Its name.
-        keys: Of the objects that the answer depends on, the source first.
-        styles: That were asked for.
+        bucket: The bucket's name.
+        keys: Keys of the objects that the answer depends on, the source first.
+        styles: The styles of the request.
     """
     if not tags.headers:
         return {}
     words = _words(tags, bucket, tuple(keys), styles)
-    if len(words) > MAX_TAGS:  # what cannot be said may be purged with its bucket only
+    if len(words) > MAX_TAGS:  # answers without a tag can be purged with their bucket only
         words = list(dict.fromkeys((of_bucket(bucket), *words)))[:MAX_TAGS]
     return {name: SEPARATORS.get(name, ",").join(words) for name in tags.headers}
 
@@ -95,6 +95,6 @@ def _words(tags: CacheTags, bucket: str, keys: tuple[str, ...], styles: Iterable
 
 
 def _folders(key: str) -> tuple[str, ...]:
-    """``a/``, ``a/b/`` of ``a/b/c.jpg``."""
+    """Return the folders of a key: ``a/`` and ``a/b/`` for ``a/b/c.jpg``."""
     parts = key.split("/")[:-1][:MAX_FOLDERS]
     return tuple("/".join(parts[: end + 1]) + "/" for end in range(len(parts)))

@@ -1,7 +1,7 @@
-"""Callbacks: whom an upload is reported to, and in which words (OSS guide, Callback).
+"""Callbacks: the servers that are told of an upload, and what they are sent (OSS guide, Callback).
 
-A callback lets a client choose an address that this server connects to: how its URL is read, and
-what is connected to, is in :mod:`vipsgate.outgoing.address`.
+A callback lets a client choose an address that this server connects to. Its URL is parsed and
+checked by :mod:`vipsgate.outgoing.address`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ..outgoing.address import AUTHORITY, Url, admit
 from ..outgoing.address import parse as parse_url
 
 CALLBACK, VARIABLES = "callback", "callback-var"
-NAMES = frozenset((CALLBACK, VARIABLES))  # of a query and of a form
-MAX_BYTES = 5 << 10  # of either, in Base64; OSS guide
+NAMES = frozenset((CALLBACK, VARIABLES))  # parameters of a query, and fields of a form
+MAX_BYTES = 5 << 10  # bytes of either, in Base64; OSS guide
 MAX_URLS = 5  # OSS guide
-MAX_USES = 100  # of variables in one body, so that it stays near the size of its parts
+MAX_USES = 100  # variables in one body, so that it does not grow much larger than its parts
 FORM_TYPE, JSON_TYPE = "application/x-www-form-urlencoded", "application/json"
-KEYS: Mapping[str, type] = {  # of the JSON
+KEYS: Mapping[str, type] = {  # keys of the JSON, and their types
     "callbackUrl": str,
     "callbackHost": str,
     "callbackBody": str,
     "callbackBodyType": str,
-    "callbackSNI": bool,  # a server is always told its name, as its certificate is checked
+    "callbackSNI": bool,  # no effect: SNI is always sent, as certificates are checked
 }
 FORMAT = "imageInfo.format"
 STRINGS = frozenset(
@@ -41,7 +41,7 @@ STRINGS = frozenset(
 SIZE, HEIGHT, WIDTH = "size", "imageInfo.height", "imageInfo.width"
 OF_PICTURES = frozenset((HEIGHT, WIDTH, FORMAT))
 SYSTEM = STRINGS | OF_PICTURES | {SIZE}
-OWN = re.compile(r"x:[a-z0-9_.-]{1,128}")  # a variable of the client's; OSS has lower case alone
+OWN = re.compile(r"x:[a-z0-9_.-]{1,128}")  # a variable of the client; OSS allows lower case only
 
 HOST_HEADER = re.compile(AUTHORITY, re.IGNORECASE | re.ASCII)
 VARIABLE = re.compile(r"\$\{([^{}\"]*)\}")
@@ -51,11 +51,11 @@ Value = str | int
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The body of a callback, whose variables are still to be filled in.
+    """The body of a callback, with variables.
 
     Attributes:
-        text: With ``${...}`` for each.
-        content_type: In which words: that of a form, or JSON.
+        text: The text, with ``${...}`` for each variable.
+        content_type: The type of a form, or of JSON.
     """
 
     text: str
@@ -63,14 +63,14 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the variables in it, as often as they are there."""
+        """Return the names of its variables, as often as they occur."""
         return tuple(VARIABLE.findall(self.text))
 
     def fill(self, values: Mapping[str, Value]) -> str:
-        """The body: values are percent-encoded in a form, and JSON values in JSON.
+        """Return the body; values are percent-encoded in a form, and JSON values in JSON.
 
-        In JSON a variable stands for a value with its quotes, or, inside of a string, for a part of
-        that. One that has no value is empty.
+        In JSON a variable stands for a value with its quotes, or inside of a string for a part of
+        that string. A variable without a value is empty.
         """
         if self.content_type == FORM_TYPE:
             return VARIABLE.sub(
@@ -81,13 +81,13 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """What is to be done when the object is stored.
+    """The request that is sent when the object is stored.
 
     Attributes:
-        urls: Servers, of whom the first that answers well is the last that is asked.
+        urls: URLs of servers, which are tried in order until one answers well.
         host: The Host header; empty for that of the URL.
         template: The body.
-        variables: The client's own, ``x:name`` -> value.
+        variables: Variables of the client by name, ``x:name``.
     """
 
     urls: tuple[Url, ...]
@@ -97,19 +97,19 @@ class Callback:
 
 
 def parse(sent: Mapping[str, str], fields: Mapping[str, str], hosts: Iterable[str]) -> Callback:
-    """Read a callback, and hold its servers against those that are allowed.
+    """Parse a callback, and check that its servers are allowed.
 
     Args:
-        sent: ``callback`` and ``callback-var``, as far as they are there.
-        fields: Variables that a form has in fields of their own.
+        sent: ``callback`` and ``callback-var``, if they were sent.
+        fields: Variables in fields of a form.
         hosts: The patterns of ``server.callback_hosts``.
 
     Raises:
         InvalidArgument: It is malformed.
-        AccessDenied: A server is not among those that are allowed.
+        AccessDenied: A server is not allowed.
     """
     if CALLBACK not in sent:
-        raise _invalid(VARIABLES, f"There is no {CALLBACK} that it could be for")
+        raise _invalid(VARIABLES, f"There is no {CALLBACK} for it")
     given = _object(CALLBACK, sent[CALLBACK])
     for name, value in given.items():
         if name not in KEYS:
@@ -120,7 +120,7 @@ def parse(sent: Mapping[str, str], fields: Mapping[str, str], hosts: Iterable[st
     urls = _urls(given.get("callbackUrl", ""), tuple(hosts))
     host = given.get("callbackHost", "")
     if host and not (len(host) < 256 and HOST_HEADER.fullmatch(host)):
-        raise _invalid(CALLBACK, f"callbackHost = {shown(host)!r} is no HOST and no HOST:PORT")
+        raise _invalid(CALLBACK, f"callbackHost = {shown(host)!r} is neither HOST nor HOST:PORT")
     kind = given.get("callbackBodyType", FORM_TYPE)
     if kind not in (FORM_TYPE, JSON_TYPE):
         raise _invalid(
@@ -134,10 +134,10 @@ def parse(sent: Mapping[str, str], fields: Mapping[str, str], hosts: Iterable[st
 
 
 def _object(what: str, text: str) -> dict[str, Any]:
-    """A JSON object in Base64.
+    """Return a JSON object that is encoded in Base64.
 
     Raises:
-        InvalidArgument: It is none, is too long, or has a name twice.
+        InvalidArgument: It is malformed, is too long, or has a name twice.
     """
     if len(text) > MAX_BYTES:
         raise _invalid(what, f"It has more than {MAX_BYTES} bytes")
@@ -159,11 +159,11 @@ def _object(what: str, text: str) -> dict[str, Any]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """Names and values of a JSON object, in their order."""
+    """Names and values of a JSON object, in order."""
 
 
 def _variables(text: str, fields: Mapping[str, str]) -> Mapping[str, str]:
-    """The client's own variables: of ``callback-var``, and fields of a form."""
+    """Return the client's variables, from ``callback-var`` and fields of a form."""
     result = _object(VARIABLES, text) if text else {}
     for name, value in result.items():
         if not OWN.fullmatch(name):
@@ -178,14 +178,14 @@ def _variables(text: str, fields: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _template(text: str, kind: str) -> Template:
-    """The body, known to become a right one whatever the variables are."""
+    """Return the body, after checking that it is valid with any values of the variables."""
     template = Template(text, kind)
     if not text:
         raise _invalid(CALLBACK, "callbackBody is missing or empty")
     for name in template.names:
         if name not in SYSTEM and not OWN.fullmatch(name):
             raise _invalid(
-                CALLBACK, f"callbackBody has a variable {shown(name)!r} that there is not"
+                CALLBACK, f"callbackBody has a variable {shown(name)!r} that is not known"
             )
     if VARIABLE.sub("", text).count("${"):
         raise _invalid(CALLBACK, "callbackBody has a ${ that is not closed")
@@ -201,14 +201,14 @@ def _template(text: str, kind: str) -> Template:
             except ValueError:
                 raise _invalid(
                     CALLBACK,
-                    "The callback configuration is not json format: callbackBody is none, "
-                    "and callbackBodyType says so",
+                    "The callback configuration is not json format: callbackBody is not "
+                    "JSON, although callbackBodyType says so",
                 ) from None
     return template
 
 
 def _piece(piece: re.Match[str], values: Mapping[str, Value]) -> str:
-    """A string with its variables filled in, or the value of a variable that stands alone."""
+    """Return a string with its variables filled in, or the value of a variable alone."""
     if piece[1] is not None:
         return json.dumps(values.get(piece[1], ""), ensure_ascii=False)
     return VARIABLE.sub(
@@ -224,7 +224,7 @@ def _invalid(what: str, why: str) -> InvalidArgument:
 
 
 def _urls(text: str, hosts: tuple[str, ...]) -> tuple[Url, ...]:
-    """The servers, in their order."""
+    """Return the URLs of the servers, in order."""
     texts = [part.strip(" ") for part in text.split(";") if part.strip(" ")]
     if not texts:
         raise _invalid(CALLBACK, "callbackUrl is missing or empty")
@@ -234,11 +234,11 @@ def _urls(text: str, hosts: tuple[str, ...]) -> tuple[Url, ...]:
 
 
 def _url(text: str, hosts: tuple[str, ...]) -> Url:
-    """A server.
+    """Return the URL of a server.
 
     Raises:
-        InvalidArgument: It is no URL as it is expected.
-        AccessDenied: It is not allowed.
+        InvalidArgument: The URL is malformed.
+        AccessDenied: The server is not allowed.
     """
     try:
         url = parse_url(text, "http")

@@ -1,13 +1,13 @@
-"""Content codings: what Content-Encoding says of the bytes of an object, or of a request's body.
+"""Content codings, by which an object or a request's body is encoded (Content-Encoding).
 
-This server neither encodes nor decodes: bytes are stored and sent as they came, with the header. So
-whoever needs to look into them must know whether they are encoded. Much stands in that header that
-is no coding (``utf-8`` in OSS's own examples, ``aws-chunked`` of S3's clients); it says nothing.
+This server neither encodes nor decodes: bytes are stored and sent unchanged, with the header. So
+code that reads the bytes must know whether they are encoded. Clients also write other words into
+the header (``utf-8`` in OSS's own examples, ``aws-chunked`` of S3's clients), which are ignored.
 """
 
 from __future__ import annotations
 
-# IANA, HTTP Content Coding Registry, all but identity
+# IANA, HTTP Content Coding Registry, without identity
 CODINGS = frozenset(
     "aes128gcm br compress dcb dcz deflate exi gzip pack200-gzip x-compress x-gzip zstd".split()
 )

@@ -1,7 +1,7 @@
 """``If-*`` and ``Range``, on plain strings (RFC 9110, 13 and 14; OSS guide, GetObject).
 
-Strong validators only, for objects and derivatives alike; one range only. What cannot be read is
-ignored, as both sources ask, and only what holds for the object in hand is decided here.
+Objects and derivatives have strong validators only, and one range is supported. Malformed headers
+are ignored, as both sources require.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def not_modified(headers: Mapping[str, str], etag: str, modified: float) -> bool
     """Return whether the answer is 304.
 
     Args:
-        headers: The request's, looked up without regard to case.
-        etag: Of what would be sent, quoted.
-        modified: Of the object, seconds since the epoch.
+        headers: Headers of the request; names are case-insensitive.
+        etag: ETag of what would be sent, with quotes.
+        modified: When the object was last changed, in seconds since the epoch.
 
     Raises:
         PreconditionFailed: ``If-Match`` or ``If-Unmodified-Since`` does not hold.
     """
-    second = int(modified)  # HTTP dates have no finer grain
+    second = int(modified)  # HTTP dates have whole seconds
     if "If-Match" in headers:
         if not _listed(headers["If-Match"], etag, weak=False):
             raise _failed("If-Match")
@@ -42,16 +42,16 @@ def not_modified(headers: Mapping[str, str], etag: str, modified: float) -> bool
 
 
 def part(headers: Mapping[str, str], etag: str, modified: float, size: int) -> range | None:
-    """The bytes asked for, ``None`` for all of them.
+    """Return the requested bytes; ``None`` for all of them.
 
     Raises:
-        InvalidRange: The range begins behind the end.
+        InvalidRange: The range begins after the end.
     """
     target = RANGE.fullmatch(headers.get("Range", "").replace(" ", ""))
     if not target or target.groups() == ("", "") or not _still(headers, etag, modified):
         return None
     first, last = target.groups()
-    if not first:  # the last so many bytes
+    if not first:  # a number of bytes at the end
         start, end = max(0, size - int(last)), size
         satisfiable = int(last) > 0 and size > 0
     else:
@@ -70,7 +70,7 @@ def part(headers: Mapping[str, str], etag: str, modified: float, size: int) -> r
 
 @lru_cache(maxsize=4096)
 def http_date(seconds: int) -> str:
-    """``Thu, 01 Jan 2026 00:00:00 GMT``."""
+    """Return a time as ``Thu, 01 Jan 2026 00:00:00 GMT``."""
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 

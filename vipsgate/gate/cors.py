@@ -1,11 +1,11 @@
-"""Sharing of a bucket's answers with pages of other origins (CORS; Fetch Standard, 3.2).
+"""CORS: sharing of a bucket's answers with pages of other origins (Fetch Standard, 3.2).
 
-Rules are read as OSS reads them (OSS guide, PutBucketCors, OptionObject): the first one counts that
-fits origin and method, in a preflight also every header that is wanted. A ``*`` stands for any
-characters. Hosts, schemes and headers are compared without regard to case.
+Rules are applied as by OSS (OSS guide, PutBucketCors, OptionObject): the first one applies that
+matches origin and method, and in a preflight also all requested headers. A ``*`` stands for any
+characters. Hosts, schemes and headers are case-insensitive.
 
-Where a bucket has rules, every answer of it says ``Vary: Origin``, also one to a request without an
-Origin: a cache that has kept such an answer would else give it to a page that needs the headers.
+If a bucket has rules, all its answers have ``Vary: Origin``, also those to requests without an
+Origin. Otherwise a cache could send such an answer to a page that needs the headers.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ ORIGIN, METHOD, HEADERS = (
     "Access-Control-Request-Headers",
 )
 PREFLIGHT = "OPTIONS"
-# RFC 6454, 6.2: "null", or scheme and authority, also those of extensions and of apps; with
-# nothing that could end a line, or stand for a second one
+# RFC 6454, 6.2: "null", or scheme and authority, also of browser extensions and apps; without
+# characters that could end a line, or begin a second origin
 SERIALIZED = re.compile(r"null|[a-z][a-z0-9+.-]*://[!-~]*", re.IGNORECASE | re.ASCII)
-NO_ORIGINS = frozenset('/?#@,"\\<>')  # behind the scheme
+NO_ORIGINS = frozenset('/?#@,"\\<>')  # after the scheme
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 MAX_LENGTH = 1024  # characters of an origin: a host has 253
-MAX_HEADERS = 100  # that a preflight may ask for
+MAX_HEADERS = 100  # most headers that a preflight may request
 CACHED_PATTERNS = 1024
 DISABLED = "CORSResponse: CORS is not enabled for this bucket."
 REFUSED = (
@@ -49,12 +49,12 @@ def is_silent(bucket: Bucket) -> bool:
 
 
 def headers(bucket: Bucket, method: str, sent: MultiMapping[str]) -> dict[str, str]:
-    """What an answer of the bucket says to pages of other origins, whatever its status.
+    """Return the CORS headers of an answer of the bucket, whatever its status.
 
     Args:
-        bucket: Its document.
-        method: Of the request.
-        sent: Its headers.
+        bucket: The bucket's document.
+        method: Method of the request.
+        sent: Headers of the request.
     """
     result = {}
     if bucket.timing_allow_origin:
@@ -72,11 +72,11 @@ def headers(bucket: Bucket, method: str, sent: MultiMapping[str]) -> dict[str, s
 
 
 def preflight(bucket: Bucket, sent: MultiMapping[str]) -> dict[str, str]:
-    """What is answered to a browser that asks whether it may send a request.
+    """Return the headers of the answer to a preflight request.
 
     Raises:
-        InvalidRequest: It does not say of which origin, or which method.
-        AccessForbidden: No rule fits.
+        InvalidRequest: The origin or the method is missing.
+        AccessForbidden: No rule matches.
     """
     for name in (ORIGIN, METHOD):
         if name not in sent:
@@ -102,13 +102,13 @@ def preflight(bucket: Bucket, sent: MultiMapping[str]) -> dict[str, str]:
 def find(
     rules: Sequence[CorsRule], origin: str, method: str, wanted: Sequence[str] = ()
 ) -> CorsRule | None:
-    """The first rule that fits; ``None`` where none does.
+    """Return the first rule that matches; ``None`` if none does.
 
     Args:
-        rules: The bucket's.
-        origin: Of the page, as sent.
-        method: Of the request that the page sends.
-        wanted: Headers of it that its browser asks for.
+        rules: The bucket's rules.
+        origin: Origin of the page.
+        method: Method of the page's request.
+        wanted: Headers that a preflight requests.
     """
     for rule in rules:
         if (
@@ -129,13 +129,13 @@ def _shared(rule: CorsRule, origin: str) -> dict[str, str]:
 
 
 def _only(sent: MultiMapping[str], name: str) -> str:
-    """The value of a header; empty where there is none, or two that may differ."""
+    """Return the value of a header; empty if there is none, or several."""
     values = sent.getall(name, [])
     return values[0].strip() if len(values) == 1 else ""
 
 
 def _origin(sent: MultiMapping[str]) -> str:
-    """The origin as sent; empty for what is none."""
+    """Return the origin; empty if it is malformed."""
     origin = _only(sent, ORIGIN) if ORIGIN in sent else ""
     if len(origin) > MAX_LENGTH or not SERIALIZED.fullmatch(origin):
         return ""
@@ -143,7 +143,7 @@ def _origin(sent: MultiMapping[str]) -> str:
 
 
 def _wanted(sent: MultiMapping[str]) -> list[str] | None:
-    """The headers that a preflight asks for; ``None`` where that cannot be read."""
+    """Return the headers that a preflight requests; ``None`` if they are malformed."""
     text = ",".join(sent.getall(HEADERS, []))
     names = [name for name in (part.strip() for part in text.split(",")) if name]
     if len(names) > MAX_HEADERS or not all(map(TOKEN.fullmatch, names)):

@@ -1,7 +1,7 @@
-"""How long a cache may answer with a derivative that is not fresh any more (RFC 5861).
+"""Stale answers of caches: for how long a derivative may be sent after max-age (RFC 5861).
 
-What the bucket says is put behind a max-age that the bucket or the object's writer has set: without
-one nothing is stale at a known time. A writer who has said it himself, or who forbids it, is heard.
+The bucket's settings are added to a max-age that the bucket or the object's writer has set; without
+one it is not known when an answer is stale. A writer's own directives take precedence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FORBID = frozenset(("no-store", "no-cache", "must-revalidate", "proxy-revalidate
 
 
 def extended(cache_control: str, bucket: Bucket) -> str:
-    """Return the value of Cache-Control with what the bucket says of answers that are stale."""
+    """Return the value of Cache-Control with the bucket's directives for stale answers."""
     if not (bucket.stale_while_revalidate or bucket.stale_if_error):
         return cache_control
     known = {name.lower() for name in DIRECTIVE.findall(cache_control)}

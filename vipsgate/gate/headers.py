@@ -1,10 +1,9 @@
 """The ``x-oss-`` headers that a request may have, call by call.
 
-A header asks for something: encryption, tags, a callback, a slower answer. What is not done here
-is refused by name, before a byte of the body is read. A table maps each header that passes to the
-values that pass: :data:`ANY` where the call's handler reads it and refuses what it does not know,
-else a set of those that ask for nothing more than what happens anyway. A name that ends in ``-``
-stands for all headers that begin with it.
+Such a header requests something: encryption, tags, a callback, a slower answer. What is not
+supported is refused by name, before the body is read. A table maps each accepted header to its
+accepted values: :data:`ANY` if the call's handler reads it and checks the value, or else the values
+that have no effect here. A name that ends with ``-`` stands for all headers with this prefix.
 """
 
 from __future__ import annotations
@@ -108,28 +107,28 @@ SAVE_AS: Table = {FORBID_OVERWRITE: TRUTH}
 
 
 def may_have_oss(names: Iterable[str]) -> bool:
-    """Whether there may be a header of OSS's among these names; quicker than a look at each."""
+    """Return whether these names may include one of OSS's; quicker than checking each."""
     return PREFIX in "\n".join(names).lower()
 
 
 def check_fields(call: str, fields: Mapping[str, str]) -> None:
-    """Refuse a form with an ``x-oss-`` field that :data:`FORM` does not have; see :func:`check`."""
+    """Refuse a form with an ``x-oss-`` field that is not in :data:`FORM`; see :func:`check`."""
     for name, value in fields.items():
         if name.startswith(PREFIX):
             _check(call, name, _values(call, FORM, name), [value])
 
 
 def check(call: str, table: Table, headers: MultiMapping[str]) -> None:
-    """Refuse a request with an ``x-oss-`` header that its call does not understand.
+    """Refuse a request with an ``x-oss-`` header that its call does not support.
 
     Args:
-        call: Its name.
-        table: The headers that it understands besides those of :data:`ALWAYS`.
-        headers: Of the request, looked up without regard to case.
+        call: The name of the call.
+        table: The headers that it supports in addition to :data:`ALWAYS`.
+        headers: Headers of the request; names are case-insensitive.
 
     Raises:
-        Unimplemented: The call has no such header, or not with this value.
-        InvalidArgument: A header is there twice, and they may ask for different things.
+        Unimplemented: The call does not support the header, or its value.
+        InvalidArgument: A header occurs several times, and the values may differ.
     """
     if not may_have_oss(headers):
         return
@@ -149,10 +148,10 @@ def _check(call: str, name: str, values: Values, sent: list[str]) -> None:
 
 
 def _values(call: str, table: Table, name: str) -> Values:
-    """The values of a header that pass.
+    """Return the accepted values of a header.
 
     Raises:
-        Unimplemented: The call has no such header.
+        Unimplemented: The call does not support the header.
     """
     for known in (ALWAYS, table):
         if name in known and not name.endswith("-"):

@@ -1,6 +1,6 @@
-"""Mirror rules: where an object that a bucket does not have is fetched, and with which headers.
+"""Mirror rules: URL and headers of the request that fetches a missing object.
 
-OSS's back-to-origin (OSS guide, PutBucketWebsite): of the rules that fit a name the first counts.
+This is OSS's back-to-origin (OSS guide, PutBucketWebsite): the first rule that matches applies.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from ..outgoing.address import below
 from . import parameters, sign
 from .target import PROCESS
 
-MAX_QUERY = 2048  # characters that are sent along
-MAX_HEADER = 1024  # characters of a header that is; OSS guide
-OF_OSS = ("x-oss-", "response-")  # what parameters that mean something here begin with
+MAX_QUERY = 2048  # most characters of a query that is passed on
+MAX_HEADER = 1024  # most characters of a header that is passed on; OSS guide
+OF_OSS = ("x-oss-", "response-")  # prefixes of parameters that have a meaning here
 
 
 def match(rules: Sequence[MirrorRule], key: str) -> MirrorRule | None:
-    """The first rule that fits a name; ``None`` where none does."""
+    """Return the first rule that matches a name; ``None`` if none does."""
     fits = (rule for rule in rules if key.startswith(rule.prefix) and key.endswith(rule.suffix))
     return next(fits, None)
 
 
 def url_of(rule: MirrorRule, key: str, query: Sequence[tuple[str, str]]) -> str:
-    """Where an object is fetched; empty where it can be nowhere.
+    """Return the URL of an object; empty if the name cannot be part of a URL.
 
     Args:
-        rule: That fits it.
-        key: Its name.
+        rule: The rule that matches.
+        key: The object's key.
         query: Parameters of the request.
     """
     if rule.replace_prefix is not None:
@@ -40,11 +40,11 @@ def url_of(rule: MirrorRule, key: str, query: Sequence[tuple[str, str]]) -> str:
 
 
 def headers(rule: MirrorRule, sent: Mapping[str, str]) -> dict[str, str]:
-    """The headers that a rule has a server told.
+    """Return the headers of the request, by the rule.
 
     Args:
-        rule: Whose list is an allow-list; what could say who the client is cannot be in it.
-        sent: Of the request, looked up without regard to case.
+        rule: The rule, which lists headers to pass on; none that identify the client can be in it.
+        sent: Headers of the client's request; names are case-insensitive.
     """
     removed = {name.lower() for name in rule.remove_headers}
     values = {name.lower(): sent[name] for name in rule.pass_headers if name in sent}
@@ -58,7 +58,7 @@ def headers(rule: MirrorRule, sent: Mapping[str, str]) -> dict[str, str]:
 
 
 def _query(pairs: Sequence[tuple[str, str]]) -> str:
-    """Parameters that mean nothing here: neither a signature, nor what is to be done."""
+    """Return the parameters that have no meaning here, as signatures and processes have."""
     sent = [
         f"{quote(name, safe='')}={quote(value, safe='')}"
         for name, value in pairs

@@ -1,9 +1,9 @@
-"""Parameters of a query that change an answer: which ones, in one spelling, and signed by whom.
+"""Parameters of a query that change an answer: their spelling, and which signatures cover them.
 
-V2 and V4 sign all of a query. V1 signs what :func:`is_signed` says, and nothing else of a query is
-heard but the parameters of listings (:data:`OF_LISTINGS`): OSS leaves those out of V1's text, and
-its SDKs send them so. Whoever has a V1-signed URL of a listing may turn its pages; V4 has no such
-gap.
+V2 and V4 sign the whole query. V1 signs the parameters of :func:`is_signed`. Other parameters are
+ignored with V1, except those of listings (:data:`OF_LISTINGS`), which OSS does not sign with V1,
+and which its SDKs send. So with a V1-signed URL of a listing, all its pages can be read; V4 has no
+such gap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from ..errors import InvalidArgument, NoSuchVersion, shown
 
-# what a signed caller may have said otherwise, and the header that it is (OSS guide, GetObject)
+# parameters by which a signed request sets a header of the answer (OSS guide, GetObject)
 OVERRIDES = {
     f"response-{name.lower()}": name
     for name in (
@@ -58,24 +58,24 @@ def is_signed(name: str) -> bool:
 
 
 def overridden(name: str) -> str:
-    """The header of the answer that a parameter sets; empty for none.
+    """Return the header of the answer that a parameter sets; empty for none.
 
     Raises:
-        InvalidArgument: It is one that does, written otherwise: it would be signed by nobody.
+        InvalidArgument: The parameter has another case, in which no signature would cover it.
     """
     if header := OVERRIDES.get(name):
         return header
     meant = unquote(name).lower()
     if meant in OVERRIDES:
-        raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
+        raise InvalidArgument(f"The parameter: {shown(name)} must be written {meant}.")
     return ""
 
 
 def check_version(query: Iterable[tuple[str, str]]) -> None:
-    """Refuse a version that no object has.
+    """Refuse versions that no object has.
 
     Raises:
-        NoSuchVersion: It is another one than ``null``.
+        NoSuchVersion: The version is not ``null``.
     """
     for name, value in query:
         if name == VERSION:
@@ -83,10 +83,10 @@ def check_version(query: Iterable[tuple[str, str]]) -> None:
 
 
 def check_version_id(value: str) -> None:
-    """The same of one that was read elsewhere: in a document, or with the source of a copy.
+    """Refuse a version in a document, or in the source of a copy, that no object has.
 
     Raises:
-        NoSuchVersion: See :func:`check_version`.
+        NoSuchVersion: The version is not ``null``.
     """
     if value != ONLY_VERSION:
         raise NoSuchVersion(

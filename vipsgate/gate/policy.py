@@ -1,12 +1,12 @@
-"""The policy of a form: until when, and with which fields, somebody may put an object (PostObject).
+"""The policy of a form: its expiration, and conditions of its fields (PostObject).
 
-Whoever signs a policy says what a form may have: ``{"expiration": ..., "conditions": [...]}`` with
+Its signer sets what a form may contain: ``{"expiration": ..., "conditions": [...]}`` with
 ``{"bucket": "photos"}``, ``["eq", "$key", "a.jpg"]``, ``["starts-with", "$key", "user/"]``,
 ``["in", "$content-type", ["image/png"]]``, ``["not-in", ...]``, ``["content-length-range", 0, 9]``.
-As with OSS, a field without a condition is free: so a policy must name what matters.
+As with OSS, a field without a condition may have any value.
 
-The conditions hold for what will be stored: ``$key`` is the key with ``${filename}`` replaced,
-``$content-type`` the type that the object will have. A field that is not there is empty.
+The conditions apply to what will be stored: ``$key`` is the key with ``${filename}`` replaced,
+``$content-type`` the type that the object will have. An absent field is empty.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_SIZE = 1 << 63  # bytes; beyond any object
 NO_CONDITION, NO_VALUE = "0006-00000222", "0006-00000224"
 
 Operand = str | tuple[str, ...]
-MATCHES: Mapping[str, Callable[[str, Any], bool]] = {  # the field's value, the condition's
+MATCHES: Mapping[str, Callable[[str, Any], bool]] = {  # a field's value, a condition's
     "eq": lambda value, wanted: value == wanted,
     "starts-with": lambda value, wanted: value.startswith(wanted),
     "in": lambda value, wanted: value in wanted,
@@ -47,12 +47,12 @@ OF_LISTS = frozenset(("in", "not-in"))
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a field must be.
+    """A condition of one field.
 
     Attributes:
         operator: A word of :data:`MATCHES`.
         field: Its name in lower case, without the ``$``.
-        operand: A text, of ``in`` and ``not-in`` several.
+        operand: A text, or several for ``in`` and ``not-in``.
         text: The condition as JSON, for a message.
     """
 
@@ -62,19 +62,19 @@ class Condition:
     text: str
 
     def holds(self, fields: Mapping[str, str]) -> bool:
-        """Return whether it holds for these fields."""
+        """Return whether the fields meet the condition."""
         return MATCHES[self.operator](fields.get(self.field, ""), self.operand)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a form may do.
+    """The policy of a form.
 
     Attributes:
-        expiration: Until when, in seconds since the epoch.
-        conditions: Of its fields; all must hold.
-        smallest: Bytes that the file must have.
-        largest: Bytes that it may have.
+        expiration: When it ends, in seconds since the epoch.
+        conditions: Conditions of the fields, all of which must be met.
+        smallest: Least bytes of the file.
+        largest: Most bytes of the file.
     """
 
     expiration: float
@@ -83,14 +83,14 @@ class Policy:
     largest: int = MAX_SIZE
 
     def check(self, fields: Mapping[str, str], now: float) -> None:
-        """Refuse a form that comes too late, or whose fields are others.
+        """Refuse a form that has expired, or whose fields do not meet the conditions.
 
         Args:
-            fields: By their names in lower case, ``bucket`` among them.
+            fields: Fields by name in lower case, including ``bucket``.
             now: Seconds since the epoch.
 
         Raises:
-            AccessDenied: It is refused.
+            AccessDenied: The form is refused.
         """
         if now > self.expiration:
             raise AccessDenied("Invalid according to Policy: Policy expired.", rule="expired")
@@ -101,10 +101,10 @@ class Policy:
                 )
 
     def check_largest(self, size: int) -> None:
-        """Refuse a file of which so many bytes have come.
+        """Refuse a file that is too large, by the bytes that have arrived so far.
 
         Raises:
-            EntityTooLarge: They are too many.
+            EntityTooLarge: The file is too large.
         """
         if size > self.largest:
             raise EntityTooLarge(
@@ -113,10 +113,10 @@ class Policy:
             )
 
     def check_smallest(self, size: int) -> None:
-        """Refuse a file that has so many bytes.
+        """Refuse a file that is too small.
 
         Raises:
-            EntityTooSmall: They are too few.
+            EntityTooSmall: The file is too small.
         """
         if size < self.smallest:
             raise EntityTooSmall(
@@ -125,14 +125,14 @@ class Policy:
             )
 
 
-ANY = Policy(float("inf"))  # of a form without one
+ANY = Policy(float("inf"))  # the policy of a form without one
 
 
 def parse(text: str) -> Policy:
-    """The policy in the Base64 of its JSON.
+    """Parse a policy from the Base64 of its JSON.
 
     Raises:
-        InvalidPolicyDocument: It cannot be read, or has something that OSS does not know.
+        InvalidPolicyDocument: It is malformed, or contains something that OSS does not support.
     """
     document = _decoded(text)
     if not isinstance(document, dict) or document.keys() != MEMBERS:
@@ -162,16 +162,16 @@ def _decoded(text: str) -> Any:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a member is there twice")
+        raise ValueError("a member occurs twice")
     return dict(pairs)
 
 
 def _constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _conditions(item: object) -> list[Condition]:
-    """One condition, or those of an object with a member for each."""
+    """Return one condition, or those in an object with a member for each."""
     if isinstance(item, dict):
         return [
             _condition(["eq", f"${name}", value], {name: value}) for name, value in item.items()
@@ -216,12 +216,12 @@ def _range(item: list[Any]) -> tuple[int, int]:
 
 
 def _moment(text: object) -> float:
-    """Of ``2026-01-01T00:00:00.000Z``, in seconds since the epoch."""
+    """Return ``2026-01-01T00:00:00.000Z`` in seconds since the epoch."""
     moment = MOMENT.fullmatch(text) if isinstance(text, str) else None
     try:
         if moment:
             return datetime.fromisoformat(moment[1]).replace(tzinfo=UTC).timestamp()
-    except ValueError:  # the 32nd of a month
+    except ValueError:  # such as the 32nd of a month
         pass
     raise _invalid(f"expiration is {_json(text)} where 2026-01-01T00:00:00.000Z is expected")
 

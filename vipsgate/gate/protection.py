@@ -1,4 +1,4 @@
-"""Source image protection: which objects anonymous callers see through styles only."""
+"""Source image protection: decides which objects anonymous callers see through styles only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import lru_cache
 from ..buckets import Protection, ProtectionRule
 
 ALL = "*"  # every image object, whatever its name (OSS guide, Source image protection)
-PICTURES = frozenset("jpg jpeg png webp bmp gif tiff tif heic heif avif".split())  # their names
+PICTURES = frozenset("jpg jpeg png webp bmp gif tiff tif heic heif avif".split())  # extensions
 
 # some object stores take a backslash for a slash, and several for one (SeaweedFS): then a\b is a/b
 SLASHES = re.compile(r"[\\/]+")
-CACHED_LISTS = 1024  # of extensions, one a bucket
+CACHED_LISTS = 1024  # lists of extensions, one for each bucket
 
 
 def of_all_pictures(protection: Protection) -> bool:
@@ -31,15 +31,15 @@ def covers(
 ) -> bool:
     """Return whether an object is protected, by its extension or by one of the rules.
 
-    An extension is what follows the last dot, in any case. With ``*`` it is that of every picture,
-    and whatever has the type or the first bytes of one is protected, too.
+    An extension follows the last dot, and is case-insensitive. ``*`` stands for the extensions of
+    all pictures, and also protects objects with the type or the first bytes of a picture.
 
     Args:
-        protection: The bucket's.
-        key: The object's name.
-        kind: The Content-Type that it is answered with, where that is known.
-        aliases: Its other names, where it has any.
-        picture: Whether its first bytes are a picture's, where they are known.
+        protection: The bucket's settings.
+        key: The object's key.
+        kind: The Content-Type of its answer; empty if it is not known.
+        aliases: Its other names.
+        picture: Whether its first bytes are those of a picture, if they are known.
     """
     if not protection.enabled:
         return False
@@ -57,7 +57,7 @@ def covers(
 
 @lru_cache(maxsize=CACHED_LISTS)
 def _names(extensions: Sequence[str]) -> frozenset[str]:
-    """In lower case, without dots, and with those of pictures for ``*``."""
+    """Return extensions in lower case, without dots, and with those of pictures for ``*``."""
     names = frozenset(item.lower().removeprefix(".") for item in extensions)
     return names | PICTURES if ALL in names else names
 

@@ -1,15 +1,15 @@
-"""Hotlink protection: which pages may show a bucket's pictures, by the Referer that they send.
+"""Hotlink protection: decides by the Referer whether a page may show a bucket's pictures.
 
-An entry is the beginning of a URL: ``http://www.example.com`` admits all pages there. ``*`` stands
+An entry is the beginning of a URL: ``http://www.example.com`` matches all pages there. ``*`` stands
 for any characters and ``?`` for one, in every part: ``http*://*.example.com`` is http and https. In
-a scheme and in a host both stop at its end, or ``http://*.example.com``
-would admit ``http://evil.net/x.example.com``. An entry ends where a part of the URL ends, or
-``http://www.example.com`` would admit ``http://www.example.com.evil.net`` (OSS guide, Hotlink
-protection; both bounds are ours).
+a scheme and in a host they do not match beyond its end, because ``http://*.example.com`` would
+match ``http://evil.net/x.example.com``. An entry must end where a part of the URL ends, because
+``http://www.example.com`` would match ``http://www.example.com.evil.net`` (OSS guide, Hotlink
+protection; OSS does not document these two bounds).
 
-A Referer is read in one way only: what a browser and RFC 3986 could read differently is on no list,
-and refused as soon as there is one. Hosts in other scripts are written as browsers send them, as
-A-labels: ``http://xn--fiqs8s.example``.
+A Referer that a browser and RFC 3986 could parse differently matches no entry, and is refused if
+there is any list. Hosts in other scripts are written as browsers send them, as A-labels:
+``http://xn--fiqs8s.example``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ipaddress import IPv6Address, ip_address
 from ..buckets import ANY_PAGE, RefererPolicy
 from ..errors import AccessDenied
 
-ENDS = "/?#:"  # what may follow an entry
-IN_HOST, BEHIND = "[^/?#:]", "."  # what a wildcard may stand for
+ENDS = "/?#:"  # characters that may follow an entry
+IN_HOST, BEHIND = "[^/?#:]", "."  # characters that a wildcard matches
 # scheme, host, what follows; a ? in front of that is a wildcard
 ENTRY = re.compile(r"((?:[^/#]*://)?)([^/#]*)(.*)", re.DOTALL)
 CACHED_ENTRIES = 1024
@@ -43,21 +43,21 @@ MAX_PORT = 65535
 
 
 def check(policy: RefererPolicy, referer: str) -> None:
-    """Refuse a page that the policy keeps out.
+    """Refuse a page that the policy does not allow.
 
     Args:
-        policy: The bucket's.
-        referer: As sent; empty where there is none.
+        policy: The bucket's policy.
+        referer: The header; empty if there is none.
 
     Raises:
-        AccessDenied: It is kept out.
+        AccessDenied: The page is not allowed.
     """
     if not allows(policy, referer):
         raise AccessDenied("You are denied by bucket referer policy.", rule="referer")
 
 
 def allows(policy: RefererPolicy, referer: str) -> bool:
-    """In the guide's order: an empty one, the blacklist, the whitelist; without that, all."""
+    """Return whether a Referer is allowed, in the guide's order: empty, blacklist, whitelist."""
     if not referer:
         return policy.allow_empty or not policy.whitelist
     if not (policy.whitelist or policy.blacklist):
@@ -78,7 +78,7 @@ def counts(policy: RefererPolicy) -> bool:
 
 
 def _page(referer: str, *, query: bool, path: bool) -> str | None:
-    """Scheme and host in lower case, and what else counts; ``None`` for what is no page's URL."""
+    """Return scheme and host in lower case, and the rest; ``None`` if it is no URL of a page."""
     match = PAGE.fullmatch(referer)
     if not match:
         return None
@@ -92,7 +92,7 @@ def _page(referer: str, *, query: bool, path: bool) -> str | None:
 
 
 def _is_host(host: str) -> bool:
-    """Return whether it is an address, or a name that is no disguised one, such as ``0x7f.1``."""
+    """Return whether a host is an address, or a name that is not read as one, like ``0x7f.1``."""
     try:
         if host.startswith("["):
             return bool(IPv6Address(host[1:-1]))
@@ -118,7 +118,7 @@ def _pattern(entry: str, query: bool, path: bool) -> re.Pattern[str]:
 
 
 def _glob(scheme: str, host: str, rest: str) -> str:
-    """An entry as a regular expression that begins where the page does."""
+    """Return an entry as a regular expression for the beginning of a URL."""
     signs = [(sign, IN_HOST) for sign in (scheme or "*://") + host]  # without one, of any scheme
     signs += [(sign, BEHIND) for sign in rest]
     parts = [""]

@@ -1,9 +1,9 @@
-"""Rights: what a call asks for, and which roles and ACLs give it.
+"""Rights: those that calls need, and those that roles and ACLs give.
 
-A reader may do what OSS's AliyunOSSReadOnlyAccess allows (Get and List calls); a writer puts
-objects besides, in every way; only an owner takes objects away and changes settings. Who does not
-sign has what the object's ACL gives, or the bucket's where the object has none of its own
-(OSS guide, ACL; PutObjectACL).
+A reader may do what OSS's AliyunOSSReadOnlyAccess allows (Get and List calls). A writer may also
+write objects by all calls. Only an owner may delete objects and change settings. Anonymous callers
+have the rights that the object's ACL gives, or the bucket's if the object has none (OSS guide, ACL;
+PutObjectACL).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Right(StrEnum):  # whose hash is that of a text, which is quicker than an Enum's
-    """What a call does."""
+class Right(StrEnum):  # hashes like a text, which is quicker than an Enum
+    """The right that a call needs."""
 
     READ = "read"  # an object, also as a source of a copy or a picture
     WRITE = "write"  # an object: put, copied to, sent in parts, saved as

@@ -1,7 +1,7 @@
-"""Access of each kind of caller, simulated: who passes, and which rule stops the others.
+"""Simulates the access of each kind of caller: whether it is allowed, and which rule denies it.
 
-Callers with a role are taken to sign in the URL; one who signs in a header is not asked for a
-Referer.
+Callers with a role are assumed to sign in the URL; with a signature in a header, the Referer would
+not be checked.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def verdicts(
     referer: str = "",
     missing: OssError | None = None,
 ) -> dict[str, OssError | None]:
-    """What each kind of caller would be told; ``None`` where the answer is the picture.
+    """Return the error that each kind of caller would get; ``None`` if it gets the picture.
 
     Args:
-        target: The object, and what is to be done with it.
+        target: The target of the request, with its process.
         bucket: The bucket's document.
-        objects: The object itself, then those that are laid on it.
-        referer: As it would be sent; empty for none.
-        missing: What is said where there is no such object, with no ``objects`` then.
+        objects: The object, then its overlays.
+        referer: The Referer; empty for none.
+        missing: The error for a missing object; ``objects`` is empty then.
     """
     verdicts: dict[str, OssError | None] = {}
     for who, caller in CALLERS.items():
@@ -52,7 +52,7 @@ def verdicts(
 def refusal(
     grant: access.Grant, target: Target, objects: Sequence[Seen], missing: OssError | None = None
 ) -> OssError | None:
-    """What a caller is told of the objects whom the bucket has let pass; see :func:`verdicts`."""
+    """Return the error by the objects, for a caller whom the bucket allows."""
     try:
         access.check_source(grant, target, Seen(target.key))
         if missing:

@@ -1,11 +1,11 @@
-"""Styles: process texts that a bucket has under a name, and the two ways to ask for one.
+"""Styles: named process texts of a bucket, and the two ways to request one.
 
 ::
 
     OBJECT?x-oss-process=style/NAME
     OBJECT<separator>NAME            with a separator that the bucket has set
 
-An object whose own name looks like the second form comes first (OSS guide, Image styles).
+If there is an object of such a name, it takes precedence (OSS guide, Image styles).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from . import legacy
 from .target import PROCESS, Target
 
 PREFIX = "style/"
-CLASSIC = "@!"  # the one of two characters; it is looked for first
+CLASSIC = "@!"  # the separator of two characters, which is searched for first
 
 
 def pure(text: str) -> bool:
-    """Return whether it is only a style, so that the bucket's owner decides all that is shown."""
+    """Return whether a process is a style alone, so that the bucket's owner has defined it."""
     return text.startswith(PREFIX) and "|" not in text
 
 
 def named(text: str, styles: Mapping[str, Style]) -> str:
-    """The bucket's style that a process text asks for and nothing else; empty for none."""
+    """Return the name of the style that is the whole process text; empty if there is none."""
     name = text.removeprefix(PREFIX) if pure(text) else ""
     return name if name in styles else ""
 
 
 def all_named(text: str) -> tuple[str, ...]:
-    """The styles that a process text asks for, alone or in a chain."""
+    """Return the names of all styles in a process text."""
     if PREFIX not in text:
         return ()
     stages = text.split("|")
@@ -42,10 +42,10 @@ def all_named(text: str) -> tuple[str, ...]:
 
 
 def expanded(text: str, styles: Mapping[str, Style]) -> str:
-    """A process text with each ``style/NAME`` replaced by what stands behind the name.
+    """Return a process text with the content of each ``style/NAME`` in its place.
 
     Raises:
-        NoSuchStyle: The bucket has none of this name.
+        NoSuchStyle: The bucket has no style of this name.
     """
     return "|".join(_content(stage, styles) for stage in text.split("|"))
 
@@ -60,9 +60,9 @@ def _content(stage: str, styles: Mapping[str, Style]) -> str:
 
 
 def split(target: Target, separators: Sequence[str]) -> Target | None:
-    """What ``OBJECT<separator>NAME`` asks for, where it can be read so.
+    """Return the target of object and style if the key has the form ``OBJECT<separator>NAME``.
 
-    The last separator in the key counts. A process text in the query makes the key mean itself.
+    The last separator in the key is used. If the query has a process text, the key is not split.
     """
     if target.process:
         return None

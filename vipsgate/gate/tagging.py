@@ -1,4 +1,4 @@
-"""Tags of an object: what a header says, and which there can be (OSS guide, Object tagging)."""
+"""Tags of an object: parses and checks them (OSS guide, Object tagging)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ TEXT = re.compile(r"[\w +=.:/-]*")  # letters, digits and what the guide names; 
 
 
 def read(text: str) -> Mapping[str, str]:
-    """The tags in ``x-oss-tagging``, ``a=1&b=2``, written as a form writes them.
+    """Return the tags in ``x-oss-tagging``, ``a=1&b=2``, which is encoded like a form.
 
     Raises:
-        InvalidTag: They are none that an object can have.
+        InvalidTag: A tag is not valid, or there are too many.
     """
     pairs = (part.partition("=") for part in text.split("&")) if text else ()
     return checked([(_decoded(key), _decoded(value)) for key, _, value in pairs])
 
 
 def checked(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-    """Tags by key, if an object can have them.
+    """Return tags by key, after checking them.
 
     Raises:
-        InvalidTag: It cannot.
+        InvalidTag: A tag is not valid, or there are too many.
     """
     if len(pairs) > MAX_TAGS:
         raise InvalidTag(f"An object has at most {MAX_TAGS} tags; there are {len(pairs)}.")

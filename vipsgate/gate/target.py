@@ -1,9 +1,9 @@
-"""A request line and a Host header, read into bucket, key and parameters.
+"""Parses a request line and a Host header into bucket, key and parameters.
 
 The bucket is found in this order: the Host is a bucket's own domain; it is ``BUCKET.<endpoint>`` or
-one of OSS's own (:data:`OSS_HOST`); else the first segment of the path names it. Everything is
-percent-decoded exactly once, here, and checked after that: what leaves this module is the text
-that the store and the signature mean.
+one of OSS's own (:data:`OSS_HOST`); or else the first segment of the path names it. Everything is
+percent-decoded exactly once, here, and checked after that, so stores and signatures use the same
+text.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ WITH_BASE64 = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is about.
+    """Bucket, key and parameters of a request.
 
     Attributes:
         bucket: A valid bucket name; empty for a call to the service itself.
         key: The object's name, decoded; empty for a call to the bucket.
         query: The parameters in their order, decoded; a missing value is empty.
-        legacy: Whether the Host is one of the older service's, which knows ``OBJECT@100w.jpg``.
-        process: The text of ``x-oss-process`` among them, empty where there is none.
+        legacy: Whether the Host is one of the older service, which supports ``OBJECT@100w.jpg``.
+        process: The text of ``x-oss-process``; empty if there is none.
     """
 
     bucket: str
@@ -60,19 +60,19 @@ class Target:
 
 
 def resolve(line: str, host: str, domains: Mapping[str, str], endpoint: str) -> Target:
-    """Find out what is asked for.
+    """Return the target of a request.
 
     Args:
-        line: The request target as it came, ``/a%20b?x=y`` or with scheme and host in front;
+        line: The request target as sent, ``/a%20b?x=y`` or with scheme and host in front;
             bytes that are not UTF-8 as surrogates.
         host: The Host header, with or without port.
-        domains: A bucket's own domain, in lower case -> bucket.
+        domains: Buckets by their own domains, in lower case.
         endpoint: The domain below which buckets are sub-domains; empty for none.
 
     Raises:
-        InvalidBucketName: The name cannot be a bucket's.
-        InvalidObjectName: The name cannot be an object's.
-        NoSuchKey: The name can be an object's but never is one here.
+        InvalidBucketName: The bucket's name is not valid.
+        InvalidObjectName: The object's name is not valid.
+        NoSuchKey: The name is valid, but no object can have it here.
         InvalidArgument: The query is not UTF-8.
     """
     bucket, path, raw_query, legacy = _split(line, host, domains, endpoint)
@@ -132,10 +132,10 @@ def _bare(host: str) -> str:
 
 
 def check_bucket(bucket: str) -> None:
-    """Refuse what cannot be a bucket's name.
+    """Refuse names that are not valid for a bucket.
 
     Raises:
-        InvalidBucketName: It cannot.
+        InvalidBucketName: The name is not valid.
     """
     if not BUCKET.fullmatch(bucket):
         raise InvalidBucketName(
@@ -145,12 +145,12 @@ def check_bucket(bucket: str) -> None:
 
 
 def check_key(key: str) -> None:
-    """Refuse what cannot be an object's name, or must not be asked for.
+    """Refuse names that are not valid for an object, or that no object can have here.
 
     Raises:
-        InvalidObjectName: The name cannot be an object's.
-        NoSuchKey: The name can be an object's but never is one here: a part of it is empty, but
-            for the end (``dir/``), or our own.
+        InvalidObjectName: The name is not valid.
+        NoSuchKey: The name is valid, but no object can have it here: a part of it is
+            :data:`INTERNAL`, or is empty and not the last one (``dir/``).
     """
     if not key:
         return
@@ -175,10 +175,10 @@ def check_key(key: str) -> None:
 
 
 def check_stored_key(key: str) -> None:
-    """Refuse a name under which nothing could be stored and found again.
+    """Refuse names under which no object can be stored.
 
     Raises:
-        InvalidObjectName: The name cannot be an object's, at all or here.
+        InvalidObjectName: The name is not valid, or no object can have it here.
     """
     try:
         check_key(key)
@@ -192,10 +192,10 @@ def check_stored_key(key: str) -> None:
 
 
 def _query(raw: str) -> tuple[tuple[str, str], ...]:
-    """Name and value of each parameter; ``+`` is a blank but in values of :data:`WITH_BASE64`.
+    """Return name and value of each parameter; ``+`` is a space, except in :data:`WITH_BASE64`.
 
-    Of several process texts the first counts, and no other is heard, nor signed: whoever has a
-    signed URL can put a second one behind it, which does nothing (OSS guide, signature in a URL).
+    Of several process texts only the first one is used and signed, so a second one that is appended
+    to a signed URL has no effect (OSS guide, signature in a URL).
     """
     pairs, processed = [], False
     for part in raw.split("&"):

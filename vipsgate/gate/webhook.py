@@ -1,14 +1,12 @@
-"""Webhooks: what caches in front are told of a purge or a change, written by templates.
+"""Webhooks: requests that tell caches in front of a purge or a change, made from templates.
 
-A template is text with ``${NAME}`` in it, as in callbacks, and no more: with jinja2, which was the
-other choice, an operator would have to escape each value himself, for a URL here and for JSON
-there, and a forgotten filter would be a hole. Here the place decides: see :func:`_in_path`,
-:func:`_in_query`, :func:`_in_header`, :func:`_in_json` and :func:`_in_form`. The host of a URL is
-the operator's alone.
+A template is text with ``${NAME}``, as in callbacks. With the alternative, jinja2, an operator
+would have to escape each value, differently in a URL and in JSON, and a forgotten filter would be
+a vulnerability. Here values are escaped by their place: see :func:`_in_path`, :func:`_in_query`,
+:func:`_in_header`, :func:`_in_json` and :func:`_in_form`. The host of a URL is not a template.
 
-An event goes to a hook only if it has something to say to it: a value for each single name in the
-templates, and for one of the lists at least. Where there are lists alone, many events are one
-request.
+An event is sent to a hook only if it has a value for each single name in the templates, and for at
+least one of the lists. If there are only lists, one request can have many events.
 """
 
 from __future__ import annotations
@@ -42,15 +40,15 @@ Place = Callable[[str, Value], str]  # a name and its value -> as it stands ther
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is not any more what it was.
+    """A change that caches in front have to know of.
 
     Attributes:
         kind: ``write`` and ``delete`` of an object; a ``purge``; another ``style``; another ACL,
             protection or Referer rule of a bucket (``rights``).
-        bucket: Its name.
-        key: Of the object; empty where there is more than one.
-        prefix: How the keys begin; empty: of no prefix, or of all of the bucket.
-        style: Its name; empty: of no style.
+        bucket: The bucket's name.
+        key: The object's key; empty if there are several objects.
+        prefix: Prefix of the keys; empty for none, or for the whole bucket.
+        style: Name of the style; empty for none.
     """
 
     kind: Kind
@@ -72,19 +70,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Whom to tell, of what, and in which words; ``[[webhooks]]``.
+    """A webhook: its events, and the templates of its request; ``[[webhooks]]``.
 
     Attributes:
-        name: In the log.
-        events: The kinds that it is told.
-        buckets: Of which buckets; empty: of all.
-        method: Of the request.
-        url: A template.
-        headers: Names, and templates of values.
-        body: A template; empty for none.
-        site: What stands before a path in ``url`` and ``urls``.
-        batch: Events that may be told in one request.
-        signer: Whose key signs the request, ``("ID", "SECRET")``; ``None``: nobody's.
+        name: Name in the log.
+        events: Kinds of events that are sent.
+        buckets: Buckets whose events are sent; empty: all.
+        method: Method of the request.
+        url: Template of the URL.
+        headers: Names of headers, and templates of their values.
+        body: Template of the body; empty for none.
+        site: Prefix of paths in ``url`` and ``urls``.
+        batch: Most events in one request.
+        signer: Key pair that signs the request, ``("ID", "SECRET")``; ``None`` for no signature.
     """
 
     name: str
@@ -121,7 +119,7 @@ class Hook:
         return 1 if self.names & SINGLE else self.batch
 
     def check(self) -> None:
-        """Refuse templates that cannot be filled.
+        """Refuse templates that are not valid.
 
         Raises:
             ValueError: The text says why.
@@ -130,23 +128,25 @@ class Hook:
             names = ", ".join(sorted(NAMES))
             raise ValueError(f"${{{min(unknown)}}} is not a value; there are {names}")
         if not self.names:
-            raise ValueError("says nothing: no template has a value, such as ${tags}")
+            raise ValueError("has no content: no template has a value, such as ${tags}")
         if not URL.fullmatch(VARIABLE.sub("x", self.url)) or "${" in HOST.match(self.url)[0]:  # type: ignore[index]
-            raise ValueError("url: is http://HOST/... or https://HOST/..., with no value in HOST")
+            raise ValueError(
+                "url: expects http://HOST/... or https://HOST/..., with no value in HOST"
+            )
         if LISTS & {*VARIABLE.findall(self.url)}:
-            raise ValueError("url: has no room for a list")
+            raise ValueError("url: cannot contain a list")
         if self.site == "" and {"url", "urls"} & self.names:
             raise ValueError("site: is needed for ${url} and ${urls}")
         for name, value in self.headers:
             if not FIELD.fullmatch(name) or not (value.isascii() and value.isprintable()):
-                raise ValueError(f"headers.{name}: is no header")
+                raise ValueError(f"headers.{name}: is not a valid header")
         if self.body and self.content_type not in (JSON_TYPE, FORM_TYPE):
-            raise ValueError(f"headers.Content-Type: is {JSON_TYPE} or {FORM_TYPE}")
+            raise ValueError(f"headers.Content-Type: expects {JSON_TYPE} or {FORM_TYPE}")
         if self.body and self.is_json:
             try:
                 orjson.loads(self.request([Event("write", "bucket", "a", "a", "a")], ()).body)
             except orjson.JSONDecodeError as error:
-                raise ValueError(f"body: is no JSON when it is filled: {error}") from None
+                raise ValueError(f"body: is not JSON with its values filled in: {error}") from None
 
     def wants(self, event: Event) -> bool:
         """Return whether it is to be called for an event that has a value for each of its names."""
@@ -159,11 +159,11 @@ class Hook:
         )
 
     def request(self, events: Sequence[Event], chosen: Sequence[str]) -> Request:
-        """What tells of events, of which there are at most :attr:`together`.
+        """Return the request for events, of which there are at most :attr:`together`.
 
         Args:
             events: At least one.
-            chosen: Which tags the answers of their bucket have.
+            chosen: Kinds of tags that the answers of their bucket have.
         """
         values = self._values(events, chosen)
         path, mark, query = self.url.partition("?")
@@ -198,11 +198,11 @@ class Hook:
 
 
 def tag_of(event: Event, chosen: Sequence[str]) -> str:
-    """The narrowest tag that everything has which an event is about.
+    """Return the narrowest tag of all answers that an event affects.
 
     Args:
-        event: What has happened.
-        chosen: Which tags the bucket's answers have; empty: all.
+        event: The event.
+        chosen: Kinds of tags that the bucket's answers have; empty: all.
     """
     bucket = event.bucket
     if event.key and "source" in (chosen or ("source",)):

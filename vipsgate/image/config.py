@@ -21,23 +21,24 @@ class Limits:
     """``[limits]`` of vipsgate.toml.
 
     Attributes:
-        source_bytes: Bytes of a source that is processed (OSS guide: 20 MB).
-        source_pixels: Width by height by frames of a source (EC 0040-00000012); of an animation
-            whose result is a still picture, without the frames.
-        source_side: Pixels of a source's side (EC 0040-00000019); formats may have lower ones.
-        output_side: Pixels of a side that an action makes (OSS guide, Resize).
-        output_pixels: Area that an action makes (EC 0040-00000007).
-        rotate_side: Pixels of a side of a picture that is turned (OSS guide, Rotate).
-        frames: Frames of an animation, where the result is one. OSS names no number; a frame takes
-            13 KB and 0.4 ms however small it is.
-        actions: Actions in one process text.
-        pipes: ``|`` in one process text (EC 0040-00000211).
-        watermarks: Pictures laid on one (OSS guide, Add watermarks: at most 3).
-        video_frames: Frames of a video that are decoded for one picture of it.
-        render_bytes: Memory for one picture, at most, as its plan foresees it before decoding. One
-            that takes more than was foreseen is stopped.
-        render_seconds: Time of one core for one picture, estimated before decoding (see
-            :mod:`.cost`); an encoder at work can only be killed.
+        source_bytes: Most bytes of a source that is processed (OSS guide: 20 MB).
+        source_pixels: Most pixels of a source, width by height by frames (EC 0040-00000012); frames
+            do not count if the result is a still picture.
+        source_side: Longest side of a source in pixels (EC 0040-00000019); formats may have lower
+            limits.
+        output_side: Longest side of the result of any action, in pixels (OSS guide, Resize).
+        output_pixels: Most pixels of the result of any action (EC 0040-00000007).
+        rotate_side: Longest side of a picture that is rotated, in pixels (OSS guide, Rotate).
+        frames: Most frames of an animation whose result is one. OSS names no number; a frame takes
+            13 KB and 0.4 ms, however small it is.
+        actions: Most actions in one process text.
+        pipes: Most ``|`` in one process text (EC 0040-00000211).
+        watermarks: Most picture watermarks on one picture (OSS guide, Add watermarks: 3).
+        video_frames: Most frames of a video that are decoded for one snapshot.
+        render_bytes: Most bytes of memory for one picture, by the estimate of its plan before
+            decoding. A picture that takes more than estimated is stopped.
+        render_seconds: Most seconds of one core for one picture, estimated before decoding (see
+            :mod:`.cost`), because an encoder at work cannot be stopped, only killed.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -93,12 +94,12 @@ class Rendering:
 
     Attributes:
         shrink: How far the loader may reduce a source before the one exact resize: ``fast`` all
-            the way, ``balanced`` keeps twice the pixels needed, ``exact`` decodes in full.
-        jpeg_quality: Of a JPG result whose request names none, 1-100.
-        fonts_dir: A folder with further fonts for text watermarks.
-        masters: Whether sources of 4 megapixels and more are reduced once, and their smaller
-            pictures are made of that. It pays where a picture is asked for in several sizes;
-            ``cache.master_bytes`` says how much is kept.
+            the way, ``balanced`` to twice the pixels needed, ``exact`` not at all.
+        jpeg_quality: Quality of a JPG result if the request names none, 1-100.
+        fonts_dir: Folder with further fonts for text watermarks; empty: none.
+        masters: Whether sources of 4 megapixels and more are reduced once, and smaller pictures are
+            made of the reduced one (a master). This pays if pictures are requested in several
+            sizes; ``cache.master_bytes`` limits what is kept.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

@@ -63,7 +63,7 @@ def library() -> tuple[Any, Any]:
         ImportError: It is not installed.
     """
     if missing := lacking():
-        raise ImportError(f"to find faces needs {missing}")
+        raise ImportError(f"the detection of faces needs {missing}")
     loaded = ctypes.CDLL(_path())
     find = loaded[SYMBOL]
     find.argtypes = [ctypes.c_char_p, ctypes.c_char_p, *[ctypes.c_int] * 3]

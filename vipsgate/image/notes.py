@@ -16,22 +16,22 @@ from ..errors import InvalidArgument
 Notes = tuple[str, ...]
 
 NOTES = {  # name -> meaning, in which the values are listed unless they are names
-    "ignored": "the parameter of this name has no effect: its action does not know it, or another "
-    "one beside it counts; `other` stands for names that are long, odd or many",
-    "clipped": "`crop`, `indexcrop`, `circle` or `rounded-corners` asks for more than the picture "
-    "has; as much as there is was taken",
+    "ignored": "the parameter of this name has no effect: its action does not support it, or "
+    "another one takes precedence; `other` stands for names that are long, unusual or too many",
+    "clipped": "`crop`, `indexcrop`, `circle` or `rounded-corners` exceeds the picture; the part "
+    "within it was used",
     "limit": "`source`: the picture is smaller than what `resize` asks for, and `limit` keeps it "
     "at its size",
     "format-kept": "the format of the result: `format,gif` makes no GIF of a still picture",
-    "later": "`avif`: an AVIF of it would take long, and this WebP stands in for it",
+    "later": "`avif`: an AVIF would take long, so a WebP is sent for now",
     "apng": "`first-frame`: of an animated PNG, the result is a still picture of its first frame",
     "pages": "`first`: of a file with several pictures, such as a TIFF's pages, an AVIF's sequence "
     "or a HEIC's burst, the first or primary one is used",
-    "hdr": "`clipped`: the source is brighter than a screen's white, the result is not",
-    "metadata": "`unreadable`, `too-large`: the XMP of the source is so, and nothing was taken of "
-    "it; `dropped`: the format of the result holds no copyright or no profile, which the source "
-    "has and `strip` keeps",
-    "font": "`stand-in`: the text is in another typeface than the one asked for, which is not "
+    "hdr": "`clipped`: colours of the source that are brighter than white were clipped to white",
+    "metadata": "`unreadable`, `too-large`: the XMP of the source is unreadable or too large, "
+    "and was not used; `dropped`: the format of the result does not support the copyright or the "
+    "profile of the source, which `strip` keeps",
+    "font": "`stand-in`: the text is drawn in another typeface, because the requested one is not "
     "installed",
     "glyphs": "`missing`: no font has some character of the text; a box with its number is drawn",
 }
@@ -89,6 +89,6 @@ def refuse(notes: Notes) -> None:
     if notes:
         reasons = "; ".join(f"{item} ({NOTES[item.partition('=')[0]]})" for item in notes)
         raise InvalidArgument(
-            "The bucket is strict, and this request cannot be followed to the letter: "
+            "The bucket is strict, and this request cannot be followed exactly: "
             f"{reasons.replace('`', '')}."
         )

@@ -1,6 +1,6 @@
-"""Seen from outside: what each request came to, counted, written down, and traced.
+"""Metrics, access log and traces of requests.
 
-RULE: notes and never decides; what fails in here fails no answer. A
-:class:`~.record.RequestRecord` is filled in on a request's way, :class:`~.recorder.Recorder` hands
-it on when the answer is there.
+RULE: records and never decides; a failure in here never affects an answer. A
+:class:`~.record.RequestRecord` is filled in while a request is processed;
+:class:`~.recorder.Recorder` passes it on when there is an answer.
 """

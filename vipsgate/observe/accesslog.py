@@ -1,11 +1,11 @@
-"""A line for each request: JSON for programs, or the combined format of Apache and nginx.
+"""The access log, one line for each request: JSON, or the combined format of Apache and nginx.
 
-RULE: no secret is ever in it. Of a query only the process text is written; a signature that
-somebody has encoded into a key or a process text is taken out; a Referer loses its query, which is
-a signed one where a signed page shows a picture.
+RULE: it contains no secrets. Of a query only the process text is written. A signature that somebody
+has encoded into a key or a process text is removed. The query of a Referer is removed, because it
+has a signature if a signed page shows a picture.
 
-Lines are gathered and written by a thread of their own: a disk that is slow or full costs lines,
-which are counted, and no answer.
+Lines are collected and written by a separate thread. If the disk is slow or full, lines are lost
+and counted, and answers are not delayed.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from aiohttp import web
 from .record import RequestRecord
 
 STDERR = "-"  # standard output carries the ready line only
-FLUSH = 0.2  # seconds that a line waits for others
-BATCH = 1 << 16  # bytes that are written at once, before that time is over
-MAX_PENDING = 1 << 23  # bytes that may wait for a slow disk; what comes then is lost
+FLUSH = 0.2  # seconds for which a line waits for others
+BATCH = 1 << 16  # bytes that are written before that time is over
+MAX_PENDING = 1 << 23  # bytes that may wait for a slow disk; further lines are lost
 CLOSE_TIMEOUT = 1.0  # seconds for the last lines when the server ends
-TEXT, HEADER = 1024, 512  # characters of a process text, of a header
+TEXT, HEADER = 1024, 512  # most characters of a process text, and of a header
 SECRET = re.compile(
     r"((?:signature|token|credential|secret|accesskeyid|authorization|auth_key)[^=&%]{0,32}"
     r"(?:=|%(?:25)*3d))(?:(?!&|%(?:25)*26).)*",
     re.IGNORECASE | re.DOTALL,
 )
-USER = re.compile(r"://[^/@]*@")  # of a Referer: name and password
+USER = re.compile(r"://[^/@]*@")  # name and password in a Referer
 Format = Literal["json", "combined"]
 
 log = logging.getLogger(__name__)
 
 
 class AccessLog:
-    """The lines of one server.
+    """The access log of one server.
 
     Args:
-        form: Of the lines.
-        path: Of a file, which is appended to; ``-`` for standard error.
+        form: ``json`` or ``combined``.
+        path: Path of a file, which is appended to; ``-`` for standard error.
 
     Raises:
-        OSError: The file cannot be had.
+        OSError: The file cannot be opened.
     """
 
     def __init__(self, form: Format, path: str) -> None:
@@ -72,19 +72,19 @@ class AccessLog:
         size: int,
         seconds: float,
     ) -> None:
-        """Write down a request.
+        """Write the line of a request.
 
         Args:
-            record: What is known of it.
-            request: As it came.
-            status: Of the answer.
+            record: The record of the request.
+            request: The request.
+            status: HTTP status of the answer.
             size: Bytes of the answer's body.
-            seconds: From its coming to its answer.
+            seconds: Time from the arrival of the request to its answer.
         """
         self._writer.add(self._line(record, request, status, size, seconds))
 
     def reopen(self) -> None:
-        """Open the file anew, which may have been renamed."""
+        """Open the file again, because it may have been renamed."""
         self._writer.reopen()
 
     def close(self) -> None:
@@ -140,14 +140,14 @@ def _combined(
 
 
 def redacted(text: str) -> str:
-    """A key or a process text without what looks like a part of a signature."""
+    """Return a key or a process text without what looks like a part of a signature."""
     if "=" in text or "%" in text:
         text = SECRET.sub(r"\1***", text)
     return _plain(text, len(text))
 
 
 def _path(request: web.BaseRequest) -> str:
-    """Of a request whose bucket and key cannot be told."""
+    """Return the path of a request whose bucket and key are not known."""
     return unquote(request.raw_path.partition("?")[0]).lstrip("/")[:TEXT]
 
 
@@ -159,12 +159,12 @@ def _page(referer: str) -> str:
 
 
 def _plain(text: str, most: int) -> str:
-    """What UTF-8 has no bytes for, as a question mark; at most so many characters."""
+    """Return at most ``most`` characters of a text; those that UTF-8 lacks are question marks."""
     return text[:most] if text.isascii() else text[:most].encode(errors="replace").decode()
 
 
 def _quoted(text: str) -> str:
-    """For between quotes; what does not print is written as Python writes it."""
+    """Return a text for use between quotes; characters that do not print are escaped."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -174,13 +174,13 @@ def _quoted(text: str) -> str:
 
 
 class Writer:
-    """Appends to a file in a thread of its own, and never makes anybody wait.
+    """Appends to a file in a separate thread; no caller waits for it.
 
     Args:
-        path: Of the file; ``-`` for standard error.
+        path: Path of the file; ``-`` for standard error.
 
     Raises:
-        OSError: It cannot be had.
+        OSError: The file cannot be opened.
     """
 
     def __init__(self, path: str) -> None:
@@ -189,9 +189,9 @@ class Writer:
         self._lines: list[bytes] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._given = self._taken = 0  # bytes; each is counted by one thread only
-        self._refused = self._failed = 0  # lines, likewise
-        self._torn = False  # a line has been written in part
+        self._given = self._taken = 0  # bytes; only one thread changes each
+        self._refused = self._failed = 0  # lines; likewise
+        self._torn = False  # whether the last line was written in part
         self._jobs: queue.SimpleQueue[list[bytes] | Literal["reopen", "end"]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._thread.start()
@@ -202,7 +202,7 @@ class Writer:
         return self._refused + self._failed
 
     def add(self, line: bytes) -> None:
-        """A line with its end, soon to be written."""
+        """Add a line, with its newline, to those that are to be written."""
         self._lines.append(line)
         self._size += len(line)
         if self._size > BATCH:
@@ -211,7 +211,7 @@ class Writer:
             self._timer = asyncio.get_running_loop().call_later(FLUSH, self.flush)
 
     def flush(self) -> None:
-        """Hand the lines on."""
+        """Pass the collected lines to the thread."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -224,7 +224,7 @@ class Writer:
             self._jobs.put(lines)
 
     def reopen(self) -> None:
-        """What comes from now on goes to the file that has the name then."""
+        """Write later lines to the file that then has this path."""
         self.flush()
         self._jobs.put("reopen")
 
@@ -266,7 +266,7 @@ class Writer:
                 data = data[os.write(self._descriptor, data) :]
         except OSError as error:
             self._failed += len(lines)
-            if not self._failed - len(lines) and self._path != STDERR:  # once
+            if not self._failed - len(lines) and self._path != STDERR:  # warn once
                 log.error("lines of the log are lost: %s: %s", self._path, error.strerror)
         self._torn = bool(data) and (len(data) < whole or self._torn)
         self._taken += sum(map(len, lines))

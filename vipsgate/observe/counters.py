@@ -1,9 +1,9 @@
-"""Counts of what has been answered, for Prometheus.
+"""Counters of requests and answers, for Prometheus.
 
-They are plain numbers in plain tables, which only the loop changes, and become metrics when they
-are read: a hit takes 0.25 ms, and each counter of prometheus-client, with its lock, a part of that
-(bench/observed.py). Labels are bounded: what a client writes is never one; of buckets and styles
-the first ones are named, the rest is :data:`OTHER`.
+They are plain numbers in dictionaries, which only the event loop changes, and become metrics when
+they are read. A hit takes 0.25 ms, of which the counters of prometheus-client, with their locks,
+would be a part (bench/observed.py). Labels are bounded: text of a client is never a label, and only
+the first buckets and styles are named; the others are :data:`OTHER`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from prometheus_client.utils import floatToGoString
 
 from .record import RequestRecord
 
-BUCKETS = 64  # that are named
-STYLES = 64  # that are named, of a bucket; it has 50 at a time (OSS guide, Image styles)
-OTHER, NONE = "(other)", "(none)"  # no bucket and no style can have these names
+BUCKETS = 64  # buckets that are named
+STYLES = 64  # styles that are named of each bucket, which has at most 50 (OSS guide, Image styles)
+OTHER, NONE = "(other)", "(none)"  # not valid as names of buckets or styles
 METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"))
-# seconds: a hit takes 0.0003, a picture 0.002 to 2; the last but one is the default deadline
+# bounds in seconds: a hit takes 0.0003, a picture 0.002 to 2; the last but one is the default
+# deadline
 BOUNDS = (
     *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
     *(0.5, 1.0, 2.5, 5.0, 15.0, 60.0),
@@ -31,11 +32,11 @@ LE = (*map(floatToGoString, BOUNDS), "+Inf")
 
 
 class Counter:
-    """Sums by labels: a counter.
+    """A counter: sums by labels.
 
     Args:
-        name: Without ``_total``.
-        meaning: What is counted.
+        name: Name without ``_total``.
+        meaning: Help text.
         labels: Names of the labels.
     """
 
@@ -44,7 +45,7 @@ class Counter:
         self._about = name, meaning, labels
 
     def metric(self) -> Metric:
-        """As it is now."""
+        """Return the metric with its present values."""
         name, meaning, labels = self._about
         family = CounterMetricFamily(name, meaning, labels=labels)
         for values, total in list(self.sums.items()):
@@ -53,7 +54,7 @@ class Counter:
 
 
 class Histogram:
-    """How often a time was how long, and how long all were together."""
+    """The distribution of a time: counts by bounds, and the sum."""
 
     __slots__ = ("counts", "total")
 
@@ -62,20 +63,20 @@ class Histogram:
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Add a time in seconds."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
 
 class Histograms:
-    """Times by one label: a histogram."""
+    """A histogram: times by one label."""
 
     def __init__(self, name: str, meaning: str, label: str) -> None:
         self.by: defaultdict[str, Histogram] = defaultdict(Histogram)
         self._about = name, meaning, label
 
     def metric(self) -> Metric:
-        """As it is now."""
+        """Return the metric with its present values."""
         name, meaning, label = self._about
         family = HistogramMetricFamily(name, meaning, labels=(label,))
         for value, spread in list(self.by.items()):
@@ -88,14 +89,14 @@ class Histograms:
 
 
 class Names:
-    """The first so many names are themselves, the rest is one."""
+    """Labels for names: the first ones are kept, and further ones are :data:`OTHER`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._known: set[str] = set()
 
     def label(self, name: str) -> str:
-        """What stands for it."""
+        """Return the label of a name."""
         if name not in self._known:
             if len(self._known) >= self._most:
                 return OTHER
@@ -104,11 +105,11 @@ class Names:
 
 
 class Counters(Collector):
-    """All that is counted.
+    """All counters of a server.
 
     Attributes:
         in_progress: Requests whose answer has not begun.
-        notes: Answers that were not to the letter, by the name of what they say of it.
+        notes: Answers with ``X-Vipsgate-Notes``, by the names of the notes.
     """
 
     def __init__(self) -> None:
@@ -131,14 +132,14 @@ class Counters(Collector):
         )
         self.waits = Histograms(
             "vipsgate_queue_wait_seconds",
-            "What pictures have waited for a renderer, as predicted and in fact.",
+            "Seconds that pictures have waited for a renderer, predicted and real.",
             "wait",
         )
         self.store = Histograms(
             "vipsgate_store_duration_seconds", "Calls to the store, by operation.", "operation"
         )
         self.store_errors = Counter(
-            "vipsgate_store_errors", "Calls that the store could not do.", "operation"
+            "vipsgate_store_errors", "Failed calls to the store.", "operation"
         )
         self.pictures = Counter(
             "vipsgate_pictures",
@@ -147,7 +148,7 @@ class Counters(Collector):
         )
         self.looks = Counter(
             "vipsgate_looks",
-            "Looks at a picture, for g_auto and g_face, by where the place came from.",
+            "Analyses of a picture for g_auto and g_face, by where the result came from.",
             *("gravity", "cache"),
         )
         self.masters = Counter(
@@ -156,7 +157,7 @@ class Counters(Collector):
             "event",
         )
         self.work = Counter(
-            "vipsgate_render_seconds", "Time that renderers have worked.", "bucket", "style"
+            "vipsgate_render_seconds", "Seconds that renderers have worked.", "bucket", "style"
         )
         self.sent = Counter("vipsgate_sent_bytes", "Bytes of the bodies of answers.", "bucket")
         self.denials = Counter(
@@ -164,7 +165,7 @@ class Counters(Collector):
         )
         self.fetches = Counter(
             "vipsgate_origin_fetches",
-            "Missing objects asked of other servers (mirror), by what came of it; remembered: the "
+            "Missing objects requested from other servers (mirror), by outcome; remembered: the "
             "server was not asked again.",
             *("bucket", "result"),
         )
@@ -173,7 +174,7 @@ class Counters(Collector):
         )
         self.fetch_times = Histograms(
             "vipsgate_origin_fetch_duration_seconds",
-            "From the request to another server to the end of its object, by what came of it.",
+            "From the request to another server to the end of its object, by outcome.",
             "result",
         )
         for gravity in ("auto", "face"):
@@ -190,14 +191,14 @@ class Counters(Collector):
     def answered(
         self, record: RequestRecord, method: str, status: int, size: int, seconds: float
     ) -> None:
-        """A request has been answered.
+        """Count a request that has been answered.
 
         Args:
-            record: What is known of it.
-            method: As sent.
-            status: Of HTTP.
-            size: Bytes of the body.
-            seconds: From its coming to its answer.
+            record: The record of the request.
+            method: Method of the request.
+            status: HTTP status of the answer.
+            size: Bytes of the answer's body.
+            seconds: Time from the arrival of the request to its answer.
         """
         method = method if method in METHODS else OTHER
         self.requests.sums[method, str(status), record.code] += 1
@@ -218,13 +219,13 @@ class Counters(Collector):
     def fetched(
         self, bucket: str, result: str, size: int = 0, seconds: float | None = None
     ) -> None:
-        """A missing object has been asked of another server.
+        """Count a missing object that was requested from another server.
 
         Args:
-            bucket: That does not have it.
-            result: What came of it.
-            size: Bytes that came.
-            seconds: That it took; ``None`` where nobody was asked.
+            bucket: The bucket that does not have it.
+            result: The outcome, which is a label.
+            size: Bytes that were received.
+            seconds: Time that it took; ``None`` if no request was sent.
         """
         name = self._buckets.label(bucket)
         self.fetches.sums[name, result] += 1
@@ -233,7 +234,7 @@ class Counters(Collector):
             self.fetch_times.by[result].add(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics as they are now."""
+        """Return all metrics with their present values."""
         for item in vars(self).values():
             if isinstance(item, Counter | Histograms):
                 yield item.metric()

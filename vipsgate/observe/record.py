@@ -1,7 +1,7 @@
-"""One request on its way, and what is found out about it.
+"""The record of one request, which is filled in while the request is processed.
 
-The visit under way is found in a context variable, so that a store or a piece of shared work can
-note its times without being handed a request. Work that several wait for is the first one's.
+The present record is in a context variable, so that a store, or work that several requests share,
+can note its times without knowing the request. Shared work belongs to the first request.
 """
 
 from __future__ import annotations
@@ -10,31 +10,32 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-GONE = 499  # status of a request whose client left before its answer was there; nginx's
+GONE = 499  # nginx's status of a request whose client has left before the answer
 
 
 @dataclass(slots=True, eq=False)
 class RequestRecord:
-    """What is known of a request; whoever knows more fills it in.
+    """What is known of a request.
 
     Attributes:
-        begun: When it came, by ``time.perf_counter``.
+        begun: When it arrived, by ``time.perf_counter``.
         identity: The answer's ``x-oss-request-id``.
-        bucket: As it was asked for, empty where that cannot be told.
-        key: Likewise; where a style or an old form stood in the name, without it.
-        process: What is done to the object, as the caller has said it.
-        exists: Whether there is such a bucket.
-        style: The bucket's style that was asked for and nothing else; empty for none.
-        cache: Where a picture came from, a word of ``cache.tiers``; empty for anything else.
-        queue: Seconds that it waited for a renderer.
-        render: Seconds that a renderer worked on it.
-        code: OSS's code of a refusal.
-        ec: OSS's sub-code likewise.
-        rule: Which rule has denied it, see ``errors.OssError``.
-        notes: What of it was not followed to the letter, ``limit=source``.
-        origin: What came of asking another server for its object; empty where none was asked.
-        sharing: Headers of its answer for pages of other origins.
-        gone: The client has left.
+        bucket: The requested bucket; empty if it is not known.
+        key: The requested key, without a style or an older form in the name; empty if it is not
+            known.
+        process: The process text of the request.
+        exists: Whether the bucket exists.
+        style: The style of the bucket, if the process is this style alone; else empty.
+        cache: Where a picture came from, a word of ``cache.tiers``; empty for other answers.
+        queue: Seconds for which it waited for a renderer.
+        render: Seconds for which a renderer worked on it.
+        code: OSS's error code of a refusal.
+        ec: OSS's sub-code of a refusal.
+        rule: The rule that has denied it, see ``errors.OssError``.
+        notes: What of the request was not followed exactly, ``limit=source``.
+        origin: Outcome of requesting its object from another server; empty if it was not.
+        sharing: CORS headers of its answer.
+        gone: Whether the client has left.
         spans: Name, beginning and end of each part of the work, by ``time.perf_counter``.
     """
 

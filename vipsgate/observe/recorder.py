@@ -1,4 +1,4 @@
-"""The recorder: hands each finished request to the counters, the access log and the traces."""
+"""The recorder: passes each finished request to the counters, the access log and the traces."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from .traces import Traces
 
 T = TypeVar("T")
-# calls of a store that wait for it; what is not named here costs nothing
+# the calls of a store that are timed; others are not slowed down
 OPERATIONS = ("stat", "open", "list", "describe", "delete", "create", "remove", "buckets")
-READ = "read"  # of a remote object
-SERVERS_FAULT = 500  # the lowest status that is none of the client's doing
+READ = "read"  # the name of reading a remote object
+SERVERS_FAULT = 500  # the lowest status that is a fault of the server
 
 log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Who is told.
+    """Passes requests on to the counters, the access log and the traces.
 
     Args:
-        log: Where each request has its line; ``None`` for nowhere.
-        traces: Where each request has its spans; ``None`` for nowhere.
+        log: The access log; ``None`` for none.
+        traces: The traces; ``None`` for none.
 
     Attributes:
-        counters: What is counted.
-        log: Likewise.
-        traces: Likewise.
+        counters: The counters.
+        log: As the argument.
+        traces: As the argument.
     """
 
     def __init__(self, log: AccessLog | None = None, traces: Traces | None = None) -> None:
@@ -45,7 +45,7 @@ class Recorder:
         self.log, self.traces = log, traces
 
     def begin(self, identity: str) -> RequestRecord:
-        """A request has come; what is done from here on is for it."""
+        """Begin the record of a request, which is the present one from here on."""
         record = RequestRecord(time.perf_counter(), identity)
         CURRENT.set(record)
         self.counters.in_progress += 1
@@ -54,14 +54,14 @@ class Recorder:
     def end(
         self, record: RequestRecord, request: web.BaseRequest, response: web.StreamResponse | None
     ) -> None:
-        """Its answer is there, or will never be: ``None``."""
+        """End the record of a request, with its answer, or ``None`` if there will be none."""
         self.counters.in_progress -= 1
         self.note(record, request, response)
 
     def note(
         self, record: RequestRecord, request: web.BaseRequest, response: web.StreamResponse | None
     ) -> None:
-        """Likewise, of a request that nobody has seen begin."""
+        """Record a request that :meth:`begin` was not called for, with its answer."""
         seconds = time.perf_counter() - record.begun
         if response is None or record.gone:
             status, size = GONE, 0
@@ -75,10 +75,10 @@ class Recorder:
             if self.traces:
                 self.traces.add(record, request, status, size)
         except Exception:
-            log.exception("request %s could not be noted", record.identity)
+            log.exception("request %s could not be recorded", record.identity)
 
     def close(self) -> None:
-        """Hand on what is left, if that can be done soon."""
+        """Write what is left, if that can be done soon."""
         for sink in (self.log, self.traces):
             if sink:
                 sink.close()
@@ -86,14 +86,14 @@ class Recorder:
     def rendered(
         self, begun: float, queue: float, predicted: float, probe: float, render: float
     ) -> None:
-        """A renderer has made a picture.
+        """Record a picture that a renderer has made.
 
         Args:
-            begun: When it was asked for, by ``time.perf_counter``.
-            queue: Seconds waited for a renderer.
-            predicted: The same, as predicted.
+            begun: When it was requested, by ``time.perf_counter``.
+            queue: Seconds of waiting for a renderer.
+            predicted: The predicted seconds of waiting.
             probe: Seconds for the header.
-            render: Seconds for all of it, the header included.
+            render: Seconds for everything, including the header.
         """
         stages = self.counters.stages.by
         stages["queue"].add(queue)
@@ -107,16 +107,16 @@ class Recorder:
             record.spans += (("queue", begun, start), ("render", start, end))
 
     def store(self, store: T) -> T:
-        """The same store, whose calls are timed and whose failures are counted."""
+        """Return a store whose calls are timed, and whose failures are counted."""
         return cast(T, _Watched(store, self.counters))
 
 
 class _Watched:
-    """A store; calls that wait are timed, all others are those of the store itself."""
+    """A store whose waiting calls are timed; other calls are those of the store itself."""
 
     def __init__(self, store: Any, counters: Counters) -> None:
         self._store = store
-        self.fingerprint, self.has = store.fingerprint, store.has  # asked for every answer
+        self.fingerprint, self.has = store.fingerprint, store.has  # called for every answer
         self.object_acls, self.reread = store.object_acls, store.reread
         for name in (*OPERATIONS, READ):
             counters.store.by[name] = Histogram()
@@ -126,7 +126,7 @@ class _Watched:
         self._counters = counters
 
     def ranged(self, bucket: str) -> Any:
-        """How to have a part of a remote object: timed until it begins to come."""
+        """Return the reader of a remote object, which is timed until a part begins to arrive."""
         if (far := self._store.ranged(bucket)) is None:
             return None
         return SimpleNamespace(

@@ -1,9 +1,9 @@
 """Spans of OpenTelemetry, with the extra ``otel``: a request, its store, queue and render.
 
-They are made when the answer is there, of times that were noted on the way, so nothing on the way
-waits for them and nothing is spent where they are off. Where they go is said as OpenTelemetry says
-it, by ``OTEL_EXPORTER_OTLP_ENDPOINT`` and the like. Process texts and keys that may hold a secret
-go through the same hands as those of the access log.
+They are created when there is an answer, from times in the request's record, so that no part of a
+request waits for them, and they take nothing if they are off. Their destination is set by the
+variables of OpenTelemetry, such as ``OTEL_EXPORTER_OTLP_ENDPOINT``. Secrets are removed from keys
+and process texts as in the access log.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SERVERS_FAULT = 500  # the lowest status that makes a server's span an error; Op
 
 
 class Traces:
-    """Makes spans and sends them away.
+    """Creates spans and exports them.
 
     Args:
-        version: Of vipsgate.
-        exporter: Where they go.
+        version: The version of vipsgate.
+        exporter: The exporter.
     """
 
     def __init__(self, version: str, exporter: SpanExporter) -> None:
@@ -45,16 +45,16 @@ class Traces:
         self._parents = TraceContextTextMapPropagator()
 
     def add(self, record: RequestRecord, request: web.BaseRequest, status: int, size: int) -> None:
-        """The spans of a request whose answer is there.
+        """Export the spans of a request that has been answered.
 
         Args:
-            record: What is known of it.
-            request: As it came; its ``traceparent`` is whose part this is (W3C Trace Context).
-            status: Of the answer.
+            record: The record of the request.
+            request: The request, whose ``traceparent`` names the parent (W3C Trace Context).
+            status: HTTP status of the answer.
             size: Bytes of the answer's body.
         """
         method = request.method if request.method in METHODS else "_OTHER"
-        zero = time.time_ns() - time.perf_counter_ns()  # of perf_counter, since the epoch
+        zero = time.time_ns() - time.perf_counter_ns()  # perf_counter's zero since the epoch
         whole = self._tracer.start_span(
             method,
             self._parents.extract(request.headers),
@@ -88,5 +88,5 @@ class Traces:
 
 
 def otlp(version: str) -> Traces:
-    """Traces that go to where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says, over HTTP."""
+    """Return traces that are exported over HTTP to ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
     return Traces(version, OTLPSpanExporter())

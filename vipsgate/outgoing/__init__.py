@@ -1,4 +1,5 @@
-"""What this server asks of others over HTTP: to whom, through which address, for how long.
+"""HTTP requests to other servers: allowed hosts, checked addresses, time limits, a breaker.
 
-RULE: to hosts that the operator has listed, and to no others; knows no buckets and no objects.
+RULE: requests go to hosts that the operator has listed, and to no others; knows no buckets and no
+objects.
 """

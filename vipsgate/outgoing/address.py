@@ -1,12 +1,11 @@
-"""Addresses of other servers: how a URL is read, and what may be connected to.
+"""Parses URLs of other servers, and decides which addresses may be connected to.
 
-Somebody else chooses the URL that this server connects to: a client (a callback), the owner of a
-bucket (a mirror, an origin), another server (a redirect). So three things are held apart: the
-grammar of a URL is an allow-list of characters and knows no user, no fragment and no number for an
-address but the usual ones; the operator's list is asked by the exact host and port; and
-:func:`may_connect` is asked of each address that a name turns out to have. The other design, to
-give the URL to an HTTP library and to look at what it made of it, has two readers of one text, who
-may differ.
+The URL is chosen by somebody else: by a client (a callback), by the owner of a bucket (a mirror, an
+origin), or by another server (a redirect). So there are three separate checks. The grammar of a URL
+is an allow-list of characters, without user and fragment, and with the usual notations of addresses
+only. The exact host and port must be in the operator's list. And :func:`may_connect` checks each
+address that a name resolves to. In the alternative, to give the URL to an HTTP library and check
+what it made of it, two parsers would read one text, and might differ.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from urllib.parse import quote
 HOST = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*"
 NAME = re.compile(HOST)
 AUTHORITY = rf"(?:{HOST}|\[[0-9a-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?"
-PATTERN = re.compile(rf"(?:\*\.)?{AUTHORITY}", re.ASCII)  # of a setting
+PATTERN = re.compile(rf"(?:\*\.)?{AUTHORITY}", re.ASCII)  # a pattern in a setting
 URL = re.compile(
     rf"(?:(https?)://)?({AUTHORITY})((?:/[A-Za-z0-9._~!$&'()*+,:@%/=-]*)?)"
     r"((?:\?[A-Za-z0-9._~!$&'()*+,:@%/?=-]*)?)",
     re.IGNORECASE | re.ASCII,
 )
-NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a last part that makes a name an address to some
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # last part of a name that some read as an address
 NAT64 = 0x64FF9B << 64  # the first 96 bits of 64:ff9b::127.0.0.1 (RFC 6052)
-LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # where the IPv4 part stands is its operator's (8215)
-# where a cloud tells a machine its secrets; some are not special addresses to anybody else:
+LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # the position of the IPv4 part is not fixed (RFC 8215)
+# metadata services of clouds, which tell a machine its secrets; not all are special addresses:
 # AWS, Azure, Google and others; AWS by IPv6; Alibaba Cloud; Azure's own; Oracle's own
 METADATA = frozenset(
     map(
@@ -38,20 +37,20 @@ METADATA = frozenset(
     )
 )
 PORTS = {"http": 80, "https": 443}
-SAFE = "/-._~!$&'()*+,:@="  # characters of a name that stay as they are in a path (RFC 3986, 3.3)
-NEVER = frozenset(("", ".", ".."))  # parts of a name that would lead to another one
+SAFE = "/-._~!$&'()*+,:@="  # characters of a name that are not encoded in a path (RFC 3986, 3.3)
+NEVER = frozenset(("", ".", ".."))  # parts of a name that would make it another path
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Where a request goes.
+    """The URL of a request.
 
     Attributes:
         scheme: ``http`` or ``https``.
         host: A name in lower case, or an address as :mod:`ipaddress` writes it.
-        port: The one that is connected to.
-        path: Percent-encoded, with the query; begins with a slash.
-        listed: Whether the operator has listed this very host, and not a domain above it.
+        port: The port, also if it is the scheme's default.
+        path: Path and query, percent-encoded; begins with a slash.
+        listed: Whether the operator's list has this host itself, and not a domain above it.
     """
 
     scheme: str
@@ -62,7 +61,7 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """Scheme, host and port: the server."""
+        """Scheme, host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
@@ -74,14 +73,14 @@ class Url:
 
 
 def parse(text: str, scheme: str = "") -> Url:
-    """Read a URL.
+    """Parse a URL.
 
     Args:
-        text: Percent-encoded.
-        scheme: What it has where it says none; empty: it has to say one.
+        text: The URL, percent-encoded.
+        scheme: Scheme of a URL without one; empty: a scheme is required.
 
     Raises:
-        ValueError: It is no URL of the grammar here, see :mod:`vipsgate.outgoing.address`.
+        ValueError: The text does not follow the grammar of this module.
     """
     match = URL.fullmatch(text)
     if match is None or not (match[1] or scheme):
@@ -94,7 +93,7 @@ def parse(text: str, scheme: str = "") -> Url:
 
 
 def admit(url: Url, hosts: Iterable[str]) -> Url | None:
-    """The URL, which knows whether it is listed itself; ``None`` where no pattern allows it."""
+    """Return the URL with ``listed`` set; ``None`` if no pattern allows it."""
     fits = [pattern for pattern in hosts if _fits(url, pattern)]
     if not fits:
         return None
@@ -102,16 +101,16 @@ def admit(url: Url, hosts: Iterable[str]) -> Url | None:
 
 
 def may_connect(url: Url, address: str) -> bool:
-    """Whether an address that a URL's host has may be connected to.
+    """Return whether an address of a URL's host may be connected to.
 
-    A public one always; one of a private network or of this machine where the operator has listed
-    the very name; one that is neither (link-local, multicast, reserved), and one where a cloud
-    tells its secrets, only where the address itself is listed. An IPv6 address that carries an IPv4
-    one counts as that.
+    Public addresses are always allowed. Addresses of private networks and of this machine are
+    allowed if the operator has listed the exact name. Others (link-local, multicast, reserved), and
+    metadata services of clouds, are allowed only if the address itself is listed. An IPv6 address
+    that contains an IPv4 one is treated like that.
     """
     try:
         known = _carried(ip_address(address))
-    except ValueError:  # "fe80::1%eth0" is one, in newer versions
+    except ValueError:  # newer versions of Python accept "fe80::1%eth0"
         return False
     if (own := literal(url.host)) is not None:
         return own == ip_address(address) and url.listed
@@ -126,20 +125,20 @@ def may_connect(url: Url, address: str) -> bool:
 
 
 def below(url: str, name: str) -> str:
-    """The URL of what has a name below another one; empty where nothing can have it there.
+    """Return the URL of a name below a URL; empty if the name would lead to another path.
 
     Args:
-        url: Ends with a slash.
-        name: Every character of it that means something in a URL is percent-encoded.
+        url: A URL that ends with a slash.
+        name: The name, of which all characters with a meaning in URLs are percent-encoded here.
     """
     return "" if not NEVER.isdisjoint(name.split("/")) else url + quote(name, safe=SAFE)
 
 
 def check_pattern(pattern: str) -> str:
-    """A pattern of a setting that lists hosts.
+    """Return a pattern of a setting that lists hosts, after checking it.
 
     Raises:
-        ValueError: It could never fit.
+        ValueError: The pattern could never match.
     """
     if not PATTERN.fullmatch(pattern):
         raise ValueError(f"{pattern!r} is none of HOST, HOST:PORT and *.DOMAIN, in lower case")
@@ -155,7 +154,7 @@ def check_pattern(pattern: str) -> str:
 
 
 def split(authority: str) -> tuple[str, int | None]:
-    """Host, as an address is best written, and port.
+    """Return host and port; an address has the notation of :mod:`ipaddress`.
 
     Raises:
         ValueError: The host is neither a name nor an address.
@@ -173,7 +172,7 @@ def split(authority: str) -> tuple[str, int | None]:
 
 
 def literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a host is; ``None`` for a name."""
+    """Return a host as an address; ``None`` if it is a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -181,7 +180,7 @@ def literal(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _fits(url: Url, pattern: str) -> bool:
-    """Whether a pattern allows a URL; one without a port allows that of the scheme."""
+    """Return whether a pattern allows a URL; without a port it allows the scheme's default."""
     host, port = split(pattern.removeprefix("*."))
     if (PORTS[url.scheme] if port is None else port) != url.port:
         return False
@@ -189,7 +188,7 @@ def _fits(url: Url, pattern: str) -> bool:
 
 
 def _carried(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 one leads to; else itself."""
+    """Return the IPv4 address that an IPv6 address contains, or else the address itself."""
     if isinstance(address, IPv4Address):
         return address
     low = int(address) & 0xFFFFFFFF

@@ -1,22 +1,22 @@
-"""A circuit breaker: closed, open, on trial.
+"""A circuit breaker: closed, open, or on trial; pure, the time is a parameter.
 
-Pure: no clock of its own, so every case is a row. Closed until :data:`MAX_FAILURES` calls in a row
-have failed; then open, which refuses at once; after a pause one call goes out as a trial. One that
-succeeds closes it, one that fails doubles the pause.
+It is closed until :data:`MAX_FAILURES` calls in a row have failed. Then it is open, and calls are
+refused at once. After a pause, one call is let through as a trial. If that succeeds, the breaker is
+closed; if it fails, the pause is doubled.
 """
 
 from __future__ import annotations
 
-MAX_FAILURES = 3  # failures in a row, each of which has been tried again by itself already
+MAX_FAILURES = 3  # failed calls in a row; each has included its retries
 FIRST_PAUSE, MAX_PAUSE = 1.0, 15.0  # seconds of the first pause and of the longest
-SPREAD = 0.5  # part of a pause that chance may take off, so that a fleet does not come back at once
+SPREAD = 0.5  # random share by which a pause is shorter, so that a fleet does not retry at once
 
 
 class Breaker:
-    """One store's.
+    """The breaker of one server or store.
 
     Attributes:
-        open: Askings are refused, or one is on trial.
+        open: Whether calls are refused, or one is on trial.
     """
 
     def __init__(self) -> None:
@@ -27,9 +27,9 @@ class Breaker:
         self._trial = False
 
     def wait(self, now: float) -> float:
-        """Seconds until it is worth asking, 0 for now; then the asking has begun.
+        """Return the seconds until a call may be made; 0 lets this call through.
 
-        Whoever is let through says how it ended: by :meth:`succeeded`, :meth:`failed` or
+        The caller then reports how it has ended, by :meth:`succeeded`, :meth:`failed` or
         :meth:`left`.
         """
         if not self.open:
@@ -42,23 +42,23 @@ class Breaker:
         return 0.0
 
     def left_to_wait(self, now: float) -> float:
-        """Seconds until it is worth asking, for others."""
+        """Return the seconds until a call may be made, without making one."""
         return max(0.0, self._until - now) if self.open else 0.0
 
     def succeeded(self) -> None:
-        """There was an answer, whatever it said."""
+        """Report that a call got an answer, which may be an error."""
         self.open = self._trial = False
         self._failures, self._pause = 0, FIRST_PAUSE
 
     def failed(self, now: float, chance: float) -> None:
-        """There was none.
+        """Report that a call got no answer.
 
         Args:
-            now: Seconds on any clock that only goes forward.
-            chance: From 0 to 1.
+            now: Seconds of a monotonic clock.
+            chance: A random number from 0 to 1, which shortens the pause.
         """
         self._failures += 1
-        if self.open and not self._trial:  # it had begun before; the pause is on already
+        if self.open and not self._trial:  # it began before the breaker was opened
             return
         if self._failures < MAX_FAILURES:
             return
@@ -67,5 +67,5 @@ class Breaker:
         self.open, self._trial = True, False
 
     def left(self) -> None:
-        """Nobody waited for the answer."""
+        """Report that a call was given up before it ended."""
         self._trial = False

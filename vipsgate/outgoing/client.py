@@ -1,9 +1,9 @@
-"""Objects that are read from other servers: GET and HEAD, followed, bounded, and with a breaker.
+"""Reads objects from other servers: GET and HEAD with redirects, time limits and a breaker.
 
-Every redirect is asked for anew as the first request was: its host has to be listed, its address
-has to pass. No header of a rule goes to another host than the rule's own. What an answer has to be
-so that its end can be told, and what it costs to wait for it, is decided here; what is in it is for
-whoever has asked.
+Each redirect is checked like the first request: its host has to be listed, and its address to be
+allowed. Headers of a rule are sent to the rule's host only. An answer is checked here as far as its
+transfer is concerned: its end must be known, it must not be encoded, and it must arrive in time.
+Its content is left to the caller.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .address import PORTS, Url, admit, may_connect, parse
 from .breaker import Breaker
 from .exchange import ForbiddenError, Lookup, Resolver, lookup, open_session, send
 
-CONNECT = 5.0  # seconds for one connection
-PIECE = 1 << 18  # bytes of a body taken at a time
-MIN_RATE = 1 << 16  # bytes of a body a second, behind the time for its beginning
-MAX_TROUBLE = 200  # characters of an error that the log has
-MAX_SERVERS = 1024  # whose health is remembered
+CONNECT = 5.0  # seconds to establish a connection
+PIECE = 1 << 18  # bytes of a body that are read at a time
+MIN_RATE = 1 << 16  # least bytes of a body a second, after the time for its beginning
+MAX_TROUBLE = 200  # characters of an error in the log
+MAX_SERVERS = 1024  # servers whose health is remembered
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 MAX_REDIRECTS = 5
-VIA = "1.1 vipsgate"  # RFC 9110, 7.6.3; in every request, so that two servers do not ask in circles
-CAUSES: Mapping[type[Exception], str] = {  # what a client is told; the first that fits
+VIA = "1.1 vipsgate"  # RFC 9110, 7.6.3; sent with every request, so that loops of servers are found
+CAUSES: Mapping[type[Exception], str] = {  # words for clients; the first class that matches
     aiohttp.ClientConnectorDNSError: "its name has no address",
     aiohttp.ClientConnectorCertificateError: "its certificate is not trusted",
     aiohttp.ClientSSLError: "TLS fails",
@@ -42,8 +42,8 @@ CAUSES: Mapping[type[Exception], str] = {  # what a client is told; the first th
     aiohttp.ServerDisconnectedError: "it has closed the connection",
     OSError: "the connection is broken",
 }
-NO_HTTP = "what it answers is no HTTP"
-OF_REQUEST = frozenset(("range", "if-none-match", "if-modified-since"))  # go to any host
+NO_HTTP = "its answer is not HTTP"
+OF_REQUEST = frozenset(("range", "if-none-match", "if-modified-since"))  # sent to any host
 
 log = logging.getLogger(__name__)
 
@@ -54,25 +54,25 @@ class UnlistedError(ValueError):
 
 @dataclass(slots=True)
 class Health:
-    """What is known of one server.
+    """The health of one server.
 
     Attributes:
-        breaker: Whether it is asked.
-        trouble: What was wrong last; empty since it has answered.
+        breaker: Decides whether requests are sent to it.
+        trouble: The last error; empty after an answer.
     """
 
     breaker: Breaker = field(default_factory=Breaker)
     trouble: str = ""
 
     def answered(self, authority: str) -> None:
-        """It has answered as a server does."""
+        """Note that the server has answered."""
         if self.trouble:
             log.warning("the origin %s answers again", authority)
             self.trouble = ""
         self.breaker.succeeded()
 
     def failed(self, authority: str, trouble: str) -> None:
-        """It has not."""
+        """Note that the server has not answered."""
         if not self.trouble:
             log.error("the origin %s: %s", authority, trouble)
         self.trouble = trouble
@@ -80,12 +80,12 @@ class Health:
 
 
 class Answer:
-    """What a server has answered; its body is read once.
+    """The answer of a server, whose body can be read once.
 
     Attributes:
-        status: Of HTTP.
-        headers: Looked up without regard to case.
-        length: Bytes of the body, as announced; ``None`` where they are not.
+        status: HTTP status.
+        headers: Headers; names are case-insensitive.
+        length: Announced bytes of the body; ``None`` if they are not announced.
     """
 
     def __init__(
@@ -99,35 +99,35 @@ class Answer:
         """Refuse a body that is encoded.
 
         Raises:
-            BadGateway: It is.
+            BadGateway: There is a Content-Encoding.
         """
         coding = self.headers.get("Content-Encoding", "").strip().lower()
         if coding not in ("", "identity"):
             raise BadGateway(
-                f"The origin answers with Content-Encoding: {shown(coding)}, though nothing but "
-                "identity was wanted."
+                f"The origin answers with Content-Encoding: {shown(coding)}, but only "
+                "identity was requested."
             )
 
     def check_body(self) -> None:
-        """Refuse a body whose end nobody could tell, and one that is encoded.
+        """Refuse a body whose end cannot be recognised, and one that is encoded.
 
         Raises:
-            BadGateway: It is such a one.
+            BadGateway: There is neither a length nor chunks, or there is a Content-Encoding.
         """
         self.check_coding()
         chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if self.length is None and not chunked:
             raise BadGateway(
-                "The origin answers with neither Content-Length nor chunks, so nobody can tell "
-                "where its body ends."
+                "The origin answers with neither Content-Length nor chunks, so the end of its "
+                "body is not known."
             )
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes; only the time counts in which the server is waited for.
+        """Yield the body as it arrives; only time spent waiting for the server is limited.
 
         Raises:
-            GatewayTimeout: It stops, or comes more slowly than :data:`MIN_RATE`.
-            BadGateway: It is cut off.
+            GatewayTimeout: It stops, or arrives more slowly than :data:`MIN_RATE`.
+            BadGateway: It is truncated.
         """
         loop, waited, seen = asyncio.get_running_loop(), 0.0, 0
         while True:
@@ -137,9 +137,9 @@ class Answer:
                 async with asyncio.timeout(left):
                     data = await self._response.content.read(PIECE)
             except TimeoutError:
-                self._failed("its body comes too slowly")
+                self._failed("its body arrives too slowly")
                 raise GatewayTimeout(
-                    f"The origin is too slow: {seen} bytes of the body have come in "
+                    f"The origin is too slow: {seen} bytes of the body have arrived in "
                     f"{waited + loop.time() - begun:.0f} seconds."
                 ) from None
             except (aiohttp.ClientError, OSError) as error:
@@ -152,12 +152,12 @@ class Answer:
 
 
 class Client:
-    """Reads from the servers that an operator has listed.
+    """Reads from the servers that the operator has listed.
 
     Args:
-        hosts: The patterns that list them.
-        seconds: For an answer to begin, and for each piece of its body.
-        lookup: Looks up a host's addresses.
+        hosts: The patterns of allowed hosts.
+        seconds: Time for an answer to begin, and for each piece of its body.
+        lookup: Resolves a host to addresses.
     """
 
     def __init__(
@@ -168,18 +168,18 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     def admit(self, text: str) -> Url:
-        """The URL, if it may be asked for.
+        """Parse a URL and check that its host is listed.
 
         Raises:
-            UnlistedError: It may not.
-            ValueError: It is none.
+            UnlistedError: The host and port are not listed.
+            ValueError: The text is not a URL.
         """
         if (url := admit(parse(text), self._hosts)) is None:
             raise UnlistedError("its host and port are not in origins.hosts")
         return url
 
     def away(self, url: Url) -> str:
-        """Why a server is not asked now; empty where it is."""
+        """Return why no requests are sent to a server now; empty if they are."""
         health = self._health.get(url.authority)
         return health.trouble if health and health.breaker.open else ""
 
@@ -187,16 +187,18 @@ class Client:
     async def get(
         self, url: Url, headers: Mapping[str, str], *, method: str = "GET", redirects: int = 0
     ) -> AsyncIterator[Answer]:
-        """Ask for an object, and follow where that leads.
+        """Request an object, and follow redirects.
 
         Args:
-            url: Its place, from :meth:`admit`.
-            headers: Of the request; those of :data:`OF_REQUEST` go to other hosts, too.
+            url: The object's URL, from :meth:`admit`.
+            headers: Headers of the request; only those of :data:`OF_REQUEST` are sent to other
+                hosts.
             method: ``GET`` or ``HEAD``.
-            redirects: How many are followed.
+            redirects: Most redirects that are followed.
 
         Raises:
-            BadGateway: The server cannot be had, or has a fault, or leads elsewhere.
+            BadGateway: The server cannot be reached, answers with an error, or redirects to where
+                requests are not sent.
             GatewayTimeout: It does not answer in time.
         """
         first = url
@@ -210,7 +212,7 @@ class Client:
                 headers = {name: headers[name] for name in headers if name.lower() in OF_REQUEST}
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         if self._session:
             await self._session.close()
             self._session = None
@@ -230,7 +232,7 @@ class Client:
                 response = await exchange.__aenter__()
         except Exception as error:
             raise self._refusal(health, authority, error) from None
-        except BaseException:  # nobody waits any more
+        except BaseException:  # the task was cancelled
             health.breaker.left()
             raise
         try:
@@ -241,11 +243,11 @@ class Client:
             yield Answer(response, self._seconds, lambda trouble: health.failed(authority, trouble))
         finally:
             if not response.content.at_eof():
-                response.close()  # what is left of it is nobody's
+                response.close()  # without reading the rest
             await exchange.__aexit__(None, None, None)
 
     def _refusal(self, health: Health, authority: str, error: Exception) -> OssError:
-        """What a client is told of a request that has had no answer."""
+        """Return the error for a request without an answer."""
         if isinstance(error, ForbiddenError):
             health.breaker.left()
             log.error("the origin %s has no address that may be connected to", authority)
@@ -259,28 +261,28 @@ class Client:
         if not isinstance(error, aiohttp.ClientError | OSError | ValueError):
             health.breaker.left()
             raise error
-        text = str(error).partition("\n")[0]  # behind it may stand whatever the server has sent
+        text = str(error).partition("\n")[0]  # further lines may have what the server has sent
         health.failed(authority, f"{type(error).__name__}: {text[:MAX_TROUBLE]!r}")
         wait = health.breaker.left_to_wait(time.monotonic())
         why = next((why for kind, why in CAUSES.items() if isinstance(error, kind)), NO_HTTP)
-        return BadGateway(f"The origin cannot be had: {why}.", headers=_later(wait))
+        return BadGateway(f"The origin cannot be reached: {why}.", headers=_later(wait))
 
     def _next(self, url: Url, location: str, left: int) -> Url:
-        """Where a redirect leads.
+        """Return the URL that a redirect leads to.
 
         Raises:
-            BadGateway: Nowhere that is gone to.
+            BadGateway: It is malformed or not allowed, or there were too many redirects.
         """
         if not left:
-            raise BadGateway("The origin redirects, more often than is followed.")
+            raise BadGateway("The origin redirects too often.")
         try:
             target = self.admit(urljoin(url.text, location.partition("#")[0]))
         except UnlistedError:
             raise BadGateway(
-                "The origin redirects to a host or port that this server does not ask."
+                "The origin redirects to a host or port that is not allowed here."
             ) from None
         except ValueError:
-            raise BadGateway("The origin redirects to no URL that is understood.") from None
+            raise BadGateway("The origin redirects to a URL that is not valid.") from None
         if url.scheme == "https" and target.scheme == "http":
             raise BadGateway("The origin redirects from https to http.")
         return target
@@ -303,8 +305,8 @@ class Client:
 
 
 def unusable(status: int) -> BadGateway:
-    """The error for an answer that is neither an object nor says that there is none."""
-    return BadGateway(f"The origin answers {status}, which is no object.")
+    """Return the error for an answer that is neither an object nor a 404."""
+    return BadGateway(f"The origin answers {status}, which is not an object.")
 
 
 def _later(seconds: float) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""One request to another server, through an address that has been checked.
+"""Sends one request to another server, at an address that has been checked.
 
-The resolver that hands addresses to the connection is the one that checks them, so a name that has
-another address a moment later changes nothing. The other design, to look a name up and check it
-before a library looks it up again, asks twice and trusts the answer that it has not checked.
+The resolver that the connection uses is the one that checks addresses, so it does not matter if a
+name has another address a moment later. In the alternative, to resolve and check a name before a
+library resolves it again, the second result would be used unchecked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ForbiddenError(Exception):
 
 
 async def lookup(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host.
+    """Return the addresses of a host.
 
     Raises:
         OSError: It has none.
@@ -39,11 +39,11 @@ async def lookup(host: str, port: int) -> Sequence[str]:
 
 
 class Resolver(AbstractResolver):
-    """Looks a host up for a connection, and keeps what may not be connected to from it.
+    """Resolves a host for a connection to the addresses that are allowed.
 
     Args:
-        lookup: Looks up a host's addresses.
-        judge: Says whether an address of a host may be connected to.
+        lookup: Resolves a host to addresses.
+        judge: Returns whether an address of a host and port may be connected to.
     """
 
     def __init__(self, lookup: Lookup, judge: Judge) -> None:
@@ -52,10 +52,10 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses that may be connected to.
+        """Return the addresses that may be connected to, as aiohttp expects them.
 
         Raises:
-            ForbiddenError: There are others only, or none.
+            ForbiddenError: No address of the host is allowed.
             OSError: There is no such host.
         """
         addresses = await self._lookup(host, port)
@@ -80,12 +80,12 @@ class Resolver(AbstractResolver):
 def open_session(
     resolver: Resolver, *, reuse: bool, connect: float | None = None
 ) -> aiohttp.ClientSession:
-    """Where requests are sent from: without cookies, proxies or a decoder; close it.
+    """Return a session without cookies, proxies and decoding, which the caller has to close.
 
     Args:
-        resolver: Whose addresses are connected to.
-        reuse: Whether connections may be used again.
-        connect: Seconds for one; ``None`` for no limit of its own.
+        resolver: The resolver of all connections.
+        reuse: Whether connections are kept for further requests.
+        connect: Seconds to establish a connection; ``None`` for no separate limit.
     """
     connector = aiohttp.TCPConnector(
         resolver=resolver, use_dns_cache=False, force_close=not reuse, limit=0
@@ -106,13 +106,13 @@ async def send(
     headers: Mapping[str, str],
     body: bytes | None = None,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """Send one request; a redirect is an answer like any other.
+    """Send one request and return the answer; redirects are not followed.
 
     Raises:
-        ForbiddenError: Nobody may connect there.
-        aiohttp.ClientError: There is no connection, or no HTTP.
+        ForbiddenError: No address of the host is allowed.
+        aiohttp.ClientError: The connection fails, or the answer is not HTTP.
     """
-    if literal(url.host) and not may_connect(url, url.host):  # aiohttp looks no address up
+    if literal(url.host) and not may_connect(url, url.host):  # aiohttp does not resolve addresses
         raise ForbiddenError(url.host)
     sent = {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}
     async with session.request(

@@ -61,7 +61,7 @@ class LentJobs:
             if job.awaited:
                 job.result.set_exception(error)
         except ValueError as error:
-            log.error("another front has not answered like one: %s", error)
+            log.error("another front has sent an invalid answer: %s", error)
             if job.awaited:
                 job.result.set_exception(errors.InternalError("The picture could not be made."))
         else:

@@ -141,7 +141,7 @@ class Workers:
             async with asyncio.timeout(START_TIMEOUT):
                 ready = await worker.ready
             if "ready" not in ready:
-                raise StartError(ready.get("refused", "it says nothing that a worker says"))
+                raise StartError(ready.get("refused", "its first message is not that of a worker"))
         except BaseException as error:
             self._all.discard(worker)
             worker.close(grace=0)
@@ -200,7 +200,7 @@ class Workers:
         if not self._closed:
             dead = "overdue" if worker.unresponsive else "died"
             self.ends["memory" if worker.out_of_memory else dead] += 1
-            log.warning("renderer %d is gone; starting another", worker.process.pid)
+            log.warning("renderer %d has ended; starting another", worker.process.pid)
             self._tasks.run(self._start_another())
         self._on_loss(worker)
 
@@ -253,4 +253,4 @@ class Workers:
             )
         if code == -signal.SIGKILL:  # by another process, or by the kernel when memory ran out
             return errors.ServiceUnavailable("The renderer was killed.", headers=RETRY_SOON)
-        return errors.ImageDamage("The image file may be damaged. Its decoder died of it.")
+        return errors.ImageDamage("The image file may be damaged. Its decoder has crashed.")

@@ -89,7 +89,7 @@ async def run(
             ready(address, _console_url(admin_address, console))
             systemd.tell(systemd.READY, f"STATUS=serving on {address}")
         await stop.wait()
-        systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
+        systemd.tell(systemd.STOPPING, "STATUS=finishing requests in progress")
         services.draining.set()
         services.throttle.release()
         if peers:
@@ -178,7 +178,7 @@ async def _sweep(store: Store) -> None:
         await store.sweep()
         await uploads.sweep(store, time.time())
     except OssError as error:
-        log.error("what was left behind cannot be taken away: %s", error)
+        log.error("files of an earlier run cannot be deleted: %s", error)
 
 
 def _read_again(services: Services, read: Callable[[], Settings]) -> None:
@@ -194,7 +194,7 @@ def _read_again(services: Services, read: Callable[[], Settings]) -> None:
         log.exception("the configuration cannot be read")
         refused = [f"it cannot be read: {type(error).__name__}"]
     for reason in refused:
-        log.error("the configuration is kept as it was: %s", reason)
+        log.error("the configuration was not changed: %s", reason)
     services.configuration.note(*refused)
     if services.peers:
         services.peers.channel.notify(services.peers.scoreboard.fronts, RELOADED, {})

@@ -316,7 +316,7 @@ class Parent:
     def _end(self) -> None:
         """Accept the last connections, and wait until the fronts have finished."""
         self._stopping = True
-        systemd.tell(systemd.STOPPING, "STATUS=finishing what is under way")
+        systemd.tell(systemd.STOPPING, "STATUS=finishing requests in progress")
         end = time.monotonic() + self._settings.server.drain_seconds + LATE_SECONDS
         ports.close(self._admin)  # the first front has its own descriptors
         self._unaware = {front.pid for front in self._fronts if front.pid}

@@ -128,6 +128,6 @@ class Fronts:
         for number, front in enumerate(self._all):
             latest = beat(number) if front.ready else 0.0
             if latest and now - latest > HANG_SECONDS:
-                log.error("front %d has shown no life for %g seconds", number, HANG_SECONDS)
+                log.error("front %d has not responded for %g seconds", number, HANG_SECONDS)
                 os.kill(front.pid, signal.SIGKILL)
                 front.ready = False

@@ -23,8 +23,8 @@ from ..gate.rights import ACLS, ROLES
 from ..settings import Credential, Settings
 
 SHOWN_TO = ("", "cross-origin", "same-site", "same-origin")  # from most open to most closed
-REMEDY = "; write it out, or restart to do it all the same"
-GONE = ", as the bucket is not declared any more; restart to do it all the same"
+REMEDY = "; set it explicitly, or restart to apply it anyway"
+GONE = ", because the bucket is no longer declared; restart to apply it anyway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def _credentials(old: tuple[Credential, ...], new: tuple[Credential, ...]) -> It
     if old and not new:
         yield (
             f"credentials: there were {len(old)}, there would be none, and buckets without a "
-            "document would be public-read; restart to do it all the same"
+            "document would be public-read; restart to apply it anyway"
         )
     for item in new:
         same = [one for one in old if one.access_key_id == item.access_key_id]

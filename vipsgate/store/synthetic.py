@@ -27,7 +27,7 @@ from .singleflight import SingleFlight
 NAMES = 65536  # pictures whose size is remembered; one takes about 400 bytes
 HELD_BYTES = 64 << 20  # bytes of pictures that are held; the last one is, however large
 MAX_HELD = 512  # pictures that are held: each is a descriptor, and a memory page at least
-FAULT = "This is one of the faults that the bucket's error_rate asks for."
+FAULT = "This fault is simulated by the bucket's error_rate."
 
 
 class Painter(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 
-async def _nobody(path: str) -> None:
+async def _announce_to_none(path: str) -> None:
     pass
 
 
@@ -18,7 +18,7 @@ class Writes:
     """
 
     def __init__(self) -> None:
-        self.announce: Callable[[str], Awaitable[None]] = _nobody
+        self.announce: Callable[[str], Awaitable[None]] = _announce_to_none
         self.forget: Callable[[str], None] = _nothing
 
 

@@ -127,7 +127,7 @@ class Form:
                 )
             if name not in AFTER_FILE:
                 raise InvalidArgument(
-                    f"The form field: {shown(name)!r} comes behind the file. "
+                    f"The form field: {shown(name)!r} comes after the file. "
                     "The file must be the last field of the form.",
                     ec="0006-00000103",
                 )
@@ -137,7 +137,7 @@ class Form:
             if len(self._buffer) > 2:
                 break
         if bytes(self._buffer) not in (b"", b"\r\n"):
-            raise malformed("there is text behind its last boundary")
+            raise malformed("there is text after its last boundary")
 
     async def _is_last(self) -> bool:
         """Return whether the boundary just read is the last one, and not followed by a part."""

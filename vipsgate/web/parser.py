@@ -137,9 +137,9 @@ class Parser:
             method = shown(head.data.partition(b" ")[0].decode())
             raise Unimplemented(f"The method: {method} is not implemented.") from None
         except http_exceptions.HttpProcessingError as error:
-            raise InvalidRequest(f"The request is not one of HTTP: {_reason(error)}") from None
+            raise InvalidRequest(f"The request is not valid HTTP: {_reason(error)}") from None
         if len(read) != 1 or read[0][1].is_eof() != (head.length == 0):
-            raise InvalidRequest("It cannot be told where the request ends.")
+            raise InvalidRequest("The end of the request cannot be determined.")
         message, payload = read[0]
         if head.length is None:
             message = message._replace(should_close=True)

@@ -236,7 +236,7 @@ class _Lane:
                     wait = max(wait, min(MAX_RETRY_AFTER, int(later)))
             if attempt + 1 < way.tries:
                 await self._pause(wait)
-        log.error("webhook %s: %d events could not be told: %s", way.hook.name, len(events), reason)
+        log.error("webhook %s: %d events could not be sent: %s", way.hook.name, len(events), reason)
         return FAILED
 
     def _signed(self, request: Request) -> Request:

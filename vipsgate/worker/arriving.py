@@ -54,7 +54,7 @@ class Arriving:
         with self._waiting:
             while (length := self._length()) < least:
                 if not os.read(self._bell, DRAIN) and self._length() < least:
-                    raise ServiceUnavailable("The source has not come.")
+                    raise ServiceUnavailable("The source has not arrived.")
         return length
 
     def head(self, least: int) -> bytes:

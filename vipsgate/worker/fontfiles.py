@@ -121,7 +121,7 @@ def find(fonts_dir: str = "", system: Iterable[str] = SYSTEM) -> Typefaces:
     """
     rejected: list[str] = []
     paths = _files(fonts_dir) if fonts_dir else []
-    rejected += [f"{path!r}: above the {MAX_FILES} that are taken" for path in paths[MAX_FILES:]]
+    rejected += [f"{path!r}: more than {MAX_FILES} font files" for path in paths[MAX_FILES:]]
     own = _regular(paths[:MAX_FILES], rejected)
     packaged = _regular((path for name in PACKAGES for path in _files(_folder(name))), rejected)
     hinted = (
@@ -197,7 +197,7 @@ def _look(path: str) -> list[tuple[Oddity, File]]:
             _check(data, face.index)
     names = [(name, face) for face in faces for name in _names(face)]
     if not names:
-        raise ValueError("a font without the name of a family")
+        raise ValueError("a font without a family name")
     wanted = [row for row in names if row[0] in WANTED] or names[:1]
     return [
         (_oddity(face), File(os.path.realpath(path), size, Family(name, _characters(face))))
@@ -216,10 +216,10 @@ def _check(data: mmap.mmap, index: int) -> None:
     count = struct.unpack_from(">H", data, start + 4)[0]
     rows = list(struct.iter_unpack(">4s4xII", data[start + 12 : start + 12 + 16 * count]))
     if any(at + size > len(data) for _, at, size in rows):
-        raise ValueError("a font file that is cut off")
+        raise ValueError("a truncated font file")
     tables = {tag for tag, _, _ in rows}
     if COLOURS & tables:
-        raise ValueError("a font in colours, whose glyphs are blots in a text of one colour")
+        raise ValueError("a colour font, whose glyphs cannot be drawn in one colour")
     if not OUTLINES & tables:
         raise ValueError("a font without outlines")
 
@@ -244,5 +244,5 @@ def _characters(face: Face) -> Container[int]:
     """Return the code points that a font has a glyph for."""
     characters: Container[int] = face.unicodes
     if not characters:
-        raise ValueError("a font without a table of Unicode's characters")
+        raise ValueError("a font without a Unicode character table")
     return characters

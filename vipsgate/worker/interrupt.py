@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-CANCELLED = "The picture is not wanted any more."
+CANCELLED = "The picture is no longer needed."
 
 
 class Interrupt:

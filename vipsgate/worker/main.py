@@ -118,7 +118,7 @@ def outcome_of(performer: Performer[T], task: T, interrupt: Interrupt) -> protoc
     except errors.OssError as error:
         return errors.load(errors.dump(error))
     except MemoryError:
-        return errors.ImageTooLarge("The picture takes more memory than there is.")
+        return errors.ImageTooLarge("There is not enough memory for the picture.")
     except Exception:
         traceback.print_exc()  # a bug: it is logged, but not told to the client
         return errors.InternalError("The picture could not be rendered.")

@@ -138,7 +138,7 @@ def test_formats_by_accept_are_set_and_in_force(guarded, console):
     assert '<option value="webp avif" selected>' in text
     assert console.ask(url, asked).kind == "image/webp"
     wrong = save(guarded, "guarded", rules=rules, **SETTINGS, auto_format="webp webp")
-    assert (wrong.status, "names each format once" in wrong.text) == (400, True)
+    assert (wrong.status, "expects each format once" in wrong.text) == (400, True)
     assert save(guarded, "guarded", rules=rules, **SETTINGS).status == 303
     assert console.ask(url, asked).kind == "image/jpeg"
 

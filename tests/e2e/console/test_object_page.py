@@ -72,7 +72,7 @@ def test_a_style_has_its_url_with_the_separator(owner, console):
 def test_v4_is_refused_in_words_where_it_is_too_long(owner):
     text = owner.get(f"{PATH}&expires=99999999").text
     assert "Signed URL (V4)" not in copied(text)
-    assert "is a number of seconds, 1 to 604800" in text
+    assert "expects a number of seconds, 1 to 604800" in text
 
 
 def test_who_may_have_it_and_by_which_rule(owner):

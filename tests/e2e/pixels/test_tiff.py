@@ -279,7 +279,7 @@ def test_fewer_colours(factors, seen):
         options = {"tags": tags, "rows": rows, "tile": tile}
         data = write(ycc, 6, raw=raw, **options)
         if tile:
-            refused(seen, data, "YCbCr with fewer colours in planes or tiles")
+            refused(seen, data, "subsampled YCbCr in planes or tiles")
         else:
             alike(seen(data), RGB[: size[0], : size[1]], mean=4, most=14)
         raw = [zlib.compress(part) for part in raw]

@@ -31,7 +31,7 @@ SAYS = {
     "no alpha": (write(np.dstack([RGB, RGB[..., 0]]), 2, extra=[0]), {"bands": 4, "alpha": False}),
     "orientation": (write(RGB, 2, tags={274: (SHORT, [6])}), {"orientation": 6}),
     "no such orientation": (write(RGB, 2, tags={274: (SHORT, [9])}), {"orientation": 1}),
-    "fewer colours": (write(RGB, 6, rows=20), {"bands": 4, "rows": 40, "alpha": False}),
+    "subsampled": (write(RGB, 6, rows=20), {"bands": 4, "rows": 40, "alpha": False}),
     "not read": (write(RGB, 2, compression=50000), {"unsupported": "compression Zstandard"}),
 }
 
@@ -123,7 +123,7 @@ SMALL = {
     "big tiles": write(RGB, 2, compression=5, tile=(16, 16), big=True, order=">"),
     "planes": write(RGB, 2, planar=True, predictor=2, compression=8),
     "YCbCr": write(RGB, 6, tags=ALL),
-    "fewer colours": write(RGB, 6, rows=20),
+    "subsampled": write(RGB, 6, rows=20),
     "CIELab": write(RGB.astype("u2"), 8),
     "signed": write(np.dstack([RGB, RGB[..., 0]]).view("i1"), 2, extra=[1]),
     "palette": write(RGB[..., 0] >> 4, 3, bits=4, tags={320: (SHORT, list(range(48)))}),

@@ -1,11 +1,11 @@
-"""OSS's signatures V1, V2 and V4, in a header or in the URL: verified, and made.
+"""Verifies and creates OSS's signatures V1, V2 and V4, in a header or in the URL.
 
-RULE: pure. A request carries nothing of a signature, or a whole and right one, or it is refused: a
-signature that fails never makes an anonymous caller. What is wrong is said in this order: the form,
-the dates, the key, the token, the signature (OSS guide, signatures; OSS error reference).
+RULE: pure. A request has no part of a signature, or a complete and correct one, or it is refused: a
+wrong signature is never treated as none. Faults are reported in this order: the form, the dates,
+the key, the token, the signature (OSS guide, signatures; OSS error reference).
 
-An application makes URLs with :func:`sign_url`. Those of Alibaba Cloud CDN, which are no OSS
-signatures, are in :mod:`.cdn`.
+Applications sign URLs with :func:`sign_url`. Signatures of Alibaba Cloud CDN, which are not OSS's
+own, are in :mod:`.cdn`.
 """
 
 from __future__ import annotations
@@ -74,27 +74,27 @@ def verify(
     region: str,
     v4_expires_max: int = MAX_EXPIRES,
 ) -> Credential | None:
-    """Find out who signed a request.
+    """Return the key pair that has signed a request.
 
     Args:
-        request: What is signed, and the signature itself.
-        credentials: All there are; those with the same id are tried one by one.
+        request: The request with its signature.
+        credentials: All key pairs; those with the same id are tried one after the other.
         now: Seconds since the epoch.
         region: The one that V4 signatures must name, ``cn-hangzhou``.
         v4_expires_max: Seconds that a URL signed with V4 may be valid.
 
     Returns:
-        Whose secret made the signature; ``None`` where there is nothing of a signature.
+        The key pair; ``None`` if there is no part of a signature.
 
     Raises:
         InvalidArgument: The signature is malformed, or there are two.
         InvalidRequest: The security token of a signed URL is in a header.
-        AccessDenied: Parts are missing, or the time is over.
+        AccessDenied: Parts are missing, or the signature has expired.
         RequestTimeTooSkewed: The clocks differ by more than 15 minutes.
         InvalidAccessKeyId: There is no such key.
         InvalidSecurityToken: There is no such token.
         AccessKeyIdAndSecurityTokenNotMatch: The token is another key's.
-        SignatureDoesNotMatch: The secret does not make this signature of this request.
+        SignatureDoesNotMatch: The signature is not that of this request by this secret.
     """
     claim = _claim(request, now, region, v4_expires_max)
     return None if claim is None else _prove(claim, credentials)
@@ -107,17 +107,17 @@ def verify_form(
     region: str,
     v4_expires_max: int = MAX_EXPIRES,
 ) -> Credential | None:
-    """Find out who signed the policy of a form (OSS guide, PostObject; there is no V2 of it).
+    """Return the key pair that has signed a form's policy (OSS guide, PostObject, which has no V2).
 
     Args:
-        fields: Of the form, names in lower case; an empty one counts as none.
+        fields: Fields of the form, names in lower case; an empty one counts as absent.
         credentials: See :func:`verify`, as for the others.
         now: Seconds since the epoch.
         region: The one that V4 signatures must name.
         v4_expires_max: Seconds that a V4 signature may be valid.
 
     Returns:
-        Whose secret made the signature; ``None`` where there is nothing of a signature.
+        The key pair; ``None`` if there is no part of a signature.
 
     Raises:
         OssError: See :func:`verify`.
@@ -132,15 +132,15 @@ def verify_form(
     if later:
         if fields.get(v4.VERSION) != v4.NAME:
             raise InvalidArgument(
-                f"The value: {shown(fields.get(v4.VERSION, ''))!r} of form field: {v4.VERSION} is "
-                f"invalid: it is {v4.NAME}."
+                f"The value: {shown(fields.get(v4.VERSION, ''))!r} of form field: "
+                f"{v4.VERSION} is invalid. It expects {v4.NAME}."
             )
         return _prove(v4.from_form(fields, now, region, v4_expires_max), credentials)
     return _prove(v1.from_form(fields), credentials)
 
 
 def _prove(claim: Claim, credentials: Sequence[Credential]) -> Credential:
-    """Whose secret made the signature; see :func:`verify`."""
+    """Return the key pair whose secret has made a signature; see :func:`verify`."""
     result = [
         credential
         for credential in _candidates(claim, credentials)
@@ -152,12 +152,12 @@ def _prove(claim: Claim, credentials: Sequence[Credential]) -> Credential:
 
 
 def _claim(request: Request, now: float, region: str, v4_expires_max: int) -> Claim | None:
-    """The signature as sent; ``None`` where there is nothing of one."""
+    """Return the signature of a request; ``None`` if there is no part of one."""
     names = {name for name, _ in request.query}
     for name in sorted(names - NAMES):
         meant = LOOK_ALIKE.get(unquote(name).lower())
         if meant:
-            raise InvalidArgument(f"The parameter: {shown(name)} is to be written {meant}.")
+            raise InvalidArgument(f"The parameter: {shown(name)} must be written {meant}.")
     parameters, header = names & NAMES, "authorization" in request.headers
     if not header and not parameters:
         return None
@@ -191,7 +191,7 @@ def _from_url(request: Request, now: float, region: str, v4_expires_max: int) ->
     if version == v4.NAME:
         return v4.from_url(request, now, region, v4_expires_max)
     raise InvalidArgument(
-        f"The value: {shown(version)} of parameter: {v4.VERSION} is invalid: it is {v4.NAME} "
+        f"The value: {shown(version)} of parameter: {v4.VERSION} is invalid. It expects {v4.NAME} "
         f"or {v2.NAME}."
     )
 
@@ -238,5 +238,5 @@ def _mismatch(claim: Claim) -> OssError:
 
 
 def _equal(one: str, other: str) -> bool:
-    """In a time that does not tell where they differ."""
+    """Compare in a time that does not depend on where the values differ."""
     return hmac.compare_digest(raw(one), raw(other))

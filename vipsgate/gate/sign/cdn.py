@@ -1,4 +1,4 @@
-"""URLs signed as for Alibaba Cloud CDN, types A, B and C: verified, and made.
+"""Verifies and creates URLs signed as for Alibaba Cloud CDN, types A, B and C.
 
 ::
 
@@ -7,22 +7,22 @@
     C    /MD5/HEXTIME/KEY                      MD5 of  SECRET /KEY HEXTIME
          /KEY?KEY1=MD5&KEY2=HEXTIME
 
-(Alibaba Cloud CDN guide, URL signing). A URL is good until its time and ``valid_seconds``. Where a
-bucket understands one type, whatever has its form is a signature, and a wrong one is 403.
+(Alibaba Cloud CDN guide, URL signing). A URL is valid until ``valid_seconds`` after its time. If a
+bucket has a type, every URL of its form is taken for signed, and a wrong signature is 403.
 
-What is signed is the path of the object in its bucket, whichever way the bucket is addressed: with
-the bucket in it, ``/photos/cat.jpg`` would be the object ``cat.jpg`` here and, on the bucket's own
-domain, ``photos/cat.jpg``. It is taken as it was sent, or percent-encoded as :func:`quote` does;
-both mean one key only. In path style the signature of B and C stands behind the bucket.
+The path of the object in its bucket is signed, without the bucket, in whatever way the bucket is
+addressed: otherwise ``/photos/cat.jpg`` could be the object ``cat.jpg``, and on the bucket's own
+domain ``photos/cat.jpg``. The path may be encoded as it was sent, or as by :func:`quote`; both mean
+the same key. In path style the signature of B and C follows the bucket.
 
 These signatures are weaker than OSS's, and grant less (:class:`vipsgate.gate.access.Grant`):
 
-* No type signs the query. Whoever has a URL may put any process text into it. So one opens the
-  object that it names and nothing else: no source that is protected, no picture laid on it, no
+* No type signs the query, so anybody with a URL can add any process text. So a URL gives access to
+  the object that it names and to nothing else: no protected source, no object of a watermark, no
   header of the answer, no other call.
-* MD5 of a secret and a text can be continued by others, with bytes that are no ASCII; so a path
-  with such bytes is not taken. The time of C has 8 digits, or a path's end could be read as time.
-* A begins with what is signed: who may choose the names of objects may find two with one MD5.
+* The MD5 of a secret and a text can be extended by others, with bytes that are not ASCII; so a path
+  with such bytes is refused. The time of C has 8 digits, or a path could end like a time.
+* The text of A begins with the path: who may choose names of objects may find two with one MD5.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ RAND = "0"  # a URL that is made twice in a second is the same; the time is what
 
 @dataclass(frozen=True, slots=True)
 class CdnKey:
-    """What an application signs URLs with, ``sign_url(CdnKey("A", ...), ...)``.
+    """The key with which an application signs URLs, ``sign_url(CdnKey("A", ...), ...)``.
 
     Attributes:
         type: ``A``, ``B`` or ``C``.
         key: The bucket's ``cdn_signing.key``.
-        valid_seconds: The bucket's; what a URL is good for after the time in it.
+        valid_seconds: The bucket's ``cdn_signing.valid_seconds``.
     """
 
     type: Type
@@ -80,12 +80,12 @@ class CdnKey:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A signature as sent.
+    """A signature before it is verified.
 
     Attributes:
-        target: What is asked for, without it.
+        target: The target of the request, without the signature.
         time: The time in it, as it is signed.
-        words: What else of it is signed: of A, RAND and UID.
+        words: Further signed parts: RAND and UID of A.
         hash: The MD5.
         path: The path of the object as it was sent, without the signature.
     """
@@ -98,19 +98,19 @@ class Claim:
 
 
 def check(rules: CdnSigning, target: Target, line: str, now: float) -> Target | None:
-    """Verify the signature of a URL, where there is one.
+    """Verify the signature of a URL, if there is one.
 
     Args:
-        rules: Of the bucket that is asked.
-        target: What is asked for, the signature still in it.
-        line: The request target as it came.
+        rules: The bucket's settings.
+        target: The target of the request, with the signature.
+        line: The request target as sent.
         now: Seconds since the epoch.
 
     Returns:
-        What is asked for; ``None`` where there is nothing of a signature.
+        The target without the signature; ``None`` if there is no part of a signature.
 
     Raises:
-        AccessDenied: It is not whole, not right, or its time is over.
+        AccessDenied: The signature is incomplete, wrong, or has expired.
     """
     if not rules.type or not target.key:
         return None
@@ -125,20 +125,20 @@ def check(rules: CdnSigning, target: Target, line: str, now: float) -> Target | 
         if PRINTABLE.fullmatch(path)
     ]
     if not any(right):
-        raise _refused("The signature of the URL is not right.")
+        raise _refused("The signature of the URL does not match.")
     check_end(_seconds(rules.type, claim.time) + rules.valid_seconds, now)
     return claim.target
 
 
 def digest(kind: str, key: str, path: str, time: str, words: Sequence[str] = ()) -> str:
-    """The MD5 that signs a path.
+    """Return the MD5 that signs a path.
 
     Args:
         kind: ``A``, ``B`` or ``C``.
         key: The secret.
-        path: As it is in the URL, from the slash on.
-        time: As it is in the URL.
-        words: RAND and UID, of A.
+        path: The path in the URL, from the slash on.
+        time: The time in the URL.
+        words: RAND and UID of A.
     """
     texts = {
         "A": "-".join((path, time, *words, key)),
@@ -159,16 +159,16 @@ def make(
     """Return the path of a signed URL within its bucket, encoded, and its parameters.
 
     Args:
-        signer: What is signed with.
+        signer: The key.
         key: The object's name.
         now: Seconds since the epoch.
-        expires: Seconds from now on that it is to be good; of B up to a minute longer.
-        query: Parameters, which nobody signs.
+        expires: Seconds for which it is valid; with B up to a minute longer.
+        query: Parameters, which are not signed.
     """
     path = quote(f"/{key}")
     end = ceil(now) + expires - signer.valid_seconds
     if not 0 < end < (1 << 32 if signer.type == "C" else 10**10):
-        raise ValueError(f"expires = {expires}: the URL would have no time that can be written")
+        raise ValueError(f"expires = {expires}: the time in the URL would be out of range")
     if signer.type == "A":
         time, words = f"{end:010d}", (RAND, "0")
         value = "-".join((time, *words, digest("A", signer.key, path, time, words)))
@@ -182,7 +182,7 @@ def make(
 
 
 def _claim(kind: str, target: Target, line: str) -> Claim | None:
-    """A signature as sent; ``None`` where there is nothing of one."""
+    """Return the signature of a request; ``None`` if there is no part of one."""
     named = [(name, value) for name, value in target.query if name in NAMES[kind]]
     rest = replace(target, query=tuple(pair for pair in target.query if pair not in named))
     path = _sent(target, line)
@@ -200,19 +200,19 @@ def _claim(kind: str, target: Target, line: str) -> Claim | None:
         return None
     values = dict(named)
     if len(values) != len(named) or len(values) != len(NAMES[kind]):
-        raise _refused("The signature of the URL is not whole.")
+        raise _refused("The signature of the URL is incomplete.")
     if kind == "A":
         parts = A.fullmatch(values[AUTH_KEY])
         if parts is None:
-            raise _refused(f"The parameter: {AUTH_KEY} is TIME-RAND-UID-MD5.")
+            raise _refused(f"The parameter: {AUTH_KEY} expects TIME-RAND-UID-MD5.")
         return Claim(rest, parts[1], parts[4], path, (parts[2], parts[3]))
     if not (C_HASH.fullmatch(values[HASH]) and C_TIME.fullmatch(values[TIME])):
-        raise _refused(f"The parameters: {HASH} and {TIME} are an MD5 and a hexadecimal time.")
+        raise _refused(f"The parameters: {HASH} and {TIME} expect an MD5 and a hexadecimal time.")
     return Claim(rest, values[TIME], values[HASH], path)
 
 
 def _sent(target: Target, line: str) -> str:
-    """The path of the object within its bucket as it was sent; empty where that cannot be told."""
+    """Return the path of the object within its bucket as sent; empty if it is not known."""
     path = line.partition("?")[0]
     if not path.startswith("/"):  # http://HOST/PATH
         path = "/" + path.partition("://")[2].partition("/")[2]
@@ -223,10 +223,10 @@ def _sent(target: Target, line: str) -> str:
 
 
 def _seconds(kind: str, time: str) -> float:
-    """The time in a signature, in seconds since the epoch.
+    """Return the time in a signature, in seconds since the epoch.
 
     Raises:
-        AccessDenied: There is no such time.
+        AccessDenied: The time is not valid.
     """
     if kind != "B":
         return int(time, 16 if kind == "C" else 10)
@@ -235,12 +235,12 @@ def _seconds(kind: str, time: str) -> float:
     except ValueError:
         seconds = -1
     if seconds < 0:
-        raise _refused("The URL has a time that there is not.")
+        raise _refused("The time in the URL is not valid.")
     return seconds
 
 
 def _same(one: str, other: str) -> bool:
-    """In a time that does not tell where they differ."""
+    """Compare in a time that does not depend on where the values differ."""
     return hmac.compare_digest(one, other)
 
 

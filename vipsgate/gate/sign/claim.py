@@ -1,6 +1,6 @@
-"""A signature as it is claimed: by whom, over which request, and until when.
+"""A signature before it is verified: its key, its request, and its dates.
 
-The schemes differ in the text that is signed and in the arithmetic; what they share stands here.
+This has what all versions share; they differ in the signed text and in the arithmetic.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ EXPIRES_DIGITS = 18  # far beyond any date, and quick to read
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key pair and what its owner may do, ``[[credentials]]``.
+    """A key pair and its rights, ``[[credentials]]``.
 
     Attributes:
         access_key_id: Of ``0-9 A-Z a-z . _ =``; several credentials may share it (rotation).
-        access_key_secret: What is never sent.
-        role: As the contract says.
-        security_token: What a request must carry as well (STS); empty for a lasting key.
+        access_key_secret: The secret, which is never sent.
+        role: ``owner``, ``writer`` or ``reader``; see :mod:`..rights`.
+        security_token: Token that requests must also have (STS); empty for a permanent key.
     """
 
     access_key_id: str
@@ -49,8 +49,8 @@ class Request:
 
     Attributes:
         method: As sent, ``GET``.
-        bucket: Empty for a call to the service. Where it was found in does not matter: Host and
-            path sign alike.
+        bucket: The bucket; empty for a call to the service. Signatures do not depend on whether it
+            was in the Host or in the path.
         key: Decoded; empty for a call to the bucket.
         query: Names and values in their order, decoded once.
         headers: Names in lower case, see :func:`fields`; without line feeds, as HTTP has it.
@@ -63,30 +63,30 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, name: str) -> str:
-        """Of a parameter; empty where there is none."""
+        """Return the value of a parameter; empty if there is none."""
         return next((value for known, value in self.query if known == name), "")
 
     def header(self, name: str) -> str:
-        """Of a header, trimmed; empty where there is none."""
+        """Return the value of a header, trimmed; empty if there is none."""
         return self.headers.get(name, "").strip(" \t")
 
     def lines(self, wanted: Callable[[str], bool]) -> str:
-        """The canonical headers: ``name:value`` in order of the names, a line feed after each."""
+        """Return the canonical headers: ``name:value`` sorted by name, a line feed after each."""
         names = sorted(name for name in self.headers if wanted(name))
         return "".join(f"{name}:{self.header(name)}\n" for name in names)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A signature as sent, its form and its dates already checked.
+    """A signature whose form and dates have been checked.
 
     Attributes:
-        access_key_id: Who says to have signed.
+        access_key_id: The id of the key pair.
         token: The security token; empty for none.
         signature: As sent.
-        text: The string to sign, as this request makes it.
-        mac: Secret and text -> the signature that ought to have been sent.
-        canonical: What ``text`` holds the hash of (V4); empty in other schemes.
+        text: The string to sign of this request.
+        mac: Returns the correct signature for a secret and a text.
+        canonical: The text whose hash is in ``text`` (V4); empty in other versions.
     """
 
     access_key_id: str
@@ -98,7 +98,7 @@ class Claim:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Headers as :class:`Request` wants them; repeated ones are joined (RFC 9110, 5.3).
+    """Return headers for :class:`Request`; repeated ones are joined (RFC 9110, 5.3).
 
     So no second ``Authorization`` or date hides behind the first: the joined one is refused.
     """
@@ -115,7 +115,7 @@ def encoded(text: str, safe: str = "") -> str:
 
 
 def resource(request: Request) -> str:
-    """``/BUCKET/KEY``, however the bucket was addressed."""
+    """Return ``/BUCKET/KEY``, whether the bucket was in the Host or in the path."""
     return f"/{request.bucket}/{request.key}" if request.bucket else "/"
 
 

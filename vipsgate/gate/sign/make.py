@@ -1,4 +1,4 @@
-"""Signatures made: URLs for an application to hand out, headers for a client to send."""
+"""Creates signatures: URLs for applications, headers for clients, fields for forms."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ def sign_url(
     headers: Mapping[str, str] | None = None,
     v4_expires_max: int = v4.MAX_EXPIRES,
 ) -> str:
-    """Make a URL that lets whoever has it do one thing for a while.
+    """Return a signed URL, which allows anybody who has it one kind of request for a time.
 
     Args:
-        credential: Who answers for it; or the key of a bucket's ``cdn_signing``, whose URL reads
-            the object, is good for any process text, and knows no version, region and headers.
+        credential: The key pair that signs; or the key of a bucket's ``cdn_signing``, whose URL
+            reads the object with any process text, and has no version, region and headers.
         bucket: The bucket's name.
-        key: The object's name, as it is: not encoded.
+        key: The object's name, not percent-encoded.
         now: Seconds since the epoch, ``time.time()``.
         process: Text of ``x-oss-process``; empty for the object itself.
-        expires: Seconds of validity, from 1 on.
-        method: The one method that it is good for.
+        expires: Seconds for which it is valid, from 1 on.
+        method: The method of the request.
         version: 1 or 4.
         region: The server's; V4 only.
-        endpoint: Scheme and host, in front of the path.
-        bucket_in_path: ``False`` if the host is the bucket's own already.
-        query: Further parameters, not encoded.
-        headers: ``Content-Type``, ``Content-MD5`` and ``x-oss-*`` that the request will carry.
-        v4_expires_max: Seconds of validity that the server takes in V4; OSS takes 7 days.
+        endpoint: Scheme and host.
+        bucket_in_path: Whether the bucket is in the path; ``False`` if the host names it.
+        query: Further parameters, not percent-encoded.
+        headers: ``Content-Type``, ``Content-MD5`` and ``x-oss-*`` that the request will have.
+        v4_expires_max: Most seconds that the server allows in V4; OSS allows 7 days.
 
     Raises:
-        ValueError: ``expires`` is out of range, V1 cannot sign such a name unambiguously, or the
-            key of a CDN signs no such request.
+        ValueError: ``expires`` is out of range, V1 cannot sign such a name unambiguously, or a
+            CDN's key cannot sign such a request.
     """
     if expires < 1 or (version == 4 and expires > v4_expires_max):
         limit = f" to {v4_expires_max}" if version == 4 else ""
-        raise ValueError(f"expires = {expires}: is a number of seconds, 1{limit}")
+        raise ValueError(f"expires = {expires}: expects a number of seconds, 1{limit}")
     parameters = (*query, *(((PROCESS, process),) if process else ()))
     if isinstance(credential, CdnKey):
         if method not in ("GET", "HEAD") or headers:
@@ -90,15 +90,15 @@ def sign_headers(
     region: str = "cn-hangzhou",
     additional: Sequence[str] = (),
 ) -> dict[str, str]:
-    """The headers, names in lower case, that sign a request when they are added to its own.
+    """Return the headers, names in lower case, that sign a request when they are added to it.
 
     Args:
-        credential: Who answers for it.
-        request: What is asked, with the headers that it has already.
+        credential: The key pair that signs.
+        request: The request, with its other headers.
         now: Seconds since the epoch.
         version: 1 or 4.
         region: The server's; V4 only.
-        additional: Headers to sign besides those that always are; V4 only.
+        additional: Further headers to sign; V4 only.
 
     Raises:
         ValueError: V1 cannot sign such a name unambiguously.
@@ -130,11 +130,11 @@ def sign_form(
     version: Version = 1,
     region: str = "cn-hangzhou",
 ) -> dict[str, str]:
-    """The fields that sign a form when they are added to its own (OSS guide, PostObject).
+    """Return the fields that sign a form when they are added to it (OSS guide, PostObject).
 
     Args:
-        credential: Who answers for it.
-        policy: What the form may have, as JSON.
+        credential: The key pair that signs.
+        policy: The policy of the form, as JSON.
         now: Seconds since the epoch.
         version: 1 or 4.
         region: The server's; V4 only.

@@ -85,7 +85,7 @@ def from_form(fields: Mapping[str, str]) -> Claim:
 
 
 def string_to_sign(request: Request, date: str) -> str:
-    """The text that is signed; ``date`` is that of a header, or ``Expires``."""
+    """Return the text that is signed; ``date`` is that of a header, or ``Expires``."""
     return "\n".join(
         (
             request.method,

@@ -113,7 +113,7 @@ def from_url(request: Request, now: float, region: str, max_expires: int) -> Cla
         raise _no_moment(date, "parameter")
     if not (SECONDS.fullmatch(expires) and 1 <= int(expires) <= max_expires):
         raise InvalidArgument(
-            f"The value: {shown(expires)} of parameter: {EXPIRES} is invalid: it is 1 to "
+            f"The value: {shown(expires)} of parameter: {EXPIRES} is invalid. It expects 1 to "
             f"{max_expires} seconds.",
             ec="0002-00000232",
         )
@@ -241,7 +241,7 @@ def _check_payload(request: Request, *, needed: bool) -> None:
 
 def _no_moment(text: str, what: str) -> InvalidArgument:
     return InvalidArgument(
-        f"The value: {shown(text)} of {what}: {DATE} is invalid: it is a time like "
+        f"The value: {shown(text)} of {what}: {DATE} is invalid. It expects a time like "
         "20260101T000000Z.",
         ec="0002-00000223",
     )

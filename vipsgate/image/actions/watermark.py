@@ -125,8 +125,8 @@ class Watermark(Action):
         for action in self.image.actions if self.image else ():
             if look := action.look():
                 raise InvalidArgument(
-                    f"{action.name} inside of a watermark takes no g_{look}: "
-                    "what is laid on a picture is not looked at."
+                    f"{action.name} inside of a watermark takes no g_{look}: overlays "
+                    "are not analysed."
                 )
 
     def needs(self) -> tuple[Wanted, ...]:

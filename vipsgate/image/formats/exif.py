@@ -1,11 +1,11 @@
-"""``info``: the EXIF tags of a picture, named and spelled as OSS does; and its orientation, fast.
+"""Reads EXIF: the tags of a picture for ``info``, named and formatted as OSS does, and orientation.
 
-OSS answers with what exiv2 reads, so names are exiv2's without the group (``GPSTag``) and values
-are its plain ones (``exiv2 -pv``). Pillow reads the directories: it hands out numerators and
-denominators as they are, which exifread has already interpreted ("Pixels/Inch"). Two rules:
+OSS returns what exiv2 reads, so names are exiv2's without the group (``GPSTag``), and values are
+its plain ones (``exiv2 -pv``). The directories are read with Pillow, which returns numerators and
+denominators unchanged; exifread returns interpreted values ("Pixels/Inch"). Two rules:
 
-1. The first directory that has a name wins: IFD0, Exif, GPS, Interoperability, then the
-   thumbnail's IFD1.
+1. If several directories have a tag of the same name, the first wins: IFD0, Exif, GPS,
+   Interoperability, then the thumbnail's IFD1.
 2. The block is untrusted. Reads, decoded bytes, characters and tags are limited here (Pillow limits
    only bytes read). What cannot be read is left out, and nothing raises.
 """
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 MAX_TAGS = 512  # a camera writes about 60
 MAX_LENGTH = 1024  # characters of a value; a longer one is left out
 MAX_BLOB = 64  # bytes of a BYTE or UNDEFINED value: versions and CFA patterns, not previews
-MAX_STORED = 4 * MAX_LENGTH  # bytes of a value as stored: UTF-8 needs up to four for a character
-DECODED = 16 * 1024  # bytes decoded of one block; a rational costs Pillow a microsecond or two
-READS = 2048  # an entry takes one read or two, a 64 KiB block 256 for its bytes; see _Ration
-FIRST_ENTRIES = 128  # of IFD0, within which orientation() looks; exiv2 refuses above 256
+MAX_STORED = 4 * MAX_LENGTH  # bytes of a stored value: UTF-8 needs up to four for a character
+DECODED = 16 * 1024  # bytes decoded of one block; a rational takes Pillow a microsecond or two
+READS = 2048  # an entry takes one or two reads, the bytes of a 64 KiB block 256; see _Ration
+FIRST_ENTRIES = 128  # entries of IFD0 that orientation() searches; exiv2 refuses more than 256
 
 ORIENTATION = 0x0112
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # the tags that point to a directory
@@ -60,7 +60,7 @@ SPELLINGS = {
     0xA462: "SourceExposureTimesOfCompositeImage",
 }
 
-# Pillow lists these among all others, but they mean something in their own directory only.
+# Pillow lists these among all others, but they have this meaning in their own directory only.
 INTEROPERABILITY_NAMES = {
     0x0001: "InteroperabilityIndex",
     0x0002: "InteroperabilityVersion",
@@ -69,18 +69,18 @@ INTEROPERABILITY_NAMES = {
     0x1002: "RelatedImageLength",
 }
 
-# Binary whatever their length: a maker's private format, and a text behind an 8-byte code page.
+# Binary at any length: a maker's private format, and a text after an 8-byte character code.
 LEFT_OUT = frozenset({"MakerNote", "UserComment"})
 
-# The four that OSS interprets; all other GPS tags come plain, GPSTimeStamp "7/1 55/1 58/1" too.
+# The four tags that OSS interprets; other GPS tags are plain, such as GPSTimeStamp "7/1 55/1 58/1".
 ANGLES = frozenset({"GPSLatitude", "GPSLongitude"})
 COMPASS_POINTS = frozenset({"GPSLatitudeRef", "GPSLongitudeRef"})
 COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
-# Sign and decimals of each part of an angle, as older exiv2 prints it (0.27: whole seconds).
+# Unit and decimals of each part of an angle, as older exiv2 prints it (0.27 prints whole seconds).
 ANGLE_PARTS = (("deg", 7), ("'", 5), ('"', 3))
 
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-# Tag, type, count, and the value of a SHORT: the first two of the four bytes in both byte orders.
+# Tag, type, count, and the value of a SHORT, which is in the first two bytes in both byte orders.
 ENTRIES = {order: struct.Struct(order + "HHLHxx") for order in "<>"}
 SHORT = 3
 
@@ -88,13 +88,13 @@ SHORT = 3
 def orientation(tiff: bytes) -> int:
     """Return the EXIF Orientation.
 
-    A bounded search of IFD0 that takes microseconds and imports nothing.
+    This searches the first entries of IFD0 only, takes microseconds and imports nothing.
 
     Args:
-        tiff: the EXIF block from its byte order on (``II*\\0`` or ``MM\\0*``).
+        tiff: The EXIF block from its byte order on (``II*\\0`` or ``MM\\0*``).
 
     Returns:
-        1-8; 1, upright, also when the tag is absent, damaged or out of range.
+        1-8; 1, upright, also if the tag is absent, damaged or out of range.
     """
     order = BYTE_ORDERS.get(tiff[:4])
     if order is None or len(tiff) < 8:
@@ -113,27 +113,29 @@ def orientation(tiff: bytes) -> int:
 
 
 def read(tiff: bytes) -> dict[str, str]:
-    """The EXIF tags of a picture as ``image/info`` spells them (OSS guide, info).
+    """Return the EXIF tags of a picture as ``image/info`` formats them (OSS guide, info).
 
-    Integers are decimal, rationals ``96/1`` in lowest terms, several values are joined by a
-    blank; see :func:`_angle` for coordinates. Left out are tags without a name, maker notes and
-    user comments, binary values above 64 bytes, values above 1024 characters, and empty ones.
+    Integers are decimal, rationals are in lowest terms (``96/1``), and several values are separated
+    by spaces; see :func:`_angle` for coordinates. Tags without a name, maker notes, user comments,
+    binary values of more than 64 bytes, values of more than 1024 characters and empty values are
+    left out.
 
-    The names ``ImageWidth`` and ``ImageLength`` may occur: the block's word, not the picture's.
+    ``ImageWidth`` and ``ImageLength`` may be among the names; they are what the block says, which
+    may differ from the picture.
 
     Args:
-        tiff: the EXIF block from its byte order on (``II*\\0`` or ``MM\\0*``): a JPEG's APP1
-            behind ``Exif\\0\\0``, a PNG's eXIf chunk, a WebP's EXIF chunk.
+        tiff: The EXIF block from its byte order on (``II*\\0`` or ``MM\\0*``): a JPEG's APP1
+            after ``Exif\\0\\0``, a PNG's eXIf chunk, a WebP's EXIF chunk.
 
     Returns:
-        Name to value, at most 512; what could be read of a damaged block, perhaps nothing.
-        Values are valid Unicode without NUL.
+        At most 512 values by name; of a damaged block those that can be read, perhaps none. Values
+        are valid Unicode without NUL.
     """
     tags: dict[str, str] = {}
     if tiff[:4] not in BYTE_ORDERS or len(tiff) < 8:
         return tags
-    # Pillow warns of each damaged tag. These texts, which contain untrusted data, would be printed
-    # and kept in the registry of warnings. (catch_warnings is not thread-safe.)
+    # Pillow warns of each damaged tag. The warnings contain untrusted data, and would be printed
+    # and kept in the registry of warnings. catch_warnings is not thread-safe.
     warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
     room = DECODED
     for names, directory in _directories(tiff):
@@ -145,7 +147,7 @@ def read(tiff: bytes) -> dict[str, str]:
             if size > min(MAX_STORED, room):
                 continue
             room -= size
-            with suppress(Exception):  # Pillow decodes here: one bad value must not cost the rest
+            with suppress(Exception):  # Pillow decodes here; after a bad value the rest is read
                 text = _spell(name, directory[tag])
                 if text and len(text) <= MAX_LENGTH:
                     tags[name] = text
@@ -155,9 +157,9 @@ def read(tiff: bytes) -> dict[str, str]:
 
 
 def _directories(tiff: bytes) -> Iterator[tuple[Mapping[int, str], "Directory"]]:
-    """The directories of a block, each with the names of its tags, in the order of rule 1.
+    """Yield the directories of a block, each with the names of its tags, in the order of rule 1.
 
-    They are read from one ration, so directories that point to each other come to an end.
+    All are read from one :class:`_Ration`, so directories that point to each other end.
     """
     from PIL.ExifTags import GPSTAGS
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -167,7 +169,7 @@ def _directories(tiff: bytes) -> Iterator[tuple[Mapping[int, str], "Directory"]]
     def load(start: int | None, group: int | None = None) -> "Directory":
         directory = ImageFileDirectory_v2(tiff[:8], group=group)
         if start is not None:
-            with suppress(Exception):  # what it holds by then stands
+            with suppress(Exception):  # entries before the fault are used
                 file.seek(start)
                 directory.load(file)
         return directory
@@ -179,14 +181,14 @@ def _directories(tiff: bytes) -> Iterator[tuple[Mapping[int, str], "Directory"]]
     yield _names(), exif
     yield GPSTAGS, load(_pointer(main, GPS), GPS)
     yield INTEROPERABILITY_NAMES, load(_pointer(exif, INTEROPERABILITY), INTEROPERABILITY)
-    # Where IFD0 breaks off, Pillow leaves its own start here: rule 1 makes that harmless.
+    # If IFD0 is truncated, Pillow has its own start as ``next``; rule 1 makes that harmless.
     yield _names(), load(main.next or None)
 
 
 class _Ration(io.BytesIO):
-    """The block as a file that ends after a number of reads, which limits Pillow's reader.
+    """The block as a file that ends after :data:`READS` reads, which limits Pillow's work.
 
-    A read counts as one, and one more for each 256 bytes.
+    A read counts as one, plus one for each 256 bytes.
     """
 
     left = READS
@@ -201,7 +203,7 @@ class _Ration(io.BytesIO):
 
 @cache
 def _names() -> Mapping[int, str]:
-    """The names of the tags of IFD0, IFD1 and the Exif directory: Pillow's, spelled as exiv2's."""
+    """Return the names of the tags of IFD0, IFD1 and the Exif directory, as exiv2 has them."""
     from PIL.ExifTags import TAGS
 
     names = {**TAGS, **SPELLINGS}
@@ -209,12 +211,12 @@ def _names() -> Mapping[int, str]:
 
 
 def _size(directory: "Directory", tag: int) -> int:
-    """Bytes of a value as stored. Pillow shows them only decoded, which is what must be bounded."""
+    """Return the bytes of a stored value, without decoding it as Pillow's public interface does."""
     return len(directory._tagdata[tag])
 
 
 def _pointer(directory: "Directory", tag: int) -> int | None:
-    """Where another directory starts, if ``directory`` says so in a single number."""
+    """Return the offset of another directory, or ``None`` if the tag is not one positive number."""
     if tag not in directory or _size(directory, tag) > 4:
         return None
     with suppress(Exception):
@@ -225,7 +227,7 @@ def _pointer(directory: "Directory", tag: int) -> int | None:
 
 
 def _spell(name: str, value: object) -> str:
-    """A value in OSS's words; empty for one that is left out."""
+    """Return a value as OSS formats it; empty if it is to be left out."""
     if name in ANGLES and isinstance(value, tuple) and len(value) == 3:
         return _angle(cast("tuple[Rational, Rational, Rational]", value))
     text = _plain(value)
@@ -233,7 +235,7 @@ def _spell(name: str, value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """A value as ``exiv2 -pv`` prints it; empty for a blob."""
+    """Return a value as ``exiv2 -pv`` prints it; empty for more than :data:`MAX_BLOB` bytes."""
     match value:
         case str():
             return _text(value)
@@ -251,19 +253,19 @@ def _plain(value: object) -> str:
 
 
 def _ratio(value: Rational) -> str:
-    """A rational in lowest terms; as stored where the denominator is 0, a camera's "unknown"."""
+    """Return a rational in lowest terms; unchanged if the denominator is 0, which means unknown."""
     top, bottom = int(value.numerator), int(value.denominator)
     common = gcd(top, bottom) if bottom else 1
     return f"{top // common}/{bottom // common}"
 
 
 def _angle(value: "tuple[Rational, Rational, Rational]") -> str:
-    """A coordinate as OSS spells it: ``31deg 55' 3.870" ``, with a blank after each part.
+    """Return a coordinate as OSS formats it: ``31deg 55' 3.870" ``, with a space after each part.
 
-    Trailing parts of 0 are dropped, the degrees never: ``0deg ``. A part that is not whole has
-    7 decimals as degrees, 5 as minutes, 3 as seconds. With a denominator of 0 it stays plain.
-    (OSS guide, info, has ``0deg ``; the rest is the print of older exiv2, which the answers of
-    OSS that users have published agree with.)
+    Trailing parts of 0 are left out, except the degrees: ``0deg ``. A part that is not an integer
+    has 7 decimals in degrees, 5 in minutes and 3 in seconds. If a denominator is 0, the value is
+    plain. The OSS guide, info, has ``0deg ``; the rest is what older exiv2 prints, and agrees with
+    responses of OSS that users have published.
     """
     parts = [(int(part.numerator), int(part.denominator)) for part in value]
     while len(parts) > 1 and parts[-1][0] == 0:
@@ -277,9 +279,9 @@ def _angle(value: "tuple[Rational, Rational, Rational]") -> str:
 
 
 def _text(value: str) -> str:
-    """An ASCII value up to its first NUL, without trailing blanks.
+    """Return an ASCII value up to its first NUL, without trailing spaces.
 
-    Cameras and editors write UTF-8 into it; what is not UTF-8 is taken for Latin-1.
+    Cameras and editors also write UTF-8. What is not valid UTF-8 is decoded as Latin-1.
     """
     raw = value.encode("latin-1").split(b"\0", 1)[0].rstrip()  # Pillow decodes byte by byte
     try:

@@ -81,7 +81,7 @@ def header(data: bytes) -> Header:
     picture = pictures[pictures.primary_index]
     width, height = picture.size
     if not (width and height):
-        raise ImageDamage("The image file may be damaged. The HEIC does not say its size.")
+        raise ImageDamage("The image file may be damaged. The HEIC has no size.")
     bands = {"L": 1, "I": 1}.get(picture.mode.partition(";")[0], len(picture.mode))
     alpha, block = bool(picture.has_alpha), picture.info["exif"] or b""
     colours = SAMPLES.get(picture.info.get("chroma"), 1.0 if bands == 1 else 3.0)
@@ -122,7 +122,9 @@ def load(data: bytes, header: Header) -> Image:
     except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
         raise ValueError(str(error)) from None
     if picture.size != (header.width, header.height):
-        raise ImageDamage("The image file may be damaged. The HEIC has another size than it says.")
+        raise ImageDamage(
+            "The image file may be damaged. The HEIC has another size than its header says."
+        )
     deep, grey = ";16" in picture.mode, header.bands == 1
     image = pyvips.Image.new_from_memory(
         pixels, *picture.size, header.bands, "ushort" if deep else "uchar"

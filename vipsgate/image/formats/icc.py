@@ -1,8 +1,8 @@
 """Colour profiles: recognises sRGB and Display P3 by name, and converts between them.
 
-A picture in Display P3 keeps its pixels and goes out with a small profile of 480 bytes, because
-sRGB cannot say its colours. Every other profile is left behind in :mod:`.load`
-(ICC.1:2022, 7 and 9; the conversions are those of CSS Color Module Level 4, 17).
+A picture in Display P3 keeps its pixels and is encoded with a small profile of 480 bytes, because
+sRGB does not contain all its colours. Pictures with any other profile are converted to sRGB in
+:mod:`..load` (ICC.1:2022, 7 and 9; the conversions are those of CSS Color Module Level 4, 17).
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from ..frame import P3, SRGB, Gamut
 if TYPE_CHECKING:
     from pyvips import Image
 
-SRGB_NAMES = ("sRGB", "uRGB", "c2")  # they begin like this; the last two are minimal sRGBs
+SRGB_NAMES = ("sRGB", "uRGB", "c2")  # beginnings of names; the last two are minimal sRGB profiles
 P3_NAMES = {
     *("Display P3", "Display P3 Gamut with sRGB Transfer"),  # Apple; Skia, so Android and Chrome
     *("DCI-P3 D65 Gamut with sRGB Transfer", "sRGB EOTF with DCI-P3 Color Gamut"),  # phones
-    *("sP3C", "uP3C", "sP3", "uP3"),  # minimal ones, among them libvips' own
+    *("sP3C", "uP3C", "sP3", "uP3"),  # minimal profiles, among them libvips' own
 }
 MAX_TAGS = 64  # a profile has about a dozen
 MAX_TAG = 1 << 20  # bytes; a table of colours has about 100 KB
-# tags that say what colours mean, and the two with a name and a copyright that it must have
+# tags that define colours, and the name and copyright, which are mandatory
 MEANING = {
     *(b"desc", b"cprt", b"wtpt", b"bkpt", b"chad", b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC"),
     *(b"bTRC", b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2", b"gamt", b"lumi", b"cicp"),
 }
-# of the header (ICC.1:2022, 7.2): version, class, colours, connection, "acsp", intent, illuminant
+# bytes of the header that are kept (ICC.1:2022, 7.2): version, class, colour space, connection
+# space; "acsp"; intent, illuminant
 KEPT = ((8, 24), (36, 40), (64, 80))
 
-# linear light of the one as linear light of the other; all rows add up to 1, the same white
+# matrices from linear light of one gamut to that of the other; rows add up to 1: white is the same
 ACROSS: dict[tuple[Gamut, Gamut], tuple[tuple[float, float, float], ...]] = {
     (SRGB, P3): (
         (0.8224620, 0.1775380, 0.0),
@@ -46,24 +47,24 @@ ACROSS: dict[tuple[Gamut, Gamut], tuple[tuple[float, float, float], ...]] = {
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Return whether its name is sRGB's, so that pixels need no conversion."""
+    """Return whether a profile has a name of sRGB, so that pixels need no conversion."""
     return description(profile).startswith(SRGB_NAMES)
 
 
 def gamut(profile: bytes) -> Gamut:
-    """``p3`` for a profile of red, green and blue that calls itself Display P3, else ``srgb``."""
+    """Return ``p3`` for an RGB profile with a name of Display P3, else ``srgb``."""
     return P3 if profile[16:20] == b"RGB " and description(profile) in P3_NAMES else SRGB
 
 
 def is_other(profile: bytes) -> bool:
-    """Return whether it is an RGB profile other than sRGB and Display P3."""
+    """Return whether this is an RGB profile other than sRGB and Display P3."""
     return profile[16:20] == b"RGB " and gamut(profile) == SRGB and not is_srgb(profile)
 
 
 def cleaned(profile: bytes) -> bytes:
-    """Return a copy of the profile with only its name and the tags for its colours; or empty.
+    """Return a copy of the profile with :data:`MEANING` alone; empty if it is malformed.
 
-    Everything else is left out: private tags, gaps, and in its header the maker, device and date.
+    Private tags, gaps, and the maker, device and date of the header are left out.
     """
     rows = range(132, 132 + 12 * min(MAX_TAGS, _number(profile, 128)), 12)
     tags: dict[bytes, bytes] = {}
@@ -86,12 +87,13 @@ def cleaned(profile: bytes) -> bytes:
 
 
 def converted(image: Image, source: Gamut, target: Gamut) -> Image:
-    """Convert colours to another gamut; those outside it are clipped.
+    """Convert colours to another gamut; those outside of it are clipped.
 
     Args:
-        image: 8 bits; red, green, blue and perhaps alpha. Grey means the same in both.
-        source: The gamut of its numbers.
-        target: The gamut that is wanted.
+        image: 8 bits; red, green, blue and perhaps alpha. Grey pictures are returned unchanged,
+            because grey is the same in both gamuts.
+        source: The gamut of the image.
+        target: The gamut of the result.
     """
     if source == target or image.bands < 3:
         return image
@@ -101,14 +103,14 @@ def converted(image: Image, source: Gamut, target: Gamut) -> Image:
 
 
 def exported(image: Image, source: Gamut) -> Image:
-    """The picture's colours as the profile that it carries has them.
+    """Convert colours to the profile that is attached to the image.
 
     Args:
         image: 8 bits; red, green, blue and perhaps alpha.
-        source: The gamut of its numbers.
+        source: The gamut of the image.
 
     Raises:
-        pyvips.Error: The profile can only be read, as that of a scanner.
+        pyvips.Error: The profile has no conversion to it, such as a scanner's.
     """
     name = "icc-profile-data"
     lab = image.icc_import(input_profile=source, pcs="lab", intent="relative").copy()
@@ -117,7 +119,7 @@ def exported(image: Image, source: Gamut) -> Image:
 
 
 def colour(levels: list[int], target: Gamut) -> list[int]:
-    """An sRGB colour, levels 0-255, as the numbers that show it in ``target``."""
+    """Convert an sRGB colour, three levels of 0-255, to another gamut."""
     if target == SRGB:
         return levels
     red, green, blue = (_linear(level / 255) for level in levels)
@@ -127,7 +129,7 @@ def colour(levels: list[int], target: Gamut) -> list[int]:
 
 
 def _linear(value: float) -> float:
-    """sRGB's curve (IEC 61966-2-1), which is Display P3's too; 0-1 on both sides."""
+    """Decode a level of 0-1 to linear light of 0-1 (IEC 61966-2-1, whose curve Display P3 has)."""
     return float(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
 
 
@@ -136,7 +138,7 @@ def _encoded(value: float) -> float:
 
 
 def description(profile: bytes) -> str:
-    """The text of its ``desc`` tag; empty where it has none that can be read."""
+    """Return the text of a profile's ``desc`` tag; empty if there is none, or it is unreadable."""
     for entry in range(132, 132 + 12 * min(MAX_TAGS, _number(profile, 128)), 12):
         if profile[entry : entry + 4] == b"desc":
             at, size = _number(profile, entry + 4), _number(profile, entry + 8)
@@ -145,7 +147,10 @@ def description(profile: bytes) -> str:
 
 
 def _text(tag: bytes) -> str:
-    """Version 2 has ASCII with its length in front, version 4 UTF-16 in several languages."""
+    """Return a text: version 2 has ASCII after its length, version 4 UTF-16 in several languages.
+
+    Of several languages it is the first.
+    """
     if tag.startswith(b"desc"):
         return tag[12 : 12 + _number(tag, 8)].decode("ascii", "ignore").rstrip("\0")
     if tag.startswith(b"mluc"):

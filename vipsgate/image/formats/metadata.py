@@ -1,12 +1,12 @@
-"""Metadata of pictures: parsed into single values, and written anew from these.
+"""Reads copyright and author of a picture, and writes them into its derivatives.
 
 A derivative has no metadata, unless ``strip`` keeps copyright and author. Then these two are parsed
 from EXIF, XMP and IPTC, and a new EXIF block and a new XMP packet are written with nothing else. No
-block of a source is ever copied, so nothing else (a position, a maker's note, C2PA) can pass.
-libvips writes both from fields of the image, after all fields of the loader were removed. What it
-cannot write, XMP in PNG and GIF and tags of a TIFF, is inserted by the format's module afterwards.
-The alternative, to insert everything into the files here, would need a writer of boxes for AVIF and
-HEIC, which libheif has.
+block of a source is ever copied, so nothing else (a position, a maker's note, C2PA) can get into a
+derivative. libvips writes both from fields of the image, after all fields of the loader were
+removed. What it cannot write, XMP in PNG and GIF and tags of a TIFF, is inserted by the format's
+module afterwards. The alternative, to insert everything into the files here, would need a writer of
+boxes for AVIF and HEIC, which libheif has.
 
 Each value is written where it was found. One that is missing in EXIF or XMP is taken from the
 other, or from IPTC. IPTC itself is not written, because its readers also read XMP (IPTC Photo
@@ -34,30 +34,30 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from .probe import Source
 
-# fields of an image that say no more than how its frames follow each other, or are libvips' own
+# the fields of an image that :func:`bare` keeps: those of an animation, and libvips' own
 FRAMES = ("delay", "loop", "page-height", "n-pages")
 OWN = "vips-"
 EXIF_DATA, XMP_DATA, PROFILE_DATA = "exif-data", "xmp-data", "icc-profile-data"
-SOURCE_PROFILE = "vips-source-profile"  # as the loader has it, before colours are converted
+SOURCE_PROFILE = "vips-source-profile"  # the loader's profile, kept while colours are converted
 
 XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # in a JPEG's APP1
 APP13 = 0xED
 ARTIST, COPYRIGHT = 0x013B, 0x8298
-XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG = 700, 33723, 34377  # of a TIFF
+XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG = 700, 33723, 34377  # tags of a TIFF
 ASCII = 2  # the type of an EXIF value
 MAX_NAMES = 4096  # characters of all authors
-BETWEEN = "; "  # authors in EXIF (Exif 2.32, Artist)
+SEPARATOR = "; "  # between authors in EXIF (Exif 2.32, Artist)
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The parts of a file that say something of its picture, as they stand there.
+    """The metadata of a file.
 
     Attributes:
-        copyright: Of EXIF.
-        artist: Of EXIF.
-        xmp: A packet.
-        iptc: An IIM block.
+        copyright: Copyright in EXIF; empty if absent, like the others.
+        artist: Artist in EXIF.
+        xmp: The XMP packet.
+        iptc: The IIM block.
     """
 
     copyright: str = ""
@@ -68,12 +68,12 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Who has made a picture, and whose it is, as EXIF and as XMP have it.
+    """Copyright and authors of a picture, as they are written into EXIF and into XMP.
 
     Attributes:
         exif: Copyright and artist.
         xmp: Copyright and authors.
-        unread: Why a packet was not read; empty where it was, or there is none.
+        unread: Why the source's XMP packet was not read; empty if it was, or there is none.
     """
 
     exif: tuple[str, str] = ("", "")
@@ -88,20 +88,20 @@ class Rights:
 
 
 def rows(source: Source) -> dict[str, str]:
-    """XMP and IPTC as ``image/info`` has them."""
+    """Return the properties in XMP and IPTC, as ``image/info`` has them."""
     blocks = _blocks(source)
     properties, _ = _packet(blocks)
     return xmp.rows(properties | iptc.read(blocks.iptc))
 
 
 def unread(source: Source) -> Notes:
-    """Whether there is XMP that cannot be read."""
+    """Return the note ``metadata`` if there is XMP that cannot be read."""
     problem = _packet(_blocks(source))[1]
     return (note("metadata", problem),) if problem else ()
 
 
 def notes(source: Source, plan: Plan) -> Notes:
-    """What ``strip`` says to keep, and is not."""
+    """Return a note ``metadata`` for what ``strip`` should keep, and that is lost."""
     result, codec = plan.result, CODECS[plan.result.format]
     problems = []
     if result.copyright:
@@ -114,28 +114,28 @@ def notes(source: Source, plan: Plan) -> Notes:
 
 
 def read(source: Source) -> Rights:
-    """Copyright and author of a picture; nothing raises but the reader of its file."""
+    """Return copyright and authors of a picture; unreadable metadata raises nothing."""
     blocks = _blocks(source)
     properties, problem = _packet(blocks)
     captions = iptc.read(blocks.iptc)
     copyright = _line(" ".join(properties.get(xmp.RIGHTS, ())))
     authors = tuple(map(_line, properties.get(xmp.CREATOR, ())))
-    notice = _line(BETWEEN.join(captions.get(iptc.COPYRIGHT, ())))
+    notice = _line(SEPARATOR.join(captions.get(iptc.COPYRIGHT, ())))
     bylines = captions.get(iptc.BYLINE, ())
-    artists = tuple(filter(None, (part.strip() for part in blocks.artist.split(BETWEEN.strip()))))
-    authors, bylines = _few(authors), _few(bylines)
+    artists = tuple(filter(None, (part.strip() for part in blocks.artist.split(SEPARATOR.strip()))))
+    authors, bylines = _limited(authors), _limited(bylines)
     return Rights(
         (
             blocks.copyright or copyright or notice,
-            blocks.artist or BETWEEN.join(authors or bylines),
+            blocks.artist or SEPARATOR.join(authors or bylines),
         ),
         (copyright or notice or blocks.copyright, authors or bylines or artists),
         problem,
     )
 
 
-def _few(names: tuple[str, ...]) -> tuple[str, ...]:
-    """As many of them as have room in any format: a JPEG's segment has 64 KB."""
+def _limited(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first names, up to :data:`MAX_NAMES` characters: a JPEG's segment has 64 KB."""
     room, few = MAX_NAMES, []
     for name in names:
         room -= len(name)
@@ -146,7 +146,7 @@ def _few(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _packet(blocks: Blocks) -> tuple[dict[str, tuple[str, ...]], str]:
-    """The properties of the XMP, and why there are none if it cannot be read."""
+    """Return the properties of the XMP packet, and why it cannot be read; empty if it can."""
     try:
         return xmp.read(blocks.xmp), ""
     except Unreadable as error:
@@ -158,7 +158,7 @@ def _blocks(source: Source) -> Blocks:
     header = source.header
     if header.format == "tiff":
         return _of_tiff(data)
-    assert not isinstance(data, File)  # of which no other format's reader knows
+    assert not isinstance(data, File)  # only TIFFs are read through a File
     tags = exif.read(header.exif) if header.exif else {}
     packet = block = b""
     if header.format in PACKETS:
@@ -172,19 +172,23 @@ def _of_jpeg(data: bytes) -> tuple[bytes, bytes]:
         if marker == jpeg.APP1 and body.startswith(XMP_SEGMENT) and not packet:
             packet = body[len(XMP_SEGMENT) :]
         elif marker == APP13 and body.startswith(iptc.PHOTOSHOP):
-            resources.append(body[len(iptc.PHOTOSHOP) :])  # of which each goes on with the last
+            resources.append(body[len(iptc.PHOTOSHOP) :])  # each segment continues the last one
     return packet, iptc.resource(b"".join(resources))
 
 
 def _of_png(data: bytes) -> tuple[bytes, bytes]:
-    """An iTXt is a keyword, whether and how it is compressed, a language, the keyword in it."""
+    """Return the XMP of the first iTXt chunk with it; a PNG has no IPTC.
+
+    The chunk has a keyword, a flag and a method of compression, a language, a translated keyword,
+    and the text (PNG specification, 3rd edition, 11.3.3.4).
+    """
     for name, body in png.chunks(data):
         if name != b"iTXt" or not body.startswith(png.PACKET):
             continue
         rest = body[len(png.PACKET) :]
         text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
         if rest[:1] == b"\1":
-            try:  # one byte more than is read, so that it is known for too large
+            try:  # one byte above the limit, so that xmp.read refuses it as too large
                 text = zlib.decompressobj().decompress(text, xmp.MAX_PACKET + 1)
             except zlib.error:
                 text = b"<"
@@ -213,7 +217,7 @@ def _of_heic(data: bytes) -> tuple[bytes, bytes]:
     return pictures[pictures.primary_index].info.get("xmp") or b"", b""
 
 
-# a file's XMP and IPTC
+# format -> a function that returns the XMP packet and the IIM block of a file
 PACKETS: dict[str, Callable[[bytes], tuple[bytes, bytes]]] = {
     "jpg": _of_jpeg,
     "png": _of_png,
@@ -225,7 +229,7 @@ PACKETS: dict[str, Callable[[bytes], tuple[bytes, bytes]]] = {
 
 
 def _of_tiff(data: Data) -> Blocks:
-    """Its own directory is that of EXIF, too."""
+    """Return the metadata of a TIFF, whose first directory also has the tags of EXIF."""
     try:
         tags = Directory(data)
     except struct.error:
@@ -247,7 +251,7 @@ def _decoded(text: bytes) -> str:
 
 
 def _line(text: str) -> str:
-    """On one line, without what is no character of XML; empty for one that is too long."""
+    """Return a text on one line, of printable characters only; empty if it is too long."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return line if len(line) <= xmp.MAX_LENGTH else ""
 
@@ -260,7 +264,10 @@ def _field(image: Image, name: str) -> bytes:
 
 
 def with_source_profile(image: Image) -> Image:
-    """With the profile of the file under a name under which it stays."""
+    """Return the image with a copy of its profile as :data:`SOURCE_PROFILE`.
+
+    libvips leaves that field alone when colours are converted.
+    """
     if not (profile := _field(image, PROFILE_DATA)):
         return image
     image = image.copy()
@@ -269,7 +276,12 @@ def with_source_profile(image: Image) -> Image:
 
 
 def bare(image: Image, *, profile: bool) -> Image:
-    """With no field that an encoder might write, but for the source's profile where wanted."""
+    """Return the image without fields that an encoder might write.
+
+    Args:
+        image: Perhaps one from :func:`with_source_profile`.
+        profile: Whether to attach the source's profile.
+    """
     data = icc.cleaned(_field(image, SOURCE_PROFILE)) if profile else b""
     image = image.copy()
     for name in image.get_fields():
@@ -282,7 +294,7 @@ def bare(image: Image, *, profile: bool) -> Image:
 
 
 def attach(image: Image, rights: Rights) -> None:
-    """Give a bare image the fields of which an encoder makes EXIF and XMP."""
+    """Set the fields of a bare image that an encoder writes as EXIF and XMP."""
     if any(rights.exif):
         image.set_type(_blob(), EXIF_DATA, jpeg.EXIF + exif_block(*rights.exif))
     if any(rights.xmp):
@@ -290,7 +302,7 @@ def attach(image: Image, rights: Rights) -> None:
 
 
 def exif_block(copyright: str, artist: str) -> bytes:
-    """A block with these two tags, of which one may be empty; in UTF-8, as editors write them."""
+    """Return a block with these two tags in UTF-8, as editors write them; one may be empty."""
     tags = [(ARTIST, artist), (COPYRIGHT, copyright)]
     values = [(tag, text.encode() + b"\0") for tag, text in tags if text]
     start, table, behind = 8 + 2 + 12 * len(values) + 4, b"", b""

@@ -1,8 +1,8 @@
-"""A PNG's chunks, read before libvips sees them.
+"""Reads the chunks of a PNG, and removes most ancillary ones before libvips reads the file.
 
-Ancillary chunks are left out, because libpng works through them in the header read: 4 MB of zTXt
-cost 17 seconds there, where no size check and no deadline of libvips reaches. Kept are the
-critical chunks, transparency and the ICC profile (PNG specification, 3rd edition, 5.3).
+libpng decodes ancillary chunks while it reads the header: 4 MB of zTXt take 17 seconds there, where
+neither a size check nor a deadline of libvips applies. The critical chunks, transparency and the
+ICC profile are kept (PNG specification, 3rd edition, 5.3).
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from .ondemand import Data, Parts, joined, whole
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP"))
 BANDS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels; a palette's entries are RGB
-CGBI = b"CgBI"  # in front of IHDR, of what Xcode makes of a PNG: no zlib header, blue first
+CGBI = b"CgBI"  # a chunk before IHDR in Xcode's variant of PNG: no zlib header, blue first
 PACKET = b"XML:com.adobe.xmp\0"  # the keyword of an iTXt with XMP
-MAX_CHUNKS = 100_000  # an encoder writes IDATs of 8 KB and more: 2,500 in 20 MB
-ANIMATION = 8  # bytes of an acTL chunk, in front of the first IDAT: frames, plays (11.3.6.1)
-TOLD = 1 << 16  # bytes of a profile in which its name stands
-CHUNK = 12  # bytes of a chunk besides its body: length, name, CRC
+MAX_CHUNKS = 100_000  # encoders write IDATs of 8 KB and more: 2,500 in 20 MB
+ANIMATION = 8  # bytes of an acTL chunk, which comes before the first IDAT: frames, plays (11.3.6.1)
+NAME_BYTES = 1 << 16  # first bytes of a profile, which contain its name
+CHUNK = 12  # bytes of a chunk in addition to its body: length, name, CRC
 PIXELS = frozenset((b"IDAT", b"IEND"))
-TELLING = KEPT - PIXELS | {b"eXIf", b"cICP"}  # what :func:`read` heeds wherever it stands
+HEADER_CHUNKS = KEPT - PIXELS | {b"eXIf", b"cICP"}  # what :func:`read` uses at any position
 END = b"IEND"
 READ = 8 << 10  # bytes of a file that libvips reads at a time
-MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; compressed, real ones have under 100 KB
+MAX_PROFILE = 1 << 20  # bytes of an iCCP chunk; real ones, which are compressed, are below 100 KB
 
 
 def read(data: Data) -> tuple[Header, bytes | Parts]:
-    """The header, and the file without what no pixel depends on.
+    """Return the header, and the file without the chunks that no pixel depends on.
 
     Raises:
-        ImageDamage: No IHDR in front, or chunks without end.
+        ImageDamage: The file does not begin with IHDR, or has more than :data:`MAX_CHUNKS` chunks.
     """
     front = 8 + 12 + 4 if data[12:16] == CGBI else 8
     shape, seen = data[front + 8 : front + 21], set[bytes]()
@@ -49,7 +49,7 @@ def read(data: Data) -> tuple[Header, bytes | Parts]:
     at, start, named = 8, 0, (0, 0)
     for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
-            break  # a cut-off file; libvips says so where the pixels are missing
+            break  # a truncated file; libvips reports it if pixels are missing
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         end = at + 12 + length
         if name == b"eXIf" and not block:
@@ -70,7 +70,7 @@ def read(data: Data) -> tuple[Header, bytes | Parts]:
     else:
         raise ImageDamage(f"The image file may be damaged. The PNG has over {MAX_CHUNKS} chunks.")
     spans.append((start, at))
-    header = _header(shape, b"tRNS" in seen, block, _told(profile), animated)
+    header = _header(shape, b"tRNS" in seen, block, _beginning(profile), animated)
     if len(codes) == 4:
         header = _coded(header, codes)
         spans = [
@@ -81,13 +81,16 @@ def read(data: Data) -> tuple[Header, bytes | Parts]:
         ]
     if CGBI in seen:
         header = replace(header, unsupported="CgBI, which is Apple's own")
-    if len(spans) == 1:  # with what stands behind the end
+    if len(spans) == 1:  # bytes after IEND are kept
         return header, data if isinstance(data, bytes) else joined(data, ((0, len(data)),), READ)
     return header, joined(data, spans, READ)
 
 
 def before_pixels(data: bytes) -> int:
-    """Where the first pixels begin; more bytes than the data has where it must have these first."""
+    """Return where the first IDAT begins, or how many bytes have to be read first to find it.
+
+    The latter is more than ``len(data)``.
+    """
     at = len(SIGNATURE)
     for _ in range(MAX_CHUNKS // 2):
         if at + 8 > len(data) or data[at + 4 : at + 8] in PIXELS:
@@ -97,17 +100,17 @@ def before_pixels(data: bytes) -> int:
 
 
 def front(data: bytes) -> tuple[Header, bytes, int]:
-    """As :func:`read`, of what stands before the first pixels, and where that ends.
+    """Return the results of :func:`read` for the bytes before the first pixels, and their number.
 
     Raises:
-        ImageDamage: No IHDR in front, or chunks without end.
+        ImageDamage: As for :func:`read`.
     """
     header, washed = read(data)
     return header, whole(washed), len(data)
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and body of each, of a file that has been read."""
+    """Yield the name and the body of each chunk of a file that :func:`read` has accepted."""
     at = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
@@ -118,14 +121,17 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def write_packet(descriptor: int, xmp: bytes) -> None:
-    """Put a packet behind the header of a file that has just been written (XMP, Part 3, 1.1.5)."""
-    body = b"iTXt" + PACKET + bytes(4) + xmp  # not compressed, in no language, under no other name
+    """Insert an XMP packet after the header of a file just written (XMP, Part 3, 1.1.5)."""
+    body = b"iTXt" + PACKET + bytes(4) + xmp  # not compressed, no language, no translated keyword
     chunk = (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)
     insert(descriptor, len(SIGNATURE) + 12 + 13, chunk)
 
 
 def _coded(header: Header, codes: bytes) -> Header:
-    """By what stands above a profile (PNG specification, 3rd edition, 11.3.2.6)."""
+    """Return the header with a cICP chunk's colours, which take precedence over a profile's.
+
+    See PNG specification, 3rd edition, 11.3.2.6.
+    """
     gamut, converted = cicp.meaning(codes[0], codes[1])
     return replace(
         header,
@@ -149,7 +155,7 @@ def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes, more:
             f"The image file may be damaged. The PNG is {width}x{height} pixels "
             f"of colour type {colour} with {depth} bits."
         )
-    if compression or filtering or interlace > 1:  # there are no others (11.2.1)
+    if compression or filtering or interlace > 1:  # no other methods are defined (11.2.1)
         raise ImageDamage(
             f"The image file may be damaged. The PNG has compression method {compression}, "
             f"filter method {filtering} and interlace method {interlace}."
@@ -171,9 +177,9 @@ def _header(shape: bytes, transparent: bool, block: bytes, profile: bytes, more:
     )
 
 
-def _told(chunk: bytes) -> bytes:
-    """The beginning of the profile in an iCCP chunk, behind a name, a NUL and the method."""
+def _beginning(chunk: bytes) -> bytes:
+    """Return the beginning of the profile in an iCCP chunk, which follows name, NUL and method."""
     try:
-        return zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], TOLD)
+        return zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], NAME_BYTES)
     except zlib.error:
         return b""

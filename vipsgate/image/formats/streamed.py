@@ -1,11 +1,11 @@
-"""Files that are decoded while they are arriving.
+"""Decodes files while they are arriving.
 
 :data:`FORMATS` has the formats whose loaders read from top to bottom and never go back. The header
-is read from the beginning, and of the rest, what libvips may see is passed on as it arrives. Only
-at the end is it known whether the whole file would have been read in the same way: a PNG may have
-EXIF after its pixels, and a JPEG without an end marker gets one. If not, the picture is discarded
-(:class:`UncertainError`) and made of the whole file. The alternative, to compare the bytes with
-those of the whole, took a fifth of the time of decoding.
+is read from the beginning of the file. Of the rest, the parts that libvips may see are passed on as
+they arrive. Only at the end is it known whether the whole file would have been read in the same
+way: a PNG may have EXIF after its pixels, and a JPEG without an end marker gets one. If it would
+not, the picture is discarded (:class:`UncertainError`) and made from the whole file. The
+alternative, to compare the bytes with those of the whole, took a fifth of the time of decoding.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from ..frame import Header
 from . import codecs, header_size, jpeg, png
 from .probe import stored
 
-FIRST = 64 << 10  # bytes that are looked at first
+FIRST = 64 << 10  # bytes in which the end of the beginning is looked for first
 ENOUGH = 64 << 10  # bytes of a span that is passed on at once
-MOST = 4 << 20  # bytes of a beginning; where it is longer, the whole is waited for
+MOST = 4 << 20  # most bytes of a beginning; if it is longer, the whole file is awaited
 
-Span = tuple[int, int]  # of a file: the first byte, and the one behind the last
-Look = Callable[[int, int], bytes]  # so many bytes from a place on, as soon as they are there
+Span = tuple[int, int]  # a part of a file: its first byte, and the one after its last
+# returns so many bytes from an offset on, as soon as they have arrived; the offset is first
+Look = Callable[[int, int], bytes]
 
 
 class UncertainError(Exception):
-    """The whole of a file is to be read differently than its beginning was."""
+    """The whole file has to be read differently than its beginning was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,11 @@ class Front:
     """The beginning of a file.
 
     Attributes:
-        header: What the file says of itself.
-        washed: What libvips sees of the beginning.
-        end: Where the beginning ends.
-        size: Bytes of the whole.
-        rest: See :class:`Format`.
+        header: The properties of the picture.
+        washed: The bytes that libvips sees of the beginning.
+        end: Offset at which the beginning ends.
+        size: Size of the whole file in bytes.
+        rest: As in :class:`Format`.
     """
 
     header: Header
@@ -56,11 +57,12 @@ class Format:
     """How a file is read from its beginning on.
 
     Attributes:
-        needed: Bytes that the beginning has, of a file that begins so; see
+        needed: Returns the size of the beginning, from some first bytes of a file; see
             :func:`.header_size.needed`.
-        front: Header, what libvips sees of so many bytes, and where that ends.
-        rest: The parts behind it that libvips sees, in their order; raises UncertainError where
-            :func:`.probe.probe` would have shown it others, or said another header.
+        front: Returns the header, the bytes that libvips sees of a beginning, and its size.
+        rest: Yields the parts after the beginning that libvips sees, in their order. Raises
+            UncertainError if :func:`.probe.probe` would pass on other bytes, or return another
+            header.
     """
 
     needed: Callable[[bytes], int]
@@ -69,11 +71,11 @@ class Format:
 
 
 class Feed(Protocol):
-    """What libvips is given of a file.
+    """The bytes of a file that are passed to libvips.
 
     Attributes:
-        descriptor: Of a pipe that it comes from.
-        certain: At the end, whether all of it has gone there, as of the whole.
+        descriptor: The end of a pipe that libvips reads.
+        certain: At the end, whether all bytes were passed, and are those of the whole file.
     """
 
     descriptor: int
@@ -124,34 +126,34 @@ def front(file: Arriving) -> Front | None:
 
 
 def _jpeg_rest(front: Front, look: Look) -> Iterator[Span]:
-    """All of it: libjpeg passes over what it does not know."""
+    """Yield all of it, because libjpeg ignores what it does not know."""
     yield front.end, front.size
     if look(front.size - len(jpeg.END), len(jpeg.END)) != jpeg.END:
         raise UncertainError
     if front.header.interlaced:
         scans = 0
-        for at in range(front.end, front.size, ENOUGH):  # with one byte of the next piece
+        for at in range(front.end, front.size, ENOUGH):  # pieces overlap by one byte
             scans += look(at, min(ENOUGH + 1, front.size - at)).count(jpeg.SCAN)
         if scans > jpeg.MAX_SCANS:
             raise UncertainError
 
 
 def _png_rest(front: Front, look: Look) -> Iterator[Span]:
-    """The pixels, and the end."""
+    """Yield the pixels and the end."""
     begin = at = front.end
     name = b""
-    for _ in range(png.MAX_CHUNKS // 2):  # with those in front no more than it may have
+    for _ in range(png.MAX_CHUNKS // 2):  # as many as before_pixels() may pass over
         if at + png.CHUNK > front.size or name == png.END:
             break
         head = look(at, 8)
         name, end = head[4:], at + png.CHUNK + int.from_bytes(head[:4], "big")
-        if name in png.TELLING:
+        if name in png.HEADER_CHUNKS:
             raise UncertainError
         if name not in png.PIXELS:
             if at > begin:
                 yield begin, at
             begin = end
-        elif end - begin >= ENOUGH:  # not each chunk by itself: many have 8 KB
+        elif end - begin >= ENOUGH:  # several chunks in one span, as many have 8 KB only
             yield begin, min(end, front.size)
             begin = end
         at = end

@@ -1,4 +1,4 @@
-"""A TIFF's first directory, read before libvips sees it, and written anew for it.
+"""Reads the first directory of a TIFF before libvips does, and writes a new one for libvips.
 
 libtiff only warns of a compression that it lacks, or of strips beyond the end of the file, and the
 picture is then black; and libvips mistakes several kinds of samples for others. So the directory is
@@ -23,12 +23,13 @@ from .tiff_directory import SAMPLES, Directory
 from .tiff_samples import Samples, Space
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
-OFFSETS, ORIENTATION, HIGH, COUNTS = 273, 274, 278, 279  # HIGH: rows of a strip
+OFFSETS, ORIENTATION, HIGH, COUNTS = 273, 274, 278, 279  # HIGH: RowsPerStrip
 PLANAR, UNIT, PREDICTOR, PALETTE = 284, 296, 317, 320
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
 INKS, EXTRA, FORMAT, PROFILE = 332, 338, 339, 34675
 COEFFICIENTS, SUBSAMPLING, REFERENCE = 529, 530, 532  # of YCbCr
-# what else the pixels depend on: order of bits, options of fax, tables of JPEG; and the resolution
+# the tags that libvips sees; those without a name here are the order of bits, options of fax,
+# tables of JPEG, and the resolution
 KEPT = {
     *(WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, SAMPLES, HIGH, COUNTS, PLANAR),
     *(PREDICTOR, PALETTE, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS, INKS, PROFILE),
@@ -40,20 +41,20 @@ LINEWISE = 128  # rows of a strip above which libvips reads line by line, where 
 UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4  # SampleFormat
 RGB, YCBCR, CIELAB, ICCLAB, LOGLUV = 2, 6, 8, 9, 32845
 JPEG, WEBP, SGILOG = 7, 50001, (34676, 34677)
-APART = 2  # a PlanarConfiguration
-ASSOCIATED, OPACITY = 1, 2  # ExtraSamples: colours are multiplied by it, or not
+APART = 2  # the PlanarConfiguration of separate planes
+ASSOCIATED, OPACITY = 1, 2  # ExtraSamples: opacity by which colours are multiplied, or are not
 
 
 @dataclass(frozen=True, slots=True)
 class Photometric:
-    """How samples are meant (PhotometricInterpretation), and which of them are read.
+    """A PhotometricInterpretation, and the kinds of its samples that are read.
 
     Attributes:
-        name: For messages.
-        colours: Samples of a pixel that are not extra ones.
-        unsigned: Bits of an unsigned sample.
-        signed: Bits of a signed one.
-        floats: Bits of a floating-point one.
+        name: Name for messages.
+        colours: Samples of a pixel without extra ones.
+        unsigned: Sizes of unsigned samples that are read, in bits.
+        signed: Sizes of signed ones.
+        floats: Sizes of floating-point ones.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Photometric:
     floats: tuple[int, ...] = ()
 
 
-# Where black and white of a signed sample of 32 bits are, or of a floating-point grey, nobody says
+# no standard defines black and white of signed samples of 32 bits, or of floating-point grey
 READ = {
     0: Photometric("white is zero", 1, (1, 2, 4, 8, 16, 32), (8, 16)),
     1: Photometric("black is zero", 1, (1, 2, 4, 8, 16, 32), (8, 16)),
@@ -76,7 +77,7 @@ READ = {
     LOGLUV: Photometric("LogLuv", 3, (16, 32), (16, 32), (16, 32)),  # of any of these libtiff's
 }
 OTHERS = {
-    -1: "that is not said",
+    -1: "missing",
     4: "transparency mask",
     10: "ITULab",
     32803: "color filter array",
@@ -110,20 +111,20 @@ OTHER_COMPRESSIONS = {
     50002: "JPEG XL",
     **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
 }
-# of a JPEG's frame header, whose first component's sampling it finds (ITU-T T.81, B.2.2)
+# finds a JPEG's frame header, and in it the sampling of the first component (ITU-T T.81, B.2.2)
 FRAME = re.compile(rb"\xff[\xc0-\xc2].{7}[\x03\x04].(.)", re.DOTALL)
-MAX_HEAD = 4096  # bytes in front of it
-SUBFILE, REDUCED, MASK = 254, 1, 4  # NewSubfileType, and what it says of a directory
-MAX_PAGES = 32  # directories that are looked at for another page
-FAX = (2, 3, 4)  # of one bit
+MAX_HEAD = 4096  # bytes of a JPEG in which the frame header is searched for
+SUBFILE, REDUCED, MASK = 254, 1, 4  # NewSubfileType, and its flags for previews and masks
+MAX_PAGES = 32  # directories in which another page is searched for
+FAX = (2, 3, 4)  # compressions of pixels of one bit
 PREDICTED = (5, 8, 32946)  # compressions with a Predictor
 
 
 def read(data: Data) -> tuple[Header, bytes | Parts, Samples]:
-    """The header, the file as libvips may see it, and what makes a picture of its samples.
+    """Return the header, the file for libvips, and how its samples are converted to colours.
 
     Raises:
-        ImageDamage: There is no directory, or a strip or tile ends behind the end of the file.
+        ImageDamage: There is no directory, or a strip or tile ends after the end of the file.
     """
     try:
         return _read(Directory(data))
@@ -194,7 +195,7 @@ def _check_end(tags: Directory) -> None:
 
 
 def _unsupported(tags: Directory) -> str:
-    """What of the file's kind is not read; empty where all of it is."""
+    """Return which property of the file prevents it from being read; empty if none does."""
     number = tags.one(PHOTOMETRIC, -1)
     compression, photometric = tags.one(COMPRESSION, 1), READ.get(number)
     if compression not in COMPRESSIONS:
@@ -257,7 +258,7 @@ def _unsupported_layout(
     if predictor not in (1, 2, 3) or (predictor == 2 and bits < 8):
         return f"predictor {predictor} of {bits} bits"
     if _by_rgba(tags) and (apart or (tiled and compression == 1)):
-        return "YCbCr with fewer colours in planes or tiles"
+        return "subsampled YCbCr in planes or tiles"
     return ""
 
 
@@ -303,10 +304,10 @@ def _samples(tags: Directory) -> Samples:
 
 
 def _matrix(tags: Directory) -> tuple[tuple[float, ...], ...]:
-    """Rows that give red, green and blue of Y, Cb, Cr and 1 (TIFF 6.0, 21).
+    """Return the rows that give red, green and blue of Y, Cb, Cr and 1 (TIFF 6.0, 21).
 
     Raises:
-        ImageDamage: Its numbers allow no division.
+        ImageDamage: The coefficients of the file would be divided by 0.
     """
     red, green, blue = tags.ratios(COEFFICIENTS, (0.299, 0.587, 0.114))
     levels = tags.ratios(REFERENCE, (0, 255, 128, 255, 128, 255))
@@ -328,7 +329,7 @@ def _matrix(tags: Directory) -> tuple[tuple[float, ...], ...]:
 
 
 def _washed(tags: Directory, meant: Samples) -> bytes | Parts:
-    """The file with what libvips is to see of it."""
+    """Return the file with a directory that has only what libvips may see."""
     numbers, changed = set(KEPT), dict[int, tuple[int, ...]]()
     if tags.one(UNIT, 2) not in (1, 2, 3):
         numbers -= {UNIT, 282, 283}
@@ -351,9 +352,9 @@ def _washed(tags: Directory, meant: Samples) -> bytes | Parts:
 
 
 def _rows(tags: Directory) -> int:
-    """Rows of the picture that take as much as what is decoded of it at a time.
+    """Return how many rows of the picture need as much memory as what is decoded at a time.
 
-    libvips holds two rows of tiles, or a strip; of a picture in planes also one of a plane.
+    libvips holds two rows of tiles, or a strip; if planes are separate, also a strip of one plane.
     """
     width, length = tags.one(WIDTH, 1), tags.one(LENGTH, 1)
     if wide := tags.one(TILE_WIDTH, 0):  # tiles reach over the border

@@ -1,7 +1,7 @@
-"""A TIFF's first directory: its tags by number, and the file with another directory in its place.
+"""Reads a directory of a TIFF as tags by number, and writes the file with another first directory.
 
-Both layouts, of the classic file and of BigTIFF, in both byte orders (TIFF 6.0, 2; BigTIFF, Aware
-Systems). Nothing here knows what a tag means, but how many samples a pixel has.
+Classic TIFF and BigTIFF are read in both byte orders (TIFF 6.0, 2; BigTIFF, Aware Systems). The
+only tag that has a meaning here is SamplesPerPixel.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ SAMPLES = 277
 ASCII, SHORT, RATIONAL = 2, 3, 5  # types of values
 INTEGERS = {1: "B", SHORT: "H", 4: "I", 13: "I", 16: "Q"}
 BYTES = {**{kind: struct.calcsize(code) for kind, code in INTEGERS.items()}, RATIONAL: 8, 7: 1}
-MAX_ENTRIES = 65535  # what a classic one can have, and libtiff's limit for a BigTIFF
-MAX_VALUES = 1 << 20  # of a tag: strips or tiles
+MAX_ENTRIES = 65535  # the most that a classic directory can have, and libtiff's limit for BigTIFF
+MAX_VALUES = 1 << 20  # values of a tag; the longest list strips or tiles
 
 
 class Entry(NamedTuple):
-    """One tag."""
+    """An entry of a directory: one tag.
+
+    Attributes:
+        kind: Number of the type of its values (TIFF 6.0, 2).
+        number: How many values it has.
+        values: Offset of the values in the file.
+        raw: The bytes of the entry.
+    """
 
     kind: int
-    number: int  # of values
-    values: int  # where they are
-    raw: bytes  # the entry as it stands in the file
+    number: int
+    values: int
+    raw: bytes
 
 
 class Directory:
@@ -36,15 +43,16 @@ class Directory:
 
     Args:
         data: The file.
-        start: Where the directory is; ``None`` for the first one.
+        start: Offset of the directory; ``None`` for the first one.
 
     Attributes:
         data: The file.
-        entries: Tag -> its entry.
-        next: Where the next directory is; 0 for none.
+        entries: The entries by tag.
+        next: Offset of the next directory; 0 for none.
 
     Raises:
-        struct.error: It is cut off.
+        struct.error: The directory, or the values of a tag, are truncated. Methods that read values
+            raise it, too.
     """
 
     def __init__(self, data: Data, start: int | None = None) -> None:
@@ -66,19 +74,19 @@ class Directory:
             if BYTES.get(kind, 1) * count > step - (values - at):
                 (values,) = self._at("Q" if self.big else "I", values)
             entry = Entry(kind, count, values, rows[at - start : at - start + step])
-            self.entries.setdefault(tag, entry)  # libtiff, too, takes the first
+            self.entries.setdefault(tag, entry)  # of duplicates libtiff takes the first, too
         end = start + step * entries
-        is_whole = end + (8 if self.big else 4) <= len(data)  # libtiff, too, does without
+        is_whole = end + (8 if self.big else 4) <= len(data)  # libtiff reads on, too
         self.next = self._at("Q" if self.big else "I", end)[0] if is_whole else 0
 
     def _at(self, code: str, at: int) -> tuple[int, ...]:
-        if at > len(self.data):  # perhaps more than struct can count
+        if at > len(self.data):  # a BigTIFF's offset may exceed any file position
             raise struct.error
         code = self.order + code
         return struct.unpack(code, self.data[at : at + struct.calcsize(code)])
 
     def all(self, tag: int) -> tuple[int, ...]:
-        """A tag's integers; none of a tag that is not here, or of too many."""
+        """Return the integers of a tag; empty if it is absent, or has over :data:`MAX_VALUES`."""
         entry = self.entries.get(tag)
         code = INTEGERS.get(entry.kind) if entry else None
         if entry is None or code is None or entry.number > MAX_VALUES:
@@ -86,15 +94,15 @@ class Directory:
         return self._at(f"{entry.number}{code}", entry.values)
 
     def count(self, tag: int) -> int:
-        """How many values a tag has; 0 for one that is not here."""
+        """Return how many values a tag has; 0 if it is absent."""
         return self.entries[tag].number if tag in self.entries else 0
 
     def one(self, tag: int, default: int) -> int:
-        """A tag's first integer."""
+        """Return the first integer of a tag, or the default."""
         return next(iter(self.all(tag)), default)
 
     def ratios(self, tag: int, default: Sequence[float]) -> Sequence[float]:
-        """A tag's fractions, as many as the default has."""
+        """Return the fractions of a tag, or the default if it has not as many."""
         entry, count = self.entries.get(tag), len(default)
         if entry is None or entry.kind != RATIONAL or entry.number != count:
             return default
@@ -102,12 +110,17 @@ class Directory:
         return [top / (bottom or 1) for top, bottom in zip(*[iter(numbers)] * 2, strict=True)]
 
     def text(self, tag: int, size: int = 1) -> bytes:
-        """A tag's bytes, of which each value has so many."""
+        """Return the bytes of a tag's values, of ``size`` bytes each; empty if it is absent."""
         entry = self.entries.get(tag)
         return self.data[entry.values : entry.values + size * entry.number] if entry else b""
 
     def only(self, tag: int, default: int) -> int:
-        """The value that a tag has for every sample; -1 where they differ."""
+        """Return the value that a tag has for all samples of a pixel, or -1 if they differ.
+
+        Args:
+            tag: Its number.
+            default: Value if it is absent.
+        """
         values = set(self.all(tag)[: self.one(SAMPLES, 1)]) or {default}
         return values.pop() if len(values) == 1 else -1
 
@@ -117,12 +130,12 @@ class Directory:
         changed: dict[int, tuple[int, ...]],
         grain: int,
     ) -> bytes | Parts:
-        """The file with a directory of these tags behind it in place of its own.
+        """Return the file with a new first directory, which is appended to it.
 
         Args:
-            tags: Those that are as in the file.
-            changed: SHORTs of others.
-            grain: Bytes that are read of it at a time.
+            tags: Tags that are copied from this directory.
+            changed: Other tags, with SHORTs as values.
+            grain: Bytes of the file that are read at a time.
         """
         at, pointer, table = self.behind(tags, changed, {})
         rest = at + len(pointer), len(self.data)
@@ -134,12 +147,16 @@ class Directory:
         changed: Mapping[int, tuple[int, ...]],
         texts: Mapping[int, bytes],
     ) -> tuple[int, bytes, bytes]:
-        """What makes it so: where the pointer to the directory is, that, and what is appended.
+        """Build a new first directory, without writing it.
 
         Args:
-            tags: Those that are as in the file.
-            changed: SHORTs of others.
-            texts: ASCIIs of others.
+            tags: Tags that are copied from this directory.
+            changed: Other tags, with SHORTs as values.
+            texts: Other tags, with ASCII as values.
+
+        Returns:
+            The offset of the pointer to the first directory, the new pointer, and the bytes to
+            append to the file.
         """
         room, head = (8, "HHQ") if self.big else (4, "HHI")
         rows = {tag: self.entries[tag].raw for tag in tags if tag in self.entries}
@@ -172,14 +189,14 @@ class Directory:
 
 
 def copy_texts(descriptor: int, exif: bytes) -> None:
-    """Give a TIFF that has just been written the texts of an EXIF block's first directory.
+    """Add the texts of an EXIF block's first directory to a TIFF that has just been written.
 
-    Both are one kind of directory: what is a tag of the one is the same tag of the other.
+    An EXIF block is a TIFF, and its text tags have the same numbers (Exif 2.32, 4.6.4).
     """
     block = Directory(exif)
     texts = {tag: block.text(tag) for tag, entry in block.entries.items() if entry.kind == ASCII}
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        tags = Directory(cast("bytes", data))  # whose slices are bytes, too
+        tags = Directory(cast("bytes", data))  # slices of a mmap are bytes, too
         at, pointer, table = tags.behind(tags.entries, {}, texts)
         end = len(data)
     os.pwrite(descriptor, table, end)

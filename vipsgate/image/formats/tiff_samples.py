@@ -1,4 +1,7 @@
-"""A TIFF's samples, as libvips loads them, to a picture: sign, opacity, YCbCr, CIELab, ICCLab."""
+"""Converts the samples of a TIFF, as libvips loads them, to the colours that they stand for.
+
+This covers signed samples, opacity, YCbCr, CIELab and ICCLab.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ if TYPE_CHECKING:
     from pyvips import Image
 
 Space = Literal["", "ycbcr", "cielab", "icclab"]
-# XYZ of the white D50, which Lab is relative to, as linear sRGB (ICC.1, Annex E; IEC 61966-2-1)
+# XYZ of D50, the white point of Lab, and the matrix from XYZ to linear sRGB (ICC.1, Annex E;
+# IEC 61966-2-1)
 D50 = [96.422, 100.0, 82.521]
 FROM_D50 = [
     [3.1338561, -1.6168667, -0.4906146],
@@ -21,15 +25,16 @@ FROM_D50 = [
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What makes a picture of the samples that libvips loads.
+    """How the samples that libvips loads are converted to colours.
 
     Attributes:
-        extra: Channels behind the colours.
-        alpha: Which of these is opacity, from 0; -1 for none.
-        associated: Whether the colours are multiplied by it.
-        signed: Whether the lowest number is black and 0 in the middle.
-        space: What the colours are where libvips is told that they are RGB.
-        matrix: Of YCbCr, the rows that give red, green and blue, an offset last.
+        extra: Number of channels after the colours.
+        alpha: Index, from 0, of the extra channel that is opacity; -1 for none.
+        associated: Whether the colours are multiplied by the opacity.
+        signed: Whether samples are signed: the lowest number is black.
+        space: Their colour space, if libvips is told that they are RGB; else empty.
+        matrix: For YCbCr, the rows that give red, green and blue; the last number of each is an
+            offset.
     """
 
     extra: int = 0
@@ -40,7 +45,7 @@ class Samples:
     matrix: tuple[tuple[float, ...], ...] = ()
 
     def picture(self, image: Image) -> Image:
-        """The colours as they are meant, with opacity if there is one."""
+        """Return the picture in its true colours, with opacity if it has one."""
         if image.format == "uint":  # 2**32 - 1 is white (TIFF 6.0, BitsPerSample)
             image = (image >> 24).cast("uchar")
         if self.signed:
@@ -77,7 +82,10 @@ def _from_ycbcr(image: Image, matrix: Sequence[Sequence[float]]) -> Image:
 
 
 def _from_lab(image: Image, *, icc: bool) -> Image:
-    """Of 8 or 16 bits: a and b are signed, or have an offset (TIFF 6.0, 23; ICC.1, 10)."""
+    """Convert Lab of 8 or 16 bits or floats; a and b are signed in CIELab, offset in ICCLab.
+
+    See TIFF 6.0, 23, and ICC.1, 10.
+    """
     if image.format == "float":
         return _from_real_lab(image)
     deep = _deep(image)

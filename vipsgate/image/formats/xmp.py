@@ -1,10 +1,10 @@
 """XMP: reads a packet's plain properties, and writes a packet with copyright and author only.
 
-A packet is untrusted. It is read by defusedxml, which refuses document types and so all entities,
-up to :data:`MAX_PACKET`; one that cannot be read raises :class:`Unreadable` with a word for it.
-Read are texts and lists of texts of the namespaces in :data:`PREFIXES`, under exiv2's names
-(``Xmp.dc.creator``). JPEG's extended packets are not: what matters here stands in the main one (XMP
-Specification, Part 1, 7; Part 3, 1.1.3.1).
+A packet is untrusted. It is parsed with defusedxml, which refuses document types and so all
+entities, and may have :data:`MAX_PACKET` bytes. Texts and lists of texts in the namespaces of
+:data:`PREFIXES` are read, under exiv2's names (``Xmp.dc.creator``). JPEG's extended packets are not
+read, because copyright and author are in the main one (XMP Specification, Part 1, 7; Part 3,
+1.1.3.1).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from xml.sax.saxutils import escape
 from defusedxml import ElementTree
 
 MAX_PACKET = 1 << 18  # bytes; editors write 3 to 60 KB
-MAX_VALUES = 512  # of a packet, and of a list
+MAX_VALUES = 512  # properties of a packet, and values of a list
 MAX_LENGTH = 1024  # characters of a value; a longer one is left out
-WIDE = (b"\xff\xfe", b"\xfe\xff")  # what a packet of 16-bit characters begins with
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # byte order marks of a packet in UTF-16
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 PREFIXES = {
@@ -51,24 +51,25 @@ PACKET = (
 
 
 class Unreadable(ValueError):
-    """A packet that is not read; its argument is why, a value of the note ``metadata``."""
+    """A packet that is not read. Its argument is the reason, a value of the note ``metadata``."""
 
 
 def read(packet: bytes) -> dict[str, tuple[str, ...]]:
-    """The plain properties of a packet, by exiv2's names for them; one value or several.
+    """Return the values of each plain property of a packet, by exiv2's name of the property.
 
     Raises:
-        Unreadable: It is too large, no XML, or has a document type.
+        Unreadable: ``too-large`` above :data:`MAX_PACKET` bytes; ``unreadable`` if the packet is
+            not XML, or has a document type.
     """
     if len(packet) > MAX_PACKET:
         raise Unreadable("too-large")
-    if not packet.startswith(WIDE):
+    if not packet.startswith(UTF16_MARKS):
         packet = packet.strip(b"\0 \t\r\n")
     if not packet:
         return {}
     try:
         root = ElementTree.fromstring(packet, forbid_dtd=True)
-    except (ParseError, ValueError, LookupError):  # a codec's name may be any text
+    except (ParseError, ValueError, LookupError):  # LookupError: an unknown encoding
         raise Unreadable("unreadable") from None
     properties: dict[str, tuple[str, ...]] = {}
     for name, values in _properties(root):
@@ -79,7 +80,7 @@ def read(packet: bytes) -> dict[str, tuple[str, ...]]:
 
 
 def written(copyright: str, authors: Sequence[str]) -> bytes:
-    """A packet with these two properties, of which one may be empty."""
+    """Return a packet with these two properties, of which one may be empty."""
     properties = ""
     if copyright:
         item = f'<rdf:li xml:lang="x-default">{escape(copyright)}</rdf:li>'
@@ -91,7 +92,7 @@ def written(copyright: str, authors: Sequence[str]) -> bytes:
 
 
 def _properties(root: Element) -> Iterator[tuple[str, Sequence[str]]]:
-    """Name and texts of each property of each description, as an attribute or as an element."""
+    """Yield name and texts of each property, which is an attribute or a child of a description."""
     graph = root if root.tag == f"{{{RDF}}}RDF" else root.find(f"{{{RDF}}}RDF")
     for description in graph if graph is not None else ():
         if description.tag != f"{{{RDF}}}Description":
@@ -105,13 +106,13 @@ def _properties(root: Element) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _name(tag: str) -> str:
-    """exiv2's name; empty for a namespace that is not read."""
+    """Return exiv2's name of a property; empty if its namespace is not read."""
     space, _, name = tag.removeprefix("{").rpartition("}")
     return f"Xmp.{PREFIXES[space]}.{name}" if space in PREFIXES else ""
 
 
 def _texts(element: Element) -> Sequence[str]:
-    """Of a property: its text, or those of its list; of alternatives the one for any language."""
+    """Return the text of a property, or those of its list; of alternatives the default one."""
     if not len(element):
         return (element.text or "",)
     kind = element[0].tag.removeprefix(f"{{{RDF}}}")
@@ -123,12 +124,12 @@ def _texts(element: Element) -> Sequence[str]:
 
 
 def _plain(text: str) -> str:
-    """On one line; empty for a text that is too long."""
+    """Return a text on one line; empty if it is too long."""
     line = " ".join(text.split())
     return line if len(line) <= MAX_LENGTH else ""
 
 
 def rows(properties: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """As ``image/info`` has them: several values with commas between, as exiv2 prints them."""
+    """Return properties as ``image/info`` has them: values joined by commas, as in exiv2."""
     joined = {name: ", ".join(values) for name, values in properties.items()}
     return {name: text for name, text in joined.items() if len(text) <= MAX_LENGTH}

@@ -1,4 +1,4 @@
-"""Pictures that no object is the source of: painted from their names, the same bytes everywhere.
+"""Pictures of synthetic buckets: painted from their names, with the same bytes on every machine.
 
-RULE: a name in, a picture out; :mod:`.scene` is arithmetic, :mod:`.painter` is libvips.
+RULE: a name in, a picture out; :mod:`.scene` is arithmetic, :mod:`.painter` uses libvips.
 """

@@ -1,13 +1,15 @@
-"""Paints a landscape for every seed, as costly as a photograph: detail at all scales, and grain.
+"""Paints a landscape for every seed, which takes as much to decode and encode as a photograph.
 
-Strategy: large shapes are painted small. A field has the height of each pixel in the picture, with
-noise; it is enlarged by a power of two, gets finer noise from a tile, and is mapped to colours by a
-table. Where the table jumps there is a ridge, sharp at every size. So a pixel costs one
-interpolation, two tiles and a look-up, however large the picture is.
+It has detail at all scales, and grain.
 
-Rule: equal pixels on every machine. Random numbers come from seeds, arithmetic is limited to what
-IEEE 754 defines to the last bit (no powers, no sines), and no pixel depends on how libvips divides
-the work.
+Strategy: large shapes are painted in a small picture. A field has the vertical position of each
+pixel, with noise added. It is enlarged by a power of two, gets finer noise from a tile, and is
+mapped to colours by a table. A jump in the table is a ridge, which is sharp at every size. So each
+pixel takes one interpolation, two tiles and a look-up, however large the picture is.
+
+Rule: pixels are equal on every machine. Random numbers come from seeds, arithmetic is limited to
+what IEEE 754 defines to the last bit (no powers, no sines), and no pixel depends on how libvips
+divides the work.
 """
 
 from __future__ import annotations
@@ -25,18 +27,18 @@ from .scene import Scene
 if TYPE_CHECKING:
     from pyvips import Image
 
-SIDE = 512  # pixels of a tile of noise, which goes on at all its borders
-COARSE = 256  # pixels of the side that is painted before it is enlarged
-UNITS = 2048  # of the field from the upper to the lower border; entries of the table of colours
-LARGE = (128, 64, 32, 16, 8, 4, 2, 1)  # wavelengths of noise in pixels, for shapes
+SIDE = 512  # side of a tile of noise in pixels; tiles join without a visible seam
+COARSE = 256  # longest side of the small picture, in pixels, before it is enlarged
+UNITS = 2048  # values of the field from top to bottom, and entries of the table of colours
+LARGE = (128, 64, 32, 16, 8, 4, 2, 1)  # wavelengths of noise for shapes, in pixels
 SMALL = (32, 16, 8, 4, 2, 1)  # likewise, for surfaces
-PAN = 4  # an animation looks past this part of its width, and comes back
-DELAY = 60  # ms that a frame is shown
-SHADES = 6  # how much lighter or darker, as a power of two, is 1
+PAN = 4  # an animation moves by a quarter of its width, and back
+DELAY = 60  # milliseconds for which a frame is shown
+SHADES = 6  # the product of roughness and shade is divided by 2**6
 
-Colour = tuple[float, ...]  # red, green, blue, and how rough the surface is, 0-255
-Stop = tuple[float, Colour]  # where in the field, 0-1
-# zenith, sky, horizon, mist, near ground
+Colour = tuple[float, ...]  # red, green, blue, and roughness of the surface, all 0-255
+Stop = tuple[float, Colour]  # a position in the field, 0-1, and its colour
+# colours of zenith, sky, horizon, mist and near ground
 PALETTES = (
     ("2b4c7e", "7fa3c7", "f3d9b1", "c9c3bd", "26331f"),  # a clear morning
     ("1b2a49", "b5546a", "ffc98b", "b98a8f", "1d1522"),  # the sun has just gone
@@ -50,14 +52,14 @@ PALETTES = (
 
 
 def paint(scene: Scene, descriptor: int, watch: Callable[[Image], None]) -> str:
-    """Paint it and write it to the descriptor of an empty file; its MIME type.
+    """Paint a picture and write it to an empty file. Return its MIME type.
 
     Args:
-        scene: Which one, within the limits.
-        descriptor: Of the file, in which some encoders read and seek.
-        watch: Told of each image before it is computed, so that it can be stopped from outside.
+        scene: The picture.
+        descriptor: Descriptor of the file, which must be seekable and readable for some encoders.
+        watch: Called with each image before it is computed, so that the work can be cancelled.
     """
-    image = _film(scene, watch) if scene.frames > 1 else _still(scene)
+    image = _animation(scene, watch) if scene.frames > 1 else _still(scene)
     codec = CODECS[scene.format]
     watch(image)
     codec.save(image, descriptor, scene.frame)
@@ -69,8 +71,8 @@ def _still(scene: Scene) -> Image:
     return image.bandjoin(_petals(scene)) if scene.frame.alpha else image
 
 
-def _film(scene: Scene, watch: Callable[[Image], None]) -> Image:
-    """All frames, one below the other: a look along a wider picture, and back to its beginning."""
+def _animation(scene: Scene, watch: Callable[[Image], None]) -> Image:
+    """Return all frames, one below the other: a window that moves over a wider picture and back."""
     import pyvips
 
     width, height, frames = scene.width, scene.height, scene.frames
@@ -78,8 +80,8 @@ def _film(scene: Scene, watch: Callable[[Image], None]) -> Image:
     wide = _land(width + way, height, scene.seed)
     watch(wide)
     wide = wide.copy_memory()
-    # there in one half of the time, back in the other, and nowhere twice: an encoder would make
-    # one frame of two that are equal
+    # the window moves forth in one half of the time, back in the other, and has no position twice,
+    # because an encoder would join two equal frames
     times = [4 * number + 1 for number in range(frames)]
     places = [way * min(time, 4 * frames - time) // (2 * frames) for time in times]
     animation = pyvips.Image.arrayjoin(
@@ -92,7 +94,7 @@ def _film(scene: Scene, watch: Callable[[Image], None]) -> Image:
 
 
 def _land(width: int, height: int, seed: int) -> Image:
-    """Sky, clouds, sun and ridges: lazy, 8-bit sRGB."""
+    """Return a landscape of sky, clouds, sun and ridges: 8-bit sRGB, not computed yet."""
     import pyvips
 
     chance = random.Random(seed).random
@@ -101,44 +103,44 @@ def _land(width: int, height: int, seed: int) -> Image:
     rough = UNITS * (0.05 + 0.09 * chance())
 
     here = pyvips.Image.xyz(across, down)
-    shapes = _spread(_shapes(), across, down // 2 + 2, chance)
-    shapes = shapes.affine([1, 0, 0, 2], interpolate=_between()).crop(0, 0, across, down)
+    shapes = _tiled(_shapes(), across, down // 2 + 2, chance)
+    shapes = shapes.affine([1, 0, 0, 2], interpolate=_interpolator()).crop(0, 0, across, down)
     field = here[1] * (UNITS * scale / height) + shapes * rough
     sun = 0.15 + 0.7 * chance(), 0.08 + 0.14 * chance()
     x, y = ((here[i] * scale - [width, height][i] * sun[i]) / height for i in (0, 1))
     far = (x * x + y * y) * (60 + 240 * chance())
-    shade = _spread(_shapes(), across, down, chance) * 40 + 420 / (1 + far * far)
+    shade = _tiled(_shapes(), across, down, chance) * 40 + 420 / (1 + far * far)
     coarse = _enlarged(field.bandjoin(shade), scale, width, height)
 
     fine = (_shapes() * (0.6 * rough / scale)).rint().cast("short").copy_memory()
-    field = (coarse[0] + _spread(fine, width, height, chance)).cast("ushort")
+    field = (coarse[0] + _tiled(fine, width, height, chance)).cast("ushort")
     colours = field.maplut(_colours(chance))
-    grain = (coarse[1] + _spread(_surfaces(), width, height, chance)).cast("short")
+    grain = (coarse[1] + _tiled(_surfaces(), width, height, chance)).cast("short")
     lit = colours.extract_band(0, n=3) + ((colours[3] * grain) >> SHADES)
     return lit.cast("uchar").copy(interpretation="srgb")
 
 
 def _petals(scene: Scene) -> Image:
-    """A mask in one band: five petals that fill the picture, and a soft shadow around them."""
+    """Return a mask of one band: five petals that fill the picture, with a soft shadow."""
     import pyvips
 
     width, height = scene.width, scene.height
     scale = _scale(width, height)
     here = pyvips.Image.xyz(-(-width // scale) + 2, -(-height // scale) + 2)
-    # from -1 to 1 across the picture
+    # coordinates from -1 to 1 across the picture
     x, y = ((here[i] + 0.5 / scale) * (2 * scale / [width, height][i]) - 1 for i in (0, 1))
     xx, yy = x * x, y * y
     square = xx + yy + 1e-6
-    # the cosine of five times the angle, as the real part of a fifth power, by how far out it is
+    # the cosine of five times the angle, from the real part of a fifth power, times the distance
     turned = (xx * xx - 10 * xx * yy + 5 * yy * yy) * x / (square * square)
-    far = square / (1 + turned * 0.3) * 400  # about the square of how far out, 400 at the border
+    far = square / (1 + turned * 0.3) * 400  # square of the distance, 400 at the border
     steps = [(0.0, 255), (200.0, 255), (200.0 + max(4.0, 1600 / min(width, height)), 110)]
     table = _table([(at / 1024, (value,)) for at, value in [*steps, (420.0, 0)]], 1024)
     return _enlarged(far, scale, width, height).cast("ushort").maplut(table)
 
 
 def _colours(chance: Callable[[], float]) -> Image:
-    """The table from the field to colour and roughness, in four bands."""
+    """Return the table from the field to colour and roughness, in four bands."""
     names = PALETTES[int(chance() * len(PALETTES))]
     zenith, middle, horizon, mist, near = (
         tuple(float(int(name[i : i + 2], 16)) for i in (0, 2, 4)) for name in names
@@ -178,7 +180,7 @@ def _mixed(one: Colour, other: Colour, part: float) -> Colour:
 
 
 def _table(stops: Sequence[Stop], entries: int) -> Image:
-    """A table of so many entries: straight lines from stop to stop, jumps where two are at one."""
+    """Return a table that is linear between stops, and jumps where two have the same position."""
     import pyvips
 
     bands = len(stops[0][1])
@@ -198,13 +200,13 @@ def _table(stops: Sequence[Stop], entries: int) -> Image:
 
 @cache
 def _shapes() -> Image:
-    """A tile of noise in which what is twice as long is twice as high, about -1 to 1."""
+    """Return a tile of noise, about -1 to 1, whose amplitude is proportional to the wavelength."""
     return _noise(1, ((wave, wave / LARGE[0]) for wave in LARGE))
 
 
 @cache
 def _surfaces() -> Image:
-    """A tile of noise in which all lengths count, for the roughness of surfaces."""
+    """Return a tile of noise for surfaces, in which all wavelengths have similar amplitudes."""
     return (
         _noise(2, ((wave, 24.0 if wave < 4 else 17.0) for wave in SMALL))
         .rint()
@@ -220,7 +222,7 @@ def _noise(seed: int, waves: Iterable[tuple[int, float]]) -> Image:
 
 
 def _wave(wave: int, seed: int) -> Image:
-    """Noise of one wavelength, a power of two, with a deviation of 1 where it is given."""
+    """Return noise of one wavelength, a power of two; its nodes have a standard deviation of 1."""
     import pyvips
 
     count, margin = SIDE // wave, 2
@@ -230,19 +232,19 @@ def _wave(wave: int, seed: int) -> Image:
     around = noise.copy_memory().replicate(3, 3)
     start, side = count - margin, count + 2 * margin
     around = around.crop(start, start, side, side).copy_memory()
-    smooth = around.affine([wave, 0, 0, wave], interpolate=_between("bicubic"))
+    smooth = around.affine([wave, 0, 0, wave], interpolate=_interpolator("bicubic"))
     return smooth.crop(margin * wave, margin * wave, SIDE, SIDE)
 
 
-def _spread(tile: Image, width: int, height: int, chance: Callable[[], float]) -> Image:
-    """A tile all over a picture, beginning anywhere in it."""
+def _tiled(tile: Image, width: int, height: int, chance: Callable[[], float]) -> Image:
+    """Return a picture that is filled with a tile, from a random position of the tile on."""
     x, y = int(chance() * SIDE), int(chance() * SIDE)
     many = tile.replicate((x + width) // SIDE + 1, (y + height) // SIDE + 1)
     return many.crop(x, y, width, height)
 
 
 def _scale(width: int, height: int) -> int:
-    """How much smaller a picture is painted: a power of two, so that places in it are exact."""
+    """Return how much smaller a picture is painted: a power of two, so positions are exact."""
     scale = 1
     while max(width, height) > COARSE * scale:
         scale *= 2
@@ -252,11 +254,11 @@ def _scale(width: int, height: int) -> int:
 def _enlarged(image: Image, scale: int, width: int, height: int) -> Image:
     held = image.cast("float").copy_memory()
     if scale > 1:
-        held = held.affine([scale, 0, 0, scale], interpolate=_between())
+        held = held.affine([scale, 0, 0, scale], interpolate=_interpolator())
     return held.crop(0, 0, width, height)
 
 
-def _between(name: str = "bilinear") -> object:
+def _interpolator(name: str = "bilinear") -> object:
     import pyvips
 
     return pyvips.Interpolate.new(name)

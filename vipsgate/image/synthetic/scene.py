@@ -1,11 +1,11 @@
-"""``photo-4000x3000-17.jpg``: a picture that is painted, as its name tells it.
+"""``photo-4000x3000-17.jpg``: the name of a painted picture, and what it says about it.
 
 ::
 
     name = KIND "-" WIDTH "x" HEIGHT [ "x" FRAMES ] "-" SEED "." FORMAT
 
-Names and arithmetic only; :mod:`.painter` paints. Numbers have no leading zeros, so that there is
-one name for each picture; an animation alone has frames, at least two.
+This has names and arithmetic only; :mod:`.painter` paints. Numbers have no leading zeros, so each
+picture has one name. Only animations have FRAMES, which is at least 2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..cost import Cost
 from ..formats.codecs import CODECS
 from ..frame import Frame, Header
 
-# of what :mod:`.painter` makes: another number and another day when a name gives another picture
+# version and time of all pictures; both are to be changed if :mod:`.painter` paints other pixels
 VERSION = 1
 MODIFIED = 1_795_651_200.0  # seconds since the epoch: 2026-11-26
 NAME = re.compile(
@@ -28,33 +28,34 @@ NAME = re.compile(
     r"-(0|[1-9][0-9]{0,17})\.([a-z]+)"
 )
 GRAMMAR = "KIND-WIDTHxHEIGHT[xFRAMES]-SEED.FORMAT, such as photo-800x600-1.jpg"
-QUALITY = 85  # of a JPEG; the other formats have their codec's own
-FORMATS = ("jpg", "png", "webp", "gif", "tiff", "bmp", "avif")  # HEIC is not there everywhere
-# kind -> what it can be written as
+QUALITY = 85  # quality of a JPEG; other formats have the default of their codec
+FORMATS = ("jpg", "png", "webp", "gif", "tiff", "bmp", "avif")  # HEIC is not always installed
+# kind -> formats in which it can be written
 KINDS = {
     "photo": FORMATS,
     "alpha": tuple(name for name in FORMATS if CODECS[name].alpha),
     "anim": tuple(name for name in FORMATS if CODECS[name].animated),
 }
-MOVING, LEAST = "anim", 8  # pixels of its sides: in smaller ones nothing can be seen to move
-# measured with pictures of 1 to 24 megapixels, as those of codecs.CODECS
-BEGUN = 0.015  # seconds for any picture: what is painted small
-PAINTED = 45.0  # nanoseconds for each pixel that painting takes
-MASKED = 35.0  # and those of its mask, where it has one
-# bytes of the file for each pixel, at most, but for tiny pictures: it is held in memory
-WRITTEN = {"jpg": 0.6, "png": 3, "webp": 0.6, "gif": 1, "tiff": 3, "bmp": 4, "avif": 0.6}
+MOVING, LEAST = "anim", 8  # least side in pixels; in smaller ones no motion is visible
+# measured with pictures of 1 to 24 megapixels, like those of codecs.CODECS
+BASE_SECONDS = 0.015  # seconds for any picture, in which the small picture is painted
+PAINT_NANOSECONDS = 45.0  # nanoseconds for painting each pixel
+MASK_NANOSECONDS = 35.0  # nanoseconds for each pixel of a mask
+# most bytes of the file for each pixel, except for tiny pictures; it is kept in memory
+FILE_BYTES = {"jpg": 0.6, "png": 3, "webp": 0.6, "gif": 1, "tiff": 3, "bmp": 4, "avif": 0.6}
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture, as it is asked for.
+    """The properties of a painted picture.
 
     Attributes:
-        kind: A key of :data:`KINDS`: ``photo``, ``alpha`` with transparency, ``anim`` that moves.
-        width: Pixels.
-        height: Pixels, of one frame.
-        frames: 1 but for an animation.
-        seed: Tells it from others of its kind and size, 0 to 10**18 - 1.
+        kind: A key of :data:`KINDS`: ``photo``, ``alpha`` with transparency, or ``anim``, an
+            animation.
+        width: Width in pixels.
+        height: Height of one frame in pixels.
+        frames: Number of frames; 1 unless it is an animation.
+        seed: 0 to 10**18 - 1; different seeds give different pictures.
         format: A key of ``codecs.CODECS``.
     """
 
@@ -66,13 +67,13 @@ class Scene:
     format: str
 
     def __str__(self) -> str:
-        """Its name; reading it gives an equal scene."""
+        """Return the name; reading it gives an equal scene."""
         frames = f"x{self.frames}" if self.frames > 1 else ""
         return f"{self.kind}-{self.width}x{self.height}{frames}-{self.seed}.{self.format}"
 
     @property
     def header(self) -> Header:
-        """What its file says of itself."""
+        """The header of its file."""
         alpha = self.kind == "alpha"
         bands = 4 if alpha else 3
         sides = self.width, self.height
@@ -80,32 +81,32 @@ class Scene:
 
     @property
     def frame(self) -> Frame:
-        """How it is written."""
+        """The frame that its encoder gets."""
         return replace(Frame.of(self.header), quality=CODECS[self.format].quality or QUALITY)
 
     @property
     def cost(self) -> Cost:
-        """What painting and writing it is expected to take, the file in memory included."""
+        """The expected cost of painting and encoding it, including the file in memory."""
         codec, frame = CODECS[self.format], self.frame
         pixels = frame.area * self.frames
-        painted = PAINTED + (MASKED if frame.alpha else 0)
+        painted = PAINT_NANOSECONDS + (MASK_NANOSECONDS if frame.alpha else 0)
         return Cost(
-            BEGUN + pixels * (painted + codec.writes(frame)) * 1e-9,
+            BASE_SECONDS + pixels * (painted + codec.writes(frame)) * 1e-9,
             plan.PIPELINE_BYTES
-            + int(pixels * WRITTEN[self.format] + plan.encoding(frame, 3 + frame.alpha)),
+            + int(pixels * FILE_BYTES[self.format] + plan.encoding(frame, 3 + frame.alpha)),
             self.frames,
         )
 
 
 def read(name: str, limits: Limits) -> Scene:
-    """The picture of this name.
+    """Parse a name.
 
     Args:
         name: The last part of a key.
-        limits: What a source of this size, and the work of painting it, is held to.
+        limits: Limits of sources, and of the time and memory of one picture.
 
     Raises:
-        NoSuchKey: There is none: it is no such name, or one of a picture that is too large.
+        NoSuchKey: The name does not follow the grammar, or the picture would exceed a limit.
     """
     match = NAME.fullmatch(name)
     if not match or match[6] not in KINDS.get(match[1], ()):

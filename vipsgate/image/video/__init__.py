@@ -1,5 +1,5 @@
-"""``video/snapshot``: one picture of a video, by seeking and decoding no more than it takes.
+"""``video/snapshot``: takes one picture of a video, and decodes no more of it than is needed.
 
-RULE: PyAV is imported by :mod:`.decode` and :mod:`.seek` alone, inside of functions that only a
-worker calls; :mod:`.snapshot` is the text of the request, parsed without it.
+RULE: only :mod:`.decode` and :mod:`.seek` import PyAV, inside of functions that only a worker
+calls; :mod:`.snapshot` parses the text of the request without it.
 """

@@ -1,11 +1,12 @@
-"""Takes one picture of a video by PyAV, an optional dependency, with FFmpeg.
+"""Takes one picture of a video with FFmpeg, by PyAV, which is an optional dependency.
 
 A video is read through its descriptor, never whole: FFmpeg seeks to the key frame before the
-moment, packets are read from there, and only those from the last key frame on are decoded.
+requested moment, packets are read from there, and only those from the last key frame on are
+decoded.
 
-The demuxer is taken from our own table, only two decoders are allowed, FFmpeg opens no file by name
-and has one thread. Its allocations are limited, because a file of a hundred bytes may claim an
-index of gigabytes.
+Videos are untrusted. The demuxer is chosen from :mod:`..formats.containers`, only two decoders are
+allowed, FFmpeg opens no file by name, and it has one thread. Its allocations are limited, because a
+file of a hundred bytes may claim an index of gigabytes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..cost import Cost
 from ..formats import codecs, containers
 from ..formats.probe import unreadable
 from ..frame import Header
-from .seek import Reel
+from .seek import OpenVideo
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -37,24 +38,24 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'vipsgate[video]'"
 DECODERS = {"h264": "H.264", "hevc": "H.265"}  # OSS guide, Video snapshots
-BEGINNING = 128  # bytes that tell the kind of a file
+BEGINNING = 128  # first bytes of a file, by which its container is recognised
 OPTIONS = {
     "codec_whitelist": ",".join(DECODERS),
-    "probesize": "5000000",  # bytes looked at before the streams are known; FFmpeg's default
-    "analyzeduration": "5000000",  # us, likewise
-    "fpsprobesize": "0",  # frames, for a rate that nobody asks for
+    "probesize": "5000000",  # bytes that are read to find the streams; FFmpeg's default
+    "analyzeduration": "5000000",  # microseconds, likewise
+    "fpsprobesize": "0",  # frames that are read to find the frame rate, which is not used
     "max_streams": "64",
-    "enable_drefs": "0",  # of an MP4, to other files
+    "enable_drefs": "0",  # references of an MP4 to other files
     "use_absolute_path": "0",
 }
-HELD = 12  # pictures that a decoder keeps to predict others from; the standards allow 16 small ones
-MADE = 9  # bytes for each pixel of what is made of the one that is wanted
-NEAREST = 0.05  # seconds of one core: a key frame of 1080p
-EXACT = 0.5  # and all up to the moment; few have over 250 of them
-DEEP = 720  # rows from which a video that does not say so has the colours of HD (as players do)
-# AVColorSpace (ITU-T H.273) -> what libswscale calls it; others are left to it
+KEPT_PICTURES = 12  # that a decoder keeps for prediction; the standards allow 16 small ones
+CONVERSION_BYTES = 9  # bytes for each pixel that converting the result takes
+FAST_SECONDS = 0.05  # seconds of one core to decode a key frame of 1080p
+EXACT_SECONDS = 0.5  # seconds with all pictures up to the moment; there are rarely more than 250
+HD_ROWS = 720  # rows from which a video with unspecified colours is taken for HD, as players do
+# AVColorSpace (ITU-T H.273) -> libswscale's number of it; other colours are left to libswscale
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-HD, SD, UNSAID = 1, 5, 2
+HD, SD, UNSPECIFIED = 1, 5, 2  # AVColorSpace; the last is "unspecified"
 LIMITED, FULL = 1, 2  # AVColorRange
 # display matrix (ISO 14496-12, 8.2.2) by the signs of a, b, c, d -> libvips' operations
 TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
@@ -69,10 +70,10 @@ TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
 
 
 def library() -> Any:
-    """The module ``av``.
+    """Return the module ``av``.
 
     Raises:
-        BadRequest: It is not installed.
+        BadRequest: PyAV is not installed.
     """
     try:
         import av
@@ -114,7 +115,9 @@ def cost(snapshot: Snapshot, limits: Limits) -> Cost:
     This is the largest cost of any. Opening a video takes a fifth of the work, so only a single key
     frame is estimated by the video's size, by :class:`TooExpensive`.
     """
-    return Cost(NEAREST, 0) if snapshot.m == "fast" else Cost(EXACT, limits.render_bytes)
+    if snapshot.m == "fast":
+        return Cost(FAST_SECONDS, 0)
+    return Cost(EXACT_SECONDS, limits.render_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +125,9 @@ class Shot:
     """A picture of a video.
 
     Attributes:
-        image: In memory, 8-bit sRGB, not turned.
-        turns: libvips' operations that turn it upright, if requested.
-        at: Milliseconds from the video's first picture.
+        image: The picture in memory, 8-bit sRGB, not turned.
+        turns: Names of libvips' operations that turn it upright; empty unless ``ar`` is set.
+        at: Its time in milliseconds after the video's first picture.
         decoded: Number of pictures that were decoded for it.
     """
 
@@ -142,22 +145,22 @@ def answer(
     stopped: Callable[[], bool],
     most: int | None = None,
 ) -> str:
-    """Write the picture to the descriptor ``memory``; the MIME type of it.
+    """Write the picture to the descriptor ``memory``, and return its MIME type.
 
     Args:
-        descriptor: Of the video; where it stands is left alone.
-        snapshot: Which picture.
-        memory: Of an empty file.
-        context: Limits, rendering, and who watches.
+        descriptor: Descriptor of the video, whose position is not changed.
+        snapshot: The parsed request.
+        memory: Descriptor of an empty file.
+        context: Limits, rendering options, and the watcher of images.
         stopped: Returns whether the job was cancelled.
-        most: Bytes that it may take; ``None`` for ``limits.render_bytes``.
+        most: Bytes of memory that may be used; ``None`` for ``limits.render_bytes``.
 
     Raises:
-        TooExpensive: It would take more than ``most``.
-        BadRequest: It is no video, or one with other codecs.
-        InvalidArgument: It has fewer pixels than the picture should.
-        ImageTooLarge: It has too many, or key frames too far apart.
-        ImageDamage: It cannot be decoded.
+        TooExpensive: More than ``most`` would be needed.
+        BadRequest: The file is not a video, or has another codec than those in :data:`DECODERS`.
+        InvalidArgument: The requested picture is larger than the video.
+        ImageTooLarge: The video has too many pixels, or its key frames are too far apart.
+        ImageDamage: The video cannot be decoded.
     """
     from ..render import FAULTS
 
@@ -187,14 +190,14 @@ def take(
     stopped: Callable[[], bool] = lambda: False,
     most: int | None = None,
 ) -> Shot:
-    """Decode the picture; what it takes besides that picture is free again.
+    """Decode the picture. When this returns, all other memory of FFmpeg has been freed.
 
     Raises:
-        TooExpensive, OssError: As :func:`answer` has it.
+        TooExpensive, OssError: As for :func:`answer`.
     """
     demuxer, av = _demuxer(os.pread(descriptor, BEGINNING, 0)), library()
     _bound(limits.render_bytes // 4)
-    options = {"max_pixels": str(_most(limits))}  # whatever the container says of the size
+    options = {"max_pixels": str(_most(limits))}  # the container may name another size
     try:
         with av.open(
             _File(descriptor, stopped),
@@ -207,13 +210,14 @@ def take(
             stream = _stream(container)
             needed = _admit(stream, limits)
             if most is not None and needed > most:
-                raise TooExpensive(Cost(NEAREST if snapshot.m == "fast" else EXACT, needed))
+                seconds = FAST_SECONDS if snapshot.m == "fast" else EXACT_SECONDS
+                raise TooExpensive(Cost(seconds, needed))
             stream.codec_context.options = options
-            reel = Reel(container, stream, limits, stopped)
-            frame = reel.shown(snapshot.t, fast=snapshot.m == "fast")
+            video = OpenVideo(container, stream, limits, stopped)
+            frame = video.picture_at(snapshot.t, fast=snapshot.m == "fast")
             if frame is None:
                 raise ImageDamage("The image file may be damaged. The video has no picture.")
-            at = reel.milliseconds(frame)
+            at = video.milliseconds(frame)
             image, turns = _image(frame), _turns(frame) if snapshot.ar else ()
             del frame
     except (OssError, MemoryError):
@@ -221,12 +225,12 @@ def take(
     except (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError) as error:
         raise unreadable(ValueError(getattr(error, "strerror", None) or str(error))) from None
     if snapshot.ar:
-        gc.collect(1)  # PyAV's frame and what it says beside hold each other, and many pictures
-    return Shot(image, turns, at, reel.decoded)
+        gc.collect(1)  # PyAV's frame and its side data refer to each other, and to many pictures
+    return Shot(image, turns, at, video.decoded)
 
 
 class _File:
-    """The file for FFmpeg, with a position of its own, as the descriptor's is shared."""
+    """The file for FFmpeg. It has its own position, because the descriptor's is shared."""
 
     def __init__(self, descriptor: int, stopped: Callable[[], bool]) -> None:
         self._descriptor, self._stopped, self._at = descriptor, stopped, 0
@@ -243,7 +247,7 @@ class _File:
         if begin is None:
             begin = os.fstat(self._descriptor).st_size
         if begin + offset < 0:
-            return -1  # an exception would be printed, and go no further
+            return -1  # PyAV would print an exception, and not pass it on
         self._at = begin + offset
         return self._at
 
@@ -264,7 +268,7 @@ def _closed(url: str, flags: int, options: dict[str, str]) -> Any:
 
 @cache
 def _bound(most: int) -> None:
-    """Limit FFmpeg's allocations: 30 million entries of an index would take 700 MB."""
+    """Limit each of FFmpeg's allocations: an index of 30 million entries would take 700 MB."""
     ctypes.CDLL(library()._core.__file__).av_max_alloc(ctypes.c_size_t(most))
 
 
@@ -283,12 +287,12 @@ def _stream(container: Any) -> Any:
     """Return the first video stream that is not a cover; other streams are not read.
 
     Raises:
-        BadRequest: There is none, or it has another codec.
+        BadRequest: There is none, or none with a codec in :data:`DECODERS`.
     """
     cover = library().stream.Disposition.attached_pic
     streams = [one for one in container.streams.video if not one.disposition & cover]
     if not streams:
-        raise BadRequest("The object has no video, of which a picture could be taken.")
+        raise BadRequest("The object has no video stream.")
     known = [one for one in streams if one.codec_context and one.codec_context.name in DECODERS]
     if not known:
         codec = streams[0].codec_context and streams[0].codec_context.codec.canonical_name
@@ -305,16 +309,19 @@ def _stream(container: Any) -> Any:
 
 
 def _most(limits: Limits) -> int:
-    """Pixels of a picture with quartered colours in 8 bits, the smallest there is."""
+    """Return the most pixels that fit ``render_bytes`` in the smallest pixel format.
+
+    That is 4:2:0 with 8 bits, 1.5 bytes for each pixel.
+    """
     room = max(0, limits.render_bytes - plan.PIPELINE_BYTES)
-    return max(1, min(limits.source_pixels, int(room / (HELD * 1.5 + MADE))))
+    return max(1, min(limits.source_pixels, int(room / (KEPT_PICTURES * 1.5 + CONVERSION_BYTES))))
 
 
 def _admit(stream: Any, limits: Limits) -> int:
-    """Bytes that decoding takes; refuse a video that is too large, before any of it is decoded.
+    """Check the size of a video before any of it is decoded, and return the bytes it will take.
 
     Raises:
-        ImageTooLarge: A side, the area or the memory passes a limit.
+        ImageTooLarge: A side, the area or the memory exceeds a limit.
     """
     context = stream.codec_context
     width, height, kind = context.width, context.height, context.format
@@ -325,7 +332,7 @@ def _admit(stream: Any, limits: Limits) -> int:
         raise ImageTooLarge(
             f"{size}; Maximal size of image supported is {limits.source_pixels} pixels."
         )
-    each = HELD * (kind.padded_bits_per_pixel / 8 if kind else 1.5) + MADE
+    each = KEPT_PICTURES * (kind.padded_bits_per_pixel / 8 if kind else 1.5) + CONVERSION_BYTES
     memory = int(plan.PIPELINE_BYTES + width * height * each)
     if memory > limits.render_bytes:
         raise ImageTooLarge(
@@ -335,15 +342,15 @@ def _admit(stream: Any, limits: Limits) -> int:
 
 
 def _image(frame: Any) -> Image:
-    """The same in sRGB, colours between the pixels that have one interpolated, not repeated."""
+    """Convert a frame to sRGB; subsampled colours are interpolated, not repeated."""
     from pyvips import Image
 
     how = library().video.reformatter.Interpolation
     matrix, levels = frame.colorspace, frame.color_range
-    if matrix == UNSAID:
-        matrix = HD if max(frame.width * 9 // 16, frame.height) >= DEEP else SD
+    if matrix == UNSPECIFIED:
+        matrix = HD if max(frame.width * 9 // 16, frame.height) >= HD_ROWS else SD
     rgb = frame.reformat(
-        format="gbrp",  # in planes, which takes half as long as side by side
+        format="gbrp",  # planes take half as long as interleaved pixels
         src_colorspace=MATRICES.get(matrix),
         src_color_range=levels or (FULL if frame.format.name.startswith("yuvj") else LIMITED),
         dst_color_range=FULL,
@@ -356,11 +363,11 @@ def _image(frame: Any) -> Image:
         for plane in rgb.planes
     )
     image = red.bandjoin([green, blue]).copy(interpretation="srgb")
-    return image.crop(0, 0, rgb.width, height)  # rows are longer in memory
+    return image.crop(0, 0, rgb.width, height)  # rows are padded in memory
 
 
 def _turns(frame: Any) -> tuple[str, ...]:
-    """What the display matrix asks for; one that is no quarter turn asks for nothing."""
+    """Return the operations of the display matrix; empty if it is not made of quarter turns."""
     with contextlib.suppress(KeyError, struct.error):
         a, b, _, c, d, *_ = struct.unpack("=9i", bytes(frame.side_data["DISPLAYMATRIX"]))
         return TURNS.get(tuple((one > 0) - (one < 0) for one in (a, b, c, d)), ())

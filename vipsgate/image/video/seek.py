@@ -1,8 +1,9 @@
-"""Finds the picture at a moment of a video, by way of the key frame before it.
+"""Finds the picture at a moment of a video, starting from the key frame before it.
 
 A seek leads to an entry of the container's index, which may be several key frames too early, or one
 too late, as many indexes have decoding times only. So packets are read from there without being
-decoded, and dropped at each key frame up to the moment; the remaining ones are decoded.
+decoded. At each key frame up to the moment, the packets before it are dropped. The remaining ones
+are decoded.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from typing import Any
 from ...errors import BadRequest, ImageDamage, ImageTooLarge, ServiceUnavailable
 from ..config import Limits
 
-FARTHER = 4  # factor by which to seek further back, from a second on, if nothing was found
+BACKOFF = 4  # factor by which to seek further back, from a second on, if nothing was found
 M_FAST = "m_fast takes the key frame itself."
 
 
-class Reel:
-    """A video, opened.
+class OpenVideo:
+    """An open video.
 
     Args:
-        container: PyAV's, in which only ``stream`` is read.
-        stream: The video.
-        limits: Of which ``video_frames`` and ``render_bytes`` count.
+        container: PyAV's container; all streams but ``stream`` are discarded.
+        stream: Its video stream.
+        limits: The limits, of which ``video_frames`` and ``render_bytes`` are used.
         stopped: Returns whether the job was cancelled.
 
     Attributes:
-        decoded: Pictures decoded so far.
+        decoded: Number of pictures that have been decoded.
+
+    Raises:
+        ImageDamage: The stream has no time base.
     """
 
     def __init__(
@@ -37,23 +41,24 @@ class Reel:
         from av import FFmpegError
 
         if not stream.time_base:
-            raise ImageDamage("The image file may be damaged. The video has no clock.")
+            raise ImageDamage("The image file may be damaged. The video has no time base.")
         self._container, self._stream, self._faults = container, stream, FFmpegError
         self._limits, self._stopped = limits, stopped
         self._start = stream.start_time or 0
         self.decoded = 0
         self._taken = 0
 
-    def shown(self, t: int, *, fast: bool) -> Any:
-        """The last picture at or before the moment, else the first; ``None`` where there is none.
+    def picture_at(self, t: int, *, fast: bool) -> Any:
+        """Return the last picture at or before a moment, else the first; ``None`` if there is none.
 
         Args:
-            t: Milliseconds from the first picture on.
-            fast: The last key frame instead.
+            t: The moment, in milliseconds after the first picture.
+            fast: Return the last key frame at or before the moment instead.
 
         Raises:
-            BadRequest: The last key frame is too many pictures away.
-            ImageTooLarge: It is too many bytes away.
+            BadRequest: The key frame before the moment is more than ``video_frames`` away.
+            ImageTooLarge: It is more than a quarter of ``render_bytes`` away.
+            ServiceUnavailable: The job was cancelled.
         """
         target = self._start + self._ticks(t)
         at, key, back = target, target, max(1, self._ticks(1000))
@@ -65,12 +70,12 @@ class Reel:
                 return earliest if before is None else before
             if at <= self._start:
                 key, fast = self._start, False
-            elif packets:  # of which the first was no picture, or not a whole one yet
+            elif packets:  # the first packet did not give a complete picture
                 key = min(key, _time(packets[0], key) - 1)
-            at, back = max(self._start, min(at, key) - back), FARTHER * back
+            at, back = max(self._start, min(at, key) - back), BACKOFF * back
 
     def milliseconds(self, frame: Any) -> float:
-        """When a picture is shown, from the first one on."""
+        """Return when a picture is shown, in milliseconds after the first one."""
         ticks = self._start if frame.pts is None else frame.pts
         return float((ticks - self._start) * self._stream.time_base * 1000)
 
@@ -79,25 +84,25 @@ class Reel:
         return int(milliseconds * clock.denominator // (1000 * clock.numerator))
 
     def _seek(self, at: int) -> None:
-        with contextlib.suppress(self._faults):  # what follows is read from where it stands
+        with contextlib.suppress(self._faults):  # if it fails, packets are read from here on
             self._container.seek(at, stream=self._stream)
         self._stream.codec_context.flush_buffers()
 
     def _packets(self, target: int, key: int, *, first: bool, fast: bool) -> list[Any]:
-        """From the last key frame at or before ``key`` on, up to the picture shown at ``target``.
+        """Return the packets from the last key frame at or before ``key`` up to ``target``.
 
         Args:
-            target: In the stream's own clock.
-            key: Likewise.
-            first: There is nothing before: take what comes.
-            fast: The key frame only.
+            target: When the picture is shown, in units of the stream's time base.
+            key: Latest time of the key frame, likewise.
+            first: Nothing is before this position, so packets before a key frame are taken, too.
+            fast: Return the key frame only.
         """
         held: list[Any] = []
         size = 0
         for packet in self._container.demux(self._stream):
             if self._stopped():
                 raise ServiceUnavailable("The work was stopped.")
-            if not packet.size:  # the end
+            if not packet.size:  # the end of the stream
                 continue
             late = _time(packet, key) > key
             if packet.is_keyframe and late and not held and not first:
@@ -128,17 +133,17 @@ class Reel:
             )
 
     def _decode(self, packets: list[Any], target: int) -> tuple[Any, Any]:
-        """The last picture at or before ``target``, and the first one of all; either may lack."""
+        """Return the last picture at or before ``target``, and the first one; ``None`` for none."""
         before = earliest = None
         context = self._stream.codec_context
-        for packet in [*packets, None] if packets else []:  # None: give what is still inside
+        for packet in [*packets, None] if packets else []:  # None: return the buffered pictures
             if self._stopped():
                 raise ServiceUnavailable("The work was stopped.")
             try:
                 frames = context.decode(packet)
             except MemoryError:
                 raise
-            except self._faults:  # one that is broken; players go on, too
+            except self._faults:  # a damaged packet is skipped, as players do
                 continue
             for frame in frames:
                 self.decoded += 1

@@ -1,6 +1,6 @@
-"""``video/snapshot,t_7000,f_jpg,w_800,h_600,m_fast``: one picture of a video, as it is asked for.
+"""``video/snapshot,t_7000,f_jpg,w_800,h_600,m_fast``: the request for one picture of a video.
 
-Parameters and arithmetic only; :mod:`.video` decodes. OSS guide, Video snapshots.
+This has parameters and arithmetic only; :mod:`.decode` decodes (OSS guide, Video snapshots).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BAD_WIDTH, BAD_HEIGHT, BAD_FORMAT = "0053-00000104", "0053-00000105", "0053-0000
 
 
 def _side(name: str, bad: str) -> Any:
-    """Pixels, 0 for automatic; how many the video has is known only later."""
+    """Return a field for a side in pixels, 0 for automatic; its maximum depends on the video."""
 
     def read(text: str) -> int:
         if not NUMBER.fullmatch(text) or int(text) < 0:
@@ -31,17 +31,19 @@ def _side(name: str, bad: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Which moment, and how large.
+    """The moment, format and size of a picture.
 
     Attributes:
-        t: Milliseconds from the first picture on; beyond the end it is the last one.
-        f: Codec name of the result.
-        w: Pixels, 0 to the video's width; 0 follows from ``h``, and both 0 leave the size.
-        h: Pixels, 0 to the video's height; likewise.
-        m: ``fast`` takes the nearest key frame before ``t``; else what is shown at ``t``.
-        ar: ``auto`` turns the picture as the video's display matrix says; ``w`` and ``h`` are those
-            of the turned one.
-        ignored: Parameters that were written and that it does not know, by their names.
+        t: Milliseconds after the first picture; beyond the end, the last picture is taken.
+        f: Format of the result, ``jpg`` or ``png``.
+        w: Width in pixels, 0 to the video's width. 0 keeps the proportion to ``h``; if both are 0,
+            the size is the video's.
+        h: Height in pixels, 0 to the video's height; likewise.
+        m: ``fast`` takes the last key frame at or before ``t``; empty takes the picture shown at
+            ``t``.
+        ar: ``auto`` turns the picture as the video's display matrix says; ``w`` and ``h`` are then
+            those of the turned picture.
+        ignored: Names of unknown parameters in the request.
     """
 
     name: ClassVar[str] = "snapshot"
@@ -55,10 +57,10 @@ class Snapshot:
     ignored: Notes = field(default=(), kw_only=True, compare=False, repr=False)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of the result, of a video of this size.
+        """Return width and height of the result for a video of this size, all in pixels.
 
         Raises:
-            InvalidArgument: More than the video has is asked for.
+            InvalidArgument: ``w`` or ``h`` is more than the video has.
         """
         for side, most, ec in (("w", width, BAD_WIDTH), ("h", height, BAD_HEIGHT)):
             if getattr(self, side) > most:
@@ -75,15 +77,15 @@ class Snapshot:
         )
 
     def __str__(self) -> str:
-        """The canonical text; parsing it gives an equal snapshot."""
+        """Return the canonical text; parsing it gives an equal snapshot."""
         return ",".join([self.name, *params.texts(self)])
 
 
 def read(word: str) -> Snapshot:
-    """``snapshot,t_7000,w_800``.
+    """Parse a text such as ``snapshot,t_7000,w_800``.
 
     Raises:
-        InvalidArgument: A value is bad.
+        InvalidArgument: A value is not valid.
         MissingArgument: There is no ``t``.
     """
     _, comma, rest = word.partition(",")

@@ -28,4 +28,4 @@ def check() -> None:
     """
     is_abandoned = getattr(_CURRENT, "is_abandoned", None)
     if is_abandoned is not None and is_abandoned():
-        raise ServiceUnavailable("The time was over before the store had done it.")
+        raise ServiceUnavailable("The store did not finish in time.")

@@ -183,7 +183,7 @@ class LocalDraft(Bytes):
                     self.descriptor = os.open(self._name, NAMED, paths.FILE_MODE, dir_fd=drafts)
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._name and not os.fstat(self.descriptor).st_nlink:
-                    raise ServiceUnavailable("The draft was swept away while it was begun.")
+                    raise ServiceUnavailable("The draft was deleted while it was being created.")
         except OSError as error:
             raise paths.refusal(error, "") from None
 
@@ -262,7 +262,7 @@ def check(present: Object | None, expected: str) -> None:
         PreconditionFailed: It has another tag.
     """
     if (present.etag if present else "") != expected:
-        raise PreconditionFailed("The object is another one by now.")
+        raise PreconditionFailed("The object has been replaced in the meantime.")
 
 
 def sweep(bucket: paths.BucketFolder) -> None:

@@ -86,7 +86,7 @@ class Root:
         except OSError as error:
             return self._lost(os.strerror(error.errno or 0))
         if self._identity is None or not self._identity.same(identity):
-            return self._lost("another folder is there than at the start: is its disk mounted?")
+            return self._lost("the folder is not the one at the start: is its disk mounted?")
         self._known = identity.device, identity.inode
         if self._since is not None:
             self._since, self.reason = None, ""
@@ -118,7 +118,7 @@ class Root:
             descriptor = os.open(self.path, FOLDER)
         except OSError as error:
             self.check()
-            raise away(f"The store cannot be had now: {os.strerror(error.errno or 0)}.") from None
+            raise away(f"The store cannot be read now: {os.strerror(error.errno or 0)}.") from None
         try:
             facts = os.fstat(descriptor)
             if self._since is not None or (facts.st_dev, facts.st_ino) != self._known:

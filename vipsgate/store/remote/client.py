@@ -194,12 +194,12 @@ class StoreClient:
         self.trouble = _first(text) or "it takes too long"
         if REFUSED.search(text):
             self._breaker.succeeded()
-            return BadGateway("The object store does not understand this server.")
+            return BadGateway("The object store refuses the request as malformed.")
         self._breaker.failed(time.monotonic(), random.random())
         headers = _later(self._breaker.left_to_wait(time.monotonic()))
         if isinstance(error, TimeoutError) or SLOW.search(text):
             return GatewayTimeout("The object store does not answer in time.", headers=headers)
-        return BadGateway("The object store cannot be had.", headers=headers)
+        return BadGateway("The object store cannot be reached.", headers=headers)
 
 
 def _answer(error: Exception, text: str) -> OssError | None:
@@ -213,7 +213,7 @@ def _answer(error: Exception, text: str) -> OssError | None:
     if isinstance(error, FileNotFoundError) and not LOST.search(text):
         return NoSuchKey("The specified key does not exist.")
     if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
-        return PreconditionFailed("The object is another one by now.")
+        return PreconditionFailed("The object has been replaced in the meantime.")
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
         log.error("the store refuses: %s", _first(text))
         return AccessDenied("The server itself has no right to do this in the object store.")

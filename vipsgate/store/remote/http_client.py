@@ -194,8 +194,8 @@ def _meta(answer: Answer, size: int) -> dict[str, Any]:
     etag, modified = (text if _is_kept(text) else "" for text in (etag, modified))
     if not (etag or modified):
         raise BadGateway(
-            "The origin says neither ETag nor Last-Modified of its object, so nobody could tell "
-            "one version from another."
+            "The origin sends neither ETag nor Last-Modified, so versions of its object "
+            "cannot be told apart."
         )
     try:
         date = parsedate_to_datetime(modified)
@@ -218,4 +218,4 @@ def _absent() -> NoSuchKey:
 
 
 def _changed() -> PreconditionFailed:
-    return PreconditionFailed("The object is another one by now.")
+    return PreconditionFailed("The object has been replaced in the meantime.")

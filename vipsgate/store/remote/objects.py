@@ -240,7 +240,7 @@ class RemoteReader:
         if head is None or head.object != info:
             head = await self.head(path)
             if head.object != info:
-                raise PreconditionFailed("The object is another one by now.")
+                raise PreconditionFailed("The object has been replaced in the meantime.")
         if not span:
             return _none()
         descriptor = self._source_cache.find(path, info) if self._source_cache else None

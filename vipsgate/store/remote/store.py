@@ -324,7 +324,7 @@ def _absent(key: str) -> NoSuchKey:
 
 
 def _changed() -> PreconditionFailed:
-    return PreconditionFailed("The object is another one by now.")
+    return PreconditionFailed("The object has been replaced in the meantime.")
 
 
 def _impossible(key: str) -> InvalidObjectName:

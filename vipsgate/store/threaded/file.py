@@ -101,7 +101,7 @@ def _open(
     result = disk.open(bucket, key)
     try:
         if info is not None and result.object != info:
-            raise PreconditionFailed("The object is another one by now.")
+            raise PreconditionFailed("The object has been replaced in the meantime.")
         piece = os.pread(result.descriptor, min(PIECE, len(span)), span.start)
     except BaseException:
         result.close()
