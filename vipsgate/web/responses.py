@@ -57,8 +57,10 @@ for ending, kind in {
     ".webp": "image/webp",
 }.items():
     TYPES.add_type(kind, ending)
-# types whose scripts a browser would run are sent with a sandbox (as imgproxy does for SVG)
-ACTIVE = frozenset(("text/html", "text/xml", "application/xml"))  # and those that end in +xml
+# types whose scripts a browser would run are sent with a sandbox (as imgproxy does for SVG); and
+# those that end in +xml. Chromium reads text/xsl as XML, Firefox the parts of the last
+ACTIVE = frozenset("text/html text/xml text/xsl application/xml multipart/x-mixed-replace".split())
+ANY_TYPE = re.compile(r'[^\s,;="]+/[^\s,;="]+')  # all that may be read as one in a Content-Type
 CAGE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
@@ -130,9 +132,12 @@ def mime_of(key: str) -> str:
 
 
 def is_active(mime: str) -> bool:
-    """Return whether a browser would run scripts in content of a type."""
-    bare = mime.partition(";")[0].strip().lower()
-    return bare in ACTIVE or bare.endswith("+xml")
+    """Return whether a browser would run scripts in content of a type.
+
+    A browser reads a Content-Type as a list, of which the last type that it understands counts:
+    ``image/png, text/html`` is a page (Fetch Standard, "extract a MIME type").
+    """
+    return any(kind in ACTIVE or kind.endswith("+xml") for kind in ANY_TYPE.findall(mime.lower()))
 
 
 def validators(etag: str, modified: float) -> dict[str, str]:
