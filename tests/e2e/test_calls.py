@@ -374,6 +374,7 @@ CALLS = {  # each row of the table, as a request with a body where it takes one
     for row in (first, first.copying)
     if row
 }
+READS = ("GET", "HEAD")
 NEVER: frozenset[str] = frozenset()
 PATHS = ("/", f"/{BUCKET}/", f"/{BUCKET}/{KEY}")
 NEEDED = {"list-type": "2", "uploadId": "UPLOAD", "partNumber": "1", "styleName": "small"}
@@ -399,6 +400,30 @@ def test_a_header_that_is_not_honoured_is_refused_by_name(world, name):
         if method != "HEAD":
             assert header.lower() in said.message
         assert world.noting.written == []
+    assert world.run(world.snapshot()) == world.state
+
+
+DATES = ("Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 00:00:00 GMT")
+ON_CONDITION = {  # or of a part
+    "If-Match": ('"x"', "*"),
+    "if-none-match": ("*", '"x"'),
+    "If-Modified-Since": DATES,
+    "If-Unmodified-Since": DATES,
+    "Content-Range": ("bytes 0-3/9", "bytes */9"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, row in CALLS.items() if row[0] not in READS])
+def test_a_change_on_a_condition_is_refused_and_never_done_without_it(world, name):
+    method, line, sent = request_of(world, name)
+    for header, values in ON_CONDITION.items():
+        for value in values:
+            said = world.ask(method, line, b"body", {**sent, header: value})
+            assert (said.status, said.code) == (501, "NotImplemented")
+            assert f"<Header>{header.title()}</Header>" in said.body
+            said = world.ask(method, line, b"body", {**sent, header: value}, signed=False)
+            assert said.status in (403, 501)  # and who may not do it is told that alone
+    assert world.noting.written == []
     assert world.run(world.snapshot()) == world.state
 
 
