@@ -88,6 +88,12 @@ def link(path: str, **query: str) -> str:
     return f"{ROOT}/{quote(path)}" + (f"?{urlencode(sent)}" if sent else "")
 
 
+def aim(back: str) -> str:
+    """Where a visitor goes who came from ``back``: there, if it is a page of ours, else home."""
+    ours = back.startswith(f"{ROOT}/") and back.isascii() and back.isprintable()
+    return back if ours and "\\" not in back else f"{ROOT}/"
+
+
 def size(count: float) -> str:
     """Bytes for people: ``21.8 KB``."""
     for unit in UNITS:
