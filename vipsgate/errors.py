@@ -86,6 +86,7 @@ from typing import Any, ClassVar
 # object's ACL, protection of sources, hotlink protection
 RULES = ("expired", "role", "bucket-acl", "object-acl", "protection", "referer")
 SHOWN = 64  # characters of a client's own text that a message repeats
+MAX_MESSAGE = 4096  # characters of a message, whatever it repeats: an element's name has no end
 
 
 class OssError(Exception):
@@ -94,7 +95,8 @@ class OssError(Exception):
     Attributes:
         status: HTTP status.
         code: OSS error code, the ``<Code>`` of the XML body.
-        message: What was wrong, with which parameter, and what was expected.
+        message: What was wrong, with which parameter, and what was expected; cut after
+            :data:`MAX_MESSAGE` characters.
         ec: OSS's sub-code (``x-oss-ec``, ``<EC>``), empty where none is known.
         rule: Which of a bucket's or a role's rules it was, one of :data:`RULES`; the client is not
             told, counts and the log are.
@@ -114,6 +116,8 @@ class OssError(Exception):
         extra: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE - 3]}..."
         super().__init__(message)
         self.message = message
         self.ec = ec

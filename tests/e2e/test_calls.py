@@ -427,6 +427,48 @@ def test_a_change_on_a_condition_is_refused_and_never_done_without_it(world, nam
     assert world.run(world.snapshot()) == world.state
 
 
+LONG = b"r" * 900_000
+ROOTS = (
+    *("BucketProcessConfiguration", "CORSConfiguration", "CompleteMultipartUpload"),
+    *("CreateBucketConfiguration", "Delete", "LifecycleConfiguration", "RefererConfiguration"),
+    *("Style", "Tagging", "WebsiteConfiguration"),
+)
+TOO_LONG = [
+    b"<%b/>" % LONG,
+    b"<?xml version='1.0' encoding='%b'?><a/>" % LONG,
+    *(b"<%b><%b/></%b>" % (root.encode(), LONG, root.encode()) for root in ROOTS),
+    b"<Delete><Quiet>%b</Quiet><Object><Key>a</Key></Object></Delete>" % LONG,
+    b"<Delete><Object><Key>a</Key><VersionId>%b</VersionId></Object></Delete>" % LONG,
+    b"<RefererConfiguration><AllowEmptyReferer>%b</AllowEmptyReferer>"
+    b"</RefererConfiguration>" % LONG,
+]
+
+
+@pytest.mark.parametrize("name", [name for name, row in CALLS.items() if row[0] not in READS])
+def test_no_error_is_as_long_as_what_was_sent(world, name):
+    method, line, sent = request_of(world, name)
+    for body in TOO_LONG:
+        said = world.ask(method, line, body, sent)
+        assert said.status != 500
+        assert said.status < 400 or len(said.body) < 6000, said.body[:200]
+    world.run(world.restore())
+
+
+def test_what_a_head_says_fits_into_a_header(world):
+    """As far as clients and servers in front read one; code and message are always there."""
+    for size in (1, 100, 3000, 30_000):
+        query = f"x-oss-process={'a' * size}&OSSAccessKeyId=ownerKey&Expires=4000000000&Signature=x"
+        for host in ("127.0.0.1", "a" * size):
+            line = f"/{BUCKET}/{KEY}?{query}"
+            said = world.ask("HEAD", line, headers={"Host": host}, signed=False)
+            packed = said.headers["x-oss-err"]
+            assert len(packed) < 9000
+            text = base64.b64decode(packed).decode()
+            assert "<Code>SignatureDoesNotMatch</Code>" in text
+            assert said.headers["x-oss-request-id"] in text
+            assert ("<StringToSign>" in text) == (size <= 100)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_what_comes_with_every_call_of_the_sdks_passes(world, name):
     method, line, sent = request_of(world, name)
