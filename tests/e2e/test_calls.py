@@ -500,6 +500,23 @@ def raw(world, *rows):
         return line.makefile("rb").readline()
 
 
+@pytest.mark.parametrize("name", ["PutObject", "PutSymlink"])
+@pytest.mark.parametrize("header", ["Cache-Control", "Content-Encoding", "Content-Language"])
+def test_a_list_in_several_headers_is_kept_as_a_whole(world, name, header):
+    query, more = (
+        ("?symlink", [f"x-oss-symlink-target: {KEY}"]) if name == "PutSymlink" else ("", [])
+    )
+    said = raw(
+        world,
+        *(f"PUT /{BUCKET}/{NEW}{query} HTTP/1.1", "Host: x", "Connection: close"),
+        *(f"{header}: a", "Content-Length: 0", f"{header.lower()}: b, c", *more),
+    )
+    assert said.split()[1] == b"200"
+    kept = world.run(world.store.stat(BUCKET, NEW)).properties.headers
+    assert kept == {header.lower(): "a,b, c"}
+    world.run(world.restore())
+
+
 def test_it_is_refused_before_the_body_is_asked_for(world):
     said = raw(
         world,
