@@ -31,6 +31,15 @@ def test_travels_whole_whatever_it_says(message, ec, extra):
     assert dump(load(json.loads(json.dumps(dump(error))))) == dump(error)
 
 
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 1_000_000])
+def test_a_message_has_an_end(kind, size):
+    error = kind("a" * size)
+    assert len(error.message) == min(size, errors.MAX_MESSAGE)
+    assert error.message.endswith("..." if size > errors.MAX_MESSAGE else "a")
+    assert dump(load(dump(error))) == dump(error)
+
+
 def test_an_unknown_code_is_a_fault_of_ours():
     error = load({"code": "?", "message": "m", "ec": "", "extra": {}, "headers": {}})
     assert type(error) is InternalError

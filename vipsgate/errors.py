@@ -87,6 +87,7 @@ from typing import Any, ClassVar
 # or of the object, source protection, hotlink protection
 RULES = ("expired", "role", "bucket-acl", "object-acl", "protection", "referer")
 SHOWN = 64  # characters of a client's text that a message repeats
+MAX_MESSAGE = 4096  # characters of a message, whatever it repeats: an element's name has no end
 
 
 class OssError(Exception):
@@ -95,7 +96,8 @@ class OssError(Exception):
     Attributes:
         status: HTTP status.
         code: OSS error code, the ``<Code>`` of the XML body.
-        message: What is wrong, with which parameter, and what was expected.
+        message: What is wrong, with which parameter, and what was expected; at most
+            :data:`MAX_MESSAGE` characters.
         ec: OSS's sub-code (``x-oss-ec``, ``<EC>``); empty if none is known.
         rule: The rule that denied the request, one of :data:`RULES`; empty for other errors. It is
             counted and logged, and not sent.
@@ -115,6 +117,8 @@ class OssError(Exception):
         extra: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE - 3]}..."
         super().__init__(message)
         self.message = message
         self.ec = ec

@@ -374,6 +374,7 @@ CALLS = {  # each row of the table, as a request with a body where it takes one
     for row in (first, first.copying)
     if row
 }
+READS = ("GET", "HEAD")
 NEVER: frozenset[str] = frozenset()
 PATHS = ("/", f"/{BUCKET}/", f"/{BUCKET}/{KEY}")
 NEEDED = {"list-type": "2", "uploadId": "UPLOAD", "partNumber": "1", "styleName": "small"}
@@ -400,6 +401,72 @@ def test_a_header_that_is_not_honoured_is_refused_by_name(world, name):
             assert header.lower() in said.message
         assert world.noting.written == []
     assert world.run(world.snapshot()) == world.state
+
+
+DATES = ("Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 00:00:00 GMT")
+ON_CONDITION = {  # or of a part
+    "If-Match": ('"x"', "*"),
+    "if-none-match": ("*", '"x"'),
+    "If-Modified-Since": DATES,
+    "If-Unmodified-Since": DATES,
+    "Content-Range": ("bytes 0-3/9", "bytes */9"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, row in CALLS.items() if row[0] not in READS])
+def test_a_change_on_a_condition_is_refused_and_never_done_without_it(world, name):
+    method, line, sent = request_of(world, name)
+    for header, values in ON_CONDITION.items():
+        for value in values:
+            said = world.ask(method, line, b"body", {**sent, header: value})
+            assert (said.status, said.code) == (501, "NotImplemented")
+            assert f"<Header>{header.title()}</Header>" in said.body
+            said = world.ask(method, line, b"body", {**sent, header: value}, signed=False)
+            assert said.status in (403, 501)  # and who may not do it is told that alone
+    assert world.noting.written == []
+    assert world.run(world.snapshot()) == world.state
+
+
+LONG = b"r" * 900_000
+ROOTS = (
+    *("BucketProcessConfiguration", "CORSConfiguration", "CompleteMultipartUpload"),
+    *("CreateBucketConfiguration", "Delete", "LifecycleConfiguration", "RefererConfiguration"),
+    *("Style", "Tagging", "WebsiteConfiguration"),
+)
+TOO_LONG = [
+    b"<%b/>" % LONG,
+    b"<?xml version='1.0' encoding='%b'?><a/>" % LONG,
+    *(b"<%b><%b/></%b>" % (root.encode(), LONG, root.encode()) for root in ROOTS),
+    b"<Delete><Quiet>%b</Quiet><Object><Key>a</Key></Object></Delete>" % LONG,
+    b"<Delete><Object><Key>a</Key><VersionId>%b</VersionId></Object></Delete>" % LONG,
+    b"<RefererConfiguration><AllowEmptyReferer>%b</AllowEmptyReferer>"
+    b"</RefererConfiguration>" % LONG,
+]
+
+
+@pytest.mark.parametrize("name", [name for name, row in CALLS.items() if row[0] not in READS])
+def test_no_error_is_as_long_as_what_was_sent(world, name):
+    method, line, sent = request_of(world, name)
+    for body in TOO_LONG:
+        said = world.ask(method, line, body, sent)
+        assert said.status != 500
+        assert said.status < 400 or len(said.body) < 6000, said.body[:200]
+    world.run(world.restore())
+
+
+def test_what_a_head_says_fits_into_a_header(world):
+    """As far as clients and servers in front read one; code and message are always there."""
+    for size in (1, 100, 3000, 30_000):
+        query = f"x-oss-process={'a' * size}&OSSAccessKeyId=ownerKey&Expires=4000000000&Signature=x"
+        for host in ("127.0.0.1", "a" * size):
+            line = f"/{BUCKET}/{KEY}?{query}"
+            said = world.ask("HEAD", line, headers={"Host": host}, signed=False)
+            packed = said.headers["x-oss-err"]
+            assert len(packed) < 9000
+            text = base64.b64decode(packed).decode()
+            assert "<Code>SignatureDoesNotMatch</Code>" in text
+            assert said.headers["x-oss-request-id"] in text
+            assert ("<StringToSign>" in text) == (size <= 100)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -431,6 +498,23 @@ def raw(world, *rows):
     with socket.create_connection(("127.0.0.1", world.port), timeout=30) as line:
         line.sendall("\r\n".join([*rows, "", ""]).encode())
         return line.makefile("rb").readline()
+
+
+@pytest.mark.parametrize("name", ["PutObject", "PutSymlink"])
+@pytest.mark.parametrize("header", ["Cache-Control", "Content-Encoding", "Content-Language"])
+def test_a_list_in_several_headers_is_kept_as_a_whole(world, name, header):
+    query, more = (
+        ("?symlink", [f"x-oss-symlink-target: {KEY}"]) if name == "PutSymlink" else ("", [])
+    )
+    said = raw(
+        world,
+        *(f"PUT /{BUCKET}/{NEW}{query} HTTP/1.1", "Host: x", "Connection: close"),
+        *(f"{header}: a", "Content-Length: 0", f"{header.lower()}: b, c", *more),
+    )
+    assert said.split()[1] == b"200"
+    kept = world.run(world.store.stat(BUCKET, NEW)).properties.headers
+    assert kept == {header.lower(): "a,b, c"}
+    world.run(world.restore())
 
 
 def test_it_is_refused_before_the_body_is_asked_for(world):

@@ -228,3 +228,49 @@ def test_a_script_that_accepts_anything_gets_the_sources_kind(page, shared):
     asked = {"headers": {"Accept": "image/webp"}}
     assert page.evaluate(TYPE, [url, asked]) == ["image/webp", varies]
     assert page.evaluate(DRAW, [url, "anonymous"]) == READ
+
+
+# -- what anybody has put --------------------------------------------------------------------------
+
+SCRIPT = (
+    b'<html xmlns="http://www.w3.org/1999/xhtml">'
+    b'<body><script>parent.postMessage(location.pathname, "*")</script></body></html>'
+)
+# types that a browser may take for a page, and ways to write a Content-Type that has one of them
+ACTIVE = "text/html text/xml text/xsl application/xml application/xhtml+xml image/svg+xml".split()
+WRITTEN = ("{}", "image/png, {}", "a/b,*/*,{}", "{},", "x/y;,{}", 'image/png;a=",",{}', "{};x")
+FRAMES = """async ([urls, last]) => {
+    const ran = [];
+    const done = new Promise(good => {
+        onmessage = event => { ran.push(event.data); if (event.data === last) good(); };
+    });
+    const shown = urls.map(url => new Promise(good => {
+        const frame = document.createElement("iframe");
+        frame.onload = good;
+        frame.src = url;
+        document.body.append(frame);
+    }));
+    await Promise.all([...shown, done]);
+    return ran;
+}"""
+
+
+def test_a_page_that_anybody_has_put_runs_nothing(page, shared):
+    """But one of which the browser is not told to run nothing."""
+    kinds = [way.format(kind) for kind in ACTIVE for way in WRITTEN]
+    for number, kind in enumerate(kinds):
+        headers = {"Content-Type": kind}
+        put = shared.ask(f"/silent/{number}", headers, method="PUT", body=SCRIPT)
+        assert put.status == 200, kind
+    last = "/silent/bare"
+    shared.ask(last, {"Content-Type": WRITTEN[1].format("text/html")}, method="PUT", body=SCRIPT)
+
+    def uncage(route):
+        answer = route.fetch()
+        kept = {k: v for k, v in answer.headers.items() if k != "content-security-policy"}
+        route.fulfill(response=answer, headers=kept)
+
+    page.route(f"**{last}", uncage)
+    base = f"http://127.0.0.1:{shared.port}"
+    urls = [f"{base}/silent/{number}" for number in range(len(kinds))]
+    assert page.evaluate(FRAMES, [[*urls, f"{base}{last}"], last]) == [last]

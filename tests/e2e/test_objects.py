@@ -181,6 +181,7 @@ RANGES = [
     ("bytes=-500", slice(-500, None)),
     ("bytes=10-999999999", slice(10, None)),
     ("bytes=-999999999", slice(None)),
+    ("bytes=10-9223372036854775806", slice(10, None)),
     ("bytes=0-", slice(None)),
 ]
 
@@ -205,7 +206,7 @@ def test_a_range_is_a_slice_of_the_whole(site, target, asked, part):
     [
         *("bytes=abc", "bytes=", "bytes=-", "bytes=5-2", "bytes=0-1,3-4", "bytes=0-0,-1", "0-5"),
         *("lines=0-5", "bytes 0-5", "bytes=1-2-3", "bytes=a-5", "bytes=0x1-5", "bytes=+1-5", ""),
-        *("bytes=\xb2-5", "bytes=" + "9" * 50 + "-"),
+        "bytes=\xb2-5",
     ],
 )
 def test_what_is_not_one_range_is_ignored(site, target, asked):
@@ -214,7 +215,10 @@ def test_what_is_not_one_range_is_ignored(site, target, asked):
     assert "Content-Range" not in answer.headers
 
 
-@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=99999999-999999999", "bytes=-0"])
+@pytest.mark.parametrize(
+    "asked",
+    ["bytes=99999999-", "bytes=99999999-999999999", "bytes=-0", "bytes=" + "9" * 50 + "-"],
+)
 def test_a_range_behind_the_end(site, target, asked):
     answer = site.ask(target, {"Range": asked})
     size = site.ask(target, method="HEAD").headers["Content-Length"]

@@ -1,10 +1,12 @@
 """``If-*`` and ``Range`` on plain strings."""
 
 import contextlib
+import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from vipsgate.errors import InvalidRange, PreconditionFailed
 from vipsgate.gate import conditional
@@ -70,6 +72,28 @@ def test_decides(headers, expected):
         assert conditional.not_modified(headers, ETAG, MODIFIED) is expected
 
 
+@given(
+    st.lists(st.sampled_from(['"ABC"', '"x"', 'W/"y"', '"a,b"', '"ABCD"']), min_size=1, max_size=4),
+    st.sampled_from(["If-Match", "If-None-Match"]),
+    st.data(),
+)
+def test_a_list_in_several_lines_is_one_list(tags, name, data):
+    """However its elements are spread over lines, in whatever case the name is written."""
+    ends = data.draw(st.sets(st.integers(1, len(tags) - 1))) if len(tags) > 1 else set()
+    bounds = [0, *sorted(ends), len(tags)]
+    lines = [", ".join(tags[a:b]) for a, b in itertools.pairwise(bounds)]
+    sent = CIMultiDict((data.draw(st.sampled_from([name, name.lower()])), line) for line in lines)
+
+    def outcome(headers):
+        try:
+            return conditional.not_modified(headers, ETAG, MODIFIED)
+        except PreconditionFailed:
+            return FAILED
+
+    assert outcome(sent) == outcome({name: ", ".join(tags)})
+    assert outcome(sent) in (('"ABC"' in tags,) if name == "If-None-Match" else (False, FAILED))
+
+
 # Range, size, the bytes meant; None for all of them, "416" for none
 PARTS = [
     ("bytes=0-0", 10, range(1)),
@@ -98,7 +122,14 @@ PARTS = [
     ("bytes=+1-2", 10, None),
     ("bytes=１-２", 10, None),
     ("bytes=0x0-1", 10, None),
-    ("bytes=" + "9" * 30 + "-", 10, None),
+    ("bytes=2-9223372036854775806", 10, range(2, 10)),  # the end of the SDK for S3 in Java
+    ("bytes=0-18446744073709551615", 10, range(10)),
+    ("bytes=-" + "9" * 30, 10, range(10)),
+    ("bytes=" + "9" * 30 + "-", 10, "416"),
+    ("bytes=0-" + "9" * 5000, 10, None),
+    ("Bytes=0-1", 10, range(2)),
+    ("bYTES=0-1", 10, range(2)),
+    ("byte\u017f=0-1", 10, None),
     ("lines=0-1", 10, None),
     ("0-1", 10, None),
     ("", 10, None),

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vipsgate.buckets import BUCKET, INTERNAL
-from vipsgate.errors import OssError
-from vipsgate.gate.target import Target, resolve
+from vipsgate.errors import InvalidObjectName, OssError
+from vipsgate.gate.target import Target, check_key, check_stored_key, resolve
 
 DOMAINS = {"img.example.com": "photos", "www.example.org": "other-bucket"}
 ENDPOINT = "oss.example.com"
@@ -178,6 +178,13 @@ def test_refuses(line, code):
     with pytest.raises(OssError) as caught:
         read(line)
     assert caught.value.code == code
+
+
+def test_a_key_that_is_not_utf8():
+    """A form's header may have bytes that are none."""
+    for check in (check_key, check_stored_key):
+        with pytest.raises(InvalidObjectName):
+            check("a\udcb9.jpg")
 
 
 @pytest.mark.parametrize("key", ["a" * 1023, "西" * 341])

@@ -8,7 +8,7 @@ from ..errors import (
     InvalidArgument,
     shown,
 )
-from ..gate import tagging
+from ..gate import sign, tagging
 from ..gate.headers import ACL, META, TAGGING
 from ..gate.rights import ACLS
 from ..store.base import Properties
@@ -25,8 +25,12 @@ KEPT = (  # headers kept with an object besides its type (OSS guide, PutObject);
 
 def given_properties(call: Call, kind: str = "Normal") -> Properties:
     """Return the properties of a new object from the headers of a request."""
-    headers = {name.lower(): value for name, value in call.request.headers.items()}
-    return properties_of(headers, signed=call.grant.caller is not None, kind=kind)
+    return properties_of(sent(call), signed=call.grant.caller is not None, kind=kind)
+
+
+def sent(call: Call) -> dict[str, str]:
+    """Return the headers of a request, with names in lower case; several lines are one list."""
+    return sign.fields(call.request.headers.items())
 
 
 def properties_of(headers: Mapping[str, str], *, signed: bool, kind: str = "Normal") -> Properties:

@@ -35,8 +35,8 @@ async def put(call: Call) -> web.StreamResponse:
     """
     bucket, key, aim = call.target.bucket, call.target.key, _aim(call)
     await writing.check_writable(call, call.grant, bucket, key)
-    headers = {name.lower(): value for name, value in call.request.headers.items()}
-    # of which no type is said has that of its target
+    # a symlink of which no type is said has that of its target
+    headers = object_headers.sent(call)
     properties = object_headers.properties_of(headers, signed=False, kind=responses.SYMLINK)
     async with call.services.store.draft(bucket) as draft:
         await draft.write(aim.encode())

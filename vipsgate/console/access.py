@@ -13,7 +13,7 @@ from ..buckets import Bucket
 from ..catalog import documents
 from ..catalog.versions import digest
 from ..delivery.order import see
-from ..errors import InvalidObjectName, NoSuchKey, OssError
+from ..errors import InvalidArgument, InvalidObjectName, NoSuchKey, OssError, shown
 from ..gate.access import Grant, Seen
 from ..gate.rights import Right
 from ..gate.target import resolve
@@ -113,7 +113,11 @@ def _line(visit: Visit, url: str) -> str:
     Raises:
         OssError: The URL does not name an object.
     """
-    services, parts = visit.services, urlsplit(url)
+    services = visit.services
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # of an address in brackets
+        raise InvalidArgument(f"The value: {shown(url)!r} is no URL.") from None
     raw = parts.path or "/"
     if parts.query:
         raw += f"?{parts.query}"

@@ -9,11 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from ..errors import InvalidArgument, OssError
+from ..errors import OssError
 from . import (
     access,
     assets,
@@ -35,7 +34,7 @@ from . import (
 from .attempts import Attempts
 from .history import HISTORY, History, follow
 from .pages import HEADERS, ROOT
-from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit
+from .visit import TOKEN_FIELD, Console, LoginRequiredError, Visit, reading
 
 CONSOLE = web.AppKey("console", Console)
 KEPT_SECONDS = 31_536_000  # files with hashed names never change
@@ -68,10 +67,7 @@ async def _home(visit: Visit) -> web.StreamResponse:
 
 async def _language(visit: Visit) -> web.StreamResponse:
     """Set the cookie of the language, and redirect to the page."""
-    back = visit.text("back")
-    aim = urlsplit(back)
-    ours = back.startswith(f"{ROOT}/") and not (aim.scheme or aim.netloc) and "\\" not in back
-    response = web.Response(status=303, headers={"Location": back if ours else f"{ROOT}/"})
+    response = web.Response(status=303, headers={"Location": pages.aim(visit.text("back"))})
     if (chosen := visit.text("to")) in language.NAMES:
         response.set_cookie(
             language.COOKIE,
@@ -192,10 +188,8 @@ async def _form(visit: Visit) -> object:
     Raises:
         InvalidArgument: The body is malformed.
     """
-    try:
+    with reading():
         return await visit.request.post()
-    except (ValueError, web.HTTPRequestEntityTooLarge):
-        raise InvalidArgument("The form cannot be read.") from None
 
 
 def _to_login(visit: Visit) -> web.StreamResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from aiohttp import web
 
 from . import pages, session
@@ -44,7 +42,7 @@ async def enter(visit: Visit) -> web.StreamResponse:
     visit.session = session.begin(credential, now)
     visit.note("login")
     response = web.Response(
-        status=303, headers={"Location": _aim(visit.text("back")), **pages.HEADERS}
+        status=303, headers={"Location": pages.aim(visit.text("back")), **pages.HEADERS}
     )
     response.set_cookie(
         session.COOKIE,
@@ -84,10 +82,3 @@ def _page(visit: Visit, status: int = 200, problem: str = "", **values: object) 
         back=visit.text("back"),
         key_id=visit.text("id"),
     )
-
-
-def _aim(back: str) -> str:
-    """Return the path of the page after the login, which must be one of the console."""
-    aim = urlsplit(back)
-    ours = back.startswith(f"{ROOT}/") and not (aim.scheme or aim.netloc) and "\\" not in back
-    return back if ours else f"{ROOT}/"

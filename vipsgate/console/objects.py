@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, SubElement
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 
 from ..api import xml
 from ..buckets import ACLS
@@ -18,7 +18,7 @@ from ..gate.protection import PICTURES
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_stored_key
 from . import buckets, calls, pages, parts
-from .visit import TOKEN_FIELD, TOKEN_HEADER, Visit
+from .visit import TOKEN_FIELD, TOKEN_HEADER, Visit, reading
 
 PAGE = 60  # objects and folders on a page
 THUMBNAIL = "image/resize,m_fill,w_96,h_96"
@@ -133,7 +133,9 @@ async def upload(visit: Visit) -> web.StreamResponse:
     if not visit.request.content_type.startswith("multipart/"):
         raise InvalidArgument("The form cannot be read.")
     folder, checked, stored = "", False, 0
-    async for part in await visit.request.multipart():
+    with reading():
+        form = await visit.request.multipart()
+    while (part := await _next(form)) is not None:
         if not isinstance(part, BodyPartReader):
             raise InvalidArgument("The form cannot be read.")
         if part.name == TOKEN_FIELD:
@@ -154,16 +156,22 @@ async def upload(visit: Visit) -> web.StreamResponse:
     raise web.HTTPSeeOther(aim)
 
 
+async def _next(form: MultipartReader) -> MultipartReader | BodyPartReader | None:
+    with reading():
+        return await form.next()
+
+
 async def _field(part: BodyPartReader) -> str:
-    data = await part.read_chunk(MAX_FIELDS * 4)
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise InvalidArgument("The form cannot be read.") from None
+    with reading():
+        return (await part.read_chunk(MAX_FIELDS * 4)).decode()
 
 
 async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while data := await part.read_chunk(CHUNK):
+    while True:
+        with reading():
+            data = await part.read_chunk(CHUNK)
+        if not data:
+            return
         yield data
 
 

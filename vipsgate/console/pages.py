@@ -88,6 +88,12 @@ def link(path: str, **query: str) -> str:
     return f"{ROOT}/{quote(path)}" + (f"?{urlencode(sent)}" if sent else "")
 
 
+def aim(back: str) -> str:
+    """Return the path to redirect to: ``back`` if it is a page of the console, else its home."""
+    ours = back.startswith(f"{ROOT}/") and back.isascii() and back.isprintable()
+    return back if ours and "\\" not in back else f"{ROOT}/"
+
+
 def size(count: float) -> str:
     """Return a number of bytes in words: ``21.8 KB``."""
     for unit in UNITS:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from multidict import MultiDictProxy
@@ -17,7 +16,7 @@ from multidict import MultiDictProxy
 from ..api import buckets as api_buckets
 from ..buckets import Bucket
 from ..delivery.services import Services
-from ..errors import AccessDenied, OssError
+from ..errors import AccessDenied, InvalidArgument, OssError
 from ..gate.rights import ROLES, Right
 from ..gate.sign import Credential
 from ..gate.target import Target
@@ -236,7 +235,8 @@ class Visit:
         """
         sent = self.request.headers
         origin = sent.get("Origin")
-        strange = origin is not None and urlsplit(origin).netloc != self.request.host
+        # scheme and host, and nothing behind them (RFC 6454, 6.2); a text that is none is another's
+        strange = origin is not None and origin.partition("://")[2] != self.request.host
         if strange or sent.get("Sec-Fetch-Site", "none") not in SAME_SITE:
             raise AccessDenied("The request comes from a page of another site.")
 
@@ -270,6 +270,22 @@ class Visit:
             and _is_loopback(self.request.remote or "")
             and (host.strip("[]") == "localhost" or _is_loopback(host.strip("[]")))
         )
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """What is read of a form in between: aiohttp passes on whatever its decoders raise.
+
+    Raises:
+        InvalidArgument: The form cannot be read.
+        ConnectionError: The client has left.
+    """
+    try:
+        yield
+    except ConnectionError:
+        raise
+    except Exception:
+        raise InvalidArgument("The form cannot be read.") from None
 
 
 def _one_word(text: str) -> str:

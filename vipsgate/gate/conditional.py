@@ -15,7 +15,9 @@ from functools import lru_cache
 from ..errors import InvalidRange, PreconditionFailed
 
 ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
-RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+# clients write the largest number that they know for an open end, of 19 digits in Java; int() reads
+# 4,300. The unit may be in any case (RFC 9110, 14.1)
+RANGE = re.compile(r"bytes=([0-9]{0,999})-([0-9]{0,999})", re.IGNORECASE | re.ASCII)
 
 
 def not_modified(headers: Mapping[str, str], etag: str, modified: float) -> bool:
@@ -31,12 +33,12 @@ def not_modified(headers: Mapping[str, str], etag: str, modified: float) -> bool
     """
     second = int(modified)  # HTTP dates have whole seconds
     if "If-Match" in headers:
-        if not _listed(headers["If-Match"], etag, weak=False):
+        if not _listed(_lines(headers, "If-Match"), etag, weak=False):
             raise _failed("If-Match")
     elif (since := _date(headers.get("If-Unmodified-Since"))) is not None and since < second:
         raise _failed("If-Unmodified-Since")
     if "If-None-Match" in headers:
-        return _listed(headers["If-None-Match"], etag, weak=True)
+        return _listed(_lines(headers, "If-None-Match"), etag, weak=True)
     since = _date(headers.get("If-Modified-Since"))
     return since is not None and since >= second
 
@@ -82,6 +84,11 @@ def _still(headers: Mapping[str, str], etag: str, modified: float) -> bool:
     if '"' in condition:
         return condition.strip() == etag
     return _date(condition) == int(modified)
+
+
+def _lines(headers: Mapping[str, str], name: str) -> str:
+    """All lines of a header, as one list (RFC 9110, 5.3)."""
+    return ", ".join(value for known, value in headers.items() if known.lower() == name.lower())
 
 
 def _listed(header: str, etag: str, *, weak: bool) -> bool:

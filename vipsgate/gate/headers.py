@@ -29,6 +29,14 @@ TAGGING, TAGGING_DIRECTIVE = "x-oss-tagging", "x-oss-tagging-directive"
 COMPLETE_ALL = "x-oss-complete-all"
 ALLOW_OVERLAP = "x-oss-allow-same-action-overlap"
 
+# of HTTP, on calls that change something: without what they ask for, an object would be overwritten
+# that was to stay, or all of it replaced by a part
+NOT_ON_CHANGES = (
+    *("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"),
+    "Content-Range",
+)
+READS = frozenset(("GET", "HEAD"))
+
 ANY: Values = None
 TRUTH: Values = frozenset(("true", "false"))
 
@@ -135,6 +143,27 @@ def check(call: str, table: Table, headers: MultiMapping[str]) -> None:
     for name in {name.lower() for name in headers}:
         if name.startswith(PREFIX):
             _check(call, name, _values(call, table, name), headers.getall(name))
+
+
+def check_change(method: str, headers: Mapping[str, str]) -> None:
+    """Refuse a change on a condition, or of a part of an object: it would be done without it.
+
+    Args:
+        method: Of the request.
+        headers: Of the request, looked up without regard to case.
+
+    Raises:
+        Unimplemented: It has a header of :data:`NOT_ON_CHANGES` (OSS guide, PutObject).
+    """
+    if method in READS:
+        return
+    for name in NOT_ON_CHANGES:
+        if name in headers:
+            raise Unimplemented(
+                "A header you provided implies functionality that is not implemented. "
+                f"{name} is not supported on {method}.",
+                extra={"Header": name},
+            )
 
 
 def _check(call: str, name: str, values: Values, sent: list[str]) -> None:

@@ -154,10 +154,14 @@ def check_key(key: str) -> None:
     """
     if not key:
         return
-    if len(key.encode()) > KEY_BYTES:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:  # surrogates: bytes of a form's header that are none
+        raise InvalidObjectName("The object name is not UTF-8.") from None
+    if size > KEY_BYTES:
         raise InvalidObjectName(
             f"The Length of Object name must be less than {KEY_BYTES + 1}; "
-            f"it has {len(key.encode())} bytes of UTF-8."
+            f"it has {size} bytes of UTF-8."
         )
     if key[0] in "/\\" or "\0" in key:
         raise InvalidObjectName(

@@ -53,6 +53,7 @@ def call_of(
         keys, now = services.configuration.keys, services.clock()
         grant = access.check(target, request.method, fields, document, keys, now, row.right)
     headers.check(row.name, row.headers, request.headers)
+    headers.check_change(request.method, request.headers)
     parameters.check_version(target.query)
     return api.Call(request, services, target, grant, name=row.name), row.work
 

@@ -44,6 +44,10 @@ LASTING = re.compile(r"(?:max-age|s-maxage|stale-[a-z-]+|immutable)\b", re.IGNOR
 MAX_READ = 1 << 16  # bytes of a file that is read into memory; larger ones are sent by sendfile
 CHUNK = 1 << 20  # bytes sent before other tasks of the loop run
 STALL = 60.0  # seconds for which a client may read nothing
+# bytes of an error in x-oss-err of HEAD: nginx takes 32 KB of headers as deploy/nginx is written,
+# Python's HTTP client 64 KB in one
+MAX_IN_HEADER = 6144
+MAX_HOST = 255  # characters of a Host that an error repeats; a name has no more (RFC 1035, 2.3.4)
 Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # reads a part of a remote body
 REPLACEMENT = "\ufffd"  # replaces characters that XML cannot contain
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
@@ -57,8 +61,10 @@ for ending, kind in {
     ".webp": "image/webp",
 }.items():
     TYPES.add_type(kind, ending)
-# types whose scripts a browser would run are sent with a sandbox (as imgproxy does for SVG)
-ACTIVE = frozenset(("text/html", "text/xml", "application/xml"))  # and those that end in +xml
+# types whose scripts a browser would run are sent with a sandbox (as imgproxy does for SVG); and
+# those that end in +xml. Chromium reads text/xsl as XML, Firefox the parts of the last
+ACTIVE = frozenset("text/html text/xml text/xsl application/xml multipart/x-mixed-replace".split())
+ANY_TYPE = re.compile(r'[^\s,;="]+/[^\s,;="]+')  # all that may be read as one in a Content-Type
 CAGE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
@@ -130,9 +136,12 @@ def mime_of(key: str) -> str:
 
 
 def is_active(mime: str) -> bool:
-    """Return whether a browser would run scripts in content of a type."""
-    bare = mime.partition(";")[0].strip().lower()
-    return bare in ACTIVE or bare.endswith("+xml")
+    """Return whether a browser would run scripts in content of a type.
+
+    A browser reads a Content-Type as a list, of which the last type that it understands counts:
+    ``image/png, text/html`` is a page (Fetch Standard, "extract a MIME type").
+    """
+    return any(kind in ACTIVE or kind.endswith("+xml") for kind in ANY_TYPE.findall(mime.lower()))
 
 
 def validators(etag: str, modified: float) -> dict[str, str]:
@@ -393,12 +402,15 @@ def refusal(error: OssError, request: web.BaseRequest) -> web.StreamResponse:
     The error's traceback is removed.
     """
     _forget_frames(error)
-    body = xml(error, request[RECORD].identity, request.headers.get("Host", ""))
+    identity, host = request[RECORD].identity, request.headers.get("Host", "")
+    body = xml(error, identity, host)
     headers = complete(request, {**error.headers, "Content-Type": "application/xml"})
     if error.ec:
         headers["x-oss-ec"] = error.ec
     response: web.StreamResponse
     if request.method == "HEAD":
+        if len(body) > MAX_IN_HEADER:
+            body = xml(error, identity, host, extra=False)
         headers["x-oss-err"] = base64.b64encode(body).decode()
         response = web.Response(status=error.status, headers=headers)
     else:
@@ -418,8 +430,10 @@ def _forget_frames(error: BaseException | None) -> None:
         error.__traceback__, error = None, error.__context__
 
 
-def xml(error: OssError, identity: str, host: str) -> bytes:
+def xml(error: OssError, identity: str, host: str, *, extra: bool = True) -> bytes:
     """Return an ``<Error>`` with Code, Message, RequestId, HostId, the error's extra elements, EC.
+
+    The extra elements, such as a StringToSign, may be long; ``extra`` leaves them out.
 
     It is not built with ElementTree, which takes ten times as long: under load, errors are many.
     """
@@ -427,8 +441,8 @@ def xml(error: OssError, identity: str, host: str) -> bytes:
         "Code": error.code,
         "Message": error.message,
         "RequestId": identity,
-        "HostId": host,
-        **error.extra,
+        "HostId": host[:MAX_HOST],
+        **(error.extra if extra else {}),
     }
     if error.ec:
         parts["EC"] = error.ec

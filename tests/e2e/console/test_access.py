@@ -229,3 +229,9 @@ def test_a_watermark_object_that_anybody_has_is_told(owner, console):
     assert console.ask("/marks/photo.png!marked").status == 200
     (console.root / "marks" / "logo.jpg").unlink()
     assert "there is no such object" in owner.get("b/marks/access").text
+
+
+@pytest.mark.parametrize("url", ["//[", "http://[::1/a.jpg", "http://[x]/a.jpg", "\0", "?"])
+def test_what_is_no_url_is_told_by_the_tester(guarded, url):
+    answer = guarded.get(f"b/guarded/access?{urlencode({'url': url})}")
+    assert answer.status == 200

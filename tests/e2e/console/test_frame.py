@@ -2,9 +2,13 @@
 
 import signal
 import time
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.console import CONFIG, KEYS, Browser
+from support.examples import times
 
 from vipsgate.console import frame
 from vipsgate.gate import sign
@@ -49,6 +53,9 @@ def test_no_change_without_the_token(owner, row, token):
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://["},
+        {"Origin": "http://[::1"},
+        {"Origin": ""},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
@@ -137,12 +144,61 @@ def test_a_secret_is_taken_on_this_machine_or_by_tls_alone(nobody, headers, stat
         ("//evil.example/console/", "/console/"),
         ("/console/\\evil", "/console/"),
         ("", "/console/"),
+        ("//[", "/console/"),
+        ("http://[::1", "/console/"),
+        ("/console/\r\nSet-Cookie: a=b", "/console/"),
+        ("/console/\0", "/console/"),
+        ("/console/\u202e", "/console/"),
     ],
 )
 def test_a_login_leads_back_to_the_console_alone(nobody, back, aim):
     assert nobody.login(back=back).headers["Location"] == aim
-    answer = nobody.ask("GET", f"/console/language?to=zh&back={back}")
+    answer = nobody.ask("GET", f"/console/language?to=zh&back={quote(back)}")
     assert answer.headers["Location"] == aim
+
+
+BEGUN = (  # a form with a file, which is to be ended
+    '--x\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{token}\r\n'
+    '--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n'
+)
+# parts of forms that are none, or that no decoder reads
+PIECES = [
+    *("--x\r\n", "--x--\r\n", "--x", "\r\n", "\r\n\r\n", "hello", "&", "=%", "%ff", "\xff\xfe"),
+    *('Content-Disposition: form-data; name="csrf"\r\n\r\n{token}\r\n', "csrf={token}&"),
+    'Content-Disposition: form-data; name="folder"\r\n\r\n',
+    'Content-Disposition: form-data; name="file"; filename="a.txt"\r\n',
+    'Content-Disposition: form-data; name="file"; filename="\xb9"\r\n\r\n',
+    "Content-Disposition: form-data; name=\"file\"; filename*=utf-8''%ff\r\n\r\n",
+    'Content-Disposition: form-data; name="_charset_"\r\n\r\nnone\r\n',
+    *("Content-Type: text/plain; charset=none\r\n\r\n", "Content-Length: x\r\n"),
+    *("Content-Encoding: gzip\r\n", "Content-Encoding: none\r\n"),
+    *("Content-Transfer-Encoding: base64\r\n", "Content-Transfer-Encoding: none\r\n"),
+    *("Content-Type: multipart/mixed; boundary=y\r\n\r\n", "--y\r\n", "--y--\r\n"),
+]
+KINDS = [
+    *("multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary="),
+    *("application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=none"),
+    *("application/x-www-form-urlencoded; charset=hex", "text/plain", "", '/; "'),
+]
+FORMS = [row for row in frame.ROUTES if row.method == "POST" and row.path != "/logout"]
+
+
+@settings(
+    max_examples=times(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.sampled_from(FORMS),
+    st.sampled_from(KINDS),
+    st.lists(st.sampled_from(PIECES), max_size=8),
+    st.booleans(),
+)
+def test_what_is_no_form_is_the_visitors_fault(owner, row, kind, pieces, begun):
+    text = (BEGUN if begun else "") + "".join(pieces)
+    body = text.replace("{token}", owner.token()).encode("latin-1")
+    answer = owner.ask("POST", f"/console/{path_of(row)}", body, Content_Type=kind)
+    assert answer.status < 500, answer.text
 
 
 def test_a_nonce_counts_once(nobody):
