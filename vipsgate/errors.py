@@ -71,7 +71,7 @@ Raise these anywhere; :mod:`vipsgate.server.app` alone turns them into a respons
      +-- BadGateway            502  the object store cannot be had; come again
      +-- CpuLimitExceeded      503  more work than is taken on; come again
      +-- ServiceUnavailable    503  something that is needed is away; come again
-     +-- SourceChanged         503  written to while a renderer read it; no client is told
+     +-- SourceChanged         503  another one than was looked up; told as ServiceUnavailable
      +-- GatewayTimeout        504  the store does not answer; come again
      +-- HttpVersionNotSupported  505  neither HTTP/1.1 nor HTTP/1.0
      +-- InsufficientStorage   507  the store is full
@@ -564,7 +564,7 @@ class BadGateway(OssError):
 
 
 class SourceChanged(OssError):
-    """A renderer's word that its source is another one by now; the front looks at it anew."""
+    """An object is not what was looked up; who can look anew does, others are told 503."""
 
     status = 503
     code = "SourceChanged"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
-from ..errors import ServiceUnavailable
+from ..errors import ServiceUnavailable, SourceChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Properties:
 
 
 PLAIN = Properties()
+CHANGED = "The object was written to while it was read."
 MD5 = re.compile(r'"[0-9A-F]{32}"')  # as an ETag
 
 
@@ -93,17 +94,46 @@ class Opened:
     descriptor: int
     times: tuple[int, int] | None = field(default=None, kw_only=True)
 
-    def read(self) -> bytes:
-        """Return all bytes of a small object.
+    def read(self, span: range | None = None) -> bytes:
+        """Return a part of the bytes in one piece, or all of them; never those of another version.
+
+        Args:
+            span: The offsets of the part; ``None`` for all bytes.
 
         Raises:
             ServiceUnavailable: The disk cannot read them now.
+            SourceChanged: The file was written to since it was opened.
         """
+        span = range(self.object.size) if span is None else span
         try:
-            return os.pread(self.descriptor, self.object.size, 0)
+            data = os.pread(self.descriptor, len(span), span.start)
+            while len(data) < len(span) and (
+                more := os.pread(self.descriptor, len(span) - len(data), span.start + len(data))
+            ):
+                data += more
         except OSError as error:
             reason = os.strerror(error.errno or 0)
             raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
+        if len(data) < len(span) or self.changed():
+            raise SourceChanged(CHANGED)
+        return data
+
+    async def copy(self, draft: Draft, span: range | None = None) -> None:
+        """Append a part of the object to a draft, or all of it.
+
+        Args:
+            draft: The draft.
+            span: The offsets of the part; ``None`` for the whole object.
+
+        Raises:
+            InsufficientStorage: The draft's store is full.
+            ServiceUnavailable: The disk cannot read it now.
+            SourceChanged: It was written to meanwhile; the draft is to be discarded.
+        """
+        span = range(self.object.size) if span is None else span
+        await draft.copy(self.descriptor, span.start, len(span))
+        if self.changed():
+            raise SourceChanged(CHANGED)
 
     def changed(self) -> bool:
         """Return whether the file was written to since it was opened.
@@ -120,7 +150,7 @@ class Opened:
 
     def dup(self) -> Opened:
         """Return a copy with a descriptor of its own, for the caller to close."""
-        return Opened(self.object, os.dup(self.descriptor), times=self.times)
+        return replace(self, descriptor=os.dup(self.descriptor))
 
     def close(self) -> None:
         """Close the descriptor."""
