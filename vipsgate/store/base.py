@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
+from .. import filetimes
 from ..errors import ServiceUnavailable, SourceChanged
+from ..filetimes import FileTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,13 @@ class Opened:
     Attributes:
         object: The object.
         descriptor: The descriptor of its file.
-        times: ``st_mtime_ns`` and ``st_ctime_ns`` of the file, in nanoseconds since the epoch;
-            ``None`` for vipsgate's own copy, which is never written to again.
+        times: The times of the file; ``None`` for vipsgate's own copy, which is never written to
+            again.
     """
 
     object: Object
     descriptor: int
-    times: tuple[int, int] | None = field(default=None, kw_only=True)
+    times: FileTimes | None = field(default=None, kw_only=True)
 
     def read(self, span: range | None = None) -> bytes:
         """Return a part of the bytes in one piece, or all of them; never those of another version.
@@ -136,17 +138,8 @@ class Opened:
             raise SourceChanged(CHANGED)
 
     def changed(self) -> bool:
-        """Return whether the file was written to since it was opened.
-
-        Called after a read, it tells whether the bytes that were read are those of the object. A
-        file that was removed or replaced has not changed.
-        """
-        if self.times is None:
-            return False
-        facts = os.fstat(self.descriptor)
-        if (facts.st_mtime_ns, facts.st_size) != (self.times[0], self.object.size):
-            return True
-        return facts.st_ctime_ns != self.times[1] and facts.st_nlink > 0
+        """Return whether the file was written to since it was opened."""
+        return filetimes.changed(self.descriptor, self.object.size, self.times)
 
     def dup(self) -> Opened:
         """Return a copy with a descriptor of its own, for the caller to close."""

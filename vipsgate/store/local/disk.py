@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ... import filetimes
 from ...buckets import BUCKET, INTERNAL
 from ...errors import (
     AccessDenied,
@@ -325,7 +326,7 @@ class Disk:
             item = self._known(descriptor, facts)
             if real != key:
                 item = replace(item, aliases=links.aliases(folder, key, real))
-            return OpenFile(item, descriptor, times=(facts.st_mtime_ns, facts.st_ctime_ns))
+            return OpenFile(item, descriptor, times=filetimes.of(facts))
         except OSError as error:
             os.close(descriptor)
             raise paths.unavailable(error, "read") from None
@@ -440,8 +441,7 @@ def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
 
 def _fingerprint(facts: os.stat_result, names: tuple[str, ...] | None) -> object:
     """Return :attr:`Object.mark` of a file, as in :mod:`.attribute_cache`, and its aliases."""
-    times = facts.st_mtime_ns, facts.st_ctime_ns
-    return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
+    return (facts.st_dev, facts.st_ino, facts.st_size, *filetimes.of(facts), names)
 
 
 def _take(way: paths.Way) -> None:
