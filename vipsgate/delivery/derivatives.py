@@ -351,9 +351,9 @@ async def _render(
             done = await streaming.render(services.renderers, job, content, source)
         else:
             done = await services.renderers.render(job, content)
+        kept.keep(services, done)
     finally:
         kept.close(services)
-    kept.keep(services, done)
     queue, render = seen.queue + done.queue, seen.render + done.render
     if any(item.changed() for item in others):  # the worker has checked the source
         protocol.close([done.descriptor])
