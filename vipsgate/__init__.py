@@ -48,7 +48,7 @@ The packages (each one's docstring gives its rule)::
                                                   emulator   a stand-in for OSS in test suites
 
 Beside them: settings (vipsgate.toml), buckets (one bucket's document), build (settings -> a store),
-errors (OSS's error codes, one tree).
+errors (OSS's error codes, one tree), filetimes (was an open file written to).
 """
 
 from __future__ import annotations

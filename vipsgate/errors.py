@@ -72,7 +72,7 @@ They may be raised anywhere. Only :mod:`vipsgate.server.app` turns them into a r
      +-- BadGateway            502  the object store is unreachable or fails; retry later
      +-- CpuLimitExceeded      503  too much work; retry later
      +-- ServiceUnavailable    503  something that is needed is not available; retry later
-     +-- SourceChanged         503  the source was changed during rendering; never sent
+     +-- SourceChanged         503  not the object that was looked up; sent as ServiceUnavailable
      +-- GatewayTimeout        504  the store does not answer in time; retry later
      +-- HttpVersionNotSupported  505  neither HTTP/1.1 nor HTTP/1.0
      +-- InsufficientStorage   507  the store is full
@@ -569,7 +569,7 @@ class BadGateway(OssError):
 
 
 class SourceChanged(OssError):
-    """The source was changed while a renderer read it; the front looks it up again."""
+    """An object is not the one that was looked up; it is looked up again, or the client gets 503."""
 
     status = 503
     code = "SourceChanged"

@@ -43,7 +43,7 @@ MANY = [(float(number), 10, f"{number}") for number in range(16)]  # 160 bytes
     ],
 )
 def test_the_oldest_make_room_on_a_full_disk(files, lacking, removed):
-    assert budget.excess_for(reversed(files), lacking) == removed
+    assert budget.excess(reversed(files), 1000, lacking) == removed
 
 
 @pytest.mark.parametrize(("size", "bytes_between"), [(1600, 100), (15, 0), (0, 0)])

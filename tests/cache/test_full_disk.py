@@ -7,8 +7,7 @@ import os
 
 import pytest
 
-from vipsgate.cache import budget, entry_file
-from vipsgate.cache import disk as disks
+from vipsgate.cache import entry_file, shortage
 from vipsgate.cache.disk import EXACT, EXACT_BYTES, TEMPORARY, Disk
 from vipsgate.cache.entry import CacheKey, Entry
 
@@ -58,7 +57,7 @@ def any_small(small, request):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(budget, "FULL_INTERVAL", 0.0)
+    monkeypatch.setattr(shortage, "INTERVAL", 0.0)
 
 
 async def is_there(disk, number, size=SIZE):
@@ -117,8 +116,8 @@ async def test_one_scan_in_some_seconds(tmp_path, small, monkeypatch, caplog):
     """However much is refused; where others take what becomes free, too."""
     disk = await filled(tmp_path)
     small.room = 0
-    now = disks.time.monotonic()
-    monkeypatch.setattr(disks.time, "monotonic", lambda: now)
+    now = shortage.time.monotonic()
+    monkeypatch.setattr(shortage.time, "monotonic", lambda: now)
     sizes = []
     for _ in range(14):
         for number in range(1000, 1010):

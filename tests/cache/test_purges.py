@@ -14,6 +14,7 @@ from vipsgate.cache.memory import Memory
 from vipsgate.cache.purges import Purges, Rule
 from vipsgate.cache.remote import RemoteCache
 from vipsgate.cache.tiers import Cache
+from vipsgate.errors import ServiceUnavailable
 
 VARIANT = "0" * 32
 TEXTS = st.text("ab/", max_size=4)
@@ -229,13 +230,22 @@ async def test_without_a_disk(tmp_path):
     assert not await found(one)
 
 
-async def test_a_folder_that_cannot_be_written(tmp_path, caplog):
+async def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     one = instance(tmp_path)
     (tmp_path / ".purges").write_text("in the way")
     await keep(one)
-    await one.renew(STYLE)
+    with pytest.raises(ServiceUnavailable, match="cannot take a purge"):
+        await one.renew(STYLE)
     assert not await found(one)
-    assert "a purge cannot be written" in caplog.text
+    (tmp_path / ".purges").unlink()
+    monkeypatch.setattr(tiers, "POLL_INTERVAL", 0.01)
+    follow = asyncio.ensure_future(one.follow())  # tries again
+    while not (tmp_path / ".purges" / "rules.json").exists():
+        await asyncio.sleep(0.01)
+    follow.cancel()
+    two = instance(tmp_path)
+    await two.look(far=False)
+    assert two.purges.numbers == one.purges.numbers
 
 
 async def test_the_record_is_no_derivative(tmp_path):

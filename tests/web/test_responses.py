@@ -122,7 +122,7 @@ async def test_a_body_that_cannot_be_finished_is_cut_not_followed_by_an_error(fa
         monkeypatch.setattr(responses.os, "sendfile", sendfile)
         request = SimpleNamespace(transport=Silent(ours, fault == "closing"))
         with pytest.raises(ConnectionResetError):
-            await responses._sendfile(request, 0, range(10))
+            await responses._send(request, 0, range(10))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def append(call: Call) -> web.StreamResponse:
             with closing(await store.open(target.bucket, target.key)) as opened:
                 if opened.object.etag != before.etag:
                     raise _elsewhere(opened.object.size)
-                await draft.copy(opened.descriptor, 0, before.size)
+                await opened.copy(draft)
         piece = hashlib.md5(usedforsecurity=False)
         async for data in call.body(most):
             piece.update(data)

@@ -78,7 +78,7 @@ async def copy_part(call: Call) -> web.StreamResponse:
             return call.respond(304)
         span = _span(call, source.object)
         async with store.draft(INTERNAL) as draft:
-            await draft.copy(source.descriptor, span.start, len(span))
+            await source.copy(draft, span)
             crc = draft.crc
             stored = await uploads.keep(store, upload, number, draft)
     body = xml.copied("CopyPartResult", stored)

@@ -11,12 +11,12 @@ from dataclasses import replace
 from aiohttp import web
 
 from ..delivery import derivatives, lookup, resolve, standin
-from ..delivery.order import Content, Derivative, Order, ReplacedError
+from ..delivery.order import Content, Derivative, Order
 from ..delivery.services import Services
 from ..errors import (
     InvalidArgument,
     NoSuchKey,
-    ServiceUnavailable,
+    SourceChanged,
     shown,
 )
 from ..gate import accept, conditional, style, webhook
@@ -44,12 +44,9 @@ async def picture_of(call: Call, target: Target) -> web.StreamResponse:
     for _ in range(TRIES):
         try:
             return await _answer(call, target, derivatives.fetch, version)
-        except ReplacedError:
+        except SourceChanged:
             continue
-    try:
-        return await _answer(call, target, derivatives.fetch_anew, version)
-    except ReplacedError:
-        raise ServiceUnavailable(derivatives.BUSY) from None
+    return await _answer(call, target, derivatives.fetch_anew, version)
 
 
 async def _answer(
@@ -87,11 +84,7 @@ async def _answer(
             headers |= _made(request, content.derivative)
             headers |= services.handed(content.derivative.entry.file)
         modified = content.order.modified
-        response = await responses.content(request, content.body, content.size, modified, headers)
-        # if the answer is sent from the file, the client has its beginning by now
-        if content.opened and not response.prepared and content.opened.changed():
-            raise ReplacedError
-        return response
+        return await responses.content(request, content.body, content.size, modified, headers)
 
 
 def _described(call: Call, content: Content) -> dict[str, str]:
@@ -164,7 +157,7 @@ async def copy(call: Call) -> web.StreamResponse:
             properties = replace(properties, kind=theirs.kind, target=theirs.target)
             etag = source.object.etag
         async with services.store.draft(target.bucket) as draft:
-            await draft.copy(source.descriptor, 0, source.object.size)
+            await source.copy(draft)
             crc = draft.crc
             stored = await writing.keep(
                 call, draft, target.bucket, target.key, properties, etag=etag

@@ -28,7 +28,7 @@ from ..gate import accept, access
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_stored_key
 from ..image import params
-from ..store.base import Properties
+from ..store.base import Opened, Properties
 from ..web import responses
 from . import copying, objects, writing
 from .call import Call
@@ -123,6 +123,8 @@ async def _save(call: Call, target: Target, sink: SaveAs, whole: Target) -> web.
         async with services.store.draft(bucket) as draft:
             if isinstance(content.body, bytes):
                 await draft.write(content.body)
+            elif isinstance(content.body, Opened):
+                await content.body.copy(draft)
             else:
                 await draft.copy(content.body, 0, content.size)
             mime = content.derivative.entry.mime if content.derivative else ""

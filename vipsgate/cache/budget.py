@@ -11,15 +11,12 @@ scan is due as soon as a file cannot be written.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Iterable
 
 SCAN_SHARE = 16  # a scan is due after 1/16 of the budget; other processes may write as much
 FREE_SHARE = 8  # a scan that removes files leaves 1/8 of the budget free
-FULL_INTERVAL = 5.0  # least seconds between two scans because the disk has no room
-NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT))  # errors of a disk without room
 RECENT = 60.0  # seconds within which a file counts as just used
 
 File = tuple[float, int, str]  # time of its last use, size in bytes, path
@@ -30,31 +27,25 @@ def scan_interval(budget: int) -> int:
     return budget // SCAN_SHARE
 
 
-def excess(files: Iterable[File], budget: int) -> list[str]:
+def excess(files: Iterable[File], budget: int, lacking: int = 0) -> list[str]:
     """Return the paths of the files to remove, the least recently used first.
+
+    Where the disk had no room, they have an eighth of all bytes, or more where a larger file could
+    not be written. There are none if that file is larger than all others together, as it would not
+    fit then, either.
 
     Args:
         files: All files.
         budget: The bytes that they may have together.
+        lacking: Bytes of the file for which the disk had no room; 0 if it has had room.
     """
     oldest = sorted(files)
     total = sum(size for _, size, _ in oldest)
-    return _oldest(oldest, total - budget + budget // FREE_SHARE) if total > budget else []
-
-
-def excess_for(files: Iterable[File], lacking: int) -> list[str]:
-    """Return the paths of the files to remove where the disk had no room, as :func:`excess` does.
-
-    They have an eighth of all bytes, or more where a larger file could not be written. There are
-    none if that file is larger than all others together, as it would not fit then, either.
-
-    Args:
-        files: All files.
-        lacking: Bytes of the file for which there was no room.
-    """
-    oldest = sorted(files)
-    total = sum(size for _, size, _ in oldest)
-    return _oldest(oldest, max(total // FREE_SHARE, lacking)) if total >= lacking else []
+    if total > budget:
+        return _oldest(oldest, total - budget + budget // FREE_SHARE)
+    if 0 < lacking <= total:
+        return _oldest(oldest, max(total // FREE_SHARE, lacking))
+    return []
 
 
 def _oldest(files: Iterable[File], least: int) -> list[str]:

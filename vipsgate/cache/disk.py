@@ -35,6 +35,7 @@ from .entry import CacheKey, Entry
 from .ledger import Ledger
 from .locks import Locks
 from .open_files import OpenFiles
+from .shortage import Shortage
 from .write_queue import Write, WriteQueue
 
 TEMPORARY = ".new"  # the folder of files that are being written; not a valid bucket name
@@ -49,7 +50,6 @@ WRITE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 LOCKS = ".locks"  # the file of locks
 SOURCE = re.compile(r"[0-9a-f]{32}")  # the name of a source's folder
 OLD_LOCK = ".lock"  # suffix of lock files of an earlier version
-WARNING_INTERVAL = 60.0  # seconds between two warnings that the disk has no room
 CLOSE_SECONDS = 10.0  # most seconds to wait at the end for files that are not written yet
 log = logging.getLogger(__name__)
 
@@ -84,9 +84,7 @@ class Disk:
         # bytes written by the queue's thread, and for a server in front; and the sum of both at the
         # last scan: the first is due at once
         self._stored, self._copied, self._scanned = 0, 0, -budget
-        # bytes of the smallest file for which there was no room since the last scan, 0 for none;
-        # when that may cause a scan again, and when it was last logged, in seconds of the clock
-        self._lacking, self._patient_until, self._warned = 0, 0.0, -WARNING_INTERVAL
+        self._shortage = Shortage("cache.disk_bytes")
         # sizes of the bodies of files whose checksum is right; an inode may be reused, but for a
         # file of another name
         self._seen: OrderedDict[Seen, int] = OrderedDict()
@@ -260,7 +258,7 @@ class Disk:
                 self._see((os.path.basename(path), inode, size), entry.size)
                 self._copied += entry.size
         except OSError as error:
-            self._note(error, entry)
+            self._shortage.note(error, entry.size + entry_file.TAIL_BYTES)
         finally:
             del self._copying[path]
         self._scan_if_due()
@@ -291,22 +289,7 @@ class Disk:
             if not self._queue.has(cache_key, entry):
                 os.unlink(self._path(cache_key))
         except OSError as error:
-            self._note(error, entry)
-
-    def _note(self, error: OSError, entry: Entry) -> None:
-        """Have files removed soon if an entry could not be written for want of room."""
-        if error.errno not in budgets.NO_ROOM:
-            return
-        size = entry.size + entry_file.TAIL_BYTES
-        self._lacking = min(self._lacking, size) if self._lacking else size
-        now = time.monotonic()
-        if now >= self._warned + WARNING_INTERVAL:
-            self._warned = now
-            log.warning(
-                "the cache's disk is full, with less than cache.disk_bytes in the cache (%s): "
-                "the least recently used entries are removed",
-                error.strerror,
-            )
+            self._shortage.note(error, entry.size + entry_file.TAIL_BYTES)
 
     def _write(self, cache_key: CacheKey, entry: Entry) -> tuple[int, int]:
         """Write the file of an entry, and return its inode and size."""
@@ -386,31 +369,41 @@ class Disk:
 
     def _scan_if_due(self) -> None:
         written = self._stored + self._copied - self._scanned
-        due = written >= max(LEAST, budgets.scan_interval(self._budget)) or self._is_full()
+        due = written >= max(LEAST, budgets.scan_interval(self._budget)) or self._shortage.due()
         if due and not self._scanning:
             self._scanning = asyncio.create_task(self._scan())
 
-    def _is_full(self) -> bool:
-        """Return whether room has to be made on the disk, and may be."""
-        return self._lacking > 0 and time.monotonic() >= self._patient_until
-
     async def _scan(self) -> None:
         self._scanned = self._stored + self._copied
-        lacking = self._lacking if self._is_full() else 0
+        lacking = self._shortage.due()
         try:
-            await wrap(self._tidy)(lacking)
+            await self._make_room(lacking)
         finally:
             self._scanning = None
         if lacking:
-            self._open_files.close()  # or what was removed of them goes on taking room
-            self._lacking = 0  # what had no room meanwhile may have it now
-            self._patient_until = time.monotonic() + budgets.FULL_INTERVAL
+            self._shortage.met()
 
-    def _tidy(self, lacking: int = 0) -> None:
+    async def make_room(self) -> bool:
+        """Remove an eighth of what was not used for longest; return ``False`` if there is nothing.
+
+        It is for what must be written although the disk has no room.
+        """
+        return await self._make_room(1) > 0
+
+    async def _make_room(self, lacking: int) -> int:
+        removed = await wrap(self._tidy)(lacking)
+        if lacking:
+            self._open_files.close()  # or what was removed of them goes on taking room
+        return removed
+
+    def _tidy(self, lacking: int = 0) -> int:
         """Remove the least recently used files until the budget is kept.
 
         Args:
             lacking: Bytes of a file for which the disk had no room; 0 if it has had room.
+
+        Returns:
+            The number of files removed.
         """
         now = time.time()
         files: list[budgets.File] = []
@@ -431,13 +424,13 @@ class Disk:
                             os.unlink(path)
                         continue
                     files.append((used, facts.st_size, path))
-        excess = budgets.excess(files, self._budget)
-        if lacking and not excess:
-            excess = budgets.excess_for(files, lacking)
-        for path in excess:
+        removed = 0
+        for path in budgets.excess(files, self._budget, lacking):
             with contextlib.suppress(OSError):
                 os.unlink(path)
+                removed += 1
                 os.rmdir(os.path.dirname(path))
+        return removed
 
     def _shut(self, path: str, facts: os.stat_result) -> None:
         """Restrict the mode of a file that an earlier version has written."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -27,6 +28,7 @@ from aiofiles.os import wrap
 
 from . import budget as budgets
 from .entry import CacheKey
+from .shortage import Shortage
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 MAX_SHARE = 4  # one master takes at most 1/4 of the budget
@@ -57,6 +59,7 @@ class Masters:
         self._folder, self._budget = f"{folder}/{now}", budget
         self._written = budget  # since the last scan; the first is due at once
         self._tasks: dict[CacheKey, asyncio.Task[None]] = {}  # each waits until one may be named
+        self._shortage = Shortage("cache.master_bytes")
         self._scan: asyncio.Task[None] | None = None
         self.stored = 0
         os.makedirs(folder.parent, exist_ok=True)
@@ -91,8 +94,22 @@ class Masters:
         """
         try:
             return self._blank()
-        except OSError:
+        except OSError as error:
+            self._lacked(error, 1)
             return None
+
+    def lacked(self, size: int) -> None:
+        """Have the least recently used masters removed, as the disk had no room for a new one.
+
+        Args:
+            size: Its bytes.
+        """
+        if size * MAX_SHARE <= self._budget:
+            self._lacked(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), size)
+
+    def _lacked(self, error: OSError, size: int) -> None:
+        if self._shortage.note(error, size):
+            self._scan_if_due()
 
     def keep(self, cache_key: CacheKey, descriptor: int) -> None:
         """Store a master that was written to a file of :meth:`blank`, now or in the background.
@@ -149,8 +166,8 @@ class Masters:
             self._name(cache_key, descriptor, size)
         except BlockingIOError:
             return False
-        except OSError:  # there is a master of that name, or no space
-            pass
+        except OSError as error:  # there is a master of that name, or no room
+            self._lacked(error, size)
         return True
 
     def _name(self, cache_key: CacheKey, descriptor: int, size: int) -> None:
@@ -167,15 +184,22 @@ class Masters:
         os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
         self.stored += 1
         self._written += size
-        if self._written >= budgets.scan_interval(self._budget) and not self._scan:
+        self._scan_if_due()
+
+    def _scan_if_due(self) -> None:
+        due = self._written >= budgets.scan_interval(self._budget) or self._shortage.due()
+        if due and not self._scan:
             self._written = 0
             self._scan = asyncio.create_task(self._tidied())
 
     async def _tidied(self) -> None:
+        lacking = self._shortage.due()
         try:
-            await wrap(self._tidy)()
+            await wrap(self._tidy)(lacking)
         finally:
             self._scan = None
+        if lacking:
+            self._shortage.met()
 
     def _blank(self) -> tuple[int, int]:
         writing = os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, FILE)
@@ -191,8 +215,12 @@ class Masters:
     def _path(self, cache_key: CacheKey) -> str:
         return f"{self._source(cache_key)}/{cache_key.variant}"
 
-    def _tidy(self) -> None:
-        """Remove the least recently used files until the budget is kept."""
+    def _tidy(self, lacking: int = 0) -> None:
+        """Remove the least recently used files until the budget is kept.
+
+        Args:
+            lacking: Bytes of a file for which the disk had no room; 0 if it has had room.
+        """
         now = time.time()
         files: list[budgets.File] = []
         for folder, _, names in os.walk(self._folder):
@@ -202,7 +230,7 @@ class Masters:
                     facts = os.stat(path)
                     used = budgets.last_use(path, facts, now)
                     files.append((used, facts.st_size, path))
-        for path in budgets.excess(files, self._budget):
+        for path in budgets.excess(files, self._budget, lacking):
             with contextlib.suppress(OSError):
                 os.unlink(path)
                 os.rmdir(os.path.dirname(path))

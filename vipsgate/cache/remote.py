@@ -106,9 +106,12 @@ class RemoteCache:
                 await asyncio.gather(*map(self._delete, paths))
 
     async def exchange(self, known: Numbers) -> Numbers:
-        """Add purges to the record, and return all of it, as far as possible.
+        """Add purges to the record, and return all of it.
 
         Two concurrent writers may overwrite each other's purges; they are then written again.
+
+        Raises:
+            OssError: The bucket is unavailable.
         """
         import obstore
 
@@ -118,14 +121,11 @@ class RemoteCache:
             there = purges.read(bytes(await self._client.call(got.bytes_async)))
         except NoSuchKey:
             there = {}
-        except OssError:
-            return known
         merged = purges.tidied(purges.join(there, known))
         if merged != there:
             data = purges.write(merged)
             work = partial(obstore.put_async, client, LEDGER, data, use_multipart=False)
-            with contextlib.suppress(OssError):
-                await self._client.call(work, len(data))
+            await self._client.call(work, len(data))
         return merged
 
     async def _delete(self, path: str) -> None:

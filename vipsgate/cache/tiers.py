@@ -14,12 +14,14 @@ from typing import Any
 
 from aiofiles.os import wrap
 
+from ..errors import InsufficientStorage, OssError, ServiceUnavailable
 from .disk import Disk
 from .entry import CacheKey, Entry
 from .masters import Masters
 from .memory import Memory
 from .purges import Numbers, Purges, Rule
 from .remote import RemoteCache
+from .shortage import NO_ROOM
 
 # where an answer came from
 MEMORY, DISK, SHARED, MISS, JOINED = "memory", "disk", "shared", "miss", "joined"
@@ -54,6 +56,7 @@ class Cache:
         self.memory, self._disk, self._shared = memory, disk, shared
         self.masters = masters
         self.purges = Purges()
+        self._failing = False  # whether purges cannot be exchanged for now
         self._storing: set[asyncio.Task[None]] = set()
 
     def get_nowait(self, cache_key: CacheKey, most: int) -> tuple[Entry, str] | None:
@@ -145,31 +148,74 @@ class Cache:
             await self._disk.purge(bucket, key, before)
 
     async def renew(self, rule: Rule) -> None:
-        """Purge all that a rule covers: here at once, on other instances within seconds."""
+        """Purge all that a rule covers: here at once, on other instances within seconds.
+
+        Raises:
+            InsufficientStorage: The folder has no room to tell other instances, although all that
+                was in it was removed.
+            ServiceUnavailable: The folder cannot be written.
+            OssError: The shared bucket is unavailable.
+        """
         self.learn({rule: self.purges.number(rule)})
         if rule.kind == "key":
             await self.purge(rule.bucket, rule.text)
-        await self.look(far=True)
+        self._failing = True  # until it is known elsewhere; a failure is for the caller to tell
+        await self._exchange(far=True)
+        self._failing = False
 
     async def look(self, *, far: bool) -> None:
-        """Exchange purges with other instances.
+        """Exchange purges with other instances, if possible.
 
         Args:
             far: Whether to use the shared bucket, too, and not only the folder.
         """
-        if far and self._shared:
-            self.learn(await self._shared.exchange(self.purges.numbers))
-        if not self._disk:
-            return
         try:
-            numbers, new = await wrap(self._disk.ledger.exchange)(self.purges.numbers)
-        except OSError as error:  # no entries can be stored in such a folder, either
-            log.error("a purge cannot be written to the cache's folder: %s", error)
-            return
+            await self._exchange(far=far)
+            if far or not self._shared:
+                self._failing = False
+        except OssError as error:
+            if not self._failing:
+                log.error("purges are not exchanged for now: %s", error)
+            self._failing = True
+
+    async def _exchange(self, *, far: bool) -> None:
+        """Exchange purges with other instances.
+
+        Raises:
+            OssError: See :meth:`renew`.
+        """
+        failure: OssError | None = None
+        if far and self._shared:
+            try:
+                self.learn(await self._shared.exchange(self.purges.numbers))
+            except OssError as error:
+                failure = error
+        if self._disk:
+            await self._record(self._disk)
+        if failure:
+            raise failure
+
+    async def _record(self, disk: Disk) -> None:
+        """Exchange purges with other instances that share the folder.
+
+        Raises:
+            InsufficientStorage: The folder has no room, although all entries were removed.
+            ServiceUnavailable: The folder cannot be written.
+        """
+        while True:
+            try:
+                numbers, new = await wrap(disk.ledger.exchange)(self.purges.numbers)
+                break
+            except OSError as error:
+                text = f"The cache's folder cannot take a purge: {error.strerror}."
+                if error.errno not in NO_ROOM:
+                    raise ServiceUnavailable(text) from None
+                if not await disk.make_room():
+                    raise InsufficientStorage(text) from None
         self.learn(numbers)
         for rule in new:
             if rule.kind == "key":
-                await self._disk.purge(rule.bucket, rule.text)
+                await disk.purge(rule.bucket, rule.text)
                 if self.masters:
                     await self.masters.purge(rule.bucket, rule.text)
 
@@ -181,7 +227,8 @@ class Cache:
             waited += POLL_INTERVAL
             far = bool(self._shared) and waited >= SHARED_POLL_INTERVAL
             try:
-                if far or (self._disk and self._disk.ledger.changed()):
+                again = self._failing and not self._shared
+                if far or again or (self._disk and self._disk.ledger.changed()):
                     await self.look(far=far)
             except Exception:  # a bug must not end the exchange
                 log.exception("purges of other processes cannot be read")

@@ -184,7 +184,7 @@ async def complete(
         with closing(await store.open(INTERNAL, upload.part(part.number))) as opened:
             if opened.object != part.object:
                 raise _missing(part.number, "was replaced in the meantime")
-            await draft.copy(opened.descriptor, 0, part.object.size)
+            await opened.copy(draft)
         # OSS hashes the hexadecimal digits; S3 hashes the bytes that they stand for
         fingerprints.update(part.object.etag.strip('"').upper().encode())
     etag = f'"{fingerprints.hexdigest().upper()}-{len(wanted)}"'

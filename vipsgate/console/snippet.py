@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from ..buckets import Bucket
 from ..delivery import derivatives, resolve
-from ..delivery.order import ReplacedError
 from ..errors import OssError
 from ..gate import access
 from ..gate.target import PROCESS, Target
@@ -60,7 +59,7 @@ async def _curve(visit: Visit, key: str, process: str, samples: tuple[int, ...])
         async with asyncio.timeout(MAX_WAIT), visit.services.renderers.lowest():
             texts = [srcset.process(process, width) for width in samples]
             sizes = [await _bytes(visit, bucket, key, text) for text in texts]
-    except (OssError, ReplacedError, TimeoutError):
+    except (OssError, TimeoutError):
         return widths.Curve()
     return widths.Curve.of(zip(samples, sizes, strict=True))
 

@@ -15,7 +15,6 @@ from ..errors import (
     InvalidArgument,
     NoSuchKey,
     PreconditionFailed,
-    ServiceUnavailable,
     SourceChanged,
 )
 from ..gate import accept, cachetags, freshness, referer
@@ -29,12 +28,12 @@ from ..worker.protocol import Attachment, Job
 from . import looks, masters, peer_calls
 from . import partial as remote
 from .lookup import Source, check_opened, overlay
-from .order import BYPASS, Content, Derivative, Order, ReplacedError
+from .order import BYPASS, Content, Derivative, Order
 from .services import Services
 
 MAX_AT_ONCE = 128 << 10  # bytes of a picture that is sent in one piece with its headers
 LATER = notes.note("later", "avif")  # marks a picture that an AVIF will replace
-BUSY = "The object is written to all the time."
+REPLACED = "The object was replaced while it was read."
 TAGS = 4096  # ETags that are remembered, as one answer computes its own several times
 
 
@@ -121,7 +120,7 @@ async def fetch(services: Services, order: Order) -> Content:
         The content, for the caller to close.
 
     Raises:
-        ReplacedError: An object has been replaced since it was looked up.
+        SourceChanged: An object has been replaced since it was looked up.
         OssError: The picture cannot be made; see :meth:`vipsgate.renderers.pool.Renderers.render`.
     """
     bucket, key = order.target.bucket, order.keys[0]
@@ -131,8 +130,8 @@ async def fetch(services: Services, order: Order) -> Content:
         opened = await services.store.open(bucket, key)
         if opened.object != order.source:
             opened.close()
-            raise ReplacedError
-        return Content(order, opened.descriptor, opened.object.size, opened=opened)
+            raise SourceChanged(REPLACED)
+        return Content(order, opened, opened.object.size)
     cache_key = cache_key_of(services, order)
     if services.cache and (hit := await services.cache.get(cache_key)):
         result = Derivative(*hit)
@@ -153,7 +152,7 @@ async def fetch_anew(services: Services, order: Order) -> Content:
     It is for objects that are replaced so often that :func:`fetch` fails again and again.
 
     Raises:
-        ServiceUnavailable: An object is written to while it is read.
+        SourceChanged: An object was written to while it was read.
         OssError: See :func:`fetch`.
     """
     opened = await _open(services, order)
@@ -164,12 +163,8 @@ async def fetch_anew(services: Services, order: Order) -> Content:
         order = replace(order, objects=objects, picture=picture)
         order.check()
         if order.process is None:
-            plain = opened.pop()
-            return Content(order, plain.descriptor, order.source.size, opened=plain)
-        try:
-            result = await _render(services, order, opened)
-        except SourceChanged:
-            raise ServiceUnavailable(BUSY) from None
+            return Content(order, opened.pop(), order.source.size)
+        result = await _render(services, order, opened)
     finally:
         _close(opened)
     return _content(order, result, None)
@@ -198,7 +193,7 @@ async def _obtain(services: Services, order: Order, cache_key: CacheKey) -> Deri
     """Return the picture that another front is making or the cache has by now, or make it.
 
     Raises:
-        ReplacedError: An object has been replaced since it was looked up.
+        SourceChanged: An object has been replaced since it was looked up.
     """
     if services.peers is None:
         return await _obtain_here(services, order, cache_key)
@@ -233,19 +228,19 @@ async def _read(ranged: RangeReader, order: Order, span: range) -> AsyncIterator
     """Read a part of a remote object.
 
     Raises:
-        ReplacedError: The object has been replaced since it was looked up.
+        SourceChanged: The object has been replaced since it was looked up.
     """
     try:
         return await ranged.read(order.target.bucket, order.keys[0], order.source, span)
     except (PreconditionFailed, NoSuchKey):
-        raise ReplacedError from None
+        raise SourceChanged(REPLACED) from None
 
 
 async def _make(services: Services, order: Order) -> Derivative:
     """Open the objects, and have a renderer make the picture.
 
     Raises:
-        ReplacedError: An object has been replaced since it was looked up.
+        SourceChanged: An object has been replaced since it was looked up.
     """
     begun = await _begun(services, order)
     opened = [begun] if begun else await _open(services, order, early=True)
@@ -253,10 +248,8 @@ async def _make(services: Services, order: Order) -> Derivative:
         if begun:
             return await _render(services, order, opened, alone=True)
         if order.objects != tuple([item.object for item in opened]):
-            raise ReplacedError
+            raise SourceChanged(REPLACED)
         return await _render(services, order, opened)
-    except SourceChanged:
-        raise ReplacedError from None
     finally:
         _close(opened)
 
@@ -265,7 +258,7 @@ async def _begun(services: Services, order: Order) -> Opened | None:
     """Return the beginning of a remote source if that is all that is needed, or ``None``.
 
     Raises:
-        ReplacedError: The source has been replaced since it was looked up.
+        SourceChanged: The source has been replaced since it was looked up.
     """
     answer = order.process.answer if order.process else None
     if answer is None or not answer.of_header:
@@ -275,7 +268,7 @@ async def _begun(services: Services, order: Order) -> Opened | None:
     try:
         return await remote.begin(ranged, order.target.bucket, order.keys[0], order.source)
     except (PreconditionFailed, NoSuchKey):
-        raise ReplacedError from None
+        raise SourceChanged(REPLACED) from None
 
 
 async def _open(services: Services, order: Order, *, early: bool = False) -> list[Opened]:
@@ -358,9 +351,9 @@ async def _render(
             done = await streaming.render(services.renderers, job, content, source)
         else:
             done = await services.renderers.render(job, content)
+        kept.keep(services, done)
     finally:
         kept.close(services)
-    kept.keep(services, done)
     queue, render = seen.queue + done.queue, seen.render + done.render
     if any(item.changed() for item in others):  # the worker has checked the source
         protocol.close([done.descriptor])

@@ -28,6 +28,7 @@ from ..cache.entry import CacheKey, Entry
 from ..gate import accept, cors, referer, style
 from ..gate.headers import may_have_oss
 from ..image.notes import Notes
+from ..store.base import Opened
 from ..web import responses
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def _text(request: web.BaseRequest) -> tuple[str, ...]:
 def _is_small_object(content: Content) -> bool:
     """Return whether it is a small object under its own name that has a fingerprint."""
     order = content.order
-    if content.opened is None or content.size > responses.MAX_READ:
+    if not isinstance(content.body, Opened) or content.size > responses.MAX_READ:
         return False
     names_itself = (order.literal,) == order.keys and order.links == (None,)
     return names_itself and order.source.mark is not None

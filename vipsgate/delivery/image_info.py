@@ -8,12 +8,12 @@ from contextlib import closing
 
 import orjson
 
-from ..errors import NoSuchKey, OssError
+from ..errors import NoSuchKey, OssError, SourceChanged
 from ..gate import access
 from ..gate.target import PROCESS, Target
 from ..image.process import parse
 from . import derivatives
-from .order import Order, ReplacedError
+from .order import Order
 from .services import Services
 
 INFO = "image/info"
@@ -49,7 +49,7 @@ async def read(
         order = Order(target, key, grant, parse(INFO, limits), (key,), (item,))
         with closing(await derivatives.fetch(services, order)) as content:
             data = _bytes(content.body, content.size)
-    except (NoSuchKey, ReplacedError):
+    except (NoSuchKey, SourceChanged):
         return {}
     except OssError as error:
         if error.status >= 500:

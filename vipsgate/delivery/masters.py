@@ -41,7 +41,11 @@ class Kept:
 
     def keep(self, services: Services, done: Result) -> None:
         """Keep the master that came back with a picture, if any, and count it."""
-        if self.masters is None or self.cache_key is None or done.master < 0:
+        if self.masters is None or self.cache_key is None:
+            return
+        if done.master < 0:
+            if self.blank and (size := os.fstat(self.blank[1]).st_size):  # there was no room
+                self.masters.lacked(size)
             return
         services.recorder.counters.masters.sums["made",] += 1
         self.masters.keep(self.cache_key, done.master)

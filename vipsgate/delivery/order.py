@@ -121,10 +121,6 @@ class Order:
                 _check_encoding(item, WatermarkError)
 
 
-class ReplacedError(Exception):
-    """An object has been replaced since it was looked up; the order is to be made again."""
-
-
 class Derivative(NamedTuple):
     """A picture, and the times that it took; to be closed.
 
@@ -158,20 +154,18 @@ class Content(NamedTuple):
 
     Attributes:
         order: The order.
-        body: The bytes, the descriptor of a file that begins with them, or a function that reads a
-            part of them.
+        body: The bytes, the descriptor of a file that begins with them and is never written to,
+            the unprocessed object, or a function that reads a part of a remote one.
         size: Size of the body, in bytes.
         derivative: The picture; ``None`` for an unprocessed object.
         cache_key: The name of the picture in the cache; ``None`` if it is not cached.
-        opened: The unprocessed object, if it is open.
     """
 
     order: Order
-    body: bytes | int | responses.Reader
+    body: bytes | int | Opened | responses.Reader
     size: int
     derivative: Derivative | None = None
     cache_key: CacheKey | None = None
-    opened: Opened | None = None
 
     @property
     def notes(self) -> Notes:
@@ -183,8 +177,10 @@ class Content(NamedTuple):
 
     def close(self) -> None:
         """Close the picture or the object."""
-        if held := self.derivative or self.opened:
-            held.close()
+        if self.derivative:
+            self.derivative.close()
+        elif isinstance(self.body, Opened):
+            self.body.close()
 
 
 def _check_encoding(item: Object, error: type[OssError]) -> None:

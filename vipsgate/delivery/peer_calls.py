@@ -13,10 +13,11 @@ from typing import cast
 
 from ..cache.entry import CacheKey, Entry
 from ..cache.purges import Kind, Rule
+from ..errors import SourceChanged
 from ..fronts.channel import FrontLostError, Reply
 from ..fronts.peers import Peers
 from ..worker.protocol import Message
-from .order import Derivative, ReplacedError
+from .order import Derivative
 from .services import Services
 
 JOIN = "join"
@@ -74,7 +75,7 @@ async def _join(services: Services, body: Message) -> Reply:
         return GONE
     try:
         result, _ = await services.flights.join(cache_key, _never)
-    except ReplacedError:
+    except SourceChanged:
         return GONE
     entry = result.entry
     descriptor = os.dup(entry.descriptor) if entry.data is None else _file(entry.data)

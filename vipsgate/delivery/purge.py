@@ -82,14 +82,21 @@ async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
     Raises:
         NoSuchBucket: The prefix or style is of a bucket that does not exist.
         NoSuchStyle: The bucket has no such style.
-        OssError: The prefix is not the beginning of a valid key.
+        InsufficientStorage: See :meth:`vipsgate.cache.tiers.Cache.renew`, as for the next two; this
+            server follows the purge nevertheless, and goes on trying to tell the others.
+        ServiceUnavailable: The cache's folder cannot be written.
+        OssError: The prefix is not the beginning of a valid key, or the shared bucket is away.
     """
     row = TABLE[kind]
     row.check(services, bucket, text)
+    failure: OssError | None = None
     if services.cache:
         now = time.time()
         rule = Rule(bucket, kind, text)
-        await services.cache.renew(rule)
+        try:
+            await services.cache.renew(rule)
+        except OssError as error:
+            failure = error
         if services.peers:
             number = services.cache.purges.numbers.get(rule, 0)
             body = {**rule._asdict(), "number": number}
@@ -99,6 +106,8 @@ async def purge(services: Services, kind: Kind, bucket: str, text: str) -> None:
             services.sweeping.add(task)
             task.add_done_callback(services.sweeping.discard)
     services.webhooks.tell(row.event(bucket, text))
+    if failure:
+        raise failure
 
 
 async def _sweep(services: Services, bucket: str, prefix: str, before: float) -> None:

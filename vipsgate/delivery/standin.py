@@ -13,11 +13,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..errors import SourceChanged
 from ..image import accepting, automatic
 from ..image.actions.format import QUICK
 from . import derivatives
 from .derivatives import LATER
-from .order import ReplacedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +71,6 @@ async def _make(services: Services, order: Order) -> None:
     Raises:
         OssError: It cannot be made now; the next request for it tries again.
     """
-    with suppress(ReplacedError):
+    with suppress(SourceChanged):
         async with services.renderers.lowest(counted=False):
             (await derivatives.fetch(services, order)).close()

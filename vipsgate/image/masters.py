@@ -15,10 +15,13 @@ the file in which it is kept: a copy of 18 MB would take a tenth of the time of 
 
 from __future__ import annotations
 
+import errno
+import math
 import mmap
 import os
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import optimize
@@ -39,6 +42,7 @@ MARGIN = 2.0  # least size of a master, as a multiple of the pixels needed; as w
 LINES = 64  # written at a time: half a megabyte, which fits into the CPU's cache, in few calls
 HEAD = struct.Struct("<8sIIIdd")  # magic number; width, height, channels; pixels per millimetre
 MARK = b"master 1"
+NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT))  # errors of a disk without room
 
 
 def reduction(header: Header) -> int:
@@ -90,29 +94,37 @@ def write(image: Image, descriptor: int) -> bool:
         descriptor: The file, whose previous content is replaced.
 
     Returns:
-        ``False`` if not all of it could be written, for example because the disk is full.
+        ``False`` if not all of it could be written. If that is for want of room, the file has its
+        full length nevertheless, which tells the reader how many bytes were lacking.
     """
     import pyvips  # only a renderer gets here
 
     size = image.width, image.height, image.bands
     region, end = pyvips.Region.new(image), HEAD.size
     data: Any = HEAD.pack(MARK, *size, image.xres, image.yres)
-    if not _put(data, descriptor, 0):
+    length = HEAD.size + math.prod(size)
+    if not _put(data, descriptor, 0, length):
         return False
     for top in range(0, image.height, LINES):
         data = region.fetch(0, top, image.width, min(LINES, image.height - top))
-        if not _put(data, descriptor, end):
+        if not _put(data, descriptor, end, length):
             return False
         end += len(data)
     os.ftruncate(descriptor, end)
     return True
 
 
-def _put(data: Any, descriptor: int, place: int) -> bool:
+def _put(data: Any, descriptor: int, place: int, length: int) -> bool:
+    """Write a part of a file of ``length`` bytes; return whether all of it was written."""
     try:
-        return os.pwrite(descriptor, data, place) == len(data)
-    except OSError:
-        return False
+        if os.pwrite(descriptor, data, place) == len(data):
+            return True
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            return False
+    with suppress(OSError):
+        os.ftruncate(descriptor, length)  # takes no room
+    return False
 
 
 def held(image: Image) -> Image:

@@ -15,6 +15,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from .. import filetimes
 from ..errors import ServiceUnavailable, SourceChanged, Unimplemented, WatermarkError, shown
 from . import accepting, attention, automatic, plan, render, reports
 from .answers import Info
@@ -219,7 +220,7 @@ def _source(data: bytes | int, limits: Limits) -> Iterator[Source]:
     limits.check_bytes(facts.st_size)
     file = File(data, facts.st_size)
     try:
-        with file.unchanged((facts.st_mtime_ns, facts.st_ctime_ns)):
+        with file.unchanged(filetimes.of(facts)):
             yield begin(file) if len(file) >= ondemand.LEAST else _recognised(file.whole())
     except SourceChanged as error:
         raise ServiceUnavailable(error.message) from None

@@ -14,6 +14,8 @@ from ..errors import (
     InternalError,
     NoSuchBucket,
     OssError,
+    ServiceUnavailable,
+    SourceChanged,
 )
 from ..gate import cors
 from ..gate.target import Target
@@ -94,6 +96,8 @@ async def _answer(
                 }
                 return await responses.content(request, entry.body, entry.size, 0, headers)
         return await serve(request, services)
+    except SourceChanged as error:
+        return _refused(request, record, ServiceUnavailable(error.message))
     except OssError as error:
         return _refused(request, record, error)
     except ConnectionError:  # the client has left

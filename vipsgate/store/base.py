@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
-from ..errors import ServiceUnavailable
+from .. import filetimes
+from ..errors import ServiceUnavailable, SourceChanged
+from ..filetimes import FileTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Properties:
 
 
 PLAIN = Properties()
+CHANGED = "The object was written to while it was read."
 MD5 = re.compile(r'"[0-9A-F]{32}"')  # as an ETag
 
 
@@ -85,42 +88,62 @@ class Opened:
     Attributes:
         object: The object.
         descriptor: The descriptor of its file.
-        times: ``st_mtime_ns`` and ``st_ctime_ns`` of the file, in nanoseconds since the epoch;
-            ``None`` for vipsgate's own copy, which is never written to again.
+        times: The times of the file; ``None`` for vipsgate's own copy, which is never written to
+            again.
     """
 
     object: Object
     descriptor: int
-    times: tuple[int, int] | None = field(default=None, kw_only=True)
+    times: FileTimes | None = field(default=None, kw_only=True)
 
-    def read(self) -> bytes:
-        """Return all bytes of a small object.
+    def read(self, span: range | None = None) -> bytes:
+        """Return a part of the bytes in one piece, or all of them; never those of another version.
+
+        Args:
+            span: The offsets of the part; ``None`` for all bytes.
 
         Raises:
             ServiceUnavailable: The disk cannot read them now.
+            SourceChanged: The file was written to since it was opened.
         """
+        span = range(self.object.size) if span is None else span
         try:
-            return os.pread(self.descriptor, self.object.size, 0)
+            data = os.pread(self.descriptor, len(span), span.start)
+            while len(data) < len(span) and (
+                more := os.pread(self.descriptor, len(span) - len(data), span.start + len(data))
+            ):
+                data += more
         except OSError as error:
             reason = os.strerror(error.errno or 0)
             raise ServiceUnavailable(f"The object cannot be read now: {reason}.") from None
+        if len(data) < len(span) or self.changed():
+            raise SourceChanged(CHANGED)
+        return data
+
+    async def copy(self, draft: Draft, span: range | None = None) -> None:
+        """Append a part of the object to a draft, or all of it.
+
+        Args:
+            draft: The draft.
+            span: The offsets of the part; ``None`` for the whole object.
+
+        Raises:
+            InsufficientStorage: The draft's store is full.
+            ServiceUnavailable: The disk cannot read it now.
+            SourceChanged: It was written to meanwhile; the draft is to be discarded.
+        """
+        span = range(self.object.size) if span is None else span
+        await draft.copy(self.descriptor, span.start, len(span))
+        if self.changed():
+            raise SourceChanged(CHANGED)
 
     def changed(self) -> bool:
-        """Return whether the file was written to since it was opened.
-
-        Called after a read, it tells whether the bytes that were read are those of the object. A
-        file that was removed or replaced has not changed.
-        """
-        if self.times is None:
-            return False
-        facts = os.fstat(self.descriptor)
-        if (facts.st_mtime_ns, facts.st_size) != (self.times[0], self.object.size):
-            return True
-        return facts.st_ctime_ns != self.times[1] and facts.st_nlink > 0
+        """Return whether the file was written to since it was opened."""
+        return filetimes.changed(self.descriptor, self.object.size, self.times)
 
     def dup(self) -> Opened:
         """Return a copy with a descriptor of its own, for the caller to close."""
-        return Opened(self.object, os.dup(self.descriptor), times=self.times)
+        return replace(self, descriptor=os.dup(self.descriptor))
 
     def close(self) -> None:
         """Close the descriptor."""

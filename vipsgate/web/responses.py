@@ -19,7 +19,7 @@ from ..cache import tiers
 from ..errors import CpuLimitExceeded, OssError, ServiceUnavailable
 from ..gate import conditional
 from ..observe.record import RequestRecord
-from ..store.base import PLAIN, Object, Properties
+from ..store.base import PLAIN, Object, Opened, Properties
 from . import prebuilt
 
 ENDING = web.RequestKey("ending", asyncio.Event)  # is set when the server is stopping
@@ -41,7 +41,7 @@ NEXT_POSITION = "x-oss-next-append-position"  # the size of an appendable object
 MD5 = "Content-MD5"  # MD5 of the whole object, in Base64
 BRIEF = 30  # seconds for which caches may keep a stand-in
 LASTING = re.compile(r"(?:max-age|s-maxage|stale-[a-z-]+|immutable)\b", re.IGNORECASE)
-MAX_READ = 1 << 16  # bytes of a file that is read into memory; larger ones are sent by sendfile
+MAX_READ = 1 << 16  # bytes of a file that are sent in one piece with their headers
 CHUNK = 1 << 20  # bytes sent before other tasks of the loop run
 STALL = 60.0  # seconds for which a client may read nothing
 # bytes of an error in x-oss-err of HEAD: nginx takes 32 KB of headers as deploy/nginx is written,
@@ -49,6 +49,7 @@ STALL = 60.0  # seconds for which a client may read nothing
 MAX_IN_HEADER = 6144
 MAX_HOST = 255  # characters of a Host that an error repeats; a name has no more (RFC 1035, 2.3.4)
 Reader = Callable[[range], Awaitable[AsyncIterator[bytes]]]  # reads a part of a remote body
+Body = bytes | int | Opened | Reader
 REPLACEMENT = "\ufffd"  # replaces characters that XML cannot contain
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
@@ -200,7 +201,7 @@ def not_modified(request: web.BaseRequest, headers: Mapping[str, str]) -> web.Re
 
 async def content(
     request: web.BaseRequest,
-    body: bytes | int | Reader,
+    body: Body,
     size: int,
     modified: float,
     headers: dict[str, str],
@@ -209,8 +210,8 @@ async def content(
 
     Args:
         request: The request; its method, Range and If-Range are used.
-        body: The bytes, the descriptor of a file that begins with them, or a function that reads a
-            part of them.
+        body: The bytes, the descriptor of a file that begins with them and is never written to, an
+            object, or a function that reads a part of a remote one.
         size: Size of the body, in bytes.
         modified: Time of its modification, in seconds since the epoch.
         headers: Headers of the answer, with ETag and Content-Type; with X-Accel-Redirect, the
@@ -219,6 +220,8 @@ async def content(
     Raises:
         InvalidRange: The part begins after the end.
         ServiceUnavailable: The file cannot be read.
+        SourceChanged: The object was written to since it was opened, and nothing has been sent.
+        ConnectionResetError: The body cannot be sent to its end; the connection is to be closed.
     """
     conditions = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
     part = conditional.part(conditions, headers["ETag"], modified, size)
@@ -235,14 +238,14 @@ async def content(
         return prebuilt.respond(request, status, headers, data)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = len(span)
-    if not isinstance(body, int | bytes) and request.method != "HEAD":
+    if not isinstance(body, bytes | int | Opened) and request.method != "HEAD":
         pieces = await body(span)  # before anything is sent, so that an error has its status
         await response.prepare(request)
         await _pass_on(response, pieces)
     else:
         await response.prepare(request)
-    if request.method != "HEAD" and isinstance(body, int):
-        await _sendfile(request, body, span)
+    if request.method != "HEAD" and isinstance(body, int | Opened):
+        await _send(request, body, span)
     await response.write_eof()
     return response
 
@@ -319,16 +322,19 @@ def hit(begun: float) -> dict[str, str]:
     return {**HIT, TIMING: timing(begun)}
 
 
-def _at_once(body: bytes | int | Reader, span: range) -> bytes | None:
+def _at_once(body: Body, span: range) -> bytes | None:
     """Return a part of a body if it is in memory or in a file and small, else ``None``.
 
     Raises:
         ServiceUnavailable: The file cannot be read.
+        SourceChanged: The object was written to since it was opened.
     """
     if isinstance(body, bytes):
         return body[span.start : span.stop]
-    if not isinstance(body, int) or len(span) > MAX_READ:
+    if not isinstance(body, int | Opened) or len(span) > MAX_READ:
         return None
+    if isinstance(body, Opened):
+        return body.read(span)
     try:
         data = os.pread(body, len(span), span.start)
     except OSError as error:
@@ -351,11 +357,14 @@ async def _pass_on(response: web.StreamResponse, pieces: AsyncIterator[bytes]) -
         raise ConnectionResetError("the body cannot be sent to its end") from error
 
 
-async def _sendfile(request: web.BaseRequest, descriptor: int, span: range) -> None:
-    """Send a part of a file with sendfile(2).
+async def _send(request: web.BaseRequest, body: int | Opened, span: range) -> None:
+    """Send a part of a file, as much at a time as the socket takes.
 
     uvloop has no sendfile, and does not allow others to watch its sockets, so a duplicate of the
     socket is watched.
+
+    Raises:
+        ConnectionResetError: It cannot be sent to its end.
     """
     transport = request.transport
     if transport is None:
@@ -367,21 +376,43 @@ async def _sendfile(request: web.BaseRequest, descriptor: int, span: range) -> N
     loop = asyncio.get_running_loop()
     out = os.dup(transport.get_extra_info("socket").fileno())
     try:
-        at = span.start
+        at, most = span.start, CHUNK
         while at < span.stop:
-            try:
-                sent = os.sendfile(out, descriptor, at, min(CHUNK, span.stop - at))
-            except BlockingIOError:
-                await _writable(loop, out)
-                continue
-            if not sent:
-                raise ConnectionResetError("the object has become shorter while it was sent")
+            piece = range(at, min(at + most, span.stop))
+            sent = _send_piece(out, body, piece)
             at += sent
-            await asyncio.sleep(0)
-    except OSError as error:  # of the file or the socket; an error answer cannot follow half a body
+            if sent < len(piece):
+                most = max(MAX_READ, 2 * sent)
+                await _writable(loop, out)
+            else:
+                most = min(CHUNK, 2 * most)
+                await asyncio.sleep(0)
+    except (OSError, OssError) as error:  # an error answer cannot follow half a body
         raise ConnectionResetError("the body cannot be sent to its end") from error
     finally:
         os.close(out)
+
+
+def _send_piece(out: int, body: int | Opened, span: range) -> int:
+    """Send as much of a part of a file as the socket takes now, and return the bytes sent.
+
+    An object is copied, and looked at, before it is sent. With sendfile(2) the socket would refer
+    to the memory of the file itself: what is written over then, even after the last byte was
+    sent, reaches a client that has not read so far (on this machine, or behind a virtual network).
+    Copying takes 0.1 ms more for 1 MB, and whoever reads the socket here 0.2 ms less.
+
+    Raises:
+        OSError: The file or the socket fails.
+        OssError: The object cannot be read, or was written to since it was opened.
+    """
+    try:
+        if isinstance(body, Opened):
+            return os.write(out, body.read(span))
+        if sent := os.sendfile(out, body, span.start, len(span)):
+            return sent
+    except BlockingIOError:
+        return 0
+    raise ConnectionResetError("the file has become shorter while it was sent")
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:

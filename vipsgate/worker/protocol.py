@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from .. import errors
+from ..filetimes import FileTimes
 from ..image import gravity, notes
 from ..image.cost import Cost
 from ..image.gravity import Focus
@@ -67,8 +68,7 @@ class Job(NamedTuple):
         master: Descriptor of the source's master (:mod:`..image.masters`), or ``None``.
         blank: Two descriptors of an empty file, to write and to read it, for a master that is made
             along with the picture; ``None`` if none is to be kept.
-        times: ``st_mtime_ns`` and ``st_ctime_ns`` of the source when it was opened, in nanoseconds
-            since the epoch; ``None`` if it is never written to.
+        times: The times of the source when it was opened; ``None`` if it is never written to.
     """
 
     kind: Kind
@@ -79,7 +79,7 @@ class Job(NamedTuple):
     focus: Focus | None = None
     master: int | None = None
     blank: tuple[int, int] | None = None
-    times: tuple[int, int] | None = None
+    times: FileTimes | None = None
 
 
 class Coming(NamedTuple):

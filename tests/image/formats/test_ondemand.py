@@ -278,15 +278,3 @@ def test_what_is_not_there_any_more_is_said():
         assert reader.seek(100_000, os.SEEK_SET) == 100_000
         assert reader.read(10) is None
         assert isinstance(file.failure, ServiceUnavailable)
-
-
-def test_a_file_that_was_written_to_is_another_one():
-    with opened(bytes(1000)) as file:
-        facts = os.fstat(file._descriptor)
-        times = facts.st_mtime_ns, facts.st_ctime_ns
-        assert not file.changed(None)
-        assert not file.changed(times)
-        assert file.changed((times[0] - 1, times[1]))
-        os.ftruncate(file._descriptor, 999)
-        os.utime(file._descriptor, ns=times)
-        assert file.changed(times)

@@ -37,7 +37,7 @@ def gets(monkeypatch):
 
 
 async def kept(held, path, found, data=None):
-    copy = held.begin(path, found)
+    copy = await held.begin(path, found)
     os.write(copy.descriptor, bytes(found.size) if data is None else data)
     await held.keep(copy)
     os.close(copy.descriptor)
@@ -59,7 +59,7 @@ async def test_files_are_not_readable_by_other_users(tmp_path, umask):
     try:
         for name in ("old", "new"):
             held = SourceCache(tmp_path / name / ".sources", 100_000, "s3://a")
-            copy = held.begin("a", ONE)
+            copy = await held.begin("a", ONE)
             os.write(copy.descriptor, bytes(ONE.size))
             assert stat.S_IMODE(os.stat(copy.path).st_mode) == 0o600
             await held.keep(copy)
@@ -86,7 +86,7 @@ async def test_is_of_this_very_object(tmp_path):
 
 async def test_what_is_not_finished_or_meddled_with_is_none(tmp_path):
     held = SourceCache(tmp_path, 100_000, "s3://a")
-    copy = held.begin("a", ONE)
+    copy = await held.begin("a", ONE)
     os.write(copy.descriptor, b"half")
     assert not there(held, "a", ONE)
     held.drop(copy)
@@ -108,14 +108,14 @@ async def test_what_was_not_used_for_longest_goes_first(tmp_path):
     assert there(held, "29", ONE)
     assert there(held, "3", ONE)
     assert not there(held, "0", ONE)
-    assert held.begin("large", replace(ONE, size=5000)) is None
+    assert await held.begin("large", replace(ONE, size=5000)) is None
 
 
 async def test_the_clock_was_set_back_since(tmp_path, monkeypatch):
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     held = SourceCache(tmp_path, 10_000, "s3://a")
-    unfinished = held.begin("unfinished", ONE)
+    unfinished = await held.begin("unfinished", ONE)
     os.close(unfinished.descriptor)
     await kept(held, "old", ONE)
     for path in (unfinished.path, held._place("old", ONE)):

@@ -23,7 +23,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ... import filetimes
 from ...errors import OssError, ServiceUnavailable, SourceChanged
+from ...filetimes import FileTimes
 
 if TYPE_CHECKING:
     from pyvips import Image, SourceCustom
@@ -96,27 +98,15 @@ class File:
             raise _shorter()
         return data
 
-    def changed(self, times: tuple[int, int] | None) -> bool:
-        """Return whether the file has been written to since it was opened.
+    def changed(self, times: FileTimes | None) -> bool:
+        """Return whether it was written to; see :func:`vipsgate.filetimes.changed`."""
+        return filetimes.changed(self._descriptor, self._size, times)
 
-        A file that has lost its last name has not: another file has replaced it.
-
-        Args:
-            times: Its mtime and ctime when it was opened, in nanoseconds; ``None`` for a file that
-                is never written to.
-        """
-        if times is None:
-            return False
-        facts = os.fstat(self._descriptor)
-        if (facts.st_mtime_ns, facts.st_size) != (times[0], self._size):
-            return True
-        return facts.st_ctime_ns != times[1] and facts.st_nlink > 0
-
-    def unchanged(self, times: tuple[int, int] | None) -> AbstractContextManager[None]:
+    def unchanged(self, times: FileTimes | None) -> AbstractContextManager[None]:
         """Return a context in which the file is read, and after which it must not have changed.
 
         Args:
-            times: See :meth:`changed`.
+            times: Its times when it was opened; ``None`` for a file that is never written to.
 
         Raises:
             SourceChanged: It was written to meanwhile, so that no result or error is valid.

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
+from ... import filetimes
 from ..base import Object
 from .xattr import CLOSED
 
@@ -42,8 +43,7 @@ class AttributeCache:
 
     def known(self, descriptor: int, facts: os.stat_result) -> Object:
         """Return the object of an open file with this ``fstat`` result, read now or before."""
-        times = facts.st_mtime_ns, facts.st_ctime_ns
-        name = (facts.st_dev, facts.st_ino, facts.st_size, *times)
+        name = (facts.st_dev, facts.st_ino, facts.st_size, *filetimes.of(facts))
         before = self._files.get(name)
         if isinstance(before, Object):
             return before

@@ -17,9 +17,10 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ... import filetimes
 from ...buckets import BUCKET, INTERNAL
 from ...errors import (
     AccessDenied,
@@ -38,6 +39,18 @@ from .root import Root
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 TRIES = 3  # attempts to find a file under its name
 LOOK = os.O_PATH | os.O_CLOEXEC  # for a file's facts without its bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile(Opened):
+    """An object whose file may be written to by others while it is open."""
+
+    def changed(self) -> bool:
+        """Return whether the file was written to, so that its tag is another one by now.
+
+        New properties change the ctime, and leave a tag that is stored with the file.
+        """
+        return Opened.changed(self) and known(self.descriptor).etag != self.object.etag
 
 
 class Disk:
@@ -313,7 +326,7 @@ class Disk:
             item = self._known(descriptor, facts)
             if real != key:
                 item = replace(item, aliases=links.aliases(folder, key, real))
-            return Opened(item, descriptor, times=(facts.st_mtime_ns, facts.st_ctime_ns))
+            return OpenFile(item, descriptor, times=filetimes.of(facts))
         except OSError as error:
             os.close(descriptor)
             raise paths.unavailable(error, "read") from None
@@ -428,8 +441,7 @@ def _found(path: str, flags: int) -> tuple[int, os.stat_result]:
 
 def _fingerprint(facts: os.stat_result, names: tuple[str, ...] | None) -> object:
     """Return :attr:`Object.mark` of a file, as in :mod:`.attribute_cache`, and its aliases."""
-    times = facts.st_mtime_ns, facts.st_ctime_ns
-    return (facts.st_dev, facts.st_ino, facts.st_size, *times, names)
+    return (facts.st_dev, facts.st_ino, facts.st_size, *filetimes.of(facts), names)
 
 
 def _take(way: paths.Way) -> None:

@@ -206,7 +206,7 @@ class RemoteReader:
         head = head_of(got, since)
         self._head_cache.keep(path, head)
         info = cast(Object, head.object)
-        copy = self._source_cache.begin(path, info) if self._source_cache else None
+        copy = await self._source_cache.begin(path, info) if self._source_cache else None
         descriptor = copy.descriptor if copy else draft.begin(info.size)
         arrival, task = Arrival(info, descriptor), asyncio.current_task()
         assert task

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...cache import budget as budgets
+from ...cache.shortage import Shortage, reserve
 from ..base import Object
 from ..local.draft import apart
 
@@ -56,6 +57,7 @@ class SourceCache:
         now = BOOT.read_text().strip()
         self._folder, self._budget, self._store = f"{folder}/{now}", budget, store
         self._written = budget  # since the last scan; the first is due at once
+        self._shortage = Shortage("store.source_cache_bytes")
         os.makedirs(folder.parent.parent, exist_ok=True)
         for path in (folder.parent, folder, Path(self._folder)):
             with contextlib.suppress(FileExistsError):
@@ -79,24 +81,41 @@ class SourceCache:
         budgets.touch(descriptor, facts)
         return descriptor
 
-    def begin(self, path: str, info: Object) -> Copy | None:
-        """Create a file to write an object into; ``None`` if it is too large, or on an error."""
+    async def begin(self, path: str, info: Object) -> Copy | None:
+        """Create a file to write an object into, with the room for it.
+
+        Returns:
+            The file; ``None`` if the object is too large, if the disk has no room even after other
+            copies were removed, or on another error.
+        """
         if info.size * MAX_SHARE > self._budget:
             return None
+        return await apart(self._begin, path, info)
+
+    def _begin(self, path: str, info: Object) -> Copy | None:
         temporary = f"{self._place(path, info)}{NEW}{secrets.token_hex(8)}"
         try:
-            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-            return Copy(os.open(temporary, flags, 0o600), temporary)
+            return _created(temporary, info.size)
+        except OSError as error:
+            if not (self._shortage.note(error, info.size) and (lacking := self._shortage.due())):
+                return None
+        self._shortage.met()
+        try:
+            self._tidy(lacking)
+            return _created(temporary, info.size)
         except OSError:
             return None
 
     async def keep(self, copy: Copy) -> None:
         """Make a copy that is complete available to :meth:`find`."""
-        with contextlib.suppress(OSError):
+        try:
             self._written += os.fstat(copy.descriptor).st_size
             os.rename(copy.path, copy.path.rpartition(NEW)[0])
-            if self._written >= budgets.scan_interval(self._budget):
-                self._written = 0
+        except OSError:
+            self.drop(copy)
+        if self._written >= budgets.scan_interval(self._budget):
+            self._written = 0
+            with contextlib.suppress(OSError):
                 await apart(self._tidy)
 
     def drop(self, copy: Copy) -> None:
@@ -108,8 +127,12 @@ class SourceCache:
         fingerprints = f"{self._store} {path} {info.etag} {info.size} {info.modified}"
         return f"{self._folder}/{hashlib.sha256(fingerprints.encode()).hexdigest()[:40]}"
 
-    def _tidy(self) -> None:
-        """Remove abandoned files, and the least recently used ones until the budget is kept."""
+    def _tidy(self, lacking: int = 0) -> None:
+        """Remove abandoned files, and the least recently used ones until the budget is kept.
+
+        Args:
+            lacking: Bytes of a file for which the disk had no room; 0 if it has had room.
+        """
         now = time.time()
         files: list[budgets.File] = []
         with os.scandir(self._folder) as entries:
@@ -121,6 +144,23 @@ class SourceCache:
                         os.unlink(entry.path)
                     elif NEW not in entry.name:
                         files.append((used, facts.st_size, entry.path))
-        for path in budgets.excess(files, self._budget):
+        for path in budgets.excess(files, self._budget, lacking):
             with contextlib.suppress(OSError):
                 os.unlink(path)
+
+
+def _created(path: str, size: int) -> Copy:
+    """Create a file, and reserve the room for its bytes.
+
+    Raises:
+        OSError: It cannot be created, or there is no room.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+    copy = Copy(os.open(path, flags, 0o600), path)
+    try:
+        reserve(copy.descriptor, size)
+    except OSError:
+        os.close(copy.descriptor)
+        os.unlink(path)
+        raise
+    return copy

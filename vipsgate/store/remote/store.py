@@ -201,7 +201,7 @@ class CloudStore:
         with closing(await self.open(bucket, key)) as opened:
             before = opened.object
             async with self.draft(bucket) as draft:
-                await draft.copy(opened.descriptor, 0, before.size)
+                await opened.copy(draft)
                 label = Label(properties, before.etag, before.crc, before.modified)
                 return await self._keep(draft, bucket, key, label, before.etag)
 
