@@ -569,7 +569,7 @@ class BadGateway(OssError):
 
 
 class SourceChanged(OssError):
-    """An object is not the one that was looked up; it is looked up again, or the client gets 503."""
+    """An object is not the one that was looked up: it is looked up again, or the answer is 503."""
 
     status = 503
     code = "SourceChanged"
