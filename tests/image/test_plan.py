@@ -328,20 +328,26 @@ def test_the_loader_gives_what_is_reckoned_with(width, height, shrink, picture):
 
 RUNS = {
     # (text, source) -> actions as they are written; what is run, * sees the whole picture
-    ("resize,w_9", "jpg 40x27"): ("auto-orient resize,w_9", "scale 9x6"),
+    ("resize,w_9", "jpg 40x27"): ("auto-orient resize,w_9", "scale 9x6, shift +0.00+0.11"),
     ("resize,w_9", "jpg 40x27 o6"): ("auto-orient resize,w_9", "scale 13x9, turn 90*"),
-    ("resize,w_9", "jpg 40x27 o2"): ("auto-orient resize,w_9", "scale 9x6, turn 0 and mirror"),
-    ("resize,w_9/auto-orient,0", "jpg 40x27 o6"): ("auto-orient,0 resize,w_9", "scale 9x6"),
+    ("resize,w_9", "jpg 40x27 o2"): (
+        "auto-orient resize,w_9",
+        "scale 9x6, shift +0.00+0.11, turn 0 and mirror",
+    ),
+    ("resize,w_9/auto-orient,0", "jpg 40x27 o6"): (
+        "auto-orient,0 resize,w_9",
+        "scale 9x6, shift +0.00+0.11",
+    ),
     ("resize,w_9/rotate,90/crop,w_3", "jpg 40x27"): (
         "auto-orient resize,w_9 rotate,90 crop,w_3",
-        "scale 9x6, cut 9x3+0+3, turn 90*",
+        "scale 9x6, shift +0.00+0.11, cut 9x3+0+3, turn 90*",
     ),
     ("rotate,0/rotate,360", "jpg 40x27"): ("auto-orient rotate,0 rotate,360", ""),
     ("rotate,1/format,png", "jpg 40x27"): ("auto-orient rotate,1 format,png", "rotate,1*"),
     ("quality,Q_9/interlace,1", "png 40x27"): ("auto-orient quality,Q_9 interlace,1", ""),
     ("crop,x_9,y_9/resize,w_20", "jpg 400x300"): (
         "auto-orient crop,x_9,y_9 resize,w_20",
-        "cut 49x37+1+1, scale 20x15",
+        "cut 49x37+1+1, scale 20x15, shift -0.03+0.08",
     ),
     ("resize,m_fill,w_10,h_9/rotate,90", "png 40x27"): (
         "auto-orient resize,m_fill,w_10,h_9 rotate,90",
@@ -389,6 +395,7 @@ def test_explains_a_file(picture, planned):
     assert told["shrink"] == 2
     assert told["steps"] == [
         {"step": "scale 15x10", "from": "20x14", "to": "15x10", "whole": False},
+        {"step": "shift +0.00+0.19", "from": "15x10", "to": "15x10", "whole": False},
         {"step": "turn 90", "from": "15x10", "to": "10x15", "whole": True},
     ]
 

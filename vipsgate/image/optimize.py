@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from . import pixels
-from .steps import Cut, Levels, Scale, Size, Step, Turn
+from .steps import Cut, Levels, Scale, Shift, Size, Step, Turn
 
 HALF = 0.5  # pixels of the scaled picture by which each side of a cut before it may be off
 
@@ -126,9 +127,10 @@ def shrunk(
         size: Size of the source.
 
     Returns:
-        Steps with cuts in whole pixels of the reduced picture; ``None`` if a side of a cut would
-        then be off by more than :data:`HALF`. If unscaled pixels are within that, scaling is
-        omitted: it would take half as much work again, and blur more than it moves.
+        Steps with cuts in whole pixels of the reduced picture, and a shift by what these are off in
+        the middle, for libvips scales around that; ``None`` if a side of a cut would be off by more
+        than :data:`HALF` without the shift. If unscaled pixels are within that, scaling is omitted:
+        it would take half as much work again, and blur more than it moves.
     """
     cut, scale = lead(steps)
     if scale is None:
@@ -138,18 +140,39 @@ def shrunk(
     whole = whole_sides(size, shrink)
     begin = (cut.left / shrink[0], cut.top / shrink[1]) if cut else (0.0, 0.0)
     if window := _as_it_is(begin, true, whole, scale):
-        rest = [window if step is scale else step for step in steps if step is not cut]
-        return fused(rest, whole)
-    moved = cut
+        moved: tuple[Step, ...] = window, _shift(begin, true, window, scale)
+        rest = [() if step is cut else moved if step is scale else (step,) for step in steps]
+        return fused(chain.from_iterable(rest), whole)
+    window = Cut(0, 0, *whole)
     if cut:
         across = _window(begin[0], true[0], whole[0], scale.width)
         down = _window(begin[1], true[1], whole[1], scale.height)
         if across is None or down is None:
             return None
-        moved = Cut(across[0], down[0], across[1] - across[0], down[1] - down[0])
+        window = Cut(across[0], down[0], across[1] - across[0], down[1] - down[0])
+    shift = _shift(begin, true, window, scale)
     scaled = replace(scale, size=true)
-    return tuple(
-        moved if moved and step is cut else scaled if step is scale else step for step in steps
+    moved = (scaled,) if shift.idle(whole) else (scaled, shift)
+    rest = [(window,) if step is cut else moved if step is scale else (step,) for step in steps]
+    return tuple(chain.from_iterable(rest))
+
+
+def _shift(
+    begin: tuple[float, float], length: tuple[float, float], window: Cut, scale: Scale
+) -> Shift:
+    """Return by how much the scaled window is to be moved.
+
+    Args:
+        begin: Where the scaled picture should begin, in pixels of the reduced one.
+        length: Its sides, likewise.
+        window: What is scaled.
+        scale: The scaling.
+    """
+    right = window.left + window.width / 2 - begin[0] - length[0] / 2
+    down = window.top + window.height / 2 - begin[1] - length[1] / 2
+    return Shift(
+        right * _factor(window.width, scale.width, length[0]),
+        down * _factor(window.height, scale.height, length[1]),
     )
 
 
@@ -211,7 +234,12 @@ def _window(begin: float, length: float, most: int, wanted: int) -> tuple[int, i
 def _off(begin: float, length: float, low: int, high: int, wanted: int) -> float:
     """Return how far the borders of a scaled window are off, in pixels of the result."""
     side = high - low
-    scale = 1.0 if side == wanted else pixels.factor(side, wanted, length)
-    middle, reach = (low + high) / 2, wanted / scale / 2  # scaled around the middle
+    reach = wanted / _factor(side, wanted, length) / 2
+    middle = (low + high) / 2  # scaled around it
     off = max(abs(middle - reach - begin), abs(middle + reach - begin - length))
     return off * wanted / length
+
+
+def _factor(side: int, wanted: int, length: float) -> float:
+    """Return the factor by which a window is scaled."""
+    return 1.0 if side == wanted else pixels.factor(side, wanted, length)
