@@ -85,6 +85,19 @@ def test_a_shift_keeps_the_alpha(transformed, pixels):
     assert check(data, "crop,x_33,y_21,w_301,h_205/resize,w_75", transformed, pixels)
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_picture_that_is_made_from_a_master(form, transformed, pixels):
+    """One that the loader shrinks, and one that is scaled."""
+    data, text = waves(2405, 1803, form), "resize,w_201/format,png"
+    results = [
+        transformed(data, text, rendering=rendering)
+        for rendering in (Rendering(masters=True), Rendering(shrink="exact"))
+    ]
+    assert [result.plan.master for result in results] == [True, False]
+    off = np.abs(moved(*(pixels(result.data, "RGBA") for result in results))).max()
+    assert off <= NEAR
+
+
 @settings(deadline=None, max_examples=times(60))
 @given(data=st.data())
 def test_any_sides_and_any_reduction(data, transformed, pixels):
