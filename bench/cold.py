@@ -2,9 +2,10 @@
 
 The server has 2 renderers and no cache and is asked by 8 connections; the loop runs in 2 processes.
 They take turns, loop, server, loop, server, on one machine, and every ratio is of two neighbours.
-Both read each file anew, shrink on load by the same rule, and resize once where that is needed; the
-last three sources have sides that no step of the loader divides. That both make the same
-bytes, but for the JFIF header that the server puts before small pictures, is checked first. The
+Both read each file anew, shrink on load by the same rule, resize once where that is needed, and
+shift by parts of a pixel where the loader's pixels lie beside the wanted ones; the last three
+sources have sides that no step of the loader divides. That both make the same bytes, but for the
+JFIF header that the server puts before small pictures, is checked first. The
 client's own CPU is told, because it works on the same cores.
 
     python bench/cold.py [--pairs 5] [--seconds 4] [--shrink fast] [--jobs small]
@@ -38,6 +39,8 @@ import report
 
 from vipsgate.image.config import Rendering
 from vipsgate.image.formats import jpeg
+from vipsgate.image.optimize import least_shift
+from vipsgate.image.pixels import shifting
 from vipsgate.image.plan import MARGIN
 
 PROCESSES = 2  # renderers, and loops
@@ -111,6 +114,13 @@ def _loop(root: Path, name: str, shrink: str, number: int) -> None:
     whole = math.floor(size[0] + 0.5), math.floor(size[1] + 0.5)
     sides = max(job.width, factor * whole[0]), max(job.height, factor * whole[1])
     near = abs(size[0] - width) <= 0.5 and abs(size[1] - height) <= 0.5
+    # how far the middle of what libvips has lies beside that of the source, in pixels of the result
+    middles = job.scaled if near else whole
+    scales = (1.0, 1.0) if near else (width / size[0], height / size[1])
+    right, down = ((middles[at] - size[at]) / 2 * scales[at] for at in (0, 1))
+    mask = None
+    if max(abs(right), abs(down)) >= least_shift(job.source):
+        mask = pyvips.Image.new_from_array(shifting(right, down), scale=64)
 
     def make(path: str) -> bytes:
         with open(path, "rb") as file:
@@ -122,6 +132,8 @@ def _loop(root: Path, name: str, shrink: str, number: int) -> None:
             image = image.crop(0, 0, *job.scaled)
         elif not near:
             image = image.resize(width / size[0], vscale=height / size[1])
+        if mask:
+            image = image.convi(mask)
         if job.made != job.scaled:
             left, top = (width - job.made[0]) // 2, (height - job.made[1]) // 2
             image = image.crop(left, top, *job.made)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.examples import times
 
 from vipsgate.image import optimize
-from vipsgate.image.steps import Canvas, Cut, Levels, Scale, Step, Turn
+from vipsgate.image.steps import Canvas, Cut, Levels, Scale, Shift, Step, Turn
 
 # --- turns: all eight, against numpy
 
@@ -162,6 +162,8 @@ def source(point, run, size):
         elif isinstance(step, Scale):
             x = axis(x, wide, step.width, step.size[0])
             y = axis(y, high, step.height, step.size[1])
+        elif isinstance(step, Shift):
+            x, y = x - step.right, y - step.down
         elif isinstance(step, Turn):
             wide, high = step.sides((wide, high))
             x = wide - x if step.mirror else x
@@ -233,7 +235,7 @@ def sizes(run, size):
     st.sampled_from([2.0, 4.0, 8.0]) | st.floats(1.01, 20),
 )
 def test_a_cut_in_a_reduced_picture(size, data, shrink):
-    """None of its sides is more than half a pixel of the scaled picture off."""
+    """Its middle is where it was, and none of its sides half a pixel of the scaled picture off."""
     left, top = (data.draw(st.integers(0, side - 1)) for side in size)
     wide, high = (
         data.draw(st.integers(1, side - at)) for side, at in zip(size, (left, top), strict=True)
@@ -250,20 +252,30 @@ def test_a_cut_in_a_reduced_picture(size, data, shrink):
     reduced = optimize.whole_sides(size, (shrink, shrink))
     window = made[0] if isinstance(made[0], Cut) else Cut(0, 0, *reduced)
     scaled = next((step for step in made if isinstance(step, Scale)), None)
+    moved = next((step for step in made if isinstance(step, Shift)), Shift(0, 0))
     across, down = wide / width, high / height  # a pixel of the result, in those of the source
     if scaled is None:  # its pixels are the reduced picture's
         event("not scaled")
         across = down = shrink
         scaled = scale((window.width, window.height), window.width, window.height)
-    assert [step for step in made if step not in (window, scaled)] == [BRIGHT, OTHER]
+    assert [step for step in made if step not in (window, scaled, moved)] == [BRIGHT, OTHER]
+    assert -0.5 <= min(moved.right, moved.down) <= max(moved.right, moved.down) <= 0.5
     assert scaled.sides(size) == (width, height)
     assert 0 <= window.left < window.left + window.width <= reduced[0]
     assert 0 <= window.top < window.top + window.height <= reduced[1]
     for x, y in ((0, 0), (width, height)):
-        got_x, got_y = source((x, y), (window, scaled), reduced)
+        got_x, got_y = source((x, y), (window, scaled, moved), reduced)
         want_x, want_y = source((x, y), (cut, scaling), size)
         assert abs(got_x * shrink - want_x) <= (optimize.HALF + 1e-6) * across
         assert abs(got_y * shrink - want_y) <= (optimize.HALF + 1e-6) * down
+    got_x, got_y = source((width / 2, height / 2), (window, scaled, moved), reduced)
+    across, down = (
+        max(across, shrink * window.width / width),
+        max(down, shrink * window.height / height),
+    )
+    least = optimize.least_shift(size) + 1e-6
+    assert abs(got_x * shrink - left - wide / 2) <= least * across
+    assert abs(got_y * shrink - top - high / 2) <= least * down
 
 
 def test_the_first_scaling_and_its_cut():
@@ -286,6 +298,55 @@ def test_the_first_scaling_and_its_cut():
             assert optimize.shrunk(run, (1, 1), (80, 60)) == run
 
 
+# by which the loader reduces, sides of the source, the cut before a scaling, its result -> what is
+# run for both then: pixels of the loader are 2, 4 or 8 of the source, from its corner on
+SHIFTS_OF_LARGE = {
+    (4, (1600, 1200), None, (200, 150)): "scale 200x150",
+    # 200.25 pixels are scaled as the middle ones of 200, 200.75 as those of 201
+    (8, (1602, 1600), None, (80, 80)): "scale 80x80",  # by 0.05 pixels of the result, too little
+    (8, (1603, 1602), None, (100, 100)): "scale 100x100, shift -0.09-0.06",
+    (8, (1606, 1605), None, (100, 100)): "scale 100x100, shift +0.06+0.09",
+    (4, (1602, 1600), None, (200, 200)): "scale 200x200, shift +0.12+0.00",
+    (2, (801, 799), None, (100, 200)): "scale 100x200, shift +0.06+0.13",
+    (2, (801, 801), None, (300, 300)): "scale 300x300, shift +0.19+0.19",
+    # cut at 10.5 and 10.25
+    (2, (800, 800), Cut(21, 20, 400, 400), (80, 50)): "cut 201x200+10+10, scale 80x50",
+    (2, (800, 800), Cut(21, 20, 400, 400), (100, 50)): "cut 200x200+10+10, scale 100x50, "
+    "shift -0.25+0.00",
+    (4, (800, 800), Cut(41, 40, 400, 400), (50, 25)): "cut 100x100+10+10, scale 50x25, "
+    "shift -0.12+0.00",
+    # as they are: the first or last half of a pixel is missing, and what is seen is stretched
+    (2, (801, 800), None, (400, 400)): "cut 400x400+0+0, shift -0.25+0.00",
+    (2, (799, 800), None, (400, 400)): "shift +0.25+0.00",
+    (2, (800, 800), Cut(101, 100, 200, 200), (100, 100)): "cut 100x100+51+50, shift +0.50+0.00",
+}
+
+
+@pytest.mark.parametrize("row", SHIFTS_OF_LARGE, ids=str)
+def test_what_lies_between_pixels_of_the_loader_is_shifted(row, monkeypatch):
+    monkeypatch.setattr(optimize, "LARGE", 0)
+    shrink, size, cut, result = row
+    steps = (*([cut] if cut else ()), scale(cut.sides(size) if cut else size, *result), OTHER)
+    made = optimize.shrunk(steps, (shrink, shrink), size)
+    assert ", ".join(map(str, made)) == f"{SHIFTS_OF_LARGE[row]}, other"
+
+
+# sides of the source, which the loader halves, its result -> what is run
+SHIFTS = {
+    ((2001, 1999), (250, 500)): "scale 250x500",  # a pixel less than a large one
+    ((2001, 2001), (250, 500)): "scale 250x500, shift +0.06+0.12",
+    ((1801, 1799), (250, 500)): "scale 250x500",
+    ((1801, 1801), (250, 600)): "scale 250x600, shift +0.07+0.17",
+}
+
+
+@pytest.mark.parametrize("row", SHIFTS, ids=str)
+def test_sources_that_are_not_large_are_shifted_where_they_lose_most(row):
+    size, result = row
+    made = optimize.shrunk((scale(size, *result),), (2, 2), size)
+    assert ", ".join(map(str, made)) == SHIFTS[row]
+
+
 def test_without_a_cut_the_true_size_goes_on():
     got = optimize.shrunk((SMALL, OTHER), (7, 7.5), (80, 60))
-    assert got == (Scale((80 / 7, 8), 8, 6, 10), OTHER)
+    assert got == (Scale((80 / 7, 8), 8, 6, 10), Shift((5.5 - 40 / 7) * 8 / (80 / 7), 0), OTHER)

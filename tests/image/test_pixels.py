@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import pyvips
 
 from vipsgate.image import pixels as calls
 
@@ -82,3 +83,43 @@ def test_half_transparent_is_no_darker(opacity, text, encoded, run, pixels):
     got = got[got[..., 3] == opacity]
     assert len(got) > 100
     assert np.abs(got[:, :3].mean(0) - (levels.mean() + np.array([20, 80, 150]))).max() < 0.3
+
+
+PARTS = [-0.5, -0.25, -0.1, 0.0, 0.05, 0.125, 0.4]
+
+
+@pytest.mark.parametrize("right", PARTS)
+@pytest.mark.parametrize("down", PARTS)
+def test_the_weights_of_a_shift(right, down):
+    """Whole, as many as 64, and around where the picture is moved from."""
+    weights = np.array(calls.shifting(right, down))
+    assert weights.sum() == 64
+    assert np.abs(weights).max() <= 64
+    assert abs(weights.sum(0) @ [-1, 0, 1] / 64 + right) <= 3 / 64
+    assert abs(weights.sum(1) @ [-1, 0, 1] / 64 + down) <= 3 / 64
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize(("right", "down"), [(0.125, 0.0), (0.0, -0.25), (0.5, 0.3)])
+def test_a_shift(right, down, bands, photo):
+    picture = photo(40, 27, bands).reshape(27, 40, bands)
+    got = calls.shifted(pyvips.Image.new_from_array(picture), right, down).numpy()
+    wide = np.pad(picture.astype(float), ((1, 1), (1, 1), (0, 0)), "edge")
+    want = sum(
+        weight / 64 * wide[y : y + 27, x : x + 40]
+        for y, row in enumerate(calls.shifting(right, down))
+        for x, weight in enumerate(row)
+    )
+    assert np.abs(got.reshape(want.shape) - np.clip(want, 0, 255)).max() <= 0.51
+
+
+def test_a_shift_weighs_colours_by_their_opacity():
+    """What is transparent has no colour that could be moved into what is not."""
+    picture = np.zeros((9, 9, 4), np.uint8)
+    picture[:, :5] = 200, 100, 50, 255
+    picture[:, 5:] = 0, 255, 0, 0
+    image = pyvips.Image.new_from_array(picture, interpretation="srgb")
+    got = calls.shifted(image, 0.25, 0.0).numpy()
+    seen = got[..., 3] > 30
+    assert np.abs(got[seen][:, :3].astype(int) - [200, 100, 50]).max() <= 20  # sharper, not greener
+    assert 30 <= got[4, 5, 3] <= 60

@@ -330,8 +330,14 @@ RUNS = {
     # (text, source) -> actions as they are written; what is run, * sees the whole picture
     ("resize,w_9", "jpg 40x27"): ("auto-orient resize,w_9", "scale 9x6"),
     ("resize,w_9", "jpg 40x27 o6"): ("auto-orient resize,w_9", "scale 13x9, turn 90*"),
-    ("resize,w_9", "jpg 40x27 o2"): ("auto-orient resize,w_9", "scale 9x6, turn 0 and mirror"),
-    ("resize,w_9/auto-orient,0", "jpg 40x27 o6"): ("auto-orient,0 resize,w_9", "scale 9x6"),
+    ("resize,w_9", "jpg 40x27 o2"): (
+        "auto-orient resize,w_9",
+        "scale 9x6, turn 0 and mirror",
+    ),
+    ("resize,w_9/auto-orient,0", "jpg 40x27 o6"): (
+        "auto-orient,0 resize,w_9",
+        "scale 9x6",
+    ),
     ("resize,w_9/rotate,90/crop,w_3", "jpg 40x27"): (
         "auto-orient resize,w_9 rotate,90 crop,w_3",
         "scale 9x6, cut 9x3+0+3, turn 90*",
@@ -389,6 +395,7 @@ def test_explains_a_file(picture, planned):
     assert told["shrink"] == 2
     assert told["steps"] == [
         {"step": "scale 15x10", "from": "20x14", "to": "15x10", "whole": False},
+        {"step": "shift +0.00+0.19", "from": "15x10", "to": "15x10", "whole": False},
         {"step": "turn 90", "from": "15x10", "to": "10x15", "whole": True},
     ]
 

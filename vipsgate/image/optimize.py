@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from . import pixels
-from .steps import Cut, Levels, Scale, Size, Step, Turn
+from .steps import Cut, Levels, Scale, Shift, Size, Step, Turn
 
+LARGE = 4_000_000  # pixels of a source that takes 20 times as long to decode as to shift
+LEAST_SHIFT = 1 / 20  # pixels of the result; a photograph loses half a point of SSIMULACRA2 by that
+LEAST_SHIFT_OF_SMALL = 1 / 7  # likewise, of sources that are not large; by that, one point
 HALF = 0.5  # pixels of the scaled picture by which each side of a cut before it may be off
 
 # --- rules: size, a step and the next one -> equivalent steps, or None
@@ -126,9 +130,10 @@ def shrunk(
         size: Size of the source.
 
     Returns:
-        Steps with cuts in whole pixels of the reduced picture; ``None`` if a side of a cut would
-        then be off by more than :data:`HALF`. If unscaled pixels are within that, scaling is
-        omitted: it would take half as much work again, and blur more than it moves.
+        Steps with cuts in whole pixels of the reduced picture, and a shift by what these are off in
+        the middle, for libvips scales around that; ``None`` if a side of a cut would be off by more
+        than :data:`HALF` without the shift. If unscaled pixels are within that, scaling is omitted:
+        it would take half as much work again, and blur more than it moves.
     """
     cut, scale = lead(steps)
     if scale is None:
@@ -137,20 +142,51 @@ def shrunk(
     true = wide / shrink[0], high / shrink[1]
     whole = whole_sides(size, shrink)
     begin = (cut.left / shrink[0], cut.top / shrink[1]) if cut else (0.0, 0.0)
+    least = least_shift(size)
     if window := _as_it_is(begin, true, whole, scale):
-        rest = [window if step is scale else step for step in steps if step is not cut]
-        return fused(rest, whole)
-    moved = cut
+        moved: tuple[Step, ...] = window, _shift(begin, true, window, scale, least)
+        rest = [() if step is cut else moved if step is scale else (step,) for step in steps]
+        return fused(chain.from_iterable(rest), whole)
+    window = Cut(0, 0, *whole)
     if cut:
         across = _window(begin[0], true[0], whole[0], scale.width)
         down = _window(begin[1], true[1], whole[1], scale.height)
         if across is None or down is None:
             return None
-        moved = Cut(across[0], down[0], across[1] - across[0], down[1] - down[0])
+        window = Cut(across[0], down[0], across[1] - across[0], down[1] - down[0])
+    shift = _shift(begin, true, window, scale, least)
     scaled = replace(scale, size=true)
-    return tuple(
-        moved if moved and step is cut else scaled if step is scale else step for step in steps
-    )
+    moved = (scaled,) if shift.idle(whole) else (scaled, shift)
+    rest = [(window,) if step is cut else moved if step is scale else (step,) for step in steps]
+    return tuple(chain.from_iterable(rest))
+
+
+def least_shift(size: Size) -> float:
+    """Return the least shift that is worth its time for a source of this size, in pixels."""
+    return LEAST_SHIFT if math.prod(size) >= LARGE else LEAST_SHIFT_OF_SMALL
+
+
+def _shift(
+    begin: tuple[float, float],
+    length: tuple[float, float],
+    window: Cut,
+    scale: Scale,
+    least: float,
+) -> Shift:
+    """Return by how much the scaled window is to be moved: by nothing if that is very little.
+
+    Args:
+        begin: Where the scaled picture should begin, in pixels of the reduced one.
+        length: Its sides, likewise.
+        window: What is scaled.
+        scale: The scaling.
+        least: The least shift, in pixels of the result.
+    """
+    right = window.left + window.width / 2 - begin[0] - length[0] / 2
+    down = window.top + window.height / 2 - begin[1] - length[1] / 2
+    right *= _factor(window.width, scale.width, length[0])
+    down *= _factor(window.height, scale.height, length[1])
+    return Shift(right, down) if max(abs(right), abs(down)) >= least else Shift(0.0, 0.0)
 
 
 def whole_sides(size: Size, shrink: tuple[float, float]) -> Size:
@@ -211,7 +247,12 @@ def _window(begin: float, length: float, most: int, wanted: int) -> tuple[int, i
 def _off(begin: float, length: float, low: int, high: int, wanted: int) -> float:
     """Return how far the borders of a scaled window are off, in pixels of the result."""
     side = high - low
-    scale = 1.0 if side == wanted else pixels.factor(side, wanted, length)
-    middle, reach = (low + high) / 2, wanted / scale / 2  # scaled around the middle
+    reach = wanted / _factor(side, wanted, length) / 2
+    middle = (low + high) / 2  # scaled around it
     off = max(abs(middle - reach - begin), abs(middle + reach - begin - length))
     return off * wanted / length
+
+
+def _factor(side: int, wanted: int, length: float) -> float:
+    """Return the factor by which a window is scaled."""
+    return 1.0 if side == wanted else pixels.factor(side, wanted, length)

@@ -80,6 +80,44 @@ def _resampled(
     )
 
 
+def shifted(image: Image, right: float, down: float) -> Image:
+    """Move by parts of a pixel, by the parabola through three pixels across and down.
+
+    Pixels beyond the border are like those beside it.
+
+    Args:
+        image: In 8 bits.
+        right: Pixels to the right, from -0.5 to 0.5.
+        down: Pixels down, likewise.
+    """
+    import pyvips
+
+    mask = pyvips.Image.new_from_array(shifting(right, down), scale=WHOLE + 1)
+    if not image.hasalpha():
+        return image.convi(mask)
+    return _levels(_weighted(image, lambda part: part.convi(mask)))
+
+
+def shifting(right: float, down: float) -> list[list[int]]:
+    """Return the weights by which :func:`shifted` adds three rows of three pixels.
+
+    They are integers whose sum is :data:`WHOLE` + 1, so that libvips' vector code takes them.
+
+    Args:
+        right: Pixels to the right, from -0.5 to 0.5.
+        down: Pixels down, likewise.
+    """
+    across, along = _parabola(right), _parabola(down)
+    weights = [[round((WHOLE + 1) * one * other) for one in across] for other in along]
+    weights[1][1] += WHOLE + 1 - sum(map(sum, weights))
+    return weights
+
+
+def _parabola(shift: float) -> tuple[float, float, float]:
+    """Return the weights of the pixel before, of the pixel itself, and of the one after it."""
+    return shift * (shift + 1) / 2, 1 - shift**2, shift * (shift - 1) / 2
+
+
 def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image:
     """Place the picture in the middle of an opaque canvas, which shows through transparency."""
     if image.bands < 3 and len(set(colour)) > 1:

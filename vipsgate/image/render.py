@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-VERSION = 9  # part of ETags: to be raised when the same plan gives other pixels
+VERSION = 10  # part of ETags: to be raised when the same plan gives other pixels
 LIBVIPS = (8, 18, 3)  # the first version without known memory faults in its loaders
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # classes VipsForeignLoad...
 WHITE = [255, 255, 255]

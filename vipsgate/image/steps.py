@@ -1,4 +1,4 @@
-"""The steps that are run: scaling, cutting, turning, a canvas, levels; each a value.
+"""The steps that are run: scaling, shifting, cutting, turning, a canvas, levels; each a value.
 
 Most actions consist of these (:meth:`.action.Action.steps`). As values, they can be reordered and
 joined before any pixel is read (:mod:`.optimize`). Coordinates are in pixels from the upper left
@@ -93,6 +93,35 @@ class Scale(Step):
 
     def __str__(self) -> str:
         return f"scale {self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shift(Step):
+    """Move the picture by parts of a pixel, by which a cut in the loader's pixels is off.
+
+    Attributes:
+        right: Pixels to the right, from -0.5 to 0.5.
+        down: Pixels down, likewise.
+    """
+
+    right: float
+    down: float
+
+    def idle(self, before: Size) -> bool:
+        return not self.right and not self.down
+
+    @property
+    def lines(self) -> int:
+        return WINDOW_LINES
+
+    def cost(self, before: Size) -> float:
+        return 4e-9 * _area(before)
+
+    def apply(self, image: Image) -> Image:
+        return pixels.shifted(image, self.right, self.down)
+
+    def __str__(self) -> str:
+        return f"shift {self.right:+.2f}{self.down:+.2f}"
 
 
 @dataclass(frozen=True, slots=True)
