@@ -194,10 +194,12 @@ async def test_threads_are_bounded(files, reach):
     store = await reach()
     before = threading.active_count()
     files.hang()
-    answers = await asyncio.gather(
-        *(store.stat("photos", f"k{n}") for n in range(3 * MAX_THREADS)), return_exceptions=True
-    )
-    assert {type(answer) for answer in answers} == {GatewayTimeout}
+    end = time.monotonic() + 10
+    while store.stuck < MAX_THREADS:  # on a busy machine a call may end before its thread begins
+        assert time.monotonic() < end
+        calls = (store.stat("photos", f"k{n}") for n in range(3 * MAX_THREADS))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert {GatewayTimeout} <= set(map(type, answers)) <= {GatewayTimeout, ServiceUnavailable}
     assert threading.active_count() <= before + MAX_THREADS + 2
     assert store.stuck == MAX_THREADS
     begun = time.monotonic()
@@ -211,7 +213,11 @@ async def test_threads_are_bounded(files, reach):
     files.go_on()
     await settled(store)
     assert (store.stuck, store.away) == (0, "")
-    assert await content(store, "a") == b"a"
+    while True:
+        with contextlib.suppress(GatewayTimeout):
+            assert await content(store, "a") == b"a"
+            break
+        assert time.monotonic() < end + 10
 
 
 async def test_what_nobody_waits_for_any_more_is_not_done(files, reach):
