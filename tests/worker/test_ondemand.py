@@ -195,8 +195,7 @@ def test_pictures_are_those_of_the_whole(worker, source, monkeypatch, name):
     one_by_one = [outcomes(worker, path, text)[0] for text in texts]
     together = outcomes(worker, path, *texts)
     monkeypatch.setattr(ondemand, "LEAST", 1 << 40)
-    assert one_by_one == [outcomes(worker, path, text)[0] for text in texts]
-    assert together == outcomes(worker, path, *texts)
+    assert one_by_one == together == outcomes(worker, path, *texts)
 
 
 @pytest.mark.parametrize("name", OUTLINED)
