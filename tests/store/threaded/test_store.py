@@ -264,6 +264,8 @@ async def test_no_descriptor_is_lost(files, reach):
         await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()  # its client leaves
+        await asyncio.wait(tasks)
+        del task, tasks  # in whose tracebacks is what had been opened by then
         files.go_on()
         await settled(store)
     pieces = await store.read("photos", "large", store.known, range(9))
