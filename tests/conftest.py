@@ -23,7 +23,10 @@ from support.emulated import emulated  # noqa: E402, F401
 from support.examples import times  # noqa: E402
 from support.objectstores import azurite, listening, middleman, moto, seaweedfs, stores, weed  # noqa: E402, F401
 from support.pictures import bodies, font, guide, photo, root, saved  # noqa: E402, F401
-from support.processes import pytest_xdist_auto_num_workers  # noqa: E402, F401
+from support.processes import (  # noqa: E402
+    pytest_xdist_auto_num_workers,  # noqa: F401
+    pytest_xdist_make_scheduler,  # noqa: F401
+)
 from support.reports import pytest_runtest_protocol  # noqa: E402, F401
 from support.server import canary, serving, site  # noqa: E402, F401
 from support.smuggling import pytest_generate_tests  # noqa: E402, F401
