@@ -26,14 +26,17 @@ def rows(table):
     return (row for first in table.values() for row in (first, first.copying) if row)
 
 
-@pytest.mark.parametrize("path", sorted({name.partition("::")[0] for name in conformance.named()}))
+NAMED = conformance.named()
+
+
+@pytest.mark.parametrize("path", sorted({name.partition("::")[0] for name in NAMED}))
 def test_every_test_is_there(request, path):
     """Its function always; its row where this run has collected the file."""
     tree = ast.parse((ROOT / path).read_text())
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     functions = {node.name for node in tree.body if isinstance(node, kinds)}
     collected = {item.nodeid for item in request.session.items if item.nodeid.startswith(path)}
-    for name in conformance.named():
+    for name in NAMED:
         file, _, test = name.partition("::")
         if file == path:
             assert test.partition("[")[0] in functions, name

@@ -17,7 +17,9 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -45,6 +47,7 @@ from .outgoing import address
 from .renderers.admission import QUEUE_BYTES
 
 PREFIX = "VIPSGATE_"
+_FROM_FILE: ContextVar[Mapping[str, Any]] = ContextVar("_FROM_FILE", default=MappingProxyType({}))
 CPUS_PER_FRONT = 4  # CPUs for one front and the renderers that it keeps busy
 MAX_FRONTS = 64
 WHOLE = frozenset(
@@ -358,6 +361,19 @@ class Settings(BaseSettings):
     buckets: Mapping[str, Bucket] = Field(default_factory=dict)
     _rules_may_follow: bool = PrivateAttr(False)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the flags, the environment and the file that :func:`load` has read."""
+        file = InitSettingsSource(settings_cls, dict(_FROM_FILE.get()))
+        return init_settings, env_settings, file
+
     @field_validator("buckets")
     @classmethod
     def _named(cls, buckets: Mapping[str, Bucket]) -> Mapping[str, Bucket]:
@@ -436,24 +452,15 @@ def load(file: Path | None, flags: Mapping[str, Mapping[str, Any]]) -> Settings:
         section: {key: value for key, value in rows.items() if value is not None}
         for section, rows in flags.items()
     }
-
-    class Sources(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, toml))
-
     text = _read(file) if file else ""
     try:
         toml = tomllib.loads(text)
         rows: Any = {section: keys for section, keys in given.items() if keys}
-        result = Sources(**rows)
+        token = _FROM_FILE.set(toml)
+        try:
+            result = Settings(**rows)
+        finally:
+            _FROM_FILE.reset(token)
     except ValidationError as error:
         raise SettingsError("\n".join(map(_line, error.errors()))) from None
     except ValueError as error:  # malformed TOML, or JSON in an environment variable

@@ -1,9 +1,12 @@
 """Masters over HTTP: an answer has the same bytes whether one is kept, lost, or has never been."""
 
+import os
 import re
+import signal
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import pytest
 from PIL import Image
@@ -46,22 +49,47 @@ def purge(site):
         assert answer.status == 204
 
 
+def metrics(site):
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}/metrics") as answer:
+        return answer.read().decode()
+
+
 def counted(site):
     """How many masters have been made, and lent."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{site.admin_port}/metrics") as answer:
-        text = answer.read().decode()
-    found = dict(re.findall(r'vipsgate_masters_total\{event="(\w+)"\} (\d+)', text))
+    found = dict(re.findall(r'vipsgate_masters_total\{event="(\w+)"\} (\d+)', metrics(site)))
     return int(found["made"]), int(found["lent"])
 
 
 def kept(tmp_path, count):
     """The files of masters, as soon as there are so many."""
-    for _ in range(200):
+    for _ in range(1000):
         files = [one for one in (tmp_path / "cache" / ".masters").rglob("*") if one.is_file()]
         if len(files) == count:
             return files
         time.sleep(0.02)
     raise AssertionError(f"{len(files)} masters, not {count}")
+
+
+def waiting(site, count):
+    """Return as soon as so many requests wait for their answers."""
+    for _ in range(1000):
+        if f"vipsgate_requests_in_progress {count}.0\n" in metrics(site):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"not {count} requests")
+
+
+@contextmanager
+def standing_still(pids):
+    """Stop these processes meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def test_bytes_do_not_depend_on_what_is_kept(start, tmp_path, folder):
@@ -79,7 +107,10 @@ def test_bytes_do_not_depend_on_what_is_kept(start, tmp_path, folder):
         kept(tmp_path, 0)
         before = sum(counted(site))
         with ThreadPoolExecutor(len(CHAINS)) as clients:  # all at once
-            assert list(clients.map(lambda chain: ask(site, chain), CHAINS)) == first
+            with standing_still(site.pids()):
+                answers = clients.map(lambda chain: ask(site, chain), CHAINS)
+                waiting(site, len(CHAINS))
+            assert list(answers) == first
         assert sum(counted(site)) - before < len(CHAINS)  # some went along with others
         kept(tmp_path, 1)
         overwrite(folder / "photos" / "large.jpg")

@@ -20,7 +20,7 @@ from vipsgate.image.group import SHARED_BYTES, Group
 from vipsgate.image.process import parse
 
 LIMITS = Limits()
-WIDTHS = [f"resize,w_{width}" for width in (40, 80, 160, 320, 640)]
+WIDTHS = [f"resize,w_{width}" for width in (20, 40, 80, 160, 320)]
 
 
 @pytest.fixture
@@ -38,15 +38,15 @@ def loads(monkeypatch):
 
 LOADED = {
     # source, setting -> shrinks with which it is loaded for WIDTHS together
-    ("png 1280x853", "balanced"): [1],
-    ("png 640x400 alpha", "balanced"): [1],
-    ("tiff 1280x853", "fast"): [1],
-    ("jpg 1280x853", "exact"): [1],
-    ("jpg 1280x853", "balanced"): [8, 4, 2, 1],
-    ("jpg 1280x853", "fast"): [8, 4, 2],
-    ("jpg 1280x853 o6", "fast"): [8, 4, 2, 1],
-    ("webp 1280x853 q95", "exact"): [1],
-    ("webp 1280x853 q95", "balanced"): [16, 8, 4, 2, 1],
+    ("png 640x427", "balanced"): [1],
+    ("png 320x200 alpha", "balanced"): [1],
+    ("tiff 640x427", "fast"): [1],
+    ("jpg 640x427", "exact"): [1],
+    ("jpg 640x427", "balanced"): [8, 4, 2, 1],
+    ("jpg 640x427", "fast"): [8, 4, 2],
+    ("jpg 640x427 o6", "fast"): [8, 4, 2, 1],
+    ("webp 640x427 q95", "exact"): [1],
+    ("webp 640x427 q95", "balanced"): [16, 8, 4, 2, 1],
 }
 
 

@@ -65,7 +65,7 @@ def test_a_file_is_left_open_and_where_it_stands(picture, tmp_path):
 
 
 def photo(kind, **options):
-    pixels = np.random.default_rng(2).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(2).integers(0, 256, (600, 600, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind, **options)
     return file.getvalue()

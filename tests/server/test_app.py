@@ -143,8 +143,10 @@ async def running(now=NOW, region="cn-hangzhou", *, full=False, lookups=None, **
                 return answer.status, await answer.text(), dict(store.asked)
 
         ask.counters, ask.port = services.recorder.counters, line.getsockname()[1]
-        yield ask
-    await runner.cleanup()
+        try:
+            yield ask
+        finally:
+            await runner.cleanup()
 
 
 @pytest.mark.parametrize("target", [V1, V4], ids=["V1", "V4"])
@@ -155,15 +157,15 @@ async def test_rows_91_and_97_the_guides_vectors(target):
 
 
 async def test_while_no_renderer_is_to_be_had_few_objects_are_looked_at():
-    async with running(full=True, examplebucket={"acl": "public-read"}) as ask:
+    few = RateLimit(1e-6, BURST)  # of LOOKUPS a second a busy machine would count some more
+    async with running(full=True, lookups=few, examplebucket={"acl": "public-read"}) as ask:
         target = V1.partition("&OSSAccessKeyId")[0]
         looked = []
         for _ in range(3 * BURST):
             status, _, asked = await ask(target)
             assert status == 503
             looked.append(asked)
-        assert looked[0] == {"stat": 1}
-        assert looked.count({}) > BURST
+        assert looked == [{"stat": 1}] * BURST + [{}] * (2 * BURST)
         status, _, asked = await ask(V1.partition("?")[0])  # it takes no renderer
         assert (status, asked["open"]) == (200, 1)
         assert ask.counters.requests.sums["GET", "503", "CpuLimitExceeded"] == 3 * BURST

@@ -6,6 +6,7 @@ import random
 import time
 
 import pytest
+from support.waiting import until
 
 from vipsgate.errors import AccessDenied, NoSuchKey, ServiceUnavailable
 from vipsgate.store.base import PLAIN
@@ -186,7 +187,7 @@ async def test_when_the_last_one_leaves_nobody_paints(cache, painter):
     await asyncio.sleep(0.01)
     assert painter.cancelled == 0
     looks[1].cancel()
-    await asyncio.sleep(0.01)
+    await until(lambda: painter.cancelled)
     assert painter.cancelled == 1
     painter.wait.set()
     assert await opened(cache, "a.x") == b"a.x"

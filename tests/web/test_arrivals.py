@@ -181,7 +181,7 @@ def test_at_the_end_all_are_set_up_once(runner: asyncio.Runner, port: Port) -> N
         assert not len(port.arrivals)
         for client in port.clients:
             client.send(WORK)
-        await asyncio.sleep(0.05)
+        await port.until(90)
         assert sorted(port.set_up) == list(range(90))
 
     runner.run(run())

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from support.waiting import until
 
 from vipsgate.gate.webhook import Event, Hook
 from vipsgate.web import webhooks
@@ -156,7 +157,7 @@ async def test_what_waits_is_told_once(cache):
     cache.gate.clear()
     hooks = Webhooks([Way(hook(cache))])
     hooks.tell(write("first"))
-    await asyncio.sleep(0.05)
+    await until(lambda: cache.came)
     for _ in range(5):
         hooks.tell(write("a"))
     hooks.tell(write("first"))  # is under way: it has changed again since
@@ -170,7 +171,7 @@ async def test_bounded(cache, caplog):
     cache.gate.clear()
     hooks = Webhooks([Way(hook(cache), queue=2)])
     hooks.tell(write("a"))
-    await asyncio.sleep(0.05)
+    await until(lambda: cache.came)
     for key in "bcdef":
         hooks.tell(write(key))
     assert hooks.waiting == 3

@@ -28,7 +28,7 @@ PIECES = 12  # that a file comes in
 
 @functools.cache
 def photo(kind, **options):
-    noise = Image.effect_noise((1200, 900), 60).convert("RGB").resize((1000, 700))
+    noise = Image.effect_noise((720, 540), 60).convert("RGB").resize((600, 420))
     file = io.BytesIO()
     noise.save(file, kind, **options)
     return file.getvalue()

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.examples import times
 
 from vipsgate.buckets import INTERNAL
 from vipsgate.errors import (
@@ -311,7 +312,7 @@ async def test_a_swapped_link_never_leads_out(store, root, name, key, aims):
     swapper.start()
     inside = outside = 0
     try:
-        while inside + outside < 2000 or not (inside and outside):
+        while inside + outside < times(2000) or not (inside and outside):
             try:
                 assert await content(store, "photos", key) == DATA
                 inside += 1

@@ -10,6 +10,7 @@ from dataclasses import replace
 import obstore
 import pytest
 from obstore.store import MemoryStore
+from support.waiting import until
 
 from vipsgate.store.base import PLAIN, Object
 from vipsgate.store.remote import source_cache
@@ -193,6 +194,5 @@ async def test_a_request_that_leaves_leaves_nothing(store, gets, tmp_path):
     asking = asyncio.create_task(store.open("photos", "a"))
     await asyncio.sleep(0.005)
     asking.cancel()
-    await asyncio.sleep(0.05)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    await until(lambda: len(os.listdir("/proc/self/fd")) == descriptors)
     assert not list(tmp_path.rglob("*.new*"))

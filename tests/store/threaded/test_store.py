@@ -12,6 +12,7 @@ import pytest
 from support import fuse
 from support.hanging import hanging
 from support.store_conformance import content, put
+from support.waiting import until
 
 from vipsgate.errors import (
     GatewayTimeout,
@@ -194,10 +195,12 @@ async def test_threads_are_bounded(files, reach):
     store = await reach()
     before = threading.active_count()
     files.hang()
-    answers = await asyncio.gather(
-        *(store.stat("photos", f"k{n}") for n in range(3 * MAX_THREADS)), return_exceptions=True
-    )
-    assert {type(answer) for answer in answers} == {GatewayTimeout}
+    end = time.monotonic() + 10
+    while store.stuck < MAX_THREADS:  # on a busy machine a call may end before its thread begins
+        assert time.monotonic() < end
+        calls = (store.stat("photos", f"k{n}") for n in range(3 * MAX_THREADS))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert {GatewayTimeout} <= set(map(type, answers)) <= {GatewayTimeout, ServiceUnavailable}
     assert threading.active_count() <= before + MAX_THREADS + 2
     assert store.stuck == MAX_THREADS
     begun = time.monotonic()
@@ -211,7 +214,11 @@ async def test_threads_are_bounded(files, reach):
     files.go_on()
     await settled(store)
     assert (store.stuck, store.away) == (0, "")
-    assert await content(store, "a") == b"a"
+    while True:
+        with contextlib.suppress(GatewayTimeout):
+            assert await content(store, "a") == b"a"
+            break
+        assert time.monotonic() < end + 10
 
 
 async def test_what_nobody_waits_for_any_more_is_not_done(files, reach):
@@ -257,13 +264,14 @@ async def test_no_descriptor_is_lost(files, reach):
         await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()  # its client leaves
+        await asyncio.wait(tasks)
+        del task, tasks  # in whose tracebacks is what had been opened by then
         files.go_on()
         await settled(store)
     pieces = await store.read("photos", "large", store.known, range(9))
     del pieces  # never begun
     await settled(store)
-    await asyncio.sleep(0.05)
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    await until(lambda: len(os.listdir("/proc/self/fd")) == len(before))
 
 
 async def test_what_is_known_is_told_while_it_hangs(files, reach, monkeypatch):
@@ -283,8 +291,9 @@ async def test_what_is_known_is_told_while_it_hangs(files, reach, monkeypatch):
     files.go_on()
     await settled(store)
     (files.folder / "photos/a").write_bytes(b"other")
-    await asyncio.sleep(0.02)
-    assert (await store.stat("photos", "a")).size == 5
+    end = time.monotonic() + 10
+    while (await store.stat("photos", "a")).size != 5:  # one that takes long tells what is known
+        assert time.monotonic() < end
 
 
 async def test_it_counts_for_a_moment(files, reach):

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from support.waiting import until
 
 from vipsgate.errors import GatewayTimeout, NoSuchKey, ServiceUnavailable
 from vipsgate.store.local import abandoned
@@ -15,9 +16,10 @@ class World:
     """Work that hangs until it is let go."""
 
     def __init__(self):
-        self.gate, self.done = threading.Event(), []
+        self.gate, self.begun, self.done = threading.Event(), [], []
 
     def work(self, name="work"):
+        self.begun.append(name)
         self.gate.wait(10)
         self.done.append(name)
         return name
@@ -28,13 +30,6 @@ def world():
     made = World()
     yield made
     made.gate.set()
-
-
-async def until(condition):
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.002)
 
 
 async def test_results_and_errors_come_through():
@@ -90,7 +85,7 @@ async def test_what_a_left_call_gives_is_put_away(world):
     await until(lambda: away == ["work"])
     world.gate.clear()
     task = asyncio.ensure_future(threads.run(world.work, discard=away.append, seconds=5))
-    await asyncio.sleep(0.02)
+    await until(lambda: len(world.begun) == 2)
     task.cancel()
     world.gate.set()
     await until(lambda: len(away) == 2)
