@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import pyvips
 
 from vipsgate.image import pixels as calls
 
@@ -82,3 +83,21 @@ def test_half_transparent_is_no_darker(opacity, text, encoded, run, pixels):
     got = got[got[..., 3] == opacity]
     assert len(got) > 100
     assert np.abs(got[:, :3].mean(0) - (levels.mean() + np.array([20, 80, 150]))).max() < 0.3
+
+
+@pytest.mark.parametrize("angle", [1, 45, 90, 123, 236, 359])
+@pytest.mark.parametrize("words", ["", " alpha"])
+def test_a_turned_picture_is_computed_once(angle, words, picture):
+    """However it is read, what comes before is read once, from top to bottom.
+
+    A line of the result shows pixels from nearly all lines of the picture; with a scaling behind
+    it, libvips computed the picture anew for every few lines, for some 20 times as long.
+    """
+    data = picture(f"png 300x1400{words}")
+    size = 1500, 1500
+    once = pyvips.Image.pngload_buffer(data, access="sequential")
+    got = calls.turned(once, angle, *size, by_line=True)
+    want = calls.turned(pyvips.Image.pngload_buffer(data), angle, *size, by_line=False)
+    lines = [got.crop(0, top, size[0], 1).write_to_memory() for top in range(0, size[1], 50)]
+    whole = np.ndarray((*size, 4), np.uint8, want.write_to_memory())
+    assert np.array_equal(np.frombuffer(b"".join(lines), np.uint8), whole[::50].ravel())
