@@ -72,6 +72,17 @@ def test_render_lays_what_is_beside_its_source(photo, tmp_path):
     assert (got.exit_code, "logo.png" in got.output, plain.exists()) == (1, True, False)
 
 
+@pytest.mark.parametrize("key", ["none.png", "folder", "photo.jpg/none", "a\0b", "\0"], ids=ascii)
+def test_render_says_which_watermark_there_is_not(key, photo, tmp_path):
+    """As a server does, whatever the file system makes of such a name."""
+    (tmp_path / "folder").mkdir()
+    text = base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+    got = run("render", photo, tmp_path / "made", "--process", f"image/watermark,image_{text}")
+    assert got.exit_code == 1
+    assert "WatermarkError: The watermark object" in got.output
+    assert sorted(os.listdir(tmp_path)) == ["folder", "photo.jpg"]
+
+
 def test_render_says_which_text_no_font_has(photo, tmp_path):
     text = base64.urlsafe_b64encode("a\ue000\ue001".encode()).decode().rstrip("=")
     made = tmp_path / "made.png"

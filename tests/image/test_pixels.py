@@ -123,3 +123,21 @@ def test_a_shift_weighs_colours_by_their_opacity():
     seen = got[..., 3] > 30
     assert np.abs(got[seen][:, :3].astype(int) - [200, 100, 50]).max() <= 20  # sharper, not greener
     assert 30 <= got[4, 5, 3] <= 60
+
+
+@pytest.mark.parametrize("angle", [1, 45, 90, 123, 236, 359])
+@pytest.mark.parametrize("words", ["", " alpha"])
+def test_a_turned_picture_is_computed_once(angle, words, picture):
+    """However it is read, what comes before is read once, from top to bottom.
+
+    A line of the result shows pixels from nearly all lines of the picture; with a scaling behind
+    it, libvips computed the picture anew for every few lines, for some 20 times as long.
+    """
+    data = picture(f"png 300x1400{words}")
+    size = 1500, 1500
+    once = pyvips.Image.pngload_buffer(data, access="sequential")
+    got = calls.turned(once, angle, *size, by_line=True)
+    want = calls.turned(pyvips.Image.pngload_buffer(data), angle, *size, by_line=False)
+    lines = [got.crop(0, top, size[0], 1).write_to_memory() for top in range(0, size[1], 50)]
+    whole = np.ndarray((*size, 4), np.uint8, want.write_to_memory())
+    assert np.array_equal(np.frombuffer(b"".join(lines), np.uint8), whole[::50].ravel())

@@ -206,6 +206,8 @@ MEASURED = {
     ("quality,Q_100/interlace,1/format,jpg", "tiff 4096x4096"): (48, 309),
     ("resize,w_300/format,webp", "webp 2000x1000x10"): (1, 94),
     ("rotate,33/format,webp", "webp 2000x1000x10"): (1, 446),
+    ("rotate,2/format,jpg", "jpg 3900x3900"): (4, 123),
+    ("rotate,2/format,jpg", "png 3900x3900 alpha"): (13, 149),
     ("resize,w_1000", "png 16000x3000 alpha"): (1, 123),
     ("blur,r_3,s_2/blur,r_3,s_2", "png 16000x3000 alpha"): (1, 218),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -47,7 +49,7 @@ def command(
                 )
                 click.echo(json.dumps(plan, indent=2))
                 return
-            objects = {key: (src.parent / key).read_bytes() for key in parsed.needs()}
+            objects = _objects(src.parent, parsed.needs())
             picture = transform(
                 file.fileno(),
                 text,
@@ -68,6 +70,16 @@ def command(
     except (OssError, OSError, RuntimeError) as error:
         code = f"{error.code}: " if isinstance(error, OssError) else ""
         raise click.ClickException(f"{code}{error}") from None
+
+
+def _objects(folder: Path, keys: Iterable[str]) -> dict[str, bytes]:
+    """Return the files of these names, without those that do not exist."""
+    objects = {}
+    for key in keys:
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            if "\0" not in key:
+                objects[key] = (folder / key).read_bytes()
+    return objects
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -129,14 +129,26 @@ def on_canvas(image: Image, width: int, height: int, colour: list[int]) -> Image
     return image.embed(left, top, width, height, extend="background", background=background)
 
 
-def turned(image: Image, angle: float, width: int, height: int) -> Image:
-    """Turn clockwise by ``angle`` degrees around the middle, on a transparent canvas."""
+def turned(image: Image, angle: float, width: int, height: int, *, by_line: bool) -> Image:
+    """Turn clockwise by ``angle`` degrees around the middle, on a transparent canvas.
+
+    Args:
+        image: In 8 bits.
+        angle: Degrees.
+        width: Width of the result.
+        height: Height of the result.
+        by_line: Whether what follows may need whole lines of the result. Each shows pixels from all
+            over the picture, which is then put into memory, with alpha.
+    """
     if not image.hasalpha():
         image = image.addalpha()
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    return _levels(
-        _weighted(image, lambda part: _transformed(part, [cos, -sin, sin, cos], width, height))
-    )
+
+    def turn(part: Image) -> Image:
+        part = part.copy_memory() if by_line else part
+        return _transformed(part, [cos, -sin, sin, cos], width, height)
+
+    return _levels(_weighted(image, turn))
 
 
 def _transformed(

@@ -16,7 +16,7 @@ import pyvips
 from PIL import Image
 from support.examples import times
 
-from vipsgate.errors import BadRequest, ImageDamage, OssError
+from vipsgate.errors import BadRequest, ImageDamage, ImageTooLarge, OssError
 from vipsgate.image.formats import jpeg
 
 EXIF6 = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -414,6 +414,53 @@ def test_what_is_missing_beside_the_end_marker(what):
         assert jpeg.read(ended) == (header, ended)
 
 
+MANY = b"\xff\xda" * (jpeg.MAX_SCANS + 1)
+NO_SCANS = {
+    # what -> put behind a progressive file, put between two of its scans
+    "a video of a phone": (MANY, b""),
+    "a second picture": (PLAIN * 200, b""),
+    "a comment": (b"", segment(0xFE, MANY)),
+    "tables": (b"", dqt() * 9 + segment(0xE5, MANY)),
+    "both": (MANY, segment(0xE1, MANY)),
+}
+
+
+@pytest.mark.parametrize("what", NO_SCANS)
+@pytest.mark.parametrize("ends", [b"\xff\xd9", b""])
+def test_what_only_looks_like_scans(what, ends, photo, run, pixels):
+    """Bytes within segments, and all behind the end, are none (ITU-T T.81, B.1.1)."""
+    file = io.BytesIO()
+    Image.fromarray(photo(40, 27)).save(file, "JPEG", quality=90, progressive=True)
+    data, (behind, between) = file.getvalue(), NO_SCANS[what]
+    last = data.rindex(b"\xff\xc4")
+    odd = data[:last] + between + data[last:] + behind + ends
+    assert np.array_equal(pixels(run(odd, "format,png")), pixels(run(data, "format,png")))
+
+
+@pytest.mark.parametrize("between", ["", "comments", "restarts"])
+def test_too_many_scans(between):
+    more = {"comments": segment(0xFE, b"\xff\xd9"), "restarts": b"\xff\xd0\xff\0"}.get(between, b"")
+    scans = [scan((1, 2, 3)) + more] * (jpeg.MAX_SCANS + 1)
+    front = SOI + sof(marker=0xC2)
+    jpeg.read(front + b"".join(scans[1:]) + b"\xff\xd9")
+    for end in (b"\xff\xd9", b"", b"\xff\xd9" + MANY, segment(0xFE, MANY), segment(0xFE) * 9000):
+        with pytest.raises(ImageTooLarge, match=r"^The JPEG has \d+ scans; it may have 100\.$"):
+            jpeg.read(front + b"".join(scans) + end)
+
+
+@pytest.mark.parametrize("bands", [2, 5])
+def test_numbers_of_components_that_are_no_picture(bands, run, answered):
+    """What two mean no file says; the second is not how opaque it is."""
+    parts = bytes((bands, *(part for i in range(bands) for part in (i + 1, 0)), 0, 63, 0))
+    data = SOI + dqt() + sof(factors=(0x11,) * bands) + segment(0xDA, parts) + b"scan\xff\xd9"
+    assert answered(data, "info")["ImageWidth"]["value"] == "40"
+    for text in ("format,png", "format,jpg", "resize,w_9", "average-hue"):
+        with pytest.raises(
+            BadRequest, match=rf"a kind that is not supported \({bands} components\)"
+        ):
+            run(data, text)
+
+
 @pytest.mark.parametrize("quality", range(5, 101, 5))
 def test_quality_of_pillows_tables(quality, encoded, photo):
     data = encoded(photo(16, 16), "JPEG", quality=quality)
@@ -467,6 +514,10 @@ COSTS = {
     "no end marker in 16 MB of fill bytes": PLAIN[:-2] + b"\xff" * 16_000_000,
     "no end marker behind 99 scans": SOI + sof(marker=0xC2) + SOS[:-2] * 99 + bytes(16_000_000),
     "no end marker in 16 MB of segments": PLAIN[:-2] + segment(0xFE) * 4_000_000,
+    "comments behind 101 scans": SOI
+    + sof(marker=0xC2)
+    + SOS[:-2] * 101
+    + segment(0xFE) * 4_000_000,
     "no end marker, 65535 a side": SOI + dqt() + sof(65535, 65535, factors=(0x11,) * 3) + SOS[:-2],
     "no scan in 16 MB": SOI + sof() + segment(0xFE, bytes(65000)) * 256,
 }
@@ -475,7 +526,7 @@ COSTS = {
 @pytest.mark.parametrize("what", COSTS)
 def test_costs_little(what):
     start = time.process_time()
-    with contextlib.suppress(ImageDamage):
+    with contextlib.suppress(ImageDamage, ImageTooLarge):
         jpeg.read(COSTS[what])
     assert time.process_time() - start < 1
 

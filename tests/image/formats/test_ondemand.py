@@ -240,7 +240,7 @@ def test_a_jpeg_without_its_end_gets_one(picture):
 
 def test_scans_are_counted_as_soon_as_all_of_them_are_read(picture):
     data = picture("jpg 41x27 interlaced")
-    data = data[:-2] + jpeg.SCAN * 200 + jpeg.END
+    data = data[:-2] + (jpeg.SCAN + b"\0\2") * 200 + jpeg.END
     with opened(data) as file:
         source = probe.begin(file)
         assert source.header.interlaced

@@ -53,13 +53,17 @@ class Rotate(Action):
             return None
         return (Turn(self.angle // 90 % 4),) if self.angle % 360 else ()
 
+    def holds(self, frame: Frame) -> int:
+        return frame.area if self.angle % 90 else 0
+
     def cost(self, frame: Frame) -> float:
         return 70e-9 * frame.area
 
     def apply(self, image: Image, stage: Stage) -> Image:
         if self.angle % 90 == 0:
             return Action.apply(self, image, stage)
-        return pixels.turned(image, self.angle, stage.after.width, stage.after.height)
+        after = stage.after
+        return pixels.turned(image, self.angle, after.width, after.height, by_line=True)
 
 
 def _whole(length: float) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidArgument, MissingArgument
-from .. import overlay
+from .. import overlay, pixels
 from ..action import Action, Stage, Wanted, read
 from ..fonts import DEFAULT, NAMES
 from ..formats import icc
@@ -166,7 +166,11 @@ class Watermark(Action):
         turn = Rotate(angle=self.rotate)
         after = turn.plan(before)
         resources.check(after.width, after.height)
-        block = turn.apply(icc.converted(block, SRGB, before.gamut), Stage(turn, before, after))
+        block = icc.converted(block, SRGB, before.gamut)
+        if self.rotate % 90:
+            block = pixels.turned(block, self.rotate, after.width, after.height, by_line=False)
+        else:
+            block = turn.apply(block, Stage(turn, before, after))
         block = overlay.faded(block, self.t)
         resources.watch(block)
         return block.copy_memory()

@@ -114,8 +114,29 @@ def _check_scans(data: Bytes, at: int, begun: _Front) -> None:
     if not begun.header.interlaced:
         return
     scans = data.count(SCAN, at)
-    if scans > MAX_SCANS:
+    if scans > MAX_SCANS and (scans := _count_scans(data, at, scans)) > MAX_SCANS:
         raise ImageTooLarge(f"The JPEG has {scans} scans; it may have {MAX_SCANS}.")
+
+
+def _count_scans(data: Bytes, at: int, most: int) -> int:
+    """Return the number of scans that libjpeg reads, which stops at the end marker.
+
+    Behind it may be anything: a phone's video, or a second picture.
+
+    Args:
+        data: The file.
+        at: The offset of the first scan.
+        most: The number to return if there are too many segments to look at.
+    """
+    scans = 0
+    for _ in range(MAX_SEGMENTS):
+        match = MARKER.search(data, at)
+        marker = data[match.end() - 1] if match else EOI
+        if match is None or marker not in SEGMENTS:
+            return scans
+        scans += marker == SOS
+        at = match.end() + max(2, int.from_bytes(data[match.end() : match.end() + 2], "big"))
+    return most
 
 
 def front(data: bytes) -> tuple[Header, bytes, int]:
@@ -320,6 +341,7 @@ def _header(
         gamut=icc.gamut(profile) if bands == 3 else SRGB,
         tagged=bands == 3 and icc.is_other(profile),
         plain=plain and frame[0] == 8 and bands in (1, 3),
+        unsupported="" if bands in (1, 3, 4) else f"{bands} components",
         exif=block,
     )
 
