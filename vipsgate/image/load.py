@@ -18,11 +18,13 @@ from .formats.codecs import CODECS
 from .formats.ondemand import Bytes, Parts
 from .formats.probe import Source
 from .frame import SRGB, Gamut, Header
-from .plan import Plan, reduced
+from .plan import Plan, loads_at_once, reduced
 from .steps import Cut, Levels
 
 if TYPE_CHECKING:
     from pyvips import Image
+
+NEARLY = 0.9  # part of a picture, from its top, from which on it is less work to read all of it
 
 
 def load(source: Source, plan: Plan) -> Image:
@@ -46,7 +48,7 @@ def _loaded(source: Source, plan: Plan) -> Image:
     options |= {"access": "sequential", "fail_on": codec.fail_on(header)}
     if source.pipe is None:
         file = _file(source, plan)
-        image = _opened(codec.loader, file, options)
+        image = _at_once(file, plan) or _opened(codec.loader, file, options)
     else:
         loader = f"{codec.loader.removesuffix('_buffer')}_source"
         image = getattr(pyvips.Image, loader)(_piped(source.pipe), **options)
@@ -60,6 +62,14 @@ def _loaded(source: Source, plan: Plan) -> Image:
     if plan.loader_shrink > 1:
         image = _rounded(image, header, plan.loader_shrink)
     return normal(image, planned)
+
+
+def _at_once(file: Bytes | Parts, plan: Plan) -> Image | None:
+    """Return the picture in memory, if it is little and nearly all of it is read."""
+    load, shrink = CODECS[plan.header.format].load_at_once, plan.loader_shrink
+    if load is None or isinstance(file, Parts) or not loads_at_once(plan.header, shrink):
+        return None
+    return load(file, int(shrink)) if _share(plan) >= NEARLY else None
 
 
 def _opened(loader: str, file: Bytes | Parts, options: dict[str, Any]) -> Image:

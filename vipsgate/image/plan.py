@@ -36,8 +36,9 @@ FRAME_BYTES = 13 << 10  # for each frame of an animation, however small: libvips
 MEMORY_BYTES = 9  # for each pixel of a picture that stays in memory, with a copy of it
 LAYERS = 8  # largest multiple of its own lines that a picture of few lines is held
 LITTLE = 0.010  # seconds of one core up to which libvips' threads do not pay off for a still
+LOADED_AT_ONCE = 4 << 20  # most pixels that another decoder than libvips' leaves in memory
 AT_ONCE = 1 << 20  # most pixels of a result that another encoder than libvips' gets in one piece
-UNCANCELLED = 0.1  # most seconds that this encoder may take, because it cannot be cancelled
+UNCANCELLED = 0.1  # most seconds that either may take, because it cannot be cancelled
 AT_ONCE_BYTES = 12  # for each pixel then: libvips' copy, ours, and Pillow's
 CACHED_PLANS = 512  # remembered plans: pages show many pictures of one size
 HALVING = 8e-9  # seconds for each pixel of a source that is halved after loading
@@ -519,11 +520,22 @@ def _memory(
 def _decoding(header: Header, shrink: float, pages: int) -> float:
     width, height = reduced(header, shrink)
     lines = min(DEEP_LINES if header.depth > 8 else LINES, LAYERS * height)
+    if loads_at_once(header, shrink):
+        lines = max(lines, height)
     codec = CODECS[header.format]
     each = codec.held(header, shrink) + (codec.holds_frames and pages > 1) * header.bands * pages
     decoded = each * header.width * header.height
     copies = codec.copies + (codec.completed is not None and shrink > 1)
     return copies * header.stored + decoded + lines * width * header.bands * -(-header.depth // 8)
+
+
+def loads_at_once(header: Header, shrink: float) -> bool:
+    """Return whether ``Codec.load_at_once`` may decode a picture: little work, and few pixels."""
+    if CODECS[header.format].load_at_once is None or header.bands not in (1, 3):
+        return False
+    width, height = reduced(header, shrink)
+    little = cost.decoding(header, shrink) <= UNCANCELLED
+    return little and width * height <= LOADED_AT_ONCE
 
 
 def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: bool) -> float:

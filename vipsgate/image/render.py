@@ -16,7 +16,7 @@ import pyvips
 
 from ..errors import OssError
 from . import encode
-from .formats import heif, icc, metadata, warnings
+from .formats import heif, icc, metadata, turbo, warnings
 from .formats.codecs import CODECS
 from .formats.probe import Source, unreadable
 from .frame import SRGB, Frame
@@ -67,7 +67,8 @@ def prepare() -> None:
 
 def identity() -> str:
     """Return everything that a result's bytes depend on besides source and plan, for ETags."""
-    return f"libvips {version()}, Pillow {PIL.__version__}, {heif.version()}, pixels {VERSION}"
+    others = f"Pillow {PIL.__version__}, {heif.version()}, {turbo.version()}"
+    return f"libvips {version()}, {others}, pixels {VERSION}"
 
 
 def version() -> str:

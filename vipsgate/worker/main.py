@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "VIPS_BLOCK_UNTRUSTED": "1",
     "VIPS_DISC_THRESHOLD": "1000g",  # no temporary files: the sandbox forbids them
     "MALLOC_ARENA_MAX": "2",
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's other threads would stay outside of the sandbox
 }
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadRequest
 from ..frame import P3, Frame, Header
-from . import bmp, containers, gif, heif, jpeg, png, tiff_directory
+from . import bmp, containers, gif, heif, jpeg, png, tiff_directory, turbo
+from .ondemand import Bytes
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -266,6 +267,8 @@ class Codec:
         mime: Content-Type of a result.
         loader: libvips' operation that reads it; empty if there is none.
         save: Writes the image to a descriptor, by the frame.
+        load_at_once: Returns the same pixels as ``loader``, in memory, in less time; ``None`` if it
+            cannot. Takes the file and the loader's shrink.
         at_once: Encodes pixels in memory, row by row, 8-bit grey or sRGB, if that can be less work
             than ``save``.
         whole: Whether ``save`` also needs all pixels before it begins, and ``at_once`` is less work
@@ -305,6 +308,7 @@ class Codec:
     mime: str
     loader: str
     save: Callable[[Image, int, Frame], None]
+    load_at_once: Callable[[Bytes, int], Image | None] | None = None
     at_once: Callable[[bytes, Frame], bytes] | None = None
     whole: bool = False
     header: Callable[[bytes], Header] | None = None
@@ -337,6 +341,7 @@ CODECS: dict[str, Codec] = {
         "image/jpeg",
         "jpegload_buffer",
         _jpg,
+        turbo.loaded,
         _jpg_at_once,
         side_ec="0040-00000019",
         saved=(65500, 65500),
@@ -364,7 +369,7 @@ CODECS: dict[str, Codec] = {
         "image/webp",
         "webpload_buffer",
         _webp,
-        _webp_at_once,
+        at_once=_webp_at_once,
         whole=True,
         saved=(16383, 16383),  # 14 bits in the file
         quality=80,

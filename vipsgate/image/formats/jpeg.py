@@ -15,6 +15,7 @@ Whether the bits of a scan are complete can only be told by its decoder (:mod:`.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -29,9 +30,12 @@ END, SCAN = b"\xff\xd9", b"\xff\xda"
 READ = 4 << 10  # bytes of a file that libvips reads at a time
 SOFS = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what libjpeg decodes
 OTHER_SOFS = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
-APP1, APP2, APP14, APP15, COM = 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 EXIF = b"Exif\0\0"
 ICC = b"ICC_PROFILE\0"
+JFIF, JFIF_BYTES = b"JFIF\0", 14  # in front of an APP0, and what it has at least
+POINT = 72 / 25.4  # pixels per millimetre of a file that does not say it
+UNITS = {1: 25.4, 2: 10.0}  # of a density in an APP0 -> millimetres
 MAX_SCANS = 100  # each is a pass over the whole picture; an encoder writes about ten
 # also those that may not stand in a file: libjpeg stops at them. Restart marks and TEM, which have
 # no length, begin no segment, and libjpeg goes on behind them
@@ -215,7 +219,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield marker, data[begin:end]
 
 
-def _bodies(data: bytes) -> Iterator[tuple[int, int, int]]:
+def _bodies(data: Bytes) -> Iterator[tuple[int, int, int]]:
     """The same, but where each body begins and ends."""
     at, stray = 2, MAX_STRAY
     for _ in range(MAX_SEGMENTS):
@@ -226,6 +230,37 @@ def _bodies(data: bytes) -> Iterator[tuple[int, int, int]]:
             return
         yield marker, at + 4, at + 2 + length
         at += 2 + length
+
+
+def density(data: Bytes) -> tuple[float, float]:
+    """Pixels per millimetre across and down, as libvips reads them of a file that has been read."""
+    told = [
+        data[begin + 7 : begin + 12]
+        for marker, begin, end in _bodies(data)
+        if marker == APP0 and end - begin >= JFIF_BYTES and data[begin : begin + 5] == JFIF
+    ]
+    if not told:
+        return POINT, POINT
+    unit, across, down = struct.unpack(">BHH", told[-1])
+    if 1 in (across, down):
+        return POINT, POINT
+    if unit == 0:  # only the ratio of a pixel's sides
+        return POINT, POINT * across / down if down else POINT
+    scale = UNITS.get(unit)
+    return (across / scale, down / scale) if scale else (POINT, POINT)
+
+
+def profile(data: Bytes) -> bytes | None:
+    """The ICC profile of a file that has been read; ``None`` where it is in several parts."""
+    parts = [
+        data[begin:end]
+        for marker, begin, end in _bodies(data)
+        if marker == APP2 and data[begin : begin + len(ICC)] == ICC
+    ]
+    if not parts:
+        return b""
+    head, whole = len(ICC) + 2, len(parts) == 1 and parts[0][len(ICC) :][:2] == b"\1\1"
+    return bytes(parts[0][head:]) if whole and len(parts[0]) > head else None
 
 
 def with_sides(data: bytes, width: int, height: int) -> bytes:
@@ -257,13 +292,13 @@ def with_sides(data: bytes, width: int, height: int) -> bytes:
     return data
 
 
-def filled(data: bytes, at: int) -> int:
+def filled(data: Bytes, at: int) -> int:
     """Where the fill bytes that begin at a place end, the last 0xFF not counted."""
     fill = FILL.match(data, at)
     return fill.end() - 1 if fill else at
 
 
-def following(data: bytes, at: int, stray: int) -> int:
+def following(data: Bytes, at: int, stray: int) -> int:
     """Where the next marker is.
 
     Args:
