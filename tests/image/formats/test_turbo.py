@@ -137,7 +137,7 @@ def test_memory_is_planned_for(header):
     made = plan.make(tall, actions, Limits(), Rendering(shrink="exact"))
     assert plan.loads_at_once(made.header, 1)
     assert made.memory > plan.PIPELINE_BYTES + 3 * 1000 * 4000
-    for source in ("jpg 3000x2000", "jpg 1000x800 cmyk", "png 1000x800"):
+    for source in ("jpg 4200x2000", "jpg 1000x800 cmyk", "png 1000x800"):
         made = plan.make(header(source), actions, Limits(), Rendering(shrink="exact"))
         assert not plan.loads_at_once(made.header, 1)
 
