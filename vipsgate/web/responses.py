@@ -66,7 +66,7 @@ for ending, kind in {
 # those that end in +xml. Chromium reads text/xsl as XML, Firefox the parts of the last
 ACTIVE = frozenset("text/html text/xml text/xsl application/xml multipart/x-mixed-replace".split())
 ANY_TYPE = re.compile(r'[^\s,;="]+/[^\s,;="]+')  # all that may be read as one in a Content-Type
-CAGE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 def request_id() -> str:
@@ -254,7 +254,7 @@ def of_body(headers: Mapping[str, str]) -> dict[str, str]:
     """Add Accept-Ranges and, if needed, a sandbox to the headers of an answer, and return all."""
     result = {**headers, "Accept-Ranges": "bytes"}
     if is_active(result["Content-Type"]):
-        result["Content-Security-Policy"] = CAGE
+        result["Content-Security-Policy"] = SANDBOX
     return result
 
 
