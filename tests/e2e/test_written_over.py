@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from support.served import BUCKET, OWNER, running
+from support.waiting import until
 
 from vipsgate import filetimes
 from vipsgate.cache.memory import Memory
@@ -328,6 +329,29 @@ async def test_new_properties_leave_an_answer_whole(huge):
     _, came, whole = await slowly(huge, "", steps, 4096)
     assert whole
     assert came == b"0" * HUGE
+
+
+def left(served):
+    """The requests that did not get all of their answer, by code."""
+    rows = served.services.recorder.counters.requests.sums.items()
+    return {code: count for (_, status, code), count in rows if status == "499"}
+
+
+async def test_a_cut_is_not_taken_for_a_client_that_leaves(huge, tmp_path):
+    await huge.put("huge.bin", b"0" * HUGE)
+
+    async def cut():
+        os.truncate(tmp_path / BUCKET / "huge.bin", HUGE // 2)
+
+    _, _, whole = await slowly(huge, "", [(1000, cut)], 4096)
+    assert not whole
+    await until(lambda: left(huge) == {"SourceChanged": 1})
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", huge.port))
+        connection.sendall(f"GET /{BUCKET}/huge.bin HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await asyncio.sleep(0.05)
+    await until(lambda: left(huge) == {"SourceChanged": 1, "": 1})
 
 
 def copied(by):
