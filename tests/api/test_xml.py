@@ -28,6 +28,57 @@ REFUSED = {
 }
 
 
+KEY = "<Object><Key>a</Key></Object>"
+TOO_MUCH = {  # 100 KB of each are refused long before their end
+    "<Delete>": "<a/>",
+    "<Delete><!-- -->": "<a>",
+    "<Delete><?a?>": "<Object/>",
+    "<Delete><a/>": "<!---->",
+    "<Delete><b/>": "<?a?>",
+    f"<Delete>{KEY}": '<a b="" c=""/>',
+    "<Delete><Object><Key>": "<![CDATA[]]>",
+    "<Delete><c/>": '<a xmlns:b="c"/>',
+}
+
+
+@pytest.mark.parametrize("head", TOO_MUCH)
+def test_ends_where_a_document_has_more_than_its_call_needs(head):
+    piece = TOO_MUCH[head].encode()
+    data = head.encode() + piece * (200_000 // len(piece)) + b"\xff not XML"
+    with pytest.raises(MalformedXML, match="more than 4000 elements"):
+        xml.read_delete(data)
+
+
+@pytest.mark.parametrize("name", ["a{}", "xmlns:a{}"])
+def test_a_tag_has_an_end(name):
+    attributes = " ".join(f'{name.format(number)}="b"' for number in range(60_000))
+    with pytest.raises(MalformedXML, match="tag or comment of more than 65536 bytes"):
+        xml.read_delete(f"<Delete {attributes}/>".encode())
+
+
+@pytest.mark.parametrize("sign", ["a", "é", "西", "\U00020000", "&#233;", "\n", "]", "&amp;"])
+@pytest.mark.parametrize("before", range(5))
+def test_a_text_may_be_of_any_length(sign, before):
+    text = "x" * before + sign * 200_000 + "x"
+    (key,) = xml.read_delete(f"<Delete><Object><Key>{text}</Key></Object></Delete>".encode()).keys
+    assert key == text.replace("&#233;", "é").replace("&amp;", "&")
+
+
+def test_the_largest_documents():
+    """With all that a client may say of each key and part."""
+    name = "西" * 300
+    text = f"<Object><Key>{name}</Key><VersionId>null</VersionId></Object>" * 1000
+    assert xml.read_delete(f"<Delete><Quiet>true</Quiet>{text}</Delete>".encode()).keys == (
+        (name,) * 1000
+    )
+    parts = "".join(
+        f'<Part><PartNumber>{number}</PartNumber><ETag>"{number:032X}"</ETag></Part>'
+        for number in range(1, 10_001)
+    )
+    document = f'<CompleteMultipartUpload xmlns="http://a.b">{parts}</CompleteMultipartUpload>'
+    assert len(xml.read_parts(document.encode())) == 10_000
+
+
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:40])
 def test_refuses(text):
     with pytest.raises(MalformedXML) as caught:
@@ -44,11 +95,17 @@ def test_reads_delete_with_and_without_a_namespace():
 KEY_SIGNS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufffe\uffff")
 
 
-@given(st.text(KEY_SIGNS, min_size=1))
+KEY_TEXTS = st.text(KEY_SIGNS, min_size=1) | st.text("\0\1\7\x1f\x7f?@A_\t\n", min_size=1)
+
+
+@given(KEY_TEXTS)
 def test_a_key_may_have_control_characters(key):
     raw = key.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    numbers = "".join(f"&#x{ord(sign):02X};" if sign < " " else sign for sign in raw)
-    for text in (raw, numbers):
+    texts = [raw]
+    for form in ("&#x{:02X};", "&#{};", "&#x{:x};", "&#00{:03};"):
+        own = (form.format(ord(sign)) if sign < " " or sign == "\x7f" else sign for sign in raw)
+        texts.append("".join(own))
+    for text in texts:
         document = f"<Delete><Object><Key>{text}</Key></Object></Delete>"
         assert xml.read_delete(document.encode()).keys == (key,)
 

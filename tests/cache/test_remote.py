@@ -1,19 +1,29 @@
 """What a fleet shares: found by another node, never in the way."""
 
 import asyncio
+import contextlib
 import json
+import time
 from contextlib import closing
 
+import aiohttp
 import obstore
 import pytest
+from aiohttp import web
 from obstore.store import MemoryStore
+from support.served import BUCKET, OWNER, in_memory, running
+from support.waiting import until
 
+from vipsgate.cache import tiers
 from vipsgate.cache.disk import Disk
 from vipsgate.cache.entry import CacheKey, Entry
 from vipsgate.cache.memory import Memory
+from vipsgate.cache.purges import Rule
 from vipsgate.cache.remote import ABOUT, MAX_BYTES, RemoteCache
 from vipsgate.cache.tiers import DISK, JOINED, MISS, SHARED, Cache
 from vipsgate.errors import BadGateway, NoSuchKey
+from vipsgate.gate import sign
+from vipsgate.server import admin
 
 PLACE = CacheKey("photos", "dir/西湖.jpg", "AB" * 16)
 
@@ -139,3 +149,64 @@ async def test_another_node_finds_it_and_keeps_it(client, tmp_path):
     client.away = False
     await two.purge(PLACE.bucket, PLACE.key)
     assert (await node("three").obtain(PLACE, make))[1] == MISS
+
+
+class NoGauges:
+    def collect(self):
+        return []
+
+
+async def delete(services, path):
+    """Status and body of the admin port's answer to an owner."""
+    bucket, _, key = path.partition("/")
+    request = sign.Request("DELETE", bucket, key, (), {})
+    headers = sign.sign_headers(OWNER, request, now=time.time(), version=1)
+    runner = admin.run(admin.application(services, NoGauges()))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/{path}"
+        async with aiohttp.request("DELETE", url, headers=headers) as response:
+            return response.status, await response.text()
+    finally:
+        await runner.cleanup()
+
+
+PURGES = {
+    f"purge/key/{BUCKET}/a.jpg": Rule(BUCKET, "key", "a.jpg"),
+    f"cache/{BUCKET}/a.jpg": Rule(BUCKET, "key", "a.jpg"),
+    f"purge/prefix/{BUCKET}/a": Rule(BUCKET, "prefix", "a"),
+    f"purge/style/{BUCKET}/thumb": Rule(BUCKET, "style", "thumb"),
+}
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["with a folder", "without"])
+@pytest.mark.parametrize("path", PURGES)
+async def test_a_purge_while_the_bucket_is_away(client, tmp_path, monkeypatch, path, folder):
+    """Its caller is told so, this node follows it, and the others as soon as the bucket is back."""
+    disk = Disk(tmp_path / "cache", 1 << 20) if folder else None
+    cache = Cache(Memory(1 << 20), disk, RemoteCache(client))
+    other = Cache(Memory(1 << 20), None, RemoteCache(client))
+    rule = PURGES[path]
+    async with running(in_memory(), cache=cache) as served:
+        await served.rule(styles={"thumb": "image/resize,w_9"})
+        client.away = True
+        status, body = await delete(served.services, path)
+        assert (status, "<Code>BadGateway</Code>" in body) == (502, True)
+        assert rule in cache.purges.numbers
+        asked = client.asked
+
+        monkeypatch.setattr(tiers, "POLL_INTERVAL", 0.01)
+        monkeypatch.setattr(tiers, "SHARED_POLL_INTERVAL", 0.02)
+        following = asyncio.create_task(cache.follow())
+        await until(lambda: client.asked >= asked + 3)  # and again
+        client.away = False
+        asked = client.asked
+        await until(lambda: client.asked >= asked + 4)  # of the first time the record was written
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+        await other.look(far=True)
+        assert other.purges.numbers[rule] == cache.purges.numbers[rule]
+        assert (await delete(served.services, path))[0] == 204
+    await cache.close()

@@ -119,6 +119,21 @@ def test_what_anyone_may_read(gate, bucket, path, status, part, method, headers)
         assert not {"ETag", "Last-Modified", "Content-Range"} & set(answer.headers)
 
 
+@pytest.mark.parametrize("bucket", [SHUT, OPENED])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("POST /?delete", "PUT /a?tagging", "POST /a?uploadId=b", "PUT /?cors", "PUT /?referer"),
+        *("PUT /?lifecycle", "PUT /?website", "PUT /?style&styleName=a", "PUT /"),
+        "PUT /?processConfiguration",
+    ],
+)
+def test_who_may_not_is_told_before_the_body_is_there(gate, bucket, line):
+    method, _, path = line.partition(" ")
+    answer = gate.ask(f"/{bucket}{path}", {"Content-Length": "1000000"}, method=method)
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+
+
 @pytest.mark.parametrize("bucket", [SHUT, OPENED, GUARDED, FREE])
 @pytest.mark.parametrize("key", ["example.jpg", "shown.jpg", "hidden.jpg", "typed"])
 def test_a_signature_opens_them_and_keeps_shared_caches_out(gate, bucket, key):

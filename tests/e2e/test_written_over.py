@@ -5,16 +5,24 @@ import base64
 import contextlib
 import hashlib
 import itertools
+import json
 import os
 import random
 import re
 import socket
+from types import SimpleNamespace
 
 import pytest
 from support.served import BUCKET, OWNER, running
+from support.waiting import until
 
+from vipsgate import filetimes
 from vipsgate.cache.memory import Memory
 from vipsgate.cache.tiers import Cache
+from vipsgate.console import histogram
+from vipsgate.errors import SourceChanged
+from vipsgate.renderers.result import Result
+from vipsgate.server.explain import explain
 from vipsgate.store.base import Properties
 from vipsgate.store.local import attribute_cache
 from vipsgate.store.local.disk import Disk
@@ -112,6 +120,67 @@ async def test_what_is_laid_on_a_picture(served, tmp_path):
     assert (answer.status, answer.code) == (503, "ServiceUnavailable")
     left = 0
     assert (await served.ask("GET", f"/{BUCKET}/{MARKED}")).status == 200
+
+
+HUE = "?x-oss-process=image/average-hue"
+LEVELS = dict.fromkeys(histogram.COLOURS, (1, 2, 3, 4, 5))
+ANSWERS = {"explain": "{}", "histogram": json.dumps(LEVELS)}
+
+
+async def explained(served):
+    return await explain(served.services, f"/{BUCKET}/a.jpg{HUE}", {})
+
+
+async def histogram_of(served):
+    visit = SimpleNamespace(
+        services=served.services,
+        bucket=BUCKET,
+        caller=OWNER,
+        request=SimpleNamespace(headers={}),
+        text=lambda name: "a.jpg",
+        check=lambda right: None,
+    )
+    answer = await histogram.picture(visit)
+    refused = json.loads(answer.body) | {"status": answer.status} if answer.status > 200 else None
+    return {"refused": refused, "plan": {}}
+
+
+@pytest.mark.parametrize("ask", [explained, histogram_of])
+@pytest.mark.parametrize("when", ["while it waits", "before it is opened"])
+async def test_what_is_told_of_a_picture(served, tmp_path, monkeypatch, ask, when):
+    """By other jobs than those for pictures; the worker compares the times that it is sent."""
+    file, renderers, left = tmp_path / BUCKET / "a.jpg", served.services.renderers, 1
+
+    def change():
+        nonlocal left
+        if left:
+            left -= 1
+            file.write_bytes(b"another one")
+
+    async def render(job, content=""):
+        if when == "while it waits":
+            change()
+        if filetimes.changed(job.source, 9, job.times):
+            raise SourceChanged("It was changed.")
+        data, result = ANSWERS[job.kind].encode(), os.memfd_create("test")
+        os.write(result, data)
+        return Result("application/json", len(data), result, 0.0, 0.0, 0)
+
+    open_ = served.store.open
+
+    async def late(bucket, key):
+        if when != "while it waits" and key == "a.jpg":
+            change()
+        return await open_(bucket, key)
+
+    monkeypatch.setattr(renderers, "render", render)
+    monkeypatch.setattr(renderers, "lowest", contextlib.AsyncExitStack, raising=False)
+    monkeypatch.setattr(type(served.store), "open", lambda self, *names: late(*names))
+    refused = (await ask(served))["refused"]
+    assert (refused["status"], refused["code"]) == (503, "ServiceUnavailable")
+    file.write_bytes(b"0" * 9)
+    told = await ask(served)
+    assert (told["refused"], told["plan"]) == (None, {})
 
 
 class Writer:
@@ -260,6 +329,29 @@ async def test_new_properties_leave_an_answer_whole(huge):
     _, came, whole = await slowly(huge, "", steps, 4096)
     assert whole
     assert came == b"0" * HUGE
+
+
+def left(served):
+    """The requests that did not get all of their answer, by code."""
+    rows = served.services.recorder.counters.requests.sums.items()
+    return {code: count for (_, status, code), count in rows if status == "499"}
+
+
+async def test_a_cut_is_not_taken_for_a_client_that_leaves(huge, tmp_path):
+    await huge.put("huge.bin", b"0" * HUGE)
+
+    async def cut():
+        os.truncate(tmp_path / BUCKET / "huge.bin", HUGE // 2)
+
+    _, _, whole = await slowly(huge, "", [(1000, cut)], 4096)
+    assert not whole
+    await until(lambda: left(huge) == {"SourceChanged": 1})
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", huge.port))
+        connection.sendall(f"GET /{BUCKET}/huge.bin HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await asyncio.sleep(0.05)
+    await until(lambda: left(huge) == {"SourceChanged": 1, "": 1})
 
 
 def copied(by):

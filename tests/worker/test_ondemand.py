@@ -135,11 +135,11 @@ def times(path):
     return facts.st_mtime_ns, facts.st_ctime_ns
 
 
-def outcomes(worker, path, *processes, times=None):
+def outcomes(worker, path, *processes, times=None, kind="render"):
     """What comes of jobs with one source: the bytes of a result, or the class of an error."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        jobs = tuple(Job("render", text, descriptor, times=times) for text in processes)
+        jobs = tuple(Job(kind, text, descriptor, times=times) for text in processes)
         results = []
         for task in worker.tasks(Batch(1, jobs)):
             result = main.outcome_of(worker, task, Interrupt())
@@ -286,6 +286,36 @@ def test_a_source_that_changes_while_it_is_read_gives_no_picture(
     monkeypatch.setattr(ondemand.os, "preadv", changing(os.preadv, lambda some: len(some[0])))
     [first] = outcomes(worker, path, text, times=times(path))
     assert path.stat().st_mtime != 1  # it was changed, while it was read
+    assert first[0] is errors.SourceChanged
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["TIFF in tiles", "JPEG", "WebP"])
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("explain", TOP),
+        ("histogram", "image/average-hue"),
+        ("look", "image/crop,w_200,h_100,g_auto"),
+    ],
+)
+def test_nor_anything_else(worker, source, tmp_path, monkeypatch, name, change, kind, text):
+    path = tmp_path / "file"
+    path.write_bytes(source(name).read_bytes())
+    os.utime(path, (1, 1))
+    before = times(path)
+    [result] = outcomes(worker, path, text, times=before, kind=kind)
+    assert result[:1] in (b"{", b"[")
+    real = Worker._do
+
+    def late(self, task):
+        try:
+            return real(self, task)
+        finally:
+            CHANGES[change](path)
+
+    monkeypatch.setattr(Worker, "_do", late)
+    [first] = outcomes(worker, path, text, times=before, kind=kind)
     assert first[0] is errors.SourceChanged
 
 

@@ -16,7 +16,8 @@ from .call import Call
 
 async def put(call: Call) -> web.StreamResponse:
     """PutObjectTagging: replace all tags."""
-    root = xml.parse(await call.document(), "Tagging")
+    await _check(call)  # before the document is read
+    root = xml.parse(await call.document(), "Tagging", xml.TAG_ELEMENTS)
     if root.find("TagSet") is None:
         raise xml.malformed("Tagging has no TagSet")
     # not trimmed: spaces are part of a tag
@@ -27,6 +28,7 @@ async def put(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """DeleteObjectTagging; does nothing if there are no tags."""
+    await _check(call)
     await _change(call, {})
     return call.respond(204)
 
@@ -41,8 +43,11 @@ async def get(call: Call) -> web.StreamResponse:
     return call.respond(body=xml.write(root))
 
 
+async def _check(call: Call) -> None:
+    await writing.check_writable(call, call.grant, call.target.bucket, call.target.key)
+
+
 async def _change(call: Call, tags: Mapping[str, str]) -> None:
     target, store = call.target, call.services.store
-    await writing.check_writable(call, call.grant, target.bucket, target.key)
     info = await store.stat(target.bucket, target.key)
     await store.describe(target.bucket, target.key, replace(info.properties, tags=tags))

@@ -3,42 +3,104 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from typing import Any
 from urllib.parse import quote
-from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
+from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, tostring
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
+from ..catalog.uploads import MAX_PARTS
 from ..errors import MalformedXML, Unimplemented
 from ..gate.parameters import ONLY_VERSION, check_version_id
 from ..store.base import Object
 from ..web.responses import NOT_XML
 
-# a control character, or a character by its number
-CONTROL = re.compile(rb"([\x00-\x08\x0b\x0c\x0e-\x1f])|&#x0*([0-9A-Fa-f]{1,2});|&#0*([0-9]{1,2});")
+# a number of a control character that XML 1.0 does not allow, or of DEL, which escapes them here
+NUMBER = re.compile(
+    rb"&#(x0*(?:[0-8BbCcEeFf]|1[0-9A-Fa-f]|7[Ff])|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]|127));"
+)
+DEL = 127
+# DEL itself first, which is a part of all others
+ESCAPES = {code: bytes((DEL, code ^ 64)) for code in (DEL, *range(9), 11, 12, *range(14, 32))}
 OWNER = "vipsgate"  # the only account
 MAX_KEYS = 1000  # keys in one DeleteMultipleObjects (OSS guide)
+PIECE = 1 << 16  # bytes that are parsed at once, and the longest tag or comment
+# the most that a document may have, see Parser: 1,000 rules of a lifecycle with six elements each
+# need most, of those without a bound of their own
+MAX_ELEMENTS = 10_000
+DELETE_ELEMENTS = 4 * MAX_KEYS  # Object, Key, VersionId; so that 1,001 keys are told as such
+PARTS_ELEMENTS = 4 * MAX_PARTS  # Part, PartNumber, ETag; likewise
+TAG_ELEMENTS = 1000  # of ten tags, Tag, Key and Value; likewise
 
 
-def parse(data: bytes, name: str) -> Element:
+class Parser(DefusedXMLParser):
+    """Builds the tree of a document that has no DTD, piece by piece.
+
+    It ends where the document has more than its call needs, before it is built: each element takes
+    a microsecond of the loop.
+
+    Args:
+        most: Elements, attributes, namespaces, comments, instructions and CDATA sections together.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(target=TreeBuilder(), forbid_dtd=True)
+        self._most = self._left = most
+        parser = self.parser
+        self._begin: Any = parser.StartElementHandler
+        parser.StartElementHandler = self._start_element
+        parser.StartNamespaceDeclHandler = self._count
+        parser.CommentHandler = parser.ProcessingInstructionHandler = self._count
+        parser.StartCdataSectionHandler = self._count
+
+    def read(self, data: bytes) -> Element:
+        """Return the root of a document.
+
+        Raises:
+            MalformedXML: It has too much, or a tag or comment of more than :data:`PIECE` bytes.
+            ParseError, DefusedXmlException: It is not well-formed, or has a DTD.
+        """
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            self.feed(piece)
+            if start + len(piece) - self.parser.CurrentByteIndex > PIECE:  # it is not complete yet
+                raise malformed(f"it has a tag or comment of more than {PIECE} bytes")
+        root: Element = self.close()
+        return root
+
+    def _start_element(self, tag: str, attributes: Any) -> None:
+        self._count(number=1 + len(attributes) // 2)  # a list of names and values
+        self._begin(tag, attributes)
+
+    def _count(self, *_: object, number: int = 1) -> None:
+        self._left -= number
+        if self._left < 0:
+            raise malformed(
+                f"it has more than {self._most} elements, attributes and comments, which is more "
+                "than this call needs"
+            )
+
+
+def parse(data: bytes, name: str, most: int = MAX_ELEMENTS) -> Element:
     """Return the root of a document, which must be ``name``, with or without a namespace.
 
+    Args:
+        data: The document.
+        name: The name of its root.
+        most: See :class:`Parser`.
+
     Raises:
-        MalformedXML: It is not well-formed, has another root, or has a DTD.
+        MalformedXML: It is not well-formed, has another root, a DTD, or more than ``most``.
     """
     try:
         # blanks before the declaration are not allowed, but some clients send them
-        root: Element = fromstring(data.lstrip(b" \t\r\n"), forbid_dtd=True)
+        root = Parser(most).read(data.lstrip(b" \t\r\n"))
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # of an encoding
-        raise MalformedXML(
-            "The XML you provided was not well-formed or did not validate against our published "
-            f"schema: {error}."
-        ) from None
+        raise malformed(str(error)) from None
     for element in root.iter():
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2]
@@ -48,7 +110,7 @@ def parse(data: bytes, name: str) -> Element:
 
 
 def malformed(what: str) -> MalformedXML:
-    """Return the error for a well-formed document that is not valid for its call."""
+    """Return the error for a document that is not well-formed, or not valid for its call."""
     return MalformedXML(
         "The XML you provided was not well-formed or did not validate against our published "
         f"schema: {what}."
@@ -173,19 +235,15 @@ def read_delete(data: bytes) -> Delete:
     """Read a ``<Delete>``, whose keys may have control characters.
 
     XML 1.0 does not allow them, but clients send them, raw (oss2) or by number (the SDKs for Go and
-    Java: ``&#x01;``). They are replaced by a random mark before parsing, and restored after it.
+    Java: ``&#x01;``). They are escaped before parsing, by DEL, and restored after it.
 
     Raises:
         MalformedXML: It is another document, or has no keys or too many.
         NoSuchVersion: It names another version than ``null``.
     """
-    mark = secrets.token_hex(8)
-    root = parse(CONTROL.sub(partial(_marked, mark=mark), data), "Delete")
-    marked = re.compile(f"{mark}([0-9]{{2}})")
+    root = parse(_escaped(data), "Delete", DELETE_ELEMENTS)
     items = list(root.iter("Object"))
-    keys = tuple(
-        marked.sub(lambda match: chr(int(match[1])), item.findtext("Key") or "") for item in items
-    )
+    keys = tuple(_restored(item.findtext("Key") or "") for item in items)
     versions = {place: text(item, "VersionId", "") for place, item in enumerate(items)}
     versions = {place: version for place, version in versions.items() if version}
     for version in versions.values():
@@ -197,11 +255,31 @@ def read_delete(data: bytes) -> Delete:
     return Delete(keys, truth(root, "Quiet", default=False), frozenset(versions))
 
 
-def _marked(match: re.Match[bytes], mark: str) -> bytes:
-    """Return the mark for a control character or its number; other characters are kept."""
-    raw, by_sixteen, by_ten = match.groups()
-    code = raw[0] if raw else int(by_sixteen, 16) if by_sixteen else int(by_ten)
-    return match[0] if code > 31 or code in (9, 10, 13) else f"{mark}{code:02d}".encode()
+def _escaped(data: bytes) -> bytes:
+    """Return a document without the control characters that XML does not allow.
+
+    Each is DEL and the letter of its caret notation, ``^A`` for 1, and DEL is ``^?``. A body can be
+    made of them, so there is no work in Python for each one.
+    """
+    parts = NUMBER.split(data)
+    signs = {number: _sign(number) for number in set(parts[1::2])}
+    parts[1::2] = [signs[number] for number in parts[1::2]]
+    data = b"".join(parts)
+    for code, escape in ESCAPES.items():
+        data = data.replace(bytes((code,)), escape)
+    return data
+
+
+def _sign(number: bytes) -> bytes:
+    return bytes((int(number[1:], 16) if number.startswith(b"x") else int(number),))
+
+
+def _restored(key: str) -> str:
+    """Return a key with its control characters; see :func:`_escaped`."""
+    if chr(DEL) in key:
+        for code in reversed(ESCAPES):  # DEL last
+            key = key.replace(ESCAPES[code].decode(), chr(code))
+    return key
 
 
 def deleted(order: Delete, *, encoding: bool) -> bytes:
@@ -222,7 +300,7 @@ def read_parts(data: bytes) -> Sequence[tuple[int, str]]:
     Raises:
         MalformedXML: It is another document, or a number is malformed.
     """
-    root = parse(data, "CompleteMultipartUpload")
+    root = parse(data, "CompleteMultipartUpload", PARTS_ELEMENTS)
     parts = []
     for part in root.iter("Part"):
         number = text(part, "PartNumber")

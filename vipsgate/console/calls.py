@@ -163,7 +163,7 @@ def document(response: web.StreamResponse, root: str) -> Element:
     """Return the XML document of an answer."""
     assert isinstance(response, web.Response)
     assert isinstance(response.body, bytes)
-    return xml.parse(response.body, root)
+    return xml.parse(response.body, root, most=len(response.body))
 
 
 async def report(services: Services, caller: Credential, target: Target, process: str) -> bytes:

@@ -9,8 +9,8 @@ from contextlib import closing
 
 from aiohttp import web
 
-from ..delivery import resolve
-from ..errors import NoSuchBucket, OssError
+from ..delivery import derivatives, resolve
+from ..errors import NoSuchBucket, OssError, ServiceUnavailable, SourceChanged
 from ..gate import access
 from ..gate.rights import Right
 from ..gate.target import PROCESS, Target, check_key
@@ -44,10 +44,14 @@ async def picture(visit: Visit) -> web.StreamResponse:
             return web.Response(status=304, headers=headers)
         async with services.renderers.lowest():
             services.renderers.check()  # before anything is opened
-            with closing(await services.store.open(visit.bucket, key)) as opened:
-                job = Job("histogram", LIKE, opened.descriptor)
+            with closing(await services.store.open(visit.bucket, order.keys[0])) as opened:
+                if opened.object != order.source:  # the ETag is that of what was looked up
+                    raise SourceChanged(derivatives.REPLACED)
+                job = Job("histogram", LIKE, opened.descriptor, times=opened.times)
                 with closing(await services.renderers.render(job)) as done:
                     levels = json.loads(os.pread(done.descriptor, done.size, 0))
+    except SourceChanged as error:
+        return pages.failure(ServiceUnavailable(error.message))
     except OssError as error:
         return pages.failure(error)
     return web.Response(text=draw(levels), content_type="image/svg+xml", headers=headers)

@@ -117,7 +117,7 @@ class Counters(Collector):
         self.notes: defaultdict[str, int] = defaultdict(int)
         self.requests = Counter(
             "vipsgate_requests",
-            "Requests answered, by status and OSS code; 499: the client left before.",
+            "Requests answered, by status and OSS code; 499: the client left, or a body was cut.",
             *("method", "status", "code"),
         )
         self.durations = Histograms(

@@ -29,13 +29,13 @@ class RequestRecord:
         cache: Where a picture came from, a word of ``cache.tiers``; empty for other answers.
         queue: Seconds for which it waited for a renderer.
         render: Seconds for which a renderer worked on it.
-        code: OSS's error code of a refusal.
+        code: OSS's error code of a refusal, or of the reason for which a body was cut.
         ec: OSS's sub-code of a refusal.
         rule: The rule that has denied it, see ``errors.OssError``.
         notes: What of the request was not followed exactly, ``limit=source``.
         origin: Outcome of requesting its object from another server; empty if it was not.
         sharing: CORS headers of its answer.
-        gone: Whether the client has left.
+        gone: Whether the client has left, or the body was cut.
         spans: Name, beginning and end of each part of the work, by ``time.perf_counter``.
     """
 

@@ -100,8 +100,10 @@ async def _answer(
         return _refused(request, record, ServiceUnavailable(error.message))
     except OssError as error:
         return _refused(request, record, error)
-    except ConnectionError:  # the client has left
+    except ConnectionError as error:  # the client has left, or the body was cut for a reason
         record.gone = True
+        if isinstance(error.__cause__, OssError):
+            record.code = error.__cause__.code
         if request.transport is not None:
             request.transport.abort()
         return web.Response()

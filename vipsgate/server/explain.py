@@ -20,7 +20,7 @@ from ..buckets import Bucket
 from ..delivery import derivatives, looks, lookup, resolve
 from ..delivery.order import Order, see
 from ..delivery.services import Services
-from ..errors import NoSuchBucket, NoSuchKey, OssError
+from ..errors import NoSuchBucket, NoSuchKey, OssError, ServiceUnavailable, SourceChanged
 from ..gate import accept, access, sign, simulate
 from ..gate.access import Seen
 from ..gate.sign import cdn
@@ -83,6 +83,8 @@ async def explain(services: Services, line: str, headers: Mapping[str, str]) -> 
             report |= _found(services, order)
             report["plan"] = await _plan(services, order)
             report["notes"] = _notes(order, report["plan"] or {})
+    except SourceChanged as error:
+        report["refused"] = outcome(ServiceUnavailable(error.message))
     except OssError as error:
         report["refused"] = outcome(error)
     return report
@@ -191,6 +193,7 @@ async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
     """Return the plan of a renderer; ``None`` for a video, which has none until it is decoded.
 
     Raises:
+        SourceChanged: The source was replaced or written to meanwhile.
         OssError: A renderer would refuse the job.
     """
     if order.process is None or order.process.snapshot:
@@ -198,13 +201,18 @@ async def _plan(services: Services, order: Order) -> dict[str, Any] | None:
     bucket, key = order.target.bucket, order.keys[0]
     with ExitStack() as stack:
         opened = stack.enter_context(closing(await services.store.open(bucket, key)))
+        if opened.object != order.source:
+            raise SourceChanged(derivatives.REPLACED)
         attachments = []
         for other in order.keys[1:]:
             item = stack.enter_context(closing(await services.store.open(bucket, other)))
             attachments.append(Attachment(item.object.etag, item.descriptor))
         text, strict = str(order.process), order.grant.bucket.strict
         focus = (await looks.find(services, order, opened)).focus if order.process.look else None
-        job = Job("explain", text, opened.descriptor, tuple(attachments), strict, focus)
+        job = Job(
+            *("explain", text, opened.descriptor, tuple(attachments), strict, focus),
+            times=opened.times,
+        )
         with closing(await services.renderers.render(job)) as done:
             result: dict[str, Any] = orjson.loads(os.pread(done.descriptor, done.size, 0))
             return result

@@ -1,5 +1,8 @@
 """Access to the admin port: if credentials are configured, an owner's login or signature.
 
+Without credentials, requests must be to a name that no page of another site can have; see
+:mod:`vipsgate.gate.rebinding`.
+
 The signature in the Authorization header is that of the request to this port, with the path read as
 ``/BUCKET/KEY``: the bucket of ``/explain/photos/cat.jpg`` is ``explain``. For ``/explain``, an
 owner's signature of the explained request is accepted, too, and is then part of what is explained.
@@ -14,7 +17,7 @@ from aiohttp import web
 
 from ..console.visit import Console, Visit
 from ..errors import AccessDenied, OssError
-from ..gate import access, sign
+from ..gate import access, rebinding, sign
 from ..gate.rights import ROLES, Right
 from ..gate.target import resolve
 
@@ -36,9 +39,11 @@ async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
     console = request.app[CONSOLE]
     keys = console.services.configuration.keys
     path = request.path
-    private = console.services.settings.server.metrics_private
-    free = path in OPEN or (path == METRICS and not private)
-    if keys.credentials and not free and not path.startswith("/console"):
+    server = console.services.settings.server
+    free = path in OPEN or (path == METRICS and not server.metrics_private)
+    if not (free or keys.credentials):
+        rebinding.check(request.headers.getall("Host", ()), server.admin_host)
+    elif not free and not path.startswith("/console"):
         _admit(request, console, keys)
     return await handler(request)
 

@@ -222,6 +222,7 @@ async def content(
         ServiceUnavailable: The file cannot be read.
         SourceChanged: The object was written to since it was opened, and nothing has been sent.
         ConnectionResetError: The body cannot be sent to its end; the connection is to be closed.
+            Its cause is an OssError if it is the body that fails, not the client.
     """
     conditions = request.headers if request.method == "GET" else {}  # RFC 9110, 14.2: for GET only
     part = conditional.part(conditions, headers["ETag"], modified, size)
@@ -403,7 +404,8 @@ def _send_piece(out: int, body: int | Opened, span: range) -> int:
 
     Raises:
         OSError: The file or the socket fails.
-        OssError: The object cannot be read, or was written to since it was opened.
+        OssError: The object cannot be read, was written to since it was opened, or the file has
+            become shorter.
     """
     try:
         if isinstance(body, Opened):
@@ -412,7 +414,7 @@ def _send_piece(out: int, body: int | Opened, span: range) -> int:
             return sent
     except BlockingIOError:
         return 0
-    raise ConnectionResetError("the file has become shorter while it was sent")
+    raise ServiceUnavailable("The file has become shorter while it was sent.")
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:

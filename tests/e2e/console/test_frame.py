@@ -1,6 +1,7 @@
 """Login, sessions, tokens, headers: what holds for every page of the console."""
 
 import signal
+import socket
 import time
 from urllib.parse import quote
 
@@ -336,6 +337,43 @@ def test_without_credentials_and_open_to_others_nobody_gets_in(serving, root, tm
         assert 'name="nonce"' not in text
         assert nobody.post("login", {"id": "console", "nonce": "", "secret": "x"}).status == 403
         assert "/console/login#" not in site.log.read_text()
+
+
+GUARDED = [
+    *(("GET", f"/console{page}") for page in ("", "/", "/login", "/buckets", "/static/none.js")),
+    *(("POST", "/console/login"), ("GET", WHY), ("DELETE", PURGE), ("GET", "/none")),
+    *(("DELETE", f"/purge/{kind}/examplebucket/none") for kind in ("key", "prefix", "style")),
+]
+WATCHED = [("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")]
+
+
+def test_without_credentials_pages_of_other_names_reach_nothing(serving, root, tmp_path):
+    """Such a name may be one of a page elsewhere that now leads here (DNS rebinding)."""
+    (tmp_path / "vipsgate.toml").write_text('[server]\nadmin_host = "localhost"\n')
+    with serving(root, "--config", str(tmp_path / "vipsgate.toml"), renderers=1) as site:
+        nobody = Browser(site.admin_port)
+        for method, path in GUARDED:
+            form = {} if method == "POST" else None
+            answer = nobody.ask(method, path, form, Host=f"evil.example:{site.admin_port}")
+            assert answer.status == 403, path
+            assert "<Code>AccessDenied</Code>" in answer.text
+            assert f"evil.example:{site.admin_port}" in answer.text
+            for host in ("localhost", "127.0.0.1:1", "[::1]", "a.localhost", "vipsgate"):
+                asked = f"{method} {path} from {host}"
+                answer = nobody.ask(method, path, form, Host=host)
+                assert "of header: Host" not in answer.text, asked
+        for method, path in WATCHED:
+            assert nobody.ask(method, path, Host="evil.example").status == 200
+        refused = {b"": b"403", b"Host: localhost\r\n" * 2: b"400"}  # two by the parser already
+        for lines, status in refused.items():
+            data = b"GET /console/login HTTP/1.0\r\n" + lines + b"\r\n"
+            with socket.create_connection(("127.0.0.1", site.admin_port), timeout=20) as link:
+                link.sendall(data)
+                assert link.makefile("rb").readline().split()[1] == status
+
+
+def test_with_credentials_any_name_leads_to_the_login(nobody):
+    assert nobody.get("login", Host="admin.example.com").status == 200
 
 
 def test_a_logout_ends_the_session_for_a_copied_cookie(owner, console):
