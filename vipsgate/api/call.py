@@ -146,8 +146,11 @@ class Call:
         if length is not None and seen != length:
             raise IncompleteBody(f"The body ended after {seen} bytes of {length}.")
 
-    async def document(self) -> bytes:
+    async def document(self, most: int = DOCUMENT_BYTES) -> bytes:
         """Return the whole body, which is a document, and check its Content-MD5.
+
+        Args:
+            most: Its largest size, in bytes.
 
         Raises:
             OssError: See :meth:`body`.
@@ -160,7 +163,7 @@ class Call:
                 "The body of this call is read as it comes: without Content-Encoding.",
                 extra={"Header": "Content-Encoding"},
             )
-        data = b"".join([piece async for piece in self.body(DOCUMENT_BYTES)])
+        data = b"".join([piece async for piece in self.body(most)])
         self.check_digest(hashlib.md5(data, usedforsecurity=False).digest())
         return data
 

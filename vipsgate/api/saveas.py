@@ -30,6 +30,7 @@ from ..gate.target import PROCESS, Target, check_stored_key
 from ..image import params
 from ..store.base import Opened, Properties
 from ..web import responses
+from ..web.framing import LINE_BYTES
 from . import copying, objects, writing
 from .call import Call
 
@@ -60,7 +61,7 @@ async def post(call: Call) -> web.StreamResponse:
             f"The call: POST ?{PROCESS}={shown(text)} on an object is not implemented. PostProcess "
             "has its process in the body."
         )
-    text = read_body(await call.document())
+    text = read_body(await call.document(LINE_BYTES))
     rest, sink = split(text)
     target = replace(call.target, query=((PROCESS, rest),))
     if sink is None:
