@@ -544,7 +544,10 @@ def loads_at_once(header: Header, shrink: float) -> bool:
 
 
 def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: bool) -> float:
-    """Return the bytes that steps keep: lines, and the whole picture if one does not stream."""
+    """Return the bytes that steps keep: lines, and the pictures that are held between steps.
+
+    A picture is held while the next one is made (see :mod:`.render`).
+    """
     total, streaming = 0.0, True
     for step, before, after in steps:
         if streaming and not step.streams:
@@ -552,6 +555,7 @@ def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: boo
             streaming = False
         lines = step.lines * (ALPHA_LINES if alpha else 1)
         total += bands * max(before[0], after[0]) * min(lines, LAYERS * max(before[1], after[1]))
+        streaming = streaming or (step.streams and step.lines > 0)
     return total
 
 
