@@ -143,6 +143,43 @@ def test_a_profile_that_does_not_fit_is_no_harm(profile, mode, photo, encoded, r
     assert np.abs(got.mean((0, 1)) - want.mean((0, 1))).max() < 40
 
 
+def of_space(space):
+    """A profile of a colour space, with conversions from it if LittleCMS makes one."""
+    if space in (b"Lab ", b"XYZ "):
+        return ImageCms.ImageCmsProfile(
+            ImageCms.createProfile(space.decode().strip().upper())
+        ).tobytes()
+    profile = bytearray(pyvips.Image.profile_load("cmyk" if space == b"CMYK" else "p3"))
+    profile[16:20] = space
+    return bytes(profile)
+
+
+UNFIT = {
+    "L": (b"RGB ", b"CMYK", b"Lab ", b"XYZ "),
+    "LA": (b"RGB ", b"CMYK", b"Lab ", b"XYZ "),
+    "RGB": (b"GRAY", b"CMYK", b"Lab ", b"XYZ ", b"HSV "),
+    "RGBA": (b"GRAY", b"CMYK", b"Lab ", b"XYZ ", b"HSV "),
+    "CMYK": (b"GRAY", b"RGB ", b"Lab ", b"XYZ "),
+}
+TAKES = {"JPEG": ("L", "RGB", "CMYK"), "TIFF": tuple(UNFIT), "PNG": ("L", "LA", "RGB", "RGBA")}
+TAKES |= {"WEBP": ("RGB", "RGBA"), "AVIF": ("RGB", "RGBA"), "HEIF": ("L", "RGB", "RGBA")}
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "space"),
+    [(name, mode, space) for name in TAKES for mode in TAKES[name] for space in UNFIT[mode]],
+)
+def test_a_profile_of_another_space_is_no_profile(format, mode, space, photo, encoded, run):
+    """Nothing is converted by it, and it is not kept."""
+    picture = Image.fromarray(photo(40, 27)).convert(mode)
+    options = {"lossless": True} if format == "WEBP" else {"quality": 100}
+    with_it, without = io.BytesIO(), io.BytesIO()
+    picture.save(with_it, format, icc_profile=of_space(space), **options)
+    picture.save(without, format, **options)
+    for text in ("format,png", "strip,keep_icc/format,png"):
+        assert run(with_it.getvalue(), text) == run(without.getvalue(), text)
+
+
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
 def test_cmyk_without_profile(format, loaded):
     patches = {

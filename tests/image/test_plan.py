@@ -166,6 +166,8 @@ DONE = {
     ("rotate,90/crop,w_30,h_30", "jpg 1000x1000"): ("crop,w_30,h_30", 3 * 900),
     # and only once: what follows is computed from there
     ("rotate,90/rotate,45/rotate,90", "png 100x100"): ("rotate,45/rotate,90", 0),
+    # unless a step with a kernel is between, whose lines would be computed many times
+    ("rotate,90/blur,r_3,s_2/rotate,90", "jpg 1000x1000"): ("rotate,90/blur,r_3,s_2", 3_000_000),
     # what is laid on it, in the frame as it is written
     ("watermark,text_QQ,size_20,x_0", "png 3000x3000"): ("watermark,text_QQ,size_10", 5 * 600),
     ("format,bmp", "png 100x100"): ("format,png", 8 * 10_000),

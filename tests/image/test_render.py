@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pyvips
 from hypothesis import given, settings
@@ -184,6 +185,33 @@ def test_the_watch_sees_what_is_computed(picture, planned, rendered, make_contex
     made = planned(read.header, "resize,w_20/rotate,90/format,jpg")
     rendered(read, made, watching)
     assert seen == [(20, 14), (14, 20)]  # before it is held whole, and the result
+
+
+HOLDS = {  # text -> pictures of 40x27 that are computed into memory before the result
+    "rotate,90/blur,r_9,s_9/rotate,90": [(40, 27), (27, 40)],
+    "rotate,90/sharpen,100/rotate,30": [(40, 27), (27, 40)],
+    "rotate,90/blur,r_9,s_9": [(40, 27)],
+    "blur,r_9,s_9/rotate,90": [(40, 27)],
+    "rotate,90/circle,r_9/rotate,90": [(40, 27)],
+}
+
+
+@pytest.mark.parametrize("text", HOLDS)
+def test_a_kernel_between_turns_is_computed_once(text, picture, planned, rendered, make_context):
+    """A turn reads columns, for each of which all lines under the kernel would be made anew."""
+    seen = []
+    watching = replace(make_context(), watch=lambda image: seen.append((image.width, image.height)))
+    read = probe.probe(picture("png 40x27"))
+    rendered(read, planned(read.header, f"{text}/format,png"), watching)
+    assert seen[:-1] == HOLDS[text]
+
+
+@pytest.mark.parametrize("text", HOLDS)
+def test_what_is_held_changes_nothing(text, picture, run, pixels):
+    step, data = text.split("/"), picture("png 40x27")
+    for one in step:
+        data = run(data, f"{one}/format,png")
+    assert np.array_equal(pixels(data), pixels(run(picture("png 40x27"), f"{text}/format,png")))
 
 
 def test_version_and_floor(monkeypatch):

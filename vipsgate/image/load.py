@@ -163,6 +163,8 @@ def _from_profile(image: Image, profile: bytes, gamut: Gamut) -> Image:
     """Convert by the embedded profile; one that does not fit the pixels is ignored."""
     if icc.is_srgb(profile):
         return image
+    if not icc.fits(profile, image):
+        return icc.converted(image, SRGB, gamut)
     try:
         return image.icc_transform(
             gamut, embedded=True, intent="relative", black_point_compensation=True

@@ -27,7 +27,13 @@ WHOLE = 63  # largest integer weight of a kernel; libvips' vector code takes up 
 
 
 def scaled(
-    image: Image, width: int, height: int, size: tuple[float, float], *, held: bool = False
+    image: Image,
+    width: int,
+    height: int,
+    size: tuple[float, float],
+    *,
+    gap: float = GAP,
+    held: bool = False,
 ) -> Image:
     """Scale to exactly ``width`` by ``height`` pixels: Lanczos 3 down, bicubic up.
 
@@ -36,12 +42,14 @@ def scaled(
         width: Width of the result.
         height: Height of the result.
         size: Exact size of the picture, of which a loader that shrinks leaves whole pixels.
+        gap: Least reduction by Lanczos; whole pixels are averaged before it.
         held: Whether it is in memory, so that the lines under a large kernel need not be decoded.
     """
     if (image.width, image.height) == (width, height):
         return image
     across, down = factor(image.width, width, size[0]), factor(image.height, height, size[1])
-    gap = 0.0 if held and min(across, down) > 1 / AVERAGED else GAP
+    if held and min(across, down) > 1 / AVERAGED:
+        gap = 0.0
     return _levels(
         _weighted(image, lambda part: _resampled(part, width, height, across, down, gap))
     )

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import BadRequest, ImageTooLarge
-from . import automatic, cost, goal, masters, optimize
+from . import automatic, cost, goal, masters, optimize, pixels
 from .action import Action, Stage
 from .actions import ACTIONS
 from .actions.format import QUICK
@@ -22,7 +22,7 @@ from .cost import Cost
 from .formats.codecs import CODECS
 from .frame import P3, SRGB, Frame, Header
 from .notes import Notes, joined, note
-from .steps import Cut, Size, Step
+from .steps import Cut, Scale, Size, Step
 
 MAX_BANDS = 5  # CMYK and alpha; a 2 KB TIFF with 8,224 bands took 7 GB
 MARK_BYTES = 5  # for each pixel of a watermark: that of a line of text while it is drawn
@@ -45,6 +45,9 @@ HALVING = 8e-9  # seconds for each pixel of a source that is halved after loadin
 MIN_SIDE = 2  # least pixels of a side that the loader leaves; it rounds down
 DIGITS = 9  # decimals to which a product of ratios is exact
 MARGIN = {"fast": 1.0, "balanced": 2.0}  # least multiple of the pixels needed that is loaded
+# least reduction by Lanczos; with more than 3 the result could be darker by a level, because the
+# weights of libvips' 8-bit kernels do not quite add up to one
+GAP = {"fast": pixels.GAP, "balanced": pixels.GAP, "exact": 3.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +292,7 @@ def _decided(
         ImageTooLarge: The format cannot hold it, or it takes too much memory.
     """
     result = _result(frame, rendering)
-    fused = _fused(header, stages)
+    fused = _fused(header, stages, rendering)
     loaded, halved, master = 1.0, 0, False
     if written and (way := _over_master(header, stages, fused, result, rendering)):
         (loaded, halved, steps), master = way, True
@@ -401,9 +404,11 @@ def _result(frame: Frame, rendering: Rendering) -> Frame:
     )
 
 
-def _fused(header: Header, stages: Iterable[Stage]) -> tuple[Step, ...]:
+def _fused(header: Header, stages: Iterable[Stage], rendering: Rendering) -> tuple[Step, ...]:
     """Return the fused steps of the stages, for the unreduced source."""
-    steps = (step for stage in stages for step in stage.steps())
+    gap = GAP[rendering.shrink]
+    written = (step for stage in stages for step in stage.steps())
+    steps = (replace(step, gap=gap) if isinstance(step, Scale) else step for step in written)
     return optimize.fused(steps, (header.width, header.height))
 
 
@@ -539,7 +544,10 @@ def loads_at_once(header: Header, shrink: float) -> bool:
 
 
 def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: bool) -> float:
-    """Return the bytes that steps keep: lines, and the whole picture if one does not stream."""
+    """Return the bytes that steps keep: lines, and the pictures that are held between steps.
+
+    A picture is held while the next one is made (see :mod:`.render`).
+    """
     total, streaming = 0.0, True
     for step, before, after in steps:
         if streaming and not step.streams:
@@ -547,6 +555,7 @@ def _processing(steps: Iterable[tuple[Step, Size, Size]], bands: int, alpha: boo
             streaming = False
         lines = step.lines * (ALPHA_LINES if alpha else 1)
         total += bands * max(before[0], after[0]) * min(lines, LAYERS * max(before[1], after[1]))
+        streaming = streaming or (step.streams and step.lines > 0)
     return total
 
 

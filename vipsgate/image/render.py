@@ -2,8 +2,8 @@
 
 Pixels are read by the save or, for a picture that is little work, by a fetch before it. If a step
 needs the whole picture, the steps before it are computed into memory, after shrink-on-load and no
-earlier than needed. The pages of an animation are split and joined here, so actions see single
-pages.
+earlier than needed; once more if a step with a kernel lies between two such steps. The pages of an
+animation are split and joined here, so actions see single pages.
 """
 
 from __future__ import annotations
@@ -266,6 +266,8 @@ def _apply(image: Image, steps: Sequence[Step], watch: Callable[[Image], None]) 
             watch(image)
             image, streaming = _computed(image), False
         image = step.apply(image)
+        # else lines under a kernel would be computed again for each column that is read
+        streaming = streaming or (step.streams and step.lines > 0)
     return image
 
 

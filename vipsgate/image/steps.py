@@ -65,6 +65,7 @@ class Scale(Step):
         width: Width of the result.
         height: Height of the result.
         ratio: Size of the input divided by that of the result, before sides were rounded.
+        gap: See :func:`.pixels.scaled`.
         held: Whether the input is in memory.
     """
 
@@ -72,6 +73,7 @@ class Scale(Step):
     width: int
     height: int
     ratio: float
+    gap: float = pixels.GAP
     held: bool = False
 
     def sides(self, before: Size) -> Size:
@@ -89,7 +91,8 @@ class Scale(Step):
         return 8e-9 * _area(before) + larger * 25e-9 * self.width * self.height
 
     def apply(self, image: Image) -> Image:
-        return pixels.scaled(image, self.width, self.height, self.size, held=self.held)
+        size = self.width, self.height
+        return pixels.scaled(image, *size, self.size, gap=self.gap, held=self.held)
 
     def __str__(self) -> str:
         return f"scale {self.width}x{self.height}"

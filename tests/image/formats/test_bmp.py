@@ -135,3 +135,66 @@ def test_cut(run, answered):
         with pytest.raises(ImageDamage):
             run(data[:end], "format,png")
     assert answered(data[:140], "info")["ImageWidth"]["value"] == str(WIDTH)  # of a remote file
+
+
+# --- runs: the code, its bytes, and what they do to the rows of a picture, from the bottom up
+
+RUNS = {
+    "whole": [("run", WIDTH, 3), ("line",)] * HEIGHT,
+    "rows that end early": [("run", 5, 2), ("line",)] * HEIGHT,
+    "an early end": [("run", WIDTH, 1), ("line",), ("run", 7, 2)],
+    "nothing at all": [],
+    "an end after lines": [("line",)] * 4,
+    "skips": [("run", 3, 1), ("skip", 4, 2), ("run", 9, 3), ("line",), ("run", 2, 2)],
+    "pixels as they are": [("raw", (1, 2, 3)), ("raw", (3, 2, 1, 2)), ("line",), ("raw", (2,) * 9)],
+    "raw, then skips": [("raw", (3, 1, 2, 3, 1)), ("skip", 0, 7), ("run", 6, 2)],
+}
+
+
+def in_runs(steps, bits):
+    """The bytes of the steps with an end behind them, and the indices that they mean."""
+    data, x, y = b"", 0, 0
+    rows = np.zeros((HEIGHT, WIDTH), int)
+    for name, *given in steps:
+        if name == "run":
+            count, index = given
+            data += bytes((count, index * 17 if bits == 4 else index))
+            rows[y, x : x + count] = index
+            x += count
+        elif name == "raw":
+            values = given[0]
+            packed = bytes(values)
+            if bits == 4:
+                pairs = [*values, 0][: len(values) + len(values) % 2]
+                packed = bytes(a << 4 | b for a, b in zip(pairs[::2], pairs[1::2], strict=True))
+            data += bytes((0, len(values))) + packed + bytes(len(packed) % 2)
+            rows[y, x : x + len(values)] = values
+            x += len(values)
+        elif name == "skip":
+            data += bytes((0, 2, *given))
+            x, y = x + given[0], y + given[1]
+        else:
+            data += bytes(2)
+            x, y = 0, y + 1
+    return data + bytes((0, 1)), rows[::-1]
+
+
+COLOURS = np.array([(200, 30, 60), (0, 255, 0), (10, 20, 250), (255, 255, 255)])
+PALETTE = b"".join(bytes((*colour[::-1], 0)) for colour in COLOURS.tolist())
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("what", RUNS)
+def test_runs(what, bits, run, pixels):
+    """Pixels that no run has are of the first colour, wherever the bitmap ends."""
+    data, indices = in_runs(RUNS[what], bits)
+    got = pixels(run(file(bits, {8: 1, 4: 2}[bits], data, palette=PALETTE), "format,png"), "RGB")
+    assert np.array_equal(got, COLOURS[indices])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("what", ["an early end", "skips", "pixels as they are"])
+def test_runs_without_an_end_are_cut(what, bits, run):
+    data, _ = in_runs(RUNS[what], bits)
+    with pytest.raises(ImageDamage):
+        run(file(bits, {8: 1, 4: 2}[bits], data[:-2], palette=PALETTE), "format,png")

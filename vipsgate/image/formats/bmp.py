@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 
 ROWS = 256  # that are taken at a time from what Pillow has decoded
 FILE, INFO = 14, 108  # bytes of the two headers
+RLE8, RLE4 = 1, 2  # compressions; runs of pixels
 BITFIELDS, ALPHA_BITFIELDS = 3, 6  # the pixels' layout is given by masks
 MASKED = (BITFIELDS, ALPHA_BITFIELDS)
 MAX_BITS = 16  # of a channel
+END, SKIP, MOST_ROWS = 1, 2, 255  # codes behind a 0 in runs; most rows that are skipped at a time
 SMALLEST, OS2 = 40, 64  # bytes of the second header, of the first with a compression; of OS/2's own
 DEPTHS = {  # compression -> bits of a pixel
     0: (1, 4, 8, 16, 24, 32),
-    1: (8,),
-    2: (4,),
+    RLE8: (8,),
+    RLE4: (4,),
     BITFIELDS: (16, 32),
     ALPHA_BITFIELDS: (16, 32),
 }
-COMPRESSIONS = {1: "RLE8", 2: "RLE4", 3: "Huffman", 4: "JPEG", 5: "PNG", 11: "CMYK"}
+COMPRESSIONS = {RLE8: "RLE8", RLE4: "RLE4", 3: "Huffman", 4: "JPEG", 5: "PNG", 11: "CMYK"}
 COMPRESSIONS |= {12: "CMYK in RLE8", 13: "CMYK in RLE4"}
 MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)  # red, green, blue, alpha
 SRGB = 0x73524742  # "sRGB"
@@ -120,6 +122,27 @@ def _load_masked(data: bytes, header: Header) -> Image:
     return channels[0].bandjoin(channels[1:]).copy(interpretation="srgb")
 
 
+def _filled(data: bytes, header: Header, kind: int) -> bytes:
+    """Return a file of runs in which the end of the bitmap follows its last pixel.
+
+    Pixels that no run has are of the first colour of the palette, as Pillow has those that are
+    skipped. It refuses a file whose end of the bitmap comes before the last row.
+    """
+    (at,) = struct.unpack_from("<I", data, 10)
+    while at + 2 <= len(data):
+        count, value = data[at], data[at + 1]
+        if count == 0 and value == END:
+            skips = bytes((0, SKIP, 0, MOST_ROWS)) * (header.height // MOST_ROWS + 1)
+            return data[:at] + skips + data[at:]
+        at += 2
+        if count == 0 and value == SKIP:
+            at += 2
+        elif count == 0 and value > SKIP:  # so many pixels, in whole groups of two bytes
+            size = value if kind == RLE8 else -(-value // 2)
+            at += size + size % 2
+    return data
+
+
 def _damaged(what: str) -> ImageDamage:
     return ImageDamage(f"The image file may be damaged. {what}")
 
@@ -137,6 +160,8 @@ def load(data: bytes, header: Header) -> Image:
     size, kind = (struct.unpack_from("<I", data, at)[0] for at in (FILE, 30))
     if size >= SMALLEST and kind in MASKED:
         return _load_masked(data, header)
+    if size >= SMALLEST and kind in (RLE8, RLE4):
+        data = _filled(data, header, kind)
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
     result = image if image.mode == mode else image.convert(mode)

@@ -20,6 +20,7 @@ P3_NAMES = {
     *("DCI-P3 D65 Gamut with sRGB Transfer", "sRGB EOTF with DCI-P3 Color Gamut"),  # phones
     *("sP3C", "uP3C", "sP3", "uP3"),  # minimal profiles, among them libvips' own
 }
+CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}  # of a picture, by a profile's colour space
 MAX_TAGS = 64  # a profile has about a dozen
 MAX_TAG = 1 << 20  # bytes; a table of colours has about 100 KB
 # tags that define colours, and the name and copyright, which are mandatory
@@ -44,6 +45,11 @@ ACROSS: dict[tuple[Gamut, Gamut], tuple[tuple[float, float, float], ...]] = {
         (-0.0196376, -0.0786361, 1.0982737),
     ),
 }
+
+
+def fits(profile: bytes, image: Image) -> bool:
+    """Return whether a profile's colour space has as many channels as the image has colours."""
+    return CHANNELS.get(profile[16:20]) == int(image.bands) - bool(image.hasalpha())
 
 
 def is_srgb(profile: bytes) -> bool:

@@ -264,11 +264,12 @@ def _field(image: Image, name: str) -> bytes:
 
 
 def with_source_profile(image: Image) -> Image:
-    """Return the image with a copy of its profile as :data:`SOURCE_PROFILE`.
+    """Return the image with a copy of its RGB profile as :data:`SOURCE_PROFILE`.
 
     libvips leaves that field alone when colours are converted.
     """
-    if not (profile := _field(image, PROFILE_DATA)):
+    profile = _field(image, PROFILE_DATA)
+    if profile[16:20] != b"RGB " or not icc.fits(profile, image):
         return image
     image = image.copy()
     image.set_type(_blob(), SOURCE_PROFILE, profile)
