@@ -7,6 +7,7 @@ each, would need a page for every setting, and the newest ones would have none.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from .visit import Visit
 
 # on other pages, or not to be set by users
 ELSEWHERE = access.FIELDS | {"acl", "styles", "created"}
-MEANING = re.compile(r"^        (\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
+MEANING = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 CODE = re.compile(r"``(.+?)``", re.DOTALL)
 
 
@@ -72,7 +73,7 @@ class Field:
 @cache
 def fields() -> tuple[Field, ...]:
     """Return all fields, in the order of the document."""
-    meanings = dict(MEANING.findall(Bucket.__doc__ or ""))
+    meanings = dict(MEANING.findall(inspect.getdoc(Bucket) or ""))
     plain = Bucket().model_dump(mode="json")
     result = []
     for name, declared in Bucket.model_fields.items():
