@@ -30,8 +30,8 @@ def reference(source: Path, width: int, height: int) -> Image.Image:
         height: Pixels of the result.
     """
     with Image.open(source) as opened:
-        picture = srgb(ImageOps.exif_transpose(opened))
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+        picture = _converted(ImageOps.exif_transpose(opened))
+    return srgb(picture.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def score(best: Image.Image, made: bytes) -> float:
@@ -45,15 +45,33 @@ def score(best: Image.Image, made: bytes) -> float:
 
 def srgb(picture: Image.Image) -> Image.Image:
     """The picture in sRGB, by its profile where it has one; on white where it has alpha."""
+    picture = _converted(picture)
+    if picture.mode == "RGB":
+        return picture
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def _converted(picture: Image.Image) -> Image.Image:
+    """The picture in sRGB, by its profile where it has one; in RGBA where it has alpha."""
+    alpha, profile = None, picture.info.get("icc_profile")
     if picture.has_transparency_data:
-        seen = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
-    if profile := picture.info.get("icc_profile"):
-        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(picture, own, srgb, outputMode="RGB")
+        picture = picture.convert("RGBA")
+        alpha = picture.getchannel("A")
+        picture = picture.convert("RGB")
+    if profile:
+        own, standard = (
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+        )
+        converted = ImageCms.profileToProfile(picture, own, standard, outputMode="RGB")
         assert converted is not None  # it is not made in place
-        return converted
-    return picture.convert("RGB")
+        picture = converted
+    result = picture.convert("RGB")
+    result.info.pop("icc_profile", None)
+    if alpha:
+        result.putalpha(alpha)
+    return result
 
 
 def _file(picture: Image.Image) -> io.BytesIO:
