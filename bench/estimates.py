@@ -150,9 +150,12 @@ def outputs() -> Iterator[Case]:
 # --- what is done to it
 
 TEXT = "watermark,text_SGVsbG8gV29ybGQ"
+MARK = "watermark,image_bT94LW9zcy1wcm9jZXNzPWltYWdlL3Jlc2l6ZSxQXzEwMA"  # image/resize,P_100
 DONE = {  # what is done, and the megapixels it is done to
     "rotate,90": "1 12",
-    "rotate,33/crop,w_4000,h_4000": "9",
+    "rotate,33/crop,w_2000,h_2000": "4",
+    "rotate,33/resize,p_50": "1 4",
+    "rotate,30/blur,r_3,s_2/rotate,90": "1 4",
     "rotate,180": "12",
     "blur,r_50,s_50": "1 12 17",
     "blur,r_3,s_2": "12",
@@ -168,6 +171,9 @@ DONE = {  # what is done, and the megapixels it is done to
     f"{TEXT},size_1000": "12",
     f"{TEXT},size_1000,rotate_45,shadow_50": "12",
     f"{TEXT},size_40,fill_1,padx_10,pady_10": "1 4 12",
+    MARK: "1 12",
+    f"{MARK},rotate_45": "1 4",
+    f"{MARK},rotate_10,{TEXT.partition(',')[2]}": "1 9",
     f"rotate,90/blur,r_20,s_20/{TEXT},size_200,t_50/rounded-corners,r_300": "12",
 }
 

@@ -70,12 +70,11 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
     from vipsgate.image.config import Limits, Rendering
     from vipsgate.image.fonts import Fonts
     from vipsgate.image.formats import probe
-    from vipsgate.image.prepared import RenderContext
+    from vipsgate.image.prepared import Overlay, RenderContext
 
     render.prepare()
     limits = Limits(source_bytes=ENDLESS, render_bytes=ENDLESS) if lifted else Limits()
     rendering = Rendering(shrink=shrink, jpeg_quality=quality)  # type: ignore[arg-type]
-    context = RenderContext(limits, rendering, Fonts())
 
     def make(job: dict[str, Any]) -> dict[str, Any]:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
@@ -83,8 +82,13 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
         asked = process.parse(job["process"], limits)
         with open(job["source"], "rb") as file:
             limits.check_bytes(os.fstat(file.fileno()).st_size)
-            source = probe.probe(file.read())
+            data = file.read()
+        source = probe.probe(data)
+        # every watermark is made of the source itself, whatever its name
+        objects = {key: Overlay(key, lambda: data) for key in asked.needs()}
+        context = RenderContext(limits, rendering, Fonts(), objects=objects)
         made = plan.make(source.header, asked.actions, limits, rendering)
+        foreseen = made.memory + context.overlay_memory(made)
         descriptor = os.memfd_create("result")
         choice = render.render(source, made, descriptor, context)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - begun
@@ -96,7 +100,7 @@ def serve(shrink: str, quality: int, lifted: bool) -> None:
             "cpu": cpu,
             "wall": wall,
             "memory": peak - idle,
-            "foreseen": made.memory / 1e6,
+            "foreseen": foreseen / 1e6,
             "bytes": size,
             "shrink": made.shrink,
             "choice": list(choice or ()),

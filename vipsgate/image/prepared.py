@@ -123,11 +123,10 @@ class RenderContext:
         with _Named(key):
             return self._planned(key, actions)[1].memory
 
-    def check_overlays(self, planned: plan.Plan) -> None:
-        """Refuse a picture that takes too much memory with its overlays, which are made first.
+    def overlay_memory(self, planned: plan.Plan) -> int:
+        """Return an upper bound of the bytes of making the largest overlay, besides the plan's.
 
         Raises:
-            ImageTooLarge: The picture and its largest overlay take too much memory.
             WatermarkError: One of the overlays cannot be planned.
         """
         largest = max(
@@ -138,8 +137,17 @@ class RenderContext:
             ),
             default=0,
         )
-        beside = max(0, largest - plan.PIPELINE_BYTES)
-        plan.check_memory(planned.header, planned.memory + beside, self.limits)
+        return max(0, largest - plan.PIPELINE_BYTES)
+
+    def check_overlays(self, planned: plan.Plan) -> None:
+        """Refuse a picture that takes too much memory with its overlays, which are made first.
+
+        Raises:
+            ImageTooLarge: The picture and its largest overlay take too much memory.
+            WatermarkError: One of the overlays cannot be planned.
+        """
+        most = planned.memory + self.overlay_memory(planned)
+        plan.check_memory(planned.header, most, self.limits)
 
     def _name(self, key: str, actions: tuple[Action, ...]) -> tuple[str, str]:
         return self.objects[key].etag, "/".join(map(str, actions))
