@@ -1,15 +1,13 @@
 """Masters over HTTP: an answer has the same bytes whether one is kept, lost, or has never been."""
 
-import os
 import re
-import signal
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 
 import pytest
 from PIL import Image
+from support.server import standing_still
 
 WIDTHS = (500, 300, 120, 80)
 CHAINS = [f"image/resize,w_{width}" for width in WIDTHS]
@@ -77,19 +75,6 @@ def waiting(site, count):
             return
         time.sleep(0.02)
     raise AssertionError(f"not {count} requests")
-
-
-@contextmanager
-def standing_still(pids):
-    """Stop these processes meanwhile."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def test_bytes_do_not_depend_on_what_is_kept(start, tmp_path, folder):

@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
+from support.server import standing_still
 
 REPOSITORY = Path(__file__).parents[2]
 READY = re.compile(
@@ -144,19 +145,6 @@ def ticks(pid: int) -> int:
 
 def alive(pid: int) -> bool:
     return any(known == pid and mode not in "ZX" for known, _, mode in processes())
-
-
-@contextmanager
-def standing_still(pids: list[int]) -> Iterator[None]:
-    """Stop these processes meanwhile."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def until(what: Callable[[], Any], within: float) -> float:

@@ -221,3 +221,16 @@ def site(serving: Serving, root: Path) -> Iterator[Site]:
 def canary() -> str:
     """What every file that must never be served contains."""
     return CANARY
+
+
+@contextlib.contextmanager
+def standing_still(pids: list[int]) -> Iterator[None]:
+    """Stop these processes meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -32,7 +32,7 @@ PIECE = 1 << 16  # bytes that are parsed at once, and the longest tag or comment
 # the most that a document may have, see Parser: 1,000 rules of a lifecycle with six elements each
 # need most, of those without a bound of their own
 MAX_ELEMENTS = 10_000
-DELETE_ELEMENTS = 4 * MAX_KEYS  # Object, Key, VersionId; so that 1,001 keys are told as such
+DELETE_ELEMENTS = 4 * MAX_KEYS  # Object, Key, VersionId; so that 1,001 keys get their own error
 PARTS_ELEMENTS = 4 * MAX_PARTS  # Part, PartNumber, ETag; likewise
 TAG_ELEMENTS = 1000  # of ten tags, Tag, Key and Value; likewise
 

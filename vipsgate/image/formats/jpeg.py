@@ -233,15 +233,15 @@ def _bodies(data: Bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def density(data: Bytes) -> tuple[float, float]:
-    """Pixels per millimetre across and down, as libvips reads them of a file that has been read."""
-    told = [
+    """Return the pixels per millimetre across and down of a file, as libvips reads them."""
+    bodies = [
         data[begin + 7 : begin + 12]
         for marker, begin, end in _bodies(data)
         if marker == APP0 and end - begin >= JFIF_BYTES and data[begin : begin + 5] == JFIF
     ]
-    if not told:
+    if not bodies:
         return POINT, POINT
-    unit, across, down = struct.unpack(">BHH", told[-1])
+    unit, across, down = struct.unpack(">BHH", bodies[-1])
     if 1 in (across, down):
         return POINT, POINT
     if unit == 0:  # only the ratio of a pixel's sides
@@ -251,7 +251,7 @@ def density(data: Bytes) -> tuple[float, float]:
 
 
 def profile(data: Bytes) -> bytes | None:
-    """The ICC profile of a file that has been read; ``None`` where it is in several parts."""
+    """Return the ICC profile of a file, or ``None`` if it is in several parts."""
     parts = [
         data[begin:end]
         for marker, begin, end in _bodies(data)

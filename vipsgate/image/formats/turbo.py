@@ -1,10 +1,10 @@
 """Decodes a JPEG in one piece with libjpeg-turbo, if the extra ``turbo`` is installed.
 
-The pixels are those that libvips gets of mozjpeg, an older fork, in 0.4 to 0.8 of its time
-(bench/README.md). simplejpeg is the wrapper that stops at libjpeg's warnings. It is not told which
-of them leave all pixels right, so after any of them libvips decodes the file again, and decides:
-what is refused, and how, does not depend on whether this is installed. Pillow's libjpeg-turbo tells
-of no warnings, and PyTurboJPEG has no library in its wheel.
+The pixels are those that libvips gets from mozjpeg, an older fork, in 0.4 to 0.8 of its time
+(bench/README.md). simplejpeg is the wrapper that stops at libjpeg's warnings. It does not say which
+of them leave all pixels right. So after any of them libvips decodes the file again, and decides:
+what is refused, and how, does not depend on whether this is installed. Pillow's libjpeg-turbo
+reports no warnings, and PyTurboJPEG has no library in its wheel.
 
 It is optional because it needs NumPy: 70 MB on disk, and 8 MB of memory in each renderer.
 """
